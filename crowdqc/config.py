@@ -1,0 +1,365 @@
+"""The study file: TOML, read into frozen models, every key checked.
+
+Paths in it are relative to the file, and may hold ``${NAME:-default}``, an environment
+variable with a default. A key that is not known is refused with the nearest one that is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from crowdqc.findings import InputError
+
+NAME = r"^[\w.+-]+$"
+"""Names of labels and studies: they become parts of file names and of lists."""
+
+Picture = Literal[
+    "identity", "rot90", "rot180", "rot270", "flipud", "fliplr", "transpose", "transverse"
+]
+"""The eight ways in which a picture may have been made from ``volume[:, :, k]``."""
+
+
+class Section(pydantic.BaseModel):
+    """A section of the study file: frozen, and without unknown keys."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Model = typing.TypeVar("Model", bound=Section)
+
+
+class StudySection(Section):
+    """``[study]``: its name, where results go, and the seed of everything random."""
+
+    name: str = Field(pattern=NAME)
+    out: str = "out"
+    seed: int = Field(default=0, ge=0)
+
+
+class Label(Section):
+    """One entry of ``[labels]``: the key is the id in the annotation files."""
+
+    name: str = Field(pattern=NAME)
+    value: int = Field(ge=1, le=65535)
+    """Value in masks; 0 is background."""
+    single: bool = True
+    """Whether a slice holds one such object at most, as it does for most organs."""
+    side: Literal["left", "right"] | None = None
+    """Side of the *patient's* body on which the organ lies, where that is certain."""
+
+
+class Annotations(Section):
+    """``[annotations]``: where the boxes are and what their files leave unsaid."""
+
+    format: Literal["yolo", "table"]
+    path: str
+    size: tuple[int, int] | None = Field(default=None, strict=False)
+    """Rows and columns of every image in px; not needed where images are given."""
+    spacing: tuple[float, float, float] | None = Field(default=None, strict=False)
+    """Width of a pixel, height of a pixel, distance of slices, in mm, where no image says it."""
+    rater: str | None = None
+    """The rater, where one person drew everything."""
+    rater_of: dict[str, str] = Field(default_factory=dict)
+    """Label -> rater, where each label was drawn by one person and the path has no {rater}."""
+    rater_scope: Literal["study", "case"] = "study"
+    """``"case"`` where a rater's name does not mean the same person in two cases."""
+    empty_file: Literal["infer", "nothing", "unread"] = "infer"
+    """What an empty file means: see `crowdqc.readers.states`."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Our name of a column -> its name in the file (``format = "table"``)."""
+    keep: dict[str, str | list[str]] = Field(default_factory=dict)
+    """Rows of the table to keep: column in the file -> value, or values (as text)."""
+
+
+class Window(Section):
+    """``window``: how intensities become grey, by level and width or by percentiles."""
+
+    level: float | None = Field(default=None, strict=False)
+    width: float | None = Field(default=None, gt=0, strict=False)
+    percentiles: tuple[float, float] | None = Field(default=None, strict=False)
+
+    @pydantic.model_validator(mode="after")
+    def _one_way(self) -> Window:
+        by_level = self.level is not None and self.width is not None
+        half = (self.level is None) != (self.width is None)
+        if half or by_level == (self.percentiles is not None):
+            raise ValueError(
+                "needs either 'level' and 'width' (CT, in HU) or 'percentiles' (MR and PET)"
+            )
+        if self.percentiles is not None:
+            low, high = self.percentiles
+            if not 0 <= low < high <= 100:
+                raise ValueError(f"percentiles must be 0 <= low < high <= 100; got {low}, {high}")
+        return self
+
+
+class Images(Section):
+    """``[images]``: the pictures or volumes. Quality control of boxes needs none."""
+
+    path: str | None = None
+    """NIfTI volumes (with {case}) or pictures (with {case} and {slice})."""
+    geometry: str | None = None
+    """NIfTI files that only lend size and spacing, where the images may not be had."""
+    picture: Picture = "rot90"
+    window: Window = Window(percentiles=(0.5, 99.5))
+
+
+class Truth(Section):
+    """``[truth]``: expert masks (NIfTI) or expert boxes (a table) to score against."""
+
+    path: str | None = None
+    values: dict[str, int] = Field(default_factory=dict)
+    """Label -> value in the expert masks, where it is not ``[labels]``' own."""
+    boxes: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    """As in ``[annotations]``, for `boxes`."""
+    rater: str | None = None
+    """Name of the rater in the annotations who is the gold standard."""
+
+
+class Match(Section):
+    """``[match]``: when boxes of two raters are the same object."""
+
+    iou: float = Field(default=0.4, gt=0, lt=1, strict=False)
+
+
+class Agree(Section):
+    """``[agree]``: how agreement is measured."""
+
+    iou: float = Field(default=0.5, gt=0, lt=1, strict=False)
+    """IoU from which two boxes count as the same in F1, misses and extras."""
+    bootstrap: int = Field(default=1000, ge=0)
+    """Resamples of cases for an interval; 0 gives none."""
+    level: float = Field(default=0.95, gt=0, lt=1, strict=False)
+    """Coverage of intervals."""
+
+
+class Fuse(Section):
+    """``[fuse]``: how one box is made of many."""
+
+    method: Literal["majority", "median", "mean", "wbf", "staple", "simple", "edges"] = "edges"
+    quorum: float = Field(default=0.34, ge=0, le=1, strict=False)
+    """Share of the raters asked who must have drawn an object."""
+    min_raters: int = Field(default=2, ge=1)
+    """Number of raters who must have drawn it, where at least so many were asked."""
+    interpolate: bool = False
+    """Whether boxes missing between two drawn slices are interpolated."""
+
+
+class Masks(Section):
+    """``[masks]``: which model draws masks, and from how many prompts."""
+
+    model: str = "intensity"
+    prompts: int = Field(default=16, ge=1)
+    """Number of box prompts per object."""
+
+
+class Gate(Section):
+    """``[gate]``: the policy, a TOML file of rules; none means the one that crowdqc ships."""
+
+    policy: str | None = None
+
+
+class FaultyRater(Section):
+    """One entry of ``[simulate.raters]``: how a simulated rater draws."""
+
+    noise: float = Field(default=1.5, ge=0, strict=False)
+    """Standard deviation of each edge in px."""
+    shift: tuple[float, float] = Field(default=(0.0, 0.0), strict=False)
+    """Constant displacement in x and y in px."""
+    scale: float = Field(default=1.0, gt=0, strict=False)
+    """Factor of width and height round the centre."""
+    miss: float = Field(default=0.0, ge=0, le=1, strict=False)
+    """Probability that an object is not drawn."""
+    skip: float = Field(default=0.0, ge=0, le=1, strict=False)
+    """Share of slices that are never opened, in runs."""
+    extra: float = Field(default=0.0, ge=0, strict=False)
+    """Expected number of boxes per slice where there is nothing."""
+    swap: tuple[str, str] | None = Field(default=None, strict=False)
+    """Two labels that this rater confuses, always."""
+
+
+class Simulate(Section):
+    """``[simulate]``: annotations made from the truth by raters with known faults."""
+
+    model: Literal["tight", "paper"] = "tight"
+    """``"paper"``: 5x5 uniform filter above 0.01, boxes round the components."""
+    raters: dict[str, FaultyRater]
+
+
+class Dataset(Section):
+    """``[dataset]``: the nnU-Net raw datasets."""
+
+    id: int = Field(default=501, ge=1, le=998)
+    """Number of the unfiltered dataset; the filtered one is the next."""
+    channel: str = "CT"
+    """``"CT"`` makes nnU-Net use CT normalisation, any other name z-scores."""
+    test: list[str] = Field(default_factory=list)
+    """Cases kept for testing."""
+
+
+class Config(Section):
+    """A whole study file."""
+
+    study: StudySection
+    labels: dict[str, Label] = Field(min_length=1)
+    annotations: Annotations
+    images: Images = Images()
+    truth: Truth | None = None
+    match: Match = Match()
+    agree: Agree = Agree()
+    fuse: Fuse = Fuse()
+    masks: Masks = Masks()
+    gate: Gate = Gate()
+    simulate: Simulate | None = None
+    dataset: Dataset = Dataset()
+
+    _file: Path = pydantic.PrivateAttr(default=Path("study.toml"))
+
+    @property
+    def file(self) -> Path:
+        """The study file itself."""
+        return self._file
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the labels, in the order of the file."""
+        return tuple(label.name for label in self.labels.values())
+
+    @property
+    def out(self) -> Path:
+        """The folder of results."""
+        return self.resolve(self.study.out)
+
+    def resolve(self, path: str) -> Path:
+        """`path` of the study file as a path: variables filled in, relative to the file."""
+        return Path(os.path.normpath(self.file.parent / expand(path)))
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Config:
+        names = self.label_names
+        _refuse_twice("names of labels", names)
+        _refuse_twice("values of labels", [label.value for label in self.labels.values()])
+        for where, used in self._labels_used().items():
+            for name in used:
+                if name not in names:
+                    raise ValueError(f"{where} names the label '{name}'{_nearest(name, names)}")
+        return self
+
+    def _labels_used(self) -> dict[str, list[str]]:
+        used = {"annotations.rater_of": list(self.annotations.rater_of)}
+        if self.truth:
+            used["truth.values"] = list(self.truth.values)
+        if self.simulate:
+            for rater, faults in self.simulate.raters.items():
+                used[f"simulate.raters.{rater}.swap"] = list(faults.swap or ())
+        return used
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a study file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no TOML, or breaks a rule: each fault on a line of its
+        own, with the path of the key, the value, the rule and the nearest known key.
+    """
+    data = read_toml(path)
+    config = validate(Config, data, path)
+    config._file = Path(path)  # noqa: SLF001
+    return config
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file of the user's, or raise an `InputError` that says what is wrong."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text: {error.reason}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: is not valid TOML: {error}.") from error
+
+
+def validate(model: type[Model], data: dict[str, Any], path: Path) -> Model:
+    """`data` as `model`, or an `InputError` with a line for each fault, naming `path`."""
+    try:
+        return model.model_validate(data)
+    except pydantic.ValidationError as error:
+        lines = [f"{path}: {_explain(fault, model)}" for fault in error.errors()]
+        raise InputError("\n".join(lines)) from error
+
+
+def expand(text: str) -> str:
+    """`text` with ``${NAME}`` and ``${NAME:-default}`` replaced from the environment.
+
+    Raises
+    ------
+    InputError
+        If a variable without a default is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        found = os.environ.get(name) or default
+        if found is None:
+            raise InputError(f"'{text}' needs the environment variable {name}, which is not set.")
+        return found
+
+    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", value, text)
+
+
+def _explain(fault: Any, model: type[Section]) -> str:
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _fields_at(model, fault["loc"][:-1])
+        return f"'{place}' is not a known key{_nearest(str(fault['loc'][-1]), known)}"
+    if fault["type"] == "missing":
+        return f"'{place}' is missing."
+    message = fault["msg"].removeprefix("Value error, ")
+    if not place:
+        return message
+    return f"'{place}': {message[0].lower()}{message[1:]}; got {fault['input']!r}."
+
+
+def _fields_at(model: type[Section], place: tuple[str | int, ...]) -> list[str]:
+    """Names of the keys that are known at a place of the file."""
+    kind: Any = model
+    for part in place:
+        fields = getattr(kind, "model_fields", None)
+        kind = fields[part].annotation if fields and part in fields else _inner(kind)
+        if typing.get_origin(kind) in (typing.Union, types.UnionType):
+            kind = next(a for a in typing.get_args(kind) if a is not type(None))
+    return list(getattr(kind, "model_fields", {}))
+
+
+def _inner(kind: Any) -> Any:
+    """The type of the values of a dict."""
+    arguments = typing.get_args(kind)
+    return arguments[-1] if arguments else None
+
+
+def _nearest(name: str, known: typing.Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known are {', '.join(sorted(known))}."
+
+
+def _refuse_twice(what: str, values: typing.Sequence[object]) -> None:
+    twice = sorted({str(value) for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"{what} must differ; more than once: {', '.join(twice)}")

@@ -1,0 +1,210 @@
+"""The folder of results: where every stage reads what others wrote and writes its own.
+
+Files appear whole or not at all. ``crowdqc.json`` says which study the folder belongs to, in
+which format version, and for each stage from which inputs it was last run, so that a stage
+whose inputs are unchanged need not run again, and results of another study are never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import crowdqc
+from crowdqc.findings import Finding, InputError, dump_findings, read_findings
+from crowdqc.schema import TABLES, conform
+
+FORMAT_VERSION = 1
+"""Version of the layout of the folder and of the tables in it."""
+
+STATE = "crowdqc.json"
+
+
+class Store:
+    """Results of one study in one folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when something is first written.
+    study : str
+        Name of the study. A folder that carries another study's name is refused.
+
+    Raises
+    ------
+    InputError
+        If the folder belongs to another study, has another format version, or is no folder.
+    """
+
+    def __init__(self, folder: Path, study: str) -> None:
+        self.folder = Path(folder)
+        self.study = study
+        self._refuse_strangers()
+
+    def path(self, name: str) -> Path:
+        """Path of a file in the folder."""
+        return self.folder / name
+
+    def has(self, table: str) -> bool:
+        """Whether the named table was written."""
+        return self.path(f"{table}.csv").exists()
+
+    def read(self, table: str) -> pd.DataFrame:
+        """Read a table of `crowdqc.schema.TABLES`.
+
+        Raises
+        ------
+        InputError
+            If it is not there, or is not the table it should be.
+        """
+        path = self.path(f"{table}.csv")
+        text = {column.name: str for column in TABLES[table] if column.kind == "text"}
+        try:
+            frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=_missing(table))
+            return conform(table, frame)
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: is not there; run the stage that writes it.") from error
+        except ValueError as error:
+            raise InputError(
+                f"{path}: is not the table '{table}' ({error}). Run the stage that writes it again."
+            ) from error
+
+    def write(self, table: str, frame: pd.DataFrame) -> None:
+        """Write a table: its own columns and types, floats to full precision."""
+        text = conform(table, frame).to_csv(index=False, lineterminator="\n")
+        self.write_text(f"{table}.csv", text)
+
+    def read_findings(self, stage: str) -> list[Finding]:
+        """Findings that a stage wrote; none where it wrote no file."""
+        return read_findings(self.path(findings_file(stage)))
+
+    def write_findings(self, stage: str, findings: Iterable[Finding]) -> None:
+        """Write the findings of a stage as JSON lines, in their order."""
+        self.write_text(findings_file(stage), dump_findings(findings))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file of the folder atomically, as UTF-8."""
+        self._claim()
+        with atomic(self.path(name)) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+
+    def stamp_of(self, stage: str) -> str | None:
+        """Fingerprint of what `stage` was last finished with; `None` if it never was."""
+        record = self._state().get("stages", {}).get(stage)
+        if record is None or any(not self.path(f).exists() for f in record["files"]):
+            return None
+        return str(record["stamp"])
+
+    def set_stamp(self, stage: str, stamp: str, files: Iterable[str]) -> None:
+        """Record that `stage` was finished with inputs of this fingerprint, writing `files`."""
+        self._claim()
+        state = self._state()
+        stages = {**state["stages"], stage: {"stamp": stamp, "files": sorted(files)}}
+        self._write_state({**state, "stages": stages})
+
+    def _refuse_strangers(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{self.folder}: is a file; [study] out must be a folder.")
+        state = self._state()
+        if not state:
+            self._refuse_foreign_files()
+            return
+        if state.get("format_version") != FORMAT_VERSION:
+            raise InputError(
+                f"{self.folder}: was written in format version {state.get('format_version')!r}; "
+                f"this crowdqc writes {FORMAT_VERSION}. Choose another [study] out, or remove it."
+            )
+        if state.get("study") != self.study:
+            raise InputError(
+                f"{self.folder}: holds results of the study '{state.get('study')}', not of "
+                f"'{self.study}'. Choose another [study] out, or remove it."
+            )
+
+    def _refuse_foreign_files(self) -> None:
+        """A folder with files but without our state file is somebody else's."""
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            raise InputError(
+                f"{self.folder}: is not empty and was not written by crowdqc (no {STATE}). "
+                "Choose another [study] out, so that nothing of yours is overwritten."
+            )
+
+    def _claim(self) -> None:
+        if not self.path(STATE).exists():
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"{self.folder}: cannot be made: {error.strerror}.") from error
+            self._write_state({"format_version": FORMAT_VERSION, "study": self.study, "stages": {}})
+
+    def _state(self) -> dict[str, Any]:
+        path = self.path(STATE)
+        if not path.is_file():
+            return {}
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path}: is not JSON ({error}); remove the folder.") from error
+        return state if isinstance(state, dict) else {}
+
+    def _write_state(self, state: dict[str, Any]) -> None:
+        text = json.dumps({**state, "crowdqc": crowdqc.__version__}, indent=1, sort_keys=True)
+        with atomic(self.path(STATE)) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def findings_file(stage: str) -> str:
+    """Name of the file in which a stage writes its findings.
+
+    Examples
+    --------
+    >>> findings_file("check"), findings_file("complete")
+    ('findings.jsonl', 'complete.findings.jsonl')
+    """
+    return "findings.jsonl" if stage == "check" else f"{stage}.findings.jsonl"
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Path of a temporary file that takes the place of `path` when the block ends well.
+
+    The name keeps the ending of `path`, because some writers choose a format by it.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written (no space, no permission).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix="-" + path.name, dir=path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}.") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _missing(table: str) -> dict[str, list[str]]:
+    """Only numbers may be missing: an empty text is the text "", and "NA" is a name."""
+    return {c.name: ["", "nan"] for c in TABLES[table] if c.kind == "float"}

@@ -1,0 +1,1 @@
+"""Masks from boxes, with an uncertainty from many box prompts."""

@@ -1,0 +1,1 @@
+"""nnU-Net datasets, training and evaluation on filtered and unfiltered masks."""
