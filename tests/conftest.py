@@ -1,0 +1,16 @@
+"""Fixtures that every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder of the real data: CROWDQC_DATA, else ``../shared/data`` beside the checkout."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("CROWDQC_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"real data: {folder} is not there (set CROWDQC_DATA)")
+    return folder
