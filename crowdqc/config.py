@@ -75,6 +75,8 @@ class Annotations(Section):
     """``"case"`` where a rater's name does not mean the same person in two cases."""
     empty_file: Literal["infer", "nothing", "unread"] = "infer"
     """What an empty file means: see `crowdqc.readers.states`."""
+    outside: Literal["refuse", "clip"] = "refuse"
+    """What becomes of a box that reaches beyond its image: left out, or clipped to it."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Our name of a column -> its name in the file (``format = "table"``)."""
     keep: dict[str, str | list[str]] = Field(default_factory=dict)
