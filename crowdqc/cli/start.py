@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import click
 
-from crowdqc.cli.options import STUDY, guarded, output_options, speaker
+from crowdqc.cli.options import guarded
 from crowdqc.findings import InputError
 
 

@@ -27,9 +27,11 @@ class Result:
     """What a stage hands to whoever called it."""
 
     table: pd.DataFrame
-    """The result to show."""
+    """The result, whole."""
     summary: str
     """One sentence for people."""
+    shown: pd.DataFrame
+    """What of it fits on a terminal."""
     files: list[str] = field(default_factory=list)
     """Files that were written, relative to the folder of results."""
     verdict: Verdict = Verdict.ACCEPT
@@ -45,10 +47,6 @@ class Run:
     config: Config
     store: Store
     say: Callable[[str], None]
-
-    def write_findings(self, stage: str, findings: Iterable[Finding]) -> None:
-        """Write a stage's findings."""
-        self.store.write_findings(stage, findings)
 
 
 @dataclass(frozen=True)
