@@ -4,10 +4,10 @@
 rater how often it finds what is there, invents what is not, and how it places each edge.
 """
 
-from crowdqc.crowd.edges import EdgeSettings
+from crowdqc.crowd.edges import EdgeSettings, median_boxes
 from crowdqc.crowd.evidence import Evidence, evidence
 from crowdqc.crowd.existence import ExistenceSettings
-from crowdqc.crowd.fit import Crowd, CrowdSettings, fit
+from crowdqc.crowd.fit import Crowd, CrowdSettings, fit, fit_evidence
 
 __all__ = [
     "Crowd",
@@ -17,4 +17,6 @@ __all__ = [
     "ExistenceSettings",
     "evidence",
     "fit",
+    "fit_evidence",
+    "median_boxes",
 ]

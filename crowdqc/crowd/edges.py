@@ -55,6 +55,8 @@ class Edges:
         Standard deviation of where the true edge lies, in px.
     without : ndarray, shape (N, 4)
         The box of a drawn box's object, estimated without it; nan where it is alone.
+    weight : ndarray, shape (N,)
+        Share that each drawn box has in the box of its object, mean over edges.
     bias, sd : ndarray, shape (R, 4)
         Of each rater and edge, as a share of the object's width (x) or height (y).
     """
@@ -62,6 +64,7 @@ class Edges:
     box: Floats
     spread: Floats
     without: Floats
+    weight: Floats
     bias: Floats
     sd: Floats
 
@@ -100,7 +103,8 @@ def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
     with np.errstate(invalid="ignore", divide="ignore"):
         without = np.where(rest > 1e-9 * total[of], (top[of] - weight * drawn) / rest, np.nan)
         spread = total**-0.5
-    return Edges(box, spread, without, bias, sd)
+    share = (weight / total[of]).mean(axis=1)
+    return Edges(box, spread, without, share, bias, sd)
 
 
 def median_boxes(boxes: Floats, of: NDArray[np.int64], n: int) -> Floats:

@@ -60,6 +60,8 @@ class Crowd:
         Probability that the object exists.
     box, spread : ndarray, shape (O, 4)
         Estimated true box, and the standard deviation of where each edge lies, in px.
+    weight : ndarray, shape (N,)
+        Share that each drawn box has in the box of its object, 0 to 1.
     hits : ndarray, shape (N,)
         For each drawn box, the probability that it shows something real at that IoU, judged
         by the other raters only.
@@ -76,6 +78,7 @@ class Crowd:
     exists: Floats
     box: Floats
     spread: Floats
+    weight: Floats
     hits: Floats
     evidence: Evidence
 
@@ -94,15 +97,24 @@ def fit(matched: Matched, settings: CrowdSettings | None = None) -> Crowd:
     -------
     Crowd
     """
+    return fit_evidence(evidence(matched), raters=matched.people, settings=settings)
+
+
+def fit_evidence(
+    data: Evidence,
+    *,
+    raters: tuple[str, ...] | None = None,
+    settings: CrowdSettings | None = None,
+) -> Crowd:
+    """As `fit`, from arrays; raters without names are called by their numbers."""
     settings = settings or CrowdSettings()
-    data = evidence(matched)
     existence = fit_existence(data, settings.existence)
     edges = fit_edges(data, settings.edges)
     hits = _hits(data, existence, edges, iou=settings.iou)
     drawn = np.bincount(data.rater, minlength=data.n_raters).astype(np.float64)
     right = np.bincount(data.rater, hits, data.n_raters).astype(np.float64)
     return Crowd(
-        raters=matched.people,
+        raters=raters or tuple(map(str, range(data.n_raters))),
         reliability=_reliability(data, hits, existence.without, prior=settings.prior_boxes),
         detection=existence.detection,
         false_rate=_shrunk(drawn - right, drawn, settings.prior_boxes),
@@ -111,6 +123,7 @@ def fit(matched: Matched, settings: CrowdSettings | None = None) -> Crowd:
         exists=existence.probability,
         box=edges.box,
         spread=edges.spread,
+        weight=edges.weight,
         hits=hits,
         evidence=data,
     )
