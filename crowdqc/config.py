@@ -212,6 +212,12 @@ class FaultyRater(Section):
     """Expected number of boxes per slice where there is nothing."""
     swap: tuple[str, str] | None = Field(default=None, strict=False)
     """Two labels that this rater confuses, always."""
+    omit: list[str] = Field(default_factory=list)
+    """Labels that this rater never draws."""
+    stop: float = Field(default=0.0, ge=0, le=1, strict=False)
+    """Share of each label's slices, the last ones, that are read but no longer drawn."""
+    hold: int = Field(default=1, ge=1)
+    """Number of slices for which one box is drawn and copied."""
 
 
 class Simulate(Section):
@@ -300,6 +306,7 @@ class Config(Section):
         if self.simulate:
             for rater, faults in self.simulate.raters.items():
                 used[f"simulate.raters.{rater}.swap"] = list(faults.swap or ())
+                used[f"simulate.raters.{rater}.omit"] = faults.omit
         return used
 
 
