@@ -310,8 +310,15 @@ class Config(Section):
         return used
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, *, out: Path | None = None) -> Config:
     """Read and check a study file.
+
+    Parameters
+    ----------
+    path : Path
+        The TOML file.
+    out : Path, optional
+        Folder of results instead of ``[study] out``, relative to the working directory.
 
     Raises
     ------
@@ -320,6 +327,8 @@ def load_config(path: Path) -> Config:
         own, with the path of the key, the value, the rule and the nearest known key.
     """
     data = read_toml(path)
+    if out is not None and isinstance(data.get("study"), dict):
+        data["study"]["out"] = str(out.absolute())
     config = validate(Config, data, path)
     config._file = Path(path)  # noqa: SLF001
     return config

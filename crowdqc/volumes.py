@@ -16,6 +16,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from crowdqc.config import Picture, Window
@@ -256,7 +257,7 @@ def window_limits(volume: Array, window: Window) -> tuple[float, float]:
 def _load(path: Path) -> Any:
     try:
         image = nib.load(path)
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
         raise InputError(f"{path}: cannot be read as NIfTI: {error}.") from error
     if not isinstance(image, nib.Nifti1Image | nib.Nifti2Image):
         raise InputError(f"{path}: is {type(image).__name__}; a NIfTI file is needed.")

@@ -17,7 +17,7 @@ import crowdqc
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("start:init", "Start a study file by looking at a folder of annotations."),
     "demo": ("start:demo", "Make a small synthetic study and run everything on it."),
-    "simulate": ("start:simulate", "Draw boxes as raters with known faults would."),
+    "simulate": ("stage:simulate", "Draw boxes as raters with known faults would."),
     "check": ("stage:check", "Read and validate the annotations."),
     "agree": ("stage:agree", "Measure agreement; a scorecard for each rater."),
     "fuse": ("stage:fuse", "Fuse the raters' boxes into one box per object."),

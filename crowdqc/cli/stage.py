@@ -34,12 +34,12 @@ def _stage(name: str, text: str) -> click.Command:
     @output_options
     @guarded
     def command(study: Path, out: Path | None, **options: Any) -> None:
-        _perform([name], study, out, **options)
+        perform([name], study, out, **options)
 
     return command
 
 
-def _perform(
+def perform(
     names: list[str], study: Path, out: Path | None, *, style: str, quiet: bool, verbose: bool
 ) -> None:
     """Run stages, show the last result, and leave with the exit code that it asks for."""
@@ -142,4 +142,4 @@ def run(study: Path, out: Path | None, **options: Any) -> None:
     """
     from crowdqc.stages import PIPELINE
 
-    _perform(list(PIPELINE.stages), study, out, **options)
+    perform(list(PIPELINE.stages), study, out, **options)

@@ -106,14 +106,12 @@ class Pipeline:
     def stamp(self, name: str, config: Config) -> str:
         """Hash of everything that the result of a stage depends on."""
         stage = self.stages[name]
-        sections = {"study": {"name": config.study.name, "seed": config.study.seed}}
-        for section in stage.sections:
-            value = getattr(config, section)
-            sections[section] = _plain(value)
+        sections = {section: _plain(getattr(config, section)) for section in stage.sections}
         needs = [need for need in stage.needs if self.stages[need].applies(config)]
         record = {
             "crowdqc": crowdqc.__version__,
             "stage": name,
+            "study": [config.study.name, config.study.seed],
             "sections": sections,
             "inputs": [_fingerprint(path) for path in stage.inputs(config)],
             "needs": [self.stamp(need, config) for need in needs],

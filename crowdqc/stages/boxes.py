@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
+from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
+from crowdqc.matching import Matched, match
 from crowdqc.readers import read_study
+from crowdqc.readers.patterns import has
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import known_images
 
 TABLES = ("images", "readings", "boxes")
+USABLE = ["agreed", "single"]
+"""States of a fused box that may be used."""
 
 
 def check(run: Run) -> Result:
@@ -58,6 +67,63 @@ def summarise(findings: list[Finding]) -> pd.DataFrame:
     rows: dict[tuple[str, str], list[object]] = {}
     for finding in sorted(findings, key=lambda f: -f.severity.rank):
         key = (finding.severity.value, finding.check)
-        rows.setdefault(key, [*key, 0, finding.message])
+        rows.setdefault(key, [*key, 0, finding.message.partition(". ")[0]])
         rows[key][2] = int(str(rows[key][2])) + 1
     return pd.DataFrame(list(rows.values()), columns=["severity", "check", "n", "first"])
+
+
+def fuse(run: Run) -> Result:
+    """Fuse the raters' boxes into one box per object."""
+    from crowdqc.fusion import fuse as fuse_boxes
+
+    config = run.config
+    study = load_study(run)
+    consensus = fuse_boxes(match_study(study, config), **fuse_options(config))
+    run.store.write("consensus", consensus)
+    files = ["consensus.csv", *_write_consensus(run, study, consensus)]
+    counts = consensus.groupby(["label", "state"]).agg(n=("score", "size"), score=("score", "mean"))
+    usable = int(consensus["state"].isin(USABLE).sum())
+    summary = (
+        f"{usable} of {len(consensus)} objects have a box that may be used "
+        f"(method {config.fuse.method})."
+    )
+    return Result(table=consensus, shown=counts.reset_index(), summary=summary, files=files)
+
+
+def match_study(study: Study, config: Config) -> Matched:
+    """The study with its boxes matched, as the study file says."""
+    return match(study, iou=config.match.iou)
+
+
+def fuse_options(config: Config) -> dict[str, Any]:
+    """Arguments of `crowdqc.fusion.fuse` from the study file."""
+    section = config.fuse
+    return {
+        "method": section.method,
+        "quorum": section.quorum,
+        "min_raters": section.min_raters,
+        "interpolate": section.interpolate,
+    }
+
+
+def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[str]:
+    """YOLO files of the usable boxes, in the layout of the input; other formats have none."""
+    from crowdqc.simulate import write_yolo
+
+    annotations = run.config.annotations
+    if annotations.format != "yolo":
+        return []
+    usable = consensus[consensus["state"].isin(USABLE)]
+    places = pd.concat([study.readings, usable])[["case", "slice"]].drop_duplicates()
+    fused = Study(
+        name=study.name,
+        labels=study.labels,
+        images=study.images,
+        readings=places.assign(rater="consensus", state=""),
+        boxes=usable.assign(rater="consensus", box=np.arange(len(usable))),
+    )
+    name = Path(annotations.path).name if has(annotations.path, "slice") else "{case}-{slice}.txt"
+    ids = {label.name: key for key, label in run.config.labels.items()}
+    with run.store.new_folder("consensus") as folder:
+        write_yolo(fused, folder, ids=ids, pattern=name)
+    return ["consensus"]
