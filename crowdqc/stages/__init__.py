@@ -43,6 +43,7 @@ PIPELINE = Pipeline(
             applies=truth.is_simulated,
         ),
         Stage("check", boxes.check, needs=("simulate",), sections=_READ, inputs=_annotations),
+        Stage("agree", boxes.agree, needs=("check",), sections=("match", "agree")),
         Stage("fuse", boxes.fuse, needs=("check",), sections=("match", "fuse")),
     ]
 )

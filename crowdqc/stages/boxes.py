@@ -127,3 +127,27 @@ def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[st
     with run.store.new_folder("consensus") as folder:
         write_yolo(fused, folder, ids=ids, pattern=name)
     return ["consensus"]
+
+
+def agree(run: Run) -> Result:
+    """Measure agreement, and score each rater."""
+    from crowdqc.agreement import Resampling, measure_agreement, score_raters
+
+    config = run.config
+    matched = match_study(load_study(run), config)
+    resampling = Resampling(
+        n=config.agree.bootstrap, level=config.agree.level, seed=config.study.seed
+    )
+    measurements = measure_agreement(matched, iou=config.agree.iou, resampling=resampling)
+    raters = score_raters(matched, resampling=resampling)
+    run.store.write("measurements", measurements)
+    run.store.write("raters", raters)
+    failed = raters.loc[raters["verdict"] == "fail", "rater"].tolist()
+    summary = f"{len(failed)} of {len(raters)} raters fail{': ' if failed else '.'}"
+    shown = raters[["rater", "n_boxes", "agreement", "reliability", "miss_rate", "extra_rate"]]
+    return Result(
+        table=raters,
+        shown=shown.assign(verdict=raters["verdict"]),
+        summary=summary + " ".join(failed),
+        files=["measurements.csv", "raters.csv"],
+    )
