@@ -46,7 +46,9 @@ def compare(  # noqa: PLR0913
     if style == "table":
         shown = ["label", "n", "mean_a", "mean_b", "difference", "low", "high", "p", "p_holm"]
         sets = " and ".join(table[["a", "b"]].iloc[0]) if len(table) else ""
-        print_table(table[shown], f"Paired differences: {sets}")
+        print_table(
+            table[shown].rename(columns={"difference": "diff"}), f"Paired differences: {sets}"
+        )
     else:
         write_out(table, style)
     say = speaker(quiet=quiet)

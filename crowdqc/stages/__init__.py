@@ -45,6 +45,7 @@ PIPELINE = Pipeline(
         Stage("check", boxes.check, needs=("simulate",), sections=_READ, inputs=_annotations),
         Stage("agree", boxes.agree, needs=("check",), sections=("match", "agree")),
         Stage("fuse", boxes.fuse, needs=("check",), sections=("match", "fuse")),
+        Stage("complete", boxes.complete, needs=("check",)),
     ]
 )
 """All stages, in the order in which a study goes through them."""
