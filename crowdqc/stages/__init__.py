@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crowdqc.config import Config, load_config
 from crowdqc.readers import annotation_files
-from crowdqc.stages import boxes, truth
+from crowdqc.stages import boxes, judge, truth
 from crowdqc.stages.base import Pipeline, Result, Run, Stage
 from crowdqc.stages.images import case_files, image_files
 from crowdqc.store import Store
@@ -33,6 +33,10 @@ def _truth(config: Config) -> list[Path]:
     return list(case_files(config, config.truth.path).values())
 
 
+def _policy(config: Config) -> list[Path]:
+    return [] if config.gate.policy is None else [config.resolve(config.gate.policy)]
+
+
 PIPELINE = Pipeline(
     [
         Stage(
@@ -46,6 +50,13 @@ PIPELINE = Pipeline(
         Stage("agree", boxes.agree, needs=("check",), sections=("match", "agree")),
         Stage("fuse", boxes.fuse, needs=("check",), sections=("match", "fuse")),
         Stage("complete", boxes.complete, needs=("check",)),
+        Stage(
+            "gate",
+            judge.gate,
+            needs=("agree", "fuse", "complete"),
+            sections=("gate", "match", "fuse"),
+            inputs=_policy,
+        ),
     ]
 )
 """All stages, in the order in which a study goes through them."""
