@@ -20,6 +20,9 @@ from pydantic import Field
 
 from crowdqc.findings import InputError
 
+SIMULATED = "simulated/{rater}/{case}-slice{slice}.txt"
+"""Where `crowdqc simulate` writes, below the folder of results."""
+
 NAME = r"^[\w.+-]+$"
 """Names of labels and studies: they become parts of file names and of lists."""
 
@@ -32,7 +35,9 @@ Picture = Literal[
 class Section(pydantic.BaseModel):
     """A section of the study file: frozen, and without unknown keys."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
 
 
 Model = typing.TypeVar("Model", bound=Section)
@@ -42,14 +47,18 @@ class StudySection(Section):
     """``[study]``: its name, where results go, and the seed of everything random."""
 
     name: str = Field(pattern=NAME)
+    """Letters, digits and ``._+-``."""
     out: str = "out"
+    """Folder of results. A folder that holds anything else is refused."""
     seed: int = Field(default=0, ge=0)
+    """Seed of bootstrap, prompts and simulated raters."""
 
 
 class Label(Section):
     """One entry of ``[labels]``: the key is the id in the annotation files."""
 
     name: str = Field(pattern=NAME)
+    """Name in tables and reports."""
     value: int = Field(ge=1, le=65535)
     """Value in masks; 0 is background."""
     single: bool = True
@@ -62,7 +71,9 @@ class Annotations(Section):
     """``[annotations]``: where the boxes are and what their files leave unsaid."""
 
     format: Literal["yolo", "table"]
+    """YOLO text files, or a CSV (or CSV.gz) table of boxes in px."""
     path: str
+    """The files, with ``{case}``, ``{slice}`` and ``{rater}`` for what their names say."""
     size: tuple[int, int] | None = Field(default=None, strict=False)
     """Rows and columns of every image in px; not needed where images are given."""
     spacing: tuple[float, float, float] | None = Field(default=None, strict=False)
@@ -74,7 +85,8 @@ class Annotations(Section):
     rater_scope: Literal["study", "case"] = "study"
     """``"case"`` where a rater's name does not mean the same person in two cases."""
     empty_file: Literal["infer", "nothing", "unread"] = "infer"
-    """What an empty file means: see `crowdqc.readers.states`."""
+    """What an empty file means: looked at where the rater drew on slices before and after it
+    (infer), nothing there, or not looked at."""
     outside: Literal["refuse", "clip"] = "refuse"
     """What becomes of a box that reaches beyond its image: left out, or clipped to it."""
     columns: dict[str, str] = Field(default_factory=dict)
@@ -87,8 +99,11 @@ class Window(Section):
     """``window``: how intensities become grey, by level and width or by percentiles."""
 
     level: float | None = Field(default=None, strict=False)
+    """Middle of the window, in HU for CT."""
     width: float | None = Field(default=None, gt=0, strict=False)
+    """Width of the window: from level - width / 2 to level + width / 2."""
     percentiles: tuple[float, float] | None = Field(default=None, strict=False)
+    """Percentiles of the volume that become black and white."""
 
     @pydantic.model_validator(mode="after")
     def _one_way(self) -> Window:
@@ -113,16 +128,20 @@ class Images(Section):
     geometry: str | None = None
     """NIfTI files that only lend size and spacing, where the images may not be had."""
     picture: Picture = "rot90"
+    """How the annotated picture was made from ``volume[:, :, k]``, in numpy's names."""
     window: Window = Window(percentiles=(0.5, 99.5))
+    """How intensities become grey."""
 
 
 class Truth(Section):
     """``[truth]``: expert masks (NIfTI) or expert boxes (a table) to score against."""
 
     path: str | None = None
+    """NIfTI files of expert masks, with ``{case}``."""
     values: dict[str, int] = Field(default_factory=dict)
     """Label -> value in the expert masks, where it is not ``[labels]``' own."""
     boxes: str | None = None
+    """A table of expert boxes."""
     columns: dict[str, str] = Field(default_factory=dict)
     """As in ``[annotations]``, for `boxes`."""
     rater: str | None = None
@@ -133,6 +152,7 @@ class Match(Section):
     """``[match]``: when boxes of two raters are the same object."""
 
     iou: float = Field(default=0.4, gt=0, lt=1, strict=False)
+    """Pairs of boxes above this IoU pull together."""
 
 
 class Agree(Section):
@@ -150,6 +170,7 @@ class Fuse(Section):
     """``[fuse]``: how one box is made of many."""
 
     method: Literal["majority", "median", "mean", "wbf", "staple", "simple", "edges"] = "edges"
+    """How the edges of the fused box are found."""
     quorum: float = Field(default=0.34, ge=0, le=1, strict=False)
     """Share of the raters asked who must have drawn an object."""
     min_raters: int = Field(default=2, ge=1)
@@ -162,6 +183,7 @@ class Masks(Section):
     """``[masks]``: which model draws masks, and from how many prompts."""
 
     model: str = "intensity"
+    """``intensity``, the embedded model, which needs no weights."""
     prompts: int = Field(default=16, ge=1)
     """Number of box prompts per object."""
 
@@ -170,6 +192,7 @@ class Gate(Section):
     """``[gate]``: the policy, a TOML file of rules; none means the one that crowdqc ships."""
 
     policy: str | None = None
+    """The policy file."""
 
 
 class FaultyRater(Section):
@@ -201,8 +224,10 @@ class Simulate(Section):
     """``[simulate]``: annotations made from the truth by raters with known faults."""
 
     model: Literal["tight", "paper"] = "tight"
-    """``"paper"``: 5x5 uniform filter above 0.01, boxes round the components."""
+    """Boxes tight round each organ, or as in the paper: a 5x5 uniform filter of the mask above
+    0.01, boxes round its components."""
     raters: dict[str, FaultyRater]
+    """Rater -> faults."""
 
 
 class Dataset(Section):
@@ -253,6 +278,16 @@ class Config(Section):
         """`path` of the study file as a path: variables filled in, relative to the file."""
         return Path(os.path.normpath(self.file.parent / expand(path)))
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _simulated(cls, data: Any) -> Any:
+        """Simulated annotations lie in the folder of results, where nobody else's are."""
+        if isinstance(data, dict) and "simulate" in data and "annotations" not in data:
+            study = data.get("study")
+            out = study.get("out", "out") if isinstance(study, dict) else "out"
+            return {**data, "annotations": {"format": "yolo", "path": f"{out}/{SIMULATED}"}}
+        return data
+
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Config:
         names = self.label_names
@@ -275,8 +310,15 @@ class Config(Section):
         return used
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, *, out: Path | None = None) -> Config:
     """Read and check a study file.
+
+    Parameters
+    ----------
+    path : Path
+        The TOML file.
+    out : Path, optional
+        Folder of results instead of ``[study] out``, relative to the working directory.
 
     Raises
     ------
@@ -285,6 +327,8 @@ def load_config(path: Path) -> Config:
         own, with the path of the key, the value, the rule and the nearest known key.
     """
     data = read_toml(path)
+    if out is not None and isinstance(data.get("study"), dict):
+        data["study"]["out"] = str(out.absolute())
     config = validate(Config, data, path)
     config._file = Path(path)  # noqa: SLF001
     return config

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,7 +116,7 @@ def _text_lines(path: Path, index: int, files: _Files) -> Iterator[tuple[int, st
         where = relative(path, files.config)
         files.findings.append(_bad_file("file-unreadable", f"{where}: {problem}", where))
         return
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(re.split("\r\n|\r|\n", text), start=1):
         if line and not line.isspace():
             yield number, line
 
