@@ -23,6 +23,7 @@ References
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -34,22 +35,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from nibabel.nifti1 import Nifti1Image
 from numpy.typing import NDArray
 
 import crowdqc
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import natural_order
-from train.evaluate import renumber
-from train.labels import (
-    Labels,
-    LabelVolume,
-    grid_mismatch,
-    open_volume,
-    read_labels,
-    write_gz,
-    write_labels,
-)
+from crowdqc.volumes import read_geometry, read_labels, write_labels
+from train.evaluate import Labels, renumber
+from train.grid import grid_mismatch
 
 Place = Literal["copy", "hardlink", "symlink"]
 ENDING = ".nii.gz"
@@ -97,6 +90,8 @@ class DatasetPlan:
         ``"CT"`` makes nnU-Net use CT normalisation, any other name z-scores.
     unknown_is : {"background", "ignore"}
         What becomes of what is not known: removed from the mask, or nnU-Net's ignore label.
+    other_values : bool
+        Whether masks may hold values that are no label, which become background.
     left_out : mapping of str to str
         Case that was left out, and why; only written down.
     """
@@ -108,6 +103,7 @@ class DatasetPlan:
     test: Mapping[str, Path] = field(default_factory=dict)
     channel: str = "CT"
     unknown_is: Literal["background", "ignore"] = "background"
+    other_values: bool = False
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -269,7 +265,7 @@ def _fill(work: Path, plan: DatasetPlan, *, place: Place) -> tuple[list[str], li
             findings.append(finding)
     for name in natural_order(plan.test):
         try:
-            open_volume(plan.test[name])
+            read_geometry(plan.test[name])
             _put_image(plan.test[name], work / "imagesTs" / f"{name}_0000{ENDING}", place)
         except InputError as error:
             findings.append(_left_out("dataset-image", name, str(error)))
@@ -281,40 +277,25 @@ def _add_training(
 ) -> Finding | None:
     """Add a case, or say why it cannot be added."""
     try:
-        image, mask = open_volume(case.image), read_labels(case.mask)
+        grid = read_geometry(case.image)
+        mask, geometry = read_labels(case.mask)
     except InputError as error:
         return _left_out("dataset-file", case.case, str(error))
-    fault = _fault(image, mask, case, plan)
-    if fault:
-        return _left_out(*fault)
-    labels = training_labels(
-        mask.labels,
-        values=list(plan.labels.values()),
-        unknown=case.unknown,
-        unknown_is=plan.unknown_is,
-    )
-    if not ((labels > 0) & (labels <= len(plan.labels))).any():
-        message = (
-            f"{case.mask}: nothing is labelled in it, and it would teach that nothing is there."
-        )
-        return _left_out("dataset-empty-mask", case.case, message)
-    write_labels(work / "labelsTr" / f"{case.case}{ENDING}", labels, image)
-    _put_image(case.image, work / "imagesTr" / f"{case.case}_0000{ENDING}", place)
-    return None
-
-
-def _fault(
-    image: Nifti1Image, mask: LabelVolume, case: TrainingCase, plan: DatasetPlan
-) -> tuple[str, str, str] | None:
-    """Check, case and message of what is wrong with a case."""
-    mismatch = grid_mismatch(image, mask)
+    mismatch = grid_mismatch(grid, geometry)
     if mismatch:
         message = f"{case.image} and {case.mask} must lie on one grid; {mismatch}."
-        return "dataset-geometry", case.case, message
-    strange = sorted(set(np.unique(mask.labels).tolist()) - {0, *plan.labels.values()})
-    if strange:
+        return _left_out("dataset-geometry", case.case, message)
+    strange = sorted(set(np.unique(mask).tolist()) - {0, *plan.labels.values()})
+    if strange and not plan.other_values:
         message = f"{case.mask}: holds the values {strange[:10]}, which [labels] does not have."
-        return "dataset-unknown-value", case.case, message
+        return _left_out("dataset-unknown-value", case.case, message)
+    values = list(plan.labels.values())
+    labels = training_labels(mask, values=values, unknown=case.unknown, unknown_is=plan.unknown_is)
+    if not ((labels > 0) & (labels <= len(values))).any():
+        message = f"{case.mask}: nothing is labelled, which would teach that nothing is there."
+        return _left_out("dataset-empty-mask", case.case, message)
+    write_labels(work / "labelsTr" / f"{case.case}{ENDING}", labels, like=case.image)
+    _put_image(case.image, work / "imagesTr" / f"{case.case}_0000{ENDING}", place)
     return None
 
 
@@ -326,7 +307,7 @@ def _left_out(check: str, case: str, message: str) -> Finding:
 def _put_image(source: Path, target: Path, place: Place) -> None:
     try:
         if not source.name.endswith(ENDING):
-            write_gz(target, source.read_bytes())
+            target.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
         elif place == "copy":
             shutil.copyfile(source, target)
         elif place == "hardlink":
