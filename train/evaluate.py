@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import conform
-from train.labels import Labels, LabelVolume, grid_mismatch, read_labels
+from crowdqc.volumes import Geometry, read_labels
+from train.grid import grid_mismatch
+
+Labels = NDArray[np.integer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,14 +166,14 @@ def score_masks(
     values = {**labels, **(truth_values or {})}
     tables, findings = [], []
     for case in cases:
-        truth = read_labels(case.truth)
-        mask, found = _mask_of(case, truth)
+        truth, grid = read_labels(case.truth)
+        mask, found = _mask_of(case, grid)
         findings += found
         if mask is None:
             continue
         overlap = count_overlap(
             renumber(mask, labels.values()),
-            renumber(truth.labels, [values[label] for label in labels]),
+            renumber(truth, [values[label] for label in labels]),
             len(labels),
         )
         tables.append(_rows(overlap, list(labels)).assign(case=case.case))
@@ -178,20 +181,20 @@ def score_masks(
     return conform("scores", rows), findings
 
 
-def _mask_of(case: ScoredCase, truth: LabelVolume) -> tuple[Labels | None, list[Finding]]:
-    """The mask of a case, if it can be compared with `truth`."""
+def _mask_of(case: ScoredCase, grid: Geometry) -> tuple[Labels | None, list[Finding]]:
+    """The mask of a case, if it can be compared on the grid of its truth."""
     if not case.mask.exists():
         message = f"{case.mask}: is not there; every label of case {case.case} scores as missed."
-        return np.zeros_like(truth.labels), [_finding("mask-missing", message, case.case)]
+        return np.zeros(grid.shape, np.int32), [_finding("mask-missing", message, case.case)]
     try:
-        mask = read_labels(case.mask)
+        mask, geometry = read_labels(case.mask)
     except InputError as error:
         return None, [_finding("mask-unreadable", f"{error} Not scored.", case.case)]
-    mismatch = grid_mismatch(mask, truth)
+    mismatch = grid_mismatch(geometry, grid)
     if mismatch:
         message = f"{case.mask} and {case.truth}: {mismatch}; not scored."
         return None, [_finding("mask-geometry", message, case.case)]
-    return mask.labels, []
+    return mask, []
 
 
 def _finding(check: str, message: str, case: str) -> Finding:
