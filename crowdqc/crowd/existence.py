@@ -42,8 +42,8 @@ class ExistenceSettings:
     """
 
     drawn: tuple[float, float] = (1.0, -3.0)
-    spread: tuple[float, float] = (2.0, 0.7)
-    raters: tuple[float, float] = (1.0, 1.0)
+    spread: tuple[float, float] = (1.5, 0.7)
+    raters: tuple[float, float] = (1.0, 0.5)
     share: float = 0.6
     nodes: int = 7
     steps: int = 30

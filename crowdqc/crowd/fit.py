@@ -62,6 +62,10 @@ class Crowd:
         Estimated true box, and the standard deviation of where each edge lies, in px.
     weight : ndarray, shape (N,)
         Share that each drawn box has in the box of its object, 0 to 1.
+    hardness : ndarray, shape (O,)
+        Factor of the raters' spread on each object.
+    invention : ndarray, shape (R,)
+        Probability that a rater joins in an average invention of others.
     hits : ndarray, shape (N,)
         For each drawn box, the probability that it shows something real at that IoU, judged
         by the other raters only.
@@ -79,6 +83,8 @@ class Crowd:
     box: Floats
     spread: Floats
     weight: Floats
+    hardness: Floats
+    invention: Floats
     hits: Floats
     evidence: Evidence
 
@@ -124,6 +130,8 @@ def fit_evidence(
         box=edges.box,
         spread=edges.spread,
         weight=edges.weight,
+        hardness=edges.hardness,
+        invention=existence.invention,
         hits=hits,
         evidence=data,
     )

@@ -104,6 +104,7 @@ def fuse_options(config: Config) -> dict[str, Any]:
         "method": section.method,
         "quorum": section.quorum,
         "min_raters": section.min_raters,
+        "probability": section.probability,
         "interpolate": section.interpolate,
     }
 
