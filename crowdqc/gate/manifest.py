@@ -43,7 +43,11 @@ class Manifest:
 
     def to_json(self) -> str:
         """JSON text, the same for the same manifest."""
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(self.to_record(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_record(self) -> dict[str, Any]:
+        """The manifest as plain values."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:

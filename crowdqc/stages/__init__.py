@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crowdqc.config import Config, load_config
 from crowdqc.readers import annotation_files
-from crowdqc.stages import boxes, judge, truth
+from crowdqc.stages import boxes, judge, masks, truth
 from crowdqc.stages.base import Pipeline, Result, Run, Stage
 from crowdqc.stages.images import case_files, image_files
 from crowdqc.store import Store
@@ -56,6 +56,29 @@ PIPELINE = Pipeline(
             needs=("agree", "fuse", "complete"),
             sections=("gate", "match", "fuse"),
             inputs=_policy,
+        ),
+        Stage(
+            "masks",
+            masks.masks,
+            needs=("gate",),
+            sections=("labels", "images", "masks"),
+            inputs=lambda config: list(image_files(config).values()),
+            applies=masks.has_images,
+        ),
+        Stage(
+            "dataset",
+            masks.dataset,
+            needs=("masks",),
+            sections=("labels", "dataset", "truth"),
+            applies=masks.has_images,
+        ),
+        Stage(
+            "evaluate",
+            masks.evaluate,
+            needs=("masks",),
+            sections=("labels", "truth"),
+            inputs=_truth,
+            applies=masks.has_truth,
         ),
     ]
 )
