@@ -155,7 +155,7 @@ class Truth(Section):
 class Match(Section):
     """``[match]``: when boxes of two raters are the same object."""
 
-    iou: float = Field(default=0.4, gt=0, lt=1, strict=False)
+    iou: float = Field(default=0.3, gt=0, lt=1, strict=False)
     """Pairs of boxes above this IoU pull together."""
 
 
@@ -175,10 +175,13 @@ class Fuse(Section):
 
     method: Literal["majority", "median", "mean", "wbf", "staple", "simple", "edges"] = "edges"
     """How the edges of the fused box are found."""
-    quorum: float = Field(default=0.34, ge=0, le=1, strict=False)
-    """Share of the raters asked who must have drawn an object."""
+    quorum: float | None = Field(default=None, ge=0, le=1, strict=False)
+    """Share of the raters asked who must have drawn an object; none given: 0.25, and none for
+    ``edges``, which knows how likely each object is."""
     min_raters: int = Field(default=2, ge=1)
     """Number of raters who must have drawn it, where at least so many were asked."""
+    probability: float = Field(default=0.5, ge=0, le=1, strict=False)
+    """How likely an object must be to exist (``edges``)."""
     interpolate: bool = False
     """Whether boxes missing between two drawn slices are interpolated."""
 

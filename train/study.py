@@ -34,8 +34,9 @@ class Sources:
 
     Parameters
     ----------
-    images, masks, truth : mapping of str to Path
-        Case and its NIfTI file. ``truth`` is needed for the set ``truth`` only.
+    images, masks, unfiltered, truth : mapping of str to Path
+        Case and its NIfTI file: the picture, the mask of what the gate lets through, the mask
+        of everything that was drawn, the expert's mask (for the set ``truth`` only).
     manifest : mapping
         The gate's ``manifest.json``: of ``cases`` the ``case``, ``verdict``, ``reasons`` and
         ``labels``; of ``prompts``, one for each fused box, ``case``, ``slice``, ``label`` and
@@ -44,6 +45,7 @@ class Sources:
 
     images: Mapping[str, Path]
     masks: Mapping[str, Path]
+    unfiltered: Mapping[str, Path]
     manifest: Mapping[str, Any]
     truth: Mapping[str, Path]
 
@@ -104,7 +106,7 @@ def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
     InputError
         If a case for testing or the image of a mask is not there.
     """
-    masks = sources.truth if name == "truth" else sources.masks
+    masks = {"truth": sources.truth, "unfiltered": sources.unfiltered}.get(name, sources.masks)
     wanted = [case for case in natural_order(masks) if case not in config.dataset.test]
     left_out = _left_out(sources.manifest, name)
     values = {label.name: label.value for label in config.labels.values()}
