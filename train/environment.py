@@ -130,14 +130,16 @@ def _environ(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _thread_pools() -> Iterator[None]:
-    """Make ``multiprocessing.get_context(method).Pool`` a pool of threads."""
+    """Make the pools that nnU-Net opens pools of threads."""
     real = multiprocessing.get_context
+    utilities: Any = importlib.import_module("nnunetv2.utilities.utils")
+    pool = utilities.Pool
 
     def get_context(method: str | None = None) -> Any:
         return real() if method is None else SimpleNamespace(Pool=ThreadPool)
 
-    multiprocessing.get_context = get_context
+    multiprocessing.get_context, utilities.Pool = get_context, ThreadPool
     try:
         yield
     finally:
-        multiprocessing.get_context = real
+        multiprocessing.get_context, utilities.Pool = real, pool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shlex
 import shutil
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 from crowdqc.config import Train
 from crowdqc.findings import InputError
 from crowdqc.store import atomic, sha256
+from crowdqc.volumes import read_geometry
 from train.environment import Folders, nnunet
 
 PLANS = "crowdqcPlans"
@@ -56,7 +58,7 @@ def prepare(folders: Folders, dataset: str, *, settings: Train, seed: int = 0) -
     if before is None or any(before.get(key) != record[key] for key in ("data", "plan")):
         shutil.rmtree(target, ignore_errors=True)
         with nnunet(folders, workers=settings.workers, planning=True):
-            _preprocess(dataset, settings)
+            _preprocess(raw, settings)
     content = json.loads(plans.read_text(encoding="utf-8"))
     if settings.configuration not in content["configurations"]:
         known = ", ".join(content["configurations"])
@@ -233,15 +235,17 @@ def _recorded(plans: Path) -> dict[str, Any] | None:
     return dict(record) if record else None
 
 
-def _preprocess(dataset: str, settings: Train) -> None:
+def _preprocess(raw: Path, settings: Train) -> None:
     from nnunetv2.experiment_planning import plan_and_preprocess_api as api
-    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (
-        ExperimentPlanner,
-    )
 
-    number, workers = int(dataset[7:10]), max(1, settings.workers)
-    api.extract_fingerprint_dataset(number, num_processes=workers, show_progress_bar=False)
-    planner = ExperimentPlanner(
+    number, workers = int(raw.name[7:10]), max(1, settings.workers)
+    extractor = api.DatasetFingerprintExtractor(number, workers)
+    extractor.show_progress_bar = False
+    # nnU-Net draws 10^8 foreground voxels with replacement: more than all voxels is waste.
+    most = extractor.num_foreground_voxels_for_intensitystats
+    extractor.num_foreground_voxels_for_intensitystats = min(most, _count_voxels(raw))
+    extractor.run(overwrite_existing=True)
+    planner = api.ExperimentPlanner(
         number, gpu_memory_target_in_gb=settings.memory_gb, plans_name=PLANS
     )
     planner.UNet_base_num_features = settings.features
@@ -249,6 +253,11 @@ def _preprocess(dataset: str, settings: Train) -> None:
     api.preprocess_dataset(
         number, PLANS, (settings.configuration,), (workers,), show_progress_bar=False
     )
+
+
+def _count_voxels(raw: Path) -> int:
+    images = sorted((raw / "imagesTr").glob("*.nii.gz"))
+    return sum(math.prod(read_geometry(image).shape) for image in images)
 
 
 def _run_training(

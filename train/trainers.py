@@ -73,6 +73,17 @@ class CrowdqcTrainer(nnUNetTrainer):
         self._sow(f"epoch {self.current_epoch}")
         super().on_epoch_start()
 
+    def on_epoch_end(self) -> None:
+        """As nnU-Net, which draws its curves anew; here only where a checkpoint is due."""
+        last = self.current_epoch + 1 == self.num_epochs
+        if (self.current_epoch + 1) % self.save_every == 0 or last:
+            super().on_epoch_end()
+            return
+        draw = self.logger.plot_progress_png
+        self.logger.plot_progress_png = lambda folder: None  # noqa: ARG005
+        super().on_epoch_end()
+        self.logger.plot_progress_png = draw
+
     def save_checkpoint(self, filename: str) -> None:
         """Write a checkpoint whole or not at all: a kill while writing leaves the one before."""
         part = Path(filename + ".part")
