@@ -17,7 +17,7 @@ import crowdqc
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("start:init", "Start a study file by looking at a folder of annotations."),
     "demo": ("start:demo", "Make a small synthetic study and run everything on it."),
-    "simulate": ("start:simulate", "Draw boxes as raters with known faults would."),
+    "simulate": ("stage:simulate", "Draw boxes as raters with known faults would."),
     "check": ("stage:check", "Read and validate the annotations."),
     "agree": ("stage:agree", "Measure agreement; a scorecard for each rater."),
     "fuse": ("stage:fuse", "Fuse the raters' boxes into one box per object."),
@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with the nearest command where there is none of the name."""
-        import difflib  # noqa: PLC0415
+        import difflib
 
         near = difflib.get_close_matches(args[0], COMMANDS, n=1)
         if args[0] not in COMMANDS and near:

@@ -19,6 +19,10 @@ STUDY = click.argument(
     "study", type=click.Path(path_type=Path, dir_okay=False), metavar="STUDY.toml"
 )
 
+OUT = click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of results instead of [study] out."
+)
+
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--format``, ``--quiet``, ``--verbose`` for a command that shows a table."""

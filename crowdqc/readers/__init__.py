@@ -6,18 +6,21 @@ yolo.py, table.py                        draft.py, states.py, images.py
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding
 from crowdqc.readers.draft import Draft, to_study
 from crowdqc.readers.images import guess_sizes, images_table
+from crowdqc.readers.patterns import find
 from crowdqc.readers.table import read_table
 from crowdqc.readers.truth import read_truth_boxes, without_gold
 from crowdqc.readers.yolo import read_yolo, scale
 from crowdqc.schema import Study
 
-__all__ = ["read_study", "read_truth_boxes"]
+__all__ = ["annotation_files", "read_study", "read_truth_boxes"]
 
 
 def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study, list[Finding]]:
@@ -55,6 +58,20 @@ def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study
         draft.boxes = scale(draft.boxes, images)
     draft.findings = [*draft.findings, *notes, *more]
     return to_study(draft, config, images)
+
+
+def annotation_files(config: Config) -> list[Path]:
+    """Files that `read_study` reads, in a fixed order.
+
+    Raises
+    ------
+    InputError
+        If no file is found.
+    """
+    path = config.resolve(config.annotations.path)
+    if _in_pixels(config):
+        return [path]
+    return [found.path for found in find(path).files]
 
 
 def _draft(config: Config) -> Draft:

@@ -27,9 +27,11 @@ class Result:
     """What a stage hands to whoever called it."""
 
     table: pd.DataFrame
-    """The result to show."""
+    """The result, whole."""
     summary: str
     """One sentence for people."""
+    shown: pd.DataFrame
+    """What of it fits on a terminal."""
     files: list[str] = field(default_factory=list)
     """Files that were written, relative to the folder of results."""
     verdict: Verdict = Verdict.ACCEPT
@@ -45,10 +47,6 @@ class Run:
     config: Config
     store: Store
     say: Callable[[str], None]
-
-    def write_findings(self, stage: str, findings: Iterable[Finding]) -> None:
-        """Write a stage's findings."""
-        self.store.write_findings(stage, findings)
 
 
 @dataclass(frozen=True)
@@ -108,14 +106,12 @@ class Pipeline:
     def stamp(self, name: str, config: Config) -> str:
         """Hash of everything that the result of a stage depends on."""
         stage = self.stages[name]
-        sections = {"study": {"name": config.study.name, "seed": config.study.seed}}
-        for section in stage.sections:
-            value = getattr(config, section)
-            sections[section] = _plain(value)
+        sections = {section: _plain(getattr(config, section)) for section in stage.sections}
         needs = [need for need in stage.needs if self.stages[need].applies(config)]
         record = {
             "crowdqc": crowdqc.__version__,
             "stage": name,
+            "study": [config.study.name, config.study.seed],
             "sections": sections,
             "inputs": [_fingerprint(path) for path in stage.inputs(config)],
             "needs": [self.stamp(need, config) for need in needs],

@@ -1,0 +1,22 @@
+"""The model of raters and objects that agreement and fusion share.
+
+`fit` estimates together which of the drawn objects exist, where their edges are, and for each
+rater how often it finds what is there, invents what is not, and how it places each edge.
+"""
+
+from crowdqc.crowd.edges import EdgeSettings, median_boxes
+from crowdqc.crowd.evidence import Evidence, evidence
+from crowdqc.crowd.existence import ExistenceSettings
+from crowdqc.crowd.fit import Crowd, CrowdSettings, fit, fit_evidence
+
+__all__ = [
+    "Crowd",
+    "CrowdSettings",
+    "EdgeSettings",
+    "Evidence",
+    "ExistenceSettings",
+    "evidence",
+    "fit",
+    "fit_evidence",
+    "median_boxes",
+]

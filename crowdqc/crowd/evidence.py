@@ -1,0 +1,84 @@
+"""What a matched study says, as arrays: who drew what, and who could have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crowdqc.geometry import Boxes
+from crowdqc.matching import Matched
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Boxes of objects, and the raters who were asked for each object.
+
+    Parameters
+    ----------
+    boxes : ndarray, shape (N, 4)
+        Boxes ``x0, y0, x1, y1`` in px.
+    object, rater : ndarray of int64, shape (N,)
+        What each box shows and who drew it; at most one box of a rater in an object.
+    asked_object, asked_rater : ndarray of int64, shape (A,)
+        Who was asked for which object, sorted by object; all who drew a box among them.
+    drew : ndarray of bool, shape (A,)
+        Whether that rater drew that object.
+    place : ndarray of int64, shape (O,)
+        Image and label that the object belongs to.
+    n_objects, n_raters : int
+        Objects and raters are numbered from 0.
+    """
+
+    boxes: Boxes
+    object: Ints
+    rater: Ints
+    asked_object: Ints
+    asked_rater: Ints
+    drew: NDArray[np.bool_]
+    place: Ints
+    n_objects: int
+    n_raters: int
+
+    @property
+    def n_boxes(self) -> Ints:
+        """Number of raters who drew each object, shape (O,)."""
+        return np.bincount(self.object, minlength=self.n_objects)
+
+    @property
+    def n_asked(self) -> Ints:
+        """Number of raters who were asked for each object, shape (O,)."""
+        return np.bincount(self.asked_object, minlength=self.n_objects)
+
+
+def evidence(matched: Matched) -> Evidence:
+    """`matched` as arrays; raters are ``matched.people``.
+
+    A rater who drew an object counts as asked for it, whatever the readings say.
+    """
+    boxes, objects, asked = matched.boxes, matched.objects, matched.asked
+    n_raters = len(matched.people)
+    drawn = boxes["object"].to_numpy() * n_raters + boxes["person"].to_numpy()
+    by_place = asked[["place", "person"]].sort_values("place", kind="stable")
+    count = np.bincount(by_place["place"], minlength=objects["place"].max() + 1)
+    place = objects["place"].to_numpy()
+    start = (np.cumsum(count) - count)[place]
+    asked_object = np.repeat(objects["object"].to_numpy(), count[place])
+    offset = np.arange(len(asked_object)) - np.repeat(np.cumsum(count[place]), count[place])
+    row = offset + np.repeat(start + count[place], count[place])
+    pairs = np.union1d(asked_object * n_raters + by_place["person"].to_numpy()[row], drawn)
+    return Evidence(
+        boxes=boxes[["x0", "y0", "x1", "y1"]].to_numpy(),
+        object=boxes["object"].to_numpy(),
+        rater=boxes["person"].to_numpy(),
+        asked_object=pairs // n_raters,
+        asked_rater=pairs % n_raters,
+        drew=np.isin(pairs, drawn, kind="sort"),
+        place=place,
+        n_objects=len(objects),
+        n_raters=n_raters,
+    )

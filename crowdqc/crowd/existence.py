@@ -1,0 +1,159 @@
+"""Which of the drawn objects exist: raters who miss and who invent, objects easy and hard.
+
+An object is real or an invention. A real one is drawn by rater r with log odds
+``mu + skill_r + difficulty``, an invention with log odds ``nu + fancy_r + appeal``:
+difficulty and appeal are normal, belong to the object, and are integrated out, because raters
+agree on the hard objects that most of them skip and on the false ones that tempt them. Skill
+and fancy belong to the rater and have normal priors, so that a rater who read little is taken
+for an average one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logsumexp, roots_hermitenorm
+
+from crowdqc.crowd.evidence import Evidence
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ExistenceSettings:
+    """Settings of the model: those without a unit here are in log odds.
+
+    Parameters
+    ----------
+    drawn : tuple of float
+        Mean log odds that a real object, and an invention, is drawn by one more rater.
+    spread : tuple of float
+        Standard deviation of difficulty, and of appeal.
+    raters : tuple of float
+        Standard deviation of skill, and of fancy, among raters.
+    share : float
+        Share of real objects among all that were drawn, beforehand.
+    objects : float
+        How many objects the prior on that share is worth.
+    nodes : int
+        Nodes of the quadrature over difficulty.
+    steps : int
+        Steps of EM.
+    """
+
+    drawn: tuple[float, float] = (1.0, -3.0)
+    spread: tuple[float, float] = (1.5, 0.7)
+    raters: tuple[float, float] = (1.0, 0.5)
+    share: float = 0.6
+    objects: float = 10.0
+    nodes: int = 7
+    steps: int = 30
+
+
+@dataclass(frozen=True)
+class Existence:
+    """Which objects exist, and how raters see them.
+
+    Parameters
+    ----------
+    probability : ndarray, shape (O,)
+        That the object exists, given who drew it. Of an object that only one rater was
+        asked for this is what is known of drawn objects in general.
+    without : ndarray, shape (A,)
+        The same without the vote of the asked rater in that row of the evidence.
+    detection, invention : ndarray, shape (R,)
+        Probability that a rater draws an average real object, and that a rater joins in an
+        average invention of others.
+    """
+
+    probability: Floats
+    without: Floats
+    detection: Floats
+    invention: Floats
+
+
+def fit_existence(evidence: Evidence, settings: ExistenceSettings) -> Existence:
+    """Estimate objects and raters by EM, each step one Newton step for every rater.
+
+    References
+    ----------
+    .. [1] A. P. Dawid, A. M. Skene, "Maximum likelihood estimation of observer error-rates
+       using the EM algorithm", Applied Statistics 28(1), 1979. :doi:`10.2307/2346806`
+    .. [2] S. Branson, G. Van Horn, P. Perona, "Lean crowdsourcing: combining humans and
+       machines in an online system", CVPR 2017. :doi:`10.1109/CVPR.2017.647`
+    """
+    node, weight = roots_hermitenorm(settings.nodes)
+    log_weight = np.log(weight / weight.sum())
+    shift = np.zeros((2, evidence.n_raters))
+    share = settings.share
+    told = (evidence.n_asked > 1).astype(np.float64)  # one rater alone tells nothing of itself
+    start = np.flatnonzero(np.diff(evidence.asked_object, prepend=-1))
+    for _ in range(settings.steps):
+        odds = _odds(evidence, shift, node, settings=settings)
+        each = _log_votes(odds, evidence.drew)
+        joint = np.add.reduceat(each, start, axis=1) + log_weight
+        joint += np.log([share, 1 - share])[:, None, None]
+        posterior = np.exp(joint - logsumexp(joint, axis=(0, 2), keepdims=True))
+        real = posterior[0].sum(axis=1)
+        share = _shrunk(real @ told, told.sum(), settings=settings)
+        counted = posterior * told[:, None]
+        shift = _newton(evidence, shift, odds, posterior=counted, settings=settings)
+    without = joint[:, evidence.asked_object] - each
+    odds_without = logsumexp(without[0], axis=1) - logsumexp(without[1], axis=1)
+    mean = _average(shift, node, log_weight, settings=settings)
+    return Existence(real, expit(odds_without), mean[0], mean[1])
+
+
+def _shrunk(real: float, total: float, *, settings: ExistenceSettings) -> float:
+    return (real + settings.objects * settings.share) / (total + settings.objects)
+
+
+def _odds(
+    evidence: Evidence, shift: Floats, node: Floats, *, settings: ExistenceSettings
+) -> Floats:
+    """Log odds that the asked rater draws, (2, A, Q)."""
+    base = np.array(settings.drawn)[:, None, None] + shift[:, evidence.asked_rater, None]
+    spread: Floats = base + np.array(settings.spread)[:, None, None] * node
+    return spread
+
+
+def _log_votes(odds: Floats, drew: NDArray[np.bool_]) -> Floats:
+    """Log probability of what the asked rater did, (2, A, Q)."""
+    sign = np.where(drew, -1.0, 1.0)[None, :, None]
+    votes: Floats = -np.logaddexp(0.0, sign * odds)
+    return votes
+
+
+def _newton(
+    evidence: Evidence,
+    shift: Floats,
+    odds: Floats,
+    *,
+    posterior: Floats,
+    settings: ExistenceSettings,
+) -> Floats:
+    """One step towards the best skill and fancy of every rater, (2, R)."""
+    chance = expit(odds)
+    weight = posterior[:, evidence.asked_object]
+    slope = (weight * (evidence.drew[:, None] - chance)).sum(axis=2)
+    curve = (weight * chance * (1 - chance)).sum(axis=2)
+    moved = np.empty_like(shift)
+    for kind in (0, 1):
+        tight = settings.raters[kind] ** -2
+        gain = np.bincount(evidence.asked_rater, slope[kind], evidence.n_raters)
+        bend = np.bincount(evidence.asked_rater, curve[kind], evidence.n_raters)
+        step = (gain - tight * shift[kind]) / (bend + tight)
+        moved[kind] = shift[kind] + np.clip(step, -1.0, 1.0)
+    return moved
+
+
+def _average(
+    shift: Floats, node: Floats, log_weight: Floats, *, settings: ExistenceSettings
+) -> Floats:
+    """Probability that a rater draws, over all difficulties, (2, R)."""
+    spread = np.array(settings.spread)[:, None, None] * node
+    odds = np.array(settings.drawn)[:, None, None] + shift[:, :, None] + spread
+    mean: Floats = expit(odds) @ np.exp(log_weight)
+    return mean

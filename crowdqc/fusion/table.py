@@ -1,0 +1,119 @@
+"""Fusion of a whole study: `Matched` in, the table ``consensus`` out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crowdqc.crowd import Evidence, evidence
+from crowdqc.fusion.interpolate import interpolate_gaps
+from crowdqc.fusion.methods import Fused, Method, edges, majority, mean, median, simple, wbf
+from crowdqc.fusion.staple_method import staple
+from crowdqc.geometry import paired_iou
+from crowdqc.matching import Matched
+from crowdqc.schema import conform
+
+Floats = NDArray[np.float64]
+
+METHODS: dict[str, Method] = {
+    "majority": majority,
+    "median": median,
+    "mean": mean,
+    "wbf": wbf,
+    "staple": staple,
+    "simple": simple,
+    "edges": edges,
+}
+"""Every method by its name in the study file."""
+
+QUORUM = 0.25
+"""Share of the raters asked who must have drawn an object, where the method has no model."""
+_BOX = ["x0", "y0", "x1", "y1"]
+
+
+def fuse(
+    matched: Matched,
+    *,
+    method: str = "edges",
+    quorum: float | None = None,
+    min_raters: int = 2,
+    probability: float = 0.5,
+    interpolate: bool = False,
+) -> pd.DataFrame:
+    """One box per object of a matched study.
+
+    Parameters
+    ----------
+    matched : Matched
+        Nothing of it is dropped: every object has a row.
+    method : str
+        A key of `METHODS`.
+    quorum : float, optional
+        Share of the raters asked who must support an object, 0 to 1. None: `QUORUM`, and no
+        quorum for ``edges``, which knows how likely each object is.
+    min_raters : int
+        Number of raters who must support it, where at least so many were asked.
+    probability : float
+        Score from which an object of ``edges`` is taken to exist.
+    interpolate : bool
+        Whether boxes missing between two drawn slices are interpolated, see
+        `crowdqc.fusion.interpolate`.
+
+    Returns
+    -------
+    DataFrame
+        Table ``consensus``, in the order of ``matched.objects``. `support` counts the raters
+        whose box overlaps the fused one with at least ``matched.iou``, `raters` names them.
+        `state` is ``agreed``, ``no_consensus`` (too few support it, or it is unlikely; the
+        box is what it would be) or ``single`` (only one rater was asked: its score is nan).
+
+    Raises
+    ------
+    ValueError
+        If `method` is not known.
+    """
+    if method not in METHODS:
+        raise ValueError(f"'method' must be one of {', '.join(METHODS)}; got '{method}'.")
+    data = evidence(matched)
+    fused = METHODS[method](data)
+    if quorum is None:
+        quorum = 0.0 if method == "edges" else QUORUM
+    backs = _backs(data, fused, matched.iou)
+    support = np.bincount(data.object[backs], minlength=data.n_objects)
+    asked = data.n_asked
+    needed = np.maximum(np.minimum(min_raters, asked), np.ceil(quorum * asked - 1e-9))
+    agreed = support >= needed
+    if method == "edges":
+        agreed &= fused.score >= probability
+    state = np.where(asked == 1, "single", np.where(agreed, "agreed", "no_consensus"))
+    frame = matched.objects[["case", "slice", "label"]].assign(
+        support=support,
+        n_raters=asked,
+        score=np.where(asked > 1, fused.score, np.nan),
+        raters=_names(matched, backs),
+        method=method,
+        state=state,
+    )
+    frame[_BOX] = fused.box
+    frame[[f"spread_{edge}" for edge in _BOX]] = fused.spread
+    consensus = conform("consensus", frame)
+    return interpolate_gaps(consensus) if interpolate else consensus
+
+
+def _backs(data: Evidence, fused: Fused, iou: float) -> NDArray[np.bool_]:
+    """Whether each drawn box supports the fused box of its object, (N,)."""
+    if len(data.boxes) == 0:
+        return np.zeros(0, bool)
+    overlap = paired_iou(data.boxes, fused.box[data.object])
+    backs: NDArray[np.bool_] = overlap >= iou
+    return backs
+
+
+def _names(matched: Matched, backs: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """Names of the supporting raters of each object, with spaces between, (O,)."""
+    boxes = matched.boxes.loc[backs, ["object", "person", "rater"]]
+    joined = boxes.sort_values(["object", "person"]).groupby("object")["rater"].agg(" ".join)
+    names = np.full(len(matched.objects), "", dtype=object)
+    names[joined.index.to_numpy(dtype=np.int64)] = joined.to_numpy()
+    return names
