@@ -111,8 +111,10 @@ def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
 
 def _remove_others(folder: Path, cases: set[str]) -> None:
     """Remove masks of cases that an earlier manifest let through and this one does not."""
-    for path in folder.glob("*.*"):
-        if path.is_file() and path.name.removesuffix(".nii.gz").partition(".")[0] not in cases:
+    endings = (".nii.gz", ".uncertainty.nii.gz", ".json")
+    ours = {f"{case}{ending}" for case in cases for ending in endings}
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in ours:
             path.unlink()
 
 
