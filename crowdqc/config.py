@@ -271,12 +271,12 @@ class Train(Section):
     """Whether mirroring augments: it would make a left kidney of a right one."""
     save_every: int = Field(default=5, ge=1)
     """Epochs between two checkpoints, from which a killed training goes on."""
-    features: int | None = Field(default=None, ge=2)
-    """Features of the first stage, for a small network; none means nnU-Net's plan."""
-    patch: list[int] | None = Field(default=None, min_length=2, max_length=3)
-    """Size of a patch in voxels, in nnU-Net's order of axes; none means nnU-Net's plan."""
-    batch: int | None = Field(default=None, ge=2)
-    """Patches in a batch; none means nnU-Net's plan."""
+    features: int = Field(default=32, ge=2)
+    """Features of the network's first stage; fewer make it small."""
+    memory_gb: float = Field(default=8.0, gt=0, strict=False)
+    """GPU memory for which nnU-Net plans patch and batch."""
+    compile: bool = True
+    """Whether torch compiles the network: pays for long trainings on a GPU only."""
     workers: int = Field(default=8, ge=0)
     """Processes that load and augment; 0 does it in the training process."""
     device: Literal["cuda", "cpu", "mps"] = "cuda"

@@ -1,5 +1,6 @@
 """Which cases and masks the manifest puts into each dataset of a study."""
 
+import dataclasses
 import json
 
 import nibabel as nib
@@ -72,6 +73,7 @@ def sources(tmp_path):
     return Sources(
         images={c: save(tmp_path / "i" / f"{c}.nii.gz", mask * 9) for c in CASES},
         masks={c: save(tmp_path / "m" / f"{c}.nii.gz", mask) for c in CASES},
+        unfiltered={c: save(tmp_path / "u" / f"{c}.nii.gz", mask) for c in CASES},
         truth={c: save(tmp_path / "t" / f"{c}.nii.gz", truth) for c in CASES},
         manifest=manifest_of(),
     )
@@ -168,7 +170,7 @@ def test_a_patient_on_both_sides_is_refused(tmp_path, sources):
 
 def test_a_test_case_without_an_image_is_refused(tmp_path, sources):
     images = {case: path for case, path in sources.images.items() if case != "c7"}
-    fewer = Sources(images=images, masks=sources.masks, truth={}, manifest=sources.manifest)
+    fewer = dataclasses.replace(sources, images=images)
 
     with pytest.raises(InputError, match="no image of case 'c7'"):
         build_datasets(config_of(tmp_path, more=""), fewer, raw=tmp_path / "raw")
