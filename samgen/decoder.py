@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 Heads = Literal["single", "best of three"]
 """The mask head for unambiguous prompts, or the best of the three heads for ambiguous ones."""
@@ -57,7 +57,6 @@ class Picture:
     size: tuple[int, int]
 
 
-@torch.inference_mode()
 def decode_boxes(
     sam: Any, embedding: Tensor, boxes: Tensor, *, heads: Heads = "single", chunk: int | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -88,13 +87,15 @@ def decode_boxes(
     ----------
     .. [1] A. Kirillov et al., "Segment Anything", ICCV 2023. :doi:`10.1109/ICCV51070.2023.00371`
     """
-    picture = _prepare(sam, embedding)
     chunk = chunk or (CHUNK_CPU if embedding.device.type == "cpu" else CHUNK_GPU)
-    rows, columns = picture.size
+    rows, columns = embedding.shape[1:]
     logits = embedding.new_empty((len(boxes), 4 * rows, 4 * columns))
     predicted_iou = embedding.new_empty(len(boxes))
-    for part in _chunks(len(boxes), chunk):
-        logits[part], predicted_iou[part] = _decode_chunk(sam, picture, boxes[part], heads)
+    with torch.inference_mode():
+        picture = _prepare(sam, embedding)
+        for part in _chunks(len(boxes), chunk):
+            drawn = _decode_chunk(sam, picture, boxes[part], heads=heads)
+            logits[part], predicted_iou[part] = drawn
     return logits, predicted_iou
 
 
@@ -119,7 +120,9 @@ def _prepare(sam: Any, embedding: Tensor) -> Picture:
     )
 
 
-def _decode_chunk(sam: Any, picture: Picture, boxes: Tensor, heads: Heads) -> tuple[Tensor, Tensor]:
+def _decode_chunk(
+    sam: Any, picture: Picture, boxes: Tensor, *, heads: Heads
+) -> tuple[Tensor, Tensor]:
     decoder = sam.mask_decoder
     corners, _ = sam.prompt_encoder(points=None, boxes=boxes, masks=None)
     fixed = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
@@ -147,21 +150,30 @@ def _two_way(transformer: Any, picture: Picture, prompt: Tensor) -> tuple[Tensor
     tokens = first.norm1(first.self_attn(prompt, prompt, prompt))
     tokens = first.norm2(tokens + _attend_shared(first, picture, tokens + prompt))
     tokens = first.norm3(tokens + first.mlp(tokens))
-    pictures = first.norm4(_answer_shared(first, picture, tokens + prompt, tokens))
+    pictures = first.norm4(_answer_shared(first, picture, key=tokens + prompt, value=tokens))
 
     for layer in others:
         placed = tokens + prompt
         tokens = layer.norm1(tokens + layer.self_attn(placed, placed, tokens))
         located = pictures + picture.position
-        attended = _attend(layer.cross_attn_token_to_image, tokens + prompt, located, pictures)
+        attended = _attend(
+            layer.cross_attn_token_to_image, tokens + prompt, located=located, pictures=pictures
+        )
         tokens = layer.norm2(tokens + attended)
         tokens = layer.norm3(tokens + layer.mlp(tokens))
-        pictures = layer.norm4(
-            _answer(layer.cross_attn_image_to_token, located, tokens + prompt, tokens, pictures)
+        answered = _answer(
+            layer.cross_attn_image_to_token,
+            located=located,
+            key=tokens + prompt,
+            value=tokens,
+            pictures=pictures,
         )
+        pictures = layer.norm4(answered)
 
     located = pictures + picture.position
-    attended = _attend(transformer.final_attn_token_to_image, tokens + prompt, located, pictures)
+    attended = _attend(
+        transformer.final_attn_token_to_image, tokens + prompt, located=located, pictures=pictures
+    )
     return transformer.norm_final_attn(tokens + attended), pictures
 
 
@@ -169,19 +181,19 @@ def _attend_shared(layer: Any, picture: Picture, tokens: Tensor) -> Tensor:
     """Box tokens look at the one picture that all boxes share: boxes become more queries."""
     attention = layer.cross_attn_token_to_image
     query = _split(attention.q_proj(tokens.flatten(0, 1)[None]), attention.num_heads)
-    found = F.scaled_dot_product_attention(query, picture.key, picture.value)
+    found = functional.scaled_dot_product_attention(query, picture.key, picture.value)
     return attention.out_proj(_join(found)).view_as(tokens)
 
 
-def _answer_shared(layer: Any, picture: Picture, key: Tensor, value: Tensor) -> Tensor:
+def _answer_shared(layer: Any, picture: Picture, *, key: Tensor, value: Tensor) -> Tensor:
     """The shared picture looks at each box's tokens, and becomes that box's picture."""
     attention = layer.cross_attn_image_to_token
     keys = _split(attention.k_proj(key), attention.num_heads)
     scores = keys @ picture.query.transpose(-1, -2) / math.sqrt(keys.shape[-1])  # (K, H, T, N)
-    return _add_answers(attention, scores, value, picture.tokens)
+    return _add_answers(attention, scores, value=value, pictures=picture.tokens)
 
 
-def _attend(attention: Any, tokens: Tensor, located: Tensor, pictures: Tensor) -> Tensor:
+def _attend(attention: Any, tokens: Tensor, *, located: Tensor, pictures: Tensor) -> Tensor:
     """Box tokens look at their own picture; projections of the picture are moved to them."""
     heads = attention.num_heads
     query = _split(attention.q_proj(tokens), heads)
@@ -193,14 +205,14 @@ def _attend(attention: Any, tokens: Tensor, located: Tensor, pictures: Tensor) -
 
 
 def _answer(
-    attention: Any, located: Tensor, key: Tensor, value: Tensor, pictures: Tensor
+    attention: Any, *, located: Tensor, key: Tensor, value: Tensor, pictures: Tensor
 ) -> Tensor:
     """A box's picture looks at the box's tokens; projections of the picture are moved to them."""
     heads = attention.num_heads
     keys = _split(attention.k_proj(key), heads) / math.sqrt(attention.internal_dim // heads)
     offset = keys @ attention.q_proj.bias.view(heads, -1, 1)  # (K, H, T, 1)
     scores = _scores(keys @ _by_head(attention.q_proj.weight, heads), located) + offset
-    return _add_answers(attention, scores, value, pictures)
+    return _add_answers(attention, scores, value=value, pictures=pictures)
 
 
 def _scores(query: Tensor, located: Tensor) -> Tensor:
@@ -209,7 +221,7 @@ def _scores(query: Tensor, located: Tensor) -> Tensor:
     return scores.view(*query.shape[:3], -1)
 
 
-def _add_answers(attention: Any, scores: Tensor, value: Tensor, pictures: Tensor) -> Tensor:
+def _add_answers(attention: Any, scores: Tensor, *, value: Tensor, pictures: Tensor) -> Tensor:
     """Pictures (K, N, C) plus what each of their tokens reads from the box tokens."""
     heads = attention.num_heads
     values = _split(attention.v_proj(value), heads)  # (K, H, T, D / H)
@@ -224,7 +236,7 @@ def _upscale(upscaling: Any, pictures: Tensor, weight: Tensor, *, size: tuple[in
     """Masks (K, 4h, 4w) of pictures (K, h w, C), for one vector (K, C / 8) of weights each."""
     first, norm, activation, second, _ = upscaling
     fine = _double(first, pictures)
-    fine = F.layer_norm(fine, fine.shape[-1:], norm.weight, norm.bias, norm.eps)
+    fine = functional.layer_norm(fine, fine.shape[-1:], norm.weight, norm.bias, norm.eps)
     fine = _double(second, activation(fine))
     fine = activation(fine)
     masks = (fine.flatten(1, -2) @ weight[:, :, None]).view(-1, *size, 2, 2, 2, 2)
@@ -236,7 +248,9 @@ def _double(convolution: Any, x: Tensor) -> Tensor:
     """A transposed convolution of size and stride 2: (..., C) to (..., 2, 2, C')."""
     weight = convolution.weight.permute(2, 3, 1, 0)  # (2, 2, C', C)
     bias = convolution.bias.expand(weight.shape[:3])
-    return F.linear(x, weight.flatten(0, 2), bias.flatten()).view(*x.shape[:-1], *weight.shape[:3])
+    return functional.linear(x, weight.flatten(0, 2), bias.flatten()).view(
+        *x.shape[:-1], *weight.shape[:3]
+    )
 
 
 def _split(x: Tensor, heads: int) -> Tensor:

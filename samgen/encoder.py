@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 Attention = Literal["rows", "augmented"]
 
@@ -26,7 +26,6 @@ QUERIES = 128
 2 MB, which fits the second-level cache of most CPUs."""
 
 
-@torch.inference_mode()
 def encode_pictures(
     encoder: Any, pixels: Tensor, *, attention: Attention | None = None, bf16: bool = False
 ) -> Tensor:
@@ -55,7 +54,7 @@ def encode_pictures(
     """
     attention = attention or ("rows" if pixels.device.type == "cpu" else "augmented")
     lower = torch.autocast(pixels.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
-    with lower:
+    with torch.inference_mode(), lower:
         x = encoder.patch_embed(pixels)
         if encoder.pos_embed is not None:
             x = x + encoder.pos_embed
@@ -79,7 +78,7 @@ def _windowed(block: Any, x: Tensor, attention: Attention) -> Tensor:
     """Attention inside windows (s, s); the last ones are filled up with zeros, as in SAM."""
     side = block.window_size
     b, rows, columns, width = x.shape
-    x = F.pad(x, (0, 0, 0, -columns % side, 0, -rows % side))
+    x = functional.pad(x, (0, 0, 0, -columns % side, 0, -rows % side))
     grid = (x.shape[1] // side, x.shape[2] // side)
     x = x.view(b, grid[0], side, grid[1], side, width).transpose(2, 3).flatten(0, 2)
     x = _attend(block.attn, x, attention)
@@ -94,7 +93,7 @@ def _attend(module: Any, x: Tensor, attention: Attention) -> Tensor:
     qkv = module.qkv(x).view(b, rows * columns, 3, heads, -1).permute(2, 0, 3, 1, 4)
     query, key, value = qkv.unbind(0)  # each (B, H, h w, d)
     if not module.use_rel_pos:
-        out = F.scaled_dot_product_attention(query, key, value, scale=module.scale)
+        out = functional.scaled_dot_product_attention(query, key, value, scale=module.scale)
     else:
         by_row, by_column = _bias_terms(module, query, (rows, columns))
         fused = _augmented if attention == "augmented" else _in_rows
@@ -114,7 +113,7 @@ def _bias_terms(module: Any, query: Tensor, size: tuple[int, int]) -> tuple[Tens
 def _relative(table: Tensor, n: int) -> Tensor:
     """Rows of a table (2 L - 1, d) for all pairs of n places, (n, n, d); resized if L is not n."""
     if len(table) != 2 * n - 1:
-        resized = F.interpolate(table.T[None], size=2 * n - 1, mode="linear")
+        resized = functional.interpolate(table.T[None], size=2 * n - 1, mode="linear")
         table = resized[0].T
     places = torch.arange(n, device=table.device)
     return table[places[:, None] - places[None, :] + n - 1]
@@ -132,7 +131,7 @@ def _in_rows(
         part = slice(start, start + size)
         map_bias = by_row[:, :, part, :, None] + by_column[:, :, part, None, :]
         outs.append(
-            F.scaled_dot_product_attention(
+            functional.scaled_dot_product_attention(
                 query[:, :, part], key, value, attn_mask=map_bias.flatten(3), scale=scale
             )
         )
@@ -152,6 +151,8 @@ def _augmented(
     places = torch.cat([key_row, key_column], dim=1).expand(*key.shape[:2], -1, -1)
     longer_query = torch.cat([query * scale, by_row, by_column], dim=-1)
     longer_key = torch.cat([key, places], dim=-1)
-    padded = F.pad(value, (0, rows + columns))  # fused kernels want one width for all three
-    out = F.scaled_dot_product_attention(longer_query, longer_key, padded, scale=1.0)
+    padded = functional.pad(
+        value, (0, rows + columns)
+    )  # fused kernels want one width for all three
+    out = functional.scaled_dot_product_attention(longer_query, longer_key, padded, scale=1.0)
     return out[..., : value.shape[-1]]
