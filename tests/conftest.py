@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("crowdqc", deadline=None)  # tests never time
+settings.load_profile("crowdqc")
 
 
 @pytest.fixture(scope="session")
