@@ -32,6 +32,10 @@ Picture = Literal[
 """The eight ways in which a picture may have been made from ``volume[:, :, k]``."""
 
 
+DatasetName = Literal["unfiltered", "filtered", "ignore", "truth"]
+"""The datasets that one study can give."""
+
+
 class Section(pydantic.BaseModel):
     """A section of the study file: frozen, and without unknown keys."""
 
@@ -151,7 +155,7 @@ class Truth(Section):
 class Match(Section):
     """``[match]``: when boxes of two raters are the same object."""
 
-    iou: float = Field(default=0.4, gt=0, lt=1, strict=False)
+    iou: float = Field(default=0.3, gt=0, lt=1, strict=False)
     """Pairs of boxes above this IoU pull together."""
 
 
@@ -171,10 +175,13 @@ class Fuse(Section):
 
     method: Literal["majority", "median", "mean", "wbf", "staple", "simple", "edges"] = "edges"
     """How the edges of the fused box are found."""
-    quorum: float = Field(default=0.34, ge=0, le=1, strict=False)
-    """Share of the raters asked who must have drawn an object."""
+    quorum: float | None = Field(default=None, ge=0, le=1, strict=False)
+    """Share of the raters asked who must have drawn an object; none given: 0.25, and none for
+    ``edges``, which knows how likely each object is."""
     min_raters: int = Field(default=2, ge=1)
     """Number of raters who must have drawn it, where at least so many were asked."""
+    probability: float = Field(default=0.5, ge=0, le=1, strict=False)
+    """How likely an object must be to exist (``edges``)."""
     interpolate: bool = False
     """Whether boxes missing between two drawn slices are interpolated."""
 
@@ -233,12 +240,47 @@ class Simulate(Section):
 class Dataset(Section):
     """``[dataset]``: the nnU-Net raw datasets."""
 
-    id: int = Field(default=501, ge=1, le=998)
-    """Number of the unfiltered dataset; the filtered one is the next."""
+    id: int = Field(default=501, ge=1, le=996)
+    """Number of the unfiltered dataset; filtered, ignore and truth are the next three."""
+    sets: tuple[DatasetName, ...] = Field(default=("unfiltered", "filtered"), strict=False)
+    """Datasets to build: all that was drawn; what the gate accepts; the same with what it
+    rejects as nnU-Net's ignore label; the expert masks."""
     channel: str = "CT"
     """``"CT"`` makes nnU-Net use CT normalisation, any other name z-scores."""
+    images: Literal["copy", "hardlink", "symlink"] = "copy"
+    """How images get into a dataset. Copies travel to other machines, links cost no space."""
     test: list[str] = Field(default_factory=list)
     """Cases kept for testing."""
+    patient: str | None = None
+    """Pattern (regular expression) whose first group, in a case's name, is the patient. All
+    cases of a patient go to one side of every split; without it each case is a patient."""
+    folds: int = Field(default=5, ge=2)
+    """Folds of cross-validation."""
+
+
+class Train(Section):
+    """``[train]``: training with nnU-Net v2. The defaults are nnU-Net's and the paper's."""
+
+    configuration: Literal["2d", "3d_fullres", "3d_lowres"] = "3d_fullres"
+    """nnU-Net's configuration."""
+    epochs: int = Field(default=1000, ge=1)
+    """Epochs of training."""
+    iterations: int = Field(default=250, ge=1)
+    """Training batches per epoch; a fifth of it validates."""
+    mirror: bool = False
+    """Whether mirroring augments: it would make a left kidney of a right one."""
+    save_every: int = Field(default=5, ge=1)
+    """Epochs between two checkpoints, from which a killed training goes on."""
+    features: int = Field(default=32, ge=2)
+    """Features of the network's first stage; fewer make it small."""
+    memory_gb: float = Field(default=8.0, gt=0, strict=False)
+    """GPU memory for which nnU-Net plans patch and batch."""
+    compile: bool = True
+    """Whether torch compiles the network: pays for long trainings on a GPU only."""
+    workers: int = Field(default=8, ge=0)
+    """Processes that load and augment; 0 does it in the training process."""
+    device: Literal["cuda", "cpu", "mps"] = "cuda"
+    """Where to train."""
 
 
 class Config(Section):
@@ -256,6 +298,7 @@ class Config(Section):
     gate: Gate = Gate()
     simulate: Simulate | None = None
     dataset: Dataset = Dataset()
+    train: Train = Train()
 
     _file: Path = pydantic.PrivateAttr(default=Path("study.toml"))
 

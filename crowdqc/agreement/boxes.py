@@ -133,12 +133,12 @@ def pair_counts(drawn: Drawn, *, iou: float = 0.5) -> dict[str, Floats]:
         "same": both & (overlap >= iou),
         "boxes": drew_a,
     }
-    shape = (drawn.n_raters, drawn.n_raters)
-    size = drawn.n_raters**2
-    return {
-        name: np.bincount(cell, np.asarray(weight, np.float64), size).reshape(shape)
-        for name, weight in weights.items()
-    }
+
+    def summed(weight: NDArray[Any]) -> Floats:
+        sums = np.bincount(cell, weight.astype(np.float64), drawn.n_raters**2)
+        return sums.astype(np.float64).reshape(drawn.n_raters, drawn.n_raters)
+
+    return {name: summed(weight) for name, weight in weights.items()}
 
 
 def _own_box(drawn: Drawn, objects: Ints, raters: Ints) -> Ints:

@@ -145,8 +145,8 @@ def _pooled(
     n_groups = int(groups.max()) + 1
     cell = cases.get_indexer(items["case"]) * n_groups + groups.to_numpy()
     shape = (len(cases), n_groups)
-    above = np.bincount(cell, items["iou"], len(cases) * n_groups).reshape(shape)
-    below = np.bincount(cell, np.ones(len(cell)), len(cases) * n_groups).reshape(shape)
+    above = _sums(cell, items["iou"].to_numpy(), shape)
+    below = _sums(cell, np.ones(len(cell)), shape)
     weights = resampling.weights(len(cases))
     low, high = ratio_interval(above, below, weights, level=resampling.level)
     names = items[keys].assign(group=groups).drop_duplicates("group").sort_values("group")
@@ -154,6 +154,11 @@ def _pooled(
     return names[keys].assign(
         measure="mean_iou", value=above.sum(axis=0) / n, low=low, high=high, n=n, unit="1"
     )
+
+
+def _sums(cell: NDArray[np.int64], weight: Floats, shape: tuple[int, int]) -> Floats:
+    """Sum of the weights in each cell of a table."""
+    return np.bincount(cell, weight, shape[0] * shape[1]).reshape(shape).astype(np.float64)
 
 
 def _undefined(matched: Matched, keys: list[str]) -> pd.DataFrame:

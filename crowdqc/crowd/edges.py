@@ -18,6 +18,10 @@ from crowdqc.crowd.evidence import Evidence
 Floats = NDArray[np.float64]
 
 
+_LEAST = 1e-8
+"""Least variance, as a share of size: raters who agree to the pixel are not perfect."""
+
+
 @dataclass(frozen=True)
 class EdgeSettings:
     """Settings of the model.
@@ -36,8 +40,8 @@ class EdgeSettings:
         Steps of EM.
     """
 
-    freedom: float = 3.0
-    rater_boxes: float = 5.0
+    freedom: float = 8.0
+    rater_boxes: float = 3.0
     bias_boxes: float = 10.0
     object_boxes: float = 5.0
     steps: int = 20
@@ -52,19 +56,24 @@ class Edges:
     box : ndarray, shape (O, 4)
         Estimated true box in px.
     spread : ndarray, shape (O, 4)
-        Standard deviation of where the true edge lies, in px.
+        Standard deviation of where the true edge lies, in px; nan where no object of the
+        study was drawn by two raters.
     without : ndarray, shape (N, 4)
         The box of a drawn box's object, estimated without it; nan where it is alone.
     weight : ndarray, shape (N,)
         Share that each drawn box has in the box of its object, mean over edges.
+    hardness : ndarray, shape (O,)
+        Factor of the raters' spread on this object; 1 where it was drawn once.
     bias, sd : ndarray, shape (R, 4)
-        Of each rater and edge, as a share of the object's width (x) or height (y).
+        Of each rater and edge, as a share of the object's width (x) or height (y); nan where
+        no object of the study was drawn by two raters.
     """
 
     box: Floats
     spread: Floats
     without: Floats
     weight: Floats
+    hardness: Floats
     bias: Floats
     sd: Floats
 
@@ -80,31 +89,48 @@ def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
     .. [2] K. L. Lange, R. J. A. Little, J. M. G. Taylor, "Robust statistical modeling using
        the t distribution", JASA 84(408), 1989. :doi:`10.1080/01621459.1989.10478852`
     """
+    n, n_raters = evidence.n_objects, evidence.n_raters
     boxes, of, who = evidence.boxes, evidence.object, evidence.rater
-    box = median_boxes(boxes, of, evidence.n_objects)
-    bias = np.zeros((evidence.n_raters, 4))
-    sd = np.full((evidence.n_raters, 4), 0.05)
-    hard = np.ones(evidence.n_objects)
+    box = median_boxes(boxes, of, n)
+    shared = (evidence.n_boxes[of] > 1).astype(np.float64)[:, None]
+    if not shared.any():
+        return _unknown(evidence, box)
+    away = np.sqrt(
+        np.sum(((boxes - box[of]) / _size(box)[of]) ** 2, axis=0) / shared.sum() + _LEAST
+    )
+    bias, sd = np.zeros((n_raters, 4)), np.tile(away, (n_raters, 1))
+    hard, trust = np.ones(n), np.ones((len(boxes), 4))
     for _ in range(settings.steps):
         size = _size(box)[of]
-        miss = (boxes - box[of]) / size - bias[who]
-        scale = (sd[who] * hard[of, None]) ** 2
-        trust = (settings.freedom + 1) / (settings.freedom + miss**2 / scale)
-        bias = _bias(evidence, miss + bias[who], trust / hard[of, None] ** 2, settings=settings)
-        sd, hard = _scales(evidence, trust * miss**2, sd, hard=hard, settings=settings)
-        weight = trust / ((sd[who] * hard[of, None]) ** 2 * size**2)
+        weight = trust / (sd[who] * hard[of, None] * size) ** 2
         drawn = boxes - bias[who] * size
-        top, total = (
-            _sums(of, weight * drawn, evidence.n_objects),
-            _sums(of, weight, evidence.n_objects),
-        )
-        box = np.where(total > 0, top / np.where(total > 0, total, 1), box)
+        top, total = _sums(of, weight * drawn, n), _sums(of, weight, n)
+        box = top / total
+        miss = (boxes - box[of]) / size
+        error = (miss - bias[who]) ** 2 + 1 / (total[of] * size**2)  # the truth is not certain
+        scale = (sd[who] * hard[of, None]) ** 2
+        trust = (settings.freedom + 1) / (settings.freedom + error / scale)
+        bias = _bias(evidence, miss, shared * trust / scale, sd=sd, settings=settings)
+        sd, hard = _scales(evidence, shared * trust * error, sd, hard=hard, settings=settings)
     rest = total[of] - weight
     with np.errstate(invalid="ignore", divide="ignore"):
-        without = np.where(rest > 1e-9 * total[of], (top[of] - weight * drawn) / rest, np.nan)
-        spread = total**-0.5
+        without = np.where(shared > 0, (top[of] - weight * drawn) / rest, np.nan)
     share = (weight / total[of]).mean(axis=1)
-    return Edges(box, spread, without, share, bias, sd)
+    return Edges(box, total**-0.5, without, share, hard, bias, sd)
+
+
+def _unknown(evidence: Evidence, box: Floats) -> Edges:
+    """What is known where no object was drawn twice: nothing of the raters."""
+    n, n_raters = len(evidence.boxes), evidence.n_raters
+    return Edges(
+        box=box,
+        spread=np.full_like(box, np.nan),
+        without=np.full((n, 4), np.nan),
+        weight=np.ones(n),
+        hardness=np.ones(len(box)),
+        bias=np.full((n_raters, 4), np.nan),
+        sd=np.full((n_raters, 4), np.nan),
+    )
 
 
 def median_boxes(boxes: Floats, of: NDArray[np.int64], n: int) -> Floats:
@@ -131,23 +157,49 @@ def _sums(of: NDArray[np.int64], values: Floats, n: int) -> Floats:
     return np.stack([np.bincount(of, column, n) for column in values.T], axis=1)
 
 
-def _bias(evidence: Evidence, miss: Floats, trust: Floats, *, settings: EdgeSettings) -> Floats:
-    top = _sums(evidence.rater, trust * miss, evidence.n_raters)
-    bias: Floats = top / (_sums(evidence.rater, trust, evidence.n_raters) + settings.bias_boxes)
-    return bias
+def _bias(
+    evidence: Evidence, miss: Floats, weight: Floats, *, sd: Floats, settings: EdgeSettings
+) -> Floats:
+    """Bias of raters (R, 4): the mean of what they miss by, towards that of the median rater.
+
+    The truth is only known as well as raters agree on it, so that a bias which all share
+    cannot be seen; the median is what a few biased raters cannot move.
+    """
+    top = _sums(evidence.rater, weight * miss, evidence.n_raters)
+    total = _sums(evidence.rater, weight, evidence.n_raters)
+    bias = top / (total + settings.bias_boxes / sd**2)
+    count = np.bincount(evidence.rater, minlength=evidence.n_raters)
+    usual = [weighted_median(edge, count.astype(np.float64)) for edge in bias.T]
+    return np.where(count[:, None] > 0, bias - np.array(usual), 0.0)
+
+
+def weighted_median(values: Floats, weight: Floats) -> float:
+    """Value with half of the weight on either side; the midpoint where two have that.
+
+    Examples
+    --------
+    >>> weighted_median(np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 5.0]))
+    2.0
+    """
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum(weight[order])
+    half = share[-1] / 2
+    low, high = np.searchsorted(share, [half * (1 - 1e-12), half * (1 + 1e-12)])
+    return float((values[order][low] + values[order][min(high, len(values) - 1)]) / 2)
 
 
 def _scales(
     evidence: Evidence, error: Floats, sd: Floats, *, hard: Floats, settings: EdgeSettings
 ) -> tuple[Floats, Floats]:
-    """Spread of raters (R, 4) and hardness of objects (O,), by turns."""
-    of, who = evidence.object, evidence.rater
-    everyone = np.sqrt(np.mean(error / hard[of, None] ** 2, axis=0) + 1e-8)
-    top = _sums(who, error / hard[of, None] ** 2, evidence.n_raters)
-    count = np.bincount(who, minlength=evidence.n_raters)[:, None]
+    """Spread of raters (R, 4) and hardness of objects (O,), by turns, from shared objects."""
+    of, who, n_raters = evidence.object, evidence.rater, evidence.n_raters
+    n_boxes = np.where(evidence.n_boxes > 1, evidence.n_boxes, 0)
+    count = np.bincount(who, n_boxes[of] > 0, n_raters)[:, None]
+    top = _sums(who, error / hard[of, None] ** 2, n_raters)
+    everyone = top.sum(axis=0) / count.sum() + _LEAST
     prior = settings.rater_boxes
-    sd = np.sqrt((top + prior * everyone**2) / (count + prior))
+    sd = np.sqrt((top + prior * everyone) / (count + prior))
     told = np.bincount(of, (error / sd[who] ** 2).mean(axis=1), evidence.n_objects)
     prior = settings.object_boxes
-    hard = np.sqrt((told + prior) / (evidence.n_boxes + prior))
+    hard = np.sqrt((told + prior) / (n_boxes + prior))
     return sd, hard

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logsumexp, roots_hermitenorm
+from scipy.special import expit, roots_hermitenorm
 
 from crowdqc.crowd.evidence import Evidence
 
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ExistenceSettings:
-    """Settings of the model: all are in log odds but `nodes`, `steps` and `share`.
+    """Settings of the model: those without a unit here are in log odds.
 
     Parameters
     ----------
@@ -34,7 +34,9 @@ class ExistenceSettings:
     raters : tuple of float
         Standard deviation of skill, and of fancy, among raters.
     share : float
-        Share of real objects among all that were drawn, to start from.
+        Share of real objects among all that were drawn, beforehand.
+    objects : float
+        How many objects the prior on that share is worth.
     nodes : int
         Nodes of the quadrature over difficulty.
     steps : int
@@ -42,9 +44,10 @@ class ExistenceSettings:
     """
 
     drawn: tuple[float, float] = (1.0, -3.0)
-    spread: tuple[float, float] = (2.0, 0.7)
-    raters: tuple[float, float] = (1.0, 1.0)
+    spread: tuple[float, float] = (1.5, 0.7)
+    raters: tuple[float, float] = (1.0, 0.5)
     share: float = 0.6
+    objects: float = 10.0
     nodes: int = 7
     steps: int = 30
 
@@ -56,7 +59,8 @@ class Existence:
     Parameters
     ----------
     probability : ndarray, shape (O,)
-        That the object exists, given who drew it.
+        That the object exists, given who drew it. Of an object that only one rater was
+        asked for this is what is known of drawn objects in general.
     without : ndarray, shape (A,)
         The same without the vote of the asked rater in that row of the evidence.
     detection, invention : ndarray, shape (R,)
@@ -84,20 +88,26 @@ def fit_existence(evidence: Evidence, settings: ExistenceSettings) -> Existence:
     log_weight = np.log(weight / weight.sum())
     shift = np.zeros((2, evidence.n_raters))
     share = settings.share
-    start = np.flatnonzero(np.diff(evidence.asked_object, prepend=-1))
+    told = (evidence.n_asked > 1).astype(np.float64)  # one rater alone tells nothing of itself
     for _ in range(settings.steps):
         odds = _odds(evidence, shift, node, settings=settings)
         each = _log_votes(odds, evidence.drew)
-        joint = np.add.reduceat(each, start, axis=1) + log_weight
+        joint = _per_object(evidence, each) + log_weight
         joint += np.log([share, 1 - share])[:, None, None]
-        posterior = np.exp(joint - logsumexp(joint, axis=(0, 2), keepdims=True))
+        kinds = np.logaddexp.reduce(joint, axis=2)
+        posterior = np.exp(joint - np.logaddexp.reduce(kinds, axis=0)[:, None])
         real = posterior[0].sum(axis=1)
-        share = (real.sum() + 1) / (len(real) + 2)
-        shift = _newton(evidence, shift, odds, posterior=posterior, settings=settings)
+        share = _shrunk(real @ told, told.sum(), settings=settings)
+        counted = posterior * told[:, None]
+        shift = _newton(evidence, shift, odds, posterior=counted, settings=settings)
     without = joint[:, evidence.asked_object] - each
-    odds_without = logsumexp(without[0], axis=1) - logsumexp(without[1], axis=1)
+    kinds = np.logaddexp.reduce(without, axis=2)
     mean = _average(shift, node, log_weight, settings=settings)
-    return Existence(real, expit(odds_without), mean[0], mean[1])
+    return Existence(real, expit(kinds[0] - kinds[1]), mean[0], mean[1])
+
+
+def _shrunk(real: float, total: float, *, settings: ExistenceSettings) -> float:
+    return (real + settings.objects * settings.share) / (total + settings.objects)
 
 
 def _odds(
@@ -114,6 +124,15 @@ def _log_votes(odds: Floats, drew: NDArray[np.bool_]) -> Floats:
     sign = np.where(drew, -1.0, 1.0)[None, :, None]
     votes: Floats = -np.logaddexp(0.0, sign * odds)
     return votes
+
+
+def _per_object(evidence: Evidence, each: Floats) -> Floats:
+    """Sum of the rows (2, A, Q) of each object, (2, O, Q)."""
+    if evidence.n_objects == 0:
+        return np.zeros((2, 0, each.shape[2]))
+    start = np.searchsorted(evidence.asked_object, np.arange(evidence.n_objects))
+    total: Floats = np.add.reduceat(each, start, axis=1)
+    return total
 
 
 def _newton(

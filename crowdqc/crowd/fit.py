@@ -52,7 +52,7 @@ class Crowd:
         a rater whose objects nobody else was asked for.
     detection, false_rate : ndarray, shape (R,)
         Probability that a rater draws an average real object; share of the rater's boxes
-        that show nothing real; in [0, 1].
+        that show nothing real, in [0, 1], nan as in `reliability`.
     bias, sd : ndarray, shape (R, 4)
         Bias and spread of each edge ``x0, y0, x1, y1``, as a share of the object's width (x)
         or height (y), shrunk for raters with few boxes.
@@ -62,6 +62,10 @@ class Crowd:
         Estimated true box, and the standard deviation of where each edge lies, in px.
     weight : ndarray, shape (N,)
         Share that each drawn box has in the box of its object, 0 to 1.
+    hardness : ndarray, shape (O,)
+        Factor of the raters' spread on each object.
+    invention : ndarray, shape (R,)
+        Probability that a rater joins in an average invention of others.
     hits : ndarray, shape (N,)
         For each drawn box, the probability that it shows something real at that IoU, judged
         by the other raters only.
@@ -79,6 +83,8 @@ class Crowd:
     box: Floats
     spread: Floats
     weight: Floats
+    hardness: Floats
+    invention: Floats
     hits: Floats
     evidence: Evidence
 
@@ -111,8 +117,9 @@ def fit_evidence(
     existence = fit_existence(data, settings.existence)
     edges = fit_edges(data, settings.edges)
     hits = _hits(data, existence, edges, iou=settings.iou)
-    drawn = np.bincount(data.rater, minlength=data.n_raters).astype(np.float64)
-    right = np.bincount(data.rater, hits, data.n_raters).astype(np.float64)
+    judged = data.n_asked[data.object] > 1
+    drawn = np.bincount(data.rater, judged, data.n_raters).astype(np.float64)
+    right = np.bincount(data.rater, judged * hits, data.n_raters).astype(np.float64)
     return Crowd(
         raters=raters or tuple(map(str, range(data.n_raters))),
         reliability=_reliability(data, hits, existence.without, prior=settings.prior_boxes),
@@ -124,6 +131,8 @@ def fit_evidence(
         box=edges.box,
         spread=edges.spread,
         weight=edges.weight,
+        hardness=edges.hardness,
+        invention=existence.invention,
         hits=hits,
         evidence=data,
     )
@@ -145,16 +154,17 @@ def _hits(data: Evidence, existence: Existence, edges: Edges, *, iou: float) -> 
 def _reliability(data: Evidence, hits: Floats, wanted: Floats, *, prior: float) -> Floats:
     """F1 = 2 TP / (drawn + wanted), shrunk towards what everybody reached at those places."""
     place, n_places = data.place, int(data.place.max(initial=-1)) + 1
-    who = np.concatenate([data.rater, data.asked_rater])
-    where = np.concatenate([place[data.object], place[data.asked_object]])
+    judged = data.n_asked > 1
+    rows, boxes = judged[data.asked_object], judged[data.object]
+    who = np.concatenate([data.rater[boxes], data.asked_rater[rows]])
+    where = place[np.concatenate([data.object[boxes], data.asked_object[rows]])]
+    outcome = np.concatenate([np.ones(boxes.sum()), wanted[rows]])
     pair, at = np.unique(where * data.n_raters + who, return_inverse=True)
-    right = np.bincount(at[: len(hits)], 2 * hits, len(pair))
-    outcomes = np.bincount(at, np.concatenate([np.ones(len(hits)), wanted]), len(pair))
+    right = np.bincount(at[: boxes.sum()], 2 * hits[boxes], len(pair))
+    outcomes = np.bincount(at, outcome, len(pair))
     rater, where = pair % data.n_raters, pair // data.n_raters
-    others = (
-        np.bincount(where, right, n_places)[where] / np.bincount(where, outcomes, n_places)[where]
-    )
-    usual = np.bincount(rater, others * outcomes, data.n_raters)
+    everybody = [np.bincount(where, of, n_places)[where] for of in (right, outcomes)]
+    usual = np.bincount(rater, outcomes * everybody[0] / everybody[1], data.n_raters)
     own, total = (np.bincount(rater, of, data.n_raters) for of in (right, outcomes))
     with np.errstate(invalid="ignore", divide="ignore"):
         share: Floats = (own + 2 * prior * usual / total) / (total + 2 * prior)
@@ -162,6 +172,8 @@ def _reliability(data: Evidence, hits: Floats, wanted: Floats, *, prior: float) 
 
 
 def _shrunk(top: Floats, total: Floats, prior: float) -> Floats:
-    everybody = top.sum() / total.sum() if total.sum() > 0 else 0.0
-    share: Floats = (top + prior * everybody) / (total + prior)
-    return share
+    """Share of each, shrunk towards everybody's; nan where there is nothing at all."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        everybody = top.sum() / total.sum()
+        share: Floats = (top + prior * everybody) / (total + prior)
+    return np.where(total > 0, share, np.nan)

@@ -5,7 +5,17 @@ model of `crowdqc.crowd`, is the one to use. `staple_boxes` and `staple_masks` a
 published, on arrays.
 """
 
-from crowdqc.fusion.staple import Prior, Staple, staple_boxes, staple_masks
+from crowdqc.fusion.ask import ask
+from crowdqc.fusion.staple import Prior, Staple, staple_boxes, staple_labels, staple_masks
 from crowdqc.fusion.table import METHODS, fuse
 
-__all__ = ["METHODS", "Prior", "Staple", "fuse", "staple_boxes", "staple_masks"]
+__all__ = [
+    "METHODS",
+    "Prior",
+    "Staple",
+    "ask",
+    "fuse",
+    "staple_boxes",
+    "staple_labels",
+    "staple_masks",
+]

@@ -131,7 +131,8 @@ def _posterior(votes: Votes, confusion: Floats, prevalence: Floats) -> Floats:
     told = np.ones((votes.raters, votes.labels, votes.labels + 1))  # the last: unread
     told[:, :, :-1] = known
     logs = np.log(np.maximum(told, _TINY))[votes.rater, :, votes.label].sum(axis=1)
-    logs = logs + np.log(np.maximum(prevalence, _TINY))
+    with np.errstate(divide="ignore"):
+        logs = logs + np.log(prevalence)  # a label that nobody gave has no chance at all
     weight = np.exp(logs - logs.max(axis=1, keepdims=True))
     share: Floats = weight / weight.sum(axis=1, keepdims=True)
     return share

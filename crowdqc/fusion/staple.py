@@ -139,6 +139,59 @@ def staple_masks(
     return _staple(found, lambda plane: planes[plane])
 
 
+def staple_labels(
+    maps: ArrayLike,
+    *,
+    labels: int,
+    prior: ArrayLike | None = None,
+    max_iter: int = 1000,
+) -> tuple[Floats, Floats]:
+    """STAPLE on maps of several labels: a confusion matrix for each rater.
+
+    Parameters
+    ----------
+    maps : array_like of int, shape (R, ...)
+        One map per rater; -1 where a rater did not read the pixel.
+    labels : int
+        Number of labels, 0 (background) included.
+    prior : array_like, shape (labels, labels), optional
+        Pixels of each truth (row) that every rater was already seen to call each label
+        (column). None: nothing.
+    max_iter : int
+        Iterations at most.
+
+    Returns
+    -------
+    probability : ndarray, shape (labels, ...)
+        Probability of each label.
+    confusion : ndarray, shape (R, labels, labels)
+        ``confusion[r, t, d]``: how often rater r says d where the truth is t; nan where t is
+        nowhere.
+
+    Raises
+    ------
+    ValueError
+        If a label is not below `labels`.
+
+    Examples
+    --------
+    >>> probability, _ = staple_labels([[0, 1, 2], [0, 1, 2], [0, 2, 2]], labels=3)
+    >>> probability.argmax(axis=0)
+    array([0, 1, 2])
+    """
+    array = np.asarray(maps)
+    if array.size and not UNREAD <= array.min() <= array.max() < labels:
+        raise ValueError(f"'maps' must hold labels below {labels}; got {array.max()}.")
+    flat = array.reshape(len(array), -1).astype(np.int64)
+    first, pattern = patterns(row - UNREAD for row in flat)
+    count = np.bincount(pattern, minlength=len(first)).astype(np.float64)
+    votes = Votes(flat[:, first].T, np.arange(len(flat))[None], count, len(flat), labels)
+    seen = None if prior is None else np.asarray(prior, dtype=np.float64)
+    found = solve(votes, prior=seen, max_iter=max_iter)
+    probability = found.posterior[pattern].T.reshape(labels, *array.shape[1:])
+    return probability, found.confusion
+
+
 def staple_boxes(
     boxes: ArrayLike,
     *,

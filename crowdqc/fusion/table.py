@@ -66,7 +66,7 @@ def fuse(
         Table ``consensus``, in the order of ``matched.objects``. `support` counts the raters
         whose box overlaps the fused one with at least ``matched.iou``, `raters` names them.
         `state` is ``agreed``, ``no_consensus`` (too few support it, or it is unlikely; the
-        box is what it would be) or ``single`` (only one rater was asked).
+        box is what it would be) or ``single`` (only one rater was asked: its score is nan).
 
     Raises
     ------
@@ -90,7 +90,7 @@ def fuse(
     frame = matched.objects[["case", "slice", "label"]].assign(
         support=support,
         n_raters=asked,
-        score=fused.score,
+        score=np.where(asked > 1, fused.score, np.nan),
         raters=_names(matched, backs),
         method=method,
         state=state,

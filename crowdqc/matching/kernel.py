@@ -41,7 +41,7 @@ def match_boxes(
     image: ArrayLike,
     rater: ArrayLike,
     label: ArrayLike | None = None,
-    iou: float = 0.4,
+    iou: float = 0.3,
     single: ArrayLike | None = None,
 ) -> Ints:
     """Number of the object that each box shows; see the module for what is solved.

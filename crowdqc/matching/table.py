@@ -50,7 +50,7 @@ class Matched:
     iou: float
 
 
-def match(study: Study, *, iou: float = 0.4, opened: bool = False) -> Matched:
+def match(study: Study, *, iou: float = 0.3, opened: bool = False) -> Matched:
     """Match all boxes of a study.
 
     Parameters

@@ -8,7 +8,7 @@ pixels wider on each side than a tight one.
 References
 ----------
 .. [1] P. Kulkarni et al., "Anytime, Anywhere, Anyone: Investigating the Feasibility of Segment
-   Anything Model for Crowd-Sourcing Medical Image Annotations", 2024. arXiv:2402.05713
+   Anything Model for Crowd-Sourcing Medical Image Annotations", 2024. arXiv:2403.15218
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def paper_boxes(mask: ArrayLike) -> Boxes:
 
     References
     ----------
-    .. [1] P. Kulkarni et al., 2024. arXiv:2402.05713
+    .. [1] P. Kulkarni et al., 2024. arXiv:2403.15218
 
     Examples
     --------

@@ -14,6 +14,7 @@ from crowdqc.findings import InputError
 from crowdqc.simulate.abdomen import LABELS, Abdomen, make_abdomen
 from crowdqc.simulate.raters import simulate_study, write_yolo
 from crowdqc.store import atomic
+from crowdqc.volumes import from_pictures
 
 CASES = ("abdomen1", "abdomen2", "abdomen3", "abdomen4")
 """Cases of the demo; the study file keeps the last for testing."""
@@ -75,8 +76,8 @@ def make_demo(folder: Path, *, seed: int = 0) -> Path:
 
 def write_pictures(path: Path, pictures: NDArray[np.integer], abdomen: Abdomen) -> None:
     """Write pictures (P, R, C) of an abdomen as NIfTI, turned back by ``picture = "rot90"``."""
-    array = np.rot90(np.moveaxis(pictures, 0, -1), -1)
-    image = nib.Nifti1Image(np.ascontiguousarray(array), abdomen.affine)
+    array = np.ascontiguousarray(from_pictures(pictures, "rot90"))
+    image = nib.Nifti1Image(array, abdomen.affine)
     image.header.set_xyzt_units("mm")
     with atomic(path) as temporary:
         nib.save(image, temporary)

@@ -20,6 +20,8 @@ from crowdqc.stages.images import known_images
 TABLES = ("images", "readings", "boxes")
 USABLE = ["agreed", "single"]
 """States of a fused box that may be used."""
+STATES = ("complete", "partial", "missing", "unread")
+COMPLETENESS_SHOWN = ["case", "label", "rater", "state", "n_slices", "gap_slices", "truncated"]
 
 
 def check(run: Run) -> Result:
@@ -102,6 +104,7 @@ def fuse_options(config: Config) -> dict[str, Any]:
         "method": section.method,
         "quorum": section.quorum,
         "min_raters": section.min_raters,
+        "probability": section.probability,
         "interpolate": section.interpolate,
     }
 
@@ -150,4 +153,23 @@ def agree(run: Run) -> Result:
         shown=shown.assign(verdict=raters["verdict"]),
         summary=summary + " ".join(failed),
         files=["measurements.csv", "raters.csv"],
+    )
+
+
+def complete(run: Run) -> Result:
+    """Find what is missing."""
+    from crowdqc.completeness import assess
+
+    table, findings = assess(load_study(run))
+    run.store.write("completeness", table)
+    run.store.write_findings("complete", findings)
+    states = table["state"].value_counts()
+    counts = ", ".join(f"{states.get(name, 0)} {name}" for name in STATES)
+    shown = table.loc[table["state"] != "complete", COMPLETENESS_SHOWN]
+    return Result(
+        table=table,
+        shown=shown,
+        summary=f"Runs (case x label x rater): {counts}; {table['n_gaps'].sum()} gaps.",
+        files=["completeness.csv", "complete.findings.jsonl"],
+        findings=findings,
     )
