@@ -180,9 +180,8 @@ def _stem_pattern(stems: list[str], *, case_known: bool) -> str:
 
 def _separator(stems: list[str]) -> str:
     """What stands between a case's name and the slice's number, in most names."""
-    found = [
-        re.search(r"((?:[-_. ]?(?:slice|frame)|[-_. ][sz])?[-_. ]?)\d+$", stem) for stem in stems
-    ]
+    separator = re.compile(r"((?:[-_. ]?(?:slice|frame)|[-_. ][sz])?[-_. ]?)\d+$")
+    found = [separator.search(stem) for stem in stems]
     return Counter(match.group(1) if match else "" for match in found).most_common(1)[0][0]
 
 

@@ -64,6 +64,13 @@ class Table:
     choose: str = ""
     """Name of a column by whose values rows are chosen."""
 
+    @property
+    def narrow(self) -> bool:
+        """Whether all columns are short, so that the table need not fill the page."""
+        return len(self.columns) < 6 and all(
+            column.numeric or column.kind in {"name", "state"} for column in self.columns
+        )
+
     def choices(self) -> list[str]:
         """Values of the column `choose`, in the order of their first row."""
         names = [column.name for column in self.columns]
@@ -135,13 +142,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Fact:
-    """A key figure at the top: ``3 of 5``, what it counts, and how good that is."""
+    """A key figure at the top: a number, of how many, what it counts, and how good that is."""
 
     title: str
     value: str
     note: str
     section: str
     status: str = ""
+    whole: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.findings import Severity
+from crowdqc.findings import Finding, Severity
 from crowdqc.report.content import Column, Interval, Link, Section, Table
 from crowdqc.report.results import Results
 from crowdqc.report.strips import Schematic, schematics
@@ -18,7 +18,7 @@ N_COLOURS = 6
 """Colours that tell raters apart; further raters get the same ones, dashed."""
 MAX_CARDS = 60
 MAX_FINDINGS = 5
-BY_LABEL = "rater_agreement"
+BY_LABEL = "mean_iou"
 """Measure that gives a rater's agreement on each label."""
 
 Decided = dict[str, tuple[str, str]]
@@ -45,9 +45,17 @@ COLUMNS = (
     Column("shift_y", "Shift ↓", "px", 1, note="Mean displacement downwards, px"),
     Column("size_ratio", "Size", "number", note="Size of boxes relative to the consensus"),
     Column("n_boxes", "Boxes", "count"),
-    Column("n_cases", "Cases", "count"),
     Column("reasons", "Why", "text"),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """Findings of one check about one rater: the first of them, and how many there are."""
+
+    severity: str
+    message: str
+    n: int
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Card:
     work: str
     drawing: Schematic | None
     labels: tuple[tuple[str, Interval, int], ...]
-    findings: tuple[tuple[str, str], ...]
+    findings: tuple[Noticed, ...]
     n_more: int
 
 
@@ -165,7 +173,6 @@ def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
                 row.shift_y,
                 row.size_ratio,
                 row.n_boxes,
-                row.n_cases,
                 reasons,
             )
         )
@@ -230,9 +237,9 @@ def _sentences(row: Any) -> tuple[str, ...]:
     if not math.isnan(row.size_ratio):
         said.append(_size(row.size_ratio))
     if not math.isnan(row.miss_rate):
-        said.append(f"Misses {percent(row.miss_rate)} of what the others agree on.")
+        said.append(f"Missed of what the others drew: {percent(row.miss_rate)}.")
     if not math.isnan(row.extra_rate):
-        said.append(f"Adds boxes that nobody else drew: {percent(row.extra_rate)}.")
+        said.append(f"Boxes where nobody else drew: {percent(row.extra_rate)}.")
     return tuple(said)
 
 
@@ -243,15 +250,17 @@ def _size(ratio: float) -> str:
     return f"They are {percent(abs(ratio - 1))} {word} than the consensus."
 
 
-def _findings(results: Results) -> dict[str, list[tuple[str, str]]]:
-    """Rater -> severity and message of what was found about them, the worst first."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    ranked = sorted(results.findings, key=lambda f: -f.finding.severity.rank)
-    for item in ranked:
+def _findings(results: Results) -> dict[str, list[Noticed]]:
+    """Rater -> what was found about them, one entry for each check, the worst first."""
+    groups: dict[str, dict[str, list[Finding]]] = {}
+    for item in sorted(results.findings, key=lambda found: -found.finding.severity.rank):
         finding = item.finding
         if finding.rater and finding.severity is not Severity.NOTE:
-            found.setdefault(finding.rater, []).append((str(finding.severity), finding.message))
-    return found
+            groups.setdefault(finding.rater, {}).setdefault(finding.check, []).append(finding)
+    return {
+        rater: [Noticed(str(same[0].severity), same[0].message, len(same)) for same in by.values()]
+        for rater, by in groups.items()
+    }
 
 
 def _labels(results: Results) -> dict[str, tuple[tuple[str, Interval, int], ...]]:

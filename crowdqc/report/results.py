@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -69,17 +70,19 @@ class Results:
         """Findings of one stage."""
         return [found.finding for found in self.findings if found.stage == stage]
 
-    @property
+    @functools.cached_property
     def raters(self) -> list[str]:
         """Everybody who read something, in natural order: the order of their colours."""
-        names = [self.table(name)["rater"] for name in ("readings", "raters")]
-        return natural_order(set(pd.concat(names)) - {""})
+        return self._names("rater", "readings", "boxes", "raters")
 
-    @property
+    @functools.cached_property
     def cases(self) -> list[str]:
         """All cases, in natural order."""
-        names = [self.table(name)["case"] for name in ("images", "completeness", "consensus")]
-        return natural_order(set(pd.concat(names)) - {""})
+        return self._names("case", "images", "completeness", "consensus")
+
+    def _names(self, column: str, *tables: str) -> list[str]:
+        names = [set(self.table(name)[column].unique()) for name in tables]
+        return natural_order(set().union(*names) - {""})
 
 
 def read_results(store: Store, config: Config | None = None) -> Results:
@@ -134,7 +137,7 @@ def cleaner(store: Store, config: Config | None) -> Callable[[str], str]:
 
 def _clean_table(table: pd.DataFrame, clean: Callable[[str], str]) -> pd.DataFrame:
     """Texts for people may quote a path; names of cases, raters and labels are kept."""
-    texts = [name for name in ("path", "source", "reasons", "why") if name in table.columns]
+    texts = [name for name in ("reasons", "why") if name in table.columns]
     return table.assign(**{name: table[name].map(clean) for name in texts})
 
 
@@ -164,7 +167,7 @@ def _files(store: Store) -> list[SourceFile]:
 
 
 def _labels(tables: Mapping[str, pd.DataFrame]) -> tuple[str, ...]:
-    names = [set(table["label"]) for table in tables.values() if "label" in table.columns]
+    names = [set(table["label"].unique()) for table in tables.values() if "label" in table.columns]
     return tuple(natural_order(set().union(*names) - {""}))
 
 

@@ -138,10 +138,26 @@ class Schematic:
     dy: float
     times: float
 
+    @property
+    def arrow(self) -> str:
+        """Arrow from the centre of the consensus to that of the rater; "" where they meet."""
+        length = math.hypot(self.dx, self.dy)
+        if length < _SEEN:
+            return ""
+        x, y = REFERENCE[0] + REFERENCE[2] / 2, REFERENCE[1] + REFERENCE[3] / 2
+        ux, uy = self.dx / length, self.dy / length
+        tip = (x + self.dx, y + self.dy)
+        back = (tip[0] - 5 * ux, tip[1] - 5 * uy)
+        wings = ((back[0] - 3 * uy, back[1] + 3 * ux), (back[0] + 3 * uy, back[1] - 3 * ux))
+        line = [(x, y), tip, wings[0], tip, wings[1]]
+        return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in line)
 
-REFERENCE = (40.0, 28.0, 80.0, 56.0)
-"""The consensus box in a schematic of 160 x 112 units: x, y, width, height."""
-_ROOM = 22.0
+
+_SEEN = 2.5
+"""Length in units from which an arrow is worth drawing."""
+REFERENCE = (80.0, 30.0, 80.0, 60.0)
+"""The consensus box in a schematic of 240 x 120 units: x, y, width, height."""
+_ROOM = 20.0
 
 
 def schematics(shifts: Sequence[tuple[float, float, float]]) -> list[Schematic]:

@@ -7,6 +7,7 @@ from collections import Counter
 import pandas as pd
 
 from crowdqc.findings import Severity
+from crowdqc.report.agreement import title_of
 from crowdqc.report.content import Fact, Step
 from crowdqc.report.gate import kept
 from crowdqc.report.raters import status_of, verdicts
@@ -205,8 +206,8 @@ def _fact_raters(results: Results) -> list[Fact]:
     if not statuses:
         return []
     status = next((s for s in ("reject", "review") if s in statuses), "accept")
-    value = f"{statuses.count('accept')} of {len(statuses)}"
-    return [Fact("Raters who pass", value, _left(statuses), "raters", status)]
+    passed, whole = str(statuses.count("accept")), f"{len(statuses):,}"
+    return [Fact("Raters who pass", passed, _left(statuses), "raters", status, whole)]
 
 
 def _left(statuses: list[str]) -> str:
@@ -222,8 +223,8 @@ def _fact_cases(results: Results) -> list[Fact]:
     left = flow.before - flow.after - flow.review
     note = listing([f"{n} {w}" for n, w in ((flow.review, "to look at"), (left, "rejected")) if n])
     status = "reject" if left else "review" if flow.review else "accept"
-    value = f"{flow.after:,} of {flow.before:,}"
-    return [Fact("Cases that pass", value, note or "none left out", "gate", status)]
+    passed, whole = f"{flow.after:,}", f"{flow.before:,}"
+    return [Fact("Cases that pass", passed, note or "none left out", "gate", status, whole)]
 
 
 def _fact_boxes(results: Results) -> list[Fact]:
@@ -241,7 +242,7 @@ def _fact_agreement(results: Results) -> list[Fact]:
     if not len(known):
         return []
     row = known.iloc[0]
-    note = readable(row.measure)
+    note = title_of(row.measure)
     if pd.notna(row.low):
         note += f", {number(row.low)} to {number(row.high)}"
     return [Fact("Agreement", number(row.value), note, "agreement")]
@@ -255,7 +256,7 @@ def _fact_runs(results: Results) -> list[Fact]:
     states = set(table["state"])
     status = "reject" if "missing" in states else "accept" if states == {"complete"} else "review"
     note = f"{count(int(table['n_gaps'].sum()), 'slice')} in gaps"
-    return [Fact("Complete runs", f"{n:,} of {len(table):,}", note, "completeness", status)]
+    return [Fact("Complete runs", f"{n:,}", note, "completeness", status, f"{len(table):,}")]
 
 
 def _fact_masks(results: Results) -> list[Fact]:

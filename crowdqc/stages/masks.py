@@ -12,13 +12,13 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError
 from crowdqc.gate import Manifest
-from crowdqc.schema import empty
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.boxes import USABLE
 from crowdqc.stages.images import case_files, image_files, is_volume
@@ -89,17 +89,48 @@ def masks(run: Run) -> Result:
 
 
 def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
-    if prompts.empty:
-        return empty("masks")
-    generate = load("samgen.generate")
-    table: pd.DataFrame = generate.draw_study(
-        prompts,
-        run.config,
-        images=image_files(run.config),
-        folder=run.store.path(folder),
-        say=run.say,
+    config = run.config
+    generate, settings = load("samgen.generate"), load("samgen.settings")
+    task = generate.Task(
+        labels={label.name: label.value for label in config.labels.values()},
+        predictor=predictor(config.masks.model),
+        settings=settings.MaskSettings(
+            picture=config.images.picture,
+            window=config.images.window,
+            prompts=settings.PromptSettings(n_prompts=config.masks.prompts),
+            seed=config.study.seed,
+        ),
     )
+    out = run.store.path(folder)
+    table: pd.DataFrame = generate.generate_masks(
+        prompts, task, images=image_files(config), out=out, say=run.say
+    )
+    _remove_others(out, set(table["case"]))
     return table
+
+
+def _remove_others(folder: Path, cases: set[str]) -> None:
+    """Remove masks of cases that an earlier manifest let through and this one does not."""
+    endings = (".nii.gz", ".uncertainty.nii.gz", ".json")
+    ours = {f"{case}{ending}" for case in cases for ending in endings}
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in ours:
+            path.unlink()
+
+
+def predictor(model: str) -> Any:
+    """The model that `[masks] model` names.
+
+    Raises
+    ------
+    InputError
+        If there is no such model.
+    """
+    if model != "intensity":
+        raise InputError(
+            f"'masks.model' is '{model}'; this version has 'intensity', the embedded model."
+        )
+    return load("samgen.intensity").IntensityPredictor()
 
 
 def dataset(run: Run) -> Result:

@@ -171,7 +171,7 @@
     return {
       ...full, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 56, r: 16, t: 12, b: 44 },
       font: { family: style("--sans"), size: 13, color: ink }, hoverlabel: { font: { family: style("--sans") } },
-      legend: { orientation: "h", y: 1.08 },
+      legend: { orientation: "h", y: 1.08 }, modebar: { bgcolor: "rgba(0,0,0,0)", color: style("--strong"), activecolor: ink },
     };
   }
   function draw(place) {

@@ -227,7 +227,7 @@ def _by_label(spec: Spec) -> list[dict[str, object]]:
             rows.append(_measured("mean_iou", value, case=case, label=label))
         for rater in spec.raters:
             value = float(np.clip(rng.normal(0.8, 0.07), 0, 1))
-            rows.append(_measured("rater_agreement", value, rater=rater, label=label))
+            rows.append(_measured("mean_iou", value, rater=rater, label=label))
     return rows
 
 
@@ -245,7 +245,7 @@ def _scorecard(rater: str, spec: Spec) -> dict[str, object]:
     value = {"careless": 0.61, "shifted": 0.74, "skipping": 0.70}.get(
         rater, float(rng.uniform(0.83, 0.88))
     )
-    verdict = {"careless": "reject", "shifted": "review", "skipping": "reject"}.get(rater, "accept")
+    verdict = {"careless": "fail", "shifted": "watch", "skipping": "fail"}.get(rater, "pass")
     why = {
         "careless": "agreement 0.61, upper bound 0.66, is under 0.70",
         "shifted": "boxes lie 5.0 px to the right of the others'",
