@@ -6,6 +6,7 @@ yolo.py, table.py                        draft.py, states.py, images.py
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
@@ -54,7 +55,7 @@ def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study
     images, more = images_table(draft.readings, known, config)
     if more:
         draft = _within(draft, images)
-    if not _in_pixels(config):
+    if draft.fractions:
         draft.boxes = scale(draft.boxes, images)
     draft.findings = [*draft.findings, *notes, *more]
     return to_study(draft, config, images)
@@ -94,4 +95,4 @@ def _within(draft: Draft, images: pd.DataFrame) -> Draft:
         frame[pd.MultiIndex.from_frame(frame[keys]).isin(there)].reset_index(drop=True)
         for frame in (draft.boxes, draft.readings)
     )
-    return Draft(boxes, readings, draft.findings)
+    return dataclasses.replace(draft, boxes=boxes, readings=readings)

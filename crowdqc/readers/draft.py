@@ -23,18 +23,28 @@ TOLERANCE = 1e-4
 
 EDGES = ["x0", "y0", "x1", "y1"]
 
+SLICE_MAX = 2**31
+"""Largest slice number that makes sense."""
+SIDE_MAX = 1_000_000
+"""Largest side of an image, in px, that makes sense."""
+FAULTS_MAX = 1000
+"""So many faults of one kind are told one by one for each case and file, the rest as a number."""
+
 
 @dataclass
 class Draft:
     """What a reader read.
 
     `boxes` has ``case, slice, rater, label, x0, y0, x1, y1, source`` (px), `readings` has
-    ``case, slice, rater, labels, state``, where the state ``""`` is still to be inferred.
+    ``case, slice, rater, labels, state`` (and ``height, width`` where the format says them),
+    where the state ``""`` is still to be inferred. `fractions` says that edges are YOLO's
+    ``x_centre, y_centre, width, height`` as fractions of the image, still to be scaled.
     """
 
     boxes: pd.DataFrame
     readings: pd.DataFrame
     findings: list[Finding] = field(default_factory=list)
+    fractions: bool = False
 
 
 def bad_line(check: str, message: str, source: str, **where: object) -> Finding:
@@ -46,6 +56,11 @@ def bad_line(check: str, message: str, source: str, **where: object) -> Finding:
         source=source,
         **where,  # type: ignore[arg-type]
     )
+
+
+def bad_file(check: str, message: str, source: str) -> Finding:
+    """Finding about one file that is left out."""
+    return Finding(check=check, severity=Severity.REJECT, message=message, source=source)
 
 
 def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study, list[Finding]]:

@@ -19,7 +19,7 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError
 from crowdqc.readers.draft import EDGES, Draft, bad_line
-from crowdqc.readers.yolo import parse_number, relative
+from crowdqc.readers.files import parse_number, relative
 from crowdqc.schema import ReadingState
 
 KNOWN = ["case", "slice", "rater", "label", *EDGES, "height", "width"]

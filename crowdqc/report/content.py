@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 Kind = Literal[
     "text", "name", "verdict", "judgement", "severity", "state", "count", "number", "px", "percent",
-    "interval", "p", "hash",
+    "interval", "p", "hash", "reasons",
 ]  # fmt: skip
 """How a column is written: decides digits, alignment and marks, never the order of rows."""
 
@@ -51,7 +51,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of plain values (text, numbers, `Interval`, `Link`), in the order to show them."""
+    """Rows of plain values (text, numbers, `Interval`, `Link`), in the order to show them.
+
+    A column of kind ``reasons`` holds tuples of texts.
+    """
 
     name: str
     caption: str
@@ -94,6 +97,8 @@ def _flat(name: str, value: object) -> dict[str, object]:
         return {f"{name}{end}": _known(part) for end, part in parts}
     if isinstance(value, Link):
         return {name: value.text}
+    if isinstance(value, tuple):
+        return {name: "; ".join(value)}
     return {name: _known(value)}
 
 
@@ -115,6 +120,8 @@ class Section:
         Its numbers.
     missing : str
         The command that makes what the section shows, where that was not run.
+    remedy : str
+        What to do before that command, where it cannot work yet.
     status : {"accept", "review", "reject", ""}
         What its worst entry asks for.
     view : object
@@ -126,6 +133,7 @@ class Section:
     lead: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     missing: str = ""
+    remedy: str = ""
     status: str = ""
     view: Any = None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from crowdqc.report.content import Column, Interval, Section, Table
+from crowdqc.report.masks import NEEDS_TRUTH, NEEDS_VOLUMES
 from crowdqc.report.results import Results
 from crowdqc.report.words import number, p_value, readable
 
@@ -41,7 +42,9 @@ def effect_section(results: Results) -> Section:
     """The section that holds filtered against unfiltered."""
     key, title = "effect", "Filtered against unfiltered"
     if not results.has("comparison") and not results.has("scores"):
-        return Section(key, title, missing="crowdqc evaluate")
+        remedy = "" if results.has_volumes else NEEDS_VOLUMES
+        remedy = remedy if results.has_truth or remedy else NEEDS_TRUTH
+        return Section(key, title, missing="crowdqc evaluate", remedy=remedy)
     comparison = results.table("comparison")
     tables = (_table(comparison), _scores(results))
     return Section(

@@ -15,6 +15,9 @@ MAX_ROWS = 100
 MAX_POINTS = 4000
 """Points of the chart; above it the surest are left out, and the chart says so."""
 
+NEEDS_VOLUMES = "masks are drawn on volumes: give [images] path in the study file; then "
+NEEDS_TRUTH = "masks are scored against expert masks: give [truth] path in the study file; then "
+
 SIGNALS = {
     "risk": ("Risk", -1, "Probability that the mask is wrong, as far as can be told without truth"),
     "expected_dice": ("Expected Dice", 1, "Dice that the mask is expected to reach"),
@@ -28,16 +31,22 @@ SIGNALS = {
 """Signal -> title, whether high is good (1) or bad (-1), explanation."""
 
 
-def masks_section(results: Results, pictures: tuple[Any, ...]) -> Section:
-    """The section on masks, or on the boxes alone where there are no masks."""
+def masks_section(
+    results: Results, pictures: tuple[Any, ...], problems: tuple[str, ...] = ()
+) -> Section:
+    """The section on masks, or on the boxes alone where there are no masks.
+
+    `pictures` are of the worst slices; `problems` say which images could not be read.
+    """
     if not results.has("masks"):
         lead = ("Until masks are made, these are the slices on which raters differ most.",)
         return Section(
             "masks",
             "Worst slices",
-            lead=lead if pictures else (),
+            lead=(*lead, *problems) if pictures else problems,
             missing="crowdqc masks",
-            view=(pictures, None),
+            remedy="" if results.has_volumes else NEEDS_VOLUMES,
+            view=(pictures, None) if pictures else None,
         )
     table = results.table("masks")
     signal = leading(table)
@@ -49,7 +58,7 @@ def masks_section(results: Results, pictures: tuple[Any, ...]) -> Section:
     return Section(
         "masks",
         "Masks",
-        lead=tuple(said),
+        lead=(*said, *problems),
         tables=(_table(table, signal),),
         view=(pictures, _scatter(results, table, signal)),
     )

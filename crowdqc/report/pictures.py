@@ -117,6 +117,8 @@ class _Scene:
     boxes: pd.DataFrame = field(repr=False)
     fused: pd.DataFrame = field(repr=False)
     size: tuple[int, int]
+    tall: float
+    """Height of a pixel in units of its width."""
 
 
 def pictures(
@@ -136,8 +138,11 @@ def pictures(
     wanted = candidates(results)[:limit]
     scenes = _scenes(results, wanted)
     raters = results.raters
-    found = [_picture(c, s, raters=raters, look=look) for c, s in zip(wanted, scenes, strict=True)]
-    return tuple(picture for picture in found if picture is not None)
+    found = {}
+    # Case by case, so that a volume is read once.
+    for place in sorted(range(len(wanted)), key=lambda i: wanted[i].case):
+        found[place] = _picture(wanted[place], scenes[place], raters=raters, look=look)
+    return tuple(picture for _, picture in sorted(found.items()) if picture is not None)
 
 
 def candidates(results: Results) -> list[Candidate]:
@@ -196,15 +201,23 @@ def _scenes(results: Results, wanted: Sequence[Candidate]) -> list[_Scene]:
     boxes = results.table("boxes").merge(keys, on=list(keys.columns))
     fused = results.table("consensus").merge(keys, on=list(keys.columns))
     images = results.table("images").merge(keys[["case", "slice"]].drop_duplicates())
-    sizes = {(r.case, r.slice): (r.height, r.width) for r in images.itertuples(index=False)}
+    known = {(row.case, row.slice): row for row in images.itertuples(index=False)}
     return [
         _Scene(
             boxes[_here(boxes, c)],
             fused[_here(fused, c)].dropna(subset=_CORNERS),
-            sizes.get((c.case, c.slice), (0, 0)),
+            *_frame(known.get((c.case, c.slice))),
         )
         for c in wanted
     ]
+
+
+def _frame(image: Any) -> tuple[tuple[int, int], float]:
+    """Rows and columns of a picture, and how tall its pixels are; 1 where that is not known."""
+    if image is None:
+        return (0, 0), 1.0
+    tall = image.spacing_y / image.spacing_x if image.spacing_x > 0 else math.nan
+    return (image.height, image.width), tall if 0.05 < tall < 20 else 1.0
 
 
 def _here(table: pd.DataFrame, c: Candidate) -> Any:
@@ -217,7 +230,7 @@ def _picture(
     corners = np.vstack([scene.boxes[_CORNERS].to_numpy(), scene.fused[_CORNERS].to_numpy()])
     if not len(corners):
         return None
-    view = _crop(corners)
+    view = _crop(corners, scene.tall)
     grey = look.grey(c.case, c.slice) if look else None
     mask = look.mask(c.case, c.slice, c.label) if look else None
     doubt = look.doubt(c.case, c.slice) if look else None
@@ -236,12 +249,13 @@ def _picture(
     )
 
 
-def _crop(corners: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """A square round all boxes, with room: x, y, width, height."""
+def _crop(corners: NDArray[np.float64], tall: float) -> tuple[float, float, float, float]:
+    """A part that is square on the body, round all boxes, with room: x, y, width, height."""
     low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
-    side = float(max(*(high - low) * 1.5, 24.0))
-    x, y = (low + high) / 2 - side / 2
-    return (math.floor(x), math.floor(y), math.ceil(side), math.ceil(side))
+    width, height = high - low
+    side = max(width, height * tall, 16.0) * 1.5
+    x, y = (low + high) / 2 - np.array([side, side / tall]) / 2
+    return (math.floor(x), math.floor(y), math.ceil(side), math.ceil(side / tall))
 
 
 def _drawn(row: Any, raters: Sequence[str]) -> Drawn:
