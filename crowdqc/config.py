@@ -20,6 +20,9 @@ from pydantic import Field
 
 from crowdqc.findings import InputError
 
+SIMULATED = "simulated/{rater}/{case}-slice{slice}.txt"
+"""Where `crowdqc simulate` writes, below the folder of results."""
+
 NAME = r"^[\w.+-]+$"
 """Names of labels and studies: they become parts of file names and of lists."""
 
@@ -29,10 +32,16 @@ Picture = Literal[
 """The eight ways in which a picture may have been made from ``volume[:, :, k]``."""
 
 
+DatasetName = Literal["unfiltered", "filtered", "ignore", "truth"]
+"""The datasets that one study can give."""
+
+
 class Section(pydantic.BaseModel):
     """A section of the study file: frozen, and without unknown keys."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
 
 
 Model = typing.TypeVar("Model", bound=Section)
@@ -42,14 +51,18 @@ class StudySection(Section):
     """``[study]``: its name, where results go, and the seed of everything random."""
 
     name: str = Field(pattern=NAME)
+    """Letters, digits and ``._+-``."""
     out: str = "out"
+    """Folder of results. A folder that holds anything else is refused."""
     seed: int = Field(default=0, ge=0)
+    """Seed of bootstrap, prompts and simulated raters."""
 
 
 class Label(Section):
     """One entry of ``[labels]``: the key is the id in the annotation files."""
 
     name: str = Field(pattern=NAME)
+    """Name in tables and reports."""
     value: int = Field(ge=1, le=65535)
     """Value in masks; 0 is background."""
     single: bool = True
@@ -62,7 +75,9 @@ class Annotations(Section):
     """``[annotations]``: where the boxes are and what their files leave unsaid."""
 
     format: Literal["yolo", "table"]
+    """YOLO text files, or a CSV (or CSV.gz) table of boxes in px."""
     path: str
+    """The files, with ``{case}``, ``{slice}`` and ``{rater}`` for what their names say."""
     size: tuple[int, int] | None = Field(default=None, strict=False)
     """Rows and columns of every image in px; not needed where images are given."""
     spacing: tuple[float, float, float] | None = Field(default=None, strict=False)
@@ -74,7 +89,10 @@ class Annotations(Section):
     rater_scope: Literal["study", "case"] = "study"
     """``"case"`` where a rater's name does not mean the same person in two cases."""
     empty_file: Literal["infer", "nothing", "unread"] = "infer"
-    """What an empty file means: see `crowdqc.readers.states`."""
+    """What an empty file means: looked at where the rater drew on slices before and after it
+    (infer), nothing there, or not looked at."""
+    outside: Literal["refuse", "clip"] = "refuse"
+    """What becomes of a box that reaches beyond its image: left out, or clipped to it."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Our name of a column -> its name in the file (``format = "table"``)."""
     keep: dict[str, str | list[str]] = Field(default_factory=dict)
@@ -85,8 +103,11 @@ class Window(Section):
     """``window``: how intensities become grey, by level and width or by percentiles."""
 
     level: float | None = Field(default=None, strict=False)
+    """Middle of the window, in HU for CT."""
     width: float | None = Field(default=None, gt=0, strict=False)
+    """Width of the window: from level - width / 2 to level + width / 2."""
     percentiles: tuple[float, float] | None = Field(default=None, strict=False)
+    """Percentiles of the volume that become black and white."""
 
     @pydantic.model_validator(mode="after")
     def _one_way(self) -> Window:
@@ -111,16 +132,20 @@ class Images(Section):
     geometry: str | None = None
     """NIfTI files that only lend size and spacing, where the images may not be had."""
     picture: Picture = "rot90"
+    """How the annotated picture was made from ``volume[:, :, k]``, in numpy's names."""
     window: Window = Window(percentiles=(0.5, 99.5))
+    """How intensities become grey."""
 
 
 class Truth(Section):
     """``[truth]``: expert masks (NIfTI) or expert boxes (a table) to score against."""
 
     path: str | None = None
+    """NIfTI files of expert masks, with ``{case}``."""
     values: dict[str, int] = Field(default_factory=dict)
     """Label -> value in the expert masks, where it is not ``[labels]``' own."""
     boxes: str | None = None
+    """A table of expert boxes."""
     columns: dict[str, str] = Field(default_factory=dict)
     """As in ``[annotations]``, for `boxes`."""
     rater: str | None = None
@@ -131,6 +156,7 @@ class Match(Section):
     """``[match]``: when boxes of two raters are the same object."""
 
     iou: float = Field(default=0.3, gt=0, lt=1, strict=False)
+    """Pairs of boxes above this IoU pull together."""
 
 
 class Agree(Section):
@@ -148,6 +174,7 @@ class Fuse(Section):
     """``[fuse]``: how one box is made of many."""
 
     method: Literal["majority", "median", "mean", "wbf", "staple", "simple", "edges"] = "edges"
+    """How the edges of the fused box are found."""
     quorum: float | None = Field(default=None, ge=0, le=1, strict=False)
     """Share of the raters asked who must have drawn an object; none given: 0.25, and none for
     ``edges``, which knows how likely each object is."""
@@ -163,6 +190,7 @@ class Masks(Section):
     """``[masks]``: which model draws masks, and from how many prompts."""
 
     model: str = "intensity"
+    """``intensity``, the embedded model, which needs no weights."""
     prompts: int = Field(default=16, ge=1)
     """Number of box prompts per object."""
 
@@ -171,6 +199,7 @@ class Gate(Section):
     """``[gate]``: the policy, a TOML file of rules; none means the one that crowdqc ships."""
 
     policy: str | None = None
+    """The policy file."""
 
 
 class FaultyRater(Section):
@@ -190,25 +219,68 @@ class FaultyRater(Section):
     """Expected number of boxes per slice where there is nothing."""
     swap: tuple[str, str] | None = Field(default=None, strict=False)
     """Two labels that this rater confuses, always."""
+    omit: list[str] = Field(default_factory=list)
+    """Labels that this rater never draws."""
+    stop: float = Field(default=0.0, ge=0, le=1, strict=False)
+    """Share of each label's slices, the last ones, that are read but no longer drawn."""
+    hold: int = Field(default=1, ge=1)
+    """Number of slices for which one box is drawn and copied."""
 
 
 class Simulate(Section):
     """``[simulate]``: annotations made from the truth by raters with known faults."""
 
     model: Literal["tight", "paper"] = "tight"
-    """``"paper"``: 5x5 uniform filter above 0.01, boxes round the components."""
+    """Boxes tight round each organ, or as in the paper: a 5x5 uniform filter of the mask above
+    0.01, boxes round its components."""
     raters: dict[str, FaultyRater]
+    """Rater -> faults."""
 
 
 class Dataset(Section):
     """``[dataset]``: the nnU-Net raw datasets."""
 
-    id: int = Field(default=501, ge=1, le=998)
-    """Number of the unfiltered dataset; the filtered one is the next."""
+    id: int = Field(default=501, ge=1, le=996)
+    """Number of the unfiltered dataset; filtered, ignore and truth are the next three."""
+    sets: tuple[DatasetName, ...] = Field(default=("unfiltered", "filtered"), strict=False)
+    """Datasets to build: all that was drawn; what the gate accepts; the same with what it
+    rejects as nnU-Net's ignore label; the expert masks."""
     channel: str = "CT"
     """``"CT"`` makes nnU-Net use CT normalisation, any other name z-scores."""
+    images: Literal["copy", "hardlink", "symlink"] = "copy"
+    """How images get into a dataset. Copies travel to other machines, links cost no space."""
     test: list[str] = Field(default_factory=list)
     """Cases kept for testing."""
+    patient: str | None = None
+    """Pattern (regular expression) whose first group, in a case's name, is the patient. All
+    cases of a patient go to one side of every split; without it each case is a patient."""
+    folds: int = Field(default=5, ge=2)
+    """Folds of cross-validation."""
+
+
+class Train(Section):
+    """``[train]``: training with nnU-Net v2. The defaults are nnU-Net's and the paper's."""
+
+    configuration: Literal["2d", "3d_fullres", "3d_lowres"] = "3d_fullres"
+    """nnU-Net's configuration."""
+    epochs: int = Field(default=1000, ge=1)
+    """Epochs of training."""
+    iterations: int = Field(default=250, ge=1)
+    """Training batches per epoch; a fifth of it validates."""
+    mirror: bool = False
+    """Whether mirroring augments: it would make a left kidney of a right one."""
+    save_every: int = Field(default=5, ge=1)
+    """Epochs between two checkpoints, from which a killed training goes on."""
+    features: int | None = Field(default=None, ge=2)
+    """Features of the first stage, for a small network; none means nnU-Net's plan."""
+    patch: list[int] | None = Field(default=None, min_length=2, max_length=3)
+    """Size of a patch in voxels, in nnU-Net's order of axes; none means nnU-Net's plan."""
+    batch: int | None = Field(default=None, ge=2)
+    """Patches in a batch; none means nnU-Net's plan."""
+    workers: int = Field(default=8, ge=0)
+    """Processes that load and augment; 0 does it in the training process."""
+    device: Literal["cuda", "cpu", "mps"] = "cuda"
+    """Where to train."""
 
 
 class Config(Section):
@@ -226,6 +298,7 @@ class Config(Section):
     gate: Gate = Gate()
     simulate: Simulate | None = None
     dataset: Dataset = Dataset()
+    train: Train = Train()
 
     _file: Path = pydantic.PrivateAttr(default=Path("study.toml"))
 
@@ -248,6 +321,16 @@ class Config(Section):
         """`path` of the study file as a path: variables filled in, relative to the file."""
         return Path(os.path.normpath(self.file.parent / expand(path)))
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _simulated(cls, data: Any) -> Any:
+        """Simulated annotations lie in the folder of results, where nobody else's are."""
+        if isinstance(data, dict) and "simulate" in data and "annotations" not in data:
+            study = data.get("study")
+            out = study.get("out", "out") if isinstance(study, dict) else "out"
+            return {**data, "annotations": {"format": "yolo", "path": f"{out}/{SIMULATED}"}}
+        return data
+
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Config:
         names = self.label_names
@@ -266,11 +349,19 @@ class Config(Section):
         if self.simulate:
             for rater, faults in self.simulate.raters.items():
                 used[f"simulate.raters.{rater}.swap"] = list(faults.swap or ())
+                used[f"simulate.raters.{rater}.omit"] = faults.omit
         return used
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, *, out: Path | None = None) -> Config:
     """Read and check a study file.
+
+    Parameters
+    ----------
+    path : Path
+        The TOML file.
+    out : Path, optional
+        Folder of results instead of ``[study] out``, relative to the working directory.
 
     Raises
     ------
@@ -279,6 +370,8 @@ def load_config(path: Path) -> Config:
         own, with the path of the key, the value, the rule and the nearest known key.
     """
     data = read_toml(path)
+    if out is not None and isinstance(data.get("study"), dict):
+        data["study"]["out"] = str(out.absolute())
     config = validate(Config, data, path)
     config._file = Path(path)  # noqa: SLF001
     return config

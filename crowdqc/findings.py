@@ -137,7 +137,7 @@ def read_findings(path: Path) -> list[Finding]:
     """Read a JSONL file of findings; an absent file holds none."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would split texts too
     return [Finding.from_json(line) for line in lines if line.strip()]
 
 

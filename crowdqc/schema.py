@@ -88,7 +88,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "comparison": _columns(
         "label:text a:text b:text n:int mean_a:float? ci_a:float? mean_b:float? ci_b:float? "
         "difference:float? low:float? high:float? test:text? statistic:float? p:float? "
-        "p_holm:float? effect:float? shapiro_p:float?"
+        "p_holm:float? effect:float? shapiro_p:float? detectable:float? why:text?"
     ),
 }
 """Columns of each table, in order. A table may carry more columns behind these."""

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -95,6 +96,21 @@ class Store:
         self._claim()
         with atomic(self.path(name)) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
+
+    @contextlib.contextmanager
+    def new_folder(self, name: str) -> Iterator[Path]:
+        """A new folder that takes the place of `name` when the block ends well."""
+        self._claim()
+        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            shutil.rmtree(self.path(name), ignore_errors=True)
+            temporary.replace(self.path(name))
+        except OSError as error:
+            raise InputError(f"{self.path(name)}: cannot be written: {error.strerror}.") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
     def stamp_of(self, stage: str) -> str | None:
         """Fingerprint of what `stage` was last finished with; `None` if it never was."""

@@ -1,0 +1,6 @@
+"""``python -m crowdqc`` is ``crowdqc``."""
+
+from crowdqc.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The command line: one group, each command loaded only when it is called.
+
+A command parses its words, calls one function, shows the result and sets the exit code. The
+table below is all that ``crowdqc --help`` reads, so that it neither imports pandas nor torch.
+
+Exit codes: 0 done or accepted, 2 wrong usage or bad input, 3 the gate (or ``check``) says no.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+import crowdqc
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("start:init", "Start a study file by looking at a folder of annotations."),
+    "demo": ("start:demo", "Make a small synthetic study and run everything on it."),
+    "simulate": ("stage:simulate", "Draw boxes as raters with known faults would."),
+    "check": ("stage:check", "Read and validate the annotations."),
+    "agree": ("stage:agree", "Measure agreement; a scorecard for each rater."),
+    "fuse": ("stage:fuse", "Fuse the raters' boxes into one box per object."),
+    "complete": ("stage:complete", "Find what is missing: gaps, truncation, unread cases."),
+    "gate": ("stage:gate", "Judge raters, cases and labels by a policy; exit 3 is no."),
+    "masks": ("stage:masks", "Draw masks with an uncertainty from the accepted boxes."),
+    "dataset": ("stage:dataset", "Build nnU-Net raw datasets, filtered and unfiltered."),
+    "evaluate": ("stage:evaluate", "Score masks against the truth: Dice per volume and slice."),
+    "compare": ("compare:compare", "Compare two sets of scores by paired statistics."),
+    "report": ("stage:report", "Write the report, one HTML file."),
+    "run": ("stage:run", "Run every stage that is not up to date."),
+}
+"""Command -> where it is (module of this package: function) and what it does."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names in the order in which a study goes through them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of this name, imported now; `None` if there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, function = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(f"crowdqc.cli.{module}"), function)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest command where there is none of the name."""
+        import difflib
+
+        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] not in COMMANDS and near:
+            ctx.fail(f"No such command '{args[0]}'; did you mean '{near[0]}'?")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(crowdqc.__version__, prog_name="crowdqc")
+def main() -> None:
+    """Quality control and label fusion of crowd-sourced medical image annotations.
+
+    One study file (TOML) drives everything; `crowdqc init FOLDER` writes the first one. Each
+    command does one stage, after those that it needs, and writes into the folder [study] out.
+    """

@@ -1,0 +1,66 @@
+"""Options that commands share, and how a command ends."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crowdqc.findings import InputError
+
+REFUSED = 3
+"""Exit code of a gate that says no."""
+
+STUDY = click.argument(
+    "study", type=click.Path(path_type=Path, dir_okay=False), metavar="STUDY.toml"
+)
+
+OUT = click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of results instead of [study] out."
+)
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--format``, ``--quiet``, ``--verbose`` for a command that shows a table."""
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
+        click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr."),
+        click.option(
+            "--format",
+            "style",
+            type=click.Choice(["table", "json", "csv"]),
+            default="table",
+            show_default=True,
+            help="Form of the result on stdout.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a user's mistake into a message on stderr and exit code 2."""
+
+    @functools.wraps(command)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except InputError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(2)
+
+    return call
+
+
+def speaker(*, quiet: bool) -> Callable[[str], None]:
+    """Function that says a line on stderr, or nothing."""
+
+    def say(text: str) -> None:
+        if not quiet:
+            click.echo(text, err=True)
+
+    return say

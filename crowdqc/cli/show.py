@@ -1,0 +1,64 @@
+"""Tables on a terminal, in 80 columns; or as JSON or CSV for other programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import click
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+COLOURS = {
+    **dict.fromkeys(["accept", "pass", "complete", "agreed"], "green"),
+    **dict.fromkeys(["review", "watch", "partial"], "yellow"),
+    **dict.fromkeys(["reject", "fail", "missing", "unread"], "red"),
+}
+
+
+def write_out(frame: pd.DataFrame, style: str) -> None:
+    """Write a whole table on stdout, as ``"json"`` (nan is null) or ``"csv"``."""
+    if style == "csv":
+        click.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
+    else:
+        click.echo(json.dumps(_records(frame), indent=1, ensure_ascii=False))
+
+
+def print_table(frame: pd.DataFrame, title: str) -> None:
+    """Print a table for people on stdout; an empty one is a line that says so."""
+    if frame.empty:
+        click.echo(f"{title}: none.")
+        return
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    for name in frame.columns:
+        numeric = pd.api.types.is_numeric_dtype(frame[name])
+        table.add_column(
+            str(name).replace("_", " "), justify="right" if numeric else "left", overflow="fold"
+        )
+    for row in frame.itertuples(index=False):
+        table.add_row(*[_cell(value) for value in row])
+    Console(highlight=False).print(table)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {str(name): None if _missing(value) else value for name, value in row.items()}
+        for row in frame.astype(object).to_dict("records")
+    ]
+
+
+def _missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _cell(value: object) -> Text:
+    """A value as people read it: three digits behind the point, a dash where it is missing."""
+    if _missing(value):
+        return Text("-")
+    if isinstance(value, float):
+        return Text(f"{value:.3f}".rstrip("0").rstrip("."))
+    return Text(str(value), style=COLOURS.get(str(value), ""))

@@ -1,0 +1,62 @@
+"""Commands that start a study: ``init`` and ``demo``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import click
+
+from crowdqc.cli.options import guarded, output_options
+from crowdqc.findings import InputError
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write.")
+@click.option("--name", help="Name of the study; the folder's where it is not given.")
+@guarded
+def init(folder: Path, output: Path | None, name: str | None) -> None:
+    """Start a study file by looking at a folder of annotations.
+
+    Writes FOLDER/study.toml (or --output): a commented file with everything that names and
+    contents of the files tell. What it cannot know stands there as a comment to fill in.
+    """
+    from crowdqc.readers.guess import guess_study, render_study
+
+    guess = guess_study(folder)
+    target = output or folder / "study.toml"
+    if target.exists():
+        raise InputError(f"{target}: is there already and is not overwritten; name another file.")
+    prefix = Path(os.path.relpath(folder, target.parent)).as_posix()
+    if prefix != ".":
+        guess.path = f"{prefix}/{guess.path}"
+        guess.image_path = guess.image_path and f"{prefix}/{guess.image_path}"
+    plain = "".join(c if c.isalnum() or c in "._+-" else "_" for c in folder.resolve().name)
+    text = render_study(guess, name=name or plain or "study")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    click.echo(f"Wrote {target}. Look it over, then: crowdqc check {target}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default="crowdqc-demo")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the study.")
+@click.option("--force", is_flag=True, help="Replace FOLDER if a demo made it.")
+@output_options
+@guarded
+def demo(folder: Path, *, seed: int, force: bool, style: str, quiet: bool, verbose: bool) -> None:
+    """Make a small synthetic study and run everything on it.
+
+    Four CT-like volumes with five organs and five simulated raters with known faults, from
+    boxes to the report, with the embedded model. Ends with the path of the report.
+    """
+    from crowdqc.cli.stage import perform
+    from crowdqc.simulate.demo import make_demo
+    from crowdqc.stages import PIPELINE
+
+    if force and (folder / "study.toml").is_file() and (folder / "boxes").is_dir():
+        shutil.rmtree(folder)
+    study = make_demo(folder, seed=seed)
+    perform(list(PIPELINE.stages), study, None, style=style, quiet=quiet, verbose=verbose)

@@ -1,0 +1,162 @@
+"""The manifest: what was decided, from which inputs, and which boxes may be used.
+
+It is the only door to masks. Whoever uses it checks that the files that it was made from are
+still the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import crowdqc
+from crowdqc.findings import InputError, Verdict
+from crowdqc.gate.decide import Decision, Judged, by_case
+from crowdqc.gate.policy import Policy
+from crowdqc.schema import TABLES, conform
+from crowdqc.store import sha256
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `crowdqc gate` decided; the fields are the keys of the JSON file."""
+
+    study: str
+    created_from: dict[str, str]
+    """File in the folder of results -> SHA-256."""
+    policy: dict[str, Any]
+    verdict: Verdict
+    raters: list[dict[str, Any]]
+    cases: list[dict[str, Any]]
+    prompts: list[dict[str, Any]]
+    """Rows of the table ``consensus`` that masks may use."""
+    counts: dict[str, int]
+    format_version: int = FORMAT_VERSION
+    crowdqc: str = crowdqc.__version__
+
+    def to_json(self) -> str:
+        """JSON text, the same for the same manifest."""
+        return json.dumps(self.to_record(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_record(self) -> dict[str, Any]:
+        """The manifest as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Inverse of `to_json`.
+
+        Raises
+        ------
+        InputError
+            If `text` is no manifest, or one of another format version.
+        """
+        try:
+            record = json.loads(text)
+            version = record["format_version"]
+            manifest = cls(**{**record, "verdict": Verdict(record["verdict"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"Not a manifest: {error}. Run crowdqc gate again.") from error
+        if version != FORMAT_VERSION:
+            raise InputError(
+                f"The manifest has format version {version!r}; this crowdqc reads "
+                f"{FORMAT_VERSION}. Run crowdqc gate again."
+            )
+        return manifest
+
+    def prompt_table(self) -> pd.DataFrame:
+        """`prompts` as the table ``consensus``."""
+        names = [column.name for column in TABLES["consensus"]]
+        return conform("consensus", pd.DataFrame(self.prompts, columns=names))
+
+    def accepted_cases(self) -> list[str]:
+        """Cases that were not rejected."""
+        return [one["case"] for one in self.cases if one["verdict"] != Verdict.REJECT]
+
+    def rejected_raters(self) -> list[str]:
+        """Raters who were rejected."""
+        return [one["rater"] for one in self.raters if one["verdict"] == Verdict.REJECT]
+
+    def check(self, folder: Path) -> None:
+        """Refuse to go on where an input has changed since the gate decided.
+
+        Raises
+        ------
+        InputError
+            If a file is gone or has another hash; both hashes are named.
+        """
+        for name, digest in self.created_from.items():
+            path = folder / name
+            found = sha256(path) if path.is_file() else "no such file"
+            if found != digest:
+                raise InputError(
+                    f"{path}: has changed since the gate decided (SHA-256 {found}, in the "
+                    f"manifest {digest}). Run crowdqc gate again."
+                )
+
+
+def make_manifest(
+    decision: Decision,
+    prompts: pd.DataFrame,
+    *,
+    study: str,
+    policy: Policy,
+    created_from: Mapping[str, str],
+) -> Manifest:
+    """The manifest of a decision.
+
+    Parameters
+    ----------
+    decision : Decision
+    prompts : DataFrame
+        Table ``consensus``: boxes that may be used where their label may be.
+    study : str
+        Name of the study.
+    policy : Policy
+        What it was decided by.
+    created_from : mapping of str to str
+        File -> SHA-256.
+    """
+    usable = [decision.usable(row.case, row.label) for row in prompts.itertuples()]
+    kept = prompts[usable]
+    verdicts = [judged.verdict for judged in decision.cases.values()]
+    labels = by_case(decision)
+    return Manifest(
+        study=study,
+        created_from=dict(created_from),
+        policy=policy.model_dump(mode="json"),
+        verdict=decision.verdict,
+        raters=[{"rater": name, **_record(one)} for name, one in decision.raters.items()],
+        cases=[
+            {
+                "case": case,
+                **_record(one),
+                "labels": {label: _record(inner) for label, inner in labels[case].items()},
+            }
+            for case, one in decision.cases.items()
+        ],
+        prompts=_records(kept),
+        counts={
+            **{f"cases_{verdict}": verdicts.count(verdict) for verdict in Verdict},
+            "prompts": len(kept),
+            "prompts_withheld": len(prompts) - len(kept),
+        },
+    )
+
+
+def _record(judged: Judged) -> dict[str, Any]:
+    return {"verdict": judged.verdict.value, "reasons": judged.reasons}
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values; nan, which JSON does not have, is null."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    records: list[dict[str, Any]] = plain.to_dict("records")
+    return records

@@ -1,0 +1,171 @@
+"""From what a format says to a checked `Study`: the rules that all formats share.
+
+A reader fills a `Draft`: what it read, line by line, with the place of each. `to_study`
+then applies the rules once for all of them: a row that breaks one becomes a finding and is
+left out, the rest is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from crowdqc.config import Config
+from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.readers.states import infer_states
+from crowdqc.schema import Study, empty, natural_order
+
+TOLERANCE = 1e-4
+"""How far beyond the image, as a fraction of its side, a box may reach: tools round so."""
+
+EDGES = ["x0", "y0", "x1", "y1"]
+
+
+@dataclass
+class Draft:
+    """What a reader read.
+
+    `boxes` has ``case, slice, rater, label, x0, y0, x1, y1, source`` (px), `readings` has
+    ``case, slice, rater, labels, state``, where the state ``""`` is still to be inferred.
+    """
+
+    boxes: pd.DataFrame
+    readings: pd.DataFrame
+    findings: list[Finding] = field(default_factory=list)
+
+
+def bad_line(check: str, message: str, source: str, **where: object) -> Finding:
+    """Finding about one malformed line, which is left out."""
+    return Finding(
+        check=check,
+        severity=Severity.REJECT,
+        message=f"{source}: {message} The line is left out.",
+        source=source,
+        **where,  # type: ignore[arg-type]
+    )
+
+
+def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study, list[Finding]]:
+    """Apply the common rules and build the study.
+
+    Parameters
+    ----------
+    draft : Draft
+        What the reader read.
+    config : Config
+        The study file.
+    images : DataFrame
+        The table `images`: one row for each slice that is known, and for each that was read.
+
+    Returns
+    -------
+    study : Study
+        Everything that is sound.
+    findings : list of Finding
+        The reader's own, and one for each row that was left out or mended.
+    """
+    boxes, bad = _sound(draft.boxes, images, clip=config.annotations.outside == "clip")
+    readings, notes = infer_states(draft.readings, boxes, rule=config.annotations.empty_file)
+    if readings.empty:
+        raise InputError(f"{config.file}: the annotations hold no reading at all.")
+    study = Study(
+        name=config.study.name,
+        labels=config.label_names,
+        images=images,
+        readings=_sorted(readings, ["case", "slice", "rater"]),
+        boxes=_numbered(boxes),
+        rater_scope=config.annotations.rater_scope,
+        single=frozenset(label.name for label in config.labels.values() if label.single),
+    )
+    return study, [*draft.findings, *bad, *notes]
+
+
+def _sound(
+    boxes: pd.DataFrame, images: pd.DataFrame, *, clip: bool
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Boxes that keep all rules, and a finding for each that does not."""
+    if boxes.empty:
+        return empty("boxes").drop(columns="box"), []
+    size = _size_of(boxes, images)
+    corners = boxes[EDGES].to_numpy(np.float64)
+    finite = np.isfinite(corners).all(axis=1)
+    limit = np.inf if clip else TOLERANCE * size
+    outside = finite & (np.maximum(-corners, corners - size) > limit).any(axis=1)
+    corners = np.where(outside[:, None], corners, np.clip(corners, 0.0, size))
+    reversed_ = finite & ~outside & (corners[:, 2:] <= corners[:, :2]).any(axis=1)
+    repeated = boxes.duplicated(["case", "slice", "rater", "label", *EDGES]).to_numpy()
+    twice = repeated & finite & ~reversed_ & ~outside
+    rules = [
+        (~finite, "box-not-finite", "is not finite; coordinates must be finite numbers."),
+        (reversed_, "box-empty", "has no area; a box needs a width and a height above zero."),
+        (outside, "box-outside-image", "reaches beyond the image; boxes must lie inside it."),
+        (twice, "box-twice", "stands a second time; each box is drawn once."),
+    ]
+    findings = [
+        _broken(row, row_size, check=check, rule=rule)
+        for mask, check, rule in rules
+        for row, row_size in zip(boxes[mask].itertuples(index=False), size[mask], strict=True)
+    ]
+    good = finite & ~reversed_ & ~outside & ~twice
+    mended = boxes.assign(**dict(zip(EDGES, corners.T, strict=True)))[good]
+    return mended, sorted(findings, key=_place) + _clipped(boxes[good], mended)
+
+
+def _size_of(boxes: pd.DataFrame, images: pd.DataFrame) -> np.ndarray:
+    """``width, height, width, height`` of the image of each box, shape (N, 4)."""
+    keys = ["case", "slice"]
+    found = boxes[keys].merge(images[[*keys, "width", "height"]], on=keys, how="left")
+    return found[["width", "height", "width", "height"]].to_numpy(np.float64)
+
+
+def _broken(row: Any, size: np.ndarray, *, check: str, rule: str) -> Finding:
+    box = ", ".join(f"{getattr(row, edge):g}" for edge in EDGES)
+    message = f"the box ({box}) px in an image of {size[0]:g} x {size[1]:g} {rule}"
+    where = {"case": row.case, "slice": int(row.slice), "rater": row.rater, "label": row.label}
+    return bad_line(check, message, str(row.source), **where)
+
+
+def _place(finding: Finding) -> tuple[str, int]:
+    file, _, line = (finding.source or "").rpartition(":")
+    return file, int(line) if line.isdecimal() else 0
+
+
+def _clipped(before: pd.DataFrame, after: pd.DataFrame) -> list[Finding]:
+    change = (before[EDGES] - after[EDGES]).abs().max(axis=1)
+    changed = change[change > 1e-9]
+    if changed.empty:
+        return []
+    first = before.loc[changed.idxmax()]
+    message = (
+        f"{len(changed)} boxes reached beyond their image, by {changed.max():.3g} px at most "
+        f"({first['source']}), and were clipped to it."
+    )
+    note = Finding(
+        check="box-clipped",
+        severity=Severity.NOTE,
+        message=message,
+        value=float(len(changed)),
+        source=first["source"],
+    )
+    return [note]
+
+
+def _numbered(boxes: pd.DataFrame) -> pd.DataFrame:
+    boxes = _sorted(boxes, ["case", "slice", "rater", "label"])
+    return boxes.assign(box=np.arange(len(boxes)))
+
+
+def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """In natural order of the keys; rows that are equal in them stay in reading order."""
+    ranks = {}
+    for key in keys:
+        if key == "slice":
+            ranks[key] = frame[key].to_numpy()
+        else:
+            order = natural_order(frame[key].unique())
+            ranks[key] = pd.Categorical(frame[key], categories=order).codes
+    order = pd.DataFrame(ranks).sort_values(keys, kind="stable").index
+    return frame.iloc[order].reset_index(drop=True)

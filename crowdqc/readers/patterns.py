@@ -1,0 +1,132 @@
+"""File names with placeholders: ``boxes/{rater}/img{case}-slice{slice}.txt``.
+
+A placeholder stands for part of one folder or file name. ``{slice}`` matches digits only; a
+placeholder that occurs twice must match the same text both times.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crowdqc.findings import InputError
+
+FIELDS = ("case", "slice", "rater")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file that fits a pattern, and what its path says."""
+
+    path: Path
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Files that fit a pattern, in natural path order, and their neighbours that do not."""
+
+    files: list[Found]
+    strays: list[Path] = field(default_factory=list)
+    """Files with the same ending that lie beside those that fit."""
+
+
+def has(pattern: str | Path, name: str) -> bool:
+    """Whether `pattern` holds the placeholder ``{name}``."""
+    return f"{{{name}}}" in str(pattern)
+
+
+def fill(pattern: str | Path, **fields: str | int) -> Path:
+    """`pattern` with its placeholders replaced.
+
+    Examples
+    --------
+    >>> fill("labels/label{case}.nii.gz", case="0001").as_posix()
+    'labels/label0001.nii.gz'
+    """
+    text = str(pattern)
+    for name, value in fields.items():
+        text = text.replace(f"{{{name}}}", str(value))
+    return Path(text)
+
+
+def find(pattern: Path) -> Findings:
+    """All files that fit `pattern`, an absolute or relative path with placeholders.
+
+    Raises
+    ------
+    InputError
+        If a placeholder is unknown, the folder is not there, or no file fits.
+    """
+    _refuse_unknown(pattern)
+    parts = pattern.parts
+    first = next((i for i, part in enumerate(parts) if "{" in part), len(parts) - 1)
+    root = Path(*parts[:first])
+    if not root.is_dir():
+        raise InputError(f"{root}: there is no such folder (needed for '{pattern}').")
+    search = _Search(parts[first:])
+    files = sorted(search.walk(root, 0), key=lambda found: str(found.path))
+    if not files:
+        raise InputError(f"{pattern}: no file fits this pattern. Its folder {root} is there.")
+    return Findings(files, sorted(search.strays))
+
+
+class _Search:
+    """Walks down one folder level per part of the pattern, and only where the name fits."""
+
+    def __init__(self, parts: tuple[str, ...]) -> None:
+        self.matchers = [re.compile(_regex(part)) for part in parts]
+        self.suffix = Path(parts[-1]).suffix
+        self.strays: list[Path] = []
+
+    def walk(self, folder: Path, depth: int) -> Iterator[Found]:
+        yield from self._walk(str(folder), depth, {})
+
+    def _walk(self, folder: str, depth: int, known: dict[str, str]) -> Iterator[Found]:
+        last = depth == len(self.matchers) - 1
+        for entry in os.scandir(folder):
+            if entry.is_dir() == last:
+                continue
+            match = self.matchers[depth].fullmatch(entry.name)
+            fields = None if match is None else _merged(known, match.groupdict())
+            if fields is None:
+                if last and entry.name.endswith(self.suffix):
+                    self.strays.append(Path(entry.path))
+            elif last:
+                yield Found(Path(entry.path), fields)
+            else:
+                yield from self._walk(entry.path, depth + 1, fields)
+
+
+def _merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:
+    """Both together, or `None` where they contradict each other."""
+    if any(known.get(name, value) != value for name, value in new.items()):
+        return None
+    return {**known, **new}
+
+
+def _regex(part: str) -> str:
+    """Regular expression of one part of a pattern."""
+    pieces, seen = [], set()
+    for piece in re.split(r"(\{\w+\})", part):
+        name = piece[1:-1]
+        if not (piece.startswith("{") and piece.endswith("}")):
+            pieces.append(re.escape(piece))
+        elif name in seen:
+            pieces.append(f"(?P={name})")
+        else:
+            seen.add(name)
+            pieces.append(f"(?P<{name}>{'[0-9]+' if name == 'slice' else '.+?'})")
+    return "".join(pieces)
+
+
+def _refuse_unknown(pattern: Path) -> None:
+    unknown = [name for name in re.findall(r"\{(\w*)\}", str(pattern)) if name not in FIELDS]
+    if unknown:
+        raise InputError(
+            f"'{pattern}' holds {{{unknown[0]}}}; known placeholders are {{case}}, {{slice}} "
+            "and {rater}."
+        )

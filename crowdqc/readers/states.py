@@ -1,0 +1,108 @@
+"""What an empty file means: a slice with nothing there, or one that nobody looked at.
+
+OpenLabeling writes an empty file for every image when it starts, so an empty file alone says
+nothing. An empty slice *between* slices on which the same rater drew something in the same
+case was passed on the way from one to the other, and is taken as reviewed. Outside that range,
+and in a case without any box of the rater, it stays ``opened``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from crowdqc.findings import Finding, Severity
+from crowdqc.schema import ReadingState
+
+
+def infer_states(
+    readings: pd.DataFrame, boxes: pd.DataFrame, *, rule: Literal["infer", "nothing", "unread"]
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Fill in the state of each reading.
+
+    Parameters
+    ----------
+    readings : DataFrame
+        ``case, slice, rater, labels, state``; the state ``""`` asks for an inference.
+    boxes : DataFrame
+        ``case, slice, rater``: where boxes were drawn.
+    rule : {"infer", "nothing", "unread"}
+        What an empty file means: to be inferred, nothing there, or not looked at.
+
+    Returns
+    -------
+    readings : DataFrame
+        Every state filled in.
+    findings : list of Finding
+        What was inferred for each rater and case, and the cases that were only opened.
+    """
+    drawn = pd.MultiIndex.from_frame(boxes[["case", "slice", "rater"]]).unique()
+    boxed = pd.MultiIndex.from_frame(readings[["case", "slice", "rater"]]).isin(drawn)
+    state = readings["state"].to_numpy(dtype=object)
+    open_question = state == ""
+    inside = _inside(readings, boxed)
+    if rule != "infer":
+        inside = np.full(len(readings), rule == "nothing")
+    state = np.where(open_question & inside, ReadingState.REVIEWED_EMPTY.value, state)
+    state = np.where(open_question & ~inside, ReadingState.OPENED.value, state)
+    state = np.where(boxed, ReadingState.BOXED.value, state)
+    readings = readings.assign(state=state)
+    if rule != "infer":
+        return readings, []
+    return readings, _explain(readings[open_question & ~boxed], readings[boxed])
+
+
+def _inside(readings: pd.DataFrame, boxed: np.ndarray) -> np.ndarray:
+    """Whether a reading lies between the first and the last boxed one of its case and rater."""
+    slices = readings["slice"].where(boxed)
+    groups = slices.groupby([readings["case"], readings["rater"]])
+    first, last = groups.transform("min"), groups.transform("max")
+    return ((readings["slice"] > first) & (readings["slice"] < last)).to_numpy()
+
+
+def _explain(empties: pd.DataFrame, boxed: pd.DataFrame) -> list[Finding]:
+    started = set(zip(boxed["case"], boxed["rater"], strict=True))
+    findings = []
+    for (case, rater), group in empties.groupby(["case", "rater"], sort=True):
+        reviewed = int((group["state"] == ReadingState.REVIEWED_EMPTY).sum())
+        opened = len(group) - reviewed
+        if (case, rater) in started:
+            findings.append(_inferred(case, rater, reviewed=reviewed, opened=opened))
+        else:
+            findings.append(_only_opened(case, rater, opened))
+    return findings
+
+
+def _inferred(case: str, rater: str, *, reviewed: int, opened: int) -> Finding:
+    message = (
+        f"Case {case}, rater {rater}: {reviewed} slices without a box lie between boxed ones and "
+        f"are taken as reviewed; {opened} lie outside and say nothing (state 'opened')."
+    )
+    return Finding(
+        check="empty-file-inferred",
+        severity=Severity.NOTE,
+        message=message,
+        case=case,
+        rater=rater,
+        value=float(reviewed),
+        unit="slices",
+    )
+
+
+def _only_opened(case: str, rater: str, opened: int) -> Finding:
+    message = (
+        f"Case {case}, rater {rater}: {opened} files and not one box. The annotation tool writes "
+        "empty files by itself, so the case counts as opened, not as read. Ask the rater; "
+        "if it was read, set empty_file = 'nothing'."
+    )
+    return Finding(
+        check="case-only-opened",
+        severity=Severity.REVIEW,
+        message=message,
+        case=case,
+        rater=rater,
+        value=float(opened),
+        unit="slices",
+    )

@@ -1,0 +1,225 @@
+"""Tables of boxes: CSV or CSV.gz, one box a row, corners in pixels.
+
+``[annotations] columns`` says which column of the file is which of ours: ``case, slice, rater,
+label, x0, y0, x1, y1, height, width``. Without `slice` every case is one image; without
+`label` the study must have a single one. A row without a box means: read, nothing there.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from crowdqc.config import Config
+from crowdqc.findings import Finding, InputError
+from crowdqc.readers.draft import EDGES, Draft, bad_line
+from crowdqc.readers.yolo import parse_number, relative
+from crowdqc.schema import ReadingState
+
+KNOWN = ["case", "slice", "rater", "label", *EDGES, "height", "width"]
+_KEYS = ["case", "slice", "rater"]
+BYTES_MAX = 4_000_000_000
+"""Most bytes that a table may unpack to."""
+INT_MAX = 2**31
+"""Largest slice number and image size that makes sense."""
+
+
+def read_table(config: Config) -> Draft:
+    """Read the table of boxes that the study names.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, lacks a column, or the study does not say who drew.
+    """
+    annotations = config.annotations
+    columns = annotations.columns
+    if "rater" not in columns and not annotations.rater:
+        raise InputError(
+            f"{config.file}: 'annotations.columns' must name the column 'rater', or "
+            "'annotations.rater' the one who drew everything."
+        )
+    path = config.resolve(annotations.path)
+    return read_boxes(path, columns, config, keep=annotations.keep)
+
+
+def read_boxes(
+    path: Path,
+    columns: dict[str, str],
+    config: Config,
+    *,
+    keep: dict[str, str | list[str]] | None = None,
+) -> Draft:
+    """Read a table of boxes; `columns` as in the study file, `keep` chooses rows."""
+    where = relative(path, config)
+    raw, findings = _load(path, where)
+    _check_columns(raw, columns, keep=keep or {}, where=where)
+    for name, values in (keep or {}).items():
+        raw = raw[raw[name].isin([values] if isinstance(values, str) else values)]
+    source = where + ":" + raw["_line"].astype(str)
+    frame = pd.DataFrame({name: raw[column] for name, column in columns.items()})
+    frame = _filled(frame, config).assign(source=source.to_numpy())
+    return _draft(frame, config, findings)
+
+
+def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draft:
+    place, bad_places = _places(frame)
+    frame, place = frame.loc[place.index], place.assign(nothing=_says_nothing(frame))
+    edges, bad_edges = _edges(frame[~place["nothing"]])
+    names = {label.name: label.name for label in config.labels.values()}
+    names |= {key: label.name for key, label in config.labels.items()}
+    unknown = frame.loc[edges.index][~frame.loc[edges.index, "label"].isin(list(names))]
+    bad_labels = [_unknown(row, names) for row in unknown.itertuples()]
+    edges = edges.drop(index=unknown.index)
+    boxes = place.loc[edges.index, _KEYS].join(edges)
+    boxes = boxes.assign(
+        label=frame["label"].map(names), source=frame["source"], case=frame["case"]
+    )
+    return Draft(
+        boxes=boxes[[*_KEYS, "label", *EDGES, "source"]].reset_index(drop=True),
+        readings=_readings(place),
+        findings=[*findings, *bad_places, *bad_edges, *bad_labels],
+    )
+
+
+def _load(path: Path, where: str) -> tuple[pd.DataFrame, list[Finding]]:
+    """All cells as text, the line of each row in ``_line``; rows of odd length left out."""
+    text = _text(path, where)
+    rows = csv.reader(io.StringIO(text), strict=True)
+    try:
+        header = next(rows, None)
+        if not header:
+            raise InputError(f"{where}: is empty; its first line must name the columns.")
+        cells, lines, findings = [], [], []
+        for row in rows:
+            if len(row) == len(header):
+                cells.append(row)
+                lines.append(rows.line_num)
+            elif any(cell.strip() for cell in row):
+                message = f"has {len(row)} fields; the first line names {len(header)}."
+                findings.append(bad_line("field-count", message, f"{where}:{rows.line_num}"))
+    except csv.Error as error:
+        raise InputError(f"{where}:{rows.line_num}: is not CSV: {error}.") from error
+    if len(set(header)) != len(header):
+        raise InputError(f"{where}: two columns have the same name: {header}.")
+    frame = pd.DataFrame(cells, columns=[name.strip() for name in header], dtype=object)
+    stripped = frame.apply(lambda column: column.str.strip())
+    return stripped.assign(_line=lines), findings
+
+
+def _text(path: Path, where: str) -> str:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(BYTES_MAX + 1)
+        if len(data) > BYTES_MAX:
+            raise InputError(f"{where}: unpacks to more than {BYTES_MAX} bytes.")
+        return data.decode("utf-8-sig")
+    except (OSError, EOFError) as error:
+        raise InputError(f"{where}: cannot be read: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: is not UTF-8 text (byte {error.start}).") from error
+
+
+def _check_columns(
+    raw: pd.DataFrame, columns: dict[str, str], *, keep: dict[str, str | list[str]], where: str
+) -> None:
+    unknown = [name for name in columns if name not in KNOWN]
+    if unknown:
+        raise InputError(f"{where}: 'columns' has '{unknown[0]}'; a table has {', '.join(KNOWN)}.")
+    needed = [name for name in ["case", *EDGES] if name not in columns]
+    if needed:
+        raise InputError(f"{where}: 'columns' must say which column is {', '.join(needed)}.")
+    have = [name for name in raw.columns if name != "_line"]
+    absent = [name for name in [*columns.values(), *keep] if name not in have]
+    if absent:
+        raise InputError(f"{where}: has no column '{absent[0]}'; it has {', '.join(have)}.")
+
+
+def _filled(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """Columns that the file leaves out, from the study file."""
+    if "label" not in frame:
+        if len(config.labels) > 1:
+            raise InputError(
+                f"{config.file}: 'annotations.columns' names no column 'label', but [labels] "
+                f"has {len(config.labels)}. Name it, or leave one label."
+            )
+        frame = frame.assign(label=config.label_names[0])
+    if "slice" not in frame:
+        frame = frame.assign(slice="0")
+    if "rater" not in frame:
+        frame = frame.assign(rater=config.annotations.rater or "")
+    return frame
+
+
+def _says_nothing(frame: pd.DataFrame) -> pd.Series:
+    return (frame[EDGES] == "").all(axis=1)
+
+
+def _places(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    """``case, slice, rater`` (and ``height, width``) of the rows where all of them are sound."""
+    unnamed = (frame[["case", "rater"]] == "").any(axis=1)
+    findings = [
+        bad_line("name-missing", "has no case or no rater.", row.source)
+        for row in frame[unnamed].itertuples()
+    ]
+    place = frame.loc[~unnamed, ["case", "rater"]]
+    for name in [name for name in ("slice", "height", "width") if name in frame]:
+        values, bad = _parsed(frame.loc[place.index, name])
+        bad |= ~(values >= (0 if name == "slice" else 1)) | (values % 1 != 0) | (values > INT_MAX)
+        findings += _not_a_number(frame.loc[place.index][bad], name, "a whole number")
+        place = place[~bad].assign(**{name: values[~bad].astype(np.int64)})
+    return place, findings
+
+
+def _edges(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    """``x0, y0, x1, y1`` of the rows where all four are numbers (nan and inf are judged later)."""
+    findings: list[Finding] = []
+    edges = pd.DataFrame(index=frame.index)
+    for name in EDGES:
+        values, bad = _parsed(frame.loc[edges.index, name])
+        findings += _not_a_number(frame.loc[edges.index][bad], name, "a number")
+        edges = edges[~bad].assign(**{name: values[~bad]})
+    return edges, findings
+
+
+def _parsed(column: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Numbers of a column of text, and where it holds none."""
+    values = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    odd = column[values.isna()]
+    no_number = odd.index[[parse_number(text) is None for text in odd]]
+    return values, pd.Series(column.index.isin(no_number), index=column.index)
+
+
+def _not_a_number(rows: pd.DataFrame, name: str, kind: str) -> list[Finding]:
+    return [
+        bad_line(
+            "not-a-number",
+            f"{name} is '{getattr(row, name)}', which is not {kind}.",
+            row.source,
+            case=row.case,
+        )
+        for row in rows.itertuples()
+    ]
+
+
+def _unknown(row: Any, names: dict[str, str]) -> Finding:
+    message = f"label '{row.label}' is not in [labels]: {', '.join(names)}."
+    return bad_line("unknown-class", message, row.source, case=row.case, rater=row.rater)
+
+
+def _readings(place: pd.DataFrame) -> pd.DataFrame:
+    """One reading for each case, slice and rater.
+
+    It was reviewed where a row says that there is nothing; ``opened`` stands for the rest,
+    until a box is found in it.
+    """
+    reviewed = place.groupby(_KEYS, sort=False)["nothing"].any().to_numpy()
+    state = np.where(reviewed, ReadingState.REVIEWED_EMPTY.value, ReadingState.OPENED.value)
+    first = place.drop_duplicates(_KEYS).drop(columns="nothing")
+    return first.assign(labels="", state=state).reset_index(drop=True)

@@ -1,0 +1,162 @@
+"""A study drawn by raters with known faults, and its boxes as files."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crowdqc.config import Simulate
+from crowdqc.geometry import pixels_to_yolo
+from crowdqc.schema import ReadingState, Study
+from crowdqc.simulate.boxes import Model, label_boxes
+from crowdqc.simulate.faults import Drawing, draw
+
+PATTERN = "{rater}/{case}-slice{slice:03d}.txt"
+"""Names of the files that `write_yolo` writes."""
+
+_EDGES = ["x0", "y0", "x1", "y1"]
+
+
+def simulate_study(
+    truths: Iterable[tuple[str, NDArray[np.integer]]],
+    *,
+    name: str,
+    labels: Mapping[str, int],
+    simulate: Simulate,
+    seed: int,
+) -> Study:
+    """Let raters with known faults draw the boxes of true masks.
+
+    Every rater reads every slice that it does not skip. An object that it misses on a slice
+    leaves the reading; a slice that it skips has none.
+
+    Parameters
+    ----------
+    truths : iterable of (str, ndarray of int)
+        Case and its label values, shape (P, R, C): planes, rows, columns of the pictures that
+        are annotated. Taken one by one, so a generator need not hold them all.
+    name : str
+        Name of the study.
+    labels : mapping of str to int
+        Label and its value in the masks.
+    simulate : Simulate
+        The raters and how true boxes are made.
+    seed : int
+        What a rater draws on a case depends on the seed, the rater and the case alone.
+
+    Returns
+    -------
+    Study
+        Slices, readings and boxes.
+    """
+    names = tuple(labels)
+    images, readings, boxes = [], [], []
+    for case, stack in truths:
+        true = true_drawing(stack, labels, model=simulate.model)
+        images.append(_image_rows(case, stack))
+        for rater, faults in simulate.raters.items():
+            stream = [seed, zlib.crc32(rater.encode()), zlib.crc32(case.encode())]
+            rng = np.random.default_rng(stream)
+            drawn = draw(true, faults, names=names, size=stack.shape[1:], rng=rng)
+            readings.append(_reading_rows(case, rater, drawn))
+            boxes.append(_box_rows(case, rater, drawn, names=names))
+    table = pd.concat(boxes, ignore_index=True).rename_axis("box").reset_index()
+    return Study(
+        name=name,
+        labels=names,
+        images=pd.concat(images),
+        readings=pd.concat(readings),
+        boxes=table,
+        single=frozenset(names) if simulate.model == "tight" else frozenset(),
+    )
+
+
+def true_drawing(
+    stack: NDArray[np.integer], labels: Mapping[str, int], *, model: Model = "tight"
+) -> Drawing:
+    """True boxes of every label of a case, as if everything had been read.
+
+    Parameters
+    ----------
+    stack : ndarray of int, shape (P, R, C)
+        Label values.
+    labels : mapping of str to int
+        Label and its value.
+    model : {"tight", "paper"}
+        How a box is made of a mask.
+    """
+    found = [label_boxes(stack, value, model=model) for value in labels.values()]
+    counts = [len(planes) for planes, _ in found]
+    return Drawing(
+        planes=np.concatenate([planes for planes, _ in found]),
+        labels=np.repeat(np.arange(len(found)), counts),
+        boxes=np.concatenate([boxes for _, boxes in found]),
+        read=np.ones(len(stack), dtype=bool),
+    )
+
+
+def write_yolo(
+    study: Study, folder: Path, *, ids: Mapping[str, str], pattern: str = PATTERN
+) -> int:
+    """Write the boxes of a study as YOLO text files, one for each reading.
+
+    A reading without a box is an empty file; a slice that was not read has no file.
+
+    Parameters
+    ----------
+    study : Study
+        What to write; every image needs its size.
+    folder : Path
+        Where to.
+    ids : mapping of str to str
+        Label and its class in the files.
+    pattern : str
+        Name of a file, with ``{rater}``, ``{case}`` and ``{slice}``.
+
+    Returns
+    -------
+    int
+        Number of files.
+    """
+    key = ["case", "slice"]
+    boxes = study.boxes.merge(study.images[[*key, "height", "width"]], on=key)
+    size = boxes[["height", "width"]].to_numpy()
+    yolo = pixels_to_yolo(boxes[_EDGES], height=1, width=1) / size[:, [1, 0, 1, 0]]
+    text = [
+        f"{ids[label]} " + " ".join(f"{number:.8f}" for number in row)
+        for label, row in zip(boxes["label"], yolo, strict=True)
+    ]
+    lines = pd.Series(text, dtype=object).groupby([boxes["rater"], boxes["case"], boxes["slice"]])
+    content = {place: "\n".join(group) + "\n" for place, group in lines}
+    for row in study.readings.itertuples():
+        path = folder / pattern.format(rater=row.rater, case=row.case, slice=row.slice)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content.get((row.rater, row.case, row.slice), ""), encoding="utf-8")
+    return len(study.readings)
+
+
+def _image_rows(case: str, stack: NDArray[np.integer]) -> pd.DataFrame:
+    planes, rows, columns = stack.shape
+    return pd.DataFrame(
+        {"case": case, "slice": np.arange(planes), "height": rows, "width": columns}
+    )
+
+
+def _reading_rows(case: str, rater: str, drawn: Drawing) -> pd.DataFrame:
+    planes = np.flatnonzero(drawn.read)
+    boxed = np.isin(planes, drawn.planes)
+    state = np.where(boxed, ReadingState.BOXED.value, ReadingState.REVIEWED_EMPTY.value)
+    return pd.DataFrame({"case": case, "slice": planes, "rater": rater, "state": state})
+
+
+def _box_rows(case: str, rater: str, drawn: Drawing, *, names: tuple[str, ...]) -> pd.DataFrame:
+    corners = dict(zip(_EDGES, drawn.boxes.T, strict=True))
+    labels = np.array(names, dtype=object)[drawn.labels]
+    return pd.DataFrame(
+        {"case": case, "slice": drawn.planes, "rater": rater, "label": labels, **corners}
+    )

@@ -1,0 +1,146 @@
+"""What a stage is, when it must run again, and which stages run before it.
+
+A stage reads files (of the study and of the stages before it), and writes files into the
+study's folder of results. Its *stamp* is a hash of everything that its result depends on: the
+sections of the study file that it reads, the files that it reads (path, size, time of change),
+and the stamps of the stages before it. A stage whose stamp is the one on record is up to date.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+import crowdqc
+from crowdqc.config import Config
+from crowdqc.findings import Finding, Severity, Verdict
+from crowdqc.store import Store
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage hands to whoever called it."""
+
+    table: pd.DataFrame
+    """The result, whole."""
+    summary: str
+    """One sentence for people."""
+    shown: pd.DataFrame
+    """What of it fits on a terminal."""
+    files: list[str] = field(default_factory=list)
+    """Files that were written, relative to the folder of results."""
+    verdict: Verdict = Verdict.ACCEPT
+    """``reject`` ends the command with exit code 3."""
+    findings: list[Finding] = field(default_factory=list)
+    """What was noticed; written by the stage."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One study being run: its file, its results, and where to say what happens."""
+
+    config: Config
+    store: Store
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline.
+
+    Parameters
+    ----------
+    name : str
+        Name of the command.
+    run : callable
+        Does the work and writes the files.
+    needs : tuple of str
+        Stages that must be done before.
+    sections : tuple of str
+        Sections of the study file on which the result depends.
+    inputs : callable
+        Files of the user that it reads.
+    applies : callable
+        Whether the study asks for this stage at all.
+    """
+
+    name: str
+    run: Callable[[Run], Result]
+    needs: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+    inputs: Callable[[Config], list[Path]] = lambda config: []  # noqa: ARG005
+    applies: Callable[[Config], bool] = lambda config: True  # noqa: ARG005
+
+
+class Pipeline:
+    """Stages by name, in the order in which a study goes through them."""
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        self.stages = {stage.name: stage for stage in stages}
+
+    def run(self, name: str, run: Run) -> Result:
+        """Run a stage, and before it those it needs that are not up to date."""
+        for need in self.stages[name].needs:
+            self.ensure(need, run)
+        return self._finish(self.stages[name], run)
+
+    def ensure(self, name: str, run: Run) -> Result | None:
+        """Run a stage unless it is up to date or does not apply; the stages before it too."""
+        stage = self.stages[name]
+        if not stage.applies(run.config):
+            return None
+        for need in stage.needs:
+            self.ensure(need, run)
+        if run.store.stamp_of(name) == self.stamp(name, run.config):
+            return None
+        run.say(f"crowdqc {name} ...")
+        result = self._finish(stage, run)
+        run.say(f"  {result.summary}")
+        return result
+
+    def stamp(self, name: str, config: Config) -> str:
+        """Hash of everything that the result of a stage depends on."""
+        stage = self.stages[name]
+        sections = {section: _plain(getattr(config, section)) for section in stage.sections}
+        needs = [need for need in stage.needs if self.stages[need].applies(config)]
+        record = {
+            "crowdqc": crowdqc.__version__,
+            "stage": name,
+            "study": [config.study.name, config.study.seed],
+            "sections": sections,
+            "inputs": [_fingerprint(path) for path in stage.inputs(config)],
+            "needs": [self.stamp(need, config) for need in needs],
+        }
+        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+    def _finish(self, stage: Stage, run: Run) -> Result:
+        stamp = self.stamp(stage.name, run.config)
+        result = stage.run(run)
+        run.store.set_stamp(stage.name, stamp, result.files)
+        return result
+
+
+def _plain(section: object) -> object:
+    if isinstance(section, dict):
+        return {key: _plain(value) for key, value in section.items()}
+    dump = getattr(section, "model_dump", None)
+    return dump(mode="json") if dump else section
+
+
+def _fingerprint(path: Path) -> list[object]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return [str(path), None]
+    return [str(path), stat.st_size, stat.st_mtime_ns]
+
+
+def worst(findings: Iterable[Finding]) -> Verdict:
+    """``reject`` where a finding rejects, else ``accept``: what ends with exit code 3."""
+    rejects = any(finding.severity is Severity.REJECT for finding in findings)
+    return Verdict.REJECT if rejects else Verdict.ACCEPT

@@ -1,0 +1,137 @@
+"""The images of a study: which there are, how large they are, and their pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
+
+from crowdqc.config import Config
+from crowdqc.findings import InputError
+from crowdqc.readers.patterns import fill, find, has
+from crowdqc.volumes import Geometry, read_geometry
+
+_COLUMNS = [
+    "case",
+    "slice",
+    "height",
+    "width",
+    "spacing_x",
+    "spacing_y",
+    "spacing_z",
+    "path",
+]
+
+
+def image_files(config: Config) -> dict[str, Path]:
+    """Case -> volume (NIfTI) of ``[images] path`` or ``geometry``; empty where there is none."""
+    pattern = config.images.path or config.images.geometry
+    return {} if pattern is None else case_files(config, pattern)
+
+
+def case_files(config: Config, pattern: str) -> dict[str, Path]:
+    """Case -> file, for a pattern of the study file with ``{case}``.
+
+    A pattern without ``{case}`` is the one file of a study with a single case, which then
+    carries the study's name.
+
+    Raises
+    ------
+    InputError
+        If no file fits.
+    """
+    path = config.resolve(pattern)
+    if not has(path, "case"):
+        if not path.is_file():
+            raise InputError(f"{path}: there is no such file.")
+        return {config.study.name: path}
+    return {found.fields["case"]: found.path for found in find(path).files}
+
+
+def known_images(config: Config) -> pd.DataFrame | None:
+    """The table `images` from the headers of volumes or pictures.
+
+    Returns
+    -------
+    DataFrame or None
+        One row for each slice of each volume, or each picture. `None` where the study file
+        names neither.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    """
+    pattern = config.images.path or config.images.geometry
+    if pattern is None:
+        return None
+    if is_volume(pattern):
+        rows = [_volume_rows(case, path, config) for case, path in image_files(config).items()]
+        return pd.concat(rows, ignore_index=True)
+    return _pictures(config, pattern)
+
+
+def is_volume(pattern: str) -> bool:
+    """Whether a file name is that of a volume (else of a picture)."""
+    return pattern.endswith((".nii", ".nii.gz"))
+
+
+def geometries(config: Config) -> dict[str, Geometry]:
+    """Case -> geometry of its volume; empty where the study file names no volumes."""
+    pattern = config.images.path or config.images.geometry
+    if pattern is None or not is_volume(pattern):
+        return {}
+    return {case: read_geometry(path) for case, path in image_files(config).items()}
+
+
+def _volume_rows(case: str, path: Path, config: Config) -> pd.DataFrame:
+    geometry = read_geometry(path)
+    height, width = geometry.picture_shape(config.images.picture)
+    spacing = geometry.picture_spacing(config.images.picture)
+    where = config.images.path and _relative(path, config)
+    return pd.DataFrame(
+        {
+            "case": case,
+            "slice": np.arange(geometry.shape[2]),
+            "height": height,
+            "width": width,
+            **dict(zip(["spacing_x", "spacing_y", "spacing_z"], spacing, strict=True)),
+            "path": where or "",
+        }
+    )
+
+
+def _pictures(config: Config, pattern: str) -> pd.DataFrame:
+    spacing = config.annotations.spacing or (np.nan, np.nan, np.nan)
+    rows = []
+    for found in find(config.resolve(pattern)).files:
+        case = found.fields.get("case", config.study.name)
+        width, height = _picture_size(found.path)
+        where = _relative(found.path, config)
+        rows.append((case, int(found.fields.get("slice", 0)), height, width, *spacing, where))
+    images = pd.DataFrame(rows, columns=_COLUMNS)
+    twice = images[images.duplicated(["case", "slice"], keep=False)]
+    if len(twice):
+        paths = ", ".join(twice["path"].iloc[:2])
+        raise InputError(f"{config.file}: two pictures are of one case and slice: {paths}.")
+    return images
+
+
+def _picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture, from its header alone."""
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be read as a picture: {error}.") from error
+
+
+def _relative(path: Path, config: Config) -> str:
+    from crowdqc.readers.yolo import relative
+
+    return relative(path, config)
+
+
+__all__ = ["case_files", "fill", "geometries", "image_files", "is_volume", "known_images"]

@@ -1,0 +1,199 @@
+"""Stages behind the gate: masks, dataset, evaluate.
+
+`samgen` and `train` stand on crowdqc, so they are named as text here and loaded when needed.
+
+Two sets of masks are drawn. ``filtered`` (the folder masks/) follows the manifest: the boxes of
+accepted cases and labels, fused without the raters who were rejected. ``unfiltered``
+(masks/unfiltered/) is what there would be without quality control: every fused box of all raters.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+
+from crowdqc.config import Config
+from crowdqc.findings import Finding, InputError
+from crowdqc.gate import Manifest
+from crowdqc.schema import empty
+from crowdqc.stages.base import Result, Run, worst
+from crowdqc.stages.boxes import USABLE
+from crowdqc.stages.images import case_files, image_files, is_volume
+from crowdqc.stages.truth import truth_values
+
+SETS = {"filtered": "masks", "unfiltered": "masks/unfiltered"}
+"""Set of masks -> its folder."""
+
+
+def load(name: str) -> ModuleType:
+    """A module of `samgen` or `train`, once it is sure that they are ours.
+
+    Raises
+    ------
+    InputError
+        If another package of that common name comes first, or an extra is not installed.
+    """
+    package = name.partition(".")[0]
+    try:
+        module = importlib.import_module(name)
+        found = importlib.import_module(package).__file__
+    except ModuleNotFoundError as error:
+        raise InputError(f"{name}: cannot be loaded: {error}. Install crowdqc[all].") from error
+    if Path(str(found)).parent.parent != Path(__file__).parents[2]:
+        raise InputError(
+            f"The package '{package}' that Python finds ({found}) is not the one of crowdqc. "
+            "Remove it, or start crowdqc from another folder."
+        )
+    return module
+
+
+def has_images(config: Config) -> bool:
+    """Whether a study has volumes to draw masks on."""
+    return config.images.path is not None and is_volume(config.images.path)
+
+
+def read_manifest(run: Run) -> Manifest:
+    """The manifest, if everything that it was made from is unchanged."""
+    path = run.store.path("manifest.json")
+    if not path.is_file():
+        raise InputError(f"{path}: is not there; run crowdqc gate.")
+    manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
+    manifest.check(run.store.folder)
+    return manifest
+
+
+def masks(run: Run) -> Result:
+    """Draw masks with an uncertainty, filtered as the manifest says, and unfiltered."""
+    if not has_images(run.config):
+        raise InputError(f"{run.config.file}: masks need volumes: give [images] path (NIfTI).")
+    manifest = read_manifest(run)
+    consensus = run.store.read("consensus")
+    drawn = {
+        "filtered": manifest.prompt_table(),
+        "unfiltered": consensus[consensus["state"].isin(USABLE)],
+    }
+    tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in drawn.items()}
+    table = tables["filtered"]
+    run.store.write("masks", table)
+    means = table.groupby("label", sort=False)[["area_px", "entropy", "pairwise_dice", "box_iou"]]
+    counts = table.groupby("label", sort=False).size().rename("n")
+    return Result(
+        table=table,
+        shown=pd.concat([counts, means.mean()], axis=1).reset_index(),
+        summary=f"{len(table)} masks of {table['case'].nunique()} cases in {SETS['filtered']}/.",
+        files=["masks.csv", "masks"],
+    )
+
+
+def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
+    if prompts.empty:
+        return empty("masks")
+    generate = load("samgen.generate")
+    table: pd.DataFrame = generate.draw_study(
+        prompts,
+        run.config,
+        images=image_files(run.config),
+        folder=run.store.path(folder),
+        say=run.say,
+    )
+    return table
+
+
+def dataset(run: Run) -> Result:
+    """Build nnU-Net raw datasets."""
+    config = run.config
+    study = load("train.study")
+    sources = study.Sources(
+        images=image_files(config),
+        masks=mask_files(run, "filtered"),
+        unfiltered=mask_files(run, "unfiltered"),
+        manifest=read_manifest(run).to_record(),
+        truth=_truth_files(config),
+    )
+    table, findings = study.build_datasets(config, sources, raw=run.store.path("nnUNet_raw"))
+    run.store.write_findings("dataset", findings)
+    return Result(
+        table=table,
+        shown=table.drop(columns="left_out"),
+        summary=f"{len(table)} datasets in nnUNet_raw/; export nnUNet_raw to train on them.",
+        files=["nnUNet_raw", "dataset.findings.jsonl"],
+        findings=findings,
+        verdict=worst(findings),
+    )
+
+
+def mask_files(run: Run, name: str) -> dict[str, Path]:
+    """Case -> mask volume of one set."""
+    folder = run.store.path(SETS[name])
+    return {
+        case: path
+        for case in image_files(run.config)
+        if (path := folder / f"{case}.nii.gz").is_file()
+    }
+
+
+def _truth_files(config: Config) -> dict[str, Path]:
+    if config.truth is None or config.truth.path is None:
+        return {}
+    return case_files(config, config.truth.path)
+
+
+def has_truth(config: Config) -> bool:
+    """Whether a study has expert masks to score masks against."""
+    return has_images(config) and bool(config.truth and config.truth.path)
+
+
+def evaluate(run: Run) -> Result:
+    """Score both sets of masks against the truth, and compare them."""
+    from crowdqc.compare import compare_scores
+
+    config = run.config
+    if not has_truth(config):
+        raise InputError(f"{config.file}: scores need [images] path and [truth] path.")
+    parts, findings = [], []
+    for name in SETS:
+        scores, found = _score(run, name)
+        parts.append(scores)
+        findings += found
+    scores = pd.concat(parts, ignore_index=True)
+    comparison, found = compare_scores(
+        scores, names=("filtered", "unfiltered"), seed=config.study.seed
+    )
+    run.store.write("scores", scores)
+    run.store.write("comparison", comparison)
+    run.store.write_findings("evaluate", [*findings, *found])
+    volumes = scores[scores["slice"].isna()]
+    means = volumes.pivot_table(index="label", columns="set", values="dice", sort=False)
+    return Result(
+        table=scores,
+        shown=means.reset_index(),
+        summary=f"Mean volume Dice: {_means(volumes)}.",
+        files=["scores.csv", "comparison.csv", "evaluate.findings.jsonl"],
+        findings=[*findings, *found],
+    )
+
+
+def _means(volumes: pd.DataFrame) -> str:
+    means = volumes.groupby("set", sort=False)["dice"].mean()
+    return ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+
+
+def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
+    module = load("train.evaluate")
+    config = run.config
+    truth = _truth_files(config)
+    cases = [
+        module.ScoredCase(case=case, mask=mask, truth=truth[case])
+        for case, mask in mask_files(run, name).items()
+        if case in truth
+    ]
+    table, findings = module.score_masks(
+        cases,
+        set_name=name,
+        labels={label.name: label.value for label in config.labels.values()},
+        truth_values=truth_values(config),
+    )
+    return table, findings

@@ -1,0 +1,103 @@
+"""Write the pages that are made from the code: ``python docs/make.py``.
+
+A test checks that they say what the code says.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import click
+import pydantic
+
+from crowdqc.cli import main
+from crowdqc.config import Config
+
+HERE = Path(__file__).parent
+
+
+def cli_page() -> str:
+    """Help of every command."""
+    lines = ["# Command line", "", "Made from the code by `python docs/make.py`.", ""]
+    context = click.Context(main, info_name="crowdqc")
+    lines += [*_help(main, context)]
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        if command is not None:
+            child = click.Context(command, info_name=name, parent=context)
+            lines += [f"## crowdqc {name}", "", *_help(command, child)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _help(command: click.Command, context: click.Context) -> list[str]:
+    context.terminal_width = context.max_content_width = 80
+    return ["```text", command.get_help(context).rstrip(), "```", ""]
+
+
+def study_page() -> str:
+    """Every key of a study file."""
+    lines = [
+        "# Study file",
+        "",
+        "One TOML file drives everything. Paths are relative to it and may hold",
+        "`${NAME:-default}`, an environment variable with a default. A key that is not known is",
+        "refused. Made from the code by `python docs/make.py`.",
+        "",
+    ]
+    for name, field in Config.model_fields.items():
+        model, suffix = _model(field.annotation)
+        lines += [f"## [{name}{suffix}]", "", _sentence(model.__doc__), ""]
+        lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
+        lines += [_row(key, inner) for key, inner in model.model_fields.items()]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _model(annotation: Any) -> tuple[type[pydantic.BaseModel], str]:
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return annotation, ""
+    arguments = [a for a in typing.get_args(annotation) if a is not type(None)]
+    suffix = ".ID" if typing.get_origin(annotation) is dict else ""
+    return _model(arguments[-1])[0], suffix
+
+
+def _row(key: str, field: Any) -> str:
+    default = "required" if field.is_required() else _default(field)
+    meaning = _sentence(field.description)
+    return f"| `{key}` | {_type(field.annotation)} | {default} | {meaning} |"
+
+
+def _default(field: Any) -> str:
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, pydantic.BaseModel):
+        value = value.model_dump(exclude_none=True)
+    return "" if value in (None, {}, []) else f"`{value!r}`".replace("'", '"')
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_type(a) for a in arguments if a is not type(None))
+    if origin is dict:
+        return f"table of {_type(arguments[1])}"
+    if origin in (list, tuple):
+        return "list of " + _type(arguments[0])
+    names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
+    name = getattr(annotation, "__name__", str(annotation))
+    return names.get(name, f"section ({name})")
+
+
+def _sentence(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("``", "`")
+
+
+PAGES = {"cli.md": cli_page, "study-file.md": study_page}
+
+if __name__ == "__main__":
+    for page, make in PAGES.items():
+        (HERE / page).write_text(make(), encoding="utf-8")

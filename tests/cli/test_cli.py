@@ -1,0 +1,169 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from crowdqc.cli import COMMANDS, main
+
+STUDY = """
+[study]
+name = "tiny"
+[labels]
+0 = { name = "spleen", value = 1 }
+1 = { name = "liver", value = 2 }
+[annotations]
+format = "yolo"
+path = "boxes/{rater}/{case}-{slice}.txt"
+size = [100, 100]
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A tiny study of three raters."""
+    for rater, shift in (("a", 0.0), ("b", 0.01), ("c", 0.02)):
+        for case in ("1", "2"):
+            for slice_ in range(6):
+                path = tmp_path / "boxes" / rater / f"{case}-{slice_}.txt"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"0 {0.3 + shift} .3 .2 .2\n1 .7 .7 .3 .{3 + slice_ % 2}\n")
+    (tmp_path / "study.toml").write_text(STUDY)
+    return tmp_path / "study.toml"
+
+
+def call(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name):
+    result = call(name, "--help")
+
+    assert result.exit_code == 0
+    assert "Usage" in result.stdout
+
+
+def test_help_of_the_group_imports_neither_pandas_nor_torch():
+    code = (
+        "import sys; from crowdqc.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('pandas', 'torch', 'numpy', 'pydantic') if m in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest():
+    result = call("chek")
+
+    assert result.exit_code == 2
+    assert "did you mean 'check'?" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["check", "agree", "fuse", "complete", "gate", "report", "run"])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(None, "cannot be read"), ("", "'study' is missing"), ("[study", "not valid TOML")],
+)
+def test_a_bad_study_file_ends_with_2_and_a_message(tmp_path, name, text, says):
+    path = tmp_path / "study.toml"
+    if text is not None:
+        path.write_text(text)
+
+    result = call(name, path)
+
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert "study.toml" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("name", ["check", "run"])
+def test_no_argument_is_wrong_usage(name):
+    assert call(name).exit_code == 2
+
+
+def test_check_writes_its_tables_and_ends_with_0(study):
+    result = call("check", study)
+
+    assert result.exit_code == 0, result.stderr
+    assert "72 boxes of 3 raters" in result.stderr
+    written = {path.name for path in (study.parent / "out").iterdir()}
+    assert {"images.csv", "readings.csv", "boxes.csv", "findings.jsonl"} <= written
+
+
+def test_check_ends_with_3_and_names_the_line(study):
+    (study.parent / "boxes" / "a" / "1-0.txt").write_text("0 .3 .3 .2\n")
+
+    result = call("check", study, "--format", "json")
+
+    assert result.exit_code == 3
+    (finding,) = [f for f in json.loads(result.stdout) if f["severity"] == "reject"]
+    assert finding["source"] == "boxes/a/1-0.txt:1"
+
+
+def test_the_result_is_on_stdout_and_the_talk_on_stderr(study):
+    result = call("fuse", study, "--format", "csv")
+
+    assert result.stdout.startswith("case,slice,label,x0,")
+    assert len(result.stdout.splitlines()) == 1 + 24
+    assert "crowdqc check" in result.stderr
+    assert call("fuse", study, "--quiet", "--format", "csv").stderr == ""
+
+
+def test_tables_fit_80_columns(study):
+    for name in ("check", "fuse"):
+        assert max(map(len, call(name, study).stdout.splitlines())) <= 80
+
+
+def test_a_stage_runs_again_only_when_its_inputs_changed(study):
+    assert "crowdqc check ..." in call("fuse", study).stderr
+    assert "crowdqc check ..." not in call("fuse", study).stderr
+    (study.parent / "boxes" / "a" / "1-0.txt").write_text("")
+    assert "crowdqc check ..." in call("fuse", study).stderr
+
+
+def test_two_runs_write_the_same_bytes(study, tmp_path):
+    for out in ("one", "two"):
+        assert call("fuse", study, "--out", tmp_path / out).exit_code == 0
+
+    for path in (tmp_path / "one").rglob("*.csv"):
+        other = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == other.read_bytes()
+
+
+def test_results_of_another_study_are_refused(study):
+    call("check", study)
+    study.write_text(STUDY.replace('"tiny"', '"other"'))
+
+    result = call("check", study)
+
+    assert result.exit_code == 2
+    assert "holds results of the study 'tiny'" in result.stderr
+
+
+def test_init_writes_a_study_file_that_works(study):
+    folder = study.parent / "boxes"
+
+    result = call("init", folder, "--name", "mine")
+
+    assert result.exit_code == 0, result.stderr
+    written = folder / "study.toml"
+    written.write_text(written.read_text().replace("# size ", "size "))
+    assert call("check", written).exit_code == 0
+    assert call("init", folder).exit_code == 2
+    assert "not overwritten" in call("init", folder).stderr
+
+
+def test_init_of_a_folder_that_is_not_there():
+    result = call("init", "nowhere/at/all")
+
+    assert result.exit_code == 2
+    assert "there is no such folder" in result.stderr
+    assert not Path("nowhere").exists()

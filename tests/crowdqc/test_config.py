@@ -1,0 +1,87 @@
+import pytest
+
+from crowdqc.config import expand, load_config
+from crowdqc.findings import InputError
+
+GOOD = """
+[study]
+name = "s"
+[labels]
+0 = { name = "spleen", value = 1 }
+1 = { name = "liver", value = 2 }
+[annotations]
+format = "yolo"
+path = "boxes/{rater}/{case}-{slice}.txt"
+size = [512, 256]
+"""
+
+
+def load(tmp_path, text):
+    path = tmp_path / "study.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path)
+
+
+def test_a_study_file_is_read_with_paths_relative_to_it(tmp_path):
+    config = load(tmp_path, GOOD)
+
+    assert config.label_names == ("spleen", "liver")
+    assert config.annotations.size == (512, 256)
+    assert config.out == tmp_path / "out"
+    assert config.resolve("../x") == tmp_path.parent / "x"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('name = "s"', 'nmae = "s"', r"'study.nmae' is not a known key; did you mean 'name'\?"),
+        ('name = "s"', "", "'study.name' is missing"),
+        ('name = "s"', 'name = "a/b"', r"'study.name': .*got 'a/b'"),
+        ("value = 2", 'value = "2"', "'labels.1.value': .*integer"),
+        ("value = 2", "value = 1", "values of labels must differ; more than once: 1"),
+        ('"liver"', '"spleen"', "names of labels must differ; more than once: spleen"),
+        ("value = 2", "valeu = 2", r"'labels.1.valeu' .*did you mean 'value'"),
+        ('"yolo"', '"yollo"', "'annotations.format'"),
+        ("[512, 256]", "[512]", "'annotations.size"),
+        ("size", 'rater_of = { livr = "A" }\nsize', ".*'livr'; did you mean 'liver'"),
+        ("[annotations]", "[images]\nwindow = { level = 4 }\n[annotations]", "'images.window'"),
+        ("[annotations]", "[fusee]\n[annotations]", "'fusee' .*did you mean 'fuse'"),
+        ("[study]", "[study", "is not valid TOML: .*line 2"),
+    ],
+)
+def test_each_fault_is_named_with_its_place(tmp_path, old, new, says):
+    with pytest.raises(InputError, match=f"(?s)study.toml: {says}") as caught:
+        load(tmp_path, GOOD.replace(old, new, 1))
+
+    assert "Traceback" not in str(caught.value)
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    text = GOOD.replace('name = "s"', 'nmae = "s"').replace("value = 2", "value = 0")
+
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(InputError, match="not UTF-8"):
+        load_config(tmp_path / "x.toml")
+
+
+def test_variables_are_filled_in(monkeypatch):
+    monkeypatch.setenv("CROWDQC_TEST", "here")
+    monkeypatch.delenv("CROWDQC_NONE", raising=False)
+
+    assert expand("${CROWDQC_TEST}/a") == "here/a"
+    assert expand("${CROWDQC_NONE:-../there}/a") == "../there/a"
+    with pytest.raises(InputError, match="CROWDQC_NONE"):
+        expand("${CROWDQC_NONE}/a")

@@ -1,0 +1,87 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crowdqc.findings import (
+    Finding,
+    InputError,
+    Severity,
+    Verdict,
+    dump_findings,
+    read_findings,
+    verdict_of,
+)
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+maybe_text = st.none() | text
+numbers = st.none() | st.floats(allow_nan=False)
+findings = st.builds(
+    Finding,
+    check=text,
+    severity=st.sampled_from(Severity),
+    message=text,
+    case=maybe_text,
+    slice=st.none() | st.integers(0, 2000),
+    rater=maybe_text,
+    label=maybe_text,
+    value=numbers,
+    limit=numbers,
+    unit=maybe_text,
+    source=maybe_text,
+)
+
+
+@given(findings)
+def test_json_gives_the_finding_back(finding):
+    assert Finding.from_json(finding.to_json()) == finding
+
+
+@given(st.lists(findings, max_size=3))
+def test_jsonl_file_gives_the_findings_back(tmp_path_factory, many):
+    path = tmp_path_factory.mktemp("findings") / "findings.jsonl"
+    path.write_text(dump_findings(many), encoding="utf-8", newline="")
+
+    assert read_findings(path) == many
+
+
+def test_json_is_strict_even_where_a_value_is_infinite():
+    line = Finding(check="c", severity=Severity.NOTE, message="m", value=float("inf")).to_json()
+
+    json.loads(line, parse_constant=pytest.fail)
+    assert Finding.from_json(line).value == float("inf")
+
+
+def test_absent_file_holds_no_finding(tmp_path):
+    assert read_findings(tmp_path / "none.jsonl") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("nonsense", "Not a finding"),
+        ("[1]", "Not a finding"),
+        ('{"check": "c"}', "Not a finding"),
+        ('{"version": 1, "check": "c", "severity": "dire", "message": "m"}', "Not a finding"),
+        ('{"version": 1, "severity": "note", "message": "m"}', "Not a finding"),
+        ('{"version": 9, "check": "c", "severity": "note", "message": "m"}', "version 9"),
+    ],
+)
+def test_a_line_that_is_no_finding_is_refused(line, says):
+    with pytest.raises(InputError, match=says):
+        Finding.from_json(line)
+
+
+def test_severities_and_verdicts_are_ordered():
+    assert [s.rank for s in (Severity.NOTE, Severity.REVIEW, Severity.REJECT)] == [0, 1, 2]
+    assert [v.rank for v in (Verdict.ACCEPT, Verdict.REVIEW, Verdict.REJECT)] == [0, 1, 2]
+
+
+@given(st.lists(findings, max_size=4), findings)
+def test_one_finding_more_never_makes_the_verdict_milder(some, more):
+    assert verdict_of([*some, more]).rank >= verdict_of(some).rank
+
+
+def test_no_finding_means_accept():
+    assert verdict_of([]) is Verdict.ACCEPT

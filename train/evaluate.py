@@ -1,0 +1,226 @@
+"""Dice of masks against true masks, per volume and per slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.schema import conform
+from crowdqc.volumes import Geometry, read_labels
+from train.grid import grid_mismatch
+
+Labels = NDArray[np.integer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredCase:
+    """A mask to score and the true mask to score it against.
+
+    Parameters
+    ----------
+    case : str
+        Name of the case.
+    mask, truth : Path
+        NIfTI files on one grid. A mask that is not there scores as an empty one.
+    """
+
+    case: str
+    mask: Path
+    truth: Path
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Voxels of each label on each slice: in both, in the mask, in the truth.
+
+    Parameters
+    ----------
+    both, mask, truth : ndarray of int, shape (P, L)
+        Counts; P slices, L labels.
+    """
+
+    both: NDArray[np.int64]
+    mask: NDArray[np.int64]
+    truth: NDArray[np.int64]
+
+    def dice(self) -> NDArray[np.float64]:
+        """Dice of each slice and label, shape (P, L); nan where both are empty."""
+        return dice(self.both, self.mask, self.truth)
+
+    def volume_dice(self) -> NDArray[np.float64]:
+        """Dice of each label over all slices, shape (L,); nan where both are empty."""
+        return dice(*(part.sum(axis=0) for part in (self.both, self.mask, self.truth)))
+
+
+def dice(
+    both: NDArray[np.int64], a: NDArray[np.int64], b: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Dice coefficient 2 |A and B| / (|A| + |B|) of counts.
+
+    Parameters
+    ----------
+    both, a, b : ndarray of int, of one shape
+        Voxels in both sets, in the first, in the second.
+
+    Returns
+    -------
+    ndarray
+        In [0, 1]; 0 where one set is empty, nan where both are (0/0).
+
+    References
+    ----------
+    .. [1] L. R. Dice, "Measures of the Amount of Ecologic Association Between Species",
+       Ecology 26(3), 1945. :doi:`10.2307/1932409`
+
+    Examples
+    --------
+    >>> dice(np.array([2, 0, 0]), np.array([3, 5, 0]), np.array([5, 0, 0]))
+    array([0.5, 0. , nan])
+    """
+    total = np.asarray(a + b, dtype=np.float64)
+    result = np.full(total.shape, np.nan)
+    np.divide(2.0 * both, total, out=result, where=total > 0)
+    return result
+
+
+def count_overlap(mask: Labels, truth: Labels, n_labels: int) -> Overlap:
+    """Count the voxels that `dice` needs.
+
+    Parameters
+    ----------
+    mask, truth : ndarray of int, shape (X, Y, P)
+        Label numbers 1..n_labels, 0 for anything else; slices along the last axis.
+    n_labels : int
+        Number of labels L.
+
+    Returns
+    -------
+    Overlap
+    """
+    planes = mask.shape[-1]
+    width = n_labels + 1
+    offset = np.arange(planes) * width
+
+    def count(labels: Labels) -> NDArray[np.int64]:
+        found = np.bincount((labels + offset).ravel(), minlength=planes * width)
+        return found.reshape(planes, width)[:, 1:]
+
+    return Overlap(count(np.where(mask == truth, mask, 0)), count(mask), count(truth))
+
+
+def renumber(labels: Labels, values: Iterable[int]) -> Labels:
+    """Label values as numbers 1, 2, ... in the order of `values`; any other value as 0.
+
+    Examples
+    --------
+    >>> renumber(np.array([0, 5, 52, 7]), [52, 5])
+    array([0, 2, 1, 0])
+    """
+    wanted = list(values)
+    table = np.zeros(max(int(labels.max(initial=0)), *wanted) + 1, dtype=np.int64)
+    table[wanted] = np.arange(1, len(wanted) + 1)
+    return table[labels]
+
+
+def score_masks(
+    cases: Iterable[ScoredCase],
+    *,
+    set_name: str,
+    labels: Mapping[str, int],
+    truth_values: Mapping[str, int] | None = None,
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Score masks against true masks.
+
+    Parameters
+    ----------
+    cases : iterable of ScoredCase
+        What to score.
+    set_name : str
+        What to call these masks in the column `set`.
+    labels : mapping of str to int
+        Label and its value in the masks.
+    truth_values : mapping of str to int, optional
+        Label and its value in the true masks, where that is another one.
+
+    Returns
+    -------
+    scores : DataFrame
+        Table `scores`. A row for each label of a case with an empty `slice`: Dice of the
+        volume, 0 for an organ that one side lacks, nan for one that both lack. A row for each
+        slice on which at least one side has the label; a slice that both leave empty has none,
+        because no mean should count the slices where there is nothing to find.
+    findings : list of Finding
+        Cases that could not be scored, and masks that are not there and so score 0.
+
+    Raises
+    ------
+    InputError
+        If a true mask cannot be read.
+    """
+    values = {**labels, **(truth_values or {})}
+    tables, findings = [], []
+    for case in cases:
+        truth, grid = read_labels(case.truth)
+        mask, found = _mask_of(case, grid)
+        findings += found
+        if mask is None:
+            continue
+        overlap = count_overlap(
+            renumber(mask, labels.values()),
+            renumber(truth, [values[label] for label in labels]),
+            len(labels),
+        )
+        tables.append(_rows(overlap, list(labels)).assign(case=case.case))
+    rows = pd.concat([_no_rows(), *tables], ignore_index=True).assign(set=set_name)
+    return conform("scores", rows), findings
+
+
+def _mask_of(case: ScoredCase, grid: Geometry) -> tuple[Labels | None, list[Finding]]:
+    """The mask of a case, if it can be compared on the grid of its truth."""
+    if not case.mask.exists():
+        message = f"{case.mask}: is not there; every label of case {case.case} scores as missed."
+        return np.zeros(grid.shape, np.int32), [_finding("mask-missing", message, case.case)]
+    try:
+        mask, geometry = read_labels(case.mask)
+    except InputError as error:
+        return None, [_finding("mask-unreadable", f"{error} Not scored.", case.case)]
+    mismatch = grid_mismatch(geometry, grid)
+    if mismatch:
+        message = f"{case.mask} and {case.truth}: {mismatch}; not scored."
+        return None, [_finding("mask-geometry", message, case.case)]
+    return mask, []
+
+
+def _finding(check: str, message: str, case: str) -> Finding:
+    return Finding(check=check, severity=Severity.REJECT, message=message, case=case)
+
+
+def _no_rows() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "case": pd.Series(dtype=str),
+            "slice": pd.Series(dtype=np.float64),
+            "label": pd.Series(dtype=str),
+            "dice": pd.Series(dtype=np.float64),
+        }
+    )
+
+
+def _rows(overlap: Overlap, labels: list[str]) -> pd.DataFrame:
+    planes, numbers = np.nonzero(overlap.mask + overlap.truth)
+    names = np.array(labels, dtype=object)
+    volumes = pd.DataFrame({"slice": np.nan, "label": labels, "dice": overlap.volume_dice()})
+    slices = pd.DataFrame(
+        {
+            "slice": planes.astype(np.float64),
+            "label": names[numbers],
+            "dice": overlap.dice()[planes, numbers],
+        }
+    )
+    return pd.concat([volumes, slices], ignore_index=True)

@@ -1,0 +1,236 @@
+"""The datasets of a study: which cases and which masks the gate's manifest puts into each."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crowdqc.config import Config
+from crowdqc.findings import Finding, InputError, Severity, Verdict
+from crowdqc.schema import natural_order
+from crowdqc.store import atomic
+from crowdqc.volumes import read_geometry
+from train.dataset import Built, DatasetPlan, TrainingCase, build_dataset, unknown_of
+from train.splits import Split, make_splits, patient_of, refuse_leaks, restrict_splits
+
+SETS = ("unfiltered", "filtered", "ignore", "truth")
+"""Datasets in the order of their numbers."""
+_JUDGED = ("filtered", "ignore")
+SPLITS = "splits_final.json"
+"""Name under which nnU-Net looks for splits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What datasets are made from.
+
+    Parameters
+    ----------
+    images, masks, unfiltered, truth : mapping of str to Path
+        Case and its NIfTI file: the picture, the mask of what the gate lets through, the mask
+        of everything that was drawn, the expert's mask (for the set ``truth`` only).
+    manifest : mapping
+        The gate's ``manifest.json``: of ``cases`` the ``case``, ``verdict``, ``reasons`` and
+        ``labels``; of ``prompts``, one for each fused box, ``case``, ``slice``, ``label`` and
+        ``accepted`` (true where it is not said).
+    """
+
+    images: Mapping[str, Path]
+    masks: Mapping[str, Path]
+    unfiltered: Mapping[str, Path]
+    manifest: Mapping[str, Any]
+    truth: Mapping[str, Path]
+
+
+def build_datasets(
+    config: Config, sources: Sources, *, raw: Path
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Build the datasets that a study asks for, with splits that are the same in all.
+
+    Parameters
+    ----------
+    config : Config
+        The study file: sections ``[labels]``, ``[dataset]`` and ``[truth]``.
+    sources : Sources
+        Images, masks and the manifest.
+    raw : Path
+        The folder ``nnUNet_raw``.
+
+    Returns
+    -------
+    table : DataFrame
+        ``set, dataset, n_training, n_test, n_left_out, left_out``: a row for each dataset.
+    findings : list of Finding
+        Cases left out for what their files are, and splits that differ between datasets.
+
+    Raises
+    ------
+    InputError
+        If a patient would be in training and in test, or a dataset would be empty.
+    """
+    plans = {name: plan_set(config, sources, name) for name in SETS if name in config.dataset.sets}
+    everything = natural_order({c.case for plan in plans.values() for c in plan.training})
+    refuse_leaks(everything, config.dataset.test, patient=config.dataset.patient)
+    rows, findings = [], []
+    for name, plan in plans.items():
+        built = build_dataset(raw, plan, place=config.dataset.images)
+        findings += built.findings
+        findings += _write_splits(built, everything, config)
+        left_out = {**plan.left_out, **{str(f.case): f.message for f in built.findings}}
+        rows.append(
+            {
+                "set": name,
+                "dataset": plan.folder,
+                "n_training": len(built.cases),
+                "n_test": len(plan.test),
+                "n_left_out": len(left_out),
+                "left_out": " ".join(natural_order(left_out)),
+            }
+        )
+    return pd.DataFrame(rows), findings
+
+
+def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
+    """What goes into one of the `SETS`: see `train.dataset` for what each means.
+
+    Raises
+    ------
+    InputError
+        If a case for testing or the image of a mask is not there.
+    """
+    masks = {"truth": sources.truth, "unfiltered": sources.unfiltered}.get(name, sources.masks)
+    wanted = [case for case in natural_order(masks) if case not in config.dataset.test]
+    left_out = _left_out(sources.manifest, name)
+    values = {label.name: label.value for label in config.labels.values()}
+    if name == "truth" and config.truth:
+        values |= dict(config.truth.values)
+    training = [
+        TrainingCase(
+            case=case,
+            image=_image_of(case, sources.images),
+            mask=masks[case],
+            unknown=_unknown(case, sources, labels=list(values), name=name),
+        )
+        for case in wanted
+        if case not in left_out
+    ]
+    return DatasetPlan(
+        number=config.dataset.id + SETS.index(name),
+        name=f"{config.study.name}-{name}",
+        labels=values,
+        training=training,
+        test={case: _image_of(case, sources.images) for case in config.dataset.test},
+        channel=config.dataset.channel,
+        unknown_is="ignore" if name == "ignore" else "background",
+        other_values=name == "truth",
+        left_out={case: why for case, why in left_out.items() if case in wanted},
+    )
+
+
+def _left_out(manifest: Mapping[str, Any], name: str) -> dict[str, str]:
+    """Cases that the gate keeps out of a set, and why.
+
+    The set ``ignore`` keeps a case of which only labels are rejected: these become unknown.
+    """
+    left_out: dict[str, str] = {}
+    for case in manifest["cases"] if name in _JUDGED else []:
+        labels = [label for label, it in case["labels"].items() if _rejects(it)]
+        whole = _rejects(case) and not labels
+        if whole or (labels and name == "filtered"):
+            left_out[case["case"]] = _why(case, labels)
+    return left_out
+
+
+def _rejects(record: Mapping[str, Any]) -> bool:
+    return bool(record["verdict"] == Verdict.REJECT.value)
+
+
+def _why(case: Mapping[str, Any], labels: Iterable[str]) -> str:
+    reasons = [str(reason) for reason in case.get("reasons", [])]
+    reasons += [f"{name}: {r}" for name in labels for r in case["labels"][name].get("reasons", [])]
+    return "; ".join(dict.fromkeys(reasons)) or "rejected"
+
+
+def _unknown(
+    case: str, sources: Sources, *, labels: list[str], name: str
+) -> NDArray[np.bool_] | None:
+    """What a set does not know of a case; `None` where it takes everything as known."""
+    if name not in _JUDGED:
+        return None
+    rows = [p for p in sources.manifest["prompts"] if p["case"] == case and p["label"] in labels]
+    drawn = pd.DataFrame(
+        {
+            "slice": [int(p["slice"]) for p in rows],
+            "label": [str(p["label"]) for p in rows],
+            "accepted": [bool(p.get("accepted", True)) for p in rows],
+        }
+    )
+    planes = read_geometry(sources.masks[case]).shape[2]
+    unknown = unknown_of(drawn, labels=labels, planes=planes)
+    if name == "ignore":
+        unknown |= _gaps(drawn, labels=labels, planes=planes)
+        for record in sources.manifest["cases"]:
+            if record["case"] == case:
+                unknown |= [_rejects(record["labels"].get(x, {"verdict": ""})) for x in labels]
+    return unknown
+
+
+def _gaps(drawn: pd.DataFrame, *, labels: list[str], planes: int) -> NDArray[np.bool_]:
+    """Slices between the first and the last of a label on which none was drawn, (P, L)."""
+    there = np.zeros((planes, len(labels)), dtype=bool)
+    there[drawn["slice"].to_numpy(int), [labels.index(label) for label in drawn["label"]]] = True
+    begun = np.logical_or.accumulate(there, axis=0)
+    to_come = np.logical_or.accumulate(there[::-1], axis=0)[::-1]
+    gaps: NDArray[np.bool_] = begun & to_come & ~there
+    return gaps
+
+
+def _image_of(case: str, images: Mapping[str, Path]) -> Path:
+    if case in images:
+        return images[case]
+    near = difflib.get_close_matches(case, images, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else "."
+    raise InputError(f"There is no image of case '{case}' ([images] path){hint}")
+
+
+def _write_splits(built: Built, everything: list[str], config: Config) -> list[Finding]:
+    """Write the splits of a dataset into its folder; a finding where they had to change."""
+    findings: list[Finding] = []
+    splits: list[Split] = []
+    try:
+        splits = restrict_splits(_splits(everything, config), built.cases)
+    except InputError as error:
+        message = f"{built.folder.name}: its folds are not those of the other datasets. {error}"
+        findings.append(_finding("dataset-splits", message))
+        splits = _splits(built.cases, config)
+    if len(splits) < config.dataset.folds:
+        message = (
+            f"{built.folder.name}: has {len(splits)} folds instead of {config.dataset.folds}, "
+            f"because it has {len(built.cases)} cases."
+        )
+        findings.append(_finding("dataset-few-folds", message, value=len(splits)))
+    with atomic(built.folder / SPLITS) as temporary:
+        temporary.write_text(json.dumps(splits, indent=1) + "\n", encoding="utf-8")
+    return findings
+
+
+def _splits(cases: Iterable[str], config: Config) -> list[Split]:
+    """As many folds as were asked for, or as there are patients; none for a single one."""
+    cases, settings = list(cases), config.dataset
+    patients = {patient_of(case, settings.patient) for case in cases}
+    folds = min(settings.folds, len(patients))
+    if folds < 2:
+        return []
+    return make_splits(cases, folds=folds, seed=config.study.seed, patient=settings.patient)
+
+
+def _finding(check: str, message: str, *, value: float | None = None) -> Finding:
+    return Finding(check=check, severity=Severity.REVIEW, message=message, value=value)
