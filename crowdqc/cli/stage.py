@@ -22,6 +22,7 @@ TITLES = {
     "dataset": "Datasets",
     "evaluate": "Dice against the truth",
     "report": "Report",
+    "run": "Report",
 }
 
 
@@ -34,25 +35,23 @@ def _stage(name: str, text: str) -> click.Command:
     @output_options
     @guarded
     def command(study: Path, out: Path | None, **options: Any) -> None:
-        perform([name], study, out, **options)
+        perform(name, study, out, **options)
 
     return command
 
 
 def perform(
-    names: list[str], study: Path, out: Path | None, *, style: str, quiet: bool, verbose: bool
+    name: str, study: Path, out: Path | None, *, style: str, quiet: bool, verbose: bool
 ) -> None:
-    """Run stages, show the last result, and leave with the exit code that it asks for."""
+    """Run a stage (or ``"run"``, all), show its result, leave with the exit code it asks for."""
     from crowdqc.cli.show import print_table, write_out
-    from crowdqc.stages import PIPELINE, open_run
+    from crowdqc.stages import PIPELINE, open_run, run_all
 
     say = speaker(quiet=quiet)
-    run = open_run(study, out=out, say=say)
-    for name in names[:-1]:
-        PIPELINE.ensure(name, run)
-    result = PIPELINE.run(names[-1], run)
+    opened = open_run(study, out=out, say=say)
+    result = run_all(opened) if name == "run" else PIPELINE.run(name, opened)
     if style == "table":
-        print_table(result.shown, TITLES[names[-1]])
+        print_table(result.shown, TITLES[name])
     else:
         write_out(result.table, style)
     for finding in result.findings if verbose else []:
@@ -140,6 +139,4 @@ def run(study: Path, out: Path | None, **options: Any) -> None:
 
     Ends with the report, and with exit code 3 where the gate says no.
     """
-    from crowdqc.stages import PIPELINE
-
-    perform(list(PIPELINE.stages), study, out, **options)
+    perform("run", study, out, **options)

@@ -54,9 +54,8 @@ def demo(folder: Path, *, seed: int, force: bool, style: str, quiet: bool, verbo
     """
     from crowdqc.cli.stage import perform
     from crowdqc.simulate.demo import make_demo
-    from crowdqc.stages import PIPELINE
 
     if force and (folder / "study.toml").is_file() and (folder / "boxes").is_dir():
         shutil.rmtree(folder)
     study = make_demo(folder, seed=seed)
-    perform(list(PIPELINE.stages), study, None, style=style, quiet=quiet, verbose=verbose)
+    perform("run", study, None, style=style, quiet=quiet, verbose=verbose)

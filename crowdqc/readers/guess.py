@@ -165,13 +165,13 @@ def _stem_pattern(stems: list[str], *, case_known: bool) -> str:
     same = [part for part in parts if tuple(part[::2]) == shape]
     numbers = [i for i in range(1, len(same[0]), 2) if len({part[i] for part in same}) > 1]
     pattern = list(same[0])
+    if len(same) < len(stems) and not case_known:  # cases are named, not numbered
+        return "{case}" + _separator(stems) + "{slice}"
     if not numbers:
         return "{case}"
     if len(numbers) == 1 and not case_known:
-        if len(same) == len(stems):
-            pattern[numbers[0]] = "{case}"
-            return "".join(pattern)
-        return "{case}" + _separator(stems) + "{slice}"
+        pattern[numbers[0]] = "{case}"
+        return "".join(pattern)
     pattern[numbers[-1]] = "{slice}"
     if not case_known:
         pattern[numbers[0]] = "{case}"
@@ -180,8 +180,8 @@ def _stem_pattern(stems: list[str], *, case_known: bool) -> str:
 
 def _separator(stems: list[str]) -> str:
     """What stands between a case's name and the slice's number, in most names."""
-    found = [re.search(r"([-_. ]?(?:slice|frame|s|z)?[-_]?)\d+$", stem) for stem in stems]
-    return Counter(match.group(1) for match in found if match).most_common(1)[0][0]
+    found = [re.search(r"((?:[-_. ]?(?:slice|frame)|[-_. ][sz])?[-_. ]?)\d+$", stem) for stem in stems]
+    return Counter(match.group(1) if match else "" for match in found).most_common(1)[0][0]
 
 
 def _classes(folder: Path, texts: Iterable[Path]) -> dict[str, str]:

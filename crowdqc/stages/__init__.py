@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 from crowdqc.config import Config, load_config
 from crowdqc.readers import annotation_files
-from crowdqc.stages import boxes, judge, masks, truth
+from crowdqc.stages import boxes, judge, masks, show, truth
 from crowdqc.stages.base import Pipeline, Result, Run, Stage
 from crowdqc.stages.images import case_files, image_files
 from crowdqc.store import Store
 
-__all__ = ["PIPELINE", "Result", "open_run"]
+__all__ = ["PIPELINE", "Result", "open_run", "run_all"]
 
 _READ = ("labels", "annotations", "images", "truth")
 
@@ -21,6 +22,15 @@ def open_run(file: Path, *, out: Path | None, say: Callable[[str], None]) -> Run
     """Open a study for running: its file, and its folder of results (or `out` instead)."""
     config = load_config(file, out=out)
     return Run(config, Store(config.out, config.study.name), say)
+
+
+def run_all(run: Run) -> Result:
+    """Run every stage that is not up to date; the result is the report, the verdict the gate's."""
+    *before, last = PIPELINE.stages
+    for name in before:
+        PIPELINE.ensure(name, run)
+    manifest = masks.read_manifest(run)
+    return dataclasses.replace(PIPELINE.run(last, run), verdict=manifest.verdict)
 
 
 def _annotations(config: Config) -> list[Path]:
@@ -80,6 +90,7 @@ PIPELINE = Pipeline(
             inputs=_truth,
             applies=masks.has_truth,
         ),
+        Stage("report", show.report, needs=("gate",)),
     ]
 )
 """All stages, in the order in which a study goes through them."""

@@ -1,0 +1,245 @@
+"""Agreement: the study as a whole, by organ, by case, and between every two raters."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from crowdqc.report.content import Column, Interval, Section, Table
+from crowdqc.report.results import Results
+from crowdqc.report.words import number, readable
+
+PAIRS = ("pair_iou", "pair_f1")
+"""Measures between two raters: one in the column `rater`, the other in `other`."""
+MAX_MATRIX = 24
+"""Raters up to which the matrix is a table with numbers; beyond it is a chart."""
+MAX_ROWS = 50
+
+TITLES = {
+    "pair_iou": "Mean IoU of two raters",
+    "pair_f1": "F1 of two raters",
+    "mean_iou": "Mean IoU",
+    "f1": "F1",
+    "alpha_box": "Krippendorff's alpha, boxes",
+    "alpha_presence": "Krippendorff's alpha, presence",
+    "rater_agreement": "Agreement with the others",
+}
+"""Measure -> how people call it; another name is shown as words."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One measure between all pairs of raters; nan where two never met."""
+
+    measure: str
+    title: str
+    raters: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+    counts: tuple[tuple[int, ...], ...]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """One number per case and organ."""
+
+    title: str
+    labels: tuple[str, ...]
+    cases: tuple[tuple[str, ...], ...]
+    values: tuple[tuple[float, ...], ...]
+
+
+def pairs_section(results: Results) -> Section:
+    """The section with the matrix of rater pairs."""
+    if not results.has("measurements"):
+        return Section("pairs", "Pairs of raters", missing="crowdqc agree")
+    table = pair_rows(results)
+    matrices = tuple(
+        _matrix(results, table[table["measure"] == name]) for name in table["measure"].unique()
+    )
+    met = table[table["value"].notna()]
+    return Section(
+        "pairs",
+        "Pairs of raters",
+        lead=_pairs_lead(table, met),
+        tables=(_pairs_table(met),) if len(met) else (),
+        view=matrices if len(met) else (),
+    )
+
+
+def pair_rows(results: Results) -> pd.DataFrame:
+    """Measurements between two raters over the whole study."""
+    table = results.table("measurements")
+    if "other" not in table.columns:
+        table = table.assign(other="")
+    table = table.assign(other=table["other"].fillna("").astype(str))
+    whole = (table["case"] == "") & (table["label"] == "")
+    return table[whole & (table["rater"] != "") & (table["other"] != "")]
+
+
+def _pairs_lead(table: pd.DataFrame, met: pd.DataFrame) -> tuple[str, ...]:
+    if not len(met):
+        why = next((text for text in table["why"] if text), "No slice was read by two raters.")
+        return ("No two raters can be compared.", why)
+    first = met[met["measure"] == met["measure"].iloc[0]]
+    low, high = first.loc[first["value"].idxmin()], first.loc[first["value"].idxmax()]
+    name = _title(first["measure"].iloc[0])
+    text = (
+        f"{name}: lowest between {low.rater} and {low.other} ({number(low.value)}), highest "
+        f"between {high.rater} and {high.other} ({number(high.value)})."
+    )
+    return (text,)
+
+
+def _pairs_table(met: pd.DataFrame) -> Table:
+    rows = met.drop_duplicates(["measure", "rater", "other"])
+    rows = rows[rows["rater"] < rows["other"]].sort_values("value", kind="stable")
+    columns = (
+        Column("measure", "Measure"),
+        Column("rater", "Rater", "name"),
+        Column("other", "Other rater", "name"),
+        Column("value", "Value", "interval"),
+        Column("n", "Slices", "count"),
+    )
+    return Table(
+        "pairs",
+        "Every pair of raters, the lowest first",
+        columns,
+        tuple(
+            (_title(r.measure), r.rater, r.other, Interval(r.value, r.low, r.high), r.n)
+            for r in rows.head(MAX_ROWS).itertuples(index=False)
+        ),
+        n_left_out=max(len(rows) - MAX_ROWS, 0),
+        search=True,
+    )
+
+
+def _matrix(results: Results, table: pd.DataFrame) -> Matrix:
+    present = set(table["rater"]) | set(table["other"])
+    raters = [name for name in results.raters if name in present]
+    found: dict[tuple[str, str], tuple[float, int]] = {}
+    for row in table.itertuples(index=False):
+        found[row.rater, row.other] = found[row.other, row.rater] = (row.value, row.n)
+    nothing = (math.nan, 0)
+    known = table["value"].dropna()
+    measure = table["measure"].iloc[0]
+    return Matrix(
+        measure=measure,
+        title=_title(measure),
+        raters=tuple(raters),
+        values=tuple(tuple(found.get((a, b), nothing)[0] for b in raters) for a in raters),
+        counts=tuple(tuple(found.get((a, b), nothing)[1] for b in raters) for a in raters),
+        low=float(known.min()) if len(known) else 0.0,
+        high=float(known.max()) if len(known) else 1.0,
+    )
+
+
+def agreement_section(results: Results) -> Section:
+    """The section on agreement by organ and by case."""
+    if not results.has("measurements"):
+        return Section("agreement", "Agreement", missing="crowdqc agree")
+    table = results.table("measurements")
+    other = table["other"].fillna("") == "" if "other" in table.columns else True
+    table = table[(table["rater"] == "") & table["slice"].isna() & other]
+    whole = table[(table["case"] == "") & (table["label"] == "")]
+    organ = table[(table["case"] == "") & (table["label"] != "")]
+    cases = table[table["case"] != ""]
+    tables = [_whole_table(whole), _organ_table(results, organ), _case_table(cases)]
+    return Section(
+        "agreement",
+        "Agreement",
+        lead=_lead(whole),
+        tables=tuple(table for table in tables if table.rows),
+        view=_scatter(results, cases),
+    )
+
+
+def _lead(whole: pd.DataFrame) -> tuple[str, ...]:
+    known = whole[whole["value"].notna()]
+    if not len(known):
+        why = next((text for text in whole["why"] if text), "nothing was measured")
+        return ("Agreement cannot be measured in this study.", f"Why: {why}")
+    first = known.iloc[0]
+    text = f"{_title(first.measure)} over the whole study: {number(first.value)}"
+    if not math.isnan(first.low):
+        text += f" (interval {number(first.low)} to {number(first.high)})"
+    return (f"{text}.",)
+
+
+def _whole_table(whole: pd.DataFrame) -> Table:
+    columns = (
+        Column("measure", "Measure"),
+        Column("value", "Value", "interval"),
+        Column("n", "n", "count", note="Units that it was measured on"),
+        Column("why", "Remark"),
+    )
+    rows = tuple(
+        (_title(r.measure), Interval(r.value, r.low, r.high), r.n, r.why)
+        for r in whole.itertuples(index=False)
+    )
+    return Table("agreement", "The whole study", columns, rows)
+
+
+def _organ_table(results: Results, organ: pd.DataFrame) -> Table:
+    measures = list(dict.fromkeys(organ["measure"]))
+    found = {
+        (row.label, row.measure): Interval(row.value, row.low, row.high)
+        for row in organ.itertuples(index=False)
+    }
+    nothing = Interval(math.nan, math.nan, math.nan)
+    labels = [name for name in results.labels if name in set(organ["label"])]
+    columns = (
+        Column("label", "Organ", "name"),
+        *(Column(name, _title(name), "interval") for name in measures),
+    )
+    rows = tuple((label, *(found.get((label, m), nothing) for m in measures)) for label in labels)
+    return Table("agreement_by_label", "By organ", columns, rows)
+
+
+def _case_table(cases: pd.DataFrame) -> Table:
+    known = cases[cases["value"].notna()].sort_values("value", kind="stable")
+    if len(known):
+        known = known[known["measure"] == known["measure"].iloc[0]]
+    columns = (
+        Column("case", "Case", "name"),
+        Column("label", "Organ", "name"),
+        Column("value", _title(known["measure"].iloc[0]) if len(known) else "", "interval"),
+        Column("n", "n", "count"),
+    )
+    rows = tuple(
+        (r.case, r.label or "all", Interval(r.value, r.low, r.high), r.n)
+        for r in known.head(MAX_ROWS).itertuples(index=False)
+    )
+    return Table(
+        "agreement_by_case",
+        "By case, the lowest first",
+        columns,
+        rows,
+        n_left_out=max(len(known) - MAX_ROWS, 0),
+        search=True,
+    )
+
+
+def _scatter(results: Results, cases: pd.DataFrame) -> Scatter | None:
+    """Points of the first measure that is known by case and organ."""
+    known = cases[cases["value"].notna() & (cases["label"] != "")]
+    if not len(known):
+        return None
+    measure = known["measure"].iloc[0]
+    known = known[known["measure"] == measure]
+    groups = {label: known[known["label"] == label] for label in results.labels}
+    groups = {label: group for label, group in groups.items() if len(group)}
+    return Scatter(
+        title=_title(measure),
+        labels=tuple(groups),
+        cases=tuple(tuple(group["case"]) for group in groups.values()),
+        values=tuple(tuple(float(v) for v in group["value"]) for group in groups.values()),
+    )
+
+
+def _title(measure: str) -> str:
+    name = TITLES.get(measure) or readable(measure)
+    return name[0].upper() + name[1:]

@@ -1,0 +1,220 @@
+"""Completeness: what is drawn and what is not, case by case, with a strip of slices for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from crowdqc.report.content import Column, Section, Table
+from crowdqc.report.results import Results
+from crowdqc.report.strips import Run, Strip, said, strip
+from crowdqc.report.words import count, percent, readable, share
+from crowdqc.schema import natural_order
+
+MAX_ROWS = 500
+"""Rows of the list that goes into the page; the file has all."""
+
+STATUS = {"complete": "accept", "partial": "review", "missing": "reject", "unread": ""}
+_RANK = {"missing": 0, "partial": 1, "unread": 2, "complete": 3}
+
+COLUMNS = (
+    Column("case", "Case", "name"),
+    Column("label", "Organ", "name"),
+    Column("rater", "Rater", "name"),
+    Column("state", "State", "state"),
+    Column("n_gaps", "Slices in gaps", "count"),
+    Column("gap_slices", "Which", "text"),
+    Column("truncated", "Cut off", "text"),
+    Column("coverage", "Coverage", "percent", note="Boxed slices of those expected"),
+    Column("reasons", "Why", "text"),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One organ of one case: its worst state, a word on it, and a lane for each rater."""
+
+    label: str
+    state: str
+    word: str
+    strip: Strip | None
+    details: tuple[tuple[str, ...], ...]
+    """A row per rater: rater, state, slices, gaps, cut off, coverage, why."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case."""
+
+    case: str
+    state: str
+    extent: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class CompletenessView:
+    """The matrix of cases and organs."""
+
+    labels: tuple[str, ...]
+    rows: tuple[Row, ...]
+    n_unfinished: int
+
+
+def completeness_section(results: Results) -> Section:
+    """The section on completeness."""
+    if not results.has("completeness"):
+        return Section("completeness", "Completeness", missing="crowdqc complete")
+    table = results.table("completeness")
+    view = _view(results, table)
+    return Section(
+        "completeness",
+        "Completeness",
+        lead=tuple(_lead(table)),
+        tables=(_table(table),),
+        status=_status(table),
+        view=view,
+    )
+
+
+def worst_state(states: Sequence[str]) -> str:
+    """The state that most needs work."""
+    return min(states, key=lambda state: _RANK.get(state, 9), default="complete")
+
+
+def _status(table: pd.DataFrame) -> str:
+    return STATUS.get(worst_state(list(table["state"].unique())), "")
+
+
+def _lead(table: pd.DataFrame) -> list[str]:
+    n = int((table["state"] == "complete").sum())
+    verb = "is" if n == 1 else "are"
+    whole = share(n, len(table), "run") if n else f"None of {count(len(table), 'run')}"
+    meaning = "(a run is one organ of one case by one rater)"
+    lead = [f"{whole[0].upper()}{whole[1:]} {verb} complete {meaning}."]
+    gaps = int(table["n_gaps"].sum())
+    if gaps:
+        runs = int((table["n_gaps"] > 0).sum())
+        lead.append(
+            f"{count(gaps, 'slice')} in {count(runs, 'run')} have no box between two that do."
+        )
+    for state, text in (("missing", "never drawn"), ("unread", "not read at all")):
+        n = int((table["state"] == state).sum())
+        if n:
+            lead.append(f"{count(n, 'run')} {'was' if n == 1 else 'were'} {text}.")
+    cut = int((table["truncated"] != "").sum())
+    if cut:
+        lead.append(f"{count(cut, 'run')} {'stops' if cut == 1 else 'stop'} too early at one end.")
+    return lead
+
+
+def _table(table: pd.DataFrame) -> Table:
+    work = table[table["state"] != "complete"]
+    work = work.assign(_rank=work["state"].map(lambda s: _RANK.get(s, 9)))
+    work = work.sort_values(["_rank", "n_gaps"], ascending=[True, False], kind="stable")
+    names = [column.name for column in COLUMNS]
+    rows = tuple(
+        tuple(
+            said(_gaps(value), 12) if name == "gap_slices" else value
+            for name, value in zip(names, row, strict=True)
+        )
+        for row in work[names].head(MAX_ROWS).itertuples(index=False, name=None)
+    )
+    return Table(
+        "completeness",
+        "What has to be drawn again or looked at",
+        COLUMNS,
+        rows,
+        n_left_out=max(len(work) - MAX_ROWS, 0),
+        search=True,
+        choose="state",
+    )
+
+
+def _view(results: Results, table: pd.DataFrame) -> CompletenessView:
+    extents = _extents(results, table)
+    labels = tuple(name for name in results.labels if name in set(table["label"]))
+    groups: dict[str, dict[str, list[Any]]] = {}
+    for row in table.itertuples(index=False):
+        groups.setdefault(row.case, {}).setdefault(row.label, []).append(row)
+    rows = tuple(
+        _row(case, groups[case], labels=labels, extent=extents[case])
+        for case in natural_order(groups)
+    )
+    return CompletenessView(labels, rows, sum(row.state != "complete" for row in rows))
+
+
+def _extents(results: Results, table: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Case -> first and last slice that is known of it."""
+    images = results.table("images").groupby("case")["slice"].agg(["min", "max"])
+    runs = table.groupby("case").agg(min=("first", "min"), max=("last", "max")).fillna(0)
+    both = pd.concat([images, runs]).groupby(level=0).agg({"min": "min", "max": "max"})
+    return {row.Index: (int(row.min), int(row.max)) for row in both.itertuples()}
+
+
+def _row(
+    case: str, organs: dict[str, list[Any]], *, labels: Sequence[str], extent: tuple[int, int]
+) -> Row:
+    cells = tuple(_cell(label, organs.get(label, []), extent) for label in labels)
+    state = worst_state([cell.state for cell in cells if cell.details])
+    return Row(case, state, f"{extent[0]}\u2013{extent[1]}", cells)
+
+
+def _cell(label: str, runs: list[Any], extent: tuple[int, int]) -> Cell:
+    if not runs:
+        return Cell(label, "", "not asked", None, ())
+    lanes = [
+        Run(row.state, row.first, row.last, _gaps(row.gap_slices), row.truncated) for row in runs
+    ]
+    return Cell(
+        label,
+        worst_state([row.state for row in runs]),
+        _word(runs),
+        strip(lanes, *extent),
+        tuple(_detail(row) for row in runs),
+    )
+
+
+def _word(runs: list[Any]) -> str:
+    """The worst of a cell in two or three words."""
+    missing = sum(row.state == "missing" for row in runs)
+    if missing:
+        return "missing" if missing == len(runs) else f"{missing} of {len(runs)} missing"
+    gaps, cut = sum(row.n_gaps for row in runs), any(row.truncated for row in runs)
+    if gaps:
+        return count(gaps, "gap") + (", cut off" if cut else "")
+    if cut:
+        return "cut off"
+    state = worst_state([row.state for row in runs])
+    return "" if state == "complete" else state
+
+
+def _detail(row: Any) -> tuple[str, ...]:
+    slices = "" if pd.isna(row.first) else f"{row.first:.0f}\u2013{row.last:.0f}"
+    cut = {"low": "low end", "high": "high end", "both": "both ends"}.get(row.truncated, "")
+    return (
+        row.rater,
+        row.state,
+        slices,
+        said(_gaps(row.gap_slices), 40),
+        cut,
+        percent(row.coverage),
+        row.reasons,
+    )
+
+
+def _gaps(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split())
+
+
+def detail_columns() -> tuple[str, ...]:
+    """Titles of `Cell.details`."""
+    return ("Rater", "State", "Slices", "Gaps", "Cut off", "Coverage", "Why")
+
+
+def title(label: str) -> str:
+    """Name of an organ as a heading."""
+    return readable(label)

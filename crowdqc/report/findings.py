@@ -1,0 +1,121 @@
+"""Findings and provenance: everything that was noticed, and what the report was made from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import crowdqc
+from crowdqc.findings import Severity
+from crowdqc.report.content import Column, Section, Table
+from crowdqc.report.results import STAGES, Found, Results
+from crowdqc.report.words import count, listing, megabytes
+
+MAX_FINDINGS = 5000
+
+COLUMNS = (
+    Column("severity", "Severity", "severity"),
+    Column("check", "Check", "name"),
+    Column("message", "What was found", "text"),
+    Column("case", "Case", "name"),
+    Column("slice", "Slice", "text"),
+    Column("rater", "Rater", "name"),
+    Column("label", "Organ", "name"),
+    Column("source", "File", "text"),
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Findings of one check: how bad at worst, and how many."""
+
+    check: str
+    severity: str
+    n: int
+
+
+def findings_section(results: Results) -> Section:
+    """The section with all findings."""
+    if not any(stage in results.stages for stage in STAGES) and not results.findings:
+        return Section("findings", "Findings", missing="crowdqc check")
+    ranked = sorted(results.findings, key=lambda found: -found.finding.severity.rank)
+    severities = Counter(str(found.finding.severity) for found in ranked)
+    return Section(
+        "findings",
+        "Findings",
+        lead=tuple(_lead(severities)),
+        tables=(_table(ranked),) if ranked else (),
+        status=next((s for s in ("reject", "review") if severities[s]), "accept"),
+        view=tuple(_groups(ranked)),
+    )
+
+
+def _lead(severities: Counter[str]) -> list[str]:
+    if not severities:
+        return ["Nothing was found."]
+    words = {"reject": "to mend", "review": "to look at", "note": "for information"}
+    parts = [f"{severities[s]:,} {word}" for s, word in words.items() if severities[s]]
+    return [f"{count(severities.total(), 'finding')}: {listing(parts)}."]
+
+
+def _groups(ranked: list[Found]) -> list[Group]:
+    numbers = Counter(found.finding.check for found in ranked)
+    worst: dict[str, Severity] = {}
+    for found in ranked:
+        worst.setdefault(found.finding.check, found.finding.severity)
+    return [Group(check, str(worst[check]), numbers[check]) for check in worst]
+
+
+def _table(ranked: list[Found]) -> Table:
+    rows = []
+    for found in ranked[:MAX_FINDINGS]:
+        f = found.finding
+        place = "" if f.slice is None else str(f.slice)
+        texts = (f.case or "", place, f.rater or "", f.label or "", f.source or "")
+        rows.append((str(f.severity), f.check, f.message, *texts))
+    return Table(
+        "findings",
+        "All findings, the worst first",
+        COLUMNS,
+        tuple(rows),
+        n_left_out=max(len(ranked) - MAX_FINDINGS, 0),
+        search=True,
+        choose="severity",
+    )
+
+
+def provenance_section(results: Results) -> Section:
+    """The section that says what the report was made from, and how to make it again."""
+    commands = [f"crowdqc {stage} STUDY.toml" for stage in results.stages]
+    files = Table(
+        "files",
+        "Files of the results that this report was made from",
+        (
+            Column("name", "File", "name"),
+            Column("size", "Size", "text"),
+            Column("sha256", "SHA-256", "hash"),
+        ),
+        tuple((file.name, megabytes(file.size), file.sha256) for file in results.files),
+    )
+    sources = results.manifest.get("created_from") or {}
+    inputs = Table(
+        "inputs",
+        "Files that the gate judged",
+        (Column("name", "File", "name"), Column("sha256", "SHA-256", "hash")),
+        tuple((str(name), str(digest)) for name, digest in sources.items()),
+    )
+    versions = (
+        f"Results were written by crowdqc {results.version}; this page by crowdqc "
+        f"{crowdqc.__version__}."
+    )
+    promise = (
+        "The page holds no path of the machine that it was made on, loads nothing from a network, "
+        "and shows numbers that the stages wrote; it computes none."
+    )
+    return Section(
+        "provenance",
+        "Provenance",
+        lead=(versions, promise),
+        tables=tuple(table for table in (files, inputs) if table.rows),
+        view=(*commands, "crowdqc report STUDY.toml"),
+    )

@@ -1,0 +1,115 @@
+"""Fusion: how many fused boxes there are, who supports them, and what nobody agrees on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from crowdqc.report.content import Column, Section, Table
+from crowdqc.report.results import Results
+from crowdqc.report.words import count, listing, readable, share
+
+MAX_ROWS = 200
+STATES = ("agreed", "single", "no_consensus")
+
+LIST = (
+    Column("case", "Case", "name"),
+    Column("slice", "Slice", "count"),
+    Column("label", "Organ", "name"),
+    Column("support", "Drawn by", "text"),
+    Column("raters", "Who", "text"),
+    Column("score", "Score", "number", note="Probability that the object exists"),
+)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Objects of one organ by state: numbers, in the order of `STATES`."""
+
+    label: str
+    counts: tuple[int, ...]
+    total: int
+
+
+@dataclass(frozen=True)
+class FusionView:
+    """Bars of all organs, to the same scale."""
+
+    bars: tuple[Bar, ...]
+    largest: int
+
+
+def fusion_section(results: Results) -> Section:
+    """The section on fusion."""
+    if not results.has("consensus"):
+        return Section("fusion", "Fused boxes", missing="crowdqc fuse")
+    table = results.table("consensus")
+    apart = int((table["state"] == "no_consensus").sum())
+    return Section(
+        "fusion",
+        "Fused boxes",
+        lead=tuple(_lead(table, apart)),
+        tables=tuple(t for t in (_support(table), _apart(table)) if t.rows),
+        status="review" if apart else "accept",
+        view=_view(results, table),
+    )
+
+
+def _lead(table: pd.DataFrame, apart: int) -> list[str]:
+    methods = [readable(name) for name in table["method"].unique() if name]
+    by = f" by {listing(methods)}" if methods else ""
+    lead = [f"{count(len(table), 'object')} fused{by}."]
+    if apart:
+        lead.append(
+            f"{count(apart, 'object')} {'was' if apart == 1 else 'were'} drawn by too few of the "
+            "raters who looked: kept in the list below, never used as a prompt."
+        )
+    single = int((table["state"] == "single").sum())
+    if single:
+        lead.append(
+            f"{share(single, len(table), 'object').capitalize()} "
+            f"{'was' if single == 1 else 'were'} read by one rater only: nothing confirms them."
+        )
+    return lead
+
+
+def _support(table: pd.DataFrame) -> Table:
+    """How many objects have how many supporters of how many asked."""
+    counts = table.groupby(["n_raters", "support", "state"], sort=True).size().reset_index(name="n")
+    columns = (
+        Column("n_raters", "Raters who looked", "count"),
+        Column("support", "Raters who drew it", "count"),
+        Column("state", "State", "state"),
+        Column("n", "Objects", "count"),
+    )
+    rows = tuple(counts[["n_raters", "support", "state", "n"]].itertuples(index=False, name=None))
+    return Table("support", "Support of the fused boxes", columns, rows)
+
+
+def _apart(table: pd.DataFrame) -> Table:
+    rows = table[table["state"] == "no_consensus"].sort_values(
+        ["n_raters", "support"], ascending=[False, False], kind="stable"
+    )
+    return Table(
+        "no_consensus",
+        "Objects without consensus",
+        LIST,
+        tuple(
+            (r.case, r.slice, r.label, f"{r.support} of {r.n_raters}", r.raters, r.score)
+            for r in rows.head(MAX_ROWS).itertuples(index=False)
+        ),
+        n_left_out=max(len(rows) - MAX_ROWS, 0),
+        search=True,
+        choose="label",
+    )
+
+
+def _view(results: Results, table: pd.DataFrame) -> FusionView:
+    counts = table.groupby(["label", "state"]).size()
+    bars = []
+    for label in results.labels:
+        numbers = tuple(int(counts.get((label, state), 0)) for state in STATES)
+        if sum(numbers):
+            bars.append(Bar(label, numbers, sum(numbers)))
+    return FusionView(tuple(bars), max((bar.total for bar in bars), default=1))

@@ -1,0 +1,122 @@
+"""Gate: what the policy lets through, what it leaves out and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crowdqc.report.content import Column, Section, Table
+from crowdqc.report.raters import status_of, text_of
+from crowdqc.report.results import Results
+from crowdqc.report.words import listing, readable, share
+
+MAX_ROWS = 500
+
+COLUMNS = (
+    Column("kind", "What", "text"),
+    Column("name", "Which", "name"),
+    Column("verdict", "Verdict", "verdict"),
+    Column("reasons", "Why", "text"),
+)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How much of one kind is there before the gate, and how much passes."""
+
+    noun: str
+    before: int
+    after: int
+    review: int
+
+
+def gate_section(results: Results) -> Section:
+    """The section on the gate."""
+    if not results.manifest:
+        return Section("gate", "Gate", missing="crowdqc gate")
+    entries = _entries(results)
+    flows = _flows(results)
+    verdict = str(results.manifest.get("verdict", ""))
+    return Section(
+        "gate",
+        "Gate",
+        lead=tuple(_lead(verdict, flows)),
+        tables=tuple(t for t in (_excluded(entries), _policy(results)) if t.rows),
+        status=status_of(verdict),
+        view=tuple(flows),
+    )
+
+
+def _lead(verdict: str, flows: list[Flow]) -> list[str]:
+    said = {
+        "accept": "The gate lets the study pass.",
+        "review": "The gate asks somebody to look before the study is used.",
+        "reject": "The gate says no.",
+    }
+    lead = [said.get(status_of(verdict), "The gate gave no verdict.")]
+    kept = [f"{share(flow.after, flow.before, flow.noun)}" for flow in flows if flow.before]
+    if kept:
+        lead.append(f"Used as they are: {listing(kept, 6)}.")
+    return lead
+
+
+def _entries(results: Results) -> list[tuple[str, str, str, str]]:
+    """Kind, name, status and reasons of all that has a verdict."""
+    raters, cases = (results.manifest.get(kind) or [] for kind in ("raters", "cases"))
+    found = [("rater", str(entry["rater"]), *_judged(entry)) for entry in raters]
+    for entry in cases:
+        found.append(("case", str(entry["case"]), *_judged(entry)))
+        found += [
+            ("organ of a case", f"{entry['case']}, {readable(label)}", *_judged(part))
+            for label, part in (entry.get("labels") or {}).items()
+        ]
+    return found
+
+
+def _judged(entry: dict[str, Any]) -> tuple[str, str]:
+    return status_of(str(entry.get("verdict", ""))), text_of(entry.get("reasons"))
+
+
+def _flows(results: Results) -> list[Flow]:
+    entries = _entries(results)
+    flows = []
+    for kind in ("rater", "case", "organ of a case"):
+        statuses = [entry[2] for entry in entries if entry[0] == kind]
+        if statuses:
+            noun = "organ run" if kind == "organ of a case" else kind
+            accepted, review = statuses.count("accept"), statuses.count("review")
+            flows.append(Flow(noun, len(statuses), accepted, review))
+    prompts = results.manifest.get("prompts")
+    if isinstance(prompts, list) and results.has("consensus"):
+        flows.append(Flow("fused box", len(results.table("consensus")), len(prompts), 0))
+    return flows
+
+
+def _excluded(entries: list[tuple[str, str, str, str]]) -> Table:
+    rows = [entry for entry in entries if entry[2] != "accept"]
+    rows.sort(key=lambda entry: entry[2] != "reject")
+    return Table(
+        "gate",
+        "What is not used as it is, and why",
+        COLUMNS,
+        tuple(rows[:MAX_ROWS]),
+        n_left_out=max(len(rows) - MAX_ROWS, 0),
+        search=len(rows) > 8,
+        choose="kind",
+    )
+
+
+def _policy(results: Results) -> Table:
+    """The rules that were asked, as far as the manifest tells them as a list."""
+    policy = results.manifest.get("policy")
+    rules = policy.get("rules") if isinstance(policy, dict) else None
+    rules = [rule for rule in rules or [] if isinstance(rule, dict)]
+    names = list(dict.fromkeys(name for rule in rules for name in rule))
+    columns = tuple(Column(name, name.capitalize(), "text") for name in names)
+    rows = tuple(tuple(text_of(rule.get(name)) for name in names) for rule in rules)
+    return Table("policy", "The policy: every rule that was asked", columns, rows)
+
+
+def kept(results: Results, noun: str) -> Flow | None:
+    """How many of a kind pass."""
+    return next((flow for flow in _flows(results) if flow.noun == noun), None)

@@ -1,0 +1,77 @@
+"""From a folder of results to what a report says."""
+
+from __future__ import annotations
+
+import crowdqc
+from crowdqc.config import Config
+from crowdqc.report import summary
+from crowdqc.report.agreement import agreement_section, pairs_section
+from crowdqc.report.completeness import completeness_section
+from crowdqc.report.content import ReportContent, Section
+from crowdqc.report.effect import effect_section
+from crowdqc.report.findings import findings_section, provenance_section
+from crowdqc.report.fusion import fusion_section
+from crowdqc.report.gate import gate_section
+from crowdqc.report.masks import masks_section
+from crowdqc.report.pictures import MAX_PICTURES, Look, pictures
+from crowdqc.report.raters import raters_section
+from crowdqc.report.results import Results, read_results
+from crowdqc.store import Store
+
+
+def gather(
+    store: Store,
+    config: Config | None = None,
+    *,
+    look: Look | None = None,
+    n_pictures: int = MAX_PICTURES,
+) -> ReportContent:
+    """Arrange what a folder of results holds for a report.
+
+    Parameters
+    ----------
+    store : Store
+        The folder. Any table may be absent: its section then names the command that makes it.
+    config : Config, optional
+        The study file: gives the order of labels, and images where it names some.
+    look : Look, optional
+        Shows slices; by default the images of `config` and the masks in the folder.
+    n_pictures : int, optional
+        Number of pictures of slices at most.
+
+    Returns
+    -------
+    ReportContent
+        Without absolute paths. The same folder gives the same content.
+
+    Raises
+    ------
+    InputError
+        If a file in the folder is damaged.
+    """
+    results = read_results(store, config)
+    return ReportContent(
+        study=results.study,
+        version=crowdqc.__version__,
+        verdict=summary.verdict(results),
+        headline=summary.headline(results),
+        lead=summary.lead(results),
+        steps=summary.steps(results),
+        facts=summary.facts(results),
+        sections=_sections(results, look, n_pictures),
+    )
+
+
+def _sections(results: Results, look: Look | None, n_pictures: int) -> tuple[Section, ...]:
+    return (
+        raters_section(results),
+        pairs_section(results),
+        agreement_section(results),
+        completeness_section(results),
+        fusion_section(results),
+        gate_section(results),
+        masks_section(results, pictures(results, look, limit=n_pictures)),
+        effect_section(results),
+        findings_section(results),
+        provenance_section(results),
+    )

@@ -1,0 +1,107 @@
+"""Masks: how sure they are, organ by organ, and the worst ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from crowdqc.report.agreement import Scatter
+from crowdqc.report.content import Column, Section, Table
+from crowdqc.report.results import Results
+from crowdqc.report.words import count, listing
+
+MAX_ROWS = 100
+MAX_POINTS = 4000
+"""Points of the chart; above it the surest are left out, and the chart says so."""
+
+SIGNALS = {
+    "risk": ("Risk", -1, "Probability that the mask is wrong, as far as can be told without truth"),
+    "expected_dice": ("Expected Dice", 1, "Dice that the mask is expected to reach"),
+    "pairwise_dice": ("Pairwise Dice", 1, "Mean Dice between masks of different prompts"),
+    "box_iou": ("Fit to the box", 1, "IoU of the box round the mask with the prompt"),
+    "z_dice": ("Dice with neighbours", 1, "Dice with the masks on the slices before and after"),
+    "entropy": ("Entropy", -1, "Mean entropy of the mask probability"),
+    "stability": ("Stability", 1, "Stability of the mask under its threshold"),
+    "predicted_iou": ("Predicted IoU", 1, "What the model itself expects"),
+}
+"""Signal -> title, whether high is good (1) or bad (-1), explanation."""
+
+
+def masks_section(results: Results, pictures: tuple[Any, ...]) -> Section:
+    """The section on masks, or on the boxes alone where there are no masks."""
+    if not results.has("masks"):
+        lead = ("Until masks are made, these are the slices on which raters differ most.",)
+        return Section(
+            "masks",
+            "Worst slices",
+            lead=lead if pictures else (),
+            missing="crowdqc masks",
+            view=(pictures, None),
+        )
+    table = results.table("masks")
+    signal = leading(table)
+    models = [name for name in table["model"].unique() if name]
+    cases = count(table["case"].nunique(), "case")
+    said = [f"{count(len(table), 'mask')} of {cases} by {listing(models)}."]
+    if signal:
+        said.append(f"Sorted by {SIGNALS[signal][0].lower()}, the worst first.")
+    return Section(
+        "masks",
+        "Masks",
+        lead=tuple(said),
+        tables=(_table(table, signal),),
+        view=(pictures, _scatter(results, table, signal)),
+    )
+
+
+def leading(table: pd.DataFrame) -> str:
+    """The first signal that is known at all."""
+    return next((name for name in SIGNALS if table[name].notna().any()), "")
+
+
+def worst_masks(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the table `masks`, the worst first by the leading signal."""
+    signal = leading(table)
+    if not signal:
+        return table
+    return table.sort_values(signal, ascending=SIGNALS[signal][1] > 0, kind="stable")
+
+
+def _table(table: pd.DataFrame, signal: str) -> Table:
+    shown = [name for name in SIGNALS if table[name].notna().any()]
+    columns = (
+        Column("case", "Case", "name"),
+        Column("slice", "Slice", "count"),
+        Column("label", "Organ", "name"),
+        Column("area_px", "Area, px", "count"),
+        *(Column(name, SIGNALS[name][0], "number", note=SIGNALS[name][2]) for name in shown),
+    )
+    names = [column.name for column in columns]
+    rows = worst_masks(table)[names].head(MAX_ROWS)
+    return Table(
+        "masks",
+        f"The worst masks by {SIGNALS[signal][0].lower()}" if signal else "Masks",
+        columns,
+        tuple(rows.itertuples(index=False, name=None)),
+        n_left_out=max(len(table) - MAX_ROWS, 0),
+        search=True,
+        choose="label",
+    )
+
+
+def _scatter(results: Results, table: pd.DataFrame, signal: str) -> Scatter | None:
+    if not signal:
+        return None
+    rows = worst_masks(table[table[signal].notna()]).head(MAX_POINTS)
+    groups = {label: rows[rows["label"] == label] for label in results.labels}
+    groups = {label: group for label, group in groups.items() if len(group)}
+    return Scatter(
+        title=SIGNALS[signal][0],
+        labels=tuple(groups),
+        cases=tuple(
+            tuple(f"{r.case}, slice {r.slice}" for r in group.itertuples(index=False))
+            for group in groups.values()
+        ),
+        values=tuple(tuple(float(v) for v in group[signal]) for group in groups.values()),
+    )

@@ -1,0 +1,324 @@
+"""Pictures of the worst slices: grey pixels, and boxes, masks and doubts drawn over them.
+
+Pixels become small PNGs inside the page; boxes and outlines stay vectors, so that they are sharp
+at any size and can say whose they are. Where there are no images, boxes stand on a plain canvas.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+from skimage.measure import approximate_polygon, find_contours
+
+from crowdqc.findings import Severity
+from crowdqc.report.masks import SIGNALS, leading, worst_masks
+from crowdqc.report.raters import colour, dashed
+from crowdqc.report.results import Results
+from crowdqc.report.words import count, number, readable
+
+MAX_PICTURES = 24
+MAX_PER_RUN = 2
+"""Pictures of one organ of one case at most, so that one bad run does not fill the page."""
+MAX_SIDE = 320
+"""Side of a PNG in px at most."""
+
+_CORNERS = ["x0", "y0", "x1", "y1"]
+_SPREADS = [f"spread_{corner}" for corner in _CORNERS]
+_HOT = np.array([[213, 94, 0], [240, 228, 66]], dtype=np.float64)
+"""Ends of the scale of doubt: vermillion to yellow, both of the Okabe-Ito palette."""
+
+
+class Look(Protocol):
+    """Whatever can show a slice as the raters saw it; `None` where there is nothing."""
+
+    def grey(self, case: str, k: int) -> NDArray[np.uint8] | None:
+        """Slice `k` of a case as grey values, shape (rows, columns)."""
+
+    def mask(self, case: str, k: int, label: str) -> NDArray[np.bool_] | None:
+        """Mask of a label on the slice, shape (rows, columns)."""
+
+    def doubt(self, case: str, k: int) -> NDArray[np.float64] | None:
+        """Uncertainty on the slice, in [0, 1], shape (rows, columns)."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A box to draw: whose, in which colour, where."""
+
+    who: str
+    colour: int
+    dashed: bool
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Pixels of a part of the slice as a PNG in a data URI."""
+
+    uri: str
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One slice: what it is, why it is shown, and what to draw."""
+
+    case: str
+    slice: int
+    label: str
+    why: str
+    view: tuple[float, float, float, float]
+    boxes: tuple[Drawn, ...]
+    fused: tuple[Drawn, ...] = ()
+    spread: str = ""
+    outline: str = ""
+    image: Layer | None = None
+    doubt: Layer | None = None
+
+    @property
+    def alt(self) -> str:
+        """The picture in words."""
+        who = ", ".join(box.who for box in self.boxes) or "nobody"
+        parts = [f"Case {self.case}, slice {self.slice}, {readable(self.label)}: boxes by {who}"]
+        parts += ["fused box"] * bool(self.fused) + ["outline of the mask"] * bool(self.outline)
+        parts += ["uncertainty"] * bool(self.doubt)
+        return ", ".join(parts) + "."
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A slice that is worth showing."""
+
+    case: str
+    slice: int
+    label: str
+    why: str
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """Rows of the tables that belong to one candidate."""
+
+    boxes: pd.DataFrame = field(repr=False)
+    fused: pd.DataFrame = field(repr=False)
+    size: tuple[int, int]
+
+
+def pictures(
+    results: Results, look: Look | None = None, *, limit: int = MAX_PICTURES
+) -> tuple[Picture, ...]:
+    """Pictures of the worst slices, the worst first.
+
+    Parameters
+    ----------
+    results : Results
+        Tables of boxes, and of consensus and masks where there are any.
+    look : Look, optional
+        Gives pixels; without it boxes are drawn on a plain canvas.
+    limit : int, optional
+        Number of pictures at most.
+    """
+    wanted = candidates(results)[:limit]
+    scenes = _scenes(results, wanted)
+    raters = results.raters
+    found = [_picture(c, s, raters=raters, look=look) for c, s in zip(wanted, scenes, strict=True)]
+    return tuple(picture for picture in found if picture is not None)
+
+
+def candidates(results: Results) -> list[Candidate]:
+    """Slices to show: worst masks; without masks, dissent and then findings."""
+    found: list[Candidate] = []
+    number_of: dict[tuple[str, str], int] = {}
+    for candidate in (*_by_masks(results), *_by_dissent(results), *_by_findings(results)):
+        run = (candidate.case, candidate.label)
+        if number_of.get(run, 0) < MAX_PER_RUN:
+            number_of[run] = number_of.get(run, 0) + 1
+            found.append(candidate)
+    return list({(c.case, c.slice, c.label): c for c in reversed(found)}.values())[::-1]
+
+
+def _by_masks(results: Results) -> Iterator[Candidate]:
+    table = results.table("masks")
+    signal = leading(table)
+    if not signal:
+        return
+    for row in worst_masks(table).head(MAX_PICTURES * 20).itertuples(index=False):
+        value = getattr(row, signal)
+        yield Candidate(row.case, row.slice, row.label, f"{SIGNALS[signal][0]} {number(value)}")
+
+
+def _by_dissent(results: Results) -> Iterator[Candidate]:
+    if results.has("masks"):
+        return
+    table = results.table("consensus")
+    table = table.assign(_spread=table[_SPREADS].mean(axis=1))
+    apart = table[(table["state"] == "no_consensus") & (table["n_raters"] > 2)].head(MAX_PICTURES)
+    wide = table[table["_spread"] > 0].sort_values("_spread", ascending=False, kind="stable")
+    for row in wide.head(MAX_PICTURES * 20).itertuples(index=False):
+        spread = f"edges differ by {number(row[-1], 1)} px"
+        yield Candidate(row.case, row.slice, row.label, spread)
+    for row in apart.itertuples(index=False):
+        drawn = f"drawn by {row.support} of {row.n_raters}"
+        yield Candidate(row.case, row.slice, row.label, drawn)
+
+
+def _by_findings(results: Results) -> Iterator[Candidate]:
+    if results.has("masks"):
+        return
+    ranked = sorted(results.findings, key=lambda found: -found.finding.severity.rank)
+    for found in ranked:
+        finding = found.finding
+        case, k, label = finding.case, finding.slice, finding.label
+        if case and k is not None and label and finding.severity is not Severity.NOTE:
+            yield Candidate(case, k, label, readable(finding.check))
+
+
+def _scenes(results: Results, wanted: Sequence[Candidate]) -> list[_Scene]:
+    """The tables cut down to the wanted slices, at once: they may have a million rows."""
+    keys = pd.DataFrame(
+        [(c.case, c.slice, c.label) for c in wanted], columns=["case", "slice", "label"]
+    )
+    boxes = results.table("boxes").merge(keys, on=list(keys.columns))
+    fused = results.table("consensus").merge(keys, on=list(keys.columns))
+    images = results.table("images").merge(keys[["case", "slice"]].drop_duplicates())
+    sizes = {(r.case, r.slice): (r.height, r.width) for r in images.itertuples(index=False)}
+    return [
+        _Scene(
+            boxes[_here(boxes, c)],
+            fused[_here(fused, c)].dropna(subset=_CORNERS),
+            sizes.get((c.case, c.slice), (0, 0)),
+        )
+        for c in wanted
+    ]
+
+
+def _here(table: pd.DataFrame, c: Candidate) -> Any:
+    return (table["case"] == c.case) & (table["slice"] == c.slice) & (table["label"] == c.label)
+
+
+def _picture(
+    c: Candidate, scene: _Scene, *, raters: Sequence[str], look: Look | None
+) -> Picture | None:
+    corners = np.vstack([scene.boxes[_CORNERS].to_numpy(), scene.fused[_CORNERS].to_numpy()])
+    if not len(corners):
+        return None
+    view = _crop(corners)
+    grey = look.grey(c.case, c.slice) if look else None
+    mask = look.mask(c.case, c.slice, c.label) if look else None
+    doubt = look.doubt(c.case, c.slice) if look else None
+    return Picture(
+        case=c.case,
+        slice=c.slice,
+        label=c.label,
+        why=c.why,
+        view=view,
+        boxes=tuple(_drawn(r, raters) for r in scene.boxes.itertuples(index=False)),
+        fused=tuple(_fused(row) for row in scene.fused.itertuples(index=False)),
+        spread="".join(_ring(row) for row in scene.fused.itertuples(index=False)),
+        outline=outline(mask) if mask is not None else "",
+        image=_layer(grey, view) if grey is not None else _canvas(scene.size),
+        doubt=_layer(hot(doubt), view) if doubt is not None and doubt.any() else None,
+    )
+
+
+def _crop(corners: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """A square round all boxes, with room: x, y, width, height."""
+    low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
+    side = float(max(*(high - low) * 1.5, 24.0))
+    x, y = (low + high) / 2 - side / 2
+    return (math.floor(x), math.floor(y), math.ceil(side), math.ceil(side))
+
+
+def _drawn(row: Any, raters: Sequence[str]) -> Drawn:
+    place = raters.index(row.rater)
+    return _rectangle(row, who=row.rater, colour=colour(place), dashed=dashed(place))
+
+
+def _fused(row: Any) -> Drawn:
+    who = f"fused from {count(row.support, 'rater')}" if row.support else "fused"
+    return _rectangle(row, who=who, colour=0, dashed=row.state == "no_consensus")
+
+
+def _rectangle(row: Any, *, who: str, colour: int, dashed: bool) -> Drawn:
+    x, y, right, bottom = (round(float(v), 1) for v in (row.x0, row.y0, row.x1, row.y1))
+    return Drawn(who, colour, dashed, x, y, round(right - x, 1), round(bottom - y, 1))
+
+
+def _ring(row: Any) -> str:
+    """Band of one spread to either side of each edge, as a path of two rectangles."""
+    spread = [row.spread_x0, row.spread_y0, row.spread_x1, row.spread_y1]
+    if not all(math.isfinite(v) for v in spread):
+        return ""
+    x0, y0, x1, y1 = row.x0, row.y0, row.x1, row.y1
+    outer = (x0 - spread[0], y0 - spread[1], x1 + spread[2], y1 + spread[3])
+    inner = (x0 + spread[0], y0 + spread[1], x1 - spread[2], y1 - spread[3])
+    if inner[0] >= inner[2] or inner[1] >= inner[3]:
+        return _loop(outer)
+    return _loop(outer) + _loop(inner)
+
+
+def _loop(box: Sequence[float]) -> str:
+    x0, y0, x1, y1 = (f"{v:.1f}" for v in box)
+    return f"M{x0} {y0}H{x1}V{y1}H{x0}z"
+
+
+def outline(mask: NDArray[np.bool_]) -> str:
+    """Outline of a mask as an SVG path; (0, 0) is the outer corner of the first pixel.
+
+    Examples
+    --------
+    >>> outline(np.array([[False, False], [False, True]]))
+    'M1.5 2L1 1.5L1.5 1L2 1.5z'
+    """
+    if not mask.any():
+        return ""
+    padded = np.pad(mask.astype(np.float64), 1)
+    parts = []
+    for line in find_contours(padded, 0.5):
+        points = approximate_polygon(line, 0.4)[:-1] - 0.5
+        parts.append("M" + "L".join(f"{x:.4g} {y:.4g}" for y, x in points) + "z")
+    return "".join(parts)
+
+
+def hot(doubt: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Uncertainty in [0, 1] as colours that are clear where there is none, shape (H, W, 4)."""
+    level = np.clip(np.nan_to_num(doubt), 0.0, 1.0)[..., None]
+    colours = _HOT[0] + (_HOT[1] - _HOT[0]) * level
+    return np.concatenate([colours, 235 * np.sqrt(level)], axis=-1).round().astype(np.uint8)
+
+
+def _canvas(size: tuple[int, int]) -> Layer | None:
+    """Where the image would be, without pixels."""
+    return Layer("", 0, 0, size[1], size[0]) if all(size) else None
+
+
+def _layer(pixels: NDArray[np.uint8], view: tuple[float, ...]) -> Layer | None:
+    """The part of the pixels that is in view, as a PNG of at most `MAX_SIDE` px."""
+    rows, columns = pixels.shape[:2]
+    x0, y0 = max(int(view[0]), 0), max(int(view[1]), 0)
+    x1, y1 = min(int(view[0] + view[2]), columns), min(int(view[1] + view[3]), rows)
+    if x1 <= x0 or y1 <= y0:
+        return None
+    image = Image.fromarray(pixels[y0:y1, x0:x1])
+    image.thumbnail((MAX_SIDE, MAX_SIDE))
+    if image.mode == "RGBA":
+        image = image.quantize(64)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return Layer(uri, x0, y0, x1 - x0, y1 - y0)

@@ -1,0 +1,269 @@
+"""Raters: the table of all, and a card for each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from crowdqc.findings import Severity
+from crowdqc.report.content import Column, Interval, Link, Section, Table
+from crowdqc.report.results import Results
+from crowdqc.report.strips import Schematic, schematics
+from crowdqc.report.words import count, listing, percent, share, shifted
+
+N_COLOURS = 6
+"""Colours that tell raters apart; further raters get the same ones, dashed."""
+MAX_CARDS = 60
+MAX_FINDINGS = 5
+BY_LABEL = "rater_agreement"
+"""Measure that gives a rater's agreement on each label."""
+
+Decided = dict[str, tuple[str, str]]
+"""Rater -> status and reasons."""
+
+_STATUS = {
+    "accept": "accept", "pass": "accept",
+    "review": "review", "watch": "review",
+    "reject": "reject", "fail": "reject",
+}  # fmt: skip
+_RANK = {"reject": 0, "review": 1, "": 2, "accept": 3}
+
+COLUMNS = (
+    Column("rater", "Rater", "name"),
+    Column("verdict", "Verdict", "judgement"),
+    Column(
+        "agreement", "Agreement", "interval",
+        note="Mean IoU with the consensus of the others; what was missed or added counts as 0",
+    ),
+    Column("reliability", "Reliability", "number", note="Best estimate of F1 against the truth"),
+    Column("miss_rate", "Missed", "percent", note="Objects of the consensus not drawn"),
+    Column("extra_rate", "Added", "percent", note="Boxes where the others drew nothing"),
+    Column("shift_x", "Shift →", "px", 1, note="Mean displacement to the right, px"),
+    Column("shift_y", "Shift ↓", "px", 1, note="Mean displacement downwards, px"),
+    Column("size_ratio", "Size", "number", note="Size of boxes relative to the consensus"),
+    Column("n_boxes", "Boxes", "count"),
+    Column("n_cases", "Cases", "count"),
+    Column("reasons", "Why", "text"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Card:
+    """One rater's own section."""
+
+    rater: str
+    anchor: str
+    colour: int
+    dashed: bool
+    status: str
+    reasons: str
+    sentences: tuple[str, ...]
+    work: str
+    drawing: Schematic | None
+    labels: tuple[tuple[str, Interval, int], ...]
+    findings: tuple[tuple[str, str], ...]
+    n_more: int
+
+
+@dataclass(frozen=True)
+class RatersView:
+    """Cards of raters, those who need attention first."""
+
+    cards: tuple[Card, ...]
+    n_without_card: int
+
+
+def status_of(verdict: str) -> str:
+    """The status behind a word for a verdict: ``accept``, ``review``, ``reject`` or ""."""
+    return _STATUS.get(verdict, "")
+
+
+def anchor(results: Results, rater: str) -> str:
+    """Place of a rater's card on the page: made of a number, never of the name."""
+    names = results.raters
+    return f"rater-{names.index(rater) + 1}" if rater in names else "raters"
+
+
+def verdicts(results: Results) -> Decided:
+    """Rater -> verdict and reasons: the gate's where it ran, else the scorecard's."""
+    table = results.table("raters")
+    found = {
+        row.rater: (status_of(row.verdict), row.reasons) for row in table.itertuples(index=False)
+    }
+    for entry in results.manifest.get("raters", []):
+        reasons = text_of(entry.get("reasons"))
+        before = found.get(str(entry["rater"]), ("", ""))[1]
+        found[str(entry["rater"])] = (status_of(entry["verdict"]), reasons or before)
+    return found
+
+
+def text_of(reasons: object) -> str:
+    """Reasons as one text, whether they were written as a list or as a text."""
+    if isinstance(reasons, list):
+        return "; ".join(str(reason) for reason in reasons)
+    return "" if reasons is None else str(reasons)
+
+
+def raters_section(results: Results) -> Section:
+    """The section on raters."""
+    if not results.has("raters"):
+        return Section("raters", "Raters", missing="crowdqc agree")
+    decided = verdicts(results)
+    table = results.table("raters")
+    order = table["rater"].map(lambda r: _RANK[decided[r][0]])
+    table = table.assign(_order=order).sort_values(
+        ["_order", "agreement"], kind="stable", na_position="last"
+    )
+    statuses = [decided[rater][0] for rater in table["rater"]]
+    return Section(
+        "raters",
+        "Raters",
+        lead=tuple(_lead(table, statuses)),
+        tables=(_table(results, table, decided),),
+        status=worst(statuses),
+        view=_view(results, table, decided),
+    )
+
+
+def worst(statuses: list[str]) -> str:
+    """The status that asks for most."""
+    return min(statuses, key=_RANK.__getitem__, default="")
+
+
+def _lead(table: pd.DataFrame, statuses: list[str]) -> list[str]:
+    n = len(statuses)
+    passed = statuses.count("accept")
+    verb = "passes" if passed == 1 else "pass"
+    said = f"{share(passed, n, 'rater')} {verb}." if passed else "No rater passes."
+    lead = [said[0].upper() + said[1:]]
+    for status, word in (("reject", "fail"), ("review", "need watching")):
+        names = [r for r, s in zip(table["rater"], statuses, strict=True) if s == status]
+        if names:
+            words = {"fail": "fails", "need watching": "needs watching"}
+            lead.append(f"{listing(names)} {words[word] if len(names) == 1 else word}.")
+    if table["agreement"].isna().all():
+        lead.append("Agreement could not be measured: see the reasons.")
+    return lead
+
+
+def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
+    rows = []
+    for row in table.itertuples(index=False):
+        status, reasons = decided[row.rater]
+        rows.append(
+            (
+                Link(row.rater, anchor(results, row.rater)),
+                status,
+                Interval(row.agreement, row.agreement_low, row.agreement_high),
+                row.reliability,
+                row.miss_rate,
+                row.extra_rate,
+                row.shift_x,
+                row.shift_y,
+                row.size_ratio,
+                row.n_boxes,
+                row.n_cases,
+                reasons,
+            )
+        )
+    return Table(
+        "raters",
+        "Scorecards of the raters",
+        COLUMNS,
+        tuple(rows),
+        search=len(rows) > 8,
+        choose="verdict",
+    )
+
+
+def _view(results: Results, table: pd.DataFrame, decided: Decided) -> RatersView:
+    shifts = list(table[["shift_x", "shift_y", "size_ratio"]].itertuples(index=False, name=None))
+    found, labels = _findings(results), _labels(results)
+    cards = []
+    for row, drawing in zip(table.itertuples(index=False), schematics(shifts), strict=True):
+        place = results.raters.index(row.rater)
+        card = Card(
+            rater=row.rater,
+            anchor=anchor(results, row.rater),
+            colour=colour(place),
+            dashed=dashed(place),
+            status=decided[row.rater][0],
+            reasons=decided[row.rater][1],
+            sentences=_sentences(row),
+            work=_work(row),
+            drawing=None if math.isnan(row.shift_x) and math.isnan(row.shift_y) else drawing,
+            labels=labels.get(row.rater, ()),
+            findings=tuple(found.get(row.rater, [])[:MAX_FINDINGS]),
+            n_more=max(len(found.get(row.rater, [])) - MAX_FINDINGS, 0),
+        )
+        cards.append(card)
+        if len(cards) == MAX_CARDS:
+            break
+    return RatersView(tuple(cards), len(table) - len(cards))
+
+
+def colour(place: int) -> int:
+    """Number of the colour of the rater at this place in the order of names, from 1."""
+    return place % N_COLOURS + 1
+
+
+def dashed(place: int) -> bool:
+    """Whether that rater's lines are dashed, because all colours were used before."""
+    return place >= N_COLOURS
+
+
+def _work(row: Any) -> str:
+    return (
+        f"{count(row.n_boxes, 'box')} on {count(row.n_slices, 'slice')} of "
+        f"{count(row.n_cases, 'case')}"
+    )
+
+
+def _sentences(row: Any) -> tuple[str, ...]:
+    """What a rater does, without numbers that are not known."""
+    said = []
+    if not math.isnan(row.shift_x):
+        said.append(f"Boxes are {shifted(row.shift_x, row.shift_y)}.")
+    if not math.isnan(row.size_ratio):
+        said.append(_size(row.size_ratio))
+    if not math.isnan(row.miss_rate):
+        said.append(f"Misses {percent(row.miss_rate)} of what the others agree on.")
+    if not math.isnan(row.extra_rate):
+        said.append(f"Adds boxes that nobody else drew: {percent(row.extra_rate)}.")
+    return tuple(said)
+
+
+def _size(ratio: float) -> str:
+    if abs(ratio - 1) < 0.01:
+        return "They are as large as the consensus."
+    word = "larger" if ratio > 1 else "smaller"
+    return f"They are {percent(abs(ratio - 1))} {word} than the consensus."
+
+
+def _findings(results: Results) -> dict[str, list[tuple[str, str]]]:
+    """Rater -> severity and message of what was found about them, the worst first."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    ranked = sorted(results.findings, key=lambda f: -f.finding.severity.rank)
+    for item in ranked:
+        finding = item.finding
+        if finding.rater and finding.severity is not Severity.NOTE:
+            found.setdefault(finding.rater, []).append((str(finding.severity), finding.message))
+    return found
+
+
+def _labels(results: Results) -> dict[str, tuple[tuple[str, Interval, int], ...]]:
+    """Rater -> agreement on each label, where that was measured."""
+    table = results.table("measurements")
+    table = table[(table["measure"] == BY_LABEL) & (table["case"] == "") & (table["label"] != "")]
+    found: dict[str, list[tuple[str, Interval, int]]] = {}
+    for row in table[table["rater"] != ""].itertuples(index=False):
+        interval = Interval(row.value, row.low, row.high)
+        found.setdefault(row.rater, []).append((row.label, interval, row.n))
+    order = {label: place for place, label in enumerate(results.labels)}
+    return {
+        rater: tuple(sorted(rows, key=lambda row: order.get(row[0], len(order))))
+        for rater, rows in found.items()
+    }

@@ -1,0 +1,181 @@
+"""Everything in a folder of results, read once, and without what must not leave the machine."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import crowdqc
+from crowdqc.config import Config
+from crowdqc.findings import Finding, InputError
+from crowdqc.schema import TABLES, empty, natural_order
+from crowdqc.store import STATE, Store, findings_file, sha256
+
+STAGES = ("check", "agree", "fuse", "complete", "gate", "masks", "dataset", "evaluate", "compare")
+"""Stages in the order in which a study goes through them."""
+
+MANIFEST = "manifest.json"
+
+_POSIX_PATH = re.compile(r"(?<![\w.:/~])/(?:[^\s/'\":;,]+/)+(?=[^\s/'\":;,])")
+_WINDOWS_PATH = re.compile(r"\b[A-Za-z]:\\(?:[^\s\\'\":;,]+\\)*")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finding and the stage that made it."""
+
+    stage: str
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that the report was made from."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the stages wrote."""
+
+    study: str
+    labels: tuple[str, ...]
+    tables: Mapping[str, pd.DataFrame] = field(repr=False)
+    findings: tuple[Found, ...] = field(repr=False)
+    manifest: Mapping[str, Any]
+    stages: tuple[str, ...]
+    files: tuple[SourceFile, ...]
+    version: str
+    """Version of crowdqc that wrote the results."""
+
+    def has(self, table: str) -> bool:
+        """Whether a table was written."""
+        return table in self.tables
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table; without rows where it was not written."""
+        return self.tables[name] if name in self.tables else empty(name)
+
+    def of(self, stage: str) -> list[Finding]:
+        """Findings of one stage."""
+        return [found.finding for found in self.findings if found.stage == stage]
+
+    @property
+    def raters(self) -> list[str]:
+        """Everybody who read something, in natural order: the order of their colours."""
+        names = [self.table(name)["rater"] for name in ("readings", "raters")]
+        return natural_order(set(pd.concat(names)) - {""})
+
+    @property
+    def cases(self) -> list[str]:
+        """All cases, in natural order."""
+        names = [self.table(name)["case"] for name in ("images", "completeness", "consensus")]
+        return natural_order(set(pd.concat(names)) - {""})
+
+
+def read_results(store: Store, config: Config | None = None) -> Results:
+    """Read what a folder of results holds.
+
+    Parameters
+    ----------
+    store : Store
+        The folder.
+    config : Config, optional
+        The study file: gives the order of labels, and the folder that paths are told
+        relative to.
+
+    Raises
+    ------
+    InputError
+        If a file in it is damaged.
+    """
+    clean = cleaner(store, config)
+    tables = {name: store.read(name) for name in TABLES if store.has(name)}
+    tables = {name: _clean_table(table, clean) for name, table in tables.items()}
+    state = _json(store, STATE)
+    manifest = _clean_json(_json(store, MANIFEST), clean)
+    return Results(
+        study=store.study,
+        labels=config.label_names if config else _labels(tables),
+        tables=tables,
+        findings=tuple(_findings(store, clean)),
+        manifest=manifest if isinstance(manifest, dict) else {},
+        stages=tuple(stage for stage in STAGES if stage in state.get("stages", {})),
+        files=tuple(_files(store)),
+        version=str(state.get("crowdqc", crowdqc.__version__)),
+    )
+
+
+def cleaner(store: Store, config: Config | None) -> Callable[[str], str]:
+    """Function that takes absolute paths out of a text, and leaves names of files."""
+    roots = [store.folder.resolve(), Path.cwd(), Path.home()]
+    if config is not None:
+        roots.insert(0, config.file.resolve().parent)
+    prefixes = sorted({f"{root}/" for root in roots} - {"//"}, key=len, reverse=True)
+
+    def clean(text: str) -> str:
+        if "/" not in text and "\\" not in text:
+            return text
+        for prefix in prefixes:
+            text = text.replace(prefix, "")
+        return _WINDOWS_PATH.sub("", _POSIX_PATH.sub("", text))
+
+    return clean
+
+
+def _clean_table(table: pd.DataFrame, clean: Callable[[str], str]) -> pd.DataFrame:
+    """Texts for people may quote a path; names of cases, raters and labels are kept."""
+    texts = [name for name in ("path", "source", "reasons", "why") if name in table.columns]
+    return table.assign(**{name: table[name].map(clean) for name in texts})
+
+
+def _clean_json(value: Any, clean: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {clean(key): _clean_json(part, clean) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_clean_json(part, clean) for part in value]
+    return clean(value) if isinstance(value, str) else value
+
+
+def _findings(store: Store, clean: Callable[[str], str]) -> list[Found]:
+    found = []
+    for stage in STAGES:
+        for finding in store.read_findings(stage):
+            source = None if finding.source is None else clean(finding.source)
+            found.append(
+                Found(stage, replace(finding, message=clean(finding.message), source=source))
+            )
+    return found
+
+
+def _files(store: Store) -> list[SourceFile]:
+    names = [f"{table}.csv" for table in TABLES] + [findings_file(stage) for stage in STAGES]
+    paths = [store.path(name) for name in [*names, MANIFEST]]
+    return [SourceFile(p.name, p.stat().st_size, sha256(p)) for p in paths if p.is_file()]
+
+
+def _labels(tables: Mapping[str, pd.DataFrame]) -> tuple[str, ...]:
+    names = [set(table["label"]) for table in tables.values() if "label" in table.columns]
+    return tuple(natural_order(set().union(*names) - {""}))
+
+
+def _json(store: Store, name: str) -> dict[str, Any]:
+    path = store.path(name)
+    if not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{name} is not JSON ({error}). Run the stage that writes it again."
+        ) from error
+    return data if isinstance(data, dict) else {}

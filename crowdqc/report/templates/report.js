@@ -1,0 +1,201 @@
+"use strict";
+(() => {
+  const all = (query, from = document) => [...from.querySelectorAll(query)];
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const said = (places) => places.map((place) => data.texts[place]);
+
+  const pills = new Map(all("[data-word]", document.getElementById("pills").content).map((pill) => [pill.dataset.word, pill]));
+
+  // Tables: sort by a column, search, choose. A long table holds all its rows as data and shows a page of them.
+  class Table {
+    constructor(root) {
+      this.root = root;
+      this.body = root.querySelector("tbody");
+      this.heads = all("thead th", root);
+      this.search = root.querySelector("[data-search]");
+      this.choose = root.querySelector("[data-choose]");
+      this.shown = root.querySelector(".shown");
+      this.more = root.querySelector("[data-more]");
+      this.page = this.body.rows.length;
+      this.model = this.page ? [...this.body.rows[0].cells] : [];
+      const long = data.tables[root.dataset.table];
+      this.rows = long ? long.map((row, i) => this.fromData(said(row), i)) : [...this.body.rows].map((tr) => this.fromPage(tr));
+      this.left = this.shown ? this.shown.textContent : "";
+      this.limit = this.page;
+      this.heads.forEach((th, i) => th.querySelector("button").addEventListener("click", () => this.sort(i)));
+      for (const input of [this.search, this.choose]) {
+        if (input) input.addEventListener("input", () => { this.limit = this.page; this.show(); });
+      }
+      if (this.more) this.more.addEventListener("click", () => { this.limit += 4 * this.page; this.show(); });
+    }
+    fromPage(tr) {
+      const cells = [...tr.cells].map((td) => td.textContent.trim());
+      return { tr, cells, keys: [...tr.cells].map((td) => td.dataset.v ?? td.textContent.trim()), text: cells.join(" ").toLowerCase() };
+    }
+    fromData(cells, i) {
+      const keys = cells.map((text, column) => this.key(text, column));
+      return { tr: this.body.rows[i], cells, keys, text: cells.join(" ").toLowerCase() };
+    }
+    key(text, column) {
+      if (this.sorts(column) === "t") return text;
+      const pill = pills.get(text);
+      return pill ? pill.dataset.v : text.replace(/[,\s%<+]/g, "").replace("\u2212", "-").replace("\u2013", "");
+    }
+    sorts(column) {
+      return this.heads[column].querySelector("button").dataset.sort;
+    }
+    row(item) {
+      if (item.tr) return item.tr;
+      const tr = document.createElement("tr");
+      item.cells.forEach((text, i) => {
+        const td = tr.insertCell();
+        td.className = this.model[i].className;
+        if (this.model[i].querySelector(".pill")) td.append(pills.get(text).cloneNode(true));
+        else td.textContent = text;
+      });
+      item.tr = tr;
+      return tr;
+    }
+    sort(column) {
+      const th = this.heads[column];
+      const sign = th.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      this.heads.forEach((other) => other.setAttribute("aria-sort", "none"));
+      th.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+      const numbers = this.sorts(column) === "n";
+      const collator = new Intl.Collator(undefined, { numeric: true });
+      this.rows.sort((a, b) => {
+        const x = a.keys[column], y = b.keys[column];
+        if (x === "" || y === "") return (x === "") - (y === "");
+        const order = numbers ? Number(x) - Number(y) : NaN;
+        return sign * (Number.isNaN(order) ? collator.compare(x, y) : order);
+      });
+      this.show();
+    }
+    show() {
+      const words = this.search ? this.search.value.toLowerCase().trim() : "";
+      const choice = this.choose ? this.choose.value : "";
+      const column = this.choose ? Number(this.choose.dataset.choose) : 0;
+      const fits = this.rows.filter((row) => row.text.includes(words) && (!choice || row.cells[column].endsWith(choice)));
+      const part = fits.slice(0, Math.max(this.limit, this.page));
+      this.body.replaceChildren(...part.map((row) => this.row(row)));
+      const narrowed = words || choice;
+      this.shown.hidden = false;
+      this.shown.textContent = part.length === this.page && !narrowed ? this.left
+        : `${part.length.toLocaleString("en")} of ${fits.length.toLocaleString("en")} ${narrowed ? "matching rows" : "rows"} shown.`;
+      if (this.more) this.more.hidden = part.length === fits.length;
+    }
+  }
+  const tables = new Map(all("[data-table]").map((root) => [root.dataset.table, new Table(root)]));
+
+  // Findings of one check.
+  const finds = all("[data-find]");
+  finds.forEach((button) => button.addEventListener("click", () => {
+    const table = tables.get("findings");
+    const on = button.getAttribute("aria-pressed") !== "true";
+    finds.forEach((other) => other.setAttribute("aria-pressed", "false"));
+    button.setAttribute("aria-pressed", String(on));
+    table.search.value = on ? button.dataset.find : "";
+    table.search.dispatchEvent(new Event("input"));
+  }));
+
+  // Completeness: choose cases; a cell opens the list of its raters.
+  const matrix = document.querySelector("[data-matrix]");
+  if (matrix) {
+    const state = document.querySelector("[data-matrix-state]");
+    const search = document.querySelector("[data-matrix-search]");
+    const shown = document.querySelector("[data-matrix-tools] .shown");
+    const rows = [...matrix.tBodies[0].rows];
+    const show = () => {
+      let n = 0;
+      for (const row of rows) {
+        const fits = (!state.value || row.dataset.state !== "complete") && row.cells[0].textContent.toLowerCase().includes(search.value.toLowerCase().trim());
+        row.hidden = !fits;
+        n += fits;
+      }
+      shown.hidden = n === rows.length;
+      shown.textContent = `${n} of ${rows.length} cases shown.`;
+    };
+    state.addEventListener("input", show);
+    search.addEventListener("input", show);
+    matrix.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-cell]");
+      if (button) open(button);
+    });
+  }
+  function open(button) {
+    const [i, j] = button.dataset.cell.split(",").map(Number);
+    const dialog = document.getElementById("details");
+    document.getElementById("details-title").textContent = button.getAttribute("aria-label");
+    const table = document.createElement("table");
+    const head = table.createTHead().insertRow();
+    for (const title of ["Rater", "State", "Slices", "Gaps", "Cut off", "Coverage", "Why"]) {
+      const th = document.createElement("th");
+      th.scope = "col";
+      th.textContent = title;
+      head.append(th);
+    }
+    const body = table.createTBody();
+    for (const places of data.cells[i][j]) {
+      const tr = body.insertRow();
+      for (const text of said(places)) tr.insertCell().textContent = text;
+    }
+    dialog.querySelector(".scroll").replaceChildren(table);
+    dialog.showModal();
+  }
+
+  // Pictures: layers on and off.
+  all("[data-layer]").forEach((box) => box.addEventListener("change", () => {
+    document.querySelector("[data-pictures]").classList.toggle(`no-${box.dataset.layer}`, !box.checked);
+  }));
+
+  // Charts: plotly is kept as text and started only when a chart comes near, or when the page is printed.
+  const places = all("[data-chart]");
+  const drawn = new Set();
+  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  function start() {
+    if (window.Plotly) return true;
+    const source = document.getElementById("plotly");
+    if (!source) return false;
+    const script = document.createElement("script");
+    script.textContent = source.textContent;
+    document.head.append(script);
+    source.remove();
+    return Boolean(window.Plotly);
+  }
+  function face(layout) {
+    const line = style("--line"), ink = style("--mute");
+    const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
+    const full = { ...layout };
+    for (const name of ["xaxis", "yaxis"]) full[name] = { ...axis, ...layout[name] };
+    full.shapes = (layout.shapes ?? []).map((shape) => ({ ...shape, line: { color: ink, width: 1, dash: "dot" } }));
+    return {
+      ...full, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 56, r: 16, t: 12, b: 44 },
+      font: { family: style("--sans"), size: 13, color: ink }, hoverlabel: { font: { family: style("--sans") } },
+      legend: { orientation: "h", y: 1.08 },
+    };
+  }
+  function draw(place) {
+    if (drawn.has(place) || !start()) return;
+    drawn.add(place);
+    place.replaceChildren();
+    const chart = data.charts[place.dataset.chart];
+    window.Plotly.newPlot(place, chart.data, face(chart.layout), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
+  }
+  const redraw = () => drawn.forEach((place) => window.Plotly.relayout(place, face(data.charts[place.dataset.chart].layout)));
+  const near = new IntersectionObserver((entries) => entries.forEach((entry) => entry.isIntersecting && draw(entry.target)), { rootMargin: "600px" });
+  places.forEach((place) => near.observe(place));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  addEventListener("beforeprint", () => { places.forEach(draw); redraw(); });
+  addEventListener("afterprint", redraw);
+
+  // Navigation: mark the section that is read.
+  const links = new Map(all("nav li a").map((link) => [link.hash.slice(1), link]));
+  const reading = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      links.forEach((link) => link.removeAttribute("aria-current"));
+      links.get(entry.target.id)?.setAttribute("aria-current", "true");
+    }
+  }, { rootMargin: "-15% 0px -75% 0px" });
+  all(".part").forEach((part) => reading.observe(part));
+})();

@@ -1,0 +1,165 @@
+"""Numbers and lists as people write them: no 15 digits, no bare nan, one word for one thing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+NOTHING = "\u2013"
+"""What stands where a number is not known: an en dash."""
+
+_PLURALS = {"box": "boxes"}
+_JUDGED = {"accept": "pass", "review": "watch", "reject": "fail"}
+
+
+def number(value: float, digits: int = 2) -> str:
+    """`value` with `digits` decimals and thousands set apart; a dash where it is not finite.
+
+    Examples
+    --------
+    >>> number(0.8234), number(1840.0, 0), number(-0.004), number(float("nan"))
+    ('0.82', '1,840', '0.00', '–')
+    """
+    if not math.isfinite(value):
+        return NOTHING
+    text = f"{value:,.{digits}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+
+
+def count(n: int, noun: str) -> str:
+    """A number of things, with the noun in its plural where needed.
+
+    Examples
+    --------
+    >>> count(1, "slice"), count(1840, "box"), count(0, "entry")
+    ('1 slice', '1,840 boxes', '0 entries')
+    """
+    return f"{n:,} {noun if n == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Plural of a noun of this report.
+
+    Examples
+    --------
+    >>> plural("rater"), plural("fused box"), plural("entry")
+    ('raters', 'fused boxes', 'entries')
+    """
+    *head, last = noun.split(" ")
+    if last in _PLURALS:
+        last = _PLURALS[last]
+    elif last.endswith("y") and last[-2] not in "aeiou":
+        last = last[:-1] + "ies"
+    else:
+        last += "s"
+    return " ".join([*head, last])
+
+
+def share(part: int, whole: int, noun: str) -> str:
+    """How many of how many.
+
+    Examples
+    --------
+    >>> share(3, 5, "rater"), share(5, 5, "rater"), share(0, 0, "rater"), share(1, 1, "case")
+    ('3 of 5 raters', 'all 5 raters', 'no rater', 'the only case')
+    """
+    if whole == 0:
+        return f"no {noun}"
+    if part == whole:
+        return f"the only {noun}" if whole == 1 else f"all {whole:,} {plural(noun)}"
+    return f"{part:,} of {whole:,} {plural(noun)}"
+
+
+def percent(value: float) -> str:
+    """A fraction as whole percent.
+
+    Examples
+    --------
+    >>> percent(0.637), percent(0.004), percent(0.0), percent(float("nan"))
+    ('64 %', '<1 %', '0 %', '–')
+    """
+    if not math.isfinite(value):
+        return NOTHING
+    if 0 < value < 0.005:
+        return "<1 %"
+    return f"{number(value * 100, 0)} %"
+
+
+def listing(names: Sequence[str], limit: int = 4) -> str:
+    """Names in a sentence; what is beyond `limit` is counted.
+
+    Examples
+    --------
+    >>> listing(["a"]), listing(["a", "b", "c"]), listing(list("abcdef"), 3)
+    ('a', 'a, b and c', 'a, b, c and 3 more')
+    """
+    if len(names) > limit:
+        return f"{', '.join(names[:limit])} and {len(names) - limit:,} more"
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def p_value(p: float) -> str:
+    """A p value as papers print it.
+
+    Examples
+    --------
+    >>> p_value(0.00004), p_value(0.008), p_value(0.2), p_value(float("nan"))
+    ('<0.001', '0.008', '0.20', '–')
+    """
+    if not math.isfinite(p):
+        return NOTHING
+    if p < 0.001:
+        return "<0.001"
+    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def readable(name: str) -> str:
+    """An identifier as words.
+
+    Examples
+    --------
+    >>> readable("right_kidney"), readable("box-outside-image")
+    ('right kidney', 'box outside image')
+    """
+    return name.replace("_", " ").replace("-", " ")
+
+
+def judged(verdict: str) -> str:
+    """Verdict on a rater, in the words of a scorecard: pass, watch or fail.
+
+    Examples
+    --------
+    >>> judged("accept"), judged("fail")
+    ('pass', 'fail')
+    """
+    return _JUDGED.get(verdict, verdict)
+
+
+def shifted(dx: float, dy: float) -> str:
+    """A displacement in px as a sentence would have it; picture rows run downwards.
+
+    Examples
+    --------
+    >>> shifted(4.04, -2.0), shifted(0.01, 0.0), shifted(float("nan"), 1.0)
+    ('4.0 px to the right, 2.0 px up', 'not shifted', '1.0 px down')
+    """
+    parts = []
+    for value, positive, negative in ((dx, "to the right", "to the left"), (dy, "down", "up")):
+        if math.isfinite(value) and abs(value) >= 0.05:
+            parts.append(f"{number(abs(value), 1)} px {positive if value > 0 else negative}")
+    return ", ".join(parts) or "not shifted"
+
+
+def megabytes(n: int) -> str:
+    """A size in bytes, in the unit that suits it.
+
+    Examples
+    --------
+    >>> megabytes(340), megabytes(45_300), megabytes(4_815_814)
+    ('340 B', '45 kB', '4.8 MB')
+    """
+    if n < 1000:
+        return f"{n} B"
+    return f"{n / 1000:.0f} kB" if n < 1_000_000 else f"{n / 1e6:.1f} MB"

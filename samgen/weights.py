@@ -1,0 +1,415 @@
+"""Checkpoints of SAM and MedSAM: where they come from, whether they are whole, what is in them.
+
+Weights are never taken on trust: a known file must have its published hash, and any file is
+read without unpickling objects. `torch` is imported where a file is opened, not before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from crowdqc.findings import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+FOLDER = "CROWDQC_WEIGHTS"
+"""Environment variable that names the folder of checkpoints."""
+
+Family = Literal["sam", "medsam"]
+"""Which preprocessing and which mask head a checkpoint was trained with."""
+
+META = "https://dl.fbaipublicfiles.com/segment_anything/"
+ZENODO = "https://zenodo.org/records/10689643/files/"
+BLOCK = 1 << 20
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A published file of weights.
+
+    Parameters
+    ----------
+    name : str
+        What a study file calls it.
+    family : {"sam", "medsam"}
+        Which preprocessing and which heads belong to it.
+    file, url : str
+        Name of the file, and where it is published.
+    megabytes : int
+        Size in 10^6 bytes, for people who wait.
+    digest : str
+        ``algorithm:hexadecimal``; SHA-256, or MD5 where no SHA-256 is published.
+    licence : str
+        SPDX identifier.
+    """
+
+    name: str
+    family: Family
+    file: str
+    url: str
+    megabytes: int
+    digest: str
+    licence: str
+
+
+def _registry(*checkpoints: Checkpoint) -> Mapping[str, Checkpoint]:
+    return {checkpoint.name: checkpoint for checkpoint in checkpoints}
+
+
+CHECKPOINTS = _registry(
+    Checkpoint(
+        name="sam_vit_b",
+        family="sam",
+        file="sam_vit_b_01ec64.pth",
+        url=META + "sam_vit_b_01ec64.pth",
+        megabytes=375,
+        digest="sha256:ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        licence="Apache-2.0",
+    ),
+    Checkpoint(
+        name="sam_vit_l",
+        family="sam",
+        file="sam_vit_l_0b3195.pth",
+        url=META + "sam_vit_l_0b3195.pth",
+        megabytes=1250,
+        digest="sha256:3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        licence="Apache-2.0",
+    ),
+    Checkpoint(
+        name="sam_vit_h",
+        family="sam",
+        file="sam_vit_h_4b8939.pth",
+        url=META + "sam_vit_h_4b8939.pth",
+        megabytes=2565,
+        digest="sha256:a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        licence="Apache-2.0",
+    ),
+    Checkpoint(
+        name="medsam",
+        family="medsam",
+        file="medsam_vit_b.pth",
+        url=ZENODO + "medsam_vit_b.pth",
+        megabytes=375,
+        digest="md5:3bb6db55bd0c9ca30b61248bca72f8d6",
+        licence="CC-BY-4.0",
+    ),
+)
+"""Every checkpoint that has a name."""
+
+ARCHITECTURES = {(768, 12): "vit_b", (1024, 24): "vit_l", (1280, 32): "vit_h"}
+"""(width, number of blocks) of the image encoder -> name of the architecture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A checkpoint on this machine whose hash was seen to be right.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    family : {"sam", "medsam"}
+        Which preprocessing and which heads belong to it.
+    digest : str
+        ``algorithm:hexadecimal`` of the file: part of the signature of whatever it makes.
+    """
+
+    path: Path
+    family: Family
+    digest: str
+
+
+def weights_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Folder of checkpoints: ``CROWDQC_WEIGHTS``, else ``crowdqc/weights`` in the user's cache.
+
+    Parameters
+    ----------
+    environ : mapping of str, optional
+        Environment; the process's own, when it is not given.
+
+    Examples
+    --------
+    >>> weights_folder({"CROWDQC_WEIGHTS": "/data/weights"}).as_posix()
+    '/data/weights'
+    """
+    environ = os.environ if environ is None else environ
+    if environ.get(FOLDER):
+        return Path(environ[FOLDER]).expanduser()
+    cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "crowdqc" / "weights"
+
+
+def digest_of(path: Path, algorithm: str = "sha256") -> str:
+    """Hash of a file as ``algorithm:hexadecimal``.
+
+    Parameters
+    ----------
+    path : Path
+        Any file; it is read in blocks.
+    algorithm : str
+        A name that `hashlib.new` knows.
+    """
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return f"{algorithm}:{digest.hexdigest()}"
+
+
+def verify_checkpoint(path: Path, digest: str) -> None:
+    """Refuse a file whose hash is not `digest` (``algorithm:hexadecimal``).
+
+    Raises
+    ------
+    InputError
+        If it is another file, with both hashes.
+    """
+    found = digest_of(path, digest.partition(":")[0])
+    if found != digest:
+        raise InputError(
+            f"{path}: must have the hash {digest}; got {found}. The file is damaged or is not "
+            "the published one: remove it and run `crowdqc weights` to download it again."
+        )
+
+
+def find_weights(model: str, folder: Path | None = None) -> Weights:
+    """Find the weights of a model and check them.
+
+    Parameters
+    ----------
+    model : str
+        A name of `CHECKPOINTS`, or a path to a checkpoint. ``sam:PATH`` and ``medsam:PATH`` say
+        how it was trained; a bare path that is no published file is taken for SAM, with a
+        warning, because nothing inside a checkpoint tells the two apart.
+    folder : Path, optional
+        Where named checkpoints lie; `weights_folder()`, when not given.
+
+    Raises
+    ------
+    InputError
+        If there is no such file (with what to download, and where to put it), or if a published
+        file does not have its published hash.
+    """
+    if model in CHECKPOINTS:
+        return _find_published(CHECKPOINTS[model], folder or weights_folder())
+    family, path = _split_family(model)
+    if not path.is_file():
+        raise InputError(
+            f"'model' must be one of {', '.join(CHECKPOINTS)} or the path of a checkpoint; "
+            f"got {model!r}, and there is no such file. Check the path."
+        )
+    return _describe(path, family)
+
+
+def _find_published(checkpoint: Checkpoint, folder: Path) -> Weights:
+    path = folder / checkpoint.file
+    if not path.is_file():
+        raise InputError(
+            f"{path}: the weights of '{checkpoint.name}' are not there. Run `crowdqc weights "
+            f"{checkpoint.name}`, or download {checkpoint.url} ({checkpoint.megabytes} MB, "
+            f"{checkpoint.digest}) on a machine with a network and put it there; {FOLDER} names "
+            'another folder. `model = "intensity"` needs no weights.'
+        )
+    verify_checkpoint(path, checkpoint.digest)
+    return Weights(path=path, family=checkpoint.family, digest=checkpoint.digest)
+
+
+def _split_family(model: str) -> tuple[Family | None, Path]:
+    match = re.fullmatch(r"(sam|medsam):(.+)", model)
+    if match is None:
+        return None, Path(model).expanduser()
+    family: Family = "sam" if match[1] == "sam" else "medsam"
+    return family, Path(match[2]).expanduser()
+
+
+def _describe(path: Path, family: Family | None) -> Weights:
+    """Take the family from the published files where the user did not say it."""
+    digest = digest_of(path)
+    if family is None:
+        families = {c.family for c in CHECKPOINTS.values() if _is(path, digest, c)}
+        if not families:
+            logger.warning(
+                "%s: is not a published checkpoint; its pictures are prepared as SAM's. Write "
+                "'sam:%s' if that is right, 'medsam:%s' if it was trained as MedSAM.",
+                path, path, path,
+            )  # fmt: skip
+        family = families.pop() if families else "sam"
+    return Weights(path=path, family=family, digest=digest)
+
+
+def _is(path: Path, sha256: str, checkpoint: Checkpoint) -> bool:
+    algorithm = checkpoint.digest.partition(":")[0]
+    return checkpoint.digest == (sha256 if algorithm == "sha256" else digest_of(path, algorithm))
+
+
+Progress = Callable[[int, int], object]
+"""Called with the bytes that are there and the bytes that there will be (0: not known)."""
+
+
+def download_checkpoint(
+    checkpoint: Checkpoint, folder: Path, *, progress: Progress | None = None
+) -> Path:
+    """Download a checkpoint, going on where a broken download stopped, and check its hash.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        What to fetch; a file that is there and right is not fetched again.
+    folder : Path
+        Where to put it; made where it is missing.
+    progress : callable, optional
+        Called with the bytes that are there and the bytes that there will be.
+
+    Returns
+    -------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be fetched, or has another hash than the published one (with both).
+    """
+    path = folder / checkpoint.file
+    if path.is_file():
+        verify_checkpoint(path, checkpoint.digest)
+        return path
+    pooch = _import_pooch()
+    part = folder / f"{checkpoint.file}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        pooch.retrieve(
+            url=checkpoint.url,
+            known_hash=checkpoint.digest,
+            fname=checkpoint.file,
+            path=folder,
+            downloader=_Resumer(part, progress or _be_silent),
+        )
+    except ValueError as error:  # pooch's word for a wrong hash; it names both
+        raise InputError(f"{checkpoint.url}: {error}") from error
+    except OSError as error:  # requests' errors are among them
+        raise InputError(
+            f"{checkpoint.url}: cannot be downloaded to {path} ({error}). Run the command again "
+            "to go on where it stopped, or fetch the file on another machine "
+            f"({checkpoint.megabytes} MB, {checkpoint.digest}) and put it there."
+        ) from error
+    return path
+
+
+def _import_pooch() -> Any:
+    try:
+        import pooch
+    except ImportError as error:
+        raise InputError(
+            "Downloading weights needs the package 'pooch': pip install 'crowdqc[sam]'."
+        ) from error
+    pooch.get_logger().setLevel(logging.WARNING)
+    return pooch
+
+
+def _be_silent(have: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+class _Resumer:
+    """A downloader for pooch that keeps what it has when the connection breaks."""
+
+    def __init__(self, part: Path, progress: Progress) -> None:
+        self.part = part
+        self.progress = progress
+
+    def __call__(self, url: str, output_file: str, _: object) -> None:
+        import requests
+
+        have = self.part.stat().st_size if self.part.exists() else 0
+        ask = {"Range": f"bytes={have}-"} if have else {}
+        with requests.get(url, headers=ask, stream=True, timeout=30) as response:
+            if response.status_code != requests.codes.requested_range_not_satisfiable:
+                response.raise_for_status()
+                self._append(response, have)
+        self.part.replace(output_file)
+
+    def _append(self, response: Any, have: int) -> None:
+        goes_on = response.status_code == 206  # a server may send all of it again
+        have = have if goes_on else 0
+        total = have + int(response.headers.get("Content-Length", 0))
+        with self.part.open("ab" if goes_on else "wb") as file:
+            for block in response.iter_content(BLOCK):
+                file.write(block)
+                have += len(block)
+                self.progress(have, max(total, have))
+
+
+def load_state(path: Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a checkpoint without running anything that is in it.
+
+    Parameters
+    ----------
+    path : Path
+        A file written by `torch.save`: the tensors by name, or the record of a training run
+        that holds them under ``"model"``. Names may start with ``module.``.
+
+    Returns
+    -------
+    state : dict of str to Tensor
+        On the CPU, whatever device it was saved from; mapped from the file where possible.
+
+    Raises
+    ------
+    InputError
+        If it is not such a file.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        record = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: must be a checkpoint that holds tensors only; got {_first_line(error)}. "
+            "Save the model's state_dict() with torch.save."
+        ) from error
+    state = record.get("model", record) if isinstance(record, dict) else {}
+    if not isinstance(state, dict) or not any(torch.is_tensor(v) for v in state.values()):
+        raise InputError(f"{path}: must hold the tensors of a SAM by name; got none.")
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def _is_zip(path: Path) -> bool:
+    """Only the newer format of `torch.save`, a zip file, can be mapped."""
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
+
+
+def architecture_of(state: Mapping[str, torch.Tensor]) -> str:
+    """Name the architecture that a checkpoint belongs to: ``vit_b``, ``vit_l`` or ``vit_h``.
+
+    Raises
+    ------
+    InputError
+        If it is none of the three.
+    """
+    blocks = {m[1] for m in (re.match(r"image_encoder\.blocks\.(\d+)\.", n) for n in state) if m}
+    position = state.get("image_encoder.pos_embed")
+    width = 0 if position is None else position.shape[-1]
+    if (width, len(blocks)) not in ARCHITECTURES:
+        raise InputError(
+            f"The checkpoint must be of {', '.join(ARCHITECTURES.values())}; got an image encoder "
+            f"of width {width} with {len(blocks)} blocks."
+        )
+    return ARCHITECTURES[width, len(blocks)]

@@ -1,0 +1,195 @@
+"""The report in a real browser: it runs without errors, asks nobody, and does what it offers."""
+
+from pathlib import Path
+
+import pytest
+
+from crowdqc.report import gather, render
+from crowdqc.store import Store
+
+from .browser import Page
+from .results_folder import Spec, write_results
+
+HOSTILE = "<script>alert(1)</script>"
+ROWS = "[...document.querySelectorAll('[data-table={}] tbody tr')]"
+
+
+@pytest.fixture
+def report(store: Store, tmp_path: Path) -> Path:
+    path = tmp_path / "report.html"
+    path.write_text(render(gather(store)), encoding="utf-8")
+    return path
+
+
+def first_column(page: Page, table: str) -> list[str]:
+    return page.run(ROWS.format(table) + ".map(tr => tr.cells[0].textContent.trim())")
+
+
+def test_it_opens_without_errors_and_asks_nobody(page: Page, report: Path):
+    page.open(report)
+    page.run("document.querySelectorAll('[data-chart]').forEach(e => e.scrollIntoView())")
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    n = page.run("document.querySelectorAll('[data-chart]').length")
+
+    page.until(f"document.querySelectorAll('.js-plotly-plot .main-svg').length >= {n}")
+
+    assert n == 3
+    assert page.logged == []
+    asked = {url.split(":")[0] for url in page.requests}
+    assert asked <= {"file", "data", "about"}
+    assert [url for url in page.requests if url.startswith("file")] == [report.as_uri()]
+
+
+def test_raters_are_sorted_by_a_click(page: Page, report: Path):
+    page.open(report)
+    head = "[data-table=raters] thead th:nth-child(3)"
+
+    page.run(f"document.querySelector('{head} button').click()")
+    up = page.run(ROWS.format("raters") + ".map(tr => Number(tr.cells[2].dataset.v))")
+    page.run(f"document.querySelector('{head} button').click()")
+    down = page.run(ROWS.format("raters") + ".map(tr => Number(tr.cells[2].dataset.v))")
+
+    assert up == sorted(up)
+    assert down == up[::-1]
+    assert len(set(up)) > 1
+    assert page.run(f"document.querySelector('{head}').ariaSort") == "descending"
+
+
+def test_raters_are_sorted_from_the_keyboard(page: Page, report: Path):
+    page.open(report)
+    page.run("document.querySelector('[data-table=raters] thead button').focus()")
+
+    page.press("Enter")
+
+    assert first_column(page, "raters") == sorted(first_column(page, "raters"))
+
+
+def test_raters_are_chosen_by_verdict(page: Page, report: Path):
+    page.open(report)
+
+    page.run(
+        "(() => { const s = document.querySelector('[data-table=raters] select');"
+        "s.value = 'fail'; s.dispatchEvent(new Event('input')); })()"
+    )
+
+    assert set(first_column(page, "raters")) == {"careless", "skipping"}
+
+
+def test_findings_are_searched(page: Page, folder: Path, tmp_path: Path):
+    path = tmp_path / "report.html"
+    store = write_results(folder, Spec(n_findings=350, stages=("check",)))
+    path.write_text(render(gather(store)), encoding="utf-8")
+    page.open(path)
+    shown = "document.querySelector('[data-table=findings] .shown').textContent"
+    search = "document.querySelector('[data-table=findings] [data-search]')"
+
+    before = len(first_column(page, "findings"))
+    page.run("document.querySelector('[data-table=findings] [data-more]').click()")
+    after = len(first_column(page, "findings"))
+    page.run(
+        f"(() => {{ {search}.value = 'img0349'; {search}.dispatchEvent(new Event('input')); }})()"
+    )
+
+    assert (before, after) == (100, 350)
+    assert len(first_column(page, "findings")) == 1
+    assert page.run(shown) == "1 of 1 matching rows shown."
+    assert page.logged == []
+
+
+def test_a_cell_of_the_matrix_opens_its_list(page: Page, report: Path):
+    page.open(report)
+    page.run("document.querySelector('[data-cell=\"0,4\"]').focus()")
+
+    page.press("Enter")
+
+    assert page.run("document.getElementById('details').open")
+    assert page.run("document.getElementById('details-title').textContent").startswith("0001, ")
+    assert page.run("document.querySelectorAll('#details tbody tr').length") == 5
+    page.press("Escape")
+    page.until("!document.getElementById('details').open")
+
+
+def test_only_cases_to_finish(page: Page, folder: Path, tmp_path: Path):
+    path = tmp_path / "report.html"
+    spec = Spec(n_cases=9, raters=("amy",), labels=("liver",))
+    path.write_text(render(gather(write_results(folder, spec))), encoding="utf-8")
+    page.open(path)
+    rows = "[...document.querySelectorAll('[data-matrix] tbody tr')].filter(tr => !tr.hidden)"
+    complete = page.run(f"{rows}.filter(tr => tr.dataset.state === 'complete').length")
+
+    page.run(
+        "(() => { const s = document.querySelector('[data-matrix-state]');"
+        "s.value = 'todo'; s.dispatchEvent(new Event('input')); })()"
+    )
+
+    assert complete > 0
+    assert page.run(f"{rows}.length") == 9 - complete
+
+
+def test_layers_of_pictures_are_switched(page: Page, report: Path):
+    page.open(report)
+    visible = "getComputedStyle(document.querySelector('.l-boxes')).display !== 'none'"
+
+    before = page.run(visible)
+    page.run("document.querySelector('[data-layer=boxes]').click()")
+
+    assert before
+    assert not page.run(visible)
+
+
+def test_names_that_are_code_do_nothing(page: Page, folder: Path, tmp_path: Path):
+    path = tmp_path / "report.html"
+    names = (
+        HOSTILE,
+        "</script><img src=x onerror=alert(2)>",
+        "'\"><svg onload=alert(3)>",
+        "{{7*7}}",
+    )
+    spec = Spec(raters=names, n_findings=250)
+    store = write_results(folder, spec)
+    path.write_text(render(gather(store)), encoding="utf-8")
+
+    page.open(path)
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    page.run("document.querySelector('[data-table=findings] [data-more]').click()")
+    page.run("document.querySelector('[data-cell=\"0,0\"]').click()")
+
+    assert page.dialogs == []
+    assert page.logged == []
+    assert page.run("document.querySelectorAll('img').length") == 0
+    assert set(first_column(page, "raters")) == set(names)
+    assert HOSTILE in page.run("document.querySelector('#details tbody').textContent")
+
+
+def test_a_script_that_got_into_the_page_would_not_run(page: Page, report: Path):
+    text = report.read_text(encoding="utf-8")
+    report.write_text(text.replace("</main>", f"{HOSTILE}</main>"), encoding="utf-8")
+
+    page.open(report)
+
+    assert page.dialogs == []
+    assert any("Content Security Policy" in line for line in page.logged)
+
+
+def test_the_dark_face_is_dark(page: Page, report: Path):
+    page.open(report)
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = page.run(colour)
+
+    page.call(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}]
+    )
+
+    assert light == "rgb(255, 255, 255)"
+    assert page.run(colour) == "rgb(20, 23, 27)"
+
+
+@pytest.mark.parametrize("width", [1280, 700, 380])
+def test_nothing_sticks_out(page: Page, report: Path, width: int):
+    page.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=width, height=900, deviceScaleFactor=1, mobile=False,
+    )  # fmt: skip
+    page.open(report)
+
+    assert page.run("document.documentElement.scrollWidth") <= width

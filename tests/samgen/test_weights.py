@@ -1,0 +1,310 @@
+import hashlib
+import http.server
+import logging
+import os
+import sys
+import threading
+
+import pytest
+
+from crowdqc.findings import InputError
+from samgen.weights import (
+    CHECKPOINTS,
+    Checkpoint,
+    architecture_of,
+    digest_of,
+    download_checkpoint,
+    find_weights,
+    load_state,
+    verify_checkpoint,
+    weights_folder,
+)
+
+CONTENT = bytes(range(256)) * 40_000  # 10 MB: more than one block and than a socket's buffer
+
+
+def published(url="http://localhost/", content=CONTENT, algorithm="sha256"):
+    digest = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+    return Checkpoint(
+        name="toy",
+        family="sam",
+        file="toy.pth",
+        url=url + "toy.pth",
+        megabytes=10,
+        digest=digest,
+        licence="MIT",
+    )
+
+
+def test_the_hashes_are_those_that_the_file_names_and_their_publishers_give():
+    # The six digits in Meta's file names start the MD5 sum; the SHA-256 sums are those on which
+    # micro_sam and SlicerSegmentWithSAM agree.
+    assert [c.digest.partition(":")[0] for c in CHECKPOINTS.values()] == ["sha256"] * 3 + ["md5"]
+    assert [len(c.digest.partition(":")[2]) for c in CHECKPOINTS.values()] == [64, 64, 64, 32]
+    assert all(c.url.endswith("/" + c.file) for c in CHECKPOINTS.values())
+    assert {n: c.family for n, c in CHECKPOINTS.items()} == {
+        "sam_vit_b": "sam",
+        "sam_vit_l": "sam",
+        "sam_vit_h": "sam",
+        "medsam": "medsam",
+    }
+
+
+def test_the_environment_names_the_folder(tmp_path):
+    home = weights_folder({})
+    assert home.parts[-3:] == (".cache", "crowdqc", "weights")
+    assert weights_folder({"XDG_CACHE_HOME": str(tmp_path)}) == tmp_path / "crowdqc" / "weights"
+    assert weights_folder({"CROWDQC_WEIGHTS": str(tmp_path), "XDG_CACHE_HOME": "x"}) == tmp_path
+
+
+def test_a_digest_is_that_of_hashlib(tmp_path):
+    (tmp_path / "f").write_bytes(CONTENT)
+
+    assert digest_of(tmp_path / "f") == "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+    assert digest_of(tmp_path / "f", "md5") == "md5:" + hashlib.md5(CONTENT).hexdigest()  # noqa: S324
+
+
+def test_a_wrong_hash_is_refused_with_both_values(tmp_path):
+    (tmp_path / "f").write_bytes(b"other")
+    wanted = "sha256:" + "0" * 64
+
+    with pytest.raises(InputError) as refused:
+        verify_checkpoint(tmp_path / "f", wanted)
+    assert wanted in str(refused.value)
+    assert hashlib.sha256(b"other").hexdigest() in str(refused.value)
+
+
+def test_missing_weights_say_what_to_download_and_where_to_put_it(tmp_path):
+    with pytest.raises(InputError) as refused:
+        find_weights("medsam", tmp_path)
+
+    for part in (
+        str(tmp_path / "medsam_vit_b.pth"),
+        CHECKPOINTS["medsam"].url,
+        CHECKPOINTS["medsam"].digest,
+        "CROWDQC_WEIGHTS",
+        "crowdqc weights medsam",
+    ):
+        assert part in str(refused.value)
+
+
+def test_a_damaged_published_file_is_refused(tmp_path):
+    (tmp_path / CHECKPOINTS["sam_vit_b"].file).write_bytes(b"half")
+
+    with pytest.raises(InputError, match="must have the hash sha256:ec2df6"):
+        find_weights("sam_vit_b", tmp_path)
+
+
+def test_named_weights_are_found_where_they_are_right(tmp_path, monkeypatch):
+    (tmp_path / "toy.pth").write_bytes(CONTENT)
+    monkeypatch.setitem(CHECKPOINTS, "toy", published(algorithm="md5"))
+
+    found = find_weights("toy", tmp_path)
+
+    assert found.path == tmp_path / "toy.pth"
+    assert found.digest == CHECKPOINTS["toy"].digest
+
+
+@pytest.mark.parametrize(("prefix", "family"), [("sam:", "sam"), ("medsam:", "medsam")])
+def test_a_path_may_say_its_family(tmp_path, prefix, family):
+    (tmp_path / "own.pth").write_bytes(b"x")
+
+    found = find_weights(f"{prefix}{tmp_path / 'own.pth'}")
+
+    assert (found.family, found.path) == (family, tmp_path / "own.pth")
+    assert found.digest == digest_of(tmp_path / "own.pth")
+
+
+def test_a_bare_path_is_taken_for_sam_with_a_warning(tmp_path, caplog):
+    (tmp_path / "own.pth").write_bytes(b"x")
+
+    with caplog.at_level(logging.WARNING):
+        assert find_weights(str(tmp_path / "own.pth")).family == "sam"
+
+    assert "medsam:" in caplog.text
+
+
+def test_a_bare_path_of_a_published_file_is_known_by_its_hash(tmp_path, monkeypatch, caplog):
+    (tmp_path / "renamed.pth").write_bytes(CONTENT)
+    known = published(algorithm="md5")
+    monkeypatch.setitem(CHECKPOINTS, "toy", Checkpoint(**{**known.__dict__, "family": "medsam"}))
+
+    assert find_weights(str(tmp_path / "renamed.pth")).family == "medsam"
+    assert caplog.text == ""
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(InputError, match=r"sam_vit_b, .*got 'sam_vit_x'"):
+        find_weights("sam_vit_x", tmp_path)
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Breaks off the first answer in the middle, and can go on from there."""
+
+    content = CONTENT
+    breaks_at = None
+    ranges = True
+
+    def do_GET(self):
+        asked = self.headers.get("Range")
+        self.server.asked.append(asked)
+        start = int(asked[len("bytes=") : -1]) if asked and self.ranges else 0
+        if start >= len(self.content):
+            self.send_response(416)
+            self.end_headers()
+            return
+        body = self.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: self.breaks_at] if not start else body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(**settings):
+        handler = type("Handler", (Server,), settings)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.asked = []
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        servers.append((server, thread))
+        return server, f"http://127.0.0.1:{server.server_address[1]}/"
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_download_is_checked_and_reports_its_progress(tmp_path, serve):
+    pytest.importorskip("pooch")
+    _, url = serve()
+    seen = []
+
+    path = download_checkpoint(
+        published(url), tmp_path / "new", progress=lambda have, total: seen.append((have, total))
+    )
+
+    assert path.read_bytes() == CONTENT
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_broken_download_goes_on_where_it_stopped(tmp_path, serve, ranges):
+    pytest.importorskip("pooch")
+    server, url = serve(breaks_at=5_000_000, ranges=ranges)
+
+    with pytest.raises(InputError, match="to go on where it stopped"):
+        download_checkpoint(published(url), tmp_path)
+    kept = (tmp_path / "toy.pth.part").stat().st_size
+    server.RequestHandlerClass.breaks_at = None
+    path = download_checkpoint(published(url), tmp_path)
+
+    assert kept > 0
+    assert server.asked == [None, f"bytes={kept}-"]
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_download_that_was_complete_but_not_renamed_is_used(tmp_path, serve):
+    pytest.importorskip("pooch")
+    _, url = serve()
+    (tmp_path / "toy.pth.part").write_bytes(CONTENT)
+
+    assert download_checkpoint(published(url), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_download_with_another_hash_is_refused_with_both_values(tmp_path, serve):
+    pytest.importorskip("pooch")
+    _, url = serve(content=b"something else")
+
+    with pytest.raises(InputError) as refused:
+        download_checkpoint(published(url), tmp_path)
+
+    assert hashlib.sha256(CONTENT).hexdigest() in str(refused.value)
+    assert hashlib.sha256(b"something else").hexdigest() in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_network_the_message_says_what_to_fetch(tmp_path):
+    pytest.importorskip("pooch")
+    nobody = published("http://127.0.0.1:9/")
+
+    with pytest.raises(InputError, match=r"cannot be downloaded .* on another machine") as refused:
+        download_checkpoint(nobody, tmp_path)
+    assert nobody.digest in str(refused.value)
+
+
+def test_a_file_that_is_there_is_not_fetched_again_but_checked(tmp_path):
+    (tmp_path / "toy.pth").write_bytes(CONTENT)
+    assert download_checkpoint(published(), tmp_path) == tmp_path / "toy.pth"
+
+    (tmp_path / "toy.pth").write_bytes(b"")
+    with pytest.raises(InputError, match="must have the hash"):
+        download_checkpoint(published(), tmp_path)
+
+
+def test_downloading_without_pooch_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pooch", None)
+
+    with pytest.raises(InputError, match=r"crowdqc\[sam\]"):
+        download_checkpoint(published(), tmp_path)
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("exploded",)
+
+
+def test_a_checkpoint_with_code_is_refused_and_not_run(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": Bomb()}, "bomb.pth")
+
+    with pytest.raises(InputError, match="must be a checkpoint that holds tensors only"):
+        load_state(tmp_path / "bomb.pth")
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("wrap", [dict, lambda state: {"model": state, "epoch": 3}])
+def test_tensors_are_read_from_every_format(tmp_path, zipped, wrap):
+    torch = pytest.importorskip("torch")
+    state = {"module.a": torch.arange(3.0)}
+    torch.save(wrap(state), tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+
+    assert load_state(tmp_path / "w.pth")["a"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip"])
+def test_what_is_no_checkpoint_is_refused(tmp_path, content):
+    pytest.importorskip("torch")
+    (tmp_path / "f.pth").write_bytes(content)
+
+    with pytest.raises(InputError, match=r"f\.pth: must "):
+        load_state(tmp_path / "f.pth")
+
+
+def test_a_checkpoint_without_tensors_is_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"model": {}}, tmp_path / "f.pth")
+
+    with pytest.raises(InputError, match="got none"):
+        load_state(tmp_path / "f.pth")
+
+
+def test_the_architecture_is_read_from_the_shapes():
+    torch = pytest.importorskip("torch")
+    state = {f"image_encoder.blocks.{i}.norm1.weight": torch.zeros(1) for i in range(24)}
+    state["image_encoder.pos_embed"] = torch.zeros(1, 64, 64, 1024)
+
+    assert architecture_of(state) == "vit_l"
+    with pytest.raises(InputError, match="width 0 with 0 blocks"):
+        architecture_of({})
