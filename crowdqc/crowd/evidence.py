@@ -64,8 +64,8 @@ def evidence(matched: Matched) -> Evidence:
     n_raters = len(matched.people)
     drawn = boxes["object"].to_numpy() * n_raters + boxes["person"].to_numpy()
     by_place = asked[["place", "person"]].sort_values("place", kind="stable")
-    count = np.bincount(by_place["place"], minlength=objects["place"].max() + 1)
-    place = objects["place"].to_numpy()
+    place = objects["place"].to_numpy(dtype=np.int64)
+    count = np.bincount(by_place["place"], minlength=place.max(initial=-1) + 1)
     start = (np.cumsum(count) - count)[place]
     asked_object = np.repeat(objects["object"].to_numpy(), count[place])
     offset = np.arange(len(asked_object)) - np.repeat(np.cumsum(count[place]), count[place])

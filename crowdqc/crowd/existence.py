@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logsumexp, roots_hermitenorm
+from scipy.special import expit, roots_hermitenorm
 
 from crowdqc.crowd.evidence import Evidence
 
@@ -89,21 +89,21 @@ def fit_existence(evidence: Evidence, settings: ExistenceSettings) -> Existence:
     shift = np.zeros((2, evidence.n_raters))
     share = settings.share
     told = (evidence.n_asked > 1).astype(np.float64)  # one rater alone tells nothing of itself
-    start = np.flatnonzero(np.diff(evidence.asked_object, prepend=-1))
     for _ in range(settings.steps):
         odds = _odds(evidence, shift, node, settings=settings)
         each = _log_votes(odds, evidence.drew)
-        joint = np.add.reduceat(each, start, axis=1) + log_weight
+        joint = _per_object(evidence, each) + log_weight
         joint += np.log([share, 1 - share])[:, None, None]
-        posterior = np.exp(joint - logsumexp(joint, axis=(0, 2), keepdims=True))
+        kinds = np.logaddexp.reduce(joint, axis=2)
+        posterior = np.exp(joint - np.logaddexp.reduce(kinds, axis=0)[:, None])
         real = posterior[0].sum(axis=1)
         share = _shrunk(real @ told, told.sum(), settings=settings)
         counted = posterior * told[:, None]
         shift = _newton(evidence, shift, odds, posterior=counted, settings=settings)
     without = joint[:, evidence.asked_object] - each
-    odds_without = logsumexp(without[0], axis=1) - logsumexp(without[1], axis=1)
+    kinds = np.logaddexp.reduce(without, axis=2)
     mean = _average(shift, node, log_weight, settings=settings)
-    return Existence(real, expit(odds_without), mean[0], mean[1])
+    return Existence(real, expit(kinds[0] - kinds[1]), mean[0], mean[1])
 
 
 def _shrunk(real: float, total: float, *, settings: ExistenceSettings) -> float:
@@ -124,6 +124,15 @@ def _log_votes(odds: Floats, drew: NDArray[np.bool_]) -> Floats:
     sign = np.where(drew, -1.0, 1.0)[None, :, None]
     votes: Floats = -np.logaddexp(0.0, sign * odds)
     return votes
+
+
+def _per_object(evidence: Evidence, each: Floats) -> Floats:
+    """Sum of the rows (2, A, Q) of each object, (2, O, Q)."""
+    if evidence.n_objects == 0:
+        return np.zeros((2, 0, each.shape[2]))
+    start = np.searchsorted(evidence.asked_object, np.arange(evidence.n_objects))
+    total: Floats = np.add.reduceat(each, start, axis=1)
+    return total
 
 
 def _newton(

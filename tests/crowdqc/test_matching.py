@@ -72,7 +72,7 @@ def test_two_raters_get_the_best_assignment_at_any_size(seed):
     gains = np.clip(pairwise_iou(boxes[who == 0], boxes[who == 1]) - 0.4, 0, None)
     best = gains[linear_sum_assignment(gains, maximize=True)].sum()
 
-    ids = match_boxes(boxes, image=np.zeros(len(boxes)), rater=who)
+    ids = match_boxes(boxes, image=np.zeros(len(boxes)), rater=who, iou=0.4)
 
     assert score(boxes, ids, 0.4) == pytest.approx(best, abs=1e-6)
 
@@ -80,7 +80,7 @@ def test_two_raters_get_the_best_assignment_at_any_size(seed):
 @pytest.mark.parametrize("seed", range(8))
 def test_large_groups_beat_plain_linkage_and_no_rater_can_gain(seed):
     boxes, who = crowd(seed, raters=8, things=12, noise=5, size=80)
-    ids = match_boxes(boxes, image=np.zeros(len(boxes)), rater=who)
+    ids = match_boxes(boxes, image=np.zeros(len(boxes)), rater=who, iou=0.4)
     assert allowed(who, ids)
     assert np.bincount(ids).max() <= 8
     value = score(boxes, ids, 0.4)
@@ -95,9 +95,9 @@ def test_search_finds_the_best_or_nearly_where_both_can_be_tried(monkeypatch):
     found = []
     for seed in range(30):
         boxes, who = crowd(seed, raters=4, things=2, noise=6, size=25)
-        exact = match_boxes(boxes, image=np.zeros(len(boxes)), rater=who)
+        exact = match_boxes(boxes, image=np.zeros(len(boxes)), rater=who, iou=0.4)
         monkeypatch.setattr("crowdqc.matching.kernel.EXACT", 1)
-        searched = match_boxes(boxes, image=np.zeros(len(boxes)), rater=who)
+        searched = match_boxes(boxes, image=np.zeros(len(boxes)), rater=who, iou=0.4)
         monkeypatch.setattr("crowdqc.matching.kernel.EXACT", EXACT)
         assert score(boxes, searched, 0.4) <= score(boxes, exact, 0.4) + 1e-6
         found.append(score(boxes, searched, 0.4) >= 0.98 * score(boxes, exact, 0.4))
@@ -112,8 +112,8 @@ def test_order_of_rows_does_not_matter(seed, shuffler):
     image = np.arange(len(boxes)) % 2
     order = np.array(shuffler.sample(range(len(boxes)), len(boxes)))
 
-    ids = match_boxes(boxes, image=image, rater=who)
-    shuffled = match_boxes(boxes[order], image=image[order], rater=who[order])
+    ids = match_boxes(boxes, image=image, rater=who, iou=0.4)
+    shuffled = match_boxes(boxes[order], image=image[order], rater=who[order], iou=0.4)
 
     np.testing.assert_array_equal(shuffled, ids[order])
     assert set(ids) == set(range(ids.max() + 1))
@@ -125,8 +125,8 @@ def test_objects_ignore_shift_and_scale(seed, shift, scale):
     boxes, who = crowd(seed, raters=5, things=4)
     image = np.zeros(len(boxes))
 
-    ids = match_boxes(boxes, image=image, rater=who)
-    moved = match_boxes(boxes * scale + shift, image=image, rater=who)
+    ids = match_boxes(boxes, image=image, rater=who, iou=0.4)
+    moved = match_boxes(boxes * scale + shift, image=image, rater=who, iou=0.4)
 
     assert same_partition(ids, moved)
 

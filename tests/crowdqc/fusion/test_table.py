@@ -1,0 +1,262 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from crowdqc.config import Fuse
+from crowdqc.fusion import METHODS, ask, fuse
+from crowdqc.fusion.ask import expected_error
+from crowdqc.fusion.interpolate import METHOD, interpolate_gaps
+from crowdqc.geometry import paired_iou
+from crowdqc.matching import match
+from crowdqc.schema import TABLES, Study
+from tests.crowdqc.crowds import BOX, crowd_study
+from tests.crowdqc.gold import f1, gold_study
+
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+def small(boxes, *, raters, single=("organ",)):
+    """A study of slices that all raters read: boxes are (slice, rater, x0, y0, x1, y1)."""
+    frame = pd.DataFrame(boxes, columns=["slice", "rater", *BOX])
+    frame = frame.assign(case="c", label="organ", box=range(len(frame)))
+    drew = set(zip(frame["slice"], frame["rater"], strict=True))
+    slices = sorted(set(frame["slice"]))
+    readings = [
+        ("c", z, r, "boxed" if (z, r) in drew else "reviewed_empty") for z in slices for r in raters
+    ]
+    return Study(
+        "small",
+        ("organ",),
+        pd.DataFrame({"case": "c", "slice": slices, "height": 99, "width": 99}),
+        pd.DataFrame(readings, columns=["case", "slice", "rater", "state"]),
+        frame,
+        single=frozenset(single),
+    )
+
+
+@every_method
+def test_every_object_has_a_row_of_the_table(method):
+    study, _ = crowd_study(0, sd=[1.0, 2.0, 9.0], miss=0.2, things=20, extra=0.2, single=False)
+    matched = match(study)
+    found = fuse(matched, method=method)
+
+    assert list(found.columns) == [column.name for column in TABLES["consensus"]]
+    assert len(found) == len(matched.objects)
+    assert set(found["method"]) == {method}
+    assert set(found["state"]) <= {"agreed", "no_consensus"}
+    assert (found["support"] <= found["n_raters"]).all()
+    assert found[BOX].notna().all(axis=None)
+
+
+@every_method
+def test_nobody_agrees_on_boxes_that_lie_apart(method):
+    study = small([(0, "a", 0, 0, 9, 9), (0, "b", 60, 60, 70, 72)], raters="ab")
+    found = fuse(match(study), method=method)
+    assert found["state"].tolist() == ["no_consensus"]
+    assert found["support"].iloc[0] < 2
+
+
+@every_method
+def test_one_asked_rater_is_single_and_has_no_score(method):
+    found = fuse(match(small([(0, "a", 1, 2, 9, 8)], raters="a")), method=method)
+    assert found["state"].tolist() == ["single"]
+    assert found["raters"].tolist() == ["a"]
+    assert np.isnan(found["score"]).all()
+    np.testing.assert_allclose(found[BOX], [[1, 2, 9, 8]])
+
+
+def test_quorum_and_least_number_of_raters():
+    box = (10, 10, 30, 30)
+    study = small([(0, "a", *box), (0, "b", *box), (1, "a", *box)], raters="abcde")
+    matched = match(study)
+
+    def states(**settings):
+        return fuse(matched, method="median", **settings)["state"].tolist()
+
+    assert states() == ["agreed", "no_consensus"]
+    assert states(quorum=0.4) == ["agreed", "no_consensus"]
+    assert states(quorum=0.41) == ["no_consensus", "no_consensus"]
+    assert states(quorum=0.2, min_raters=1) == ["agreed", "agreed"]
+    assert states(min_raters=3) == ["no_consensus", "no_consensus"]
+
+
+def test_two_raters_suffice_where_only_two_were_asked():
+    box = (10, 10, 30, 30)
+    study = small([(0, "a", *box), (0, "b", *box)], raters="ab")
+    assert fuse(match(study), method="median", min_raters=3)["state"].tolist() == ["agreed"]
+
+
+def test_edges_need_a_likely_object():
+    study, _ = crowd_study(
+        2, sd=[2.0] * 4, miss=0.05, things=60, extra=[0, 0, 0, 1.0], single=False
+    )
+    found = fuse(match(study))
+    invented = found["raters"] == "r3"
+    assert (found.loc[invented, "state"] == "no_consensus").all()
+    assert found.loc[invented, "score"].max() < 0.5 < found.loc[~invented, "score"].min()
+    everything = fuse(match(study), probability=1.0)
+    assert (everything["state"] == "no_consensus").all()
+
+
+def test_supporters_are_named_and_dissenters_are_not():
+    near, far = (10, 10, 30, 30), (60, 60, 90, 90)
+    study = small([(0, "b", *near), (0, "a", *near), (0, "c", *far)], raters="abcd")
+    found = fuse(match(study), method="median").iloc[0]
+    assert (found["raters"], found["support"], found["n_raters"]) == ("a b", 2, 4)
+
+
+def test_unknown_method_is_refused():
+    with pytest.raises(ValueError, match="'method' must be one of majority, median"):
+        fuse(match(small([(0, "a", 0, 0, 1, 1)], raters="a")), method="magic")
+
+
+def test_study_file_and_methods_know_the_same_names():
+    assert set(Fuse.model_fields["method"].annotation.__args__) == set(METHODS)
+    assert Fuse().method == "edges"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_careless_rater_hurts_edges_least(seed):
+    """One of five is careless: above the median and above every rater."""
+    study, truth = crowd_study(seed, sd=[1.2, 1.5, 1.8, 1.5, 8.0], things=100)
+    matched = match(study)
+
+    def mean_iou(frame):
+        return paired_iou(frame[BOX], truth[frame["slice"]]).mean()
+
+    fused = {method: mean_iou(fuse(matched, method=method)) for method in ("edges", "median")}
+    raters = [mean_iou(of) for _, of in study.boxes.groupby("rater")]
+    assert fused["edges"] > fused["median"] > max(raters)
+
+
+def test_gold_is_reached(data):
+    """The half of the set that is here, with the default setting."""
+    study, gold = gold_study(data)
+    found = fuse(match(study))
+    agreed = found[found["state"] == "agreed"]
+    assert f1(agreed, gold, 0.5) >= 0.845
+    assert f1(agreed, gold, 0.75) >= 0.635
+
+
+# Between slices
+
+
+def consensus_of(slices, *, state="agreed", step=2.0, spread=0.5):
+    slices = np.asarray(slices)
+    frame = pd.DataFrame({"case": "c", "slice": slices, "label": "organ", "state": state})
+    start = np.array([10.0, 20, 50, 60])
+    frame[BOX] = start + slices[:, None] * np.array([-step, 0, step, 0])
+    frame[[f"spread_{e}" for e in BOX]] = spread
+    return frame.assign(support=3, n_raters=3, score=0.9, raters="a b c", method="edges")
+
+
+def test_gaps_are_filled_on_the_line_and_marked():
+    found = interpolate_gaps(consensus_of([3, 4, 8, 9]))
+
+    assert found["slice"].tolist() == [3, 4, 5, 6, 7, 8, 9]
+    filled = found[found["method"] == METHOD]
+    assert filled["slice"].tolist() == [5, 6, 7]
+    np.testing.assert_allclose(filled["x1"], [60, 62, 64])
+    assert (filled["support"] == 0).all()
+    assert (filled["raters"] == "").all()
+    assert (filled["state"] == "agreed").all()
+
+
+def test_spread_grows_with_the_distance_to_drawn_slices():
+    found = interpolate_gaps(consensus_of([0, 1, 7, 8])).set_index("slice")["spread_x0"]
+    assert found[1] < found[2] < found[3] < found[4]
+    assert found[4] > found[5] > found[6] > found[7]
+    shorter = interpolate_gaps(consensus_of([0, 1, 3, 4])).set_index("slice")["spread_x0"]
+    assert shorter[2] < found[4]
+
+
+def test_spread_of_a_random_walk_is_that_of_its_bridge():
+    """Edges that walk at random by 1 px a slice: the variance in a gap is n t (1 - t)."""
+    rng = np.random.default_rng(0)
+    rows = consensus_of(np.arange(400), step=0, spread=0.0)
+    rows[BOX] += rng.normal(0, 1, (400, 4)).cumsum(axis=0)
+    rows[["x1", "y1"]] += 1000
+    rows = rows[~rows["slice"].isin([101, 102, 103])]
+    found = interpolate_gaps(rows).set_index("slice")
+    expected = np.sqrt([4 * t * (1 - t) for t in (0.25, 0.5, 0.75)])
+    mean = found.loc[[101, 102, 103], [f"spread_{e}" for e in BOX]].mean(axis=1)
+    np.testing.assert_allclose(mean, expected, rtol=0.12)
+
+
+def test_ends_are_not_extrapolated_and_dissent_is_a_gap():
+    rows = consensus_of([2, 3, 4])
+    rows.loc[1, "state"] = "no_consensus"
+    found = interpolate_gaps(rows)
+    assert found["slice"].tolist() == [2, 3, 3, 4]
+    assert (found["method"] == METHOD).tolist() == [False, False, True, False]
+    none = consensus_of([2, 3], state="no_consensus")
+    assert len(interpolate_gaps(none)) == 2
+    assert len(interpolate_gaps(none.iloc[:0])) == 0
+
+
+def test_neighbour_of_one_rater_makes_a_single():
+    rows = consensus_of([2, 4])
+    rows.loc[1, "state"] = "single"
+    assert interpolate_gaps(rows)["state"].tolist() == ["agreed", "single", "single"]
+
+
+def test_labels_that_repeat_on_a_slice_are_left_alone():
+    rows = pd.concat([consensus_of([2, 4]), consensus_of([2])])
+    assert len(interpolate_gaps(rows)) == 3
+
+
+def test_fuse_interpolates_when_asked():
+    box = (10, 10, 30, 30)
+    study = small([(z, r, *box) for z in (0, 2) for r in "ab"], raters="ab")
+    found = fuse(match(study), interpolate=True)
+    assert found["slice"].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(found[BOX], [box] * 3)
+
+
+# Risk
+
+
+def test_expected_error_takes_the_better_decision():
+    np.testing.assert_allclose(
+        expected_error(np.array([1.0, 0.8, 0.3, 0.0]), np.array([0.2, 0.0, 0.5, 1.0])),
+        [0.2, 0.2, 0.3, 0.0],
+    )
+
+
+def test_ask_lists_the_doubtful_first():
+    study, _ = crowd_study(
+        1,
+        sd=[1.0, 1.0, 1.0, 1.0, 2.0],
+        miss=[0, 0, 0.4, 0.4, 0.4],
+        things=60,
+        extra=0.1,
+        single=False,
+    )
+    found = ask(match(study))
+    assert len(found) == match(study).objects["object"].nunique()
+    assert (found["value"].diff().dropna() <= 0).all()
+    assert (found["value"] >= 0).all()
+    assert (found["value"] <= found["expected_error"]).all()
+    assert found["expected_error"].between(0, 1).all()
+
+
+def test_risk_ranks_the_error_against_the_truth():
+    rng = np.random.default_rng(0)
+    study, truth = crowd_study(3, sd=[2.0] * 5, things=150)
+    wild = study.boxes["slice"].isin(range(0, 150, 3)).to_numpy()
+    boxes = study.boxes.copy()
+    noise = np.clip(rng.normal(0, 6, (wild.sum(), 4)), -9, 9)
+    boxes.loc[wild, BOX] = boxes.loc[wild, BOX].to_numpy() + noise
+    study = Study(
+        study.name, study.labels, study.images, study.readings, boxes, single=study.single
+    )
+    matched = match(study)
+    fused = fuse(matched)
+    risk = ask(matched).sort_values("object")["expected_error"].to_numpy()
+    error = 1 - paired_iou(fused[BOX], truth[fused["slice"]])
+    assert pd.Series(risk).corr(pd.Series(error), method="spearman") > 0.5
+
+
+def test_ask_knows_nothing_where_nothing_was_drawn_twice():
+    found = ask(match(small([(0, "a", 0, 0, 5, 5)], raters="a")))
+    assert found[["expected_error", "value"]].isna().all(axis=None)
