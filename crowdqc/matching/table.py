@@ -103,14 +103,16 @@ def _people(study: Study, asked: pd.DataFrame) -> tuple[tuple[str, ...], list[In
 def _places(study: Study, asked: pd.DataFrame) -> tuple[pd.DataFrame, list[Ints]]:
     frames = (study.boxes, asked)
     cases, labels = pd.Index(study.cases), pd.Index(study.labels)
+    span = int(study.images["slice"].max() if len(study.images) else 0) + 1
     keys = []
-    for frame in frames:
-        case = cases.get_indexer(frame["case"])
+    for frame in frames:  # one number each, which sorts as case, slice and label do
+        case = cases.get_indexer(frame["case"]).astype(np.int64)
         label = labels.get_indexer(frame["label"])
-        keys.append(np.column_stack([case, frame["slice"], label]).astype(np.int64))
-    known, codes = np.unique(np.vstack(keys), axis=0, return_inverse=True)
+        keys.append((case * span + frame["slice"].to_numpy(np.int64)) * len(labels) + label)
+    known, codes = np.unique(np.concatenate(keys), return_inverse=True)
+    case_slice, label = np.divmod(known, max(len(labels), 1))
     places = pd.DataFrame(
-        {"case": cases[known[:, 0]], "slice": known[:, 1], "label": labels[known[:, 2]]}
+        {"case": cases[case_slice // span], "slice": case_slice % span, "label": labels[label]}
     )
     return places, np.split(codes.reshape(-1).astype(np.int64), [len(frames[0])])
 
