@@ -16,7 +16,7 @@ from crowdqc.schema import conform, empty
 from train.environment import Folders
 from train.evaluate import ScoredCase, score_masks
 from train.preflight import preflight
-from train.run import count_folds, model_folder, predict, prepare, train_fold
+from train.run import commands, count_folds, model_folder, predict, prepare, train_fold
 from train.study import dataset_name
 
 Say = Callable[[str], None]
@@ -58,6 +58,37 @@ def prepare_sets(config: Config, folders: Folders, sets: Sequence[str], *, say: 
         say(f"preparing {dataset} ...")
         done = prepare(folders, dataset, settings=config.train, seed=config.study.seed)
         say("  prepared" if done else "  was prepared already")
+
+
+def list_commands(
+    config: Config,
+    folders: Folders,
+    sets: Sequence[str],
+    *,
+    folds: Sequence[int | str] = (),
+    settings: Mapping[str, object],
+) -> list[str]:
+    """The commands that train these datasets: see `train.run.commands`.
+
+    Parameters
+    ----------
+    config, folders, sets
+        As `train_sets`.
+    folds : sequence of int or "all"
+        Folds; every one if none is given.
+    settings : mapping
+        Settings of ``[train]`` that the commands shall change; those that are `None` do not.
+    """
+    given = {name: value for name, value in settings.items() if value is not None}
+    extra = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    prepared, folded = [], []
+    for name in sets:
+        dataset = _existing(config, folders, name).name
+        wanted = folds or range(count_folds(folders, dataset))
+        first, *rest = commands(config.file, [name], folds=wanted, extra=extra)
+        prepared.append(first)
+        folded += rest
+    return prepared + folded
 
 
 def train_sets(
