@@ -63,11 +63,12 @@ class _File:
     def _task(self, task: dict[str, Any], source: str) -> None:
         """A task of the full JSON: annotations by several people."""
         name = _image_name(task.get("data"))
+        said = _said_size(task.get("data"))
         annotations = task.get("annotations", task.get("completions"))
         for place, one in enumerate(_objects(annotations)):
             where = f"{source}, annotation {place}"
             results = list(_objects(one.get("result")))
-            image = self.document.image(name, _size(results), where)
+            image = self.document.image(name, _size(results) or said, where)
             if image is None:
                 continue
             rater = _rater(one.get("completed_by"))
@@ -148,11 +149,18 @@ def _corners(box: Mapping[str, Any]) -> list[float]:
 
 
 def _size(boxes: list[dict[str, Any]]) -> tuple[object, object] | None:
-    """Rows and columns of the image, which only boxes say."""
+    """Rows and columns of the image, as boxes say them."""
     for box in boxes:
         if box.get("original_height") is not None and box.get("original_width") is not None:
             return box["original_height"], box["original_width"]
     return None
+
+
+def _said_size(data: object) -> tuple[object, object] | None:
+    """Rows and columns where the task's own data say them."""
+    if not isinstance(data, dict) or "height" not in data or "width" not in data:
+        return None
+    return data["height"], data["width"]
 
 
 def _objects(value: object) -> Iterator[dict[str, Any]]:

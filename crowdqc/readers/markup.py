@@ -28,7 +28,7 @@ class _Children(TreeBuilder):
         self._depth = 0
         self._line = 0
 
-    def start(self, tag: str, attrs: dict[str, str]) -> Element:  # type: ignore[override]
+    def start(self, tag: str, attrs: dict[str, str]) -> Element:
         if self._depth == 0 and tag != self._tag:
             raise Unreadable(f"begins with <{tag[:60]}>, not with <{self._tag}>.")
         if self._depth == 1:

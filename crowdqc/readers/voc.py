@@ -69,7 +69,8 @@ class _Boxes:
         files = self.files
         files.half_read.add(file)
         where = {"case": files.cases[file], "slice": files.slices[file]}
-        files.findings.append(bad_line(*fault, f"{files.names[file]}:{line}", **where))
+        check, message = fault
+        files.findings.append(bad_line(check, message, f"{files.names[file]}:{line}", **where))
 
 
 def read_voc(config: Config) -> Draft:
