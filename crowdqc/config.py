@@ -203,9 +203,14 @@ class Masks(Section):
     """``[masks]``: which model draws masks, and from how many prompts."""
 
     model: str = "intensity"
-    """``intensity``, the embedded model, which needs no weights."""
+    """``intensity``, the embedded model, which needs no weights; ``sam_vit_b``, ``sam_vit_l``,
+    ``sam_vit_h``, ``medsam``; or the path of a checkpoint, relative to the working directory."""
     prompts: int = Field(default=16, ge=1)
     """Number of box prompts per object."""
+    mode: Literal["best", "paper"] = "best"
+    """SAM and MedSAM as they were trained (best), or as in the study that crowdqc grew out of."""
+    device: str = "auto"
+    """Device of torch; auto is the first GPU, or the CPU."""
 
 
 class Gate(Section):
@@ -369,15 +374,19 @@ class Config(Section):
         return used
 
 
-def load_config(path: Path, *, out: Path | None = None) -> Config:
+Changes = dict[str, dict[str, Any]]
+"""Section -> key -> value to take instead of the study file's; `None` changes nothing."""
+
+
+def load_config(path: Path, *, changes: Changes | None = None) -> Config:
     """Read and check a study file.
 
     Parameters
     ----------
     path : Path
         The TOML file.
-    out : Path, optional
-        Folder of results instead of ``[study] out``, relative to the working directory.
+    changes : dict of dict, optional
+        Values to take instead of the file's: what the command line says.
 
     Raises
     ------
@@ -386,8 +395,10 @@ def load_config(path: Path, *, out: Path | None = None) -> Config:
         own, with the path of the key, the value, the rule and the nearest known key.
     """
     data = read_toml(path)
-    if out is not None and isinstance(data.get("study"), dict):
-        data["study"]["out"] = str(out.absolute())
+    for section, values in (changes or {}).items():
+        told = {key: value for key, value in values.items() if value is not None}
+        if told and isinstance(data.setdefault(section, {}), dict):
+            data[section] |= told
     config = validate(Config, data, path)
     config._file = Path(path)  # noqa: SLF001
     return config

@@ -29,6 +29,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("stage:evaluate", "Score masks against the truth: Dice per volume and slice."),
     "compare": ("compare:compare", "Compare two sets of scores by paired statistics."),
     "report": ("stage:report", "Write the report, one HTML file."),
+    "risk": ("risk:risk", "Say how likely each mask is wrong, without any truth."),
+    "weights": ("tools:weights", "List, download and verify the weights of SAM and MedSAM."),
+    "convert": ("tools:convert", "Write a study in another format."),
     "run": ("stage:run", "Run every stage that is not up to date."),
 }
 """Command -> where it is (module of this package: function) and what it does."""

@@ -93,7 +93,7 @@ def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
     generate, settings = load("samgen.generate"), load("samgen.settings")
     task = generate.Task(
         labels={label.name: label.value for label in config.labels.values()},
-        predictor=predictor(config.masks.model),
+        predictor=predictor(config, run.store.path("embeddings")),
         settings=settings.MaskSettings(
             picture=config.images.picture,
             window=config.images.window,
@@ -118,19 +118,20 @@ def _remove_others(folder: Path, cases: set[str]) -> None:
             path.unlink()
 
 
-def predictor(model: str) -> Any:
-    """The model that `[masks] model` names.
+def predictor(config: Config, cache: Path) -> Any:
+    """The model that ``[masks] model`` names; SAM keeps its embeddings in `cache`.
 
     Raises
     ------
     InputError
-        If there is no such model.
+        If there is no such model, or its weights are not at hand.
     """
-    if model != "intensity":
-        raise InputError(
-            f"'masks.model' is '{model}'; this version has 'intensity', the embedded model."
-        )
-    return load("samgen.intensity").IntensityPredictor()
+    section = config.masks
+    if section.model == "intensity":
+        return load("samgen.intensity").IntensityPredictor()
+    return load("samgen.sam").load_predictor(
+        section.model, mode=section.mode, device=section.device, cache=cache
+    )
 
 
 def dataset(run: Run) -> Result:
