@@ -41,9 +41,7 @@ def small_sam(seed, side=160, window=4):
             ),
             mask_decoder=MaskDecoder(
                 transformer_dim=64,
-                transformer=TwoWayTransformer(
-                    depth=2, embedding_dim=64, num_heads=8, mlp_dim=128
-                ),
+                transformer=TwoWayTransformer(depth=2, embedding_dim=64, num_heads=8, mlp_dim=128),
                 iou_head_hidden_dim=64,
             ),
             pixel_mean=[123.675, 116.28, 103.53],
