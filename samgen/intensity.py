@@ -6,9 +6,10 @@ And its grey values differ from those round the box, which are background for ce
 
 For each box, expectation maximisation alternates between histograms of object and background
 and the probability of each pixel, which its neighbours share in (mean field [3]_). It first
-takes the object for one tissue, as most organs are: the commonest grey value within the ellipse
-and its spread, robustly. From there the object may grow into other tissues that are rare
-outside the box. Whichever of the two fits the box better counts more; ties go to one tissue.
+takes the object for one tissue, as most organs are: the grey value that the box has most in
+excess over its surroundings, and its spread, robustly. From there the object may grow into
+other tissues that are rare outside the box. Whichever of the two fits the box better counts
+more; ties go to one tissue.
 At the end holes are filled, and of the pieces the largest stays, with those others that are
 needed to reach all sides of the box: a liver may fall into two.
 
@@ -280,7 +281,9 @@ def _histogram(scene: _Scene, weight: Floats) -> Floats:
 
 
 def _mode(scene: _Scene, weight: Floats) -> float:
-    return float(np.argmax(_histogram(scene, weight))) * _BIN_WIDTH
+    """The grey value that is most in excess in the box over what lies round it."""
+    excess = _histogram(scene, weight) - _histogram(scene, 1 - scene.inside)
+    return float(np.argmax(excess)) * _BIN_WIDTH
 
 
 def _robust_moments(
