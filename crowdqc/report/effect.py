@@ -79,7 +79,9 @@ def _table(comparison: pd.DataFrame) -> Table:
     """The table `comparison`; where it is of two sets only, they name the columns."""
     one = len(comparison[["a", "b"]].drop_duplicates()) == 1
     a, b = ("A", "B") if not one else (readable(n) for n in comparison[["a", "b"]].iloc[0])
-    why = comparison["why"] if "why" in comparison.columns else [""] * len(comparison)
+    why = list(comparison["why"]) if "why" in comparison.columns else []
+    if len(set(why)) < 2:  # the sentence above the table says it once
+        why = [""] * len(comparison)
     columns = (
         Column("label", "Organ", "name"),
         Column("a", "A"),
@@ -91,7 +93,7 @@ def _table(comparison: pd.DataFrame) -> Table:
         Column("test", "Test"),
         Column("p", "p", "p"),
         Column("p_holm", "p (Holm)", "p", note="Corrected for the number of organs"),
-        Column("effect", "Effect", "number", note="Matched-pairs rank-biserial correlation, −1 to 1"),
+        Column("effect", "Effect", "number", note="Rank-biserial correlation, −1 to 1"),
         Column("why", "Remark"),
     )
     sets = (
