@@ -38,6 +38,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.special import expit
 
 from crowdqc.geometry import Boxes, as_boxes
 from samgen.predictor import Prediction
@@ -200,7 +201,7 @@ def segment(
     core = _one_tissue(scene, settings)
     grown = _any_tissue(scene, core, settings)
     better = _fit(core, scene, settings) - _fit(grown, scene, settings) + settings.fit_margin
-    weight = np.float32(_sigmoid(np.float32(better / settings.fit_scale)))
+    weight = np.float32(expit(np.float32(better / settings.fit_scale)))
     return _tidy(weight * core + (1 - weight) * grown, scene, settings)
 
 
@@ -240,7 +241,7 @@ def _along(n: int, low: float, high: float) -> tuple[Any, Any]:
 def _one_tissue(scene: _Scene, settings: IntensitySettings) -> Floats:
     """Probability of the object if it is of one tissue."""
     smallest, largest = settings.core_spread
-    weight = _sigmoid(scene.prior) * scene.inside
+    weight = expit(scene.prior) * scene.inside
     centre, spread = _mode(scene, weight), (smallest + largest) / 2
     belongs = weight * _bell(scene.grey, centre, spread)
     levels = np.arange(_BINS, dtype=np.float32) * _BIN_WIDTH
@@ -269,7 +270,7 @@ def _update(
     evidence = np.clip(odds, -settings.evidence_limit, settings.evidence_limit)
     around = ndimage.gaussian_filter(2 * belongs - 1, 1.0, mode="nearest", truncate=3.0)
     logit = scene.prior + evidence.astype(np.float32)[scene.bins] + settings.coupling * around
-    return _sigmoid(logit) * scene.inside
+    return expit(logit) * scene.inside
 
 
 def _histogram(scene: _Scene, weight: Floats) -> Floats:
@@ -298,10 +299,6 @@ def _bell(values: Floats, centre: float, spread: float) -> Floats:
     return np.exp(-0.5 * ((values - np.float32(centre)) / np.float32(spread)) ** 2)
 
 
-def _sigmoid(logit: Any) -> Any:
-    return 1 / (1 + np.exp(-logit))
-
-
 def _fit(belongs: Floats, scene: _Scene, settings: IntensitySettings) -> float:
     """IoU of the box and the box round the mask."""
     mask = _pieces(belongs > 0.5, scene.box, settings)
@@ -312,7 +309,7 @@ def _tidy(belongs: Floats, scene: _Scene, settings: IntensitySettings) -> Floats
     """Probability whose mask at 0.5 has no holes and no needless pieces."""
     if not (belongs > 0.5).any():
         # Nothing stands out, as in a box of one pixel: the shape alone decides.
-        return _sigmoid(scene.prior) * scene.inside
+        return expit(scene.prior) * scene.inside
     whole = ndimage.binary_fill_holes(belongs > 0.5)
     mask = ndimage.binary_fill_holes(_pieces(whole, scene.box, settings))
     certainty = np.maximum(belongs, 1 - belongs)

@@ -27,7 +27,7 @@ class Interval(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A text that leads to a place of the page."""
+    """A text that leads to a place of the page; with an empty target it is only a heading."""
 
     text: str
     target: str

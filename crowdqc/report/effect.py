@@ -93,7 +93,7 @@ def _table(comparison: pd.DataFrame) -> Table:
         Column("test", "Test"),
         Column("p", "p", "p"),
         Column("p_holm", "p (Holm)", "p", note="Corrected for the number of organs"),
-        Column("effect", "Effect", "number", note="Rank-biserial correlation, −1 to 1"),
+        Column("effect", "Effect", "number", note="Matched-pairs rank-biserial, from −1 to 1"),
         Column("why", "Remark"),
     )
     sets = (

@@ -169,11 +169,12 @@ def _lead(table: pd.DataFrame, statuses: list[str]) -> list[str]:
 
 def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
     rows = []
-    for row in table.head(MAX_ROWS).itertuples(index=False):
+    for place, row in enumerate(table.head(MAX_ROWS).itertuples(index=False)):
         status, reasons = decided[row.rater]
+        target = anchor(results, row.rater) if place < MAX_CARDS else ""
         rows.append(
             (
-                Link(row.rater, anchor(results, row.rater)),
+                Link(row.rater, target),
                 status,
                 Interval(row.agreement, row.agreement_low, row.agreement_high),
                 row.reliability,

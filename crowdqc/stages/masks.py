@@ -142,7 +142,8 @@ def dataset(run: Run) -> Result:
         masks=mask_files(run, "filtered"),
         unfiltered=mask_files(run, "unfiltered"),
         manifest=read_manifest(run).to_record(),
-        truth=_truth_files(config),
+        truth=truth_files(config),
+        readings=run.store.read("readings"),
     )
     table, findings = study.build_datasets(config, sources, raw=run.store.path("nnUNet_raw"))
     run.store.write_findings("dataset", findings)
@@ -166,7 +167,8 @@ def mask_files(run: Run, name: str) -> dict[str, Path]:
     }
 
 
-def _truth_files(config: Config) -> dict[str, Path]:
+def truth_files(config: Config) -> dict[str, Path]:
+    """Case -> expert mask; empty where the study has none."""
     if config.truth is None or config.truth.path is None:
         return {}
     return case_files(config, config.truth.path)
@@ -215,7 +217,7 @@ def _means(volumes: pd.DataFrame) -> str:
 def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
     module = load("train.evaluate")
     config = run.config
-    truth = _truth_files(config)
+    truth = truth_files(config)
     cases = [
         module.ScoredCase(case=case, mask=mask, truth=truth[case])
         for case, mask in mask_files(run, name).items()

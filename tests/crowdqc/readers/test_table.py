@@ -37,6 +37,14 @@ def test_rows_are_boxes_and_a_row_without_a_box_is_an_empty_reading(read):
     assert findings == []
 
 
+def test_a_table_of_empty_readings_alone(read):
+    study, findings = read(HEAD + "p1,w1,,,,\n")
+
+    assert study.readings["state"].tolist() == ["reviewed_empty"]
+    assert len(study.boxes) == 0
+    assert findings == []
+
+
 def test_a_compressed_table_with_a_bom_and_crlf(read):
     data = ("\ufeff" + HEAD + "p1,w1,1,2,3,4\n").replace("\n", "\r\n").encode()
 

@@ -247,7 +247,7 @@ def test_boxes_survive_being_written_as_yolo(make_config, write, corners):
     study, findings = read_study(make_config(RATERS))
 
     expected = sorted([x, y, x + w, y + h] for x, y, w, h in corners)
-    found = sorted(study.boxes[["x0", "y0", "x1", "y1"]].to_numpy().tolist())
+    found = sorted(study.boxes[["x0", "y0", "x1", "y1"]].round(6).to_numpy().tolist())
     np.testing.assert_allclose(np.reshape(found, (-1, 4)), np.reshape(expected, (-1, 4)), atol=1e-9)
     assert all(f.severity is Severity.NOTE or not corners for f in findings if corners)
 

@@ -82,12 +82,15 @@ def test_people_do_not_read_long_numbers(page: str):
     assert not re.search(r"\bnan\b", shown(page))
 
 
-def test_each_id_is_there_once(page: str):
-    ids = re.findall(r'\sid="([^"]+)"', re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
-    targets = re.findall(r'href="#([^"]*)"', page)
+def test_each_id_is_there_once_and_each_link_leads_to_one(folder: Path):
+    spec = Spec(n_cases=2, raters=tuple(f"r{i}" for i in range(30)), labels=("liver",))
+    page = render(gather(write_results(folder, spec)), charts=False)
+    page = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+
+    ids = re.findall(r'\sid="([^"]+)"', page)
 
     assert len(ids) == len(set(ids))
-    assert set(targets) <= set(ids)
+    assert set(re.findall(r'href="#([^"]*)"', page)) <= set(ids)
 
 
 def test_without_charts_it_is_small(store: Store, page: str):
