@@ -79,7 +79,9 @@ def _table(comparison: pd.DataFrame) -> Table:
     """The table `comparison`; where it is of two sets only, they name the columns."""
     one = len(comparison[["a", "b"]].drop_duplicates()) == 1
     a, b = ("A", "B") if not one else (readable(n) for n in comparison[["a", "b"]].iloc[0])
-    why = comparison["why"] if "why" in comparison.columns else [""] * len(comparison)
+    why = list(comparison["why"]) if "why" in comparison.columns else []
+    if len(set(why)) < 2:  # the sentence above the table says it once
+        why = [""] * len(comparison)
     columns = (
         Column("label", "Organ", "name"),
         Column("a", "A"),

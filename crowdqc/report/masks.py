@@ -49,6 +49,8 @@ def masks_section(
             view=(pictures, None) if pictures else None,
         )
     table = results.table("masks")
+    if not len(table):
+        return Section("masks", "Masks", lead=("No mask was drawn: nothing passed the gate.",))
     signal = leading(table)
     models = [name for name in table["model"].unique() if name]
     cases = count(table["case"].nunique(), "case")
