@@ -86,7 +86,7 @@ def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study,
     """
     boxes, readings, odd = sound_names(draft.boxes, draft.readings)
     sound, bad = _sound(boxes, images, clip=config.annotations.outside == "clip")
-    readings = _not_empty(readings, boxes, sound)
+    readings = _not_empty(readings, boxes, sound).drop(columns=["height", "width"], errors="ignore")
     readings, notes = infer_states(readings, sound, rule=config.annotations.empty_file)
     if readings.empty:
         raise InputError(f"{config.file}: the annotations hold no reading at all.")
