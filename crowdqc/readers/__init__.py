@@ -22,6 +22,7 @@ from crowdqc.readers.cvat import read_cvat
 from crowdqc.readers.draft import Draft, to_study
 from crowdqc.readers.images import guess_sizes, images_table, settle_sizes
 from crowdqc.readers.labelstudio import read_labelstudio
+from crowdqc.readers.names import sound_names
 from crowdqc.readers.patterns import find
 from crowdqc.readers.table import read_table
 from crowdqc.readers.truth import read_truth_boxes, without_gold
@@ -64,7 +65,7 @@ def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study
     InputError
         If nothing can be read, or the study file does not say what is needed.
     """
-    draft = _draft(config)
+    draft = sound_names(_draft(config))
     if draft.readings.empty:
         raise InputError(_nothing(config, draft))
     draft = _settled(draft, known, config)

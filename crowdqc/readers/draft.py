@@ -16,7 +16,6 @@ import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError, Severity
-from crowdqc.readers.names import sound_names
 from crowdqc.readers.states import infer_states
 from crowdqc.schema import Study, empty, natural_order
 
@@ -84,9 +83,11 @@ def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study,
     findings : list of Finding
         The reader's own, and one for each row that was left out or mended.
     """
-    boxes, readings, odd = sound_names(draft.boxes, draft.readings)
+    boxes = draft.boxes
     sound, bad = _sound(boxes, images, clip=config.annotations.outside == "clip")
-    readings = _not_empty(readings, boxes, sound)
+    readings = _not_empty(draft.readings, boxes, sound).drop(
+        columns=["height", "width"], errors="ignore"
+    )
     readings, notes = infer_states(readings, sound, rule=config.annotations.empty_file)
     if readings.empty:
         raise InputError(f"{config.file}: the annotations hold no reading at all.")
@@ -99,7 +100,7 @@ def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study,
         rater_scope=config.annotations.rater_scope,
         single=frozenset(label.name for label in config.labels.values() if label.single),
     )
-    return study, [*draft.findings, *odd, *bad, *notes]
+    return study, [*draft.findings, *bad, *notes]
 
 
 def _sound(

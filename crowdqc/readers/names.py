@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import unicodedata
 
-import pandas as pd
-
 from crowdqc.findings import Finding, Severity
+from crowdqc.readers.draft import Draft
 
 NAME_MAX = 200
 """Characters of a name: file systems allow 255 bytes, and endings are added."""
@@ -27,15 +27,13 @@ def is_sound(name: str) -> bool:
     return fits and set(name) != {"."} and name.strip() == name and not _UNFIT.search(name)
 
 
-def sound_names(
-    boxes: pd.DataFrame, readings: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame, list[Finding]]:
-    """Rows whose case and rater have sound names, and findings about the other names.
+def sound_names(draft: Draft) -> Draft:
+    """Only what has a sound case and rater, with findings about the other names.
 
     Two names that differ only in upper and lower case are kept and reported: they are one file
     on many disks, and often one person.
     """
-    findings = []
+    boxes, readings, findings = draft.boxes, draft.readings, list(draft.findings)
     for column in ("case", "rater"):
         names = sorted(readings[column].unique())
         unfit = [name for name in names if not is_sound(name)]
@@ -44,7 +42,8 @@ def sound_names(
             boxes = boxes[~boxes[column].isin(unfit)]
             readings = readings[~readings[column].isin(unfit)]
         findings += _alike(column, [name for name in names if is_sound(name)])
-    return boxes.reset_index(drop=True), readings.reset_index(drop=True), findings
+    boxes, readings = boxes.reset_index(drop=True), readings.reset_index(drop=True)
+    return dataclasses.replace(draft, boxes=boxes, readings=readings, findings=findings)
 
 
 def _unfit(column: str, names: list[str]) -> Finding:

@@ -176,7 +176,7 @@ def test_truth_boxes_are_a_table_of_their_own(make_config, write):
     assert findings == []
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.lists(st.text(max_size=5), min_size=6, max_size=6), max_size=4))
 def test_no_row_can_break_the_reader(read, rows):
     body = "".join(",".join('"' + c.replace('"', '""') + '"' for c in row) + "\n" for row in rows)

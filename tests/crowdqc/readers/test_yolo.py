@@ -221,7 +221,7 @@ def test_size_and_images_must_not_contradict_each_other(make_config, write):
         read_study(make_config(RATERS), known)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200) | st.text(max_size=80).map(str.encode))
 def test_no_file_can_break_the_reader(make_config, write, data):
     write("boxes/a/img1-slice0.txt", data)
@@ -231,7 +231,7 @@ def test_no_file_can_break_the_reader(make_config, write, data):
     assert len(study.readings) == 1
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(*[st.integers(0, 90)] * 2, *[st.integers(1, 10)] * 2), unique=True, max_size=5

@@ -71,7 +71,7 @@ def keyed(frame, columns):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(study=studies())
 def test_a_study_survives_being_written_and_read(format, tmp_path_factory, study):
     folder = tmp_path_factory.mktemp("convert") / "new"
