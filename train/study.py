@@ -100,6 +100,11 @@ def build_datasets(
     return pd.DataFrame(rows), findings
 
 
+def dataset_name(config: Config, name: str) -> str:
+    """Name of the folder of one of the `SETS`, for example ``Dataset502_trial-filtered``."""
+    return f"Dataset{_number(config, name):03d}_{_own_name(config, name)}"
+
+
 def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
     """What goes into one of the `SETS`: see `train.dataset` for what each means.
 
@@ -125,8 +130,8 @@ def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
         if case not in left_out
     ]
     return DatasetPlan(
-        number=config.dataset.id + SETS.index(name),
-        name=f"{config.study.name}-{name}",
+        number=_number(config, name),
+        name=_own_name(config, name),
         labels=values,
         training=training,
         test={case: _image_of(case, sources.images) for case in config.dataset.test},
@@ -135,6 +140,14 @@ def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
         other_values=name == "truth",
         left_out={case: why for case, why in left_out.items() if case in wanted},
     )
+
+
+def _number(config: Config, name: str) -> int:
+    return config.dataset.id + SETS.index(name)
+
+
+def _own_name(config: Config, name: str) -> str:
+    return f"{config.study.name}-{name}"
 
 
 def _left_out(manifest: Mapping[str, Any], name: str) -> dict[str, str]:

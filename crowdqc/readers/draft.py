@@ -7,6 +7,7 @@ left out, the rest is kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,8 +83,12 @@ def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study,
     findings : list of Finding
         The reader's own, and one for each row that was left out or mended.
     """
-    boxes, bad = _sound(draft.boxes, images, clip=config.annotations.outside == "clip")
-    readings, notes = infer_states(draft.readings, boxes, rule=config.annotations.empty_file)
+    boxes = draft.boxes
+    sound, bad = _sound(boxes, images, clip=config.annotations.outside == "clip")
+    readings = _not_empty(draft.readings, boxes, sound).drop(
+        columns=["height", "width"], errors="ignore"
+    )
+    readings, notes = infer_states(readings, sound, rule=config.annotations.empty_file)
     if readings.empty:
         raise InputError(f"{config.file}: the annotations hold no reading at all.")
     study = Study(
@@ -91,7 +96,7 @@ def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study,
         labels=config.label_names,
         images=images,
         readings=_sorted(readings, ["case", "slice", "rater"]),
-        boxes=_numbered(boxes),
+        boxes=_numbered(sound),
         rater_scope=config.annotations.rater_scope,
         single=frozenset(label.name for label in config.labels.values() if label.single),
     )
@@ -122,11 +127,35 @@ def _sound(
     findings = [
         _broken(row, row_size, check=check, rule=rule)
         for mask, check, rule in rules
-        for row, row_size in zip(boxes[mask].itertuples(index=False), size[mask], strict=True)
+        for row, row_size in _first_of_each(boxes, size, mask)
     ]
     good = finite & ~reversed_ & ~outside & ~twice
     mended = boxes.assign(**dict(zip(EDGES, corners.T, strict=True)))[good]
     return mended, sorted(findings, key=_place) + _clipped(boxes[good], mended)
+
+
+def _first_of_each(
+    boxes: pd.DataFrame, size: np.ndarray, mask: np.ndarray
+) -> Iterable[tuple[Any, np.ndarray]]:
+    """Rows chosen by `mask` with their sizes; of very many in one case and file only the first."""
+    rows = boxes[mask]
+    if len(rows) > FAULTS_MAX:
+        file = rows["source"].str.rpartition(":")[0]
+        few = (rows.groupby([rows["case"], file]).cumcount() < FAULTS_MAX).to_numpy()
+        rows, size = rows[few], size[mask][few]
+    else:
+        size = size[mask]
+    return zip(rows.itertuples(index=False), size, strict=True)
+
+
+def _not_empty(readings: pd.DataFrame, boxes: pd.DataFrame, sound: pd.DataFrame) -> pd.DataFrame:
+    """A reading of which a box was left out is no empty one, whatever is left of it."""
+    refused = boxes.drop(index=sound.index)
+    if refused.empty:
+        return readings
+    keys = ["case", "slice", "rater"]
+    where = pd.MultiIndex.from_frame(readings[keys]).isin(pd.MultiIndex.from_frame(refused[keys]))
+    return readings.assign(state=readings["state"].where(~where, "opened"))
 
 
 def _size_of(boxes: pd.DataFrame, images: pd.DataFrame) -> np.ndarray:

@@ -78,9 +78,8 @@ def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draf
     bad_labels = [_unknown(row, names) for row in unknown.itertuples()]
     edges = edges.drop(index=unknown.index)
     boxes = place.loc[edges.index, _KEYS].join(edges)
-    boxes = boxes.assign(
-        label=frame["label"].map(names), source=frame["source"], case=frame["case"]
-    )
+    drawn = frame.loc[boxes.index]
+    boxes = boxes.assign(label=drawn["label"].map(names), source=drawn["source"])
     return Draft(
         boxes=boxes[[*_KEYS, "label", *EDGES, "source"]].reset_index(drop=True),
         readings=_readings(place),

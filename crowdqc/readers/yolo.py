@@ -86,10 +86,8 @@ def _read_lines(
             x, y, width, height = map(float, words[1:])
         except ValueError:
             label = None
-        if label and plain and _is_box(x, y, width, height):
-            fault = None
-        else:
-            fault = _fault(words, classes)
+        sound = label and plain and _is_box((x, y, width, height))
+        fault = None if sound else _fault(words, classes)
         if fault is None:
             lines.file.append(file)
             lines.line.append(number)
@@ -104,7 +102,8 @@ def _read_lines(
         _note(("more-lines", rest), number, file=file, files=files)
 
 
-def _is_box(x: float, y: float, width: float, height: float) -> bool:
+def _is_box(numbers: tuple[float, float, float, float]) -> bool:
+    x, y, width, height = numbers
     return -_INF < x < _INF and -_INF < y < _INF and 0 < width < _INF and 0 < height < _INF
 
 

@@ -14,7 +14,7 @@ from crowdqc.report.strips import Run, Strip, said, strip
 from crowdqc.report.words import count, percent, readable, share
 from crowdqc.schema import natural_order
 
-MAX_ROWS = 500
+MAX_ROWS = 300
 """Rows of the list that goes into the page; the file has all."""
 
 STATUS = {"complete": "accept", "partial": "review", "missing": "reject", "unread": ""}

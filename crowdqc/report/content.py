@@ -27,7 +27,7 @@ class Interval(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A text that leads to a place of the page."""
+    """A text that leads to a place of the page; with an empty target it is only a heading."""
 
     text: str
     target: str
@@ -64,6 +64,8 @@ class Table:
     """Rows of the same kind that are not here, because there are too many."""
     search: bool = False
     """Whether people will want to look for a row."""
+    paged: bool = False
+    """Whether there are so many rows that a page should show them in parts."""
     choose: str = ""
     """Name of a column by whose values rows are chosen."""
 

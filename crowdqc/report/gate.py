@@ -11,7 +11,7 @@ from crowdqc.report.raters import reasons_of, status_of
 from crowdqc.report.results import Results
 from crowdqc.report.words import listing, readable, share
 
-MAX_ROWS = 500
+MAX_ROWS = 300
 
 COLUMNS = (
     Column("kind", "What", "text"),

@@ -49,12 +49,14 @@ def masks_section(
             view=(pictures, None) if pictures else None,
         )
     table = results.table("masks")
+    if not len(table):
+        return Section("masks", "Masks", lead=("No mask was drawn: nothing passed the gate.",))
     signal = leading(table)
     models = [name for name in table["model"].unique() if name]
     cases = count(table["case"].nunique(), "case")
     said = [f"{count(len(table), 'mask')} of {cases} by {listing(models)}."]
     if signal:
-        said.append(f"Sorted by {SIGNALS[signal][0].lower()}, the worst first.")
+        said.append(f"Sorted by {named(signal)}, the worst first.")
     return Section(
         "masks",
         "Masks",
@@ -67,6 +69,12 @@ def masks_section(
 def leading(table: pd.DataFrame) -> str:
     """The first signal that is known at all."""
     return next((name for name in SIGNALS if table[name].notna().any()), "")
+
+
+def named(signal: str) -> str:
+    """A signal inside a sentence."""
+    title = SIGNALS[signal][0]
+    return title[0].lower() + title[1:]
 
 
 def worst_masks(table: pd.DataFrame) -> pd.DataFrame:
@@ -90,7 +98,7 @@ def _table(table: pd.DataFrame, signal: str) -> Table:
     rows = worst_masks(table)[names].head(MAX_ROWS)
     return Table(
         "masks",
-        f"The worst masks by {SIGNALS[signal][0].lower()}" if signal else "Masks",
+        f"The worst masks by {named(signal)}" if signal else "Masks",
         columns,
         tuple(rows.itertuples(index=False, name=None)),
         n_left_out=max(len(table) - MAX_ROWS, 0),

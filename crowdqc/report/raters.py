@@ -17,7 +17,8 @@ from crowdqc.report.words import count, listing, percent, share, shifted
 
 N_COLOURS = 6
 """Colours that tell raters apart; further raters get the same ones, dashed."""
-MAX_CARDS = 60
+MAX_CARDS = 24
+MAX_ROWS = 500
 MAX_FINDINGS = 5
 BY_LABEL = "mean_iou"
 """Measure that gives a rater's agreement on each label."""
@@ -168,11 +169,12 @@ def _lead(table: pd.DataFrame, statuses: list[str]) -> list[str]:
 
 def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
     rows = []
-    for row in table.itertuples(index=False):
+    for place, row in enumerate(table.head(MAX_ROWS).itertuples(index=False)):
         status, reasons = decided[row.rater]
+        target = anchor(results, row.rater) if place < MAX_CARDS else ""
         rows.append(
             (
-                Link(row.rater, anchor(results, row.rater)),
+                Link(row.rater, target),
                 status,
                 Interval(row.agreement, row.agreement_low, row.agreement_high),
                 row.reliability,
@@ -190,6 +192,7 @@ def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
         "Scorecards of the raters",
         COLUMNS,
         tuple(rows),
+        n_left_out=max(len(table) - MAX_ROWS, 0),
         search=len(rows) > 8,
         choose="verdict",
     )

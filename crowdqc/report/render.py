@@ -27,7 +27,7 @@ from crowdqc.report.strips import REFERENCE
 PILLS = ("verdict", "judgement", "state", "severity")
 """Kinds of columns whose words stand in a coloured mark."""
 PAGE = 100
-"""Rows of a long table that are in the page from the start; the rest is data."""
+"""Rows of a paged table that are in the page from the start; the rest is data."""
 _STATUS = {
     "reject": "reject", "fail": "reject", "missing": "reject",
     "review": "review", "watch": "review", "partial": "review", "no consensus": "review",
@@ -221,7 +221,7 @@ def _data(content: ReportContent, charts: dict[str, Any]) -> dict[str, Any]:
             for row in table.rows
         ]
         for table in _tables(content.sections)
-        if len(table.rows) > PAGE
+        if table.paged
     }
     return {"texts": texts.all, "cells": cells, "tables": long, "charts": charts}
 

@@ -9,7 +9,7 @@ import pandas as pd
 from crowdqc.findings import Severity
 from crowdqc.report.agreement import title_of
 from crowdqc.report.content import Fact, Step
-from crowdqc.report.gate import kept
+from crowdqc.report.gate import Flow, kept
 from crowdqc.report.raters import compared, status_of, verdicts
 from crowdqc.report.results import Results
 from crowdqc.report.words import count, listing, number, readable, share
@@ -44,22 +44,19 @@ def lead(results: Results) -> str:
     """The verdict in a sentence."""
     if not results.manifest:
         return "The gate has not been run on this study: what follows is measured, not judged."
-    said = [_passing(results, noun) for noun in ("rater", "case")]
-    text = listing([part for part in said if part])
-    return f"{text[0].upper()}{text[1:]}." if text else "The gate was run."
+    flows = [kept(results, noun) for noun in ("rater", "case")]
+    comparable = compared(results)
+    told = [flow for flow in flows if flow and (flow.noun == "case" or comparable)]
+    said = listing([_share(flow) for flow in told])
+    verb = "passes" if len(told) == 1 and told[0].after < 2 else "pass"
+    text = f"{said} {verb} the gate" if said else "the gate was run"
+    if not comparable and results.has("raters"):
+        text += "; raters could not be compared with one another"
+    return f"{text[0].upper()}{text[1:]}."
 
 
-def _passing(results: Results, noun: str) -> str:
-    """How many raters, or cases, pass the gate."""
-    flow = kept(results, noun)
-    if flow is None:
-        return ""
-    if noun == "rater" and not compared(results):
-        return "raters could not be compared with one another"
-    if not flow.after:
-        return f"no {noun} passes the gate"
-    verb = "passes" if flow.after == 1 else "pass"
-    return f"{share(flow.after, flow.before, noun)} {verb} the gate"
+def _share(flow: Flow) -> str:
+    return share(flow.after, flow.before, flow.noun) if flow.after else f"no {flow.noun}"
 
 
 def steps(results: Results) -> tuple[Step, ...]:

@@ -93,7 +93,7 @@ def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
     generate, settings = load("samgen.generate"), load("samgen.settings")
     task = generate.Task(
         labels={label.name: label.value for label in config.labels.values()},
-        predictor=predictor(config.masks.model),
+        predictor=predictor(config, run.store.path("embeddings")),
         settings=settings.MaskSettings(
             picture=config.images.picture,
             window=config.images.window,
@@ -118,19 +118,20 @@ def _remove_others(folder: Path, cases: set[str]) -> None:
             path.unlink()
 
 
-def predictor(model: str) -> Any:
-    """The model that `[masks] model` names.
+def predictor(config: Config, cache: Path) -> Any:
+    """The model that ``[masks] model`` names; SAM keeps its embeddings in `cache`.
 
     Raises
     ------
     InputError
-        If there is no such model.
+        If there is no such model, or its weights are not at hand.
     """
-    if model != "intensity":
-        raise InputError(
-            f"'masks.model' is '{model}'; this version has 'intensity', the embedded model."
-        )
-    return load("samgen.intensity").IntensityPredictor()
+    section = config.masks
+    if section.model == "intensity":
+        return load("samgen.intensity").IntensityPredictor()
+    return load("samgen.sam").load_predictor(
+        section.model, mode=section.mode, device=section.device, cache=cache
+    )
 
 
 def dataset(run: Run) -> Result:
@@ -142,7 +143,8 @@ def dataset(run: Run) -> Result:
         masks=mask_files(run, "filtered"),
         unfiltered=mask_files(run, "unfiltered"),
         manifest=read_manifest(run).to_record(),
-        truth=_truth_files(config),
+        truth=truth_files(config),
+        readings=run.store.read("readings"),
     )
     table, findings = study.build_datasets(config, sources, raw=run.store.path("nnUNet_raw"))
     run.store.write_findings("dataset", findings)
@@ -166,7 +168,8 @@ def mask_files(run: Run, name: str) -> dict[str, Path]:
     }
 
 
-def _truth_files(config: Config) -> dict[str, Path]:
+def truth_files(config: Config) -> dict[str, Path]:
+    """Case -> expert mask; empty where the study has none."""
     if config.truth is None or config.truth.path is None:
         return {}
     return case_files(config, config.truth.path)
@@ -215,7 +218,7 @@ def _means(volumes: pd.DataFrame) -> str:
 def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
     module = load("train.evaluate")
     config = run.config
-    truth = _truth_files(config)
+    truth = truth_files(config)
     cases = [
         module.ScoredCase(case=case, mask=mask, truth=truth[case])
         for case, mask in mask_files(run, name).items()

@@ -52,10 +52,16 @@ def small_sam(seed, side=160, window=4):
                 torch.nn.init.normal_(parameter, std=1.5 / parameter[0].numel() ** 0.5)
             elif name.endswith("bias"):
                 torch.nn.init.normal_(parameter, std=0.1)
-    return sam.eval().requires_grad_(False)
+    return sam.eval().requires_grad_(requires_grad=False)
 
 
 @pytest.fixture(scope="session")
 def sam():
     pytest.importorskip("segment_anything")
     return small_sam(seed=1)
+
+
+@pytest.fixture(scope="session")
+def other_sam():
+    """Makes a SAM of the same architecture with other weights, as the package's builders do."""
+    return partial(small_sam, seed=2)

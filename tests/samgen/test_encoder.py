@@ -79,3 +79,11 @@ def test_bfloat16_is_close_and_comes_back_as_float32(sam, pixels):
     assert lower.dtype == torch.float32
     error = (lower - exact).norm() / exact.norm()
     assert 0 < error < 0.03
+
+
+@pytest.mark.parametrize("size", [(10, 7), (5, 8), (3, 4)])
+def test_windows_of_any_grid_are_filled_up_as_in_sam(sam, size):
+    block = sam.image_encoder.blocks[0]
+    x = torch.randn(2, *size, 48, generator=torch.Generator().manual_seed(10))
+    with torch.no_grad():
+        torch.testing.assert_close(kernels._block(block, x, "rows"), block(x), atol=1e-5, rtol=0)
