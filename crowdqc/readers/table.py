@@ -70,7 +70,8 @@ def read_boxes(
 
 def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draft:
     place, bad_places = _places(frame)
-    frame, place = frame.loc[place.index], place.assign(nothing=_says_nothing(frame))
+    frame = frame.loc[place.index]  # first: assigning to an empty frame would add rows
+    place = place.assign(nothing=_says_nothing(frame))
     edges, bad_edges = _edges(frame[~place["nothing"]])
     names = {label.name: label.name for label in config.labels.values()}
     names |= {key: label.name for key, label in config.labels.items()}
