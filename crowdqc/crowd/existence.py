@@ -10,6 +10,7 @@ for an average one.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.special import expit, roots_hermitenorm
 
 from crowdqc.crowd.evidence import Evidence
 
+Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
@@ -84,11 +86,65 @@ def fit_existence(evidence: Evidence, settings: ExistenceSettings) -> Existence:
     .. [2] S. Branson, G. Van Horn, P. Perona, "Lean crowdsourcing: combining humans and
        machines in an online system", CVPR 2017. :doi:`10.1109/CVPR.2017.647`
     """
+    every, times, pattern, row = _patterns(evidence)
+    found = _fit_patterns(every, times, settings)
+    return Existence(
+        found.probability[pattern], found.without[row], found.detection, found.invention
+    )
+
+
+def _patterns(evidence: Evidence) -> tuple[Evidence, Floats, Ints, Ints]:
+    """Each pattern of who was asked and who drew, once: objects alike are alike to the model.
+
+    Returns the patterns as evidence of one object each, how many objects have each, the
+    pattern of each object, and the row of it that stands for each asked row.
+    """
+    count = evidence.n_asked
+    start = np.cumsum(count) - count
+    code = evidence.asked_rater * 2 + evidence.drew
+    pattern = np.zeros(len(count), np.int64)
+    times: list[Floats] = []
+    rows: list[Ints] = []
+    n_rows = [0]
+    for n in np.unique(count[count > 0]):
+        objects = np.flatnonzero(count == n)
+        codes = code[start[objects][:, None] + np.arange(n)]
+        first, of, many = _unique_rows(codes)
+        pattern[objects] = of + sum(len(some) for some in times)
+        times.append(many.astype(np.float64))
+        rows.append((start[objects[first]][:, None] + np.arange(n)).ravel())
+        n_rows += [int(n)] * len(first)
+    chosen = np.concatenate([np.zeros(0, np.int64), *rows])
+    at = np.cumsum(n_rows)
+    within = np.arange(len(code)) - np.repeat(start, count)
+    row = np.repeat(at[pattern], count) + within
+    patterns = dataclasses.replace(
+        evidence,
+        asked_object=np.repeat(np.arange(len(n_rows) - 1), n_rows[1:]),
+        asked_rater=evidence.asked_rater[chosen],
+        drew=evidence.drew[chosen],
+        n_objects=len(n_rows) - 1,
+    )
+    return patterns, np.concatenate([np.zeros(0), *times]), pattern, row
+
+
+def _unique_rows(codes: Ints) -> tuple[Ints, Ints, Ints]:
+    """First row of each kind, kind of each row, number of rows of each kind."""
+    order = np.lexsort(codes.T)
+    new = np.ones(len(order), bool)
+    new[1:] = (codes[order][1:] != codes[order][:-1]).any(axis=1)
+    of = np.empty(len(order), np.int64)
+    of[order] = np.cumsum(new) - 1
+    return order[new], of, np.bincount(of)
+
+
+def _fit_patterns(evidence: Evidence, times: Floats, settings: ExistenceSettings) -> Existence:
+    """As `fit_existence`, of patterns that occur many times."""
     node, weight = roots_hermitenorm(settings.nodes)
     log_weight = np.log(weight / weight.sum())
     shift = np.zeros((2, evidence.n_raters))
     share = settings.share
-    told = (evidence.n_asked > 1).astype(np.float64)  # one rater alone tells nothing of itself
+    told = times * (evidence.n_asked > 1)  # one rater alone tells nothing of itself
     for _ in range(settings.steps):
         odds = _odds(evidence, shift, node, settings=settings)
         each = _log_votes(odds, evidence.drew)

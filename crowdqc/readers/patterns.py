@@ -74,6 +74,34 @@ def find(pattern: Path) -> Findings:
     return Findings(files, sorted(search.strays))
 
 
+class Name:
+    """Names like ``{case}/slice{slice}.png``, found at the end of longer ones.
+
+    Examples
+    --------
+    >>> Name("{case}-{slice}.png").fields("train/p1-007.png")
+    {'case': 'p1', 'slice': '007'}
+    >>> Name("{case}").fields("train/photo.v2.png")
+    {'case': 'photo.v2'}
+    """
+
+    def __init__(self, pattern: str) -> None:
+        _refuse_unknown(Path(pattern))
+        self.matchers = [re.compile(_regex(part)) for part in pattern.split("/")]
+        self.whole = "." in pattern.rpartition("/")[2]
+
+    def fields(self, name: str) -> dict[str, str] | None:
+        """What `name` says; `None` where it does not fit. A pattern without an ending fits all."""
+        parts = re.split(r"[\\/]", name)
+        if not self.whole:
+            parts[-1] = parts[-1].rpartition(".")[0] or parts[-1]
+        fields: dict[str, str] | None = {}
+        for matcher, part in zip(reversed(self.matchers), reversed(parts), strict=False):
+            match = matcher.fullmatch(part)
+            fields = None if match is None or fields is None else merged(fields, match.groupdict())
+        return fields if len(parts) >= len(self.matchers) else None
+
+
 class _Search:
     """Walks down one folder level per part of the pattern, and only where the name fits."""
 
@@ -88,10 +116,10 @@ class _Search:
     def _walk(self, folder: str, depth: int, known: dict[str, str]) -> Iterator[Found]:
         last = depth == len(self.matchers) - 1
         for entry in os.scandir(folder):
-            if entry.is_dir() == last:
+            if not (entry.is_file() if last else entry.is_dir()):
                 continue
             match = self.matchers[depth].fullmatch(entry.name)
-            fields = None if match is None else _merged(known, match.groupdict())
+            fields = None if match is None else merged(known, match.groupdict())
             if fields is None:
                 if last and entry.name.endswith(self.suffix):
                     self.strays.append(Path(entry.path))
@@ -101,7 +129,7 @@ class _Search:
                 yield from self._walk(entry.path, depth + 1, fields)
 
 
-def _merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:
+def merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:
     """Both together, or `None` where they contradict each other."""
     if any(known.get(name, value) != value for name, value in new.items()):
         return None

@@ -19,7 +19,7 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError
 from crowdqc.readers.draft import EDGES, Draft, bad_line
-from crowdqc.readers.yolo import parse_number, relative
+from crowdqc.readers.files import parse_number, relative
 from crowdqc.schema import ReadingState
 
 KNOWN = ["case", "slice", "rater", "label", *EDGES, "height", "width"]
@@ -70,7 +70,8 @@ def read_boxes(
 
 def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draft:
     place, bad_places = _places(frame)
-    frame, place = frame.loc[place.index], place.assign(nothing=_says_nothing(frame))
+    frame = frame.loc[place.index]  # first: assigning to an empty frame would add rows
+    place = place.assign(nothing=_says_nothing(frame))
     edges, bad_edges = _edges(frame[~place["nothing"]])
     names = {label.name: label.name for label in config.labels.values()}
     names |= {key: label.name for key, label in config.labels.items()}
@@ -78,9 +79,8 @@ def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draf
     bad_labels = [_unknown(row, names) for row in unknown.itertuples()]
     edges = edges.drop(index=unknown.index)
     boxes = place.loc[edges.index, _KEYS].join(edges)
-    boxes = boxes.assign(
-        label=frame["label"].map(names), source=frame["source"], case=frame["case"]
-    )
+    drawn = frame.loc[boxes.index]
+    boxes = boxes.assign(label=drawn["label"].map(names), source=drawn["source"])
     return Draft(
         boxes=boxes[[*_KEYS, "label", *EDGES, "source"]].reset_index(drop=True),
         readings=_readings(place),

@@ -36,7 +36,7 @@ def exact_p(difference):
     return (np.abs(signs @ ranks - centre) >= seen - 1e-9).mean()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(pairs)
 def test_the_p_value_is_that_of_all_signs(values):
     a, b = values.T
@@ -51,7 +51,7 @@ def test_the_p_value_is_that_of_all_signs(values):
         assert result.why == ""
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(pairs)
 def test_exchanging_the_sets_turns_every_sign(values):
     a, b = values.T
