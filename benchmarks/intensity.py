@@ -67,7 +67,7 @@ def _totalsegmentator(folder: Path) -> Iterator[Example]:
 
 
 def _dicom(folder: Path) -> Iterator[Example]:
-    import SimpleITK as sitk  # noqa: N813, PLC0415
+    import SimpleITK as sitk  # noqa: N813
 
     files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder / "dicom"))
     image = sitk.ReadImage(files)

@@ -33,7 +33,7 @@ TITLES = {
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def change(flag: str, place: str, text: str, kind: Any = str) -> Option:
+def change(flag: str, place: str, *, text: str, kind: Any = str) -> Option:
     """An option that takes the place of a key (``section.key``) of the study file."""
     text = f"{text} Instead of [{place.replace('.', '] ')}."
     return click.option(flag, place.replace(".", "__"), type=kind, help=text)
@@ -120,7 +120,7 @@ fuse = _stage(
 
     Writes consensus.csv and the folder consensus/ (YOLO files). Objects that too few raters drew
     are kept as rows with the state no_consensus, and never used as prompts.""",
-    change("--method", "fuse.method", "How the edges of the fused box are found."),
+    change("--method", "fuse.method", text="How the edges of the fused box are found."),
 )
 complete = _stage(
     "complete",
@@ -142,11 +142,11 @@ masks = _stage(
     Writes masks/CASE.nii.gz, masks/CASE.uncertainty.nii.gz and masks.csv. Refuses a manifest whose
     inputs have changed.""",
     change(
-        "--model", "masks.model", "intensity, sam_vit_b, sam_vit_l, sam_vit_h, medsam, or a file."
+        "--model", "masks.model", text="The model: intensity, sam_vit_b, medsam, ... or a file."
     ),
-    change("--prompts", "masks.prompts", "Box prompts per object.", int),
-    change("--mode", "masks.mode", "SAM and MedSAM as trained (best), or as in the paper."),
-    change("--device", "masks.device", "Device of torch."),
+    change("--prompts", "masks.prompts", text="Box prompts per object.", kind=int),
+    change("--mode", "masks.mode", text="SAM and MedSAM as trained (best), or as in the paper."),
+    change("--device", "masks.device", text="Device of torch."),
 )
 dataset = _stage(
     "dataset",

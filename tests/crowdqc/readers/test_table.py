@@ -135,10 +135,11 @@ def test_rows_may_be_chosen(read):
         (HEAD, ', sloce = "item"', "'columns' has 'sloce'"),
         (b"\xff\xff", "", "not UTF-8"),
         (HEAD, "", "no reading at all"),
+        (HEAD + ",w1,1,2,3,4", "", "no reading at all.*has no case"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_refused(read, text, more, says):
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=f"(?s){says}"):
         read(text, more=more)
 
 
