@@ -136,6 +136,8 @@ class _Search:
 
 def merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:
     """Both together, or `None` where they contradict each other."""
+    if not known:
+        return new
     if any(known.get(name, value) != value for name, value in new.items()):
         return None
     return {**known, **new}

@@ -85,18 +85,17 @@ def _read_regular(text: str, classes: dict[str, str], *, file: int, lines: _Line
     """Append all lines of a file at once, if each is a box in the usual way; whether they are."""
     rows = [row.split() for row in text.rstrip("\n").split("\n")] if text else []
     try:
+        labels = [classes[row[0]] for row in rows]
         numbers = [float(word) for row in rows for word in row[1:]]
-    except ValueError:
+    except (IndexError, KeyError, ValueError):
         return False
-    labels = [classes.get(row[0]) if len(row) == 5 else None for row in rows]
-    sound = [label for label in labels if label]
-    if len(sound) < len(rows) or not _plain(text):
+    if not set(map(len, rows)) <= {5} or not _plain(text):
         return False
     if rows and not (min(numbers) > 0 and sum(numbers) < _INF):  # a nan makes the sum nan
         return False
     lines.file.extend([file] * len(rows))
     lines.line.extend(range(1, len(rows) + 1))
-    lines.label.extend(sound)
+    lines.label.extend(labels)
     lines.numbers.extend(numbers)
     return True
 
