@@ -12,7 +12,7 @@ from crowdqc.completeness import Orientation, assess
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
 from crowdqc.matching import Matched, match
-from crowdqc.readers import read_study
+from crowdqc.readers import read_study, read_truth_boxes
 from crowdqc.readers.patterns import has
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run, worst
@@ -22,6 +22,15 @@ TABLES = ("images", "readings", "boxes")
 USABLE = ["agreed", "single"]
 """States of a fused box that may be used."""
 STATES = ("complete", "partial", "missing", "unread")
+RATERS_SHOWN = [
+    "rater",
+    "n_boxes",
+    "agreement",
+    "reliability",
+    "miss_rate",
+    "extra_rate",
+    "verdict",
+]
 COMPLETENESS_SHOWN = ["case", "label", "rater", "state", "n_slices", "gap_slices", "truncated"]
 
 
@@ -135,26 +144,36 @@ def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[st
 
 def agree(run: Run) -> Result:
     """Measure agreement, and score each rater."""
-    from crowdqc.agreement import Resampling, measure_agreement, score_raters
+    from crowdqc.agreement import Resampling, assess_raters
 
     config = run.config
-    matched = match_study(load_study(run), config)
-    resampling = Resampling(
-        n=config.agree.bootstrap, level=config.agree.level, seed=config.study.seed
+    section = config.agree
+    gold, bad = _gold(config)
+    result = assess_raters(
+        match_study(load_study(run), config),
+        gold=gold,
+        iou=section.iou,
+        resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),
     )
-    measurements = measure_agreement(matched, iou=config.agree.iou, resampling=resampling)
-    raters = score_raters(matched, resampling=resampling)
-    run.store.write("measurements", measurements)
-    run.store.write("raters", raters)
-    failed = raters.loc[raters["verdict"] == "fail", "rater"].tolist()
-    summary = f"{len(failed)} of {len(raters)} raters fail{': ' if failed else '.'}"
-    shown = raters[["rater", "n_boxes", "agreement", "reliability", "miss_rate", "extra_rate"]]
+    findings = [*bad, *result.findings]
+    run.store.write("measurements", result.measurements)
+    run.store.write("raters", result.raters)
+    run.store.write_findings("agree", findings)
+    failed = result.raters.loc[result.raters["verdict"] == "fail", "rater"]
     return Result(
-        table=raters,
-        shown=shown.assign(verdict=raters["verdict"]),
-        summary=summary + " ".join(failed),
-        files=["measurements.csv", "raters.csv"],
+        table=result.raters,
+        shown=result.raters[RATERS_SHOWN].rename(columns={"reliability": "reliable"}),
+        summary=f"{len(failed)} of {len(result.raters)} raters fail: {' '.join(failed) or 'none'}.",
+        files=["measurements.csv", "raters.csv", "agree.findings.jsonl"],
+        findings=findings,
     )
+
+
+def _gold(config: Config) -> tuple[pd.DataFrame | None, list[Finding]]:
+    """Boxes that count as the truth, where the study names some."""
+    if config.truth is None or (config.truth.boxes is None and config.truth.rater is None):
+        return None, []
+    return read_truth_boxes(config)
 
 
 def _orientation(config: Config) -> Orientation:
