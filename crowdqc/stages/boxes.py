@@ -12,7 +12,7 @@ from crowdqc.completeness import Orientation, assess
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
 from crowdqc.matching import Matched, match
-from crowdqc.readers import read_study, read_truth_boxes
+from crowdqc.readers import read_gold, read_study
 from crowdqc.readers.patterns import has
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run, worst
@@ -148,7 +148,7 @@ def agree(run: Run) -> Result:
 
     config = run.config
     section = config.agree
-    gold, bad = _gold(config)
+    gold, bad = read_gold(config, known_images(config))
     result = assess_raters(
         match_study(load_study(run), config),
         gold=gold,
@@ -167,13 +167,6 @@ def agree(run: Run) -> Result:
         files=["measurements.csv", "raters.csv", "agree.findings.jsonl"],
         findings=findings,
     )
-
-
-def _gold(config: Config) -> tuple[pd.DataFrame | None, list[Finding]]:
-    """Boxes that count as the truth, where the study names some."""
-    if config.truth is None or (config.truth.boxes is None and config.truth.rater is None):
-        return None, []
-    return read_truth_boxes(config)
 
 
 def _orientation(config: Config) -> Orientation:
