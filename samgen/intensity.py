@@ -6,9 +6,10 @@ And its grey values differ from those round the box, which are background for ce
 
 For each box, expectation maximisation alternates between histograms of object and background
 and the probability of each pixel, which its neighbours share in (mean field [3]_). It first
-takes the object for one tissue, as most organs are: the commonest grey value within the ellipse
-and its spread, robustly. From there the object may grow into other tissues that are rare
-outside the box. Whichever of the two fits the box better counts more; ties go to one tissue.
+takes the object for one tissue, as most organs are: the grey value that the box has most in
+excess over its surroundings, and its spread, robustly. From there the object may grow into
+other tissues that are rare outside the box. Whichever of the two fits the box better counts
+more; ties go to one tissue.
 At the end holes are filled, and of the pieces the largest stays, with those others that are
 needed to reach all sides of the box: a liver may fall into two.
 
@@ -38,6 +39,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.special import expit
 
 from crowdqc.geometry import Boxes, as_boxes
 from samgen.predictor import Prediction
@@ -52,6 +54,8 @@ VERSION = 1
 _BINS = 128
 _BIN_WIDTH = 2.0
 """Histograms have a bin for every second grey value."""
+_LEVELS = np.arange(_BINS, dtype=np.float32) * np.float32(_BIN_WIDTH)
+"""Grey value of each bin."""
 _BLUR_BINS = 2.0
 """Standard deviation by which histograms are smoothed, in bins."""
 _FLOOR = 0.02
@@ -164,10 +168,12 @@ def guided_filter(grey: Floats, *, radius: int, strength: float) -> Floats:
 
 
 class _Scene(NamedTuple):
-    """One box and what lies round it; all arrays have the shape of the region."""
+    """One box and what lies round it; arrays have the shape of the region."""
 
-    grey: Floats
     bins: NDArray[np.intp]
+    """Bin of each grey value."""
+    total: Floats
+    """Histogram of all grey values, (bins,)."""
     prior: Floats
     """Log odds of the object, before anything is seen."""
     inside: Floats
@@ -200,7 +206,7 @@ def segment(
     core = _one_tissue(scene, settings)
     grown = _any_tissue(scene, core, settings)
     better = _fit(core, scene, settings) - _fit(grown, scene, settings) + settings.fit_margin
-    weight = np.float32(_sigmoid(np.float32(better / settings.fit_scale)))
+    weight = np.float32(expit(np.float32(better / settings.fit_scale)))
     return _tidy(weight * core + (1 - weight) * grown, scene, settings)
 
 
@@ -226,7 +232,8 @@ def _scene(
     radius = (np.abs(u)[None, :] ** power + np.abs(v)[:, None] ** power) ** (1 / power)
     bins = np.clip(np.rint(part / _BIN_WIDTH), 0, _BINS - 1).astype(np.intp)
     prior = (settings.shape_weight * (1 - radius)).astype(np.float32)
-    return _Scene(part, bins, prior, np.outer(inside_y, inside_x).astype(np.float32), local)
+    total = np.bincount(bins.ravel(), minlength=_BINS).astype(np.float32)
+    return _Scene(bins, total, prior, np.outer(inside_y, inside_x).astype(np.float32), local)
 
 
 def _along(n: int, low: float, high: float) -> tuple[Any, Any]:
@@ -240,66 +247,77 @@ def _along(n: int, low: float, high: float) -> tuple[Any, Any]:
 def _one_tissue(scene: _Scene, settings: IntensitySettings) -> Floats:
     """Probability of the object if it is of one tissue."""
     smallest, largest = settings.core_spread
-    weight = _sigmoid(scene.prior) * scene.inside
-    centre, spread = _mode(scene, weight), (smallest + largest) / 2
-    belongs = weight * _bell(scene.grey, centre, spread)
-    levels = np.arange(_BINS, dtype=np.float32) * _BIN_WIDTH
+    weight = expit(scene.prior) * scene.inside
+    centre, spread = _excess(scene, weight), (smallest + largest) / 2
+    belongs: Floats = weight * _bell(centre, spread)[scene.bins]
     for _ in range(settings.core_rounds):
-        centre, spread = _robust_moments(scene.grey, belongs, centre=centre, spread=spread)
+        counts = _counts(scene, belongs)
+        centre, spread = _robust_moments(counts, centre, spread)
         spread = min(max(spread, smallest), largest)
-        tissue = _bell(levels, centre, spread)
-        belongs = _update(scene, belongs, tissue=tissue / tissue.sum(), settings=settings)
+        odds = _odds(_bell(centre, spread), scene.total - counts, settings)
+        belongs = _update(scene, belongs, odds=odds, coupling=settings.coupling)
     return belongs
 
 
 def _any_tissue(scene: _Scene, belongs: Floats, settings: IntensitySettings) -> Floats:
     """Probability of the object if it may be of several tissues, starting from one."""
     for _ in range(settings.growth_rounds):
-        belongs = _update(scene, belongs, tissue=_histogram(scene, belongs), settings=settings)
+        counts = _counts(scene, belongs)
+        odds = _odds(_smooth(counts), scene.total - counts, settings)
+        belongs = _update(scene, belongs, odds=odds, coupling=settings.coupling)
     return belongs
 
 
-def _update(
-    scene: _Scene, belongs: Floats, *, tissue: Floats, settings: IntensitySettings
-) -> Floats:
-    """One round: background, evidence of each pixel, and what its neighbours say."""
-    background = _histogram(scene, 1 - belongs)
-    even = _FLOOR / _BINS
-    odds = np.log((tissue + even) / (background + even))
-    evidence = np.clip(odds, -settings.evidence_limit, settings.evidence_limit)
-    around = ndimage.gaussian_filter(2 * belongs - 1, 1.0, mode="nearest", truncate=3.0)
-    logit = scene.prior + evidence.astype(np.float32)[scene.bins] + settings.coupling * around
-    return _sigmoid(logit) * scene.inside
+def _odds(tissue: Floats, background: Floats, settings: IntensitySettings) -> Floats:
+    """Log odds of the object at each grey value, (bins,), for one pixel."""
+    odds = np.log(_share(tissue) / _share(_smooth(background)))
+    return np.clip(odds, -settings.evidence_limit, settings.evidence_limit)
 
 
-def _histogram(scene: _Scene, weight: Floats) -> Floats:
+def _update(scene: _Scene, belongs: Floats, *, odds: Floats, coupling: float) -> Floats:
+    """One round: the shape, the grey value of each pixel, and what its neighbours say."""
+    around = ndimage.gaussian_filter(2 * belongs - 1, 1.0, mode="nearest", radius=2)
+    updated: Floats = expit(scene.prior + odds[scene.bins] + np.float32(coupling) * around)
+    updated *= scene.inside
+    return updated
+
+
+def _counts(scene: _Scene, weight: Floats) -> Floats:
+    """Histogram of the grey values, (bins,), each pixel counted with its weight."""
     counts = np.bincount(scene.bins.ravel(), weight.ravel(), minlength=_BINS)
-    smooth = ndimage.gaussian_filter1d(counts, _BLUR_BINS, mode="nearest")
-    return (smooth / max(smooth.sum(), 1e-6)).astype(np.float32)
+    return counts.astype(np.float32)
 
 
-def _mode(scene: _Scene, weight: Floats) -> float:
-    return float(np.argmax(_histogram(scene, weight))) * _BIN_WIDTH
+def _smooth(counts: Floats) -> Floats:
+    smooth: Floats = ndimage.gaussian_filter1d(counts, _BLUR_BINS, mode="nearest")
+    return smooth
 
 
-def _robust_moments(
-    grey: Floats, belongs: Floats, *, centre: float, spread: float
-) -> tuple[float, float]:
+def _share(counts: Floats) -> Floats:
+    """Histogram that sums up to 1, and a little everywhere."""
+    return counts / max(float(counts.sum()), 1e-6) + _FLOOR / _BINS
+
+
+def _excess(scene: _Scene, weight: Floats) -> float:
+    """The grey value that is most in excess in the box over what lies round it."""
+    box, around = (_smooth(_counts(scene, part)) for part in (weight, 1 - scene.inside))
+    return float(np.argmax(_share(box) - _share(around))) * _BIN_WIDTH
+
+
+def _robust_moments(counts: Floats, centre: float, spread: float) -> tuple[float, float]:
     """Mean and standard deviation, looking away from what is far (a bell of two spreads)."""
-    near = belongs * _bell(grey, centre, 2 * spread)
+    near = counts * _bell(centre, 2 * spread)
     total = float(near.sum()) + 1e-6
-    mean = float((near * grey).sum()) / total
-    variance = float((near * (grey - mean) ** 2).sum()) / total
+    mean = float((near * _LEVELS).sum()) / total
+    variance = float((near * (_LEVELS - mean) ** 2).sum()) / total
     # The bell narrows a normal distribution of the same centre: 1/s^2 = 1/a^2 + 1/(2a)^2.
     return mean, float(np.sqrt(1.25 * variance))
 
 
-def _bell(values: Floats, centre: float, spread: float) -> Floats:
-    return np.exp(-0.5 * ((values - np.float32(centre)) / np.float32(spread)) ** 2)
-
-
-def _sigmoid(logit: Any) -> Any:
-    return 1 / (1 + np.exp(-logit))
+def _bell(centre: float, spread: float) -> Floats:
+    """Normal density at the grey value of each bin, (bins,), but for a factor."""
+    bell: Floats = np.exp(-0.5 * ((_LEVELS - np.float32(centre)) / np.float32(spread)) ** 2)
+    return bell
 
 
 def _fit(belongs: Floats, scene: _Scene, settings: IntensitySettings) -> float:
@@ -312,7 +330,7 @@ def _tidy(belongs: Floats, scene: _Scene, settings: IntensitySettings) -> Floats
     """Probability whose mask at 0.5 has no holes and no needless pieces."""
     if not (belongs > 0.5).any():
         # Nothing stands out, as in a box of one pixel: the shape alone decides.
-        return _sigmoid(scene.prior) * scene.inside
+        return expit(scene.prior) * scene.inside
     whole = ndimage.binary_fill_holes(belongs > 0.5)
     mask = ndimage.binary_fill_holes(_pieces(whole, scene.box, settings))
     certainty = np.maximum(belongs, 1 - belongs)

@@ -66,11 +66,11 @@ class IntensitySettings:
     """Log odds that the centre of the box belongs to the object, before anything is seen."""
     coupling: float = 2.0
     """Log odds that neighbours who all agree lend a pixel."""
-    evidence_limit: float = 4.0
+    evidence_limit: float = 3.0
     """Largest log odds that the grey value of one pixel is worth."""
-    fit_margin: float = 0.05
+    fit_margin: float = 0.02
     """By how much more IoU with the box a grown object must fit, to be believed."""
-    fit_scale: float = 0.05
+    fit_scale: float = 0.01
     """Difference in IoU that changes the odds of the two by a factor e."""
     piece_gain: float = 0.05
     """IoU with the box that a further piece must add."""

@@ -69,6 +69,9 @@ class Crowd:
     hits : ndarray, shape (N,)
         For each drawn box, the probability that it shows something real at that IoU, judged
         by the other raters only.
+    wanted : ndarray, shape (A,)
+        For each question of the evidence, the probability that its object exists, judged by
+        the other raters only.
     evidence : Evidence
         What the model was fitted to.
     """
@@ -86,6 +89,7 @@ class Crowd:
     hardness: Floats
     invention: Floats
     hits: Floats
+    wanted: Floats
     evidence: Evidence
 
 
@@ -134,6 +138,7 @@ def fit_evidence(
         hardness=edges.hardness,
         invention=existence.invention,
         hits=hits,
+        wanted=existence.without,
         evidence=data,
     )
 

@@ -103,16 +103,17 @@ def _people(study: Study, asked: pd.DataFrame) -> tuple[tuple[str, ...], list[In
 def _places(study: Study, asked: pd.DataFrame) -> tuple[pd.DataFrame, list[Ints]]:
     frames = (study.boxes, asked)
     cases, labels = pd.Index(study.cases), pd.Index(study.labels)
+    depth = int(study.images["slice"].max() + 1) if len(study.images) else 1
     keys = []
     for frame in frames:
-        case = cases.get_indexer(frame["case"])
+        case = cases.get_indexer(frame["case"]).astype(np.int64)
         label = labels.get_indexer(frame["label"])
-        keys.append(np.column_stack([case, frame["slice"], label]).astype(np.int64))
-    known, codes = np.unique(np.vstack(keys), axis=0, return_inverse=True)
-    places = pd.DataFrame(
-        {"case": cases[known[:, 0]], "slice": known[:, 1], "label": labels[known[:, 2]]}
-    )
-    return places, np.split(codes.reshape(-1).astype(np.int64), [len(frames[0])])
+        keys.append((case * depth + frame["slice"].to_numpy()) * len(labels) + label)
+    codes, known = pd.factorize(np.concatenate(keys), sort=True)
+    slices, label = np.divmod(known, len(labels))
+    case, slices = np.divmod(slices, depth)
+    places = pd.DataFrame({"case": cases[case], "slice": slices, "label": labels[label]})
+    return places, np.split(codes.astype(np.int64), [len(frames[0])])
 
 
 def _objects(boxes: pd.DataFrame, asked: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:

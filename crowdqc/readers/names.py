@@ -16,7 +16,7 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\ud800-\udfff\u2028\u2029]")
 
 
 def is_sound(name: str) -> bool:
-    """Whether `name` can be part of a file name: one line, no path, not too long.
+    r"""Whether `name` can be part of a file name: one line, no path, not too long.
 
     Examples
     --------

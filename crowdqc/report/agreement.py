@@ -66,7 +66,7 @@ def pairs_section(results: Results) -> Section:
     return Section(
         "pairs",
         "Pairs of raters",
-        lead=_pairs_lead(table, met),
+        lead=_pairs_lead(met),
         tables=(_pairs_table(met),) if len(met) else (),
         view=matrices,
     )
@@ -82,10 +82,9 @@ def pair_rows(results: Results) -> pd.DataFrame:
     return table[whole & (table["rater"] != "") & (table["other"] != "")]
 
 
-def _pairs_lead(table: pd.DataFrame, met: pd.DataFrame) -> tuple[str, ...]:
+def _pairs_lead(met: pd.DataFrame) -> tuple[str, ...]:
     if not len(met):
-        why = next((text for text in table["why"] if text), "No slice was read by two raters.")
-        return ("No two raters can be compared.", why)
+        return ("No two raters read the same slice, so no two can be compared.",)
     first = met[met["measure"] == met["measure"].iloc[0]]
     low, high = first.loc[first["value"].idxmin()], first.loc[first["value"].idxmax()]
     name = title_of(first["measure"].iloc[0])
@@ -150,6 +149,8 @@ def agreement_section(results: Results) -> Section:
     organ = table[(table["case"] == "") & (table["label"] != "")]
     cases = table[table["case"] != ""]
     tables = [_whole_table(whole), _organ_table(results, organ), _case_table(cases)]
+    if not table["value"].notna().any():
+        tables = tables[:1]
     return Section(
         "agreement",
         "Agreement",
@@ -163,7 +164,7 @@ def _lead(whole: pd.DataFrame) -> tuple[str, ...]:
     known = whole[whole["value"].notna()]
     if not len(known):
         why = next((text for text in whole["why"] if text), "nothing was measured")
-        return ("Agreement cannot be measured in this study.", f"Why: {why}")
+        return (f"Agreement cannot be measured in this study: {why}.",)
     first = known.iloc[0]
     text = f"{title_of(first.measure)} over the whole study: {number(first.value)}"
     if not math.isnan(first.low):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from crowdqc.report.words import count, listing, percent, share, shifted
 
 N_COLOURS = 6
 """Colours that tell raters apart; further raters get the same ones, dashed."""
-MAX_CARDS = 60
+MAX_CARDS = 24
+MAX_ROWS = 500
 MAX_FINDINGS = 5
 BY_LABEL = "mean_iou"
 """Measure that gives a rater's agreement on each label."""
@@ -96,23 +98,30 @@ def anchor(results: Results, rater: str) -> str:
 
 
 def verdicts(results: Results) -> Decided:
-    """Rater -> verdict and reasons: the gate's where it ran, else the scorecard's."""
+    """Rater -> status and reasons.
+
+    The status is the gate's where it ran. The reasons are the scorecard's, which say what the
+    rater does, and the gate's where the scorecard gives none.
+    """
     table = results.table("raters")
-    found = {
-        row.rater: (status_of(row.verdict), row.reasons) for row in table.itertuples(index=False)
-    }
-    for entry in results.manifest.get("raters", []):
-        reasons = text_of(entry.get("reasons"))
-        before = found.get(str(entry["rater"]), ("", ""))[1]
-        found[str(entry["rater"])] = (status_of(entry["verdict"]), reasons or before)
+    found = {row.rater: (status_of(row.verdict), row.reasons) for row in table.itertuples()}
+    for entry in results.manifest.get("raters") or []:
+        rater = str(entry["rater"])
+        reasons = found.get(rater, ("", ""))[1]
+        judged = "; ".join(reasons_of(entry))
+        found[rater] = (status_of(str(entry.get("verdict", ""))), reasons or judged)
     return found
 
 
-def text_of(reasons: object) -> str:
-    """Reasons as one text, whether they were written as a list or as a text."""
-    if isinstance(reasons, list):
-        return "; ".join(str(reason) for reason in reasons)
-    return "" if reasons is None else str(reasons)
+def reasons_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Reasons of an entry of the manifest, each as a text."""
+    reasons = entry.get("reasons") or []
+    return tuple(str(reason) for reason in ([reasons] if isinstance(reasons, str) else reasons))
+
+
+def compared(results: Results) -> bool:
+    """Whether any rater could be compared with another."""
+    return bool(results.table("raters")["agreement"].notna().any())
 
 
 def raters_section(results: Results) -> Section:
@@ -142,28 +151,30 @@ def worst(statuses: list[str]) -> str:
 
 
 def _lead(table: pd.DataFrame, statuses: list[str]) -> list[str]:
-    n = len(statuses)
-    passed = statuses.count("accept")
-    verb = "passes" if passed == 1 else "pass"
-    said = f"{share(passed, n, 'rater')} {verb}." if passed else "No rater passes."
-    lead = [said[0].upper() + said[1:]]
-    for status, word in (("reject", "fail"), ("review", "need watching")):
+    n, passed = len(statuses), statuses.count("accept")
+    if table["agreement"].isna().all():
+        why = next((text for text in table["reasons"] if text), "nothing was read by two of them")
+        return [f"No rater can be compared with another: {why.split(';')[0]}."]
+    said = share(passed, n, "rater") if passed else "no rater"
+    lead = [f"{said[0].upper()}{said[1:]} {'pass' if passed > 1 else 'passes'}."]
+    for status, one, many in (
+        ("reject", "fails", "fail"),
+        ("review", "needs watching", "need watching"),
+    ):
         names = [r for r, s in zip(table["rater"], statuses, strict=True) if s == status]
         if names:
-            words = {"fail": "fails", "need watching": "needs watching"}
-            lead.append(f"{listing(names)} {words[word] if len(names) == 1 else word}.")
-    if table["agreement"].isna().all():
-        lead.append("Agreement could not be measured: see the reasons.")
+            lead.append(f"{listing(names)} {one if len(names) == 1 else many}.")
     return lead
 
 
 def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
     rows = []
-    for row in table.itertuples(index=False):
+    for place, row in enumerate(table.head(MAX_ROWS).itertuples(index=False)):
         status, reasons = decided[row.rater]
+        target = anchor(results, row.rater) if place < MAX_CARDS else ""
         rows.append(
             (
-                Link(row.rater, anchor(results, row.rater)),
+                Link(row.rater, target),
                 status,
                 Interval(row.agreement, row.agreement_low, row.agreement_high),
                 row.reliability,
@@ -181,6 +192,7 @@ def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
         "Scorecards of the raters",
         COLUMNS,
         tuple(rows),
+        n_left_out=max(len(table) - MAX_ROWS, 0),
         search=len(rows) > 8,
         choose="verdict",
     )
@@ -266,7 +278,12 @@ def _findings(results: Results) -> dict[str, list[Noticed]]:
 def _labels(results: Results) -> dict[str, tuple[tuple[str, Interval, int], ...]]:
     """Rater -> agreement on each label, where that was measured."""
     table = results.table("measurements")
-    table = table[(table["measure"] == BY_LABEL) & (table["case"] == "") & (table["label"] != "")]
+    table = table[
+        table["value"].notna()
+        & (table["measure"] == BY_LABEL)
+        & (table["case"] == "")
+        & (table["label"] != "")
+    ]
     found: dict[str, list[tuple[str, Interval, int]]] = {}
     for row in table[table["rater"] != ""].itertuples(index=False):
         interval = Interval(row.value, row.low, row.high)

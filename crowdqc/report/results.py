@@ -24,6 +24,7 @@ STAGES = ("check", "agree", "fuse", "complete", "gate", "masks", "dataset", "eva
 MANIFEST = "manifest.json"
 
 _POSIX_PATH = re.compile(r"(?<![\w.:/~])/(?:[^\s/'\":;,]+/)+(?=[^\s/'\":;,])")
+_CLIMBING_PATH = re.compile(r"(?:\.\./)+(?:[^\s/'\":;,]+/)*(?=[^\s/'\":;,])")
 _WINDOWS_PATH = re.compile(r"\b[A-Za-z]:\\(?:[^\s\\'\":;,]+\\)*")
 
 
@@ -57,6 +58,10 @@ class Results:
     files: tuple[SourceFile, ...]
     version: str
     """Version of crowdqc that wrote the results."""
+    has_volumes: bool = True
+    """Whether masks can be drawn: the study file names volumes, or is not known."""
+    has_truth: bool = True
+    """Whether masks can be scored."""
 
     def has(self, table: str) -> bool:
         """Whether a table was written."""
@@ -115,6 +120,8 @@ def read_results(store: Store, config: Config | None = None) -> Results:
         stages=tuple(stage for stage in STAGES if stage in state.get("stages", {})),
         files=tuple(_files(store)),
         version=str(state.get("crowdqc", crowdqc.__version__)),
+        has_volumes=config is None or config.images.path is not None,
+        has_truth=config is None or bool(config.truth and config.truth.path),
     )
 
 
@@ -130,7 +137,8 @@ def cleaner(store: Store, config: Config | None) -> Callable[[str], str]:
             return text
         for prefix in prefixes:
             text = text.replace(prefix, "")
-        return _WINDOWS_PATH.sub("", _POSIX_PATH.sub("", text))
+        text = _CLIMBING_PATH.sub("…/", text)
+        return _WINDOWS_PATH.sub("…/", _POSIX_PATH.sub("…/", text))
 
     return clean
 

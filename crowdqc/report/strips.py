@@ -13,7 +13,7 @@ LANE = 8.0
 """Height of the lane of one rater in a strip; its bar fills `BAR` of it."""
 BAR = 6.0
 _LEAST = 1 / 70
-"""Least width of a gap, as a share of the strip, so that one slice in 300 is seen."""
+"""Least width of a part, as a share of the strip, so that one slice in 300 is seen."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def strip(runs: Sequence[Run], low: int, high: int) -> Strip:
             kind = "unread" if run.state == "unread" else "missing"
             paths[kind].append(_bar(0, width, top=top))
             continue
-        paths["drawn"] += [_bar(a - low, b - a + 1, top=top) for a, b in _drawn(run)]
+        paths["drawn"] += [_wide(a - low, b - a + 1, top=top, full=width) for a, b in _drawn(run)]
         paths["gaps"] += [
             _wide(a - low, b - a + 1, top=top, full=width) for a, b in spans(run.gaps)
         ]

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from crowdqc.config import Train
+from crowdqc.config import Train, load_config
 from crowdqc.findings import InputError
 from crowdqc.simulate import make_abdomen
 from crowdqc.simulate.abdomen import LABELS
@@ -17,11 +17,11 @@ from crowdqc.simulate.demo import write_pictures
 from train import environment
 from train.dataset import DatasetPlan, TrainingCase, build_dataset
 from train.environment import Folders, nnunet
-from train.evaluate import ScoredCase, score_masks
+from train.experiment import check_sets, evaluate_sets, override, prepare_sets, train_sets
 from train.run import count_folds, model_folder, predict, prepare, train_fold
 from train.splits import make_splits
 
-NAME = "Dataset501_tiny"
+NAME = "Dataset501_tiny-unfiltered"
 SETTINGS = Train(
     epochs=3,
     iterations=2,
@@ -47,7 +47,7 @@ def build(base):
     folders = Folders(base)
     plan = DatasetPlan(
         number=501,
-        name="tiny",
+        name="tiny-unfiltered",
         labels=LABELS,
         training=cases[:3],
         test={"a3": cases[3].image},
@@ -86,20 +86,75 @@ def weights(folders, name="checkpoint_final.pth"):
     return torch.load(path, weights_only=False, map_location="cpu")
 
 
-def test_the_whole_path_ends_with_scores(trained, tmp_path):
-    predictions = predict(trained, NAME, output=tmp_path, settings=SETTINGS)
+STUDY = """
+[study]
+name = "tiny"
+seed = 1
+[labels]
+0 = { name = "spleen", value = 1 }
+1 = { name = "right_kidney", value = 2 }
+2 = { name = "left_kidney", value = 3 }
+3 = { name = "liver", value = 4 }
+4 = { name = "aorta", value = 5 }
+[annotations]
+format = "yolo"
+path = "boxes/{rater}/{case}-slice{slice}.txt"
+[dataset]
+test = ["a3"]
+[train]
+save_every = 2
+features = 4
+memory_gb = 0.05
+workers = 0
+compile = false
+"""
 
-    assert [path.name for path in predictions] == ["a3.nii.gz"]
-    truth = trained.base / "labels" / "a3.nii.gz"
-    scores, findings = score_masks(
-        [ScoredCase(case="a3", mask=predictions[0], truth=truth)],
-        set_name="filtered",
-        labels=LABELS,
+
+@pytest.fixture
+def config(tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    return override(
+        load_config(tmp_path / "study.toml"),
+        {"epochs": 3, "iterations": 2, "device": "cpu", "configuration": None},
     )
+
+
+def test_the_whole_path_ends_with_scores(trained, config):
+    assert config.train == SETTINGS
+    said = []
+    prepare_sets(config, trained, ["unfiltered"], say=said.append)
+    table = train_sets(config, trained, ["unfiltered"], folds=[0], say=said.append)
+    truth = {"a3": trained.base / "labels" / "a3.nii.gz"}
+    scores, findings = evaluate_sets(config, trained, ["unfiltered"], truth=truth, say=said.append)
+
+    assert table.loc[0, ["set", "fold", "state"]].tolist() == ["unfiltered", "0", "was trained"]
+    assert table.loc[0, "dice"] == pytest.approx(table.loc[0, "dice"].clip(0, 1))
     assert findings == []
+    assert scores["set"].unique().tolist() == ["nnunet-unfiltered"]
     volumes = scores[scores["slice"].isna()]
     assert volumes["label"].tolist() == list(LABELS)
     assert volumes["dice"].between(0, 1).all()
+    assert said == [
+        f"preparing {NAME} ...",
+        "  was prepared already",
+        f"training {NAME}, fold 0 ...",
+        f"predicting with {NAME} ...",
+    ]
+
+
+def test_a_study_is_checked_before_it_is_trained(trained, config):
+    findings = check_sets(config, trained, ["unfiltered"])
+
+    assert {f.severity for f in findings} == {"note"}
+    with pytest.raises(InputError, match=r"put 'filtered' into .dataset. sets"):
+        check_sets(config, trained, ["filtered"])
+    with pytest.raises(InputError, match=r"No expert mask of the test cases \['a3'\]"):
+        evaluate_sets(config, trained, ["unfiltered"], truth={}, say=print)
+
+
+def test_a_setting_that_cannot_be_is_refused(config):
+    with pytest.raises(InputError, match=r"'epochs': .* greater than or equal to 1; got 0"):
+        override(config, {"epochs": 0})
 
 
 def test_our_settings_reached_nnunet(trained):

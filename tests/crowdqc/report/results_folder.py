@@ -318,6 +318,7 @@ def _gate(store: Store, spec: Spec) -> None:
         verdict = "reject" if case in left_out else "accept"
         labels = {spec.labels[0]: _verdict(verdict, "nobody drew it")}
         cases.append({"case": case, **_verdict(verdict, "spleen is missing"), "labels": labels})
+    prompts = store.read("consensus").head(200) if store.has("consensus") else pd.DataFrame()
     manifest = {
         "format_version": 1,
         "study": spec.study,
@@ -327,7 +328,7 @@ def _gate(store: Store, spec: Spec) -> None:
         "verdict": "reject",
         "raters": raters,
         "cases": cases,
-        "prompts": [{}] * 200,
+        "prompts": json.loads(prompts.to_json(orient="records")),
         "counts": {"cases": spec.n_cases},
     }
     store.write_text("manifest.json", json.dumps(manifest))
