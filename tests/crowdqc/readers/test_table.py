@@ -206,8 +206,8 @@ def test_lidc_is_read_with_readers_that_differ_from_case_to_case(data, make_conf
     columns = ", ".join(f'{name} = "{name}"' for name in ("x0", "y0", "x1", "y1"))
     config = make_config(
         f'format = "table"\npath = "{data}/lidc/reader_boxes.csv.gz"\nrater_scope = "case"\n'
-        f'columns = {{ case = "scan_id", slice = "slice_index", rater = "reader_session", {columns} }}'
-        "\nsize = [512, 512]",
+        'columns = { case = "scan_id", slice = "slice_index", rater = "reader_session", '
+        f"{columns} }}\nsize = [512, 512]",
         labels=ONE_LABEL,
     )
 
