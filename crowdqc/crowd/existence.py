@@ -102,7 +102,10 @@ def _patterns(evidence: Evidence) -> tuple[Evidence, Floats, Ints, Ints]:
     count = evidence.n_asked
     start = np.cumsum(count) - count
     code = evidence.asked_rater * 2 + evidence.drew
-    pattern, times, rows, n_rows = np.zeros(len(count), np.int64), [], [], [0]
+    pattern = np.zeros(len(count), np.int64)
+    times: list[Floats] = []
+    rows: list[Ints] = []
+    n_rows = [0]
     for n in np.unique(count[count > 0]):
         objects = np.flatnonzero(count == n)
         codes = code[start[objects][:, None] + np.arange(n)]
