@@ -120,7 +120,7 @@ def _fit(
     squares = float(rest @ rest - weight @ np.square(np.bincount(group, rest)))
     residual = max(squares, 1e-300) / (n - r)
     log_det = float(np.linalg.slogdet(information)[1] + np.log1p(ratio * size).sum())
-    covariance: Floats = residual * np.linalg.inv(information)
+    covariance = np.asarray(residual * np.linalg.inv(information), np.float64)
     return (n - r) * np.log(residual) + log_det, beta, covariance, residual
 
 

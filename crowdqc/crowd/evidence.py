@@ -63,21 +63,25 @@ def evidence(matched: Matched) -> Evidence:
     boxes, objects, asked = matched.boxes, matched.objects, matched.asked
     n_raters = len(matched.people)
     drawn = boxes["object"].to_numpy() * n_raters + boxes["person"].to_numpy()
-    by_place = asked[["place", "person"]].sort_values("place", kind="stable")
+    order = np.lexsort((asked["person"], asked["place"]))
     place = objects["place"].to_numpy(dtype=np.int64)
-    count = np.bincount(by_place["place"], minlength=place.max(initial=-1) + 1)
-    start = (np.cumsum(count) - count)[place]
-    asked_object = np.repeat(objects["object"].to_numpy(), count[place])
-    offset = np.arange(len(asked_object)) - np.repeat(np.cumsum(count[place]), count[place])
-    row = offset + np.repeat(start + count[place], count[place])
-    pairs = np.union1d(asked_object * n_raters + by_place["person"].to_numpy()[row], drawn)
+    count = np.bincount(asked["place"], minlength=place.max(initial=-1) + 1)
+    first = (np.cumsum(count) - count)[place]
+    count = count[place]
+    of = np.repeat(objects["object"].to_numpy(dtype=np.int64), count)
+    row = np.arange(len(of)) - np.repeat(np.cumsum(count) - count - first, count)
+    pairs = of * n_raters + asked["person"].to_numpy()[order][row]
+    drew = np.isin(pairs, drawn)
+    if drew.sum() < len(drawn):
+        pairs = np.union1d(pairs, drawn)
+        drew = np.isin(pairs, drawn)
     return Evidence(
         boxes=boxes[["x0", "y0", "x1", "y1"]].to_numpy(),
         object=boxes["object"].to_numpy(),
         rater=boxes["person"].to_numpy(),
         asked_object=pairs // n_raters,
         asked_rater=pairs % n_raters,
-        drew=np.isin(pairs, drawn, kind="sort"),
+        drew=drew,
         place=place,
         n_objects=len(objects),
         n_raters=n_raters,

@@ -110,10 +110,11 @@ def _backs(data: Evidence, fused: Fused, iou: float) -> NDArray[np.bool_]:
     return backs
 
 
-def _names(matched: Matched, backs: NDArray[np.bool_]) -> NDArray[np.object_]:
+def _names(matched: Matched, backs: NDArray[np.bool_]) -> list[str]:
     """Names of the supporting raters of each object, with spaces between, (O,)."""
     boxes = matched.boxes.loc[backs, ["object", "person", "rater"]]
-    joined = boxes.sort_values(["object", "person"]).groupby("object")["rater"].agg(" ".join)
-    names = np.full(len(matched.objects), "", dtype=object)
-    names[joined.index.to_numpy(dtype=np.int64)] = joined.to_numpy()
-    return names
+    boxes = boxes.sort_values(["object", "person"])
+    raters = boxes["rater"].tolist()
+    stops = np.cumsum(np.bincount(boxes["object"], minlength=len(matched.objects))).tolist()
+    starts = [0, *stops[:-1]]
+    return [" ".join(raters[a:b]) for a, b in zip(starts, stops, strict=True)]

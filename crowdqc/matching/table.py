@@ -103,18 +103,17 @@ def _people(study: Study, asked: pd.DataFrame) -> tuple[tuple[str, ...], list[In
 def _places(study: Study, asked: pd.DataFrame) -> tuple[pd.DataFrame, list[Ints]]:
     frames = (study.boxes, asked)
     cases, labels = pd.Index(study.cases), pd.Index(study.labels)
-    span = int(study.images["slice"].max() if len(study.images) else 0) + 1
+    depth = int(study.images["slice"].max() + 1) if len(study.images) else 1
     keys = []
-    for frame in frames:  # one number each, which sorts as case, slice and label do
+    for frame in frames:
         case = cases.get_indexer(frame["case"]).astype(np.int64)
         label = labels.get_indexer(frame["label"])
-        keys.append((case * span + frame["slice"].to_numpy(np.int64)) * len(labels) + label)
-    known, codes = np.unique(np.concatenate(keys), return_inverse=True)
-    case_slice, label = np.divmod(known, max(len(labels), 1))
-    places = pd.DataFrame(
-        {"case": cases[case_slice // span], "slice": case_slice % span, "label": labels[label]}
-    )
-    return places, np.split(codes.reshape(-1).astype(np.int64), [len(frames[0])])
+        keys.append((case * depth + frame["slice"].to_numpy()) * len(labels) + label)
+    codes, known = pd.factorize(np.concatenate(keys), sort=True)
+    slices, label = np.divmod(known, len(labels))
+    case, slices = np.divmod(slices, depth)
+    places = pd.DataFrame({"case": cases[case], "slice": slices, "label": labels[label]})
+    return places, np.split(codes.astype(np.int64), [len(frames[0])])
 
 
 def _objects(boxes: pd.DataFrame, asked: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
