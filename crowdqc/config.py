@@ -13,7 +13,7 @@ import tomllib
 import types
 import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
@@ -23,7 +23,7 @@ from crowdqc.findings import InputError
 SIMULATED = "simulated/{rater}/{case}-slice{slice}.txt"
 """Where `crowdqc simulate` writes, below the folder of results."""
 
-NAME = r"^[\w.+-]+$"
+NAME = r"^[\w+-][\w.+-]{0,99}$"
 """Names of labels and studies: they become parts of file names and of lists."""
 
 Picture = Literal[
@@ -31,6 +31,12 @@ Picture = Literal[
 ]
 """The eight ways in which a picture may have been made from ``volume[:, :, k]``."""
 
+
+Side = Annotated[int, Field(ge=1, le=1_000_000)]
+"""Rows or columns of an image."""
+
+Millimetres = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)]
+"""A length."""
 
 DatasetName = Literal["unfiltered", "filtered", "ignore", "truth"]
 """The datasets that one study can give."""
@@ -74,13 +80,20 @@ class Label(Section):
 class Annotations(Section):
     """``[annotations]``: where the boxes are and what their files leave unsaid."""
 
-    format: Literal["yolo", "table"]
-    """YOLO text files, or a CSV (or CSV.gz) table of boxes in px."""
+    format: Literal["yolo", "table", "coco", "cvat", "labelstudio", "voc"]
+    """YOLO text files, a CSV (or CSV.gz) table of boxes in px, COCO JSON, CVAT for images XML,
+    Label Studio JSON or JSON-MIN, Pascal VOC XML."""
     path: str
     """The files, with ``{case}``, ``{slice}`` and ``{rater}`` for what their names say."""
-    size: tuple[int, int] | None = Field(default=None, strict=False)
+    image: str | None = None
+    """Names of the images in coco, cvat and labelstudio files, with ``{case}`` and ``{slice}``;
+    none given: the name without its ending is the case, and every case is one image."""
+    first_pixel: Literal[0, 1] | None = None
+    """Number of the first pixel in voc files, which must be said: 1 as in Pascal VOC itself, where
+    the last pixel counts as inside, or 0 as OpenLabeling and many others write."""
+    size: tuple[Side, Side] | None = Field(default=None, strict=False)
     """Rows and columns of every image in px; not needed where images are given."""
-    spacing: tuple[float, float, float] | None = Field(default=None, strict=False)
+    spacing: tuple[Millimetres, Millimetres, Millimetres] | None = Field(default=None, strict=False)
     """Width of a pixel, height of a pixel, distance of slices, in mm, where no image says it."""
     rater: str | None = None
     """The rater, where one person drew everything."""
@@ -230,9 +243,14 @@ class Masks(Section):
     """``[masks]``: which model draws masks, and from how many prompts."""
 
     model: str = "intensity"
-    """``intensity``, the embedded model, which needs no weights."""
+    """``intensity``, the embedded model, which needs no weights; ``sam_vit_b``, ``sam_vit_l``,
+    ``sam_vit_h``, ``medsam``; or the path of a checkpoint, relative to the working directory."""
     prompts: int = Field(default=16, ge=1)
     """Number of box prompts per object."""
+    mode: Literal["best", "paper"] = "best"
+    """SAM and MedSAM as they were trained (best), or as in the study that crowdqc grew out of."""
+    device: str = "auto"
+    """Device of torch; auto is the first GPU, or the CPU."""
 
 
 class Gate(Section):
@@ -311,12 +329,12 @@ class Train(Section):
     """Whether mirroring augments: it would make a left kidney of a right one."""
     save_every: int = Field(default=5, ge=1)
     """Epochs between two checkpoints, from which a killed training goes on."""
-    features: int | None = Field(default=None, ge=2)
-    """Features of the first stage, for a small network; none means nnU-Net's plan."""
-    patch: list[int] | None = Field(default=None, min_length=2, max_length=3)
-    """Size of a patch in voxels, in nnU-Net's order of axes; none means nnU-Net's plan."""
-    batch: int | None = Field(default=None, ge=2)
-    """Patches in a batch; none means nnU-Net's plan."""
+    features: int = Field(default=32, ge=2)
+    """Features of the network's first stage; fewer make it small."""
+    memory_gb: float = Field(default=8.0, gt=0, strict=False)
+    """GPU memory for which nnU-Net plans patch and batch."""
+    compile: bool = True
+    """Whether torch compiles the network: pays for long trainings on a GPU only."""
     workers: int = Field(default=8, ge=0)
     """Processes that load and augment; 0 does it in the training process."""
     device: Literal["cuda", "cpu", "mps"] = "cuda"
@@ -359,7 +377,10 @@ class Config(Section):
 
     def resolve(self, path: str) -> Path:
         """`path` of the study file as a path: variables filled in, relative to the file."""
-        return Path(os.path.normpath(self.file.parent / expand(path)))
+        text = expand(path)
+        if "\0" in text:
+            raise InputError(f"{self.file}: the path {path!r} holds a NUL character; no file does.")
+        return Path(os.path.normpath(self.file.parent / text))
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -393,15 +414,19 @@ class Config(Section):
         return used
 
 
-def load_config(path: Path, *, out: Path | None = None) -> Config:
+Changes = dict[str, dict[str, Any]]
+"""Section -> key -> value to take instead of the study file's; `None` changes nothing."""
+
+
+def load_config(path: Path, *, changes: Changes | None = None) -> Config:
     """Read and check a study file.
 
     Parameters
     ----------
     path : Path
         The TOML file.
-    out : Path, optional
-        Folder of results instead of ``[study] out``, relative to the working directory.
+    changes : dict of dict, optional
+        Values to take instead of the file's: what the command line says.
 
     Raises
     ------
@@ -410,8 +435,10 @@ def load_config(path: Path, *, out: Path | None = None) -> Config:
         own, with the path of the key, the value, the rule and the nearest known key.
     """
     data = read_toml(path)
-    if out is not None and isinstance(data.get("study"), dict):
-        data["study"]["out"] = str(out.absolute())
+    for section, values in (changes or {}).items():
+        told = {key: value for key, value in values.items() if value is not None}
+        if told and isinstance(data.setdefault(section, {}), dict):
+            data[section] |= told
     config = validate(Config, data, path)
     config._file = Path(path)  # noqa: SLF001
     return config
@@ -425,7 +452,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text: {error.reason}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers of 5000 digits, deep nesting
         raise InputError(f"{path}: is not valid TOML: {error}.") from error
 
 
@@ -467,7 +494,12 @@ def _explain(fault: Any, model: type[Section]) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     if not place:
         return message
-    return f"'{place}': {message[0].lower()}{message[1:]}; got {fault['input']!r}."
+    return f"'{place}': {message[0].lower()}{message[1:]}; got {_short(fault['input'])}."
+
+
+def _short(value: object) -> str:
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _fields_at(model: type[Section], place: tuple[str | int, ...]) -> list[str]:

@@ -30,6 +30,9 @@ VOXELS_MAX = 2**31
 WHOLE = 1e-3
 """How far a label may lie from a whole number: scaled masks read as 5.000000177."""
 
+_MM = {"meter": 1e3, "micron": 1e-3}
+"""Units of length that a header may name, in mm; it means mm where it names none."""
+
 _TURNS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda a: a,
     "rot90": lambda a: np.rot90(a, 1, axes=(-2, -1)),
@@ -262,7 +265,7 @@ def _load(path: Path) -> Any:
     if not isinstance(image, nib.Nifti1Image | nib.Nifti2Image):
         raise InputError(f"{path}: is {type(image).__name__}; a NIfTI file is needed.")
     shape = image.shape
-    if len([n for n in shape if n != 1]) > 3 or len(shape) < 3 or min(shape) < 1:
+    if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
         raise InputError(f"{path}: has shape {shape}; a volume has three axes.")
     if np.prod([float(n) for n in shape]) > VOXELS_MAX:
         raise InputError(f"{path}: has shape {shape}, more than {VOXELS_MAX} voxels.")
@@ -270,7 +273,8 @@ def _load(path: Path) -> Any:
 
 
 def _geometry(image: Any, path: Path) -> Geometry:
-    affine = np.asarray(image.affine, np.float64)
+    unit = _MM.get(image.header.get_xyzt_units()[0], 1.0)
+    affine = np.diag([unit, unit, unit, 1.0]) @ np.asarray(image.affine, np.float64)
     if not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) == 0:
         raise InputError(f"{path}: has an affine that is singular or not finite.")
     i, j, k = image.shape[:3]
@@ -295,6 +299,7 @@ def _write(path: Path, data: Array, *, like: Path) -> None:
     header.set_data_dtype(data.dtype)
     header.set_slope_inter(1, 0)
     header["cal_min"] = header["cal_max"] = 0
+    header.extensions.clear()  # they are about the source's values, or its patient
     image = type(source)(data, source.affine, header)
     for name in ("sform", "qform"):  # the constructor guesses codes; the source's own are kept
         affine, code = getattr(source, f"get_{name}")(coded=True)

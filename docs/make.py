@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 def cli_page() -> str:
     """Help of every command."""
     lines = ["# Command line", "", "Made from the code by `python docs/make.py`.", ""]
-    context = click.Context(main, info_name="crowdqc")
+    context = click.Context(main, info_name="crowdqc", **main.context_settings)
     lines += [*_help(main, context)]
     for name in main.list_commands(context):
         command = main.get_command(context, name)

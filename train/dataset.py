@@ -3,17 +3,20 @@
 Which masks a dataset holds:
 
 ``unfiltered``
-    Every training case that has a mask, with all that was drawn: the masks of every fused box
-    that could be a prompt (state ``agreed`` or ``single``), whatever the gate says of it.
+    Every training case that has a mask, drawn from every fused box of all raters: what there
+    would be without quality control.
 ``filtered``
-    The cases that the gate keeps, with the masks of accepted prompts only. A case whose
-    verdict, or the verdict of one of whose labels, is ``reject`` is left out whole, as the study
-    did with incompletely annotated volumes [1]_: an organ that is there but not labelled
-    teaches the model that it is background.
+    The cases that the gate keeps, with masks of accepted boxes only. A case whose verdict, or
+    the verdict of one of whose labels, is ``reject`` is left out whole, as the study did with
+    incompletely annotated volumes [1]_: an organ that is there but not labelled teaches the
+    model that it is background.
 ``ignore``
-    Every case that has something accepted. What is not known becomes nnU-Net's ignore label:
-    on a slice where a label is not accepted, its mask and the background, in which it may hide.
-    Other labels on that slice stay, because a voxel of theirs is known to be theirs.
+    The same masks, and also the cases of which only labels are rejected. What is not known
+    becomes nnU-Net's ignore label: on a slice where a label is not known, its mask and the
+    background, in which it may hide. The other labels on that slice stay, because a voxel of
+    theirs is known to be theirs. What is lost is that background as a negative example.
+``truth``
+    Every training case with its expert mask.
 
 References
 ----------
@@ -34,7 +37,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 import crowdqc
@@ -224,32 +226,6 @@ def training_labels(
     planes = np.arange(mask.shape[-1])
     fill = len(values) + 1 if unknown_is == "ignore" else 0
     return np.where(hidden[planes, numbers], fill, numbers)
-
-
-def unknown_of(accepted: pd.DataFrame, *, labels: Sequence[str], planes: int) -> NDArray[np.bool_]:
-    """Which labels are not known on which slices of a case, from what was drawn and accepted.
-
-    Parameters
-    ----------
-    accepted : DataFrame
-        ``slice, label, accepted`` of one case: a row for each fused box.
-    labels : sequence of str
-        The labels, in the order of the columns of the result.
-    planes : int
-        Number of slices P.
-
-    Returns
-    -------
-    ndarray of bool, shape (P, L)
-        True where a box was drawn and none was accepted. Where none was drawn, the absence of
-        the label is taken as known.
-    """
-    unknown = np.zeros((planes, len(labels)), dtype=bool)
-    good = np.zeros_like(unknown)
-    column = {label: number for number, label in enumerate(labels)}
-    for row in accepted.itertuples():
-        (good if row.accepted else unknown)[int(row.slice), column[row.label]] = True
-    return unknown & ~good
 
 
 def _fill(work: Path, plan: DatasetPlan, *, place: Place) -> tuple[list[str], list[Finding]]:

@@ -73,7 +73,9 @@ class Folders:
 
 
 @contextlib.contextmanager
-def nnunet(folders: Folders, *, workers: int = 8, compile_network: bool = True) -> Iterator[None]:
+def nnunet(
+    folders: Folders, *, workers: int = 8, compiling: bool = False, planning: bool = False
+) -> Iterator[None]:
     """nnU-Net's environment; everything is as before when the block ends.
 
     What nnU-Net prints goes to ``folders.log``.
@@ -85,8 +87,10 @@ def nnunet(folders: Folders, *, workers: int = 8, compile_network: bool = True) 
     workers : int
         Processes; with 0, pools are threads of this process, which for small data is much
         quicker than starting processes that each import torch.
-    compile_network : bool
+    compiling : bool
         Whether torch may compile the network, which pays for long trainings only.
+    planning : bool
+        Whether this is nnU-Net's planning, which cannot do with 0 processes.
 
     Raises
     ------
@@ -99,7 +103,8 @@ def nnunet(folders: Folders, *, workers: int = 8, compile_network: bool = True) 
         )
     for folder in (folders.raw, folders.preprocessed, folders.results):
         folder.mkdir(parents=True, exist_ok=True)
-    variables = folders.variables(workers=workers) | {"nnUNet_compile": str(compile_network)}
+    variables = folders.variables(workers=max(workers, int(planning)))
+    variables["nnUNet_compile"] = str(compiling)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_environ(variables))
         log = stack.enter_context(folders.log.open("a", encoding="utf-8"))
@@ -113,28 +118,28 @@ def nnunet(folders: Folders, *, workers: int = 8, compile_network: bool = True) 
 
 @contextlib.contextmanager
 def _environ(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
+    """Environment variables for a while; what others set in between goes with them."""
+    before = dict(os.environ)
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextlib.contextmanager
 def _thread_pools() -> Iterator[None]:
-    """Make ``multiprocessing.get_context(method).Pool`` a pool of threads."""
+    """Make the pools that nnU-Net opens pools of threads."""
     real = multiprocessing.get_context
+    utilities: Any = importlib.import_module("nnunetv2.utilities.utils")
+    pool = utilities.Pool
 
     def get_context(method: str | None = None) -> Any:
         return real() if method is None else SimpleNamespace(Pool=ThreadPool)
 
-    multiprocessing.get_context = get_context
+    multiprocessing.get_context, utilities.Pool = get_context, ThreadPool
     try:
         yield
     finally:
-        multiprocessing.get_context = real
+        multiprocessing.get_context, utilities.Pool = real, pool

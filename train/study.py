@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError, Severity, Verdict
-from crowdqc.schema import natural_order
+from crowdqc.schema import ReadingState, natural_order
 from crowdqc.store import atomic
 from crowdqc.volumes import read_geometry
-from train.dataset import Built, DatasetPlan, TrainingCase, build_dataset, unknown_of
+from train.dataset import Built, DatasetPlan, TrainingCase, build_dataset
 from train.splits import Split, make_splits, patient_of, refuse_leaks, restrict_splits
 
 SETS = ("unfiltered", "filtered", "ignore", "truth")
@@ -39,8 +39,9 @@ class Sources:
         of everything that was drawn, the expert's mask (for the set ``truth`` only).
     manifest : mapping
         The gate's ``manifest.json``: of ``cases`` the ``case``, ``verdict``, ``reasons`` and
-        ``labels``; of ``prompts``, one for each fused box, ``case``, ``slice``, ``label`` and
-        ``accepted`` (true where it is not said).
+        ``labels``; of ``prompts``, one for each accepted box, ``case``, ``slice``, ``label``.
+    readings : DataFrame, optional
+        Table `readings`, for the set ``ignore``: without it every slice counts as read.
     """
 
     images: Mapping[str, Path]
@@ -48,6 +49,7 @@ class Sources:
     unfiltered: Mapping[str, Path]
     manifest: Mapping[str, Any]
     truth: Mapping[str, Path]
+    readings: pd.DataFrame | None = None
 
 
 def build_datasets(
@@ -98,6 +100,11 @@ def build_datasets(
     return pd.DataFrame(rows), findings
 
 
+def dataset_name(config: Config, name: str) -> str:
+    """Name of the folder of one of the `SETS`, for example ``Dataset502_trial-filtered``."""
+    return f"Dataset{_number(config, name):03d}_{_own_name(config, name)}"
+
+
 def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
     """What goes into one of the `SETS`: see `train.dataset` for what each means.
 
@@ -117,14 +124,14 @@ def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
             case=case,
             image=_image_of(case, sources.images),
             mask=masks[case],
-            unknown=_unknown(case, sources, labels=list(values), name=name),
+            unknown=_unknown(case, sources, labels=list(values)) if name == "ignore" else None,
         )
         for case in wanted
         if case not in left_out
     ]
     return DatasetPlan(
-        number=config.dataset.id + SETS.index(name),
-        name=f"{config.study.name}-{name}",
+        number=_number(config, name),
+        name=_own_name(config, name),
         labels=values,
         training=training,
         test={case: _image_of(case, sources.images) for case in config.dataset.test},
@@ -133,6 +140,14 @@ def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
         other_values=name == "truth",
         left_out={case: why for case, why in left_out.items() if case in wanted},
     )
+
+
+def _number(config: Config, name: str) -> int:
+    return config.dataset.id + SETS.index(name)
+
+
+def _own_name(config: Config, name: str) -> str:
+    return f"{config.study.name}-{name}"
 
 
 def _left_out(manifest: Mapping[str, Any], name: str) -> dict[str, str]:
@@ -159,38 +174,42 @@ def _why(case: Mapping[str, Any], labels: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(reasons)) or "rejected"
 
 
-def _unknown(
-    case: str, sources: Sources, *, labels: list[str], name: str
-) -> NDArray[np.bool_] | None:
-    """What a set does not know of a case; `None` where it takes everything as known."""
-    if name not in _JUDGED:
-        return None
-    rows = [p for p in sources.manifest["prompts"] if p["case"] == case and p["label"] in labels]
-    drawn = pd.DataFrame(
-        {
-            "slice": [int(p["slice"]) for p in rows],
-            "label": [str(p["label"]) for p in rows],
-            "accepted": [bool(p.get("accepted", True)) for p in rows],
-        }
-    )
+def _unknown(case: str, sources: Sources, *, labels: list[str]) -> NDArray[np.bool_]:
+    """Which labels are not known on which slices of a case, (P, L).
+
+    A label is not known where the gate rejects it, on a slice that nobody read who was asked
+    for it, and in a gap: a slice without a box between two slices with one.
+    """
     planes = read_geometry(sources.masks[case]).shape[2]
-    unknown = unknown_of(drawn, labels=labels, planes=planes)
-    if name == "ignore":
-        unknown |= _gaps(drawn, labels=labels, planes=planes)
-        for record in sources.manifest["cases"]:
-            if record["case"] == case:
-                unknown |= [_rejects(record["labels"].get(x, {"verdict": ""})) for x in labels]
+    unknown = _gaps(case, sources.manifest["prompts"], labels=labels, planes=planes)
+    if sources.readings is not None:
+        unknown |= ~_read(sources.readings[sources.readings["case"] == case], labels, planes)
+    for record in sources.manifest["cases"]:
+        if record["case"] == case:
+            unknown |= [_rejects(record["labels"].get(x, {"verdict": ""})) for x in labels]
     return unknown
 
 
-def _gaps(drawn: pd.DataFrame, *, labels: list[str], planes: int) -> NDArray[np.bool_]:
-    """Slices between the first and the last of a label on which none was drawn, (P, L)."""
+def _gaps(
+    case: str, prompts: Iterable[Mapping[str, Any]], *, labels: list[str], planes: int
+) -> NDArray[np.bool_]:
     there = np.zeros((planes, len(labels)), dtype=bool)
-    there[drawn["slice"].to_numpy(int), [labels.index(label) for label in drawn["label"]]] = True
+    for prompt in prompts:
+        if prompt["case"] == case and prompt["label"] in labels:
+            there[int(prompt["slice"]), labels.index(prompt["label"])] = True
     begun = np.logical_or.accumulate(there, axis=0)
     to_come = np.logical_or.accumulate(there[::-1], axis=0)[::-1]
     gaps: NDArray[np.bool_] = begun & to_come & ~there
     return gaps
+
+
+def _read(readings: pd.DataFrame, labels: list[str], planes: int) -> NDArray[np.bool_]:
+    """Which labels somebody looked for on which slices; a file that was only opened says no."""
+    read = np.zeros((planes, len(labels)), dtype=bool)
+    for row in readings[readings["state"] != ReadingState.OPENED.value].itertuples():
+        asked = row.labels.split(" ") if row.labels else labels
+        read[int(row.slice), [label in asked for label in labels]] = True
+    return read
 
 
 def _image_of(case: str, images: Mapping[str, Path]) -> Path:

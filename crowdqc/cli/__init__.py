@@ -25,9 +25,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gate": ("stage:gate", "Judge raters, cases and labels by a policy; exit 3 is no."),
     "masks": ("stage:masks", "Draw masks with an uncertainty from the accepted boxes."),
     "dataset": ("stage:dataset", "Build nnU-Net raw datasets, filtered and unfiltered."),
+    "train": ("train:train", "Train nnU-Net on the datasets, then test it."),
     "evaluate": ("stage:evaluate", "Score masks against the truth: Dice per volume and slice."),
     "compare": ("compare:compare", "Compare two sets of scores by paired statistics."),
     "report": ("stage:report", "Write the report, one HTML file."),
+    "risk": ("risk:risk", "Say how likely each mask is wrong, without any truth."),
+    "weights": ("tools:weights", "List, download and verify the weights of SAM and MedSAM."),
+    "convert": ("tools:convert", "Write a study in another format."),
     "run": ("stage:run", "Run every stage that is not up to date."),
 }
 """Command -> where it is (module of this package: function) and what it does."""

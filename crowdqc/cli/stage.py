@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from crowdqc.cli.options import OUT, REFUSED, STUDY, guarded, output_options, speaker
 from crowdqc.findings import Verdict
+
+if TYPE_CHECKING:
+    from crowdqc.stages import Result
 
 TITLES = {
     "simulate": "Simulated boxes",
@@ -26,39 +30,67 @@ TITLES = {
 }
 
 
-def _stage(name: str, text: str) -> click.Command:
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def change(flag: str, place: str, *, text: str, kind: Any = str) -> Option:
+    """An option that takes the place of a key (``section.key``) of the study file."""
+    text = f"{text} Instead of [{place.replace('.', '] ')}."
+    return click.option(flag, place.replace(".", "__"), type=kind, help=text)
+
+
+def _stage(name: str, text: str, *options: Option) -> click.Command:
     """The command of one stage."""
 
-    @click.command(name, help=text, short_help=text.splitlines()[0])
-    @STUDY
-    @OUT
-    @output_options
-    @guarded
-    def command(study: Path, out: Path | None, **options: Any) -> None:
-        perform(name, study, out, **options)
+    def command(study: Path, out: Path | None, **words: Any) -> None:
+        perform(name, study, out=out, **words)
 
-    return command
+    for option in (guarded, output_options, *reversed(options), OUT, STUDY):
+        command = option(command)
+    return click.command(name, help=text, short_help=text.splitlines()[0])(command)
 
 
 def perform(
-    name: str, study: Path, out: Path | None, *, style: str, quiet: bool, verbose: bool
+    name: str,
+    study: Path,
+    *,
+    out: Path | None = None,
+    style: str,
+    quiet: bool,
+    verbose: bool,
+    **changes: Any,
 ) -> None:
     """Run a stage (or ``"run"``, all), show its result, leave with the exit code it asks for."""
-    from crowdqc.cli.show import print_table, write_out
     from crowdqc.stages import PIPELINE, open_run, run_all
 
-    say = speaker(quiet=quiet)
-    opened = open_run(study, out=out, say=say)
+    opened = open_run(study, out=out, changes=_by_section(changes), say=speaker(quiet=quiet))
     result = run_all(opened) if name == "run" else PIPELINE.run(name, opened)
+    finish(result, TITLES[name], style=style, quiet=quiet, verbose=verbose)
+
+
+def finish(result: Result, title: str, *, style: str, quiet: bool, verbose: bool) -> None:
+    """Show the result of a stage, and leave with the exit code that it asks for."""
+    from crowdqc.cli.show import print_table, write_out
+
     if style == "table":
-        print_table(result.shown, TITLES[name])
+        print_table(result.shown, title)
     else:
         write_out(result.table, style)
+    say = speaker(quiet=quiet)
     for finding in result.findings if verbose else []:
         say(f"{finding.severity.value}: {finding.message}")
     say(result.summary)
     if result.verdict is Verdict.REJECT:
         sys.exit(REFUSED)
+
+
+def _by_section(changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Values of options named ``section__key``, by section and key."""
+    sections: dict[str, dict[str, Any]] = {}
+    for place, value in changes.items():
+        section, _, key = place.partition("__")
+        sections.setdefault(section, {})[key] = value
+    return sections
 
 
 simulate = _stage(
@@ -88,6 +120,7 @@ fuse = _stage(
 
     Writes consensus.csv and the folder consensus/ (YOLO files). Objects that too few raters drew
     are kept as rows with the state no_consensus, and never used as prompts.""",
+    change("--method", "fuse.method", text="How the edges of the fused box are found."),
 )
 complete = _stage(
     "complete",
@@ -108,6 +141,12 @@ masks = _stage(
 
     Writes masks/CASE.nii.gz, masks/CASE.uncertainty.nii.gz and masks.csv. Refuses a manifest whose
     inputs have changed.""",
+    change(
+        "--model", "masks.model", text="The model: intensity, sam_vit_b, medsam, ... or a file."
+    ),
+    change("--prompts", "masks.prompts", text="Box prompts per object.", kind=int),
+    change("--mode", "masks.mode", text="SAM and MedSAM as trained (best), or as in the paper."),
+    change("--device", "masks.device", text="Device of torch."),
 )
 dataset = _stage(
     "dataset",
@@ -139,4 +178,4 @@ def run(study: Path, out: Path | None, **options: Any) -> None:
 
     Ends with the report, and with exit code 3 where the gate says no.
     """
-    perform("run", study, out, **options)
+    perform("run", study, out=out, **options)

@@ -58,4 +58,4 @@ def demo(folder: Path, *, seed: int, force: bool, style: str, quiet: bool, verbo
     if force and (folder / "study.toml").is_file() and (folder / "boxes").is_dir():
         shutil.rmtree(folder)
     study = make_demo(folder, seed=seed)
-    perform("run", study, None, style=style, quiet=quiet, verbose=verbose)
+    perform("run", study, style=style, quiet=quiet, verbose=verbose)

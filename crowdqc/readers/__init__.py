@@ -1,26 +1,45 @@
 """Annotation files in, a checked `Study` out: one module a format, nothing else knows formats.
 
-file -> Draft (what the format says)  -> rules that all formats share -> Study + findings
-yolo.py, table.py                        draft.py, states.py, images.py
+files -> Draft (what the format says) -> rules that all formats share -> Study + findings
+
+One file a slice: `yolo`, `voc` (on `slicefiles`). Files of many slices: `coco`, `cvat`,
+`labelstudio` (on `collect`). A table of all: `table`. The rules: `draft`, `names`, `states`,
+`images`.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.findings import Finding
+from crowdqc.findings import Finding, InputError
+from crowdqc.readers.coco import read_coco
+from crowdqc.readers.cvat import read_cvat
 from crowdqc.readers.draft import Draft, to_study
-from crowdqc.readers.images import guess_sizes, images_table
+from crowdqc.readers.images import guess_sizes, images_table, settle_sizes
+from crowdqc.readers.labelstudio import read_labelstudio
+from crowdqc.readers.names import sound_names
 from crowdqc.readers.patterns import find
 from crowdqc.readers.table import read_table
 from crowdqc.readers.truth import read_truth_boxes, without_gold
+from crowdqc.readers.voc import read_voc
 from crowdqc.readers.yolo import read_yolo, scale
 from crowdqc.schema import Study
 
 __all__ = ["annotation_files", "read_study", "read_truth_boxes"]
+
+_READERS: dict[str, Callable[[Config], Draft]] = {
+    "yolo": read_yolo,
+    "table": read_table,
+    "coco": read_coco,
+    "cvat": read_cvat,
+    "labelstudio": read_labelstudio,
+    "voc": read_voc,
+}
 
 
 def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study, list[Finding]]:
@@ -46,17 +65,16 @@ def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study
     InputError
         If nothing can be read, or the study file does not say what is needed.
     """
-    draft = _draft(config)
-    notes: list[Finding] = []
-    unsized = known is None and config.annotations.size is None
-    if unsized and "height" not in draft.readings and _in_pixels(config):
-        draft.readings, notes = guess_sizes(draft.boxes, draft.readings)
+    draft = sound_names(_draft(config))
+    if draft.readings.empty:
+        raise InputError(_nothing(config, draft))
+    draft = _settled(draft, known, config)
     images, more = images_table(draft.readings, known, config)
     if more:
-        draft = _within(draft, images)
-    if not _in_pixels(config):
+        draft = _within(draft, images, ["case", "slice"])
+    if draft.fractions:
         draft.boxes = scale(draft.boxes, images)
-    draft.findings = [*draft.findings, *notes, *more]
+    draft.findings = [*draft.findings, *more]
     return to_study(draft, config, images)
 
 
@@ -69,29 +87,40 @@ def annotation_files(config: Config) -> list[Path]:
         If no file is found.
     """
     path = config.resolve(config.annotations.path)
-    if _in_pixels(config):
+    if config.annotations.format == "table":
         return [path]
     return [found.path for found in find(path).files]
 
 
 def _draft(config: Config) -> Draft:
-    read = read_table if _in_pixels(config) else read_yolo
-    draft = read(config)
+    draft = _READERS[config.annotations.format](config)
     if config.truth is not None and config.truth.rater is not None:
         draft, _ = without_gold(draft, config.truth.rater)
     return draft
 
 
-def _in_pixels(config: Config) -> bool:
-    return config.annotations.format == "table"
+def _settled(draft: Draft, known: pd.DataFrame | None, config: Config) -> Draft:
+    """With one size for each image, where the format or the boxes tell sizes."""
+    readings, findings = settle_sizes(draft.readings, known, config)
+    if len(readings) < len(draft.readings):
+        draft = _within(draft, readings, ["case", "slice", "rater"])
+    unsized = known is None and config.annotations.size is None and "height" not in readings
+    if unsized and not draft.fractions:
+        readings, findings = guess_sizes(draft.boxes, readings)
+    return dataclasses.replace(draft, readings=readings, findings=[*draft.findings, *findings])
 
 
-def _within(draft: Draft, images: pd.DataFrame) -> Draft:
-    """Without what lies on slices that do not exist."""
-    keys = ["case", "slice"]
-    there = pd.MultiIndex.from_frame(images[keys])
+def _within(draft: Draft, rows: pd.DataFrame, keys: list[str]) -> Draft:
+    """Only what lies where `rows` are."""
+    there = pd.MultiIndex.from_frame(rows[keys])
     boxes, readings = (
         frame[pd.MultiIndex.from_frame(frame[keys]).isin(there)].reset_index(drop=True)
         for frame in (draft.boxes, draft.readings)
     )
-    return Draft(boxes, readings, draft.findings)
+    return dataclasses.replace(draft, boxes=boxes, readings=readings)
+
+
+def _nothing(config: Config, draft: Draft) -> str:
+    """That there is nothing to work with, and the first reasons."""
+    reasons = [f"\n{finding.message}" for finding in draft.findings[:3]]
+    return f"{config.file}: the annotations hold no reading at all." + "".join(reasons)

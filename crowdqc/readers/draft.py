@@ -7,6 +7,7 @@ left out, the rest is kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,18 +24,35 @@ TOLERANCE = 1e-4
 
 EDGES = ["x0", "y0", "x1", "y1"]
 
+SLICE_MAX = 2**31
+"""Largest slice number that makes sense."""
+SIDE_MAX = 1_000_000
+"""Largest side of an image, in px, that makes sense."""
+FAULTS_MAX = 1000
+"""So many faults of one kind are told one by one for each case and file, the rest as a number."""
+
 
 @dataclass
 class Draft:
     """What a reader read.
 
     `boxes` has ``case, slice, rater, label, x0, y0, x1, y1, source`` (px), `readings` has
-    ``case, slice, rater, labels, state``, where the state ``""`` is still to be inferred.
+    ``case, slice, rater, labels, state`` (and ``height, width`` where the format says them),
+    where the state ``""`` is still to be inferred. `fractions` says that edges are YOLO's
+    ``x_centre, y_centre, width, height`` as fractions of the image, still to be scaled.
     """
 
     boxes: pd.DataFrame
     readings: pd.DataFrame
     findings: list[Finding] = field(default_factory=list)
+    fractions: bool = False
+
+
+def box_frame(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
+    """The `boxes` of a draft from its rows, with its types even where there is no row."""
+    columns = ["case", "slice", "rater", "label", *EDGES, "source"]
+    types = {"slice": np.int64, **dict.fromkeys(EDGES, np.float64)}
+    return pd.DataFrame(rows, columns=columns).astype(types)
 
 
 def bad_line(check: str, message: str, source: str, **where: object) -> Finding:
@@ -46,6 +64,11 @@ def bad_line(check: str, message: str, source: str, **where: object) -> Finding:
         source=source,
         **where,  # type: ignore[arg-type]
     )
+
+
+def bad_file(check: str, message: str, source: str) -> Finding:
+    """Finding about one file that is left out."""
+    return Finding(check=check, severity=Severity.REJECT, message=message, source=source)
 
 
 def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study, list[Finding]]:
@@ -67,8 +90,12 @@ def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study,
     findings : list of Finding
         The reader's own, and one for each row that was left out or mended.
     """
-    boxes, bad = _sound(draft.boxes, images, clip=config.annotations.outside == "clip")
-    readings, notes = infer_states(draft.readings, boxes, rule=config.annotations.empty_file)
+    boxes = draft.boxes
+    sound, bad = _sound(boxes, images, clip=config.annotations.outside == "clip")
+    readings = _not_empty(draft.readings, boxes, sound).drop(
+        columns=["height", "width"], errors="ignore"
+    )
+    readings, notes = infer_states(readings, sound, rule=config.annotations.empty_file)
     if readings.empty:
         raise InputError(f"{config.file}: the annotations hold no reading at all.")
     study = Study(
@@ -76,7 +103,7 @@ def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study,
         labels=config.label_names,
         images=images,
         readings=_sorted(readings, ["case", "slice", "rater"]),
-        boxes=_numbered(boxes),
+        boxes=_numbered(sound),
         rater_scope=config.annotations.rater_scope,
         single=frozenset(label.name for label in config.labels.values() if label.single),
     )
@@ -107,11 +134,35 @@ def _sound(
     findings = [
         _broken(row, row_size, check=check, rule=rule)
         for mask, check, rule in rules
-        for row, row_size in zip(boxes[mask].itertuples(index=False), size[mask], strict=True)
+        for row, row_size in _first_of_each(boxes, size, mask)
     ]
     good = finite & ~reversed_ & ~outside & ~twice
     mended = boxes.assign(**dict(zip(EDGES, corners.T, strict=True)))[good]
     return mended, sorted(findings, key=_place) + _clipped(boxes[good], mended)
+
+
+def _first_of_each(
+    boxes: pd.DataFrame, size: np.ndarray, mask: np.ndarray
+) -> Iterable[tuple[Any, np.ndarray]]:
+    """Rows chosen by `mask` with their sizes; of very many in one case and file only the first."""
+    rows = boxes[mask]
+    if len(rows) > FAULTS_MAX:
+        file = rows["source"].str.rpartition(":")[0]
+        few = (rows.groupby([rows["case"], file]).cumcount() < FAULTS_MAX).to_numpy()
+        rows, size = rows[few], size[mask][few]
+    else:
+        size = size[mask]
+    return zip(rows.itertuples(index=False), size, strict=True)
+
+
+def _not_empty(readings: pd.DataFrame, boxes: pd.DataFrame, sound: pd.DataFrame) -> pd.DataFrame:
+    """A reading of which a box was left out is no empty one, whatever is left of it."""
+    refused = boxes.drop(index=sound.index)
+    if refused.empty:
+        return readings
+    keys = ["case", "slice", "rater"]
+    where = pd.MultiIndex.from_frame(readings[keys]).isin(pd.MultiIndex.from_frame(refused[keys]))
+    return readings.assign(state=readings["state"].where(~where, "opened"))
 
 
 def _size_of(boxes: pd.DataFrame, images: pd.DataFrame) -> np.ndarray:

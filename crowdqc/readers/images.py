@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -10,6 +12,7 @@ from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import conform, natural_order
 
 KEYS = ["case", "slice"]
+SIZE = ["height", "width"]
 SPACING = ["spacing_x", "spacing_y", "spacing_z"]
 
 
@@ -41,7 +44,7 @@ def images_table(
         If the images and ``[annotations] size`` contradict each other, or nothing tells
         the size of a slice whose boxes are given as fractions.
     """
-    read = readings.drop_duplicates(KEYS)[[*KEYS, *_given(readings, ["height", "width"])]]
+    read = readings.drop_duplicates(KEYS)[[*KEYS, *_given(readings, SIZE)]]
     if known is None:
         return _in_order(_with_size(read, config), config), []
     _refuse_contradiction(known, config)
@@ -74,6 +77,78 @@ def guess_sizes(boxes: pd.DataFrame, readings: pd.DataFrame) -> tuple[pd.DataFra
         "or [images]."
     )
     return sized, [Finding(check="image-size-guessed", severity=Severity.NOTE, message=message)]
+
+
+def settle_sizes(
+    readings: pd.DataFrame, known: pd.DataFrame | None, config: Config
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Readings with one size for each slice, where the format says sizes.
+
+    Parameters
+    ----------
+    readings : DataFrame
+        ``case, slice, rater`` and, where the format says so, ``height, width`` (nan: not said).
+    known : DataFrame, optional
+        The table `images`, which counts where it is given; then ``[annotations] size``; then the
+        first reading of the slice.
+    config : Config
+        The study file.
+
+    Returns
+    -------
+    readings : DataFrame
+        Without those whose size is another one: their boxes are of another picture.
+    findings : list of Finding
+        What was left out, and sizes that had to be taken from other slices.
+    """
+    if "height" not in readings:
+        return readings, []
+    said = readings[SIZE].to_numpy(np.float64)
+    right = _right_sizes(readings, known, config)
+    other = (np.isfinite(said) & np.isfinite(right) & (said != right)).any(axis=1)
+    findings = [
+        _other_size(row, size)
+        for row, size in zip(readings[other].itertuples(), right[other], strict=True)
+    ]
+    readings = readings.assign(height=right[:, 0], width=right[:, 1])[~other]
+    unsized = readings["height"].isna()
+    if not unsized.any():
+        return readings.astype({"height": int, "width": int}), findings
+    if known is not None:
+        return readings.drop(columns=SIZE), findings  # slices without an image: found later
+    usual = readings[SIZE].mode().iloc[0]
+    message = (
+        f"{int(unsized.sum())} readings do not say the size of their image: {usual['height']:g} "
+        f"rows and {usual['width']:g} columns are taken, as most have."
+    )
+    note = Finding(check="image-size-guessed", severity=Severity.NOTE, message=message)
+    return readings.fillna(usual.to_dict()).astype({"height": int, "width": int}), [*findings, note]
+
+
+def _right_sizes(readings: pd.DataFrame, known: pd.DataFrame | None, config: Config) -> np.ndarray:
+    """Rows and columns of the image of each reading, shape (N, 2); nan where nothing says it."""
+    if known is not None:
+        right = readings[KEYS].merge(known[[*KEYS, *SIZE]], on=KEYS, how="left")
+        return right[SIZE].to_numpy(np.float64)
+    if config.annotations.size is not None:
+        return np.tile(np.array(config.annotations.size, dtype=np.float64), (len(readings), 1))
+    return readings.groupby(KEYS, sort=False)[SIZE].transform("first").to_numpy(np.float64)
+
+
+def _other_size(row: Any, right: np.ndarray) -> Finding:
+    message = (
+        f"Case {row.case}, slice {row.slice}, rater {row.rater}: the image is said to have "
+        f"{row.height:g} rows and {row.width:g} columns, but it has {right[0]:g} and {right[1]:g}. "
+        "The reading is left out: its boxes are of another picture."
+    )
+    return Finding(
+        check="image-size-differs",
+        severity=Severity.REJECT,
+        message=message,
+        case=row.case,
+        slice=int(row.slice),
+        rater=row.rater,
+    )
 
 
 def _given(frame: pd.DataFrame, columns: list[str]) -> list[str]:

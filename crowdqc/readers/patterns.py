@@ -21,8 +21,13 @@ FIELDS = ("case", "slice", "rater")
 class Found:
     """One file that fits a pattern, and what its path says."""
 
-    path: Path
+    name: str
     fields: dict[str, str]
+
+    @property
+    def path(self) -> Path:
+        """The file (made when asked for: there may be half a million of them)."""
+        return Path(self.name)
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,38 @@ def find(pattern: Path) -> Findings:
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder (needed for '{pattern}').")
     search = _Search(parts[first:])
-    files = sorted(search.walk(root, 0), key=lambda found: str(found.path))
+    files = sorted(search.walk(root, 0), key=lambda found: found.name)
     if not files:
         raise InputError(f"{pattern}: no file fits this pattern. Its folder {root} is there.")
     return Findings(files, sorted(search.strays))
+
+
+class Name:
+    """Names like ``{case}/slice{slice}.png``, found at the end of longer ones.
+
+    Examples
+    --------
+    >>> Name("{case}-{slice}.png").fields("train/p1-007.png")
+    {'case': 'p1', 'slice': '007'}
+    >>> Name("{case}").fields("train/photo.v2.png")
+    {'case': 'photo.v2'}
+    """
+
+    def __init__(self, pattern: str) -> None:
+        _refuse_unknown(Path(pattern))
+        self.matchers = [re.compile(_regex(part)) for part in pattern.split("/")]
+        self.whole = "." in pattern.rpartition("/")[2]
+
+    def fields(self, name: str) -> dict[str, str] | None:
+        """What `name` says; `None` where it does not fit. A pattern without an ending fits all."""
+        parts = re.split(r"[\\/]", name)
+        if not self.whole:
+            parts[-1] = parts[-1].rpartition(".")[0] or parts[-1]
+        fields: dict[str, str] | None = {}
+        for matcher, part in zip(reversed(self.matchers), reversed(parts), strict=False):
+            match = matcher.fullmatch(part)
+            fields = None if match is None or fields is None else merged(fields, match.groupdict())
+        return fields if len(parts) >= len(self.matchers) else None
 
 
 class _Search:
@@ -88,21 +121,23 @@ class _Search:
     def _walk(self, folder: str, depth: int, known: dict[str, str]) -> Iterator[Found]:
         last = depth == len(self.matchers) - 1
         for entry in os.scandir(folder):
-            if entry.is_dir() == last:
+            if not (entry.is_file() if last else entry.is_dir()):
                 continue
             match = self.matchers[depth].fullmatch(entry.name)
-            fields = None if match is None else _merged(known, match.groupdict())
+            fields = None if match is None else merged(known, match.groupdict())
             if fields is None:
                 if last and entry.name.endswith(self.suffix):
                     self.strays.append(Path(entry.path))
             elif last:
-                yield Found(Path(entry.path), fields)
+                yield Found(entry.path, fields)
             else:
                 yield from self._walk(entry.path, depth + 1, fields)
 
 
-def _merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:
+def merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:
     """Both together, or `None` where they contradict each other."""
+    if not known:
+        return new
     if any(known.get(name, value) != value for name, value in new.items()):
         return None
     return {**known, **new}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pandas as pd
 
 from crowdqc.config import Config
@@ -42,9 +44,9 @@ def without_gold(draft: Draft, gold: str) -> tuple[Draft, pd.DataFrame]:
     is_gold = draft.boxes["rater"] == gold
     if not is_gold.any():
         raise InputError(f"'truth.rater' is '{gold}', but no box was drawn by a rater so named.")
-    rest = Draft(
+    rest = dataclasses.replace(
+        draft,
         boxes=draft.boxes[~is_gold],
         readings=draft.readings[draft.readings["rater"] != gold],
-        findings=draft.findings,
     )
     return rest, draft.boxes.loc[is_gold, COLUMNS]

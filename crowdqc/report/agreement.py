@@ -15,16 +15,16 @@ PAIRS = ("pair_iou", "pair_f1")
 """Measures between two raters: one in the column `rater`, the other in `other`."""
 MAX_MATRIX = 24
 """Raters up to which the matrix is a table with numbers; beyond it is a chart."""
+MAX_HEATMAP = 250
+"""Raters up to which there is a matrix at all."""
 MAX_ROWS = 50
 
 TITLES = {
     "pair_iou": "Mean IoU of two raters",
     "pair_f1": "F1 of two raters",
-    "mean_iou": "Mean IoU",
-    "f1": "F1",
-    "alpha_box": "Krippendorff's alpha, boxes",
-    "alpha_presence": "Krippendorff's alpha, presence",
-    "rater_agreement": "Agreement with the others",
+    "mean_iou": "Mean IoU with the others",
+    "alpha_box": "Krippendorff's alpha of boxes",
+    "alpha_presence": "Krippendorff's alpha of presence",
 }
 """Measure -> how people call it; another name is shown as words."""
 
@@ -57,16 +57,18 @@ def pairs_section(results: Results) -> Section:
     if not results.has("measurements"):
         return Section("pairs", "Pairs of raters", missing="crowdqc agree")
     table = pair_rows(results)
-    matrices = tuple(
-        _matrix(results, table[table["measure"] == name]) for name in table["measure"].unique()
-    )
     met = table[table["value"].notna()]
+    matrices = tuple(
+        matrix
+        for name in met["measure"].unique()
+        if len((matrix := _matrix(results, table[table["measure"] == name])).raters) <= MAX_HEATMAP
+    )
     return Section(
         "pairs",
         "Pairs of raters",
-        lead=_pairs_lead(table, met),
+        lead=_pairs_lead(met),
         tables=(_pairs_table(met),) if len(met) else (),
-        view=matrices if len(met) else (),
+        view=matrices,
     )
 
 
@@ -80,13 +82,12 @@ def pair_rows(results: Results) -> pd.DataFrame:
     return table[whole & (table["rater"] != "") & (table["other"] != "")]
 
 
-def _pairs_lead(table: pd.DataFrame, met: pd.DataFrame) -> tuple[str, ...]:
+def _pairs_lead(met: pd.DataFrame) -> tuple[str, ...]:
     if not len(met):
-        why = next((text for text in table["why"] if text), "No slice was read by two raters.")
-        return ("No two raters can be compared.", why)
+        return ("No two raters read the same slice, so no two can be compared.",)
     first = met[met["measure"] == met["measure"].iloc[0]]
     low, high = first.loc[first["value"].idxmin()], first.loc[first["value"].idxmax()]
-    name = _title(first["measure"].iloc[0])
+    name = title_of(first["measure"].iloc[0])
     text = (
         f"{name}: lowest between {low.rater} and {low.other} ({number(low.value)}), highest "
         f"between {high.rater} and {high.other} ({number(high.value)})."
@@ -109,7 +110,7 @@ def _pairs_table(met: pd.DataFrame) -> Table:
         "Every pair of raters, the lowest first",
         columns,
         tuple(
-            (_title(r.measure), r.rater, r.other, Interval(r.value, r.low, r.high), r.n)
+            (title_of(r.measure), r.rater, r.other, Interval(r.value, r.low, r.high), r.n)
             for r in rows.head(MAX_ROWS).itertuples(index=False)
         ),
         n_left_out=max(len(rows) - MAX_ROWS, 0),
@@ -128,7 +129,7 @@ def _matrix(results: Results, table: pd.DataFrame) -> Matrix:
     measure = table["measure"].iloc[0]
     return Matrix(
         measure=measure,
-        title=_title(measure),
+        title=title_of(measure),
         raters=tuple(raters),
         values=tuple(tuple(found.get((a, b), nothing)[0] for b in raters) for a in raters),
         counts=tuple(tuple(found.get((a, b), nothing)[1] for b in raters) for a in raters),
@@ -148,6 +149,8 @@ def agreement_section(results: Results) -> Section:
     organ = table[(table["case"] == "") & (table["label"] != "")]
     cases = table[table["case"] != ""]
     tables = [_whole_table(whole), _organ_table(results, organ), _case_table(cases)]
+    if not table["value"].notna().any():
+        tables = tables[:1]
     return Section(
         "agreement",
         "Agreement",
@@ -161,9 +164,9 @@ def _lead(whole: pd.DataFrame) -> tuple[str, ...]:
     known = whole[whole["value"].notna()]
     if not len(known):
         why = next((text for text in whole["why"] if text), "nothing was measured")
-        return ("Agreement cannot be measured in this study.", f"Why: {why}")
+        return (f"Agreement cannot be measured in this study: {why}.",)
     first = known.iloc[0]
-    text = f"{_title(first.measure)} over the whole study: {number(first.value)}"
+    text = f"{title_of(first.measure)} over the whole study: {number(first.value)}"
     if not math.isnan(first.low):
         text += f" (interval {number(first.low)} to {number(first.high)})"
     return (f"{text}.",)
@@ -177,7 +180,7 @@ def _whole_table(whole: pd.DataFrame) -> Table:
         Column("why", "Remark"),
     )
     rows = tuple(
-        (_title(r.measure), Interval(r.value, r.low, r.high), r.n, r.why)
+        (title_of(r.measure), Interval(r.value, r.low, r.high), r.n, r.why)
         for r in whole.itertuples(index=False)
     )
     return Table("agreement", "The whole study", columns, rows)
@@ -193,7 +196,7 @@ def _organ_table(results: Results, organ: pd.DataFrame) -> Table:
     labels = [name for name in results.labels if name in set(organ["label"])]
     columns = (
         Column("label", "Organ", "name"),
-        *(Column(name, _title(name), "interval") for name in measures),
+        *(Column(name, title_of(name), "interval") for name in measures),
     )
     rows = tuple((label, *(found.get((label, m), nothing) for m in measures)) for label in labels)
     return Table("agreement_by_label", "By organ", columns, rows)
@@ -206,7 +209,7 @@ def _case_table(cases: pd.DataFrame) -> Table:
     columns = (
         Column("case", "Case", "name"),
         Column("label", "Organ", "name"),
-        Column("value", _title(known["measure"].iloc[0]) if len(known) else "", "interval"),
+        Column("value", title_of(known["measure"].iloc[0]) if len(known) else "", "interval"),
         Column("n", "n", "count"),
     )
     rows = tuple(
@@ -225,21 +228,22 @@ def _case_table(cases: pd.DataFrame) -> Table:
 
 def _scatter(results: Results, cases: pd.DataFrame) -> Scatter | None:
     """Points of the first measure that is known by case and organ."""
-    known = cases[cases["value"].notna() & (cases["label"] != "")]
+    known = cases[cases["value"].notna()]
     if not len(known):
         return None
     measure = known["measure"].iloc[0]
     known = known[known["measure"] == measure]
-    groups = {label: known[known["label"] == label] for label in results.labels}
+    groups = {label: known[known["label"] == label] for label in (*results.labels, "")}
     groups = {label: group for label, group in groups.items() if len(group)}
     return Scatter(
-        title=_title(measure),
-        labels=tuple(groups),
+        title=title_of(measure),
+        labels=tuple(label or "all organs" for label in groups),
         cases=tuple(tuple(group["case"]) for group in groups.values()),
         values=tuple(tuple(float(v) for v in group["value"]) for group in groups.values()),
     )
 
 
-def _title(measure: str) -> str:
+def title_of(measure: str) -> str:
+    """How people call a measure."""
     name = TITLES.get(measure) or readable(measure)
     return name[0].upper() + name[1:]

@@ -14,7 +14,7 @@ from crowdqc.report.strips import Run, Strip, said, strip
 from crowdqc.report.words import count, percent, readable, share
 from crowdqc.schema import natural_order
 
-MAX_ROWS = 500
+MAX_ROWS = 300
 """Rows of the list that goes into the page; the file has all."""
 
 STATUS = {"complete": "accept", "partial": "review", "missing": "reject", "unread": ""}
@@ -25,7 +25,9 @@ COLUMNS = (
     Column("label", "Organ", "name"),
     Column("rater", "Rater", "name"),
     Column("state", "State", "state"),
-    Column("n_gaps", "Slices in gaps", "count"),
+    Column(
+        "n_gaps", "Empty slices", "count", note="Slices without a box between two that have one"
+    ),
     Column("gap_slices", "Which", "text"),
     Column("truncated", "Cut off", "text"),
     Column("coverage", "Coverage", "percent", note="Boxed slices of those expected"),
@@ -98,9 +100,9 @@ def _lead(table: pd.DataFrame) -> list[str]:
     gaps = int(table["n_gaps"].sum())
     if gaps:
         runs = int((table["n_gaps"] > 0).sum())
-        lead.append(
-            f"{count(gaps, 'slice')} in {count(runs, 'run')} have no box between two that do."
-        )
+        verb = "has" if gaps == 1 else "have"
+        where = f"{count(gaps, 'slice')} in {count(runs, 'run')}"
+        lead.append(f"{where} {verb} no box between two that do.")
     for state, text in (("missing", "never drawn"), ("unread", "not read at all")):
         n = int((table["state"] == state).sum())
         if n:
@@ -185,7 +187,7 @@ def _word(runs: list[Any]) -> str:
         return "missing" if missing == len(runs) else f"{missing} of {len(runs)} missing"
     gaps, cut = sum(row.n_gaps for row in runs), any(row.truncated for row in runs)
     if gaps:
-        return count(gaps, "gap") + (", cut off" if cut else "")
+        return count(gaps, "empty slice") + (", cut off" if cut else "")
     if cut:
         return "cut off"
     state = worst_state([row.state for row in runs])

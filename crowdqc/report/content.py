@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 Kind = Literal[
     "text", "name", "verdict", "judgement", "severity", "state", "count", "number", "px", "percent",
-    "interval", "p", "hash",
+    "interval", "p", "hash", "reasons",
 ]  # fmt: skip
 """How a column is written: decides digits, alignment and marks, never the order of rows."""
 
@@ -27,7 +27,7 @@ class Interval(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A text that leads to a place of the page."""
+    """A text that leads to a place of the page; with an empty target it is only a heading."""
 
     text: str
     target: str
@@ -51,7 +51,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of plain values (text, numbers, `Interval`, `Link`), in the order to show them."""
+    """Rows of plain values (text, numbers, `Interval`, `Link`), in the order to show them.
+
+    A column of kind ``reasons`` holds tuples of texts.
+    """
 
     name: str
     caption: str
@@ -61,8 +64,17 @@ class Table:
     """Rows of the same kind that are not here, because there are too many."""
     search: bool = False
     """Whether people will want to look for a row."""
+    paged: bool = False
+    """Whether there are so many rows that a page should show them in parts."""
     choose: str = ""
     """Name of a column by whose values rows are chosen."""
+
+    @property
+    def narrow(self) -> bool:
+        """Whether all columns are short, so that the table need not fill the page."""
+        return len(self.columns) < 6 and all(
+            column.numeric or column.kind in {"name", "state"} for column in self.columns
+        )
 
     def choices(self) -> list[str]:
         """Values of the column `choose`, in the order of their first row."""
@@ -87,6 +99,8 @@ def _flat(name: str, value: object) -> dict[str, object]:
         return {f"{name}{end}": _known(part) for end, part in parts}
     if isinstance(value, Link):
         return {name: value.text}
+    if isinstance(value, tuple):
+        return {name: "; ".join(value)}
     return {name: _known(value)}
 
 
@@ -108,6 +122,8 @@ class Section:
         Its numbers.
     missing : str
         The command that makes what the section shows, where that was not run.
+    remedy : str
+        What to do before that command, where it cannot work yet.
     status : {"accept", "review", "reject", ""}
         What its worst entry asks for.
     view : object
@@ -119,6 +135,7 @@ class Section:
     lead: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     missing: str = ""
+    remedy: str = ""
     status: str = ""
     view: Any = None
 
@@ -135,13 +152,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Fact:
-    """A key figure at the top: ``3 of 5``, what it counts, and how good that is."""
+    """A key figure at the top: a number, of how many, what it counts, and how good that is."""
 
     title: str
     value: str
     note: str
     section: str
     status: str = ""
+    whole: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from crowdqc.report.content import Column, Interval, Section, Table
+from crowdqc.report.masks import NEEDS_TRUTH, NEEDS_VOLUMES
 from crowdqc.report.results import Results
-from crowdqc.report.words import number, p_value, readable
+from crowdqc.report.words import count, number, p_value, readable
 
-COLUMNS = (
-    Column("label", "Organ", "name"),
-    Column("a", "A", "text"),
-    Column("b", "B", "text"),
-    Column("n", "n", "count", note="Pairs"),
-    Column("mean_a", "Mean of A", "number", 3),
-    Column("mean_b", "Mean of B", "number", 3),
-    Column("difference", "A − B", "interval", 3, note="Mean paired difference with its interval"),
-    Column("test", "Test", "text"),
-    Column("p", "p", "p"),
-    Column("p_holm", "p (Holm)", "p", note="Corrected for the number of organs"),
-    Column("effect", "Effect", "number", note="Effect size"),
-)
+LEVEL = 0.05
+"""p value below which a difference is called more than chance."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,9 @@ def effect_section(results: Results) -> Section:
     """The section that holds filtered against unfiltered."""
     key, title = "effect", "Filtered against unfiltered"
     if not results.has("comparison") and not results.has("scores"):
-        return Section(key, title, missing="crowdqc evaluate")
+        remedy = "" if results.has_volumes else NEEDS_VOLUMES
+        remedy = remedy if results.has_truth or remedy else NEEDS_TRUTH
+        return Section(key, title, missing="crowdqc evaluate", remedy=remedy)
     comparison = results.table("comparison")
     tables = (_table(comparison), _scores(results))
     return Section(
@@ -56,33 +50,64 @@ def effect_section(results: Results) -> Section:
 
 def _lead(comparison: pd.DataFrame) -> list[str]:
     lead = []
-    overall = comparison[comparison["label"] == "overall"]
-    for row in overall.itertuples(index=False):
+    for row in comparison[comparison["label"] == "overall"].itertuples(index=False):
         better, worse = (row.a, row.b) if row.difference >= 0 else (row.b, row.a)
-        certain = "" if row.p < 0.05 else ", which chance may explain"
+        name = readable(better)
+        where = f"{count(row.n, 'case')}, difference {number(row.difference, 3)}"
+        if not math.isnan(row.low):
+            where += f", interval {number(row.low, 3)} to {number(row.high, 3)}"
         lead.append(
-            f"{readable(better)[0].upper()}{readable(better)[1:]} scores "
-            f"{number(abs(row.difference), 3)} Dice above {readable(worse)} on average "
-            f"(p {_p(row.p)}){certain}."
+            f"{name[0].upper()}{name[1:]} scores {number(abs(row.difference), 3)} Dice above "
+            f"{readable(worse)} on average ({where})."
         )
+        lead.append(_chance(row))
     return lead
 
 
-def _p(p: float) -> str:
-    text = p_value(p)
-    return text if text.startswith("<") else f"= {text}"
+def _chance(row: Any) -> str:
+    """What the test says of the difference."""
+    test = row.test.capitalize() or "The test"
+    if math.isnan(row.p):
+        why = getattr(row, "why", "")
+        return f"{test} gives no p value{f': {why}' if why else ''}."
+    verdict = "chance alone would rarely make it" if row.p < LEVEL else "chance may explain it"
+    text = p_value(row.p)
+    return f"{test}: p {text if text.startswith('<') else f'= {text}'}, so {verdict}."
 
 
 def _table(comparison: pd.DataFrame) -> Table:
+    """The table `comparison`; where it is of two sets only, they name the columns."""
+    one = len(comparison[["a", "b"]].drop_duplicates()) == 1
+    a, b = ("A", "B") if not one else (readable(n) for n in comparison[["a", "b"]].iloc[0])
+    why = list(comparison["why"]) if "why" in comparison.columns else []
+    if len(set(why)) < 2:  # the sentence above the table says it once
+        why = [""] * len(comparison)
+    columns = (
+        Column("label", "Organ", "name"),
+        Column("a", "A"),
+        Column("b", "B"),
+        Column("n", "Cases", "count", note="Pairs that were compared"),
+        Column("mean_a", f"Mean, {a}", "number", 3),
+        Column("mean_b", f"Mean, {b}", "number", 3),
+        Column("difference", "Difference", "interval", 3, note=f"Mean of {a} − {b}, in pairs"),
+        Column("test", "Test"),
+        Column("p", "p", "p"),
+        Column("p_holm", "p (Holm)", "p", note="Corrected for the number of organs"),
+        Column("effect", "Effect", "number", note="Matched-pairs rank-biserial, from −1 to 1"),
+        Column("why", "Remark"),
+    )
+    sets = (
+        [("", "")] * len(comparison) if one else zip(comparison["a"], comparison["b"], strict=True)
+    )
     rows = tuple(
         (
-            *(r.label, r.a, r.b, r.n, r.mean_a, r.mean_b),
+            *(r.label, *names, r.n, r.mean_a, r.mean_b),
             Interval(r.difference, r.low, r.high),
-            *(r.test, r.p, r.p_holm, r.effect),
+            *(r.test.capitalize(), r.p, r.p_holm, r.effect, text),
         )
-        for r in comparison.itertuples(index=False)
+        for r, names, text in zip(comparison.itertuples(index=False), sets, why, strict=True)
     )
-    return Table("comparison", "Paired comparison", COLUMNS, rows)
+    return Table("comparison", "Paired comparison", columns, rows)
 
 
 def _scores(results: Results) -> Table:

@@ -12,6 +12,7 @@ from crowdqc.report.results import STAGES, Found, Results
 from crowdqc.report.words import count, listing, megabytes
 
 MAX_FINDINGS = 5000
+PAGE = 100
 
 COLUMNS = (
     Column("severity", "Severity", "severity"),
@@ -80,6 +81,7 @@ def _table(ranked: list[Found]) -> Table:
         tuple(rows),
         n_left_out=max(len(ranked) - MAX_FINDINGS, 0),
         search=True,
+        paged=len(rows) > PAGE,
         choose="severity",
     )
 

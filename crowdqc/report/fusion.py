@@ -51,9 +51,16 @@ def fusion_section(results: Results) -> Section:
         "Fused boxes",
         lead=tuple(_lead(table, apart)),
         tables=tuple(t for t in (_support(table), _apart(table)) if t.rows),
-        status="review" if apart else "accept",
+        status=_status(table, apart),
         view=_view(results, table),
     )
+
+
+def _status(table: pd.DataFrame, apart: int) -> str:
+    """Without a second rater, boxes are neither good nor bad."""
+    if apart:
+        return "review"
+    return "" if (table["state"] == "single").all() else "accept"
 
 
 def _lead(table: pd.DataFrame, apart: int) -> list[str]:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from crowdqc.report.content import Column, Section, Table
-from crowdqc.report.raters import status_of, text_of
+from crowdqc.report.raters import reasons_of, status_of
 from crowdqc.report.results import Results
 from crowdqc.report.words import listing, readable, share
 
-MAX_ROWS = 500
+MAX_ROWS = 300
 
 COLUMNS = (
     Column("kind", "What", "text"),
     Column("name", "Which", "name"),
     Column("verdict", "Verdict", "verdict"),
-    Column("reasons", "Why", "text"),
+    Column("reasons", "Why", "reasons"),
 )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that has a verdict."""
+
+    kind: str
+    name: str
+    status: str
+    reasons: tuple[str, ...]
+    inside: str = ""
+    """Case that it is a part of."""
 
 
 @dataclass(frozen=True)
@@ -60,30 +73,28 @@ def _lead(verdict: str, flows: list[Flow]) -> list[str]:
     return lead
 
 
-def _entries(results: Results) -> list[tuple[str, str, str, str]]:
-    """Kind, name, status and reasons of all that has a verdict."""
+def _entries(results: Results) -> list[Entry]:
+    """All that has a verdict: raters, cases, organs of cases."""
     raters, cases = (results.manifest.get(kind) or [] for kind in ("raters", "cases"))
-    found = [("rater", str(entry["rater"]), *_judged(entry)) for entry in raters]
+    found = [_entry("rater", str(entry["rater"]), entry) for entry in raters]
     for entry in cases:
-        found.append(("case", str(entry["case"]), *_judged(entry)))
-        found += [
-            ("organ of a case", f"{entry['case']}, {readable(label)}", *_judged(part))
-            for label, part in (entry.get("labels") or {}).items()
-        ]
+        case = str(entry["case"])
+        found.append(_entry("case", case, entry))
+        for label, part in (entry.get("labels") or {}).items():
+            found.append(_entry("organ", f"{case}, {readable(label)}", part, inside=case))
     return found
 
 
-def _judged(entry: dict[str, Any]) -> tuple[str, str]:
-    return status_of(str(entry.get("verdict", ""))), text_of(entry.get("reasons"))
+def _entry(kind: str, name: str, entry: Mapping[str, Any], *, inside: str = "") -> Entry:
+    return Entry(kind, name, status_of(str(entry.get("verdict", ""))), reasons_of(entry), inside)
 
 
 def _flows(results: Results) -> list[Flow]:
     entries = _entries(results)
     flows = []
-    for kind in ("rater", "case", "organ of a case"):
-        statuses = [entry[2] for entry in entries if entry[0] == kind]
+    for kind, noun in (("rater", "rater"), ("case", "case"), ("organ", "organ run")):
+        statuses = [entry.status for entry in entries if entry.kind == kind]
         if statuses:
-            noun = "organ run" if kind == "organ of a case" else kind
             accepted, review = statuses.count("accept"), statuses.count("review")
             flows.append(Flow(noun, len(statuses), accepted, review))
     prompts = results.manifest.get("prompts")
@@ -92,14 +103,17 @@ def _flows(results: Results) -> list[Flow]:
     return flows
 
 
-def _excluded(entries: list[tuple[str, str, str, str]]) -> Table:
-    rows = [entry for entry in entries if entry[2] != "accept"]
-    rows.sort(key=lambda entry: entry[2] != "reject")
+def _excluded(entries: list[Entry]) -> Table:
+    """Raters and cases that do not pass; an organ only where its case does."""
+    bad = [entry for entry in entries if entry.status != "accept"]
+    cases = {entry.name for entry in bad if entry.kind == "case"}
+    rows = [entry for entry in bad if entry.inside not in cases]
+    rows.sort(key=lambda entry: entry.status != "reject")
     return Table(
         "gate",
         "What is not used as it is, and why",
         COLUMNS,
-        tuple(rows[:MAX_ROWS]),
+        tuple((e.kind, e.name, e.status, e.reasons) for e in rows[:MAX_ROWS]),
         n_left_out=max(len(rows) - MAX_ROWS, 0),
         search=len(rows) > 8,
         choose="kind",
@@ -113,8 +127,12 @@ def _policy(results: Results) -> Table:
     rules = [rule for rule in rules or [] if isinstance(rule, dict)]
     names = list(dict.fromkeys(name for rule in rules for name in rule))
     columns = tuple(Column(name, name.capitalize(), "text") for name in names)
-    rows = tuple(tuple(text_of(rule.get(name)) for name in names) for rule in rules)
+    rows = tuple(tuple(_value(rule.get(name, "")) for name in names) for rule in rules)
     return Table("policy", "The policy: every rule that was asked", columns, rows)
+
+
+def _value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def kept(results: Results, noun: str) -> Flow | None:

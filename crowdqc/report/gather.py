@@ -7,15 +7,16 @@ from crowdqc.config import Config
 from crowdqc.report import summary
 from crowdqc.report.agreement import agreement_section, pairs_section
 from crowdqc.report.completeness import completeness_section
-from crowdqc.report.content import ReportContent, Section
+from crowdqc.report.content import ReportContent
 from crowdqc.report.effect import effect_section
 from crowdqc.report.findings import findings_section, provenance_section
 from crowdqc.report.fusion import fusion_section
 from crowdqc.report.gate import gate_section
+from crowdqc.report.look import FileLook
 from crowdqc.report.masks import masks_section
 from crowdqc.report.pictures import MAX_PICTURES, Look, pictures
 from crowdqc.report.raters import raters_section
-from crowdqc.report.results import Results, read_results
+from crowdqc.report.results import cleaner, read_results
 from crowdqc.store import Store
 
 
@@ -50,6 +51,11 @@ def gather(
         If a file in the folder is damaged.
     """
     results = read_results(store, config)
+    if look is None and config is not None:
+        look = FileLook(store, config, results.table("images"))
+    drawn = pictures(results, look, limit=n_pictures)
+    clean = cleaner(store, config)
+    problems = tuple(clean(text) for text in getattr(look, "problems", ()))
     return ReportContent(
         study=results.study,
         version=crowdqc.__version__,
@@ -58,20 +64,16 @@ def gather(
         lead=summary.lead(results),
         steps=summary.steps(results),
         facts=summary.facts(results),
-        sections=_sections(results, look, n_pictures),
-    )
-
-
-def _sections(results: Results, look: Look | None, n_pictures: int) -> tuple[Section, ...]:
-    return (
-        raters_section(results),
-        pairs_section(results),
-        agreement_section(results),
-        completeness_section(results),
-        fusion_section(results),
-        gate_section(results),
-        masks_section(results, pictures(results, look, limit=n_pictures)),
-        effect_section(results),
-        findings_section(results),
-        provenance_section(results),
+        sections=(
+            raters_section(results),
+            pairs_section(results),
+            agreement_section(results),
+            completeness_section(results),
+            fusion_section(results),
+            gate_section(results),
+            masks_section(results, drawn, problems),
+            effect_section(results),
+            findings_section(results),
+            provenance_section(results),
+        ),
     )

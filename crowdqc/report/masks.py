@@ -15,6 +15,9 @@ MAX_ROWS = 100
 MAX_POINTS = 4000
 """Points of the chart; above it the surest are left out, and the chart says so."""
 
+NEEDS_VOLUMES = "masks are drawn on volumes: give [images] path in the study file; then "
+NEEDS_TRUTH = "masks are scored against expert masks: give [truth] path in the study file; then "
+
 SIGNALS = {
     "risk": ("Risk", -1, "Probability that the mask is wrong, as far as can be told without truth"),
     "expected_dice": ("Expected Dice", 1, "Dice that the mask is expected to reach"),
@@ -28,28 +31,36 @@ SIGNALS = {
 """Signal -> title, whether high is good (1) or bad (-1), explanation."""
 
 
-def masks_section(results: Results, pictures: tuple[Any, ...]) -> Section:
-    """The section on masks, or on the boxes alone where there are no masks."""
+def masks_section(
+    results: Results, pictures: tuple[Any, ...], problems: tuple[str, ...] = ()
+) -> Section:
+    """The section on masks, or on the boxes alone where there are no masks.
+
+    `pictures` are of the worst slices; `problems` say which images could not be read.
+    """
     if not results.has("masks"):
         lead = ("Until masks are made, these are the slices on which raters differ most.",)
         return Section(
             "masks",
             "Worst slices",
-            lead=lead if pictures else (),
+            lead=(*lead, *problems) if pictures else problems,
             missing="crowdqc masks",
-            view=(pictures, None),
+            remedy="" if results.has_volumes else NEEDS_VOLUMES,
+            view=(pictures, None) if pictures else None,
         )
     table = results.table("masks")
+    if not len(table):
+        return Section("masks", "Masks", lead=("No mask was drawn: nothing passed the gate.",))
     signal = leading(table)
     models = [name for name in table["model"].unique() if name]
     cases = count(table["case"].nunique(), "case")
     said = [f"{count(len(table), 'mask')} of {cases} by {listing(models)}."]
     if signal:
-        said.append(f"Sorted by {SIGNALS[signal][0].lower()}, the worst first.")
+        said.append(f"Sorted by {named(signal)}, the worst first.")
     return Section(
         "masks",
         "Masks",
-        lead=tuple(said),
+        lead=(*said, *problems),
         tables=(_table(table, signal),),
         view=(pictures, _scatter(results, table, signal)),
     )
@@ -58,6 +69,12 @@ def masks_section(results: Results, pictures: tuple[Any, ...]) -> Section:
 def leading(table: pd.DataFrame) -> str:
     """The first signal that is known at all."""
     return next((name for name in SIGNALS if table[name].notna().any()), "")
+
+
+def named(signal: str) -> str:
+    """A signal inside a sentence."""
+    title = SIGNALS[signal][0]
+    return title[0].lower() + title[1:]
 
 
 def worst_masks(table: pd.DataFrame) -> pd.DataFrame:
@@ -81,7 +98,7 @@ def _table(table: pd.DataFrame, signal: str) -> Table:
     rows = worst_masks(table)[names].head(MAX_ROWS)
     return Table(
         "masks",
-        f"The worst masks by {SIGNALS[signal][0].lower()}" if signal else "Masks",
+        f"The worst masks by {named(signal)}" if signal else "Masks",
         columns,
         tuple(rows.itertuples(index=False, name=None)),
         n_left_out=max(len(table) - MAX_ROWS, 0),

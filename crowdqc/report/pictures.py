@@ -10,7 +10,7 @@ import base64
 import io
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,9 +21,10 @@ from skimage.measure import approximate_polygon, find_contours
 
 from crowdqc.findings import Severity
 from crowdqc.report.masks import SIGNALS, leading, worst_masks
-from crowdqc.report.raters import colour, dashed
+from crowdqc.report.raters import colour, dashed, verdicts
 from crowdqc.report.results import Results
 from crowdqc.report.words import count, number, readable
+from crowdqc.schema import conform
 
 MAX_PICTURES = 24
 MAX_PER_RUN = 2
@@ -33,8 +34,8 @@ MAX_SIDE = 320
 
 _CORNERS = ["x0", "y0", "x1", "y1"]
 _SPREADS = [f"spread_{corner}" for corner in _CORNERS]
-_HOT = np.array([[213, 94, 0], [240, 228, 66]], dtype=np.float64)
-"""Ends of the scale of doubt: vermillion to yellow, both of the Okabe-Ito palette."""
+_HOT = (213, 94, 0)
+"""Colour of doubt: the vermillion of the Okabe-Ito palette."""
 
 
 class Look(Protocol):
@@ -57,6 +58,7 @@ class Drawn:
     who: str
     colour: int
     dashed: bool
+    left_out: bool
     x: float
     y: float
     width: float
@@ -117,6 +119,8 @@ class _Scene:
     boxes: pd.DataFrame = field(repr=False)
     fused: pd.DataFrame = field(repr=False)
     size: tuple[int, int]
+    tall: float
+    """Height of a pixel in units of its width."""
 
 
 def pictures(
@@ -135,9 +139,13 @@ def pictures(
     """
     wanted = candidates(results)[:limit]
     scenes = _scenes(results, wanted)
-    raters = results.raters
-    found = [_picture(c, s, raters=raters, look=look) for c, s in zip(wanted, scenes, strict=True)]
-    return tuple(picture for picture in found if picture is not None)
+    judged = {rater: status == "reject" for rater, (status, _) in verdicts(results).items()}
+    raters = {rater: judged.get(rater, False) for rater in results.raters}
+    found = {}
+    # Case by case, so that a volume is read once.
+    for place in sorted(range(len(wanted)), key=lambda i: wanted[i].case):
+        found[place] = _picture(wanted[place], scenes[place], raters=raters, look=look)
+    return tuple(picture for _, picture in sorted(found.items()) if picture is not None)
 
 
 def candidates(results: Results) -> list[Candidate]:
@@ -194,17 +202,33 @@ def _scenes(results: Results, wanted: Sequence[Candidate]) -> list[_Scene]:
         [(c.case, c.slice, c.label) for c in wanted], columns=["case", "slice", "label"]
     )
     boxes = results.table("boxes").merge(keys, on=list(keys.columns))
-    fused = results.table("consensus").merge(keys, on=list(keys.columns))
+    fused = _fused_boxes(results).merge(keys, on=list(keys.columns))
     images = results.table("images").merge(keys[["case", "slice"]].drop_duplicates())
-    sizes = {(r.case, r.slice): (r.height, r.width) for r in images.itertuples(index=False)}
+    known = {(row.case, row.slice): row for row in images.itertuples(index=False)}
     return [
         _Scene(
             boxes[_here(boxes, c)],
             fused[_here(fused, c)].dropna(subset=_CORNERS),
-            sizes.get((c.case, c.slice), (0, 0)),
+            *_frame(known.get((c.case, c.slice))),
         )
         for c in wanted
     ]
+
+
+def _fused_boxes(results: Results) -> pd.DataFrame:
+    """What masks were drawn from, where they were drawn; else all fused boxes."""
+    prompts = pd.DataFrame(results.manifest.get("prompts") or [])
+    if results.has("masks") and len(prompts):
+        return conform("consensus", prompts)
+    return results.table("consensus")
+
+
+def _frame(image: Any) -> tuple[tuple[int, int], float]:
+    """Rows and columns of a picture, and how tall its pixels are; 1 where that is not known."""
+    if image is None:
+        return (0, 0), 1.0
+    tall = image.spacing_y / image.spacing_x if image.spacing_x > 0 else math.nan
+    return (image.height, image.width), tall if 0.05 < tall < 20 else 1.0
 
 
 def _here(table: pd.DataFrame, c: Candidate) -> Any:
@@ -212,12 +236,12 @@ def _here(table: pd.DataFrame, c: Candidate) -> Any:
 
 
 def _picture(
-    c: Candidate, scene: _Scene, *, raters: Sequence[str], look: Look | None
+    c: Candidate, scene: _Scene, *, raters: dict[str, bool], look: Look | None
 ) -> Picture | None:
     corners = np.vstack([scene.boxes[_CORNERS].to_numpy(), scene.fused[_CORNERS].to_numpy()])
     if not len(corners):
         return None
-    view = _crop(corners)
+    view = _crop(corners, scene.tall)
     grey = look.grey(c.case, c.slice) if look else None
     mask = look.mask(c.case, c.slice, c.label) if look else None
     doubt = look.doubt(c.case, c.slice) if look else None
@@ -236,27 +260,30 @@ def _picture(
     )
 
 
-def _crop(corners: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """A square round all boxes, with room: x, y, width, height."""
+def _crop(corners: NDArray[np.float64], tall: float) -> tuple[float, float, float, float]:
+    """A part that is square on the body, round all boxes, with room: x, y, width, height."""
     low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
-    side = float(max(*(high - low) * 1.5, 24.0))
-    x, y = (low + high) / 2 - side / 2
-    return (math.floor(x), math.floor(y), math.ceil(side), math.ceil(side))
+    width, height = high - low
+    side = max(width, height * tall, 16.0) * 1.5
+    x, y = (low + high) / 2 - np.array([side, side / tall]) / 2
+    return (math.floor(x), math.floor(y), math.ceil(side), math.ceil(side / tall))
 
 
-def _drawn(row: Any, raters: Sequence[str]) -> Drawn:
-    place = raters.index(row.rater)
-    return _rectangle(row, who=row.rater, colour=colour(place), dashed=dashed(place))
+def _drawn(row: Any, raters: dict[str, bool]) -> Drawn:
+    place = list(raters).index(row.rater)
+    out = raters[row.rater]
+    box = _rectangle(row, who=f"{row.rater}, left out" if out else row.rater)
+    return replace(box, colour=colour(place), dashed=dashed(place), left_out=out)
 
 
 def _fused(row: Any) -> Drawn:
     who = f"fused from {count(row.support, 'rater')}" if row.support else "fused"
-    return _rectangle(row, who=who, colour=0, dashed=row.state == "no_consensus")
+    return replace(_rectangle(row, who=who), dashed=row.state == "no_consensus")
 
 
-def _rectangle(row: Any, *, who: str, colour: int, dashed: bool) -> Drawn:
+def _rectangle(row: Any, *, who: str) -> Drawn:
     x, y, right, bottom = (round(float(v), 1) for v in (row.x0, row.y0, row.x1, row.y1))
-    return Drawn(who, colour, dashed, x, y, round(right - x, 1), round(bottom - y, 1))
+    return Drawn(who, 0, False, False, x, y, round(right - x, 1), round(bottom - y, 1))  # noqa: FBT003
 
 
 def _ring(row: Any) -> str:
@@ -297,9 +324,11 @@ def outline(mask: NDArray[np.bool_]) -> str:
 
 def hot(doubt: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Uncertainty in [0, 1] as colours that are clear where there is none, shape (H, W, 4)."""
-    level = np.clip(np.nan_to_num(doubt), 0.0, 1.0)[..., None]
-    colours = _HOT[0] + (_HOT[1] - _HOT[0]) * level
-    return np.concatenate([colours, 235 * np.sqrt(level)], axis=-1).round().astype(np.uint8)
+    level = np.clip(np.nan_to_num(doubt), 0.0, 1.0)
+    pixels = np.empty((*doubt.shape, 4), dtype=np.uint8)
+    pixels[..., :3] = _HOT
+    pixels[..., 3] = np.rint(230 * level)
+    return pixels
 
 
 def _canvas(size: tuple[int, int]) -> Layer | None:

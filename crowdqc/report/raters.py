@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from crowdqc.findings import Severity
+from crowdqc.findings import Finding, Severity
 from crowdqc.report.content import Column, Interval, Link, Section, Table
 from crowdqc.report.results import Results
 from crowdqc.report.strips import Schematic, schematics
@@ -16,9 +17,10 @@ from crowdqc.report.words import count, listing, percent, share, shifted
 
 N_COLOURS = 6
 """Colours that tell raters apart; further raters get the same ones, dashed."""
-MAX_CARDS = 60
+MAX_CARDS = 24
+MAX_ROWS = 500
 MAX_FINDINGS = 5
-BY_LABEL = "rater_agreement"
+BY_LABEL = "mean_iou"
 """Measure that gives a rater's agreement on each label."""
 
 Decided = dict[str, tuple[str, str]]
@@ -45,9 +47,17 @@ COLUMNS = (
     Column("shift_y", "Shift ↓", "px", 1, note="Mean displacement downwards, px"),
     Column("size_ratio", "Size", "number", note="Size of boxes relative to the consensus"),
     Column("n_boxes", "Boxes", "count"),
-    Column("n_cases", "Cases", "count"),
     Column("reasons", "Why", "text"),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """Findings of one check about one rater: the first of them, and how many there are."""
+
+    severity: str
+    message: str
+    n: int
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class Card:
     work: str
     drawing: Schematic | None
     labels: tuple[tuple[str, Interval, int], ...]
-    findings: tuple[tuple[str, str], ...]
+    findings: tuple[Noticed, ...]
     n_more: int
 
 
@@ -88,23 +98,30 @@ def anchor(results: Results, rater: str) -> str:
 
 
 def verdicts(results: Results) -> Decided:
-    """Rater -> verdict and reasons: the gate's where it ran, else the scorecard's."""
+    """Rater -> status and reasons.
+
+    The status is the gate's where it ran. The reasons are the scorecard's, which say what the
+    rater does, and the gate's where the scorecard gives none.
+    """
     table = results.table("raters")
-    found = {
-        row.rater: (status_of(row.verdict), row.reasons) for row in table.itertuples(index=False)
-    }
-    for entry in results.manifest.get("raters", []):
-        reasons = text_of(entry.get("reasons"))
-        before = found.get(str(entry["rater"]), ("", ""))[1]
-        found[str(entry["rater"])] = (status_of(entry["verdict"]), reasons or before)
+    found = {row.rater: (status_of(row.verdict), row.reasons) for row in table.itertuples()}
+    for entry in results.manifest.get("raters") or []:
+        rater = str(entry["rater"])
+        reasons = found.get(rater, ("", ""))[1]
+        judged = "; ".join(reasons_of(entry))
+        found[rater] = (status_of(str(entry.get("verdict", ""))), reasons or judged)
     return found
 
 
-def text_of(reasons: object) -> str:
-    """Reasons as one text, whether they were written as a list or as a text."""
-    if isinstance(reasons, list):
-        return "; ".join(str(reason) for reason in reasons)
-    return "" if reasons is None else str(reasons)
+def reasons_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Reasons of an entry of the manifest, each as a text."""
+    reasons = entry.get("reasons") or []
+    return tuple(str(reason) for reason in ([reasons] if isinstance(reasons, str) else reasons))
+
+
+def compared(results: Results) -> bool:
+    """Whether any rater could be compared with another."""
+    return bool(results.table("raters")["agreement"].notna().any())
 
 
 def raters_section(results: Results) -> Section:
@@ -134,28 +151,30 @@ def worst(statuses: list[str]) -> str:
 
 
 def _lead(table: pd.DataFrame, statuses: list[str]) -> list[str]:
-    n = len(statuses)
-    passed = statuses.count("accept")
-    verb = "passes" if passed == 1 else "pass"
-    said = f"{share(passed, n, 'rater')} {verb}." if passed else "No rater passes."
-    lead = [said[0].upper() + said[1:]]
-    for status, word in (("reject", "fail"), ("review", "need watching")):
+    n, passed = len(statuses), statuses.count("accept")
+    if table["agreement"].isna().all():
+        why = next((text for text in table["reasons"] if text), "nothing was read by two of them")
+        return [f"No rater can be compared with another: {why.split(';')[0]}."]
+    said = share(passed, n, "rater") if passed else "no rater"
+    lead = [f"{said[0].upper()}{said[1:]} {'pass' if passed > 1 else 'passes'}."]
+    for status, one, many in (
+        ("reject", "fails", "fail"),
+        ("review", "needs watching", "need watching"),
+    ):
         names = [r for r, s in zip(table["rater"], statuses, strict=True) if s == status]
         if names:
-            words = {"fail": "fails", "need watching": "needs watching"}
-            lead.append(f"{listing(names)} {words[word] if len(names) == 1 else word}.")
-    if table["agreement"].isna().all():
-        lead.append("Agreement could not be measured: see the reasons.")
+            lead.append(f"{listing(names)} {one if len(names) == 1 else many}.")
     return lead
 
 
 def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
     rows = []
-    for row in table.itertuples(index=False):
+    for place, row in enumerate(table.head(MAX_ROWS).itertuples(index=False)):
         status, reasons = decided[row.rater]
+        target = anchor(results, row.rater) if place < MAX_CARDS else ""
         rows.append(
             (
-                Link(row.rater, anchor(results, row.rater)),
+                Link(row.rater, target),
                 status,
                 Interval(row.agreement, row.agreement_low, row.agreement_high),
                 row.reliability,
@@ -165,7 +184,6 @@ def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
                 row.shift_y,
                 row.size_ratio,
                 row.n_boxes,
-                row.n_cases,
                 reasons,
             )
         )
@@ -174,6 +192,7 @@ def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
         "Scorecards of the raters",
         COLUMNS,
         tuple(rows),
+        n_left_out=max(len(table) - MAX_ROWS, 0),
         search=len(rows) > 8,
         choose="verdict",
     )
@@ -230,9 +249,9 @@ def _sentences(row: Any) -> tuple[str, ...]:
     if not math.isnan(row.size_ratio):
         said.append(_size(row.size_ratio))
     if not math.isnan(row.miss_rate):
-        said.append(f"Misses {percent(row.miss_rate)} of what the others agree on.")
+        said.append(f"Missed of what the others drew: {percent(row.miss_rate)}.")
     if not math.isnan(row.extra_rate):
-        said.append(f"Adds boxes that nobody else drew: {percent(row.extra_rate)}.")
+        said.append(f"Boxes where nobody else drew: {percent(row.extra_rate)}.")
     return tuple(said)
 
 
@@ -243,21 +262,28 @@ def _size(ratio: float) -> str:
     return f"They are {percent(abs(ratio - 1))} {word} than the consensus."
 
 
-def _findings(results: Results) -> dict[str, list[tuple[str, str]]]:
-    """Rater -> severity and message of what was found about them, the worst first."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    ranked = sorted(results.findings, key=lambda f: -f.finding.severity.rank)
-    for item in ranked:
+def _findings(results: Results) -> dict[str, list[Noticed]]:
+    """Rater -> what was found about them, one entry for each check, the worst first."""
+    groups: dict[str, dict[str, list[Finding]]] = {}
+    for item in sorted(results.findings, key=lambda found: -found.finding.severity.rank):
         finding = item.finding
         if finding.rater and finding.severity is not Severity.NOTE:
-            found.setdefault(finding.rater, []).append((str(finding.severity), finding.message))
-    return found
+            groups.setdefault(finding.rater, {}).setdefault(finding.check, []).append(finding)
+    return {
+        rater: [Noticed(str(same[0].severity), same[0].message, len(same)) for same in by.values()]
+        for rater, by in groups.items()
+    }
 
 
 def _labels(results: Results) -> dict[str, tuple[tuple[str, Interval, int], ...]]:
     """Rater -> agreement on each label, where that was measured."""
     table = results.table("measurements")
-    table = table[(table["measure"] == BY_LABEL) & (table["case"] == "") & (table["label"] != "")]
+    table = table[
+        table["value"].notna()
+        & (table["measure"] == BY_LABEL)
+        & (table["case"] == "")
+        & (table["label"] != "")
+    ]
     found: dict[str, list[tuple[str, Interval, int]]] = {}
     for row in table[table["rater"] != ""].itertuples(index=False):
         interval = Interval(row.value, row.low, row.high)

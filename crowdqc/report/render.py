@@ -27,7 +27,7 @@ from crowdqc.report.strips import REFERENCE
 PILLS = ("verdict", "judgement", "state", "severity")
 """Kinds of columns whose words stand in a coloured mark."""
 PAGE = 100
-"""Rows of a long table that are in the page from the start; the rest is data."""
+"""Rows of a paged table that are in the page from the start; the rest is data."""
 _STATUS = {
     "reject": "reject", "fail": "reject", "missing": "reject",
     "review": "review", "watch": "review", "partial": "review", "no consensus": "review",
@@ -55,6 +55,7 @@ def render(content: ReportContent, *, charts: bool = True) -> str:
         The page. The same content gives the same page.
     """
     drawn = figures(content) if charts else {}
+    content = dataclasses.replace(content, sections=tuple(map(_trimmed, content.sections)))
     script, plotly = _asset("report.js"), _plotly() if drawn else ""
     return (
         _environment()
@@ -68,11 +69,34 @@ def render(content: ReportContent, *, charts: bool = True) -> str:
             data=_json(_data(content, drawn)),
             charts=drawn,
             reference=REFERENCE,
+            interval_column=Column("agreement", "Agreement", "interval"),
             pills=PILLS,
             page=PAGE,
             words=list(_RANKS.items()),
         )
     )
+
+
+def _trimmed(section: Section) -> Section:
+    """A section whose tables show only columns that hold something."""
+    return dataclasses.replace(section, tables=tuple(map(_without_blanks, section.tables)))
+
+
+def _without_blanks(table: Table) -> Table:
+    columns = zip(*table.rows, strict=True) if table.rows else [()] * len(table.columns)
+    kept = [i for i, values in enumerate(columns) if not values or not all(map(_blank, values))]
+    rows = tuple(tuple(row[i] for i in kept) for row in table.rows)
+    return dataclasses.replace(table, columns=tuple(table.columns[i] for i in kept), rows=rows)
+
+
+def _blank(value: object) -> bool:
+    if isinstance(value, Interval):
+        value = value.value
+    return value in {"", ()} if isinstance(value, str | tuple) else _unknown(value)
+
+
+def _unknown(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _environment() -> jinja2.Environment:
@@ -112,6 +136,7 @@ _WRITERS: dict[str, Callable[[Any, Column], str]] = {
     "text": lambda value, _: str(value),
     "name": lambda value, _: str(value),
     "hash": lambda value, _: str(value),
+    "reasons": lambda value, _: "; ".join(value),
     "interval": lambda value, _: str(value),
     "count": lambda value, _: f"{value:,}",
     "number": lambda value, column: words.number(value, column.digits),
@@ -196,7 +221,7 @@ def _data(content: ReportContent, charts: dict[str, Any]) -> dict[str, Any]:
             for row in table.rows
         ]
         for table in _tables(content.sections)
-        if len(table.rows) > PAGE
+        if table.paged
     }
     return {"texts": texts.all, "cells": cells, "tables": long, "charts": charts}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ STAGES = ("check", "agree", "fuse", "complete", "gate", "masks", "dataset", "eva
 MANIFEST = "manifest.json"
 
 _POSIX_PATH = re.compile(r"(?<![\w.:/~])/(?:[^\s/'\":;,]+/)+(?=[^\s/'\":;,])")
+_CLIMBING_PATH = re.compile(r"(?:\.\./)+(?:[^\s/'\":;,]+/)*(?=[^\s/'\":;,])")
 _WINDOWS_PATH = re.compile(r"\b[A-Za-z]:\\(?:[^\s\\'\":;,]+\\)*")
 
 
@@ -56,6 +58,10 @@ class Results:
     files: tuple[SourceFile, ...]
     version: str
     """Version of crowdqc that wrote the results."""
+    has_volumes: bool = True
+    """Whether masks can be drawn: the study file names volumes, or is not known."""
+    has_truth: bool = True
+    """Whether masks can be scored."""
 
     def has(self, table: str) -> bool:
         """Whether a table was written."""
@@ -69,17 +75,19 @@ class Results:
         """Findings of one stage."""
         return [found.finding for found in self.findings if found.stage == stage]
 
-    @property
+    @functools.cached_property
     def raters(self) -> list[str]:
         """Everybody who read something, in natural order: the order of their colours."""
-        names = [self.table(name)["rater"] for name in ("readings", "raters")]
-        return natural_order(set(pd.concat(names)) - {""})
+        return self._names("rater", "readings", "boxes", "raters")
 
-    @property
+    @functools.cached_property
     def cases(self) -> list[str]:
         """All cases, in natural order."""
-        names = [self.table(name)["case"] for name in ("images", "completeness", "consensus")]
-        return natural_order(set(pd.concat(names)) - {""})
+        return self._names("case", "images", "completeness", "consensus")
+
+    def _names(self, column: str, *tables: str) -> list[str]:
+        names = [set(self.table(name)[column].unique()) for name in tables]
+        return natural_order(set().union(*names) - {""})
 
 
 def read_results(store: Store, config: Config | None = None) -> Results:
@@ -112,6 +120,8 @@ def read_results(store: Store, config: Config | None = None) -> Results:
         stages=tuple(stage for stage in STAGES if stage in state.get("stages", {})),
         files=tuple(_files(store)),
         version=str(state.get("crowdqc", crowdqc.__version__)),
+        has_volumes=config is None or config.images.path is not None,
+        has_truth=config is None or bool(config.truth and config.truth.path),
     )
 
 
@@ -127,14 +137,15 @@ def cleaner(store: Store, config: Config | None) -> Callable[[str], str]:
             return text
         for prefix in prefixes:
             text = text.replace(prefix, "")
-        return _WINDOWS_PATH.sub("", _POSIX_PATH.sub("", text))
+        text = _CLIMBING_PATH.sub("…/", text)
+        return _WINDOWS_PATH.sub("…/", _POSIX_PATH.sub("…/", text))
 
     return clean
 
 
 def _clean_table(table: pd.DataFrame, clean: Callable[[str], str]) -> pd.DataFrame:
     """Texts for people may quote a path; names of cases, raters and labels are kept."""
-    texts = [name for name in ("path", "source", "reasons", "why") if name in table.columns]
+    texts = [name for name in ("reasons", "why") if name in table.columns]
     return table.assign(**{name: table[name].map(clean) for name in texts})
 
 
@@ -164,7 +175,7 @@ def _files(store: Store) -> list[SourceFile]:
 
 
 def _labels(tables: Mapping[str, pd.DataFrame]) -> tuple[str, ...]:
-    names = [set(table["label"]) for table in tables.values() if "label" in table.columns]
+    names = [set(table["label"].unique()) for table in tables.values() if "label" in table.columns]
     return tuple(natural_order(set().union(*names) - {""}))
 
 

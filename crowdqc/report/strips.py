@@ -13,7 +13,7 @@ LANE = 8.0
 """Height of the lane of one rater in a strip; its bar fills `BAR` of it."""
 BAR = 6.0
 _LEAST = 1 / 70
-"""Least width of a gap, as a share of the strip, so that one slice in 300 is seen."""
+"""Least width of a part, as a share of the strip, so that one slice in 300 is seen."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def strip(runs: Sequence[Run], low: int, high: int) -> Strip:
             kind = "unread" if run.state == "unread" else "missing"
             paths[kind].append(_bar(0, width, top=top))
             continue
-        paths["drawn"] += [_bar(a - low, b - a + 1, top=top) for a, b in _drawn(run)]
+        paths["drawn"] += [_wide(a - low, b - a + 1, top=top, full=width) for a, b in _drawn(run)]
         paths["gaps"] += [
             _wide(a - low, b - a + 1, top=top, full=width) for a, b in spans(run.gaps)
         ]
@@ -138,10 +138,26 @@ class Schematic:
     dy: float
     times: float
 
+    @property
+    def arrow(self) -> str:
+        """Arrow from the centre of the consensus to that of the rater; "" where they meet."""
+        length = math.hypot(self.dx, self.dy)
+        if length < _SEEN:
+            return ""
+        x, y = REFERENCE[0] + REFERENCE[2] / 2, REFERENCE[1] + REFERENCE[3] / 2
+        ux, uy = self.dx / length, self.dy / length
+        tip = (x + self.dx, y + self.dy)
+        back = (tip[0] - 5 * ux, tip[1] - 5 * uy)
+        wings = ((back[0] - 3 * uy, back[1] + 3 * ux), (back[0] + 3 * uy, back[1] - 3 * ux))
+        line = [(x, y), tip, wings[0], tip, wings[1]]
+        return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in line)
 
-REFERENCE = (40.0, 28.0, 80.0, 56.0)
-"""The consensus box in a schematic of 160 x 112 units: x, y, width, height."""
-_ROOM = 22.0
+
+_SEEN = 2.5
+"""Length in units from which an arrow is worth drawing."""
+REFERENCE = (80.0, 30.0, 80.0, 60.0)
+"""The consensus box in a schematic of 240 x 120 units: x, y, width, height."""
+_ROOM = 20.0
 
 
 def schematics(shifts: Sequence[tuple[float, float, float]]) -> list[Schematic]:

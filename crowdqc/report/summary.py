@@ -7,9 +7,10 @@ from collections import Counter
 import pandas as pd
 
 from crowdqc.findings import Severity
+from crowdqc.report.agreement import title_of
 from crowdqc.report.content import Fact, Step
-from crowdqc.report.gate import kept
-from crowdqc.report.raters import status_of, verdicts
+from crowdqc.report.gate import Flow, kept
+from crowdqc.report.raters import compared, status_of, verdicts
 from crowdqc.report.results import Results
 from crowdqc.report.words import count, listing, number, readable, share
 
@@ -43,28 +44,28 @@ def lead(results: Results) -> str:
     """The verdict in a sentence."""
     if not results.manifest:
         return "The gate has not been run on this study: what follows is measured, not judged."
-    said = []
-    for noun in ("rater", "case"):
-        flow = kept(results, noun)
-        if flow:
-            verb = "passes" if flow.after == 1 or flow.before == 1 else "pass"
-            said.append(
-                f"{share(flow.after, flow.before, noun)} {verb}"
-                if flow.after
-                else f"no {noun} passes"
-            )
-    text = listing(said)
-    return f"{text[0].upper()}{text[1:]} the gate." if text else "The gate was run."
+    flows = [kept(results, noun) for noun in ("rater", "case")]
+    comparable = compared(results)
+    told = [flow for flow in flows if flow and (flow.noun == "case" or comparable)]
+    said = listing([_share(flow) for flow in told])
+    verb = "passes" if len(told) == 1 and told[0].after < 2 else "pass"
+    text = f"{said} {verb} the gate" if said else "the gate was run"
+    if not comparable and results.has("raters"):
+        text += "; raters could not be compared with one another"
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _share(flow: Flow) -> str:
+    return share(flow.after, flow.before, flow.noun) if flow.after else f"no {flow.noun}"
 
 
 def steps(results: Results) -> tuple[Step, ...]:
-    """The things to do next, at most three: what blocks comes before what doubts."""
+    """The things to do next, at most three: what blocks stands before what doubts."""
     found = [
         step
-        for ask in (_faulty_input, _raters, _missing, _gaps, _unread, _apart, _not_run)
+        for ask in (_faulty_input, _raters, _missing, _unread, _gaps, _apart, _not_run)
         for step in ask(results)
     ]
-    found.sort(key=lambda step: step.status != "reject")
     return tuple(found[:N_STEPS]) or (_go_on(results),)
 
 
@@ -107,13 +108,17 @@ def _missing(results: Results) -> list[Step]:
     gone = [index for index, states in runs.items() if states == {"missing"}]
     if not gone:
         return []
-    names = [f"{readable(label)} in {case}" for case, label in gone]
+    cases = list(dict.fromkeys(case for case, _ in gone))
+    labels = Counter(readable(label) for _, label in gone)
+    organs = listing([f"{label} ({n:,})" if n > 1 else label for label, n in labels.items()])
     noun = "organ is" if len(gone) == 1 else "organs are"
     return [
         Step(
-            f"Have {listing(names, 2)} drawn",
-            f"{len(gone):,} {noun} missing from a case that was read: training would learn that "
-            "there is none.",
+            f"Have {count(len(gone), 'missing organ')} drawn in {listing(cases, 3)}",
+            f"Nobody drew {organs}. Training would learn that there is none."
+            if len(gone) < 6
+            else f"{len(gone):,} {noun} missing from cases that were read: {organs}. Training "
+            "would learn that there is none.",
             "completeness",
             "reject",
         )
@@ -155,6 +160,7 @@ def _unread(results: Results) -> list[Step]:
             f"{count(len(unread), 'run')} {'was' if len(unread) == 1 else 'were'} only opened: "
             "nobody knows whether there is something.",
             "completeness",
+            "reject",
         )
     ]
 
@@ -204,9 +210,11 @@ def _fact_raters(results: Results) -> list[Fact]:
     statuses = [status for status, _ in verdicts(results).values()]
     if not statuses:
         return []
+    if not compared(results):
+        return [Fact("Raters", f"{len(statuses):,}", "not comparable", "raters", "review")]
     status = next((s for s in ("reject", "review") if s in statuses), "accept")
-    value = f"{statuses.count('accept')} of {len(statuses)}"
-    return [Fact("Raters who pass", value, _left(statuses), "raters", status)]
+    passed, whole = str(statuses.count("accept")), f"{len(statuses):,}"
+    return [Fact("Raters who pass", passed, _left(statuses), "raters", status, whole)]
 
 
 def _left(statuses: list[str]) -> str:
@@ -222,8 +230,8 @@ def _fact_cases(results: Results) -> list[Fact]:
     left = flow.before - flow.after - flow.review
     note = listing([f"{n} {w}" for n, w in ((flow.review, "to look at"), (left, "rejected")) if n])
     status = "reject" if left else "review" if flow.review else "accept"
-    value = f"{flow.after:,} of {flow.before:,}"
-    return [Fact("Cases that pass", value, note or "none left out", "gate", status)]
+    passed, whole = f"{flow.after:,}", f"{flow.before:,}"
+    return [Fact("Cases that pass", passed, note or "none left out", "gate", status, whole)]
 
 
 def _fact_boxes(results: Results) -> list[Fact]:
@@ -241,7 +249,7 @@ def _fact_agreement(results: Results) -> list[Fact]:
     if not len(known):
         return []
     row = known.iloc[0]
-    note = readable(row.measure)
+    note = title_of(row.measure)
     if pd.notna(row.low):
         note += f", {number(row.low)} to {number(row.high)}"
     return [Fact("Agreement", number(row.value), note, "agreement")]
@@ -255,7 +263,7 @@ def _fact_runs(results: Results) -> list[Fact]:
     states = set(table["state"])
     status = "reject" if "missing" in states else "accept" if states == {"complete"} else "review"
     note = f"{count(int(table['n_gaps'].sum()), 'slice')} in gaps"
-    return [Fact("Complete runs", f"{n:,} of {len(table):,}", note, "completeness", status)]
+    return [Fact("Complete runs", f"{n:,}", note, "completeness", status, f"{len(table):,}")]
 
 
 def _fact_masks(results: Results) -> list[Fact]:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from crowdqc.config import Config, load_config
+from crowdqc.config import Changes, Config, load_config
 from crowdqc.readers import annotation_files
 from crowdqc.stages import boxes, judge, masks, show, truth
 from crowdqc.stages.base import Pipeline, Result, Run, Stage
@@ -18,9 +18,28 @@ __all__ = ["PIPELINE", "Result", "open_run", "run_all"]
 _READ = ("labels", "annotations", "images", "truth")
 
 
-def open_run(file: Path, *, out: Path | None, say: Callable[[str], None]) -> Run:
-    """Open a study for running: its file, and its folder of results (or `out` instead)."""
-    config = load_config(file, out=out)
+def open_run(
+    file: Path,
+    *,
+    out: Path | None = None,
+    changes: Changes | None = None,
+    say: Callable[[str], None],
+) -> Run:
+    """Open a study for running.
+
+    Parameters
+    ----------
+    file : Path
+        The study file.
+    out : Path, optional
+        Folder of results instead of ``[study] out``, relative to the working directory.
+    changes : dict of dict, optional
+        As for `crowdqc.config.load_config`.
+    say : callable
+        Told a line for everything that happens.
+    """
+    where = {"study": {"out": None if out is None else str(out.absolute())}}
+    config = load_config(file, changes={**(changes or {}), **where})
     return Run(config, Store(config.out, config.study.name), say)
 
 
@@ -59,7 +78,7 @@ PIPELINE = Pipeline(
         Stage("check", boxes.check, needs=("simulate",), sections=_READ, inputs=_annotations),
         Stage("agree", boxes.agree, needs=("check",), sections=("match", "agree")),
         Stage("fuse", boxes.fuse, needs=("check",), sections=("match", "fuse")),
-        Stage("complete", boxes.complete, needs=("check",)),
+        Stage("complete", boxes.complete, needs=("check",), sections=("labels", "images")),
         Stage(
             "gate",
             judge.gate,

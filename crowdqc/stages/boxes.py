@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from crowdqc.completeness import Orientation, assess
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
 from crowdqc.matching import Matched, match
@@ -15,7 +16,7 @@ from crowdqc.readers import read_study
 from crowdqc.readers.patterns import has
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run, worst
-from crowdqc.stages.images import known_images
+from crowdqc.stages.images import geometries, known_images
 
 TABLES = ("images", "readings", "boxes")
 USABLE = ["agreed", "single"]
@@ -156,11 +157,19 @@ def agree(run: Run) -> Result:
     )
 
 
+def _orientation(config: Config) -> Orientation:
+    """Sides of the labels, and how the patient lies in the pictures of each case."""
+    axes = {
+        case: geometry.picture_axes(config.images.picture)[0]
+        for case, geometry in geometries(config).items()
+    }
+    sides = {label.name: label.side for label in config.labels.values() if label.side}
+    return Orientation(sides=sides, x_axis=axes)
+
+
 def complete(run: Run) -> Result:
     """Find what is missing."""
-    from crowdqc.completeness import assess
-
-    table, findings = assess(load_study(run))
+    table, findings = assess(load_study(run), orientation=_orientation(run.config))
     run.store.write("completeness", table)
     run.store.write_findings("complete", findings)
     states = table["state"].value_counts()

@@ -129,7 +129,7 @@ def _picture_size(path: Path) -> tuple[int, int]:
 
 
 def _relative(path: Path, config: Config) -> str:
-    from crowdqc.readers.yolo import relative
+    from crowdqc.readers.files import relative
 
     return relative(path, config)
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError
 from crowdqc.gate import Manifest
-from crowdqc.schema import empty
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.boxes import USABLE
 from crowdqc.stages.images import case_files, image_files, is_volume
@@ -89,17 +89,49 @@ def masks(run: Run) -> Result:
 
 
 def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
-    if prompts.empty:
-        return empty("masks")
-    generate = load("samgen.generate")
-    table: pd.DataFrame = generate.draw_study(
-        prompts,
-        run.config,
-        images=image_files(run.config),
-        folder=run.store.path(folder),
-        say=run.say,
+    config = run.config
+    generate, settings = load("samgen.generate"), load("samgen.settings")
+    task = generate.Task(
+        labels={label.name: label.value for label in config.labels.values()},
+        predictor=predictor(config, run.store.path("embeddings")),
+        settings=settings.MaskSettings(
+            picture=config.images.picture,
+            window=config.images.window,
+            prompts=settings.PromptSettings(n_prompts=config.masks.prompts),
+            seed=config.study.seed,
+        ),
     )
+    out = run.store.path(folder)
+    table: pd.DataFrame = generate.generate_masks(
+        prompts, task, images=image_files(config), out=out, say=run.say
+    )
+    _remove_others(out, set(table["case"]))
     return table
+
+
+def _remove_others(folder: Path, cases: set[str]) -> None:
+    """Remove masks of cases that an earlier manifest let through and this one does not."""
+    endings = (".nii.gz", ".uncertainty.nii.gz", ".json")
+    ours = {f"{case}{ending}" for case in cases for ending in endings}
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in ours:
+            path.unlink()
+
+
+def predictor(config: Config, cache: Path) -> Any:
+    """The model that ``[masks] model`` names; SAM keeps its embeddings in `cache`.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or its weights are not at hand.
+    """
+    section = config.masks
+    if section.model == "intensity":
+        return load("samgen.intensity").IntensityPredictor()
+    return load("samgen.sam").load_predictor(
+        section.model, mode=section.mode, device=section.device, cache=cache
+    )
 
 
 def dataset(run: Run) -> Result:
@@ -111,7 +143,8 @@ def dataset(run: Run) -> Result:
         masks=mask_files(run, "filtered"),
         unfiltered=mask_files(run, "unfiltered"),
         manifest=read_manifest(run).to_record(),
-        truth=_truth_files(config),
+        truth=truth_files(config),
+        readings=run.store.read("readings"),
     )
     table, findings = study.build_datasets(config, sources, raw=run.store.path("nnUNet_raw"))
     run.store.write_findings("dataset", findings)
@@ -135,7 +168,8 @@ def mask_files(run: Run, name: str) -> dict[str, Path]:
     }
 
 
-def _truth_files(config: Config) -> dict[str, Path]:
+def truth_files(config: Config) -> dict[str, Path]:
+    """Case -> expert mask; empty where the study has none."""
     if config.truth is None or config.truth.path is None:
         return {}
     return case_files(config, config.truth.path)
@@ -184,7 +218,7 @@ def _means(volumes: pd.DataFrame) -> str:
 def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
     module = load("train.evaluate")
     config = run.config
-    truth = _truth_files(config)
+    truth = truth_files(config)
     cases = [
         module.ScoredCase(case=case, mask=mask, truth=truth[case])
         for case, mask in mask_files(run, name).items()

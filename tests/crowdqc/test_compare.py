@@ -36,7 +36,7 @@ def exact_p(difference):
     return (np.abs(signs @ ranks - centre) >= seen - 1e-9).mean()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(pairs)
 def test_the_p_value_is_that_of_all_signs(values):
     a, b = values.T
@@ -51,7 +51,7 @@ def test_the_p_value_is_that_of_all_signs(values):
         assert result.why == ""
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(pairs)
 def test_exchanging_the_sets_turns_every_sign(values):
     a, b = values.T
@@ -293,6 +293,7 @@ def test_the_study_s_result_comes_out_again(data):
     assert round(overall["p"], 3) == 0.008
     expected = multipletests(table["p"][:-1], method="holm")[1]
     np.testing.assert_allclose(table["p_holm"][:-1], expected)
+    assert math.isnan(overall["p_holm"])  # it is not one of the labels that are corrected for
     expert, _ = compare_files([p.with_name(p.name.replace("SAM", "GT")) for p in both], on=["path"])
     assert [round(x, 2) for x in expert.iloc[-1][["mean_a", "mean_b"]]] == [0.91, 0.90]
 

@@ -213,9 +213,10 @@ def test_boxes_stay_inside_the_image_and_have_a_size(noise, dx, dy, scale, seed)
     assert (boxes[:, 2:] - boxes[:, :2] >= 1 - 1e-9).all()
 
 
-def test_one_more_fault_does_not_change_the_others(stack):
+@pytest.mark.parametrize("fault", [{"miss": 0.5}, {"skip": 0.5}, {"stop": 0.5}])
+def test_one_more_fault_does_not_change_the_others(stack, fault):
     _, noisy = drawn(stack, noise=2.0)
-    _, both = drawn(stack, noise=2.0, miss=0.5)
+    _, both = drawn(stack, noise=2.0, **fault)
 
     assert 0 < len(both.boxes) < len(noisy.boxes)
     for box in both.boxes:

@@ -112,6 +112,26 @@ def test_labels_keep_the_geometry_of_their_source(tmp_path):
     np.testing.assert_array_equal(read_labels(tmp_path / "l.nii.gz")[0], labels)
 
 
+@pytest.mark.parametrize(("unit", "step"), [("meter", 7e-4), ("micron", 700.0), ("mm", 0.7)])
+def test_spacing_is_in_mm_whatever_the_unit_of_the_file(tmp_path, unit, step):
+    image = nib.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.diag([step, step, 2 * step, 1]))
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "ct.nii")
+
+    assert read_geometry(tmp_path / "ct.nii").spacing == pytest.approx((0.7, 0.7, 1.4))
+
+
+def test_what_a_header_says_of_the_patient_is_not_copied_into_masks(tmp_path):
+    image = nib.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4))
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"name, date of birth"))
+    nib.save(image, tmp_path / "ct.nii")
+
+    write_labels(tmp_path / "l.nii", np.zeros((3, 4, 5), int), like=tmp_path / "ct.nii")
+
+    assert b"date of birth" in (tmp_path / "ct.nii").read_bytes()
+    assert b"date of birth" not in (tmp_path / "l.nii").read_bytes()
+
+
 def test_files_are_byte_identical_whenever_and_wherever_written(tmp_path):
     source = save(tmp_path / "ct.nii.gz", np.zeros((2, 2, 2), np.int16))
     for name in ("a.nii.gz", "b.nii.gz"):
@@ -169,9 +189,18 @@ def test_files_that_are_no_volumes_are_refused(tmp_path):
     (tmp_path / "text.nii.gz").write_text("hello")
     save(tmp_path / "flat.nii", np.zeros((3, 3)))
     save(tmp_path / "film.nii", np.zeros((3, 3, 3, 2)))
+    save(tmp_path / "film of a slice.nii", np.zeros((3, 3, 1, 2)))
     save(tmp_path / "rgb.nii", np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")]))
 
-    for name in ("cut.nii.gz", "text.nii.gz", "flat.nii", "film.nii", "rgb.nii", "none.nii"):
+    for name in (
+        "cut.nii.gz",
+        "text.nii.gz",
+        "flat.nii",
+        "film.nii",
+        "film of a slice.nii",
+        "rgb.nii",
+        "none.nii",
+    ):
         with pytest.raises(InputError, match=name):
             read_volume(tmp_path / name)
 

@@ -5,14 +5,13 @@ import math
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 import pytest
 
 from crowdqc.findings import InputError
 from crowdqc.simulate import make_abdomen
 from crowdqc.simulate.abdomen import LABELS
 from crowdqc.simulate.demo import write_pictures
-from train.dataset import DatasetPlan, TrainingCase, build_dataset, training_labels, unknown_of
+from train.dataset import DatasetPlan, TrainingCase, build_dataset, training_labels
 from train.environment import Folders, nnunet
 
 VALUES = {"spleen": 10, "liver": 300}
@@ -229,20 +228,6 @@ def test_a_case_of_which_nothing_is_known_is_left_out(cases, tmp_path):
     built = build_dataset(tmp_path / "raw", plan([case, cases[1]], unknown_is="ignore"))
 
     assert [f.check for f in built.findings] == ["dataset-empty-mask"]
-
-
-def test_unknown_is_what_was_drawn_and_not_accepted():
-    drawn = pd.DataFrame(
-        {
-            "slice": [0, 1, 1, 2],
-            "label": ["liver", "liver", "liver", "spleen"],
-            "accepted": [True, False, True, False],
-        }
-    )
-
-    unknown = unknown_of(drawn, labels=["spleen", "liver"], planes=4)
-
-    assert np.argwhere(unknown).tolist() == [[2, 0]]
 
 
 @pytest.mark.parametrize("unknown_is", ["background", "ignore"])

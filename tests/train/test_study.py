@@ -1,9 +1,11 @@
 """Which cases and masks the manifest puts into each dataset of a study."""
 
+import dataclasses
 import json
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 
 from crowdqc.config import load_config
@@ -57,9 +59,8 @@ def manifest_of():
         for label in ("spleen", "liver")
         for k in (1, 2, 3)
     ]
-    for prompt in prompts:
-        if (prompt["case"], prompt["slice"], prompt["label"]) == ("c3", 2, "spleen"):
-            prompt["accepted"] = False
+    rejected = ("c3", 2, "spleen")
+    prompts = [p for p in prompts if (p["case"], p["slice"], p["label"]) != rejected]
     return {"cases": cases, "prompts": prompts}
 
 
@@ -67,11 +68,15 @@ def manifest_of():
 def sources(tmp_path):
     mask = np.zeros((6, 6, 5))
     mask[0:2, :, 1:4], mask[4:6, :, 1:4] = 1, 5
+    accepted = {c: mask.copy() for c in CASES}
+    accepted["c3"][0:2, :, 2] = 0
+    accepted["c1"][4:6] = 0
     truth = np.where(mask == 1, 2, mask)
     truth[3, 3, 3] = 117  # an organ that the study does not ask for
     return Sources(
         images={c: save(tmp_path / "i" / f"{c}.nii.gz", mask * 9) for c in CASES},
-        masks={c: save(tmp_path / "m" / f"{c}.nii.gz", mask) for c in CASES},
+        masks={c: save(tmp_path / "m" / f"{c}.nii.gz", accepted[c]) for c in CASES},
+        unfiltered={c: save(tmp_path / "u" / f"{c}.nii.gz", mask) for c in CASES},
         truth={c: save(tmp_path / "t" / f"{c}.nii.gz", truth) for c in CASES},
         manifest=manifest_of(),
     )
@@ -132,6 +137,23 @@ def test_a_gap_between_drawn_slices_is_not_known_in_the_ignore_set(tmp_path, sou
     assert (ignored[..., [0, 4]] == 0).all()
 
 
+def test_a_slice_that_nobody_read_is_not_known_in_the_ignore_set(tmp_path, sources):
+    rows = [(c, k, "ann", "", "boxed") for c in CASES for k in range(5)]
+    rows[5 * CASES.index("c4") + 4] = ("c4", 4, "ann", "", "opened")
+    rows[5 * CASES.index("c5") + 4] = ("c5", 4, "ann", "liver", "reviewed_empty")
+    readings = pd.DataFrame(rows, columns=["case", "slice", "rater", "labels", "state"])
+    read = dataclasses.replace(sources, readings=readings)
+
+    build_datasets(config_of(tmp_path), read, raw=tmp_path / "raw")
+
+    for case in ("c4", "c5"):  # nobody looked at all; nobody looked for the spleen
+        labels = label(tmp_path / "raw", "Dataset503_trial-ignore", case)
+        assert (labels[..., 4] == 3).all()
+        assert (labels[..., 0] == 0).all()
+    labels = label(tmp_path / "raw", "Dataset503_trial-ignore", "c6")
+    assert (labels[..., 4] == 0).all()
+
+
 def test_splits_are_the_same_in_every_dataset(tmp_path, sources):
     raw = tmp_path / "raw"
     build_datasets(config_of(tmp_path), sources, raw=raw)
@@ -168,7 +190,7 @@ def test_a_patient_on_both_sides_is_refused(tmp_path, sources):
 
 def test_a_test_case_without_an_image_is_refused(tmp_path, sources):
     images = {case: path for case, path in sources.images.items() if case != "c7"}
-    fewer = Sources(images=images, masks=sources.masks, truth={}, manifest=sources.manifest)
+    fewer = dataclasses.replace(sources, images=images)
 
     with pytest.raises(InputError, match="no image of case 'c7'"):
         build_datasets(config_of(tmp_path, more=""), fewer, raw=tmp_path / "raw")

@@ -148,7 +148,7 @@
     document.querySelector("[data-pictures]").classList.toggle(`no-${box.dataset.layer}`, !box.checked);
   }));
 
-  // Charts: plotly is kept as text and started only when a chart comes near, or when the page is printed.
+  // Charts: plotly is kept as text and started when everything else is done, or when the page is printed.
   const places = all("[data-chart]");
   const drawn = new Set();
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -171,7 +171,7 @@
     return {
       ...full, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 56, r: 16, t: 12, b: 44 },
       font: { family: style("--sans"), size: 13, color: ink }, hoverlabel: { font: { family: style("--sans") } },
-      legend: { orientation: "h", y: 1.08 },
+      legend: { orientation: "h", y: 1.08 }, modebar: { bgcolor: "rgba(0,0,0,0)", color: style("--strong"), activecolor: ink },
     };
   }
   function draw(place) {
@@ -182,8 +182,12 @@
     window.Plotly.newPlot(place, chart.data, face(chart.layout), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
   }
   const redraw = () => drawn.forEach((place) => window.Plotly.relayout(place, face(data.charts[place.dataset.chart].layout)));
-  const near = new IntersectionObserver((entries) => entries.forEach((entry) => entry.isIntersecting && draw(entry.target)), { rootMargin: "600px" });
-  places.forEach((place) => near.observe(place));
+  const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));
+  const next = () => {
+    const place = places.find((other) => !drawn.has(other));
+    if (place && start()) { draw(place); idle(next); }
+  };
+  if (document.readyState === "complete") idle(next); else addEventListener("load", () => idle(next));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   addEventListener("beforeprint", () => { places.forEach(draw); redraw(); });
   addEventListener("afterprint", redraw);

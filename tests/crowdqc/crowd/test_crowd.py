@@ -283,7 +283,7 @@ def test_study_without_boxes():
 
 def test_reliability_ranks_real_raters_as_gold_does(data):
     """The half of the set that is here; what the ranking must reach stands in the report."""
-    from tests.crowdqc.gold import f1_of_raters, gold_study  # noqa: PLC0415
+    from tests.crowdqc.gold import f1_of_raters, gold_study
 
     study, gold = gold_study(data)
     truth = f1_of_raters(study, gold)

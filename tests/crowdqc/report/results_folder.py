@@ -227,7 +227,7 @@ def _by_label(spec: Spec) -> list[dict[str, object]]:
             rows.append(_measured("mean_iou", value, case=case, label=label))
         for rater in spec.raters:
             value = float(np.clip(rng.normal(0.8, 0.07), 0, 1))
-            rows.append(_measured("rater_agreement", value, rater=rater, label=label))
+            rows.append(_measured("mean_iou", value, rater=rater, label=label))
     return rows
 
 
@@ -245,7 +245,7 @@ def _scorecard(rater: str, spec: Spec) -> dict[str, object]:
     value = {"careless": 0.61, "shifted": 0.74, "skipping": 0.70}.get(
         rater, float(rng.uniform(0.83, 0.88))
     )
-    verdict = {"careless": "reject", "shifted": "review", "skipping": "reject"}.get(rater, "accept")
+    verdict = {"careless": "fail", "shifted": "watch", "skipping": "fail"}.get(rater, "pass")
     why = {
         "careless": "agreement 0.61, upper bound 0.66, is under 0.70",
         "shifted": "boxes lie 5.0 px to the right of the others'",
@@ -318,6 +318,7 @@ def _gate(store: Store, spec: Spec) -> None:
         verdict = "reject" if case in left_out else "accept"
         labels = {spec.labels[0]: _verdict(verdict, "nobody drew it")}
         cases.append({"case": case, **_verdict(verdict, "spleen is missing"), "labels": labels})
+    prompts = store.read("consensus").head(200) if store.has("consensus") else pd.DataFrame()
     manifest = {
         "format_version": 1,
         "study": spec.study,
@@ -327,7 +328,7 @@ def _gate(store: Store, spec: Spec) -> None:
         "verdict": "reject",
         "raters": raters,
         "cases": cases,
-        "prompts": [{}] * 200,
+        "prompts": json.loads(prompts.to_json(orient="records")),
         "counts": {"cases": spec.n_cases},
     }
     store.write_text("manifest.json", json.dumps(manifest))

@@ -1,0 +1,289 @@
+"""How fast, how large and how exact samgen's SAM is, against the stock `SamPredictor`.
+
+    python benchmarks/sam.py                                     # CPU, ViT-B
+    python benchmarks/sam.py --architecture vit_h --device cuda  # GPU
+
+Weights are random: speed does not depend on them. Every contender runs in a process of its own,
+so that its peak memory is its own, and on the same picture, boxes and weights. What is compared
+are ratios of one run. On a machine that others use, CPU seconds are worth more than wall time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+SIDE = 512
+HALF_PIXEL = 0.5 * SIDE / 1024
+"""What samgen takes off a box so that SAM sees its edges where they are."""
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--architecture", default="vit_b", choices=["vit_b", "vit_l", "vit_h"])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--objects", type=int, default=5, help="organs on the slice")
+    parser.add_argument("--prompts", type=int, default=16, help="boxes per organ")
+    parser.add_argument("--repeats", type=int, default=2, help="the best of them counts")
+    parser.add_argument("--threads", type=int, default=0, help="of torch; 0: as torch likes")
+    parser.add_argument("--contender", choices=sorted(CONTENDERS), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def make_problem(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """A picture (512, 512) and boxes (objects, prompts, 4)."""
+    rng = np.random.default_rng(0)
+    coarse = rng.random((33, 33))
+    at = np.linspace(0, 31.99, SIDE)
+    low, part = at.astype(int), at % 1
+    mixed = coarse[low] * (1 - part)[:, None] + coarse[low + 1] * part[:, None]
+    mixed = mixed[:, low] * (1 - part) + mixed[:, low + 1] * part
+    corner = rng.uniform(20, 280, (options.objects, 1, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(30, 200, corner.shape)], axis=2)
+    jitter = rng.uniform(-5, 5, (options.objects, options.prompts, 4))
+    return (mixed * 255).astype(np.uint8), boxes + jitter
+
+
+def save_weights(options: argparse.Namespace) -> None:
+    """Random weights everywhere, also where SAM's initialisation is zero."""
+    import torch
+    from segment_anything import sam_model_registry
+
+    torch.manual_seed(0)
+    sam = sam_model_registry[options.architecture]()
+    for name, parameter in sam.named_parameters():
+        if "rel_pos" in name or "pos_embed" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    torch.save(sam.state_dict(), options.folder / "weights.pth")
+
+
+class Stock:
+    """The package as it is: the picture once, then box by box."""
+
+    bf16 = False
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        from segment_anything import SamPredictor, sam_model_registry
+
+        path = str(options.folder / "weights.pth")
+        sam = sam_model_registry[options.architecture](checkpoint=path)
+        self.predictor = SamPredictor(sam.to(options.device))
+        self.device = options.device
+
+    def encode(self, picture: np.ndarray) -> None:
+        with self._precision():
+            self.predictor.set_image(np.repeat(picture[..., None], 3, axis=2))
+
+    def predict(self, boxes: np.ndarray) -> np.ndarray:
+        with self._precision():
+            return np.stack([self._predict_one(box) for box in boxes - HALF_PIXEL])
+
+    def _predict_one(self, box: np.ndarray) -> np.ndarray:
+        logits, _, _ = self.predictor.predict(box=box, multimask_output=False, return_logits=True)
+        return logits[0]
+
+    def _precision(self) -> contextlib.AbstractContextManager:
+        import torch
+
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.bf16)
+
+
+class StockBatched(Stock):
+    """The package's own batch: all boxes of an object at once."""
+
+    def predict(self, boxes: np.ndarray) -> np.ndarray:
+        import torch
+
+        placed = self.predictor.transform.apply_boxes(boxes - HALF_PIXEL, (SIDE, SIDE))
+        with self._precision():
+            logits, _, _ = self.predictor.predict_torch(
+                None,
+                None,
+                boxes=torch.as_tensor(placed, dtype=torch.float, device=self.device),
+                multimask_output=False,
+                return_logits=True,
+            )
+        return logits[:, 0].float().cpu().numpy()
+
+
+class StockBatchedLower(StockBatched):
+    """The same with autocast to bfloat16."""
+
+    bf16 = True
+
+
+class Ours:
+    """samgen, as `crowdqc masks` uses it."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        from samgen.sam import load_predictor
+
+        path = options.folder / "weights.pth"
+        self.predictor = load_predictor(f"sam:{path}", device=options.device)
+
+    def encode(self, picture: np.ndarray) -> None:
+        self.encoded = self.predictor.encode(picture)
+
+    def predict(self, boxes: np.ndarray) -> np.ndarray:
+        probability = self.predictor.predict(self.encoded, boxes).probability
+        with np.errstate(divide="ignore"):
+            return np.log(probability.astype(np.float64) / (1 - probability.astype(np.float64)))
+
+
+CONTENDERS = {
+    "stock": Stock,
+    "stock batched": StockBatched,
+    "stock batched bf16": StockBatchedLower,
+    "samgen": Ours,
+}
+
+
+def contend(options: argparse.Namespace) -> None:
+    """Run one contender, and leave its times and logits in the folder."""
+    import torch
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    picture, boxes = make_problem(options)
+    contender = CONTENDERS[options.contender](options)
+    runs = [run_once(contender, picture, boxes) for _ in range(options.repeats)]
+    best = min(runs, key=lambda run: run["encode_cpu"] + run["predict_cpu"])
+    best["wall"] = min(run["encode"] + run["predict"] for run in runs)
+    best["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    if options.device.startswith("cuda"):
+        best["device_gb"] = torch.cuda.max_memory_allocated() / 1e9
+    best["threads"] = torch.get_num_threads()
+    name = options.contender.replace(" ", "_")
+    (options.folder / f"{name}.json").write_text(json.dumps(best))
+    logits = [contender.predict(part).astype(np.float32) for part in boxes]
+    np.save(options.folder / f"{name}.npy", np.concatenate(logits))
+
+
+def run_once(contender: object, picture: np.ndarray, boxes: np.ndarray) -> dict[str, float]:
+    times = {}
+    for what, work in (
+        ("encode", lambda: contender.encode(picture)),
+        ("predict", lambda: [contender.predict(part) for part in boxes]),
+    ):
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        times[what] = time.perf_counter() - wall
+        times[what + "_cpu"] = time.process_time() - cpu
+    return times
+
+
+def measure_roof(device: str) -> tuple[float, float]:
+    """Matrix products in FLOP/s, in float32 and in bfloat16."""
+    import torch
+
+    n = 2048 if device == "cpu" else 8192
+    rates = []
+    for kind in (torch.float32, torch.bfloat16):
+        a = torch.randn(n, n, device=device).to(kind)
+        times = []
+        for _ in range(6):
+            start = time.perf_counter()
+            b = a @ a
+            b[0, 0].item()  # waits for the device
+            times.append(time.perf_counter() - start)
+        rates.append(2 * n**3 / min(times))
+    return rates[0], rates[1]
+
+
+def count_operations(architecture: str, prompts: int) -> float:
+    """FLOP of the stock model for one picture and so many boxes; nothing is computed."""
+    import torch
+    from segment_anything import sam_model_registry
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"), FlopCounterMode(display=False) as encoder:
+        sam = sam_model_registry[architecture]()
+        embedding = sam.image_encoder(torch.empty(1, 3, 1024, 1024))
+    with torch.device("meta"), FlopCounterMode(display=False) as decoder:
+        sam.mask_decoder(
+            image_embeddings=embedding,
+            image_pe=torch.empty(1, 256, 64, 64),
+            sparse_prompt_embeddings=torch.empty(1, 2, 256),
+            dense_prompt_embeddings=torch.empty(1, 256, 64, 64),
+            multimask_output=False,
+        )
+    return encoder.get_total_flops() + prompts * decoder.get_total_flops()
+
+
+def compare(folder: Path, name: str) -> str:
+    """How far a contender's logits are from the stock ones, and its masks away from ties."""
+    stock = np.load(folder / "stock.npy")
+    other = np.load(folder / f"{name.replace(' ', '_')}.npy")
+    clear = np.abs(stock) > 1e-4
+    differ = int(((other > 0) != (stock > 0))[clear].sum())
+    return f"{np.abs(other - stock).max():.1e}, {differ} of {clear.sum()} pixels"
+
+
+def main() -> None:
+    options = parse()
+    if options.contender:
+        contend(options)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        options.folder = Path(folder)
+        save_weights(options)
+        on_gpu = options.device != "cpu"
+        names = [name for name in CONTENDERS if on_gpu or name != "stock batched bf16"]
+        for name in names:
+            command = [sys.executable, __file__, *sys.argv[1:]]
+            subprocess.run(  # noqa: S603
+                [*command, "--contender", name, "--folder", folder], check=True
+            )
+        report(options, names)
+
+
+def report(options: argparse.Namespace, names: list[str]) -> None:
+    n = options.objects * options.prompts
+    folder = options.folder
+    runs = {n: json.loads((folder / f"{n.replace(' ', '_')}.json").read_text()) for n in names}
+    threads = runs["stock"]["threads"]
+    print(f"{options.architecture}, {options.device}, {platform.processor()} {threads} threads")
+    print(f"one slice {SIDE} x {SIDE}, {options.objects} objects x {options.prompts} boxes\n")
+    print("| | encode s | predict s | wall s | CPU s | peak GB | logits and masks against stock |")
+    print("|---|---|---|---|---|---|---|")
+    for name, run in runs.items():
+        cpu = run["encode_cpu"] + run["predict_cpu"]
+        memory = f"{run['peak_gb']:.2f}"
+        memory += f" ({run['device_gb']:.2f} device)" if "device_gb" in run else ""
+        print(
+            f"| {name} | {run['encode']:.2f} | {run['predict']:.2f} | {run['wall']:.2f} | {cpu:.2f}"
+            f" | {memory} | {compare(folder, name)} |"
+        )
+    stock, ours = runs["stock"], runs["samgen"]
+    per_box = {k: n * stock["encode" + k] + stock["predict" + k] for k in ("", "_cpu")}
+    ours_cpu = ours["encode_cpu"] + ours["predict_cpu"]
+    stock_cpu = stock["encode_cpu"] + stock["predict_cpu"]
+    print(f"\nstock / samgen: {stock['wall'] / ours['wall']:.2f} wall, ", end="")
+    print(f"{stock_cpu / ours_cpu:.2f} CPU seconds")
+    print("encoding for every box, as SAM-U's code does (computed from the stock row) / samgen: ")
+    print(f"{per_box[''] / ours['wall']:.0f} wall, {per_box['_cpu'] / ours_cpu:.0f} CPU seconds")
+    report_roof(options, ours["wall"])
+
+
+def report_roof(options: argparse.Namespace, seconds: float) -> None:
+    operations = count_operations(options.architecture, options.objects * options.prompts)
+    rate = operations / seconds
+    single, lower = measure_roof(options.device)
+    print(f"matrix products: float32 {single / 1e12:.2f}, bfloat16 {lower / 1e12:.2f} TFLOP/s;")
+    print(f"samgen: {rate / 1e12:.2f} TFLOP/s of the stock model's operations, ", end="")
+    print(f"{rate / single:.0%} and {rate / lower:.0%} of them; {1 / seconds:.2f} slices/s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""``crowdqc risk``: how likely each mask is wrong, without any truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from crowdqc.cli.options import OUT, STUDY, guarded, output_options, speaker
+
+
+@click.command()
+@STUDY
+@OUT
+@click.option(
+    "--masks",
+    "patterns",
+    multiple=True,
+    help="Masks with {case}, relative to the study file; may be repeated. The first are judged.",
+)
+@output_options
+@guarded
+def risk(
+    study: Path,
+    *,
+    out: Path | None,
+    patterns: tuple[str, ...],
+    style: str,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Say how likely each mask is wrong, without any truth.
+
+    Judges the study's own masks, or those made elsewhere that --masks names; further sets tell
+    where models disagree. Writes risk.csv: risk from 0 to 1, and the signals that it is made of.
+    """
+    from crowdqc.cli.stage import finish
+    from crowdqc.stages import open_run
+    from crowdqc.stages.risk import assess
+
+    result = assess(open_run(study, out=out, say=speaker(quiet=quiet)), patterns)
+    finish(result, "Masks most likely wrong", style=style, quiet=quiet, verbose=verbose)

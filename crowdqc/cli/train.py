@@ -1,0 +1,76 @@
+"""``crowdqc train``: nnU-Net on the datasets of a study, here or on a cluster."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crowdqc.cli.options import OUT, REFUSED, STUDY, guarded, output_options, speaker
+from crowdqc.findings import Verdict
+
+Command = Callable[..., Any]
+SETTINGS = ("epochs", "iterations", "configuration", "device", "workers")
+
+
+def _fold(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> Any:
+    """Folds as numbers, or the word all."""
+    for word in value:
+        if word != "all" and not word.isdecimal():
+            raise click.BadParameter(f"{word!r} is no number and not 'all'.", context, parameter)
+    return tuple(word if word == "all" else int(word) for word in value)
+
+
+def _action(name: str, text: str) -> Callable[[Command], Command]:
+    return click.option(f"--{name}", "action", flag_value=name, help=text)
+
+
+@click.command()
+@STUDY
+@OUT
+@click.option("--set", "sets", multiple=True, help="Dataset to train on; may be repeated.")
+@click.option("--fold", "folds", multiple=True, callback=_fold, help="Fold, or all; repeatable.")
+@_action("check", "Only look for what would break or spoil the training.")
+@_action("prepare", "Only plan and preprocess.")
+@_action("print", "Only print one command per fold, for a scheduler.")
+@_action("test", "Only predict and score the test cases.")
+@click.option("--epochs", type=int, help="Instead of [train] epochs.")
+@click.option("--iterations", type=int, help="Instead of [train] iterations (per epoch).")
+@click.option("--configuration", help="Instead of [train] configuration.")
+@click.option("--device", help="Instead of [train] device: cuda, cpu or mps.")
+@click.option("--workers", type=int, help="Instead of [train] workers.")
+@click.option("--gpus", type=int, default=1, show_default=True, help="GPUs that share a fold.")
+@output_options
+@guarded
+def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: Any) -> None:
+    """Train nnU-Net on the study's datasets, then test it.
+
+    Goes on where a training was killed, and leaves alone what is done. On a cluster, --print gives
+    the lines to submit: the preparations first, then the folds, which may run at the same time.
+    """
+    from crowdqc.cli.show import print_table, write_out
+    from crowdqc.stages import open_run, training
+
+    say = speaker(quiet=quiet)
+    request = training.Request(
+        action=options["action"] or "train",
+        sets=options["sets"],
+        folds=options["folds"],
+        gpus=options["gpus"],
+        settings={name: options[name] for name in SETTINGS},
+    )
+    result = training.train(open_run(study, out=out, say=say), request)
+    if style != "table":
+        write_out(result.table, style)
+    elif request.action == "print":
+        click.echo("\n".join(result.table["command"]))
+    else:
+        print_table(result.shown, "Training")
+    for finding in result.findings if options["verbose"] else []:
+        say(f"{finding.severity.value}: {finding.message}")
+    say(result.summary)
+    if result.verdict is Verdict.REJECT:
+        sys.exit(REFUSED)

@@ -1,0 +1,114 @@
+"""Slices as the raters saw them: pixels from the study's images, masks from the results."""
+
+from __future__ import annotations
+
+import functools
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from crowdqc.config import Config
+from crowdqc.findings import InputError
+from crowdqc.store import Store
+from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
+
+ENTROPY_MAX = math.log(2)
+"""Entropy of a yes or no of which nothing is known, in nats: the unit of uncertainty volumes."""
+
+
+class FileLook:
+    """Slices from files; what cannot be read is told in `problems`, and not shown.
+
+    Parameters
+    ----------
+    store : Store
+        Folder of results, with ``masks/`` where masks were drawn.
+    config : Config
+        Study file: how a picture was made from a volume, the window, values of labels.
+    images : DataFrame
+        The table `images`: its `path` is relative to the folder of the study file.
+    """
+
+    def __init__(self, store: Store, config: Config, images: pd.DataFrame) -> None:
+        self.problems: list[str] = []
+        self._store = store
+        self._config = config
+        self._values = {label.name: label.value for label in config.labels.values()}
+        known = images[images["path"] != ""]
+        self._paths = {(row.case, row.slice): row.path for row in known.itertuples()}
+        # One volume at a time: pictures are asked for case by case.
+        self._volume = functools.lru_cache(maxsize=1)(self._read_volume)
+        self._labels = functools.lru_cache(maxsize=1)(self._read_labels)
+        self._doubt = functools.lru_cache(maxsize=1)(self._read_doubt)
+
+    def grey(self, case: str, k: int) -> NDArray[np.uint8] | None:
+        """Slice `k` of a case as grey values, shape (rows, columns)."""
+        name = self._paths.get((case, k))
+        if name is None:
+            return None
+        path = self._config.file.parent / name
+        if path.name.endswith((".nii", ".nii.gz")):
+            return _plane(self._volume(path), k)
+        return self._picture(path)
+
+    def mask(self, case: str, k: int, label: str) -> NDArray[np.bool_] | None:
+        """Mask of a label on the slice, shape (rows, columns)."""
+        labels = _plane(self._labels(self._store.path("masks") / f"{case}.nii.gz"), k)
+        return (
+            None if labels is None or label not in self._values else labels == self._values[label]
+        )
+
+    def doubt(self, case: str, k: int) -> NDArray[np.float64] | None:
+        """Entropy of the masks on the slice as a share of the largest, shape (rows, columns)."""
+        path = self._store.path("masks") / f"{case}.uncertainty.nii.gz"
+        plane = _plane(self._doubt(path), k)
+        return None if plane is None else np.clip(plane / ENTROPY_MAX, 0.0, 1.0)
+
+    def _read_volume(self, path: Path) -> NDArray[np.uint8] | None:
+        try:
+            volume, _ = read_volume(path)
+        except InputError as error:
+            self._tell(error)
+            return None
+        window = self._config.images.window
+        return to_grey(to_pictures(volume, self._config.images.picture), window)
+
+    def _read_labels(self, path: Path) -> NDArray[Any] | None:
+        if not path.is_file():
+            return None
+        try:
+            return to_pictures(read_labels(path)[0], self._config.images.picture)
+        except InputError as error:
+            self._tell(error)
+            return None
+
+    def _read_doubt(self, path: Path) -> NDArray[Any] | None:
+        if not path.is_file():
+            return None
+        try:
+            return to_pictures(read_volume(path)[0], self._config.images.picture)
+        except InputError as error:
+            self._tell(error)
+            return None
+
+    def _picture(self, path: Path) -> NDArray[np.uint8] | None:
+        try:
+            with Image.open(path) as picture:
+                return np.asarray(picture.convert("L"))
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            self._tell(InputError(f"{path}: cannot be read as a picture: {error}."))
+            return None
+
+    def _tell(self, error: InputError) -> None:
+        if str(error) not in self.problems:
+            self.problems.append(str(error))
+
+
+def _plane(stack: NDArray[Any] | None, k: int) -> NDArray[Any] | None:
+    """Plane `k` of a stack; `None` where there is none."""
+    return None if stack is None or not 0 <= k < len(stack) else stack[k]

@@ -1,0 +1,301 @@
+"""The risk of every mask of a study, with the signals that it is made of.
+
+The training-free risk is one minus the Dice coefficient that may be expected of a mask,
+``risk = 1 - present * support``:
+
+- `support` is the mean vote of other versions of the mask (`crowdqc.risk.votes`): the other
+  models on this slice, all models on the slices beside it, nothing beyond the ends of the run,
+  the ellipse in the prompt box, and the other prompts of the same model where they were tried;
+- `present` is the probability that the organ is on the slice at all. The share of the other
+  cases in which it reaches that height (`crowdqc.completeness.extent`) is the prior, and the box
+  of a rater is evidence that counts `LIKELIHOOD` to one.
+
+No number here was fitted to scores. The width of the neighbourhood is a slice or two of usual
+thickness; the ends' spread is estimated from the boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crowdqc.completeness.extent import presence, reference_ends, spread_of_ends
+from crowdqc.geometry import Boxes, paired_iou
+from crowdqc.risk.votes import (
+    Votes,
+    beyond,
+    ellipses,
+    mask_boxes,
+    neighbours,
+    paired_dice,
+    same_slice,
+    sum_votes,
+)
+
+MaskSet = Callable[[str], NDArray[np.integer[Any]] | None]
+"""Case -> its masks as pictures, label values of shape (P, R, C); None where it has none."""
+
+WIDTH_MM = 5.0
+"""Width of the neighbourhood: abdominal CT slices are 1 to 5 mm thick, and organs change over
+centimetres."""
+SPACING_MM = 3.0
+"""Distance of slices where it is not known."""
+LIKELIHOOD = 4.0
+"""How much likelier a rater draws a box where the organ is than where it is not, near its ends;
+the ranking changes little from 2 to 8."""
+MARGIN_PX = 2
+"""Pixels kept round everything when a run is cut out."""
+
+SIGNALS = [
+    "agreement",
+    "z_dice",
+    "end_mm",
+    "box_iou",
+    "box_fill",
+    "box_z_iou",
+    "area_mm2",
+    "extent",
+    "support",
+]
+COLUMNS = ["case", "slice", "label", "risk", *SIGNALS]
+_KEY = ["case", "slice", "label"]
+_BOX = ["x0", "y0", "x1", "y1"]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The masks of one label of one case, cut out."""
+
+    planes: NDArray[np.int64]
+    boxes: Boxes
+    """Hull of the boxes on each plane, in px of the cut-out; nan where there is none."""
+    filled: NDArray[np.bool_]
+    """Ellipses of all boxes."""
+    sets: list[NDArray[np.bool_]]
+    depth: int
+    spacing: tuple[float, float, float]
+
+
+def assess_risk(
+    boxes: pd.DataFrame,
+    sets: Sequence[MaskSet],
+    *,
+    labels: Mapping[str, int],
+    images: pd.DataFrame,
+    prompts: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """How likely each mask is wrong.
+
+    Parameters
+    ----------
+    boxes : DataFrame
+        ``case, slice, label, x0, y0, x1, y1``: the prompts.
+    sets : sequence of callable
+        Masks of one or more models, or of one model with other settings; the first is judged,
+        the others say how far models differ.
+    labels : mapping of str to int
+        Label -> value in the masks.
+    images : DataFrame
+        Table ``images``: spacing in mm. Slices must run in the same direction in all cases.
+    prompts : DataFrame, optional
+        Table ``masks`` with ``pairwise_dice`` of the judged set: Dice between the masks from
+        several jittered prompts.
+
+    Returns
+    -------
+    DataFrame
+        One row for each slice of a label with a box or a judged mask: ``case, slice, label``;
+        `risk` in ``[0, 1]``; the signals, nan where they do not apply: `agreement` (mean Dice
+        with the other sets), `z_dice` (mean Dice with the slices beside), `end_mm` (distance to
+        the nearer end of the run), `box_iou` (of the box round the mask with the prompt),
+        `box_fill` (area of the mask over that of the box), `box_z_iou` (mean IoU of the prompt
+        with those beside it), `area_mm2`, `extent` (share of other cases in which the label
+        reaches this height), `support` (mean vote).
+
+    Raises
+    ------
+    ValueError
+        If no set is given.
+    """
+    if not sets:
+        raise ValueError("'sets' must hold at least one set of masks; got none.")
+    spacing = _spacings(images)
+    parts = [
+        _signals(run).assign(case=case, label=label)
+        for case in boxes["case"].unique()
+        for label, run in _runs(case, boxes, sets, labels=labels, spacing=spacing[case])
+    ]
+    if not parts:
+        return pd.DataFrame({column: [] for column in COLUMNS})
+    table = pd.concat(parts, ignore_index=True)
+    table["extent"] = _extents(table, boxes, spacing, labels=list(labels))
+    if prompts is not None:
+        table = _with_prompts(table, prompts)
+    table["support"] = table["total"] / table["weight"]
+    table["risk"] = _risk(table)
+    return table[COLUMNS]
+
+
+def _runs(
+    case: str,
+    boxes: pd.DataFrame,
+    sets: Sequence[MaskSet],
+    *,
+    labels: Mapping[str, int],
+    spacing: tuple[float, float, float],
+) -> Iterator[tuple[str, _Run]]:
+    stacks = [stack for one in sets if (stack := one(case)) is not None]
+    if not stacks:
+        return
+    mine = boxes[boxes["case"] == case]
+    for label, value in labels.items():
+        run = _cut_out(mine[mine["label"] == label], stacks, value=value, spacing=spacing)
+        if run is not None:
+            yield label, run
+
+
+def _cut_out(
+    drawn: pd.DataFrame,
+    stacks: Sequence[NDArray[np.integer[Any]]],
+    *,
+    value: int,
+    spacing: tuple[float, float, float],
+) -> _Run | None:
+    """The slices of a label that have a box or a mask, cut to where something is."""
+    masks = [stack == value for stack in stacks]
+    depth, rows, columns = masks[0].shape
+    boxed = drawn["slice"].to_numpy()
+    planes = np.union1d(np.flatnonzero(masks[0].any(axis=(1, 2))), boxed[boxed < depth])
+    planes = planes.astype(np.int64)
+    if not planes.size:
+        return None
+    masks = [mask[planes] for mask in masks]
+    hull = drawn.groupby("slice").agg({"x0": "min", "y0": "min", "x1": "max", "y1": "max"})
+    hulls = hull.reindex(planes)[_BOX].to_numpy(dtype=np.float64)
+    seen = np.concatenate([hulls, *(mask_boxes(mask) for mask in masks)])
+    low = np.maximum(np.floor(np.nanmin(seen[:, :2], axis=0)).astype(int) - MARGIN_PX, 0)
+    high = np.ceil(np.nanmax(seen[:, 2:], axis=0)).astype(int) + MARGIN_PX
+    high = np.minimum(high, [columns, rows])
+    window = (slice(None), slice(low[1], high[1]), slice(low[0], high[0]))
+    offset = np.tile(low, 2)
+    cut = [np.ascontiguousarray(mask[window]) for mask in masks]
+    single = drawn[_BOX].to_numpy(dtype=np.float64) - offset
+    filled = np.zeros(cut[0].shape, dtype=bool)
+    for plane, ellipse in zip(boxed, ellipses(single, cut[0].shape[1:]), strict=True):
+        filled[np.searchsorted(planes, plane)] |= ellipse
+    return _Run(planes, hulls - offset, filled, cut, depth, spacing)
+
+
+def _signals(run: _Run) -> pd.DataFrame:
+    """Signals and votes of each plane of a run."""
+    judged, others = run.sets[0], run.sets[1:]
+    thickness = run.spacing[2]
+    heights = run.planes.astype(np.float64) * thickness
+    beside = neighbours(judged, judged, heights, width=WIDTH_MM)
+    outside = beyond(run.planes, depth=run.depth, spacing=thickness, width=WIDTH_MM)
+    votes = [same_slice(judged, run.filled), _nothing(outside, 1 + len(others)), beside]
+    for other in others:
+        votes += [same_slice(judged, other), neighbours(judged, other, heights, width=WIDTH_MM)]
+    agreement = [paired_dice(judged, other) for other in others]
+    area_px = np.count_nonzero(judged, axis=(1, 2))
+    pixel = run.spacing[0] * run.spacing[1]
+    size = np.prod(run.boxes[:, 2:] - run.boxes[:, :2], axis=1)
+    together = sum_votes(votes)
+    return pd.DataFrame(
+        {
+            "slice": run.planes,
+            "agreement": np.mean(agreement, axis=0) if others else np.nan,
+            "z_dice": beside.mean,
+            "end_mm": np.minimum(heights - heights[0], heights[-1] - heights),
+            "box_iou": _iou(mask_boxes(judged), run.boxes),
+            "box_fill": area_px / size,
+            "box_z_iou": _beside(run.boxes),
+            "area_mm2": area_px * pixel,
+            "height": heights,
+            "total": np.where(area_px > 0, together.total, 0.0),
+            "weight": np.where(area_px > 0, together.weight, 1.0),
+        }
+    )
+
+
+def _nothing(weight: NDArray[np.float64], times: int) -> Votes:
+    """Votes of slices where there is nothing, once for each set."""
+    return Votes(np.zeros(len(weight)), times * weight)
+
+
+def _iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+    """IoU of boxes row by row; nan where one is missing."""
+    iou = np.full(len(a), np.nan)
+    known = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
+    if known.any():
+        iou[known] = paired_iou(a[known], b[known])
+    return iou
+
+
+def _beside(boxes: Boxes) -> NDArray[np.float64]:
+    """Mean IoU of each box with the one before and the one after it."""
+    step = _iou(boxes[:-1], boxes[1:])
+    both = np.stack([np.append(np.nan, step), np.append(step, np.nan)])
+    known = np.isfinite(both).sum(axis=0)
+    mean: NDArray[np.float64] = np.nansum(both, axis=0) / np.where(known > 0, known, np.nan)
+    return mean
+
+
+def _extents(
+    table: pd.DataFrame,
+    boxes: pd.DataFrame,
+    spacing: Mapping[str, tuple[float, float, float]],
+    *,
+    labels: list[str],
+) -> NDArray[np.float64]:
+    """Share of the other cases in which the label reaches the height of each slice."""
+    cases = list(spacing)
+    thickness = boxes["case"].map({case: values[2] for case, values in spacing.items()})
+    height = boxes["slice"] * thickness
+    keys = [boxes["case"], boxes["label"]]
+    ends = np.full((len(cases), len(labels), 2), np.nan)
+    for end, found in enumerate((height.groupby(keys).min(), height.groupby(keys).max())):
+        for (case, label), value in found.items():
+            if label in labels:
+                ends[cases.index(case), labels.index(label), end] = value
+    expected = reference_ends(ends)
+    spread = spread_of_ends(ends, expected)
+    share = np.full(len(table), np.nan)
+    for (case, label), rows in table.groupby(["case", "label"]).indices.items():
+        there = expected[cases.index(case), labels.index(label)]
+        share[rows] = presence(table["height"].to_numpy()[rows], there, spread=spread)
+    return share
+
+
+def _with_prompts(table: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
+    """One more vote where the model tried several prompts."""
+    vote = table[_KEY].merge(prompts[[*_KEY, "pairwise_dice"]], on=_KEY, how="left")
+    dice = vote["pairwise_dice"].to_numpy()
+    known = np.isfinite(dice) & (table["area_mm2"] > 0).to_numpy()
+    return table.assign(
+        total=table["total"] + np.where(known, dice, 0.0), weight=table["weight"] + known
+    )
+
+
+def _risk(table: pd.DataFrame) -> NDArray[np.float64]:
+    prior = table["extent"].to_numpy()
+    present = LIKELIHOOD * prior / (1.0 + (LIKELIHOOD - 1.0) * prior)
+    present = np.where(np.isfinite(prior), present, 1.0)
+    risk: NDArray[np.float64] = 1.0 - present * table["support"].to_numpy()
+    return np.clip(risk, 0.0, 1.0)
+
+
+def _spacings(images: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
+    """Case -> spacing in mm; where it is not known, pixels count as 1 mm."""
+    first = images.drop_duplicates("case").set_index("case")
+    fill = {"spacing_x": 1.0, "spacing_y": 1.0, "spacing_z": SPACING_MM}
+    known = first[list(fill)].fillna(fill)
+    return {
+        case: (row[0], row[1], row[2])
+        for case, row in zip(known.index, known.to_numpy(), strict=True)
+    }

@@ -1,0 +1,76 @@
+"""How likely each mask is wrong; judged on request, and no stage of the pipeline.
+
+It works on the study's own masks, and on masks made elsewhere, of which several sets tell where
+models disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from crowdqc.config import Config
+from crowdqc.findings import InputError
+from crowdqc.risk import assess_risk
+from crowdqc.stages import PIPELINE
+from crowdqc.stages.base import Result, Run
+from crowdqc.stages.boxes import USABLE
+from crowdqc.stages.images import case_files
+from crowdqc.stages.masks import mask_files, read_manifest
+from crowdqc.volumes import read_labels, to_pictures
+
+WORST = 15
+"""Masks that are shown."""
+
+
+def assess(run: Run, patterns: Sequence[str]) -> Result:
+    """Judge the masks of the first of `patterns`, or the study's own where there is none.
+
+    Raises
+    ------
+    InputError
+        If no file fits a pattern, or a mask cannot be read.
+    """
+    config = run.config
+    if patterns:
+        PIPELINE.ensure("fuse", run)
+        consensus = run.store.read("consensus")
+        prompts, drawn = consensus[consensus["state"].isin(USABLE)], None
+        files = [case_files(config, pattern) for pattern in patterns]
+    else:
+        PIPELINE.ensure("masks", run)
+        if not run.store.has("masks"):
+            raise InputError(f"{config.file}: has no [images] to draw masks on; give --masks.")
+        prompts, drawn = read_manifest(run).prompt_table(), run.store.read("masks")
+        files = [mask_files(run, "filtered")]
+    table = assess_risk(
+        prompts,
+        [_reader(paths, config) for paths in files],
+        labels={label.name: label.value for label in config.labels.values()},
+        images=run.store.read("images"),
+        prompts=drawn,
+    )
+    run.store.write_text("risk.csv", table.to_csv(index=False, lineterminator="\n"))
+    worst = table.sort_values("risk", ascending=False, kind="stable").head(WORST)
+    return Result(
+        table=table,
+        shown=worst[["case", "slice", "label", "risk", "agreement", "z_dice", "box_iou"]],
+        summary=f"{len(table)} masks judged; {int((table['risk'] >= 0.5).sum())} more likely "
+        "wrong than not.",
+        files=["risk.csv"],
+    )
+
+
+def _reader(paths: dict[str, Path], config: Config) -> Callable[[str], NDArray[Any] | None]:
+    """Case -> its masks as the pictures that people annotated."""
+
+    def read(case: str) -> NDArray[Any] | None:
+        if case not in paths:
+            return None
+        labels, _ = read_labels(paths[case])
+        return to_pictures(labels, config.images.picture)
+
+    return read

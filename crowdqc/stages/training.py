@@ -1,0 +1,172 @@
+"""Training with nnU-Net on the datasets of a study: check, prepare, print, train, test.
+
+No stage of the pipeline, because hours of training should not start by themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+
+from crowdqc.config import Config
+from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.stages import masks
+from crowdqc.stages.base import Result, Run, worst
+
+SCORES, COMPARISON = "model_scores.csv", "model_comparison.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What of a training is wanted.
+
+    Parameters
+    ----------
+    action : {"train", "check", "prepare", "print", "test"}
+        What to do.
+    sets : tuple of str
+        Datasets; those of ``[dataset] sets`` where none is given.
+    folds : tuple of int or "all"
+        Folds; every one where none is given.
+    gpus : int
+        GPUs for each fold.
+    settings : dict
+        Keys of ``[train]`` to change for this call; `None` leaves one as it is.
+    """
+
+    action: str = "train"
+    sets: tuple[str, ...] = ()
+    folds: tuple[int | str, ...] = ()
+    gpus: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Work:
+    run: Run
+    config: Config
+    experiment: ModuleType
+    folders: Any
+    sets: Sequence[str]
+    request: Request
+
+
+def train(run: Run, request: Request) -> Result:
+    """Do one step of a training.
+
+    Raises
+    ------
+    InputError
+        If there is no such dataset, a setting is wrong, or nnU-Net is not installed.
+    """
+    experiment = masks.load("train.experiment")
+    config = experiment.override(run.config, request.settings)
+    sets = request.sets or config.dataset.sets
+    strange = [name for name in sets if name not in config.dataset.sets]
+    if strange:
+        raise InputError(f"{strange} are not in [dataset] sets, {list(config.dataset.sets)}.")
+    folders = masks.load("train.environment").Folders(run.store.folder)
+    work = _Work(run, config, experiment, folders, sets, request)
+    return _ACTIONS[request.action](work)
+
+
+def _check(work: _Work) -> Result:
+    findings: list[Finding] = work.experiment.check_sets(work.config, work.folders, work.sets)
+    work.run.store.write_findings("train", findings)
+    rows = [(f.severity.value, f.check, f.case or "", f.message) for f in findings]
+    table = pd.DataFrame(rows, columns=["severity", "check", "case", "message"])
+    bad = sum(finding.severity is not Severity.NOTE for finding in findings)
+    return Result(
+        table=table,
+        shown=table[["severity", "message"]],
+        summary=f"{bad} findings in {len(work.sets)} datasets.",
+        findings=findings,
+        verdict=worst(findings),
+    )
+
+
+def _prepare(work: _Work) -> Result:
+    work.experiment.prepare_sets(work.config, work.folders, work.sets, say=work.run.say)
+    table = pd.DataFrame({"set": list(work.sets), "state": "prepared"})
+    return Result(table=table, shown=table, summary=f"{len(table)} datasets are prepared.")
+
+
+def _print(work: _Work) -> Result:
+    lines: list[str] = work.experiment.list_commands(
+        work.config,
+        work.folders,
+        work.sets,
+        folds=work.request.folds,
+        settings=work.request.settings,
+    )
+    table = pd.DataFrame({"command": lines})
+    summary = f"{len(work.sets)} preparations first; then {len(lines) - len(work.sets)} folds."
+    return Result(table=table, shown=table, summary=summary)
+
+
+def _train(work: _Work) -> Result:
+    _prepare(work)
+    table: pd.DataFrame = work.experiment.train_sets(
+        work.config,
+        work.folders,
+        work.sets,
+        folds=work.request.folds or None,
+        gpus=work.request.gpus,
+        say=work.run.say,
+    )
+    summary = f"{len(table)} folds are trained, in nnUNet_results/."
+    result = Result(table=table, shown=table.drop(columns=["folder", "dataset"]), summary=summary)
+    if not work.request.folds and work.config.dataset.test and masks.has_truth(work.config):
+        tested = _test(work)
+        return dataclasses.replace(result, summary=f"{summary} {tested.summary}")
+    return result
+
+
+def _test(work: _Work) -> Result:
+    from crowdqc.compare import compare_scores
+
+    scores, findings = work.experiment.evaluate_sets(
+        work.config,
+        work.folders,
+        work.sets,
+        truth=masks.truth_files(work.config),
+        say=work.run.say,
+    )
+    store = work.run.store
+    store.write_text(SCORES, scores.to_csv(index=False, lineterminator="\n"))
+    first, *others = scores["set"].unique()
+    compared = [
+        compare_scores(scores, names=(name, first), seed=work.config.study.seed) for name in others
+    ]
+    if compared:
+        comparison = pd.concat([table for table, _ in compared], ignore_index=True)
+        store.write_text(COMPARISON, comparison.to_csv(index=False, lineterminator="\n"))
+    findings += [finding for _, found in compared for finding in found]
+    store.write_findings("train", findings)
+    volumes = scores[scores["slice"].isna()]
+    means = volumes.groupby("set", sort=False)["dice"].mean()
+    shown = volumes.pivot_table(index="label", columns="set", values="dice", sort=False)
+    return Result(
+        table=scores,
+        shown=shown.reset_index(),
+        summary="Mean Dice on the test cases: "
+        + ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+        + ".",
+        findings=findings,
+    )
+
+
+_ACTIONS: dict[str, Callable[[_Work], Result]] = {
+    "check": _check,
+    "prepare": _prepare,
+    "print": _print,
+    "train": _train,
+    "test": _test,
+}
+
+__all__ = ["Request", "train"]

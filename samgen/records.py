@@ -1,0 +1,69 @@
+"""What a case's masks were made from: the record that lets a run be cut short and go on.
+
+The record is written last. A case counts as done only if its record names the same prompts,
+volume, settings and model as now, and the files that it speaks of are there, byte by byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from crowdqc.store import atomic, sha256
+
+RECORD_VERSION = 1
+"""Format version of a record; raised, too, when the same input gives other masks."""
+
+Rows = list[dict[str, Any]]
+
+
+def signature_of(**inputs: object) -> str:
+    """Hash of all that the masks of a case depend on.
+
+    Parameters
+    ----------
+    **inputs : object
+        By name; anything that JSON can hold.
+
+    Examples
+    --------
+    >>> signature_of(seed=0) == signature_of(seed=0), signature_of(seed=0) == signature_of(seed=1)
+    (True, False)
+    """
+    text = json.dumps({"version": RECORD_VERSION, **inputs}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_record(path: Path, signature: str) -> Rows | None:
+    """Rows of the table ``masks`` of a finished case; `None` where it must be done (again)."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["signature"] != signature:
+            return None
+        for name, digest in record["files"].items():
+            if sha256(path.parent / name) != digest:
+                return None
+        rows: Rows = record["masks"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return rows
+
+
+def write_record(path: Path, signature: str, *, files: list[str], rows: Rows) -> None:
+    """Write the record of a case whose `files`, beside it, are complete."""
+    record = {
+        "signature": signature,
+        "files": {name: sha256(path.parent / name) for name in files},
+        "masks": [{name: _plain(value) for name, value in row.items()} for row in rows],
+    }
+    with atomic(path) as temporary:
+        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """Strict JSON has no nan."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,359 @@
+"""SAM and MedSAM as a `samgen.predictor.BoxPredictor`.
+
+Two modes. "best" gives each model the pictures and boxes that it was trained with and asks the
+mask head that was trained. "paper" does what the study of Kulkarni et al. did, step by step and
+bit by bit, so that its masks can be made again: both models through `SamPredictor`, edges
+enhanced for SAM, boxes truncated to integers, three masks a box and of them the one that the
+model likes best. For MedSAM that is not what its authors do, and it shows.
+
+| | SAM, best | MedSAM, best | paper |
+|---|---|---|---|
+| picture | longest side to 1024, padded | stretched to 1024 x 1024 | as SAM; for SAM, plus edges |
+| values | mean and deviation of SA-1B | 0 to 1 by minimum and maximum | as SAM |
+| box | half a pixel set right | half a pixel set right | truncated to integers |
+| mask | head for clear prompts | head for clear prompts | best of the other three |
+| resized | logits | probabilities | logits |
+| predicted IoU | of the head | nan: never trained | of the chosen head |
+
+References
+----------
+.. [1] A. Kirillov et al., "Segment Anything", ICCV 2023. :doi:`10.1109/ICCV51070.2023.00371`
+.. [2] J. Ma et al., "Segment anything in medical images", Nature Communications 15, 2024.
+   :doi:`10.1038/s41467-024-44824-z`
+.. [3] A. Kulkarni et al., "Anytime, Anywhere, Anyone: Investigating the Feasibility of Segment
+   Anything Model for Crowd-Sourcing Medical Image Annotations", 2024. arXiv:2403.15218
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from segment_anything import SamPredictor, sam_model_registry
+from torch.nn import functional
+
+from crowdqc.findings import InputError
+from crowdqc.geometry import Boxes, as_boxes
+from samgen.cache import Embedding, EmbeddingCache, Signature, hash_pixels
+from samgen.decoder import CHUNK_CPU, CHUNK_GPU, decode_boxes
+from samgen.encoder import encode_pictures
+from samgen.predictor import Prediction
+from samgen.preparation import enhance_picture, place_boxes, prepare_for_medsam, prepare_for_sam
+from samgen.weights import Family, architecture_of, find_weights, load_state
+
+Mode = Literal["best", "paper"]
+
+VERSION = 1
+"""Version of the masks: raised when the same input gives others."""
+
+JUST_INSIDE = np.nextafter(np.float32(0.5), np.float32(1))
+
+
+def load_predictor(
+    model: str,
+    *,
+    mode: Mode = "best",
+    device: str = "auto",
+    folder: Path | None = None,
+    cache: Path | None = None,
+) -> SamBoxPredictor:
+    """Load SAM or MedSAM.
+
+    Parameters
+    ----------
+    model : str
+        ``sam_vit_b``, ``sam_vit_l``, ``sam_vit_h``, ``medsam``, or the path of a checkpoint, as
+        `samgen.weights.find_weights` reads it.
+    mode : {"best", "paper"}
+        See the module.
+    device : str
+        A device of torch, such as ``"cpu"`` or ``"cuda:1"``; ``"auto"`` is the first GPU, or the
+        CPU where there is none.
+    folder : Path, optional
+        Where named checkpoints lie; by default what ``CROWDQC_WEIGHTS`` says.
+    cache : Path, optional
+        Where embeddings are kept; by default nowhere.
+
+    Raises
+    ------
+    InputError
+        If the weights are not there, are not what they should be, or do not fit the model; if
+        there is no such device.
+    """
+    where = choose_device(device)
+    weights = find_weights(model, folder)
+    state = load_state(weights.path)
+    try:
+        sam = build_sam(architecture_of(state), state)
+    except (InputError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{weights.path}: does not hold a SAM of a known architecture ({reason})."
+        ) from error
+    name = model if weights.path.name not in model else weights.path.stem
+    return SamBoxPredictor(
+        sam.to(where),
+        name=name,
+        digest=weights.digest,
+        family=weights.family,
+        mode=mode,
+        cache=None if cache is None else EmbeddingCache(cache),
+    )
+
+
+def choose_device(device: str) -> torch.device:
+    """Device of that name, or the first GPU, or the CPU.
+
+    Raises
+    ------
+    InputError
+        If there is no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"'device' must be a device of this machine, such as 'cpu' or 'cuda'; got {device!r} "
+            f"({next(iter(str(error).splitlines()), '')})."
+        ) from error
+    return chosen
+
+
+def build_sam(architecture: str, state: dict[str, Any]) -> Any:
+    """A SAM with these weights, which it shares: nothing is initialised and nothing copied."""
+    with torch.device("meta"):
+        sam = sam_model_registry[architecture]()
+    sam.load_state_dict(state, assign=True)
+    return sam.float().eval().requires_grad_(requires_grad=False)
+
+
+class SamBoxPredictor:
+    """SAM or MedSAM on grey pictures.
+
+    Parameters
+    ----------
+    sam : segment_anything.modeling.Sam
+        The model, on its device.
+    name : str
+        What tables call it.
+    digest : str
+        Hash of the weights.
+    family : {"sam", "medsam"}
+        How it was trained.
+    mode : {"best", "paper"}
+        See the module.
+    cache : EmbeddingCache, optional
+        Where embeddings are kept.
+    """
+
+    def __init__(
+        self,
+        sam: Any,
+        *,
+        name: str,
+        digest: str,
+        family: Family = "sam",
+        mode: Mode = "best",
+        cache: EmbeddingCache | None = None,
+    ) -> None:
+        self.sam = sam
+        self.family = family
+        self.mode = mode
+        self.cache = cache
+        self._name = name
+        self._digest = digest
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self._name
+
+    @property
+    def signature(self) -> str:
+        """Text that changes whenever masks may."""
+        return f"{self.family} {self.mode} {self._digest} {self._arithmetic} version {VERSION}"
+
+    @property
+    def last_wins(self) -> bool:
+        """Whether, where objects overlap, the last in the order of the file wins, as in the paper.
+
+        Otherwise the most probable one does.
+        """
+        return self.mode == "paper"
+
+    @property
+    def _arithmetic(self) -> str:
+        if self.mode == "paper":
+            return f"stock {self.sam.device.type} float32"
+        return f"rewritten {self.sam.device.type} {'bfloat16' if self._bf16 else 'float32'}"
+
+    @property
+    def _bf16(self) -> bool:
+        """Only on GPUs that multiply bfloat16 is it faster."""
+        return self.sam.device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+    @property
+    def _preprocessing(self) -> str:
+        return f"{self.family} {self.mode} {self.sam.image_encoder.img_size}"
+
+    def encode(self, picture: NDArray[np.uint8]) -> Embedding:
+        """Embedding of a picture, from the cache where it is there.
+
+        Parameters
+        ----------
+        picture : ndarray of uint8, shape (rows, columns)
+            Grey values, windowed.
+
+        Raises
+        ------
+        ValueError
+            If `picture` is not such an array, or has no pixels.
+        InputError
+            If the cache holds a wrong file.
+        """
+        if picture.ndim != 2 or picture.dtype != np.uint8 or picture.size == 0:
+            raise ValueError(
+                "'picture' must be uint8 of shape (rows, columns), not empty; got "
+                f"{picture.dtype} of shape {picture.shape}. Window the volume first."
+            )
+        if self.cache is None:
+            return self._encode(picture)
+        signature = Signature(
+            pixels=hash_pixels(picture),
+            preprocessing=self._preprocessing,
+            checkpoint=self._digest,
+            arithmetic=self._arithmetic,
+        )
+        embedding = self.cache.read(signature)
+        if embedding is None:
+            embedding = self._encode(picture)
+            self.cache.write(signature, embedding)
+        return embedding
+
+    def predict(self, encoded: Embedding, boxes: Boxes) -> Prediction:
+        """Masks of some boxes.
+
+        Parameters
+        ----------
+        encoded : Embedding
+            From `encode`.
+        boxes : ndarray, shape (K, 4)
+            ``x0, y0, x1, y1`` in px of the picture.
+
+        Returns
+        -------
+        prediction : Prediction
+            A pixel is inside where the probability is above 0.5. The predicted IoU of MedSAM is
+            nan in the mode "best": that head was never trained.
+
+        Raises
+        ------
+        ValueError
+            If `boxes` are not boxes.
+        """
+        boxes = as_boxes("boxes", boxes)
+        if self.mode == "paper":
+            return self._predict_as_paper(encoded, boxes)
+        side = self.sam.image_encoder.img_size
+        placed = place_boxes(boxes, picture=encoded.picture_size, covered=encoded.input_size)
+        features = self._tensor(encoded.features)
+        logits, ious = decode_boxes(self.sam, features, self._tensor(placed))
+        probability = np.empty((len(boxes), *encoded.picture_size), np.float32)
+        step = CHUNK_CPU if features.device.type == "cpu" else CHUNK_GPU
+        for start in range(0, len(boxes), step):
+            part = logits[start : start + step, None]
+            if self.family == "sam":
+                soft = enlarge_logits(part, side=side, encoded=encoded).sigmoid()
+            else:
+                soft = functional.interpolate(
+                    part.sigmoid(), encoded.picture_size, mode="bilinear", align_corners=False
+                )
+            probability[start : start + step] = soft[:, 0].cpu().numpy()
+        predicted_iou = ious.cpu().numpy().astype(np.float64)
+        if self.family == "medsam":
+            predicted_iou[:] = np.nan
+        return Prediction(probability=probability, predicted_iou=predicted_iou)
+
+    def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
+        return torch.as_tensor(array, dtype=torch.float32, device=self.sam.device)
+
+    def _encode(self, picture: NDArray[np.uint8]) -> Embedding:
+        if self.mode == "paper":
+            return self._encode_as_paper(picture)
+        side = self.sam.image_encoder.img_size
+        prepare = prepare_for_sam if self.family == "sam" else prepare_for_medsam
+        pixels, covered = prepare(picture, side)
+        features = encode_pictures(
+            self.sam.image_encoder, self._tensor(pixels)[None], bf16=self._bf16
+        )
+        return Embedding(
+            features=features[0].cpu().numpy(), picture_size=_size(picture), input_size=covered
+        )
+
+    def _encode_as_paper(self, picture: NDArray[np.uint8]) -> Embedding:
+        predictor = SamPredictor(self.sam)
+        predictor.set_image(enhance_picture(picture, edges=self.family == "sam"))
+        return Embedding(
+            features=predictor.features[0].cpu().numpy(),
+            picture_size=_size(picture),
+            input_size=predictor.input_size,
+        )
+
+    def _predict_as_paper(self, encoded: Embedding, boxes: Boxes) -> Prediction:
+        predictor = SamPredictor(self.sam)
+        predictor.features = self._tensor(encoded.features)[None]
+        predictor.original_size, predictor.input_size = encoded.picture_size, encoded.input_size
+        predictor.is_image_set = True
+        probability = np.empty((len(boxes), *encoded.picture_size), np.float32)
+        predicted_iou = np.empty(len(boxes))
+        for k, box in enumerate(np.trunc(boxes).astype(np.int64)):
+            logits, scores, _ = predictor.predict(
+                box=box, multimask_output=True, return_logits=True
+            )
+            best = int(np.argmax(scores))
+            probability[k] = _sigmoid(logits[best])
+            predicted_iou[k] = scores[best]
+        return Prediction(probability=probability, predicted_iou=predicted_iou)
+
+
+def _size(picture: NDArray[np.uint8]) -> tuple[int, int]:
+    rows, columns = picture.shape
+    return rows, columns
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Above 0.5 exactly where the logit is above 0, also where rounding would make it 0.5."""
+    soft = torch.as_tensor(logits).sigmoid().numpy()
+    return np.where(logits > 0, np.maximum(soft, JUST_INSIDE), np.minimum(soft, np.float32(0.5)))
+
+
+def enlarge_logits(logits: torch.Tensor, *, side: int, encoded: Embedding) -> torch.Tensor:
+    """Logits in the size of the picture, as SAM resizes them.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (K, 1, S / 4, S / 4)
+        From the decoder.
+    side : int
+        Side S of the encoder's input in px.
+    encoded : Embedding
+        Says how the picture lies in it.
+
+    Returns
+    -------
+    enlarged : Tensor, shape (K, 1, rows, columns)
+    """
+    rows, columns = encoded.picture_size
+    if 2 * rows == side and 2 * columns == side:
+        # Bilinear up by 4 and down by 2 is bilinear up by 2: both points that the second step
+        # averages lie on the same straight piece of the first.
+        return functional.interpolate(logits, (rows, columns), mode="bilinear", align_corners=False)
+    large = functional.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
+    large = large[..., : encoded.input_size[0], : encoded.input_size[1]]
+    return functional.interpolate(large, (rows, columns), mode="bilinear", align_corners=False)

@@ -1,0 +1,80 @@
+"""Settings of mask generation, as data: each with its unit, its default, and the reason for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from crowdqc.config import Picture, Window
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptSettings:
+    """How many boxes are made of one, and how far they stray where nobody measured a spread.
+
+    The defaults of the noise are those that SAM was trained with: each edge moves uniformly by
+    a tenth of the box's side, but by 20 px of a 1024 px picture at most.
+    """
+
+    n_prompts: int = 16
+    """Boxes per object; the first is the box itself."""
+    noise_share: float = 0.1
+    """Largest displacement of an edge as a share of the side that it bounds."""
+    noise_limit_px: float = 20.0
+    """Largest displacement in px of a picture whose longer side has 1024 px."""
+    edge_limit_share: float = 0.4
+    """No edge moves by more than this share of its side: below 0.5, boxes stay boxes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskSettings:
+    """How masks are made of a study's volumes."""
+
+    picture: Picture = "rot90"
+    """How the annotated picture was made from ``volume[:, :, k]``."""
+    window: Window = field(default_factory=lambda: Window(percentiles=(0.5, 99.5)))
+    """How intensities become the grey values that the model sees."""
+    prompts: PromptSettings = PromptSettings()
+    seed: int = 0
+    """Seed of the study."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntensitySettings:
+    """Settings of the embedded model; `samgen.intensity` says what each of them does.
+
+    Chosen by reason and held against real CT and MR as a whole; the same for every organ and
+    modality. Grey values run from 0 to 255.
+    """
+
+    margin_share: float = 0.25
+    """Background that is looked at round the box, as a share of the box's side."""
+    margin_px: float = 4.0
+    """And at least so much, in px."""
+    smooth_radius_px: int = 2
+    """Radius of the edge-preserving filter: organs differ by less than the noise of a pixel."""
+    smooth_noise: float = 2.0
+    """What varies by more than this many standard deviations of the noise is an edge."""
+    core_spread: tuple[float, float] = (5.0, 15.0)
+    """Smallest and largest standard deviation of the grey values of one tissue."""
+    core_rounds: int = 8
+    """Rounds in which the object is one tissue."""
+    growth_rounds: int = 8
+    """Rounds in which it may take in others."""
+    shape_power: float = 2.2
+    """Exponent of the ellipse that a box is expected to hold: 2 an ellipse, infinity the box."""
+    shape_weight: float = 1.5
+    """Log odds that the centre of the box belongs to the object, before anything is seen."""
+    coupling: float = 2.0
+    """Log odds that neighbours who all agree lend a pixel."""
+    evidence_limit: float = 3.0
+    """Largest log odds that the grey value of one pixel is worth."""
+    fit_margin: float = 0.02
+    """By how much more IoU with the box a grown object must fit, to be believed."""
+    fit_scale: float = 0.01
+    """Difference in IoU that changes the odds of the two by a factor e."""
+    piece_gain: float = 0.05
+    """IoU with the box that a further piece must add."""
+    piece_share: float = 0.02
+    """Smallest size of a further piece, as a share of the largest."""
+    pieces: int = 8
+    """How many pieces are looked at, from the largest."""

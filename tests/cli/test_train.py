@@ -1,0 +1,192 @@
+"""`crowdqc train`: what it asks of nnU-Net, what it prints, and how it refuses."""
+
+import json
+import shlex
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from crowdqc.cli import main
+from crowdqc.store import Store
+from train import experiment
+from train.dataset import DatasetPlan, TrainingCase, build_dataset
+from train.environment import Folders
+from train.splits import make_splits
+
+LABELS = {"spleen": 1, "liver": 5}
+STUDY = """
+[study]
+name = "tiny"
+[labels]
+0 = { name = "spleen", value = 1 }
+1 = { name = "liver", value = 5 }
+[annotations]
+format = "yolo"
+path = "boxes/{rater}/{case}-{slice}.txt"
+[images]
+path = "i/{case}.nii.gz"
+[truth]
+path = "t/{case}.nii.gz"
+[dataset]
+test = ["c4", "c5"]
+"""
+CASES = [f"c{number}" for number in range(6)]
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.asarray(array, dtype=np.uint8), np.diag([-1.0, 1, 3, 1])), path)
+    return path
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study with two datasets of four cases each, and two test cases."""
+    (tmp_path / "study.toml").write_text(STUDY)
+    store = Store(tmp_path / "out", "tiny")
+    store.write_text("claim", "")
+    rng = np.random.default_rng(0)
+    mask = np.zeros((6, 6, 4))
+    mask[0:2], mask[4:] = 1, 5
+    training = [
+        TrainingCase(
+            case=case,
+            image=save(tmp_path / "i" / f"{case}.nii.gz", rng.integers(0, 255, mask.shape)),
+            mask=save(tmp_path / "t" / f"{case}.nii.gz", mask),
+        )
+        for case in CASES
+    ]
+    for number, name in enumerate(("unfiltered", "filtered")):
+        plan = DatasetPlan(
+            number=501 + number,
+            name=f"tiny-{name}",
+            labels=LABELS,
+            training=training[:4],
+            test={case.case: case.image for case in training[4:]},
+        )
+        folder = build_dataset(Folders(store.folder).raw, plan).folder
+        splits = make_splits(CASES[:4], folds=2 + number)
+        (folder / "splits_final.json").write_text(json.dumps(splits))
+    return tmp_path / "study.toml"
+
+
+@pytest.fixture
+def nnunet(monkeypatch):
+    """nnU-Net's place taken by notes of what it was asked for."""
+    asked = []
+
+    def prepare(folders, dataset, *, settings, seed):
+        asked.append(("prepare", dataset, settings.epochs, seed))
+        return True
+
+    def train_fold(folders, dataset, *, fold, settings, gpus):
+        asked.append(("train", dataset, fold, gpus))
+        model = experiment.model_folder(folders, dataset, settings) / f"fold_{fold}" / "validation"
+        model.mkdir(parents=True)
+        (model / "summary.json").write_text('{"foreground_mean": {"Dice": 0.5}}')
+        return True
+
+    def predict(folders, dataset, *, output, settings):
+        asked.append(("predict", dataset, output.name))
+        found = np.zeros((6, 6, 4))
+        found[0:2] = 1
+        found[4:] = 2 if output.name == "filtered" else 0
+        for case in ("c4", "c5"):
+            save(output / f"{case}.nii.gz", found)
+
+    for name, fake in (("prepare", prepare), ("train_fold", train_fold), ("predict", predict)):
+        monkeypatch.setattr(experiment, name, fake)
+    return asked
+
+
+def call(*words):
+    return CliRunner().invoke(main, ["train", *map(str, words)])
+
+
+def test_everything_is_trained_and_tested(study, nnunet):
+    result = call(study, "--epochs", 7)
+
+    assert result.exit_code == 0, result.output
+    names = ["Dataset501_tiny-unfiltered", "Dataset502_tiny-filtered"]
+    assert nnunet == [
+        ("prepare", names[0], 7, 0),
+        ("prepare", names[1], 7, 0),
+        *[("train", names[0], fold, 1) for fold in (0, 1)],
+        *[("train", names[1], fold, 1) for fold in (0, 1, 2)],
+        ("predict", names[0], "unfiltered"),
+        ("predict", names[1], "filtered"),
+    ]
+    assert "5 folds are trained" in result.stderr
+    # The unfiltered model misses the liver: (1 + 0) / 2.
+    assert "nnunet-unfiltered 0.500, nnunet-filtered 1.000" in result.stderr
+    out = study.parent / "out"
+    scores = pd.read_csv(out / "model_scores.csv")
+    assert scores["set"].unique().tolist() == ["nnunet-unfiltered", "nnunet-filtered"]
+    comparison = pd.read_csv(out / "model_comparison.csv")
+    assert comparison.set_index("label").loc["liver", "difference"] == 1.0
+    assert comparison["a"].unique().tolist() == ["nnunet-filtered"]
+
+
+def test_one_fold_of_one_set_is_trained_and_not_tested(study, nnunet):
+    result = call(study, "--set", "filtered", "--fold", 1, "--gpus", 2, "--format", "json")
+
+    assert result.exit_code == 0, result.output
+    assert nnunet[1:] == [("train", "Dataset502_tiny-filtered", 1, 2)]
+    assert json.loads(result.stdout)[0]["dice"] == 0.5
+
+
+def test_the_printed_lines_are_commands_that_do_it(study, nnunet):
+    result = call(study, "--print", "--epochs", 3)
+
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2 + 5
+    assert lines[0] == f"crowdqc train {study} --set unfiltered --prepare --epochs 3"
+    assert lines[-1] == f"crowdqc train {study} --set filtered --fold 2 --epochs 3"
+    assert nnunet == []
+    for line in lines:
+        done = CliRunner().invoke(main, shlex.split(line)[1:])
+        assert done.exit_code == 0, done.output
+    assert [asked[0] for asked in nnunet[:2]] == ["prepare", "prepare"]
+    assert len([asked for asked in nnunet if asked[0] == "train"]) == 5
+
+
+def test_a_check_that_finds_a_fault_ends_with_3(study, nnunet):
+    assert call(study, "--check").exit_code == 0
+    path = study.parent / "out/nnUNet_raw/Dataset502_tiny-filtered/labelsTr/c1.nii.gz"
+    save(path, np.zeros((6, 6, 4)))
+
+    result = call(study, "--check", "-v")
+
+    assert result.exit_code == 3
+    assert "Case c1: nothing is labelled" in result.stderr
+    assert "Case c1: nothing is labelled" in (study.parent / "out/train.findings.jsonl").read_text()
+    assert nnunet == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--set", "truth"], "['truth'] are not in [dataset] sets"),
+        (["--epochs", "0"], "'epochs'"),
+        (["--device", "abacus"], "'device'"),
+        (["--fold", "second"], "is no number and not 'all'"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_2(study, nnunet, words, says):
+    result = call(study, *words)
+
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert nnunet == []
+
+
+def test_a_dataset_that_is_not_there_names_the_command(study, nnunet):
+    (study.parent / "out/nnUNet_raw/Dataset502_tiny-filtered").rename(study.parent / "away")
+
+    result = call(study)
+
+    assert result.exit_code == 2
+    assert "'crowdqc dataset'" in result.stderr

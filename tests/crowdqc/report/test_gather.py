@@ -1,0 +1,210 @@
+"""What a report says, for whatever stages have been run."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.report import gather, render
+from crowdqc.report.content import Column, Interval, Link, Table
+from crowdqc.store import Store
+
+from .results_folder import Spec, write_results
+
+COMMANDS = {
+    "raters": "crowdqc agree",
+    "pairs": "crowdqc agree",
+    "agreement": "crowdqc agree",
+    "completeness": "crowdqc complete",
+    "fusion": "crowdqc fuse",
+    "gate": "crowdqc gate",
+    "masks": "crowdqc masks",
+    "effect": "crowdqc evaluate",
+    "findings": "crowdqc check",
+}
+
+
+def test_without_results_every_section_names_its_command(folder: Path):
+    content = gather(Store(folder, "nothing"))
+
+    assert {s.key: s.missing for s in content.sections if s.missing} == COMMANDS
+    assert content.headline == "Not judged yet"
+    assert [step.what for step in content.steps] == [
+        "Run crowdqc check",
+        "Run crowdqc agree",
+        "Run crowdqc complete",
+    ]
+    assert "Not judged yet" in render(content)
+
+
+@pytest.mark.parametrize("left_out", ["agree", "fuse", "complete", "gate", "masks", "compare"])
+def test_any_stage_may_be_absent(folder: Path, left_out: str):
+    spec = Spec(n_cases=2)
+    store = write_results(folder, replace(spec, stages=tuple(set(spec.stages) - {left_out})))
+
+    page = render(gather(store), charts=False)
+
+    assert "</html>" in page
+
+
+def test_what_blocks_comes_first(store: Store):
+    steps = gather(store).steps
+
+    assert [step.section for step in steps] == ["findings", "raters", "completeness"]
+    assert steps[0].what == "Mend 17 faults in the annotation files"
+    assert steps[1].what == "Leave out careless and skipping, or train them again"
+    assert steps[2].what == "Have 1 missing organ drawn in 0001"
+    assert {step.status for step in steps} == {"reject"}
+
+
+def test_the_verdict_is_the_gates(store: Store):
+    content = gather(store)
+
+    assert (content.verdict, content.headline) == ("reject", "Not ready for training")
+    assert content.lead == "2 of 5 raters and 5 of 6 cases pass the gate."
+
+
+def test_raters_who_need_attention_come_first(store: Store):
+    section = gather(store).section("raters")
+
+    assert [row[0].text for row in section.tables[0].rows] == [
+        "careless",
+        "skipping",
+        "shifted",
+        *sorted(["amy", "ben"], key=lambda r: _agreement(store, r)),
+    ]
+    assert section.lead[0] == "2 of 5 raters pass."
+
+
+def _agreement(store: Store, rater: str) -> float:
+    table = store.read("raters").set_index("rater")
+    return float(table.loc[rater, "agreement"])
+
+
+def test_raters_who_never_met_are_not_called_bad(folder: Path):
+    store = write_results(folder, Spec(n_cases=2))
+    raters = store.read("raters")
+    unknown = ["agreement", "agreement_low", "agreement_high", "shift_x", "shift_y", "size_ratio"]
+    raters[unknown] = np.nan
+    store.write("raters", raters.assign(reasons="no slice was read by two raters"))
+
+    content = gather(store)
+
+    assert "raters could not be compared with one another" in content.lead
+    assert content.section("raters").lead == (
+        "No rater can be compared with another: no slice was read by two raters.",
+    )
+    assert "No rater can be compared" in render(content, charts=False)
+
+
+def test_bias_is_drawn_to_one_scale(store: Store):
+    cards = {card.rater: card for card in gather(store).section("raters").view.cards}
+    shifted, other = cards["shifted"].drawing, cards["amy"].drawing
+
+    assert shifted.times == other.times
+    assert shifted.dx == pytest.approx(20)
+    assert shifted.dy == pytest.approx(20 * 2.5 / 5.04)
+    assert "5.0 px to the right, 2.5 px down" in cards["shifted"].sentences[0]
+
+
+def test_absolute_paths_are_taken_out(folder: Path):
+    store = write_results(folder, Spec(n_cases=2, stages=("check",)))
+    messages = [
+        f"{folder}/boxes.csv: is damaged.",
+        "/home/jane.doe/study/img1.txt: is empty.",
+        r"C:\Users\jane\img1.txt: is empty.",
+        "../../../home/jane.doe/img.txt is empty; ratio in mm/px",
+    ]
+    found = [Finding(check="c", severity=Severity.REVIEW, message=text) for text in messages]
+    store.write_findings("check", found)
+
+    content = gather(store)
+    said = [row[2] for row in content.section("findings").tables[0].rows]
+
+    assert said == [
+        "boxes.csv: is damaged.",
+        "…/img1.txt: is empty.",
+        "…/img1.txt: is empty.",
+        "…/img.txt is empty; ratio in mm/px",
+    ]
+    page = render(content)
+    assert str(folder) not in page
+    assert "jane" not in page
+
+
+def test_a_damaged_manifest_is_refused(folder: Path):
+    store = write_results(folder, Spec(n_cases=2, stages=("check",)))
+    store.write_text("manifest.json", "{")
+
+    with pytest.raises(InputError, match=r"manifest\.json is not JSON .* Run the stage"):
+        gather(store)
+
+
+def test_the_matrix_has_a_cell_for_each_case_and_organ(store: Store):
+    view = gather(store).section("completeness").view
+
+    assert len(view.rows) == 6
+    assert {len(row.cells) for row in view.rows} == {5}
+    spleen = next(c for c in view.rows[0].cells if c.label == "spleen")
+    assert (spleen.state, spleen.word) == ("missing", "missing")
+    assert spleen.strip.drawn == ""
+    assert spleen.strip.missing.count("M") == 5
+
+
+def test_every_gap_is_told(store: Store):
+    table = store.read("completeness")
+    view = gather(store).section("completeness").view
+    drawn = sum(c.strip.gaps.count("M") for row in view.rows for c in row.cells)
+    runs = sum(
+        1
+        for text in table["gap_slices"]
+        for k in set(map(int, text.split()))
+        if k - 1 not in set(map(int, text.split()))
+    )
+
+    assert drawn == runs > 0
+
+
+def test_pair_matrix_is_symmetric(store: Store):
+    (matrix,) = gather(store).section("pairs").view
+    values = np.array(matrix.values)
+
+    assert np.isnan(np.diag(values)).all()
+    np.testing.assert_array_equal(values, values.T)
+    pairs = store.read("measurements").query("measure == 'pair_iou'")
+    assert np.nansum(values) == pytest.approx(2 * pairs["value"].sum())
+
+
+def test_no_consensus_is_listed(folder: Path):
+    store = write_results(folder, Spec(n_cases=2))
+    consensus = store.read("consensus")
+    consensus.loc[:2, "state"] = "no_consensus"
+    store.write("consensus", consensus)
+
+    section = gather(store).section("fusion")
+
+    assert section.status == "review"
+    assert [len(t.rows) for t in section.tables if t.name == "no_consensus"] == [3]
+
+
+def test_a_comparison_that_could_not_be_tested_says_why(folder: Path):
+    store = write_results(folder, Spec(n_cases=2))
+    comparison = store.read("comparison").assign(p=np.nan, why="fewer than 6 pairs")
+    store.write("comparison", comparison)
+
+    assert gather(store).section("effect").lead[1] == (
+        "Wilcoxon gives no p value: fewer than 6 pairs."
+    )
+
+
+def test_tables_become_flat_records():
+    columns = (Column("rater", "Rater"), Column("iou", "IoU", "interval"), Column("n", "n"))
+    rows = ((Link("amy", "rater-1"), Interval(0.5, 0.4, float("nan")), 3),)
+
+    (record,) = Table("t", "T", columns, rows).records()
+
+    assert record == {"rater": "amy", "iou": 0.5, "iou_low": 0.4, "iou_high": None, "n": 3}
+    assert json.dumps(record)

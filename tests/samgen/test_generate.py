@@ -1,0 +1,277 @@
+import dataclasses
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from nibabel.orientations import inv_ornt_aff
+from numpy.testing import assert_array_equal
+
+from crowdqc.config import Window
+from crowdqc.findings import InputError
+from crowdqc.schema import TABLES, conform
+from crowdqc.volumes import to_pictures
+from samgen.generate import Task, generate_masks
+from samgen.predictor import Prediction
+from samgen.settings import MaskSettings, PromptSettings
+
+SHAPE = (30, 24, 5)
+LABELS = {"liver": 7, "aorta": 300}
+ONE = MaskSettings(prompts=PromptSettings(n_prompts=1), window=Window(level=0, width=100))
+
+
+class Painter:
+    """A fake model: paints each box, more surely the smaller it is, and counts its pictures."""
+
+    name = "painter"
+
+    def __init__(self, signature="painter 1", limit=None):
+        self.signature, self.encoded, self.limit = signature, 0, limit
+
+    def encode(self, picture):
+        if self.encoded == self.limit:
+            raise KeyboardInterrupt
+        self.encoded += 1
+        return picture
+
+    def predict(self, encoded, boxes):
+        probability = np.zeros((len(boxes), *encoded.shape), np.float32)
+        for mask, (x0, y0, x1, y1) in zip(probability, np.rint(boxes).astype(int), strict=True):
+            mask[y0:y1, x0:x1] = 1 - (x1 - x0) / 100
+        return Prediction(probability, np.full(len(boxes), np.nan))
+
+
+def volume(path, affine=None, shape=SHAPE):
+    image = nib.Nifti1Image(np.random.default_rng(0).normal(size=shape), affine)
+    if affine is None:
+        image.set_sform(np.eye(4), code=0)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)
+    return path
+
+
+def consensus(*rows, case="a"):
+    columns = ["slice", "label", "x0", "y0", "x1", "y1"]
+    frame = pd.DataFrame(rows, columns=columns).assign(
+        case=case, support=3, n_raters=3, method="median", state="agreed"
+    )
+    return conform("consensus", frame)
+
+
+@pytest.fixture
+def images(tmp_path):
+    return {case: volume(tmp_path / f"{case}.nii.gz", np.diag([1, 1, 2, 1])) for case in "abc"}
+
+
+def generate(prompts, images, out, *, predictor=None, settings=ONE, **more):
+    task = Task(labels=LABELS, predictor=predictor or Painter(), settings=settings)
+    return generate_masks(prompts, task, images=images, out=out, **more)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+PICTURES = ["identity", "rot90", "rot180", "rot270", "flipud", "fliplr", "transpose", "transverse"]
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_a_box_lands_where_it_was_drawn(tmp_path, images, picture):
+    prompts = consensus([1, "liver", 2, 3, 10, 8], [3, "aorta", 11, 1, 13, 4])
+    settings = dataclasses.replace(ONE, picture=picture)
+
+    generate(prompts, images, tmp_path / "out", settings=settings)
+
+    written = nib.load(tmp_path / "out" / "a.nii.gz")
+    pictures = to_pictures(np.asarray(written.dataobj), picture)
+    expected = np.zeros_like(pictures)
+    expected[1, 3:8, 2:10] = 7
+    expected[3, 1:4, 11:13] = 300
+    assert_array_equal(pictures, expected)
+
+
+@pytest.mark.parametrize("axes", [[0, 1, 2], [1, 2, 0], [2, 1, 0]])
+def test_masks_take_the_geometry_of_their_volume(tmp_path, axes):
+    # Flipped, permuted, oblique and anisotropic.
+    affine = inv_ornt_aff(np.array([[axes[0], -1], [axes[1], 1], [axes[2], -1]]), SHAPE)
+    turn = np.array([[0.96, -0.28, 0], [0.28, 0.96, 0], [0, 0, 1]])
+    affine[:3, :3] = turn @ affine[:3, :3] @ np.diag([0.7, 0.8, 3.0])
+    image = volume(tmp_path / "a.nii.gz", affine)
+
+    generate(consensus([1, "liver", 2, 3, 10, 8]), {"a": image}, tmp_path / "out")
+
+    source = nib.load(image)
+    for name, kind in (("a.nii.gz", np.uint8), ("a.uncertainty.nii.gz", np.float32)):
+        written = nib.load(tmp_path / "out" / name)
+        assert written.get_data_dtype() == kind
+        assert written.shape == SHAPE
+        assert_array_equal(written.affine, source.affine)
+        for field in ("sform_code", "qform_code", "xyzt_units", "pixdim"):
+            assert_array_equal(written.header[field], source.header[field])
+
+
+def test_overlaps_go_to_the_most_probable(tmp_path, images):
+    prompts = consensus([2, "liver", 0, 0, 20, 20], [2, "aorta", 5, 5, 9, 9])
+
+    table = generate(prompts, images, tmp_path / "out")
+
+    assert table["label"].tolist() == ["liver", "aorta"]
+    assert table["area_px"].tolist() == [20 * 20 - 4 * 4, 4 * 4]
+
+
+def test_the_table_says_what_was_done(tmp_path, images):
+    prompts = consensus([1, "liver", 2, 3, 10, 8], [2, "liver", 2, 3, 10, 8])
+    prompts.loc[1, "method"] = "interpolated"
+    settings = dataclasses.replace(ONE, prompts=PromptSettings(n_prompts=5))
+
+    table = generate(prompts, images, tmp_path / "out", settings=settings)
+
+    assert list(table) == [column.name for column in TABLES["masks"]]
+    assert table["model"].tolist() == ["painter"] * 2
+    assert table["n_prompts"].tolist() == [5, 5]
+    assert table["interpolated"].tolist() == [False, True]
+    assert table["predicted_iou"].isna().all()
+    assert (table["pairwise_dice"] < 1).all()
+    assert table["z_dice"].between(0.8, 1).all()
+
+
+def test_the_uncertainty_volume_holds_entropies(tmp_path, images):
+    generate(consensus([1, "liver", 2, 3, 10, 8]), images, tmp_path / "out")
+
+    uncertainty = to_pictures(nib.load(tmp_path / "out/a.uncertainty.nii.gz").get_fdata(), "rot90")
+    p = 0.92  # what the painter gives to a box 8 px wide
+    entropy = -(p * np.log(p) + (1 - p) * np.log(1 - p))
+    np.testing.assert_allclose(uncertainty[1, 3:8, 2:10], entropy, rtol=1e-5)
+    assert np.count_nonzero(uncertainty) == 40
+
+
+def test_only_slices_with_prompts_are_looked_at(tmp_path, images):
+    prompts = consensus(
+        [1, "liver", 2, 3, 10, 8],
+        [1, "aorta", 2, 3, 10, 8],
+        [2, "liver", 2, 3, 10, 8],
+        [3, "liver", 2, 3, 10, 8],
+        [4, "liver", np.nan, np.nan, np.nan, np.nan],
+    )
+    prompts.loc[3, "state"] = "no_consensus"
+    model = Painter()
+
+    table = generate(prompts, images, tmp_path / "out", predictor=model)
+
+    assert model.encoded == 2
+    assert len(table) == 3
+
+
+def test_several_objects_of_one_label_stray_on_their_own(tmp_path, images):
+    prompts = consensus([1, "liver", 12, 3, 22, 8], [1, "liver", 1, 13, 11, 18])
+    seen = []
+
+    class Spy(Painter):
+        def predict(self, encoded, boxes):
+            seen.append(boxes - boxes[0])
+            return super().predict(encoded, boxes)
+
+    settings = dataclasses.replace(ONE, prompts=PromptSettings(n_prompts=3))
+    generate(prompts, images, tmp_path / "out", predictor=Spy(), settings=settings)
+
+    assert not np.allclose(seen[0], seen[1])
+
+
+THREE = pd.concat(
+    [
+        consensus([1, "liver", 2, 3, 10, 8], [3, "aorta", 11, 1, 13, 4], case=case)
+        for case in ("a", "b", "c")
+    ],
+    ignore_index=True,
+)
+MANY = dataclasses.replace(ONE, prompts=PromptSettings(n_prompts=4))
+
+
+def test_a_run_that_was_cut_short_goes_on_and_ends_with_the_same_bytes(tmp_path, images):
+    whole = generate(THREE, images, tmp_path / "whole", settings=MANY)
+    with pytest.raises(KeyboardInterrupt):
+        generate(THREE, images, tmp_path / "cut", predictor=Painter(limit=3), settings=MANY)
+    assert len(files(tmp_path / "cut")) == 3  # case a is done, case b was not begun to write
+
+    model = Painter()
+    again = generate(THREE, images, tmp_path / "cut", predictor=model, settings=MANY)
+
+    assert model.encoded == 4
+    pd.testing.assert_frame_equal(again, whole)
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+
+
+def test_the_order_of_rows_does_not_matter(tmp_path, images):
+    first = generate(THREE, images, tmp_path / "first", settings=MANY)
+    second = generate(THREE[::-1], images, tmp_path / "second", settings=MANY)
+
+    pd.testing.assert_frame_equal(first, second)
+    assert files(tmp_path / "first") == files(tmp_path / "second")
+
+
+def test_nothing_is_done_twice(tmp_path, images):
+    said = []
+    first = generate(THREE, images, tmp_path / "out", say=said.append)
+    model = Painter()
+
+    second = generate(THREE, images, tmp_path / "out", predictor=model, say=said.append)
+
+    assert model.encoded == 0
+    pd.testing.assert_frame_equal(first, second)
+    assert said[0] == "a: 2 masks"
+    assert said[-1] == "c: 2 masks are up to date"
+
+
+@pytest.mark.parametrize("change", ["box", "seed", "model", "image", "value", "window"])
+def test_a_case_whose_input_changed_is_done_again(tmp_path, images, change):
+    generate(THREE, images, tmp_path / "out", settings=MANY)
+    model, prompts, settings, labels = Painter(), THREE.copy(), MANY, LABELS
+    match change:
+        case "box":
+            prompts["x0"] += 0.5
+        case "seed":
+            settings = dataclasses.replace(MANY, seed=1)
+        case "model":
+            model.signature = "painter 2"
+        case "image":
+            for path in images.values():
+                volume(path, np.diag([1, 1, 3, 1]))
+        case "value":
+            labels = {**LABELS, "liver": 8}
+        case "window":
+            settings = dataclasses.replace(MANY, window=Window(level=0, width=90))
+
+    task = Task(labels=labels, predictor=model, settings=settings)
+    generate_masks(prompts, task, images=images, out=tmp_path / "out")
+
+    assert model.encoded == 6
+
+
+def test_no_prompts_give_an_empty_table(tmp_path, images):
+    table = generate(consensus(), images, tmp_path / "out")
+
+    assert len(table) == 0
+    assert list(table) == [column.name for column in TABLES["masks"]]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "says"),
+    [
+        (consensus([1, "lung", 2, 3, 10, 8]), r"labels that the study does not have: \['lung'\]"),
+        (consensus([1, "liver", 2, 3, 10, 8], case="d"), "no volume for 1 of the cases .* 'd'"),
+        (consensus([5, "liver", 2, 3, 10, 8]), "a.nii.gz: has 5 slices .* on slice 5"),
+        (consensus([1, "liver", 2, 3, 32, 8]), r"24 rows and 30 columns .* 1 boxes .* outside"),
+        (consensus([1, "liver", 2, -2, 10, 8]), "liver on slice 1"),
+    ],
+    ids=["label", "case", "slice", "beyond", "before"],
+)
+def test_prompts_that_do_not_fit_the_images_are_refused(tmp_path, images, prompts, says):
+    with pytest.raises(InputError, match=says):
+        generate(prompts, images, tmp_path / "out")
+
+
+def test_a_case_must_be_able_to_name_a_file(tmp_path, images):
+    prompts = consensus([1, "liver", 2, 3, 10, 8], case="../a")
+
+    with pytest.raises(InputError, match="must not hold a '/'"):
+        generate(prompts, {"../a": images["a"]}, tmp_path / "out")

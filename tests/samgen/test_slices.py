@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from samgen.predictor import BoxPredictor, Prediction
+from samgen.slices import draw_object, resolve
+
+SHAPE = (20, 30)
+
+
+class Painter:
+    """A fake model: paints each box, with a probability, and a rim round it."""
+
+    name = "painter"
+    signature = "painter 1"
+
+    def __init__(self, inside=1.0, rim=0.0):
+        self.inside, self.rim = inside, rim
+
+    def encode(self, picture):
+        return picture.shape
+
+    def predict(self, encoded, boxes):
+        probability = np.zeros((len(boxes), *encoded), np.float32)
+        for mask, (x0, y0, x1, y1) in zip(probability, np.rint(boxes).astype(int), strict=True):
+            mask[max(y0 - 2, 0) : y1 + 2, max(x0 - 2, 0) : x1 + 2] = self.rim
+            mask[y0:y1, x0:x1] = self.inside
+        return Prediction(probability, np.full(len(boxes), 0.75))
+
+
+def test_the_fake_model_is_a_predictor():
+    assert isinstance(Painter(), BoxPredictor)
+
+
+def draw(boxes, model=None):
+    model = model or Painter()
+    return draw_object(model, model.encode(np.zeros(SHAPE, np.uint8)), np.array(boxes, float))
+
+
+def test_equal_prompts_leave_no_doubt():
+    drawn = draw([[5, 4, 15, 9]] * 3)
+
+    assert drawn.region == (slice(4, 9), slice(5, 15))
+    assert (drawn.mean == 1).all()
+    assert drawn.measures == {
+        "predicted_iou": 0.75,
+        "stability": 1,
+        "entropy": 0,
+        "mutual_information": 0,
+        "pairwise_dice": 1,
+        "expected_dice": 1,
+        "box_iou": 1,
+    }
+
+
+def test_prompts_that_differ_disagree_where_they_do():
+    # Two boxes of 10 x 5 that share 10 x 4: on 2 of the 6 rows nobody knows.
+    drawn = draw([[5, 4, 15, 9], [5, 5, 15, 10]])
+
+    assert drawn.mean[:, 0].tolist() == [0.5, 1, 1, 1, 1, 0.5]
+    assert drawn.measures["pairwise_dice"] == pytest.approx(0.8)
+    assert drawn.measures["entropy"] == pytest.approx(np.log(2) * 2 / 6)
+    assert drawn.measures["mutual_information"] == pytest.approx(np.log(2) * 2 / 6)
+    assert drawn.measures["expected_dice"] == pytest.approx(2 * 40 / (40 + 50))
+    assert drawn.measures["box_iou"] == pytest.approx(40 / 50)
+
+
+def test_a_mask_may_leave_its_box_and_the_numbers_in_the_box_stay():
+    drawn = draw([[5, 4, 15, 9]] * 2, Painter(inside=0.5, rim=0.3))
+
+    assert drawn.region == (slice(2, 11), slice(3, 17))
+    assert drawn.measures["entropy"] == pytest.approx(np.log(2))
+
+
+def test_a_pixel_goes_to_the_most_probable_object():
+    first = draw([[2, 2, 12, 10]], Painter(inside=0.8))
+    second = draw([[8, 6, 20, 15]], Painter(inside=0.9))
+    doubtful = draw([[0, 0, 30, 20]], Painter(inside=0.4))
+
+    owner, entropy = resolve([first, second, doubtful], SHAPE)
+
+    expected = np.full(SHAPE, -1)
+    expected[2:10, 2:12] = 0
+    expected[6:15, 8:20] = 1
+    np.testing.assert_array_equal(owner, expected)
+    at_two_fifths = -(0.4 * np.log(0.4) + 0.6 * np.log(0.6))
+    np.testing.assert_allclose(entropy, at_two_fifths, rtol=1e-6)  # the least sure decides
+
+
+def test_of_equals_the_first_wins():
+    owner, _ = resolve([draw([[0, 0, 9, 9]]), draw([[5, 5, 12, 12]])], SHAPE)
+
+    assert owner[7, 7] == 0
+    assert owner[10, 10] == 1
+
+
+def test_a_picture_without_objects_belongs_to_nobody():
+    owner, entropy = resolve([], SHAPE)
+
+    assert (owner == -1).all()
+    assert (entropy == 0).all()

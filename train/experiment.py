@@ -1,0 +1,216 @@
+"""Training and testing on all the datasets of a study: what `crowdqc train` calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pydantic
+
+from crowdqc.config import Config, Train
+from crowdqc.findings import Finding, InputError
+from crowdqc.schema import conform, empty
+from train.environment import Folders
+from train.evaluate import ScoredCase, score_masks
+from train.preflight import preflight
+from train.run import commands, count_folds, model_folder, predict, prepare, train_fold
+from train.study import dataset_name
+
+Say = Callable[[str], None]
+PREDICTIONS = "predictions"
+"""Folder of predictions, one folder a set in it."""
+
+
+def override(config: Config, changes: Mapping[str, object]) -> Config:
+    """The study file with other settings of ``[train]``; those that are `None` stay.
+
+    Raises
+    ------
+    InputError
+        If a setting is not what it must be.
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    try:
+        settings = Train.model_validate({**config.train.model_dump(), **given})
+    except pydantic.ValidationError as error:
+        fault = error.errors()[0]
+        name = ".".join(map(str, fault["loc"]))
+        raise InputError(f"'{name}': {fault['msg']}; got {fault['input']!r}.") from error
+    return config.model_copy(update={"train": settings})
+
+
+def check_sets(config: Config, folders: Folders, sets: Sequence[str]) -> list[Finding]:
+    """What would break or spoil the training on these datasets: see `train.preflight`."""
+    findings = []
+    for name in sets:
+        folder = _existing(config, folders, name)
+        findings += preflight(folder, settings=config.train, patient=config.dataset.patient)
+    return findings
+
+
+def prepare_sets(config: Config, folders: Folders, sets: Sequence[str], *, say: Say) -> None:
+    """Plan and preprocess datasets, where that has not been done."""
+    for name in sets:
+        dataset = _existing(config, folders, name).name
+        say(f"preparing {dataset} ...")
+        done = prepare(folders, dataset, settings=config.train, seed=config.study.seed)
+        say("  prepared" if done else "  was prepared already")
+
+
+def list_commands(
+    config: Config,
+    folders: Folders,
+    sets: Sequence[str],
+    *,
+    folds: Sequence[int | str] = (),
+    settings: Mapping[str, object],
+) -> list[str]:
+    """The commands that train these datasets: see `train.run.commands`.
+
+    Parameters
+    ----------
+    config, folders, sets
+        As `train_sets`.
+    folds : sequence of int or "all"
+        Folds; every one if none is given.
+    settings : mapping
+        Settings of ``[train]`` that the commands shall change; those that are `None` do not.
+    """
+    given = {name: value for name, value in settings.items() if value is not None}
+    extra = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    prepared, folded = [], []
+    for name in sets:
+        dataset = _existing(config, folders, name).name
+        wanted = folds or range(count_folds(folders, dataset))
+        first, *rest = commands(config.file, [name], folds=wanted, extra=extra)
+        prepared.append(first)
+        folded += rest
+    return prepared + folded
+
+
+def train_sets(
+    config: Config,
+    folders: Folders,
+    sets: Sequence[str],
+    *,
+    folds: Sequence[int | str] | None = None,
+    gpus: int = 1,
+    say: Say,
+) -> pd.DataFrame:
+    """Train folds of datasets one after the other; those that are done are left as they are.
+
+    Parameters
+    ----------
+    config : Config
+        The study file.
+    folders : Folders
+        Where nnU-Net keeps its files.
+    sets : sequence of str
+        Datasets to train on.
+    folds : sequence of int or "all", optional
+        Folds; every one if not given.
+    gpus : int
+        GPUs for each fold.
+    say : callable
+        Where to say what happens.
+
+    Returns
+    -------
+    DataFrame
+        ``set, dataset, fold, state, dice, folder``: ``state`` is ``trained`` or ``was trained``,
+        ``dice`` nnU-Net's mean over labels and validation cases.
+    """
+    rows = []
+    for name in sets:
+        dataset = _existing(config, folders, name).name
+        wanted = range(count_folds(folders, dataset)) if folds is None else folds
+        for fold in wanted:
+            say(f"training {dataset}, fold {fold} ...")
+            new = train_fold(folders, dataset, fold=fold, settings=config.train, gpus=gpus)
+            model = model_folder(folders, dataset, config.train) / f"fold_{fold}"
+            rows.append(
+                {
+                    "set": name,
+                    "dataset": dataset,
+                    "fold": str(fold),
+                    "state": "trained" if new else "was trained",
+                    "dice": _validation_dice(model),
+                    "folder": model.relative_to(folders.base).as_posix(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def evaluate_sets(
+    config: Config,
+    folders: Folders,
+    sets: Sequence[str],
+    *,
+    truth: Mapping[str, Path],
+    say: Say,
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Predict the test cases with the models of each dataset and score them.
+
+    Parameters
+    ----------
+    config, folders, sets, say
+        As `train_sets`.
+    truth : mapping of str to Path
+        Case and its expert mask.
+
+    Returns
+    -------
+    scores : DataFrame
+        Table `scores`; the sets are called ``nnunet-filtered`` and so on.
+    findings : list of Finding
+        As `train.evaluate.score_masks`.
+
+    Raises
+    ------
+    InputError
+        If a test case has no expert mask, or a dataset no trained fold.
+    """
+    absent = [case for case in config.dataset.test if case not in truth]
+    if absent:
+        raise InputError(f"No expert mask of the test cases {absent}; see [truth] path.")
+    values = {label.name: label.value for label in config.labels.values()}
+    values |= dict(config.truth.values) if config.truth else {}
+    tables, findings = [empty("scores")], []
+    for name in sets:
+        dataset = _existing(config, folders, name).name
+        say(f"predicting with {dataset} ...")
+        output = folders.base / PREDICTIONS / name
+        predict(folders, dataset, output=output, settings=config.train)
+        cases = [
+            ScoredCase(case=case, mask=output / f"{case}.nii.gz", truth=truth[case])
+            for case in config.dataset.test
+        ]
+        table, found = score_masks(
+            cases,
+            set_name=f"nnunet-{name}",
+            labels={label: number for number, label in enumerate(values, start=1)},
+            truth_values=values,
+        )
+        tables.append(table)
+        findings += found
+    return conform("scores", pd.concat(tables, ignore_index=True)), findings
+
+
+def _existing(config: Config, folders: Folders, name: str) -> Path:
+    folder = folders.raw / dataset_name(config, name)
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: there is no such dataset; put '{name}' into [dataset] sets and run "
+            "'crowdqc dataset'."
+        )
+    return folder
+
+
+def _validation_dice(model: Path) -> float:
+    """nnU-Net's mean Dice over the validation cases of a fold; nan where it has none."""
+    summary = json.loads((model / "validation" / "summary.json").read_text(encoding="utf-8"))
+    dice = summary["foreground_mean"]["Dice"]
+    return float(dice) if dice is not None else np.nan
