@@ -6,7 +6,7 @@ Arrays are named by their letters: R raters, U units, V distinct values, K given
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -76,6 +76,13 @@ def as_ratings(data: ArrayLike) -> Floats:
             f"'data' must have shape (raters, units) and hold numbers or nan; got {array.shape}."
         )
     return array
+
+
+def summed(group: Ints, weight: NDArray[Any], n: int) -> Floats:
+    """Sum of the weights (K,) or (K, ...) of each of `n` groups, (n,) or (n, ...)."""
+    flat = np.asarray(weight, np.float64).reshape(len(weight), -1)
+    sums = np.stack([np.bincount(group, column, n) for column in flat.T], axis=1)
+    return sums.astype(np.float64).reshape(n, *np.shape(weight)[1:])
 
 
 def nominal_sums(unit: Ints, value: Ints, *, n_units: int, n_values: int) -> tuple[Floats, Floats]:

@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.agreement.boxes import Drawn, Items, Pairs, leave_one_out, pair_items
+from crowdqc.agreement.linkage import link_boxes
 from crowdqc.agreement.units import Units, Votes, make_units
-from crowdqc.matching import Matched, match_boxes
+from crowdqc.matching import Matched
 
 Ints = NDArray[np.int64]
 
@@ -45,12 +46,11 @@ class Compared:
 def compare(matched: Matched, *, iou: float) -> Compared:
     """Hold every box of a matched study against those of the other raters."""
     drawn = to_drawn(matched)
-    pairs = pair_items(drawn)
     return Compared(
         drawn=drawn,
         items=leave_one_out(drawn),
-        pairs=pairs,
-        units=to_units(matched, pairs, iou=iou),
+        pairs=pair_items(drawn),
+        units=to_units(matched, iou=iou),
         iou=iou,
     )
 
@@ -69,28 +69,21 @@ def to_drawn(matched: Matched) -> Drawn:
     )
 
 
-def to_units(matched: Matched, pairs: Pairs, *, iou: float) -> Units:
-    """Units for alpha: boxes matched again without regard to their labels.
+def to_units(matched: Matched, *, iou: float) -> Units:
+    """Units for alpha: boxes linked without regard to the objects that fusion will use.
 
-    An object of which every two raters who were asked drew the same at this `iou` is a unit
-    as it is; the boxes of all other objects are matched anew. Images are numbered in the
-    order of case and slice, over all places of the study.
+    Images are numbered in the order of case and slice, over all places of the study.
     """
     boxes, asked = matched.boxes, matched.asked
     labels = pd.Index(matched.study.labels)
     box_image, asked_image = image_numbers(matched)
     person = boxes["person"].to_numpy(np.int64)
-    of = boxes["object"].to_numpy(np.int64)
-    differ = np.bincount(pairs.object, pairs.iou < iou, len(matched.objects)) > 0
-    unit, rest = of.copy(), np.flatnonzero(differ[of])
-    edges = boxes[EDGES].to_numpy()[rest]
-    unit[rest] = len(matched.objects) + match_boxes(
-        edges, image=box_image[rest], rater=person[rest], iou=iou
-    )
+    label = labels.get_indexer(boxes["label"]).astype(np.int64)
+    edges = boxes[EDGES].to_numpy(np.float64)
     votes = Votes(
-        object=np.unique(unit, return_inverse=True)[1].reshape(-1).astype(np.int64),
+        object=link_boxes(edges, image=box_image, rater=person, label=label, iou=iou),
         rater=person,
-        label=labels.get_indexer(boxes["label"]).astype(np.int64),
+        label=label,
         image=box_image,
         asked_image=asked_image,
         asked_rater=asked["person"].to_numpy(np.int64),

@@ -201,7 +201,7 @@ def _rough_places(boxes: pd.DataFrame, settings: ContinuitySettings) -> list[Fin
     out = _outliers(away, away * size, label, settings=settings)
     jump = edge_jumps(plane, run, edges, reach=settings.reach)
     leap = _outliers(jump / size, jump, label, settings=settings)
-    near = out.any(axis=1)
+    near = np.asarray(out.any(axis=1))
     near[1:] |= near[:-1] & (run[1:] == run[:-1])  # out and back again is one fault, not three
     leap[near] = False
     findings = [
@@ -299,11 +299,11 @@ def _strangers(
             scatter = max(_SD * float(np.median(np.abs(values - middle))), least)
             for row in np.flatnonzero(np.abs(values - middle) > settings.case_sds * scatter):
                 place = (str(group["case"].iloc[row]), str(label), str(group["raters"].iloc[row]))
-                findings.append(_stranger(place, trait, values[row], middle))
+                findings.append(_stranger(place, trait, value=values[row], usual=middle))
     return findings
 
 
-def _stranger(place: tuple[str, str, str], trait: _Trait, value: float, usual: float) -> Finding:
+def _stranger(place: tuple[str, str, str], trait: _Trait, *, value: float, usual: float) -> Finding:
     case, label, raters = place
     found, expected = trait.shown(value), trait.shown(usual)
     return Finding(

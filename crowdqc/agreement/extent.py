@@ -36,8 +36,8 @@ def extents(matched: Matched, places: Places) -> pd.DataFrame:
             np.ones(len(found)),
             {"rater": found["person"].to_numpy()},
         )
-        for keys in ([], ["label"], ["rater"]):
-            rows.append(pool(summands, keys, places, measure=name, unit=unit))
+        parts: list[list[str]] = [[], ["label"], ["rater"]]
+        rows += [pool(summands, keys, places, measure=name, unit=unit) for keys in parts]
     return pd.concat(rows, ignore_index=True)
 
 

@@ -7,126 +7,19 @@ limit, so that chance names hardly anyone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdqc.agreement.arrays import Compared
+from crowdqc.agreement.evidence import EXAMPLES, FEWEST, Evidence, Fault, confused_boxes
 from crowdqc.agreement.profile import Grouping, Placement
 from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.agreement.suspicion import fit_gain, recurring, repeated, whole_image
 from crowdqc.agreement.units import confusions
-from crowdqc.config import RaterLimits
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-FEWEST = 5
-"""Boxes that a fault must show in: fewer are an accident."""
-EXAMPLES = 3
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One fault of one rater.
-
-    Parameters
-    ----------
-    rater : int
-        Number of the rater.
-    check : str
-        Name of the finding.
-    what : str
-        A clause for people, without a subject: "misses 32 % of ...".
-    value, limit : float
-        What was found, and the limit.
-    unit : str
-        Of both.
-    places : ndarray of int
-        Places (slice and label) that show it, the worst first.
-    fatal : bool
-        Whether it makes the rater fail.
-    """
-
-    rater: int
-    check: str
-    what: str
-    value: float
-    limit: float
-    unit: str
-    places: Ints
-    fatal: bool = False
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What faults are looked for in.
-
-    Parameters
-    ----------
-    compared : Compared
-        Boxes held against those of the others.
-    place_case, place_plane, place_label, place_area, place_cluster : ndarray, shape (P,)
-        Of each place: case, slice and label as numbers, area of the image in px^2, cluster.
-    labels, people : tuple of str
-        Names.
-    limits : RaterLimits
-        Where faults begin.
-    level : float
-        Coverage of the bounds, for all raters together.
-    """
-
-    compared: Compared
-    place_case: Ints
-    place_plane: Ints
-    place_label: Ints
-    place_area: Floats
-    place_cluster: Ints
-    labels: tuple[str, ...]
-    people: tuple[str, ...]
-    limits: RaterLimits
-    level: float
-
-    @property
-    def item_place(self) -> Ints:
-        """Place of each item."""
-        return self.compared.drawn.place[self.compared.items.object]
-
-    @property
-    def box_place(self) -> Ints:
-        """Place of each box."""
-        return self.compared.drawn.place[self.compared.drawn.object]
-
-    def ratio(self, top: Floats | Bools, bottom: Floats | Bools, rater: Ints, at: Ints) -> Ratio:
-        """Ratio of each rater, of items at the given places."""
-        return clustered_ratio(
-            np.asarray(top, np.float64),
-            np.asarray(bottom, np.float64),
-            rater=rater,
-            cluster=self.place_cluster[at],
-            n_raters=len(self.people),
-        )
-
-    def above(self, ratio: Ratio, limit: float | Floats) -> Ints:
-        """Raters of whom even the lower bound is above the limit."""
-        low, _ = ratio.bounds(self.level)
-        return np.flatnonzero((low > limit) & (ratio.n >= FEWEST))
-
-    def worst(self, rater: int, who: Ints, at: Ints, badness: Floats) -> Ints:
-        """Places of the rater's worst rows: those of greatest `badness`, which is above 0."""
-        mine = np.flatnonzero((who == rater) & (badness > 0))
-        order = mine[np.argsort(-badness[mine], kind="stable")]
-        return at[order][:EXAMPLES]
-
-
-def confused_boxes(evidence: Evidence) -> tuple[Ints, Ints]:
-    """Boxes with another label than the others agree on, and that label's number."""
-    units = evidence.compared.units
-    rows, label = confusions(units)
-    wrong = units.value[rows] != label
-    return units.box[rows[wrong]], label[wrong]
 
 
 def find_faults(evidence: Evidence, placed: Placement) -> list[Fault]:
@@ -142,14 +35,16 @@ def find_faults(evidence: Evidence, placed: Placement) -> list[Fault]:
 
 def _misses(evidence: Evidence) -> list[Fault]:
     items, limit = evidence.compared.items, evidence.limits.miss
-    ratio = evidence.ratio(items.missed, ~items.extra, items.rater, evidence.item_place)
+    ratio = evidence.ratio(items.missed, ~items.extra, rater=items.rater, at=evidence.item_place)
     return [
         Fault(
             r,
             "rater-misses",
             f"misses {ratio.value[r]:.0%} of what the others drew",
             *(ratio.value[r], limit, "share of objects"),
-            evidence.worst(r, items.rater, evidence.item_place, items.missed.astype(float)),
+            evidence.worst(
+                r, items.rater, at=evidence.item_place, badness=items.missed.astype(float)
+            ),
         )
         for r in evidence.above(ratio, limit)
     ]
@@ -159,14 +54,14 @@ def _adds(evidence: Evidence) -> list[Fault]:
     items, limit = evidence.compared.items, evidence.limits.extra
     confused = np.isin(items.box, confused_boxes(evidence)[0])
     extra = items.extra & ~confused
-    ratio = evidence.ratio(extra, ~items.missed, items.rater, evidence.item_place)
+    ratio = evidence.ratio(extra, ~items.missed, rater=items.rater, at=evidence.item_place)
     return [
         Fault(
             r,
             "rater-adds",
             f"draws {ratio.value[r]:.0%} of the boxes where the others drew nothing",
             *(ratio.value[r], limit, "share of boxes"),
-            evidence.worst(r, items.rater, evidence.item_place, extra.astype(float)),
+            evidence.worst(r, items.rater, at=evidence.item_place, badness=extra.astype(float)),
         )
         for r in evidence.above(ratio, limit)
     ]
@@ -178,13 +73,13 @@ def _confuses(evidence: Evidence) -> list[Fault]:
     rows, theirs = confusions(units)
     own, who = units.value[rows], units.rater[rows]
     at = evidence.box_place[units.box[rows]]
-    ratio = evidence.ratio(own != theirs, np.ones(len(rows)), who, at)
+    ratio = evidence.ratio(own != theirs, np.ones(len(rows)), rater=who, at=at)
     faults = []
     for r in evidence.above(ratio, limit):
         mine = who == r
         wrong = mine & (own != theirs)
         what, check = _confusion_words(own[mine], theirs[mine], evidence.labels)
-        places = evidence.worst(r, who, at, wrong.astype(float))
+        places = evidence.worst(r, who, at=at, badness=wrong.astype(float))
         value = float(ratio.value[r])
         faults.append(Fault(r, check, what, value, limit, "share of boxes", places))
     return faults
@@ -213,7 +108,7 @@ def _repeats(evidence: Evidence) -> list[Fault]:
     run = drawn.rater * (int(evidence.place_case.max(initial=0)) + 1) + evidence.place_case[at]
     run = run * n_labels + evidence.place_label[at]
     asked, same = repeated(drawn.boxes, run, evidence.place_plane[at])
-    ratio = evidence.ratio(same, asked, drawn.rater, at)
+    ratio = evidence.ratio(same, asked, rater=drawn.rater, at=at)
     limit = evidence.limits.repeated + _usual(ratio)
     return [
         Fault(
@@ -221,7 +116,7 @@ def _repeats(evidence: Evidence) -> list[Fault]:
             "boxes-repeated",
             f"leaves {ratio.value[r]:.0%} of the boxes as they were on the slice before",
             *(ratio.value[r], limit, "share of boxes"),
-            evidence.worst(r, drawn.rater, at, same.astype(float)),
+            evidence.worst(r, drawn.rater, at=at, badness=same.astype(float)),
         )
         for r in evidence.above(ratio, limit)
     ]
@@ -237,7 +132,7 @@ def _recurs(evidence: Evidence) -> list[Fault]:
     """Raters whose very same box stands in several cases."""
     drawn, at = evidence.compared.drawn, evidence.box_place
     again = recurring(drawn.boxes, drawn.rater, evidence.place_case[at])
-    ratio = evidence.ratio(again, np.ones(len(again)), drawn.rater, at)
+    ratio = evidence.ratio(again, np.ones(len(again)), rater=drawn.rater, at=at)
     limit = evidence.limits.repeated + _usual(ratio)
     return [
         Fault(
@@ -245,7 +140,7 @@ def _recurs(evidence: Evidence) -> list[Fault]:
             "boxes-constant",
             f"draws {ratio.value[r]:.0%} of the boxes to the pixel alike in several cases",
             *(ratio.value[r], limit, "share of boxes"),
-            evidence.worst(r, drawn.rater, at, again.astype(float)),
+            evidence.worst(r, drawn.rater, at=at, badness=again.astype(float)),
             fatal=True,
         )
         for r in evidence.above(ratio, limit)
@@ -268,7 +163,7 @@ def _copies(evidence: Evidence) -> list[Fault]:
     faults = []
     for pair in evidence.above(ratio, limit):
         a, b = divmod(int(known[pair]), len(people))
-        places = at[(of.reshape(-1) == pair) & (same > 0)][:EXAMPLES]
+        places = np.unique(at[(of.reshape(-1) == pair) & (same > 0)])[:EXAMPLES]
         value = float(ratio.value[pair])
         for r, other in ((a, b), (b, a)):
             what = f"has {value:.0%} of the boxes to the pixel as {people[other]} drew them"
@@ -281,14 +176,14 @@ def _boxes_everything(evidence: Evidence) -> list[Fault]:
     items, limit = evidence.compared.items, evidence.limits.whole_image
     at = evidence.item_place
     drew, whole = whole_image(items, evidence.compared.drawn.boxes, evidence.place_area[at])
-    ratio = evidence.ratio(whole, drew, items.rater, at)
+    ratio = evidence.ratio(whole, drew, rater=items.rater, at=at)
     return [
         Fault(
             r,
             "boxes-whole-image",
             f"draws {ratio.value[r]:.0%} of the boxes round the whole image",
             *(ratio.value[r], limit, "share of boxes"),
-            evidence.worst(r, items.rater, at, whole.astype(float)),
+            evidence.worst(r, items.rater, at=at, badness=whole.astype(float)),
             fatal=True,
         )
         for r in evidence.above(ratio, limit)
@@ -300,16 +195,16 @@ def _guesses(evidence: Evidence) -> list[Fault]:
     items, limit = evidence.compared.items, evidence.limits.guess
     rows, gain = fit_gain(items, evidence.compared.drawn, evidence.place_label)
     at = evidence.item_place[rows]
-    ratio = evidence.ratio(gain, np.ones(len(rows)), items.rater[rows], at)
+    ratio = evidence.ratio(gain, np.ones(len(rows)), rater=items.rater[rows], at=at)
     _, high = ratio.bounds(evidence.level)
-    found = np.flatnonzero((high < limit) & (ratio.n >= 2 * FEWEST))
+    found = _rows((high < limit) & (ratio.n >= 2 * FEWEST))
     return [
         Fault(
             r,
             "boxes-guessed",
             "draws boxes that fit another slice as well as their own",
             *(float(ratio.value[r]), limit, "IoU gained"),
-            evidence.worst(r, items.rater[rows], at, 1.0 - gain),
+            evidence.worst(r, items.rater[rows], at=at, badness=1.0 - gain),
             fatal=True,
         )
         for r in found
@@ -331,7 +226,7 @@ def _shifts(evidence: Evidence, placed: Placement) -> list[Fault]:
     sides = ((placed.shift_x, 0, ("left", "right")), (placed.shift_y, 1, ("up", "down")))
     for ratio, axis, (back, forth) in sides:
         low, high = ratio.bounds(evidence.level)
-        for r in np.flatnonzero(((low > limit) | (high < -limit)) & (ratio.n >= FEWEST)):
+        for r in _rows(((low > limit) | (high < -limit)) & (ratio.n >= FEWEST)):
             value = float(ratio.value[r])
             way = forth if value > 0 else back
             px = abs(placed.shift[r, axis])
@@ -346,7 +241,7 @@ def _sizes(evidence: Evidence, placed: Placement) -> list[Fault]:
     limit, ratio = float(np.log1p(evidence.limits.size)), placed.size
     low, high = ratio.bounds(evidence.level)
     faults = []
-    for r in np.flatnonzero(((low > limit) | (high < -limit)) & (ratio.n >= FEWEST)):
+    for r in _rows(((low > limit) | (high < -limit)) & (ratio.n >= FEWEST)):
         value = float(np.expm1(ratio.value[r]))
         word = "large" if value > 0 else "small"
         what = f"draws boxes {abs(value):.0%} too {word}"
@@ -372,11 +267,15 @@ def _scatters(evidence: Evidence, placed: Placement) -> list[Fault]:
     ]
 
 
+def _rows(chosen: Bools) -> list[int]:
+    return [int(row) for row in np.flatnonzero(chosen)]
+
+
 def _typical(evidence: Evidence, rater: int) -> Ints:
     """Places where the rater's boxes are worst."""
     items = evidence.compared.items
     badness = np.where(items.missed | items.extra, 0.0, 1.0 - items.iou)
-    return evidence.worst(rater, items.rater, evidence.item_place, badness)
+    return evidence.worst(rater, items.rater, at=evidence.item_place, badness=badness)
 
 
 def drifting(evidence: Evidence, ratio: Ratio) -> list[Fault]:
@@ -385,13 +284,13 @@ def drifting(evidence: Evidence, ratio: Ratio) -> list[Fault]:
     _, high = ratio.bounds(evidence.level)
     return [
         Fault(
-            int(r),
+            r,
             "rater-drifts",
             f"loses {-ratio.value[r]:.2f} of IoU from the first to the last slice read",
             *(float(-ratio.value[r]), limit, "IoU"),
             np.zeros(0, np.int64),
         )
-        for r in np.flatnonzero((high < -limit) & (ratio.n >= 2 * FEWEST))
+        for r in _rows((high < -limit) & (ratio.n >= 2 * FEWEST))
     ]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.agreement.arrays import EDGES
-from crowdqc.agreement.resample import clusters, clustered_ratio
+from crowdqc.agreement.resample import clustered_ratio, clusters
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched, match_boxes
 

@@ -106,7 +106,7 @@ def _two_way_mixed(array: Floats, *, tail: float) -> Correlation:
     return _by_f(between, rest, n - 1, df=(n - 1) * (k - 1), k=k, tail=tail)
 
 
-def _by_f(  # noqa: PLR0913
+def _by_f(
     between: float, error: float, df_between: int, *, df: int, k: int, tail: float
 ) -> Correlation:
     """Correlation and interval from the F ratio of two mean squares."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crowdqc.agreement.alpha import nominal_alpha, nominal_sums
+from crowdqc.agreement.alpha import nominal_alpha, nominal_sums, summed
 from crowdqc.agreement.arrays import Compared, compare
 from crowdqc.agreement.boxes import Drawn, Pairs
 from crowdqc.agreement.continuity import measure_roughness
@@ -125,8 +125,9 @@ def _f1(compared: Compared, keys: list[str], places: Places) -> pd.DataFrame:
 def _f1_summands(compared: Compared) -> Summands:
     pairs = compared.pairs
     same = pairs.drew_a & pairs.drew_b & (pairs.iou >= compared.iou)
-    boxes = pairs.drew_a.astype(np.float64) + pairs.drew_b
-    return Summands(compared.drawn.place[pairs.object], 2.0 * same, boxes, _codes(pairs))
+    boxes: Floats = np.add(pairs.drew_a, pairs.drew_b, dtype=np.float64)
+    twice = np.where(same, 2.0, 0.0)
+    return Summands(compared.drawn.place[pairs.object], twice, boxes, _codes(pairs))
 
 
 def _codes(pairs: Pairs) -> dict[str, Ints]:
@@ -144,12 +145,12 @@ def _pairs(compared: Compared, places: Places) -> list[pd.DataFrame]:
     ]
 
 
-def _alpha_row(  # noqa: PLR0913
-    measure: str, totals: Floats, same: Floats, cluster: Ints, places: Places, *, label: str = ""
+def _alpha_row(
+    measure: str, sums: tuple[Floats, Floats], cluster: Ints, *, places: Places, label: str = ""
 ) -> dict[str, object]:
     """Alpha over units with its interval, and why it is nan if it is."""
-    value, low, high = interval_of(nominal_alpha, [totals, same], cluster, places)
-    n = int((totals.sum(axis=1) > 0).sum())
+    value, low, high = interval_of(nominal_alpha, [*sums], cluster, places=places)
+    n = int((sums[0].sum(axis=1) > 0).sum())
     why = "" if np.isfinite(value) else ("all raters always said the same" if n else ALONE)
     row = {"measure": measure, "label": label, "value": value, "low": low, "high": high}
     return {**row, "n": n, "unit": "1", "why": why}
@@ -169,12 +170,11 @@ def _image_part(units: Units, part: Ints, places: Places) -> Ints:
 def _alpha_box(units: Units, places: Places) -> pd.DataFrame:
     """Global alpha for boxes, and of each label against all else."""
     cluster = _cluster_of(units, places)
-    totals, same = units.sums()
-    rows = [_alpha_row("alpha_box", totals, same, cluster, places)]
+    rows = [_alpha_row("alpha_box", units.sums(), cluster, places=places)]
     for code, name in enumerate(places.names["label"]):
         value = (units.value == code).astype(np.int64)
         sums = nominal_sums(units.unit, value, n_units=len(units.image), n_values=2)
-        rows.append(_alpha_row("alpha_box", *sums, cluster, places, label=name))
+        rows.append(_alpha_row("alpha_box", sums, cluster, places=places, label=name))
     return pd.DataFrame(rows)
 
 
@@ -186,7 +186,7 @@ def _alpha_box_mean(units: Units, places: Places) -> pd.DataFrame:
     cluster[units.image] = _cluster_of(units, places)
     known = np.isfinite(alpha)
     sums = [np.where(known, alpha, 0.0), known.astype(np.float64)]
-    value, low, high = interval_of(_mean, sums, cluster, places)
+    value, low, high = interval_of(_mean, sums, cluster, places=places)
     row = {"measure": "alpha_box_mean", "value": value, "low": low, "high": high}
     why = "" if known.any() else ALONE
     return pd.DataFrame([{**row, "n": int(known.sum()), "unit": "1", "why": why}])
@@ -202,8 +202,7 @@ def _case_alpha(units: Units, places: Places) -> pd.DataFrame:
     case = _image_part(units, places.case, places)
     totals, same = units.sums()
     n_cases = len(places.names["case"])
-    by_case = np.stack([np.bincount(case, column, n_cases) for column in totals.T], axis=1)
-    value = nominal_alpha(by_case, np.bincount(case, same, n_cases))
+    value = nominal_alpha(summed(case, totals, n_cases), summed(case, same, n_cases))
     n = np.bincount(case, totals.sum(axis=1) > 0, n_cases).astype(np.int64)
     why = np.where(
         np.isfinite(value), "", np.where(n > 0, "all raters always said the same", ALONE)
@@ -242,7 +241,7 @@ def _presence_rows(
     mine = slice(None) if code < 0 else places.label[drawn.asked_place] == code
     place, value = drawn.asked_place[mine], there[mine]
     totals, same = nominal_sums(place, value, n_units=len(places.case), n_values=2)
-    rows = [_alpha_row("alpha_presence", totals, same, places.cluster, places, label=name)]
+    rows = [_alpha_row("alpha_presence", (totals, same), places.cluster, places=places, label=name)]
     m = totals.sum(axis=1)
     paired = m >= 2
     agree = np.where(paired, same / np.maximum(m, 1), 0.0)
@@ -252,7 +251,7 @@ def _presence_rows(
         if measure == "fleiss_presence" and len(np.unique(m[paired])) > 1:
             row = {"value": np.nan, "why": "slices were read by different numbers of raters"}
         else:
-            found = interval_of(chance, sums, places.cluster, places)
+            found = interval_of(chance, sums, places.cluster, places=places)
             row = dict(zip(("value", "low", "high"), found, strict=True))
             row["why"] = "" if np.isfinite(found[0]) else rows[0]["why"] or ALONE
         rows.append({"measure": measure, "label": name, "n": int(paired.sum()), "unit": "1", **row})

@@ -90,7 +90,10 @@ def adjust_scores(score: Floats, rater: Ints, case: Ints, *, n_raters: int) -> A
         return every
 
     return Adjusted(
-        *map(spread, (beta, error, shrunk, shrunk_error)),
+        value=spread(beta),
+        error=spread(error),
+        shrunk=spread(shrunk),
+        shrunk_error=spread(shrunk_error),
         between_cases=residual * float(np.exp(best)),
         between_raters=between,
         residual=residual,
@@ -112,12 +115,12 @@ def _fit(
     total = np.bincount(group, score)
     information = np.diag(np.bincount(who).astype(np.float64)) - cells.T @ (cells * weight[:, None])
     right = np.bincount(who, score) - cells.T @ (weight * total)
-    beta = np.linalg.solve(information, right)
-    rest = score - beta[who]
+    beta = np.linalg.solve(information, right).astype(np.float64)
+    rest: Floats = score - beta[who]
     squares = float(rest @ rest - weight @ np.square(np.bincount(group, rest)))
     residual = max(squares, 1e-300) / (n - r)
     log_det = float(np.linalg.slogdet(information)[1] + np.log1p(ratio * size).sum())
-    covariance: Floats = residual * np.linalg.inv(information)
+    covariance = np.asarray(residual * np.linalg.inv(information), np.float64)
     return (n - r) * np.log(residual) + log_det, beta, covariance, residual
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.agreement.alpha import summed
 from crowdqc.agreement.resample import Resampling, case_weights, clusters, ratio_interval
 from crowdqc.matching import Matched
 
@@ -160,7 +161,7 @@ def _intervals(
         width = min(step, n_groups - first)
         cell = places.cluster[summands.place[rows]] * width + of[rows] - first
         above, below = (
-            np.bincount(cell, w[rows], n_clusters * width).reshape(n_clusters, width)
+            summed(cell, w[rows], n_clusters * width).reshape(n_clusters, width)
             for w in (summands.top, summands.bottom)
         )
         columns = slice(first, first + width)
@@ -171,7 +172,7 @@ def _intervals(
 
 
 def interval_of(
-    statistic: Callable[..., Floats], sums: list[Floats], cluster: Ints, places: Places
+    statistic: Callable[..., Floats], sums: list[Floats], cluster: Ints, *, places: Places
 ) -> tuple[float, float, float]:
     """Value and interval of a statistic of sums over units.
 
@@ -190,19 +191,11 @@ def interval_of(
     n_clusters = places.weights.shape[1]
     if not len(places.weights) or len(np.unique(cluster)) < 2:
         return value, np.nan, np.nan
-    drawn = [places.weights @ _by_cluster(part, cluster, n_clusters) for part in sums]
-    resampled = statistic(
-        *(part.reshape(len(part), *sums[i].shape[1:]) for i, part in enumerate(drawn))
-    )
+    drawn = [summed(cluster, part, n_clusters) for part in sums]
+    resampled = statistic(*(np.tensordot(places.weights, part, axes=1) for part in drawn))
     known = resampled[np.isfinite(resampled)]
     if not len(known):
         return value, np.nan, np.nan
     tail = (1 - places.level) / 2
     low, high = np.quantile(known, [tail, 1 - tail])
     return value, float(low), float(high)
-
-
-def _by_cluster(part: Floats, cluster: Ints, n_clusters: int) -> Floats:
-    """Sums over the units of each cluster, (C, columns)."""
-    flat = part.reshape(len(part), -1)
-    return np.stack([np.bincount(cluster, column, n_clusters) for column in flat.T], axis=1)

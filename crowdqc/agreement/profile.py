@@ -30,7 +30,9 @@ class Grouping:
     cluster: Ints
     n_raters: int
 
-    def ratio(self, top: Floats, bottom: Floats, rater: Ints, rows: Bools | None = None) -> Ratio:
+    def ratio(
+        self, top: Floats, bottom: Floats, rater: Ints, *, rows: Bools | None = None
+    ) -> Ratio:
         """`clustered_ratio` of the given rows."""
         use = np.ones(len(rater), bool) if rows is None else rows
         return clustered_ratio(
@@ -98,7 +100,7 @@ def placement(
     sides = drawn.boxes[:, 2:] - drawn.boxes[:, :2]
     straight = drawn.boxes - bias[drawn.rater] * np.hstack([sides, sides])
     others = median_without(straight, drawn.object, items.object[rows], own=own)
-    sound = (others[:, 2:] > others[:, :2]).all(axis=1)
+    sound = np.asarray((others[:, 2:] > others[:, :2]).all(axis=1))
     others = np.where(sound[:, None], others, items.others[rows])
     away = drawn.boxes[own] - others
     size = others[:, 2:] - others[:, :2]
@@ -156,12 +158,12 @@ def drift(items: Items, moment: Floats, group: Grouping) -> Ratio:
     total = np.bincount(items.object, items.iou, n_objects)[items.object] - items.iou
     beside = count > 0
     better = items.iou - total / np.maximum(count, 1)
-    when = _centred(moment, items.rater, beside, group.n_raters)
-    gain = _centred(better, items.rater, beside, group.n_raters)
-    return group.ratio(when * gain, np.square(when), items.rater, beside)
+    when = _centred(moment, items.rater, beside, n_raters=group.n_raters)
+    gain = _centred(better, items.rater, beside, n_raters=group.n_raters)
+    return group.ratio(when * gain, np.square(when), items.rater, rows=beside)
 
 
-def _centred(values: Floats, rater: Ints, rows: Bools, n_raters: int) -> Floats:
+def _centred(values: Floats, rater: Ints, rows: Bools, *, n_raters: int) -> Floats:
     """`values` less the mean of each rater's over the given rows."""
     count = np.bincount(rater[rows], minlength=n_raters)
     mean = np.bincount(rater[rows], values[rows], n_raters) / np.maximum(count, 1)

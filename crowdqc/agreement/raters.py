@@ -13,19 +13,13 @@ from numpy.typing import NDArray
 
 from crowdqc.agreement.arrays import EDGES, Compared, compare, image_numbers
 from crowdqc.agreement.continuity import check_continuity
-from crowdqc.agreement.faults import (
-    Evidence,
-    Fault,
-    confused_boxes,
-    drifting,
-    find_faults,
-    grouping,
-)
+from crowdqc.agreement.evidence import Evidence, Fault, confused_boxes
+from crowdqc.agreement.faults import drifting, find_faults, grouping
 from crowdqc.agreement.gold import gold_scores
-from crowdqc.agreement.mixed import Adjusted, adjust_scores
 from crowdqc.agreement.pool import ALONE, Places, Summands, number_places, pool
 from crowdqc.agreement.profile import Placement, drift, placement
-from crowdqc.agreement.resample import Ratio, Resampling, clustered_ratio
+from crowdqc.agreement.resample import Resampling
+from crowdqc.agreement.scores import Scores, agreement_words, judge, unit_range
 from crowdqc.config import RaterLimits
 from crowdqc.crowd import Crowd, fit
 from crowdqc.findings import Finding, Severity
@@ -117,13 +111,15 @@ def judge_raters(
     placed = _placement(evidence, crowd)
     change = drift(compared.items, _moments(matched, evidence), grouping(evidence))
     faults = [*find_faults(evidence, placed), *drifting(evidence, change)]
-    scores = _judged(evidence, crowd)
+    scores = judge(evidence, crowd)
     table = _counts(matched)
     table = table.join(_agreement(evidence, places, scores))
     table = table.join(_placed_columns(matched, placed)).assign(drift=change.value)
     if gold is not None:
         table = table.join(gold_scores(matched, gold, iou=compared.iou, level=places.level))
-    verdicts = [_verdict(r, scores, faults, limits) for r in range(len(matched.people))]
+    verdicts = [
+        _verdict(r, scores, faults=faults, limits=limits) for r in range(len(matched.people))
+    ]
     table["verdict"] = [verdict for verdict, _ in verdicts]
     table["reasons"] = [reasons for _, reasons in verdicts]
     table["faults"] = [
@@ -185,8 +181,8 @@ def _agreement(evidence: Evidence, places: Places, scores: Scores) -> pd.DataFra
     table = pooled.reindex(people).set_axis(
         ["agreement", "agreement_low", "agreement_high"], axis=1
     )
-    missed = evidence.ratio(items.missed, ~items.extra, items.rater, at)
-    extra = evidence.ratio(items.extra, ~items.missed, items.rater, at)
+    missed = evidence.ratio(items.missed, ~items.extra, rater=items.rater, at=at)
+    extra = evidence.ratio(items.extra, ~items.missed, rater=items.rater, at=at)
     low, high = scores.reliability.bounds(places.level, share=1)
     own_low, own_high = scores.adjusted_bounds(places.level, share=1)
     best = np.nanmax(scores.reliability.value, initial=0)
@@ -195,87 +191,12 @@ def _agreement(evidence: Evidence, places: Places, scores: Scores) -> pd.DataFra
         miss_rate=missed.value,
         extra_rate=extra.value,
         weight=scores.reliability.value / (best or np.nan),
-        reliability_low=_unit(low),
-        reliability_high=_unit(high),
+        reliability_low=unit_range(low),
+        reliability_high=unit_range(high),
         adjusted=scores.adjusted.shrunk,
         adjusted_low=own_low,
         adjusted_high=own_high,
     ).join(_sure(scores, people))
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a rater is judged by: agreement, agreement on an average case, and reliability."""
-
-    agreement: Ratio
-    adjusted: Adjusted
-    reliability: Ratio
-    level: float
-
-    def adjusted_bounds(self, level: float, *, share: int | None = None) -> tuple[Floats, Floats]:
-        """Bounds of the adjusted agreement; those of the plain one where there is none."""
-        many = float(len(self.adjusted.value))
-        df = np.full(len(self.adjusted.value), max(self.agreement.df.sum(), 1.0))
-        shrunk = Ratio(self.adjusted.shrunk, self.adjusted.shrunk_error, df, np.full(len(df), many))
-        return shrunk.bounds(level, share=share)
-
-    def sure(self) -> tuple[Floats, Floats]:
-        """Bounds of agreement for all raters together: the outer of plain and adjusted ones."""
-        low, high = self.agreement.bounds(self.level)
-        other_low, other_high = self.adjusted_bounds(self.level)
-        return _unit(np.fmin(low, other_low)), _unit(np.fmax(high, other_high))
-
-    def likely(self) -> tuple[Floats, Floats]:
-        """The better of plain and adjusted agreement, and of their own lower bounds."""
-        low, _ = self.agreement.bounds(self.level, share=1)
-        other_low, _ = self.adjusted_bounds(self.level, share=1)
-        return np.fmax(self.agreement.value, self.adjusted.shrunk), _unit(np.fmax(low, other_low))
-
-
-def _unit(values: Floats) -> Floats:
-    """Cut to [0, 1], where agreement lies."""
-    return np.clip(values, 0.0, 1.0)
-
-
-def _judged(evidence: Evidence, crowd: Crowd) -> Scores:
-    items, at = evidence.compared.items, evidence.item_place
-    agreement = evidence.ratio(items.iou, np.ones(len(items.iou)), items.rater, at)
-    return Scores(
-        agreement=agreement,
-        adjusted=_adjusted(evidence),
-        reliability=_reliability(evidence, crowd, agreement.value),
-        level=evidence.level,
-    )
-
-
-def _adjusted(evidence: Evidence) -> Adjusted:
-    """Agreement on an average cluster (case), by the mixed model."""
-    items = evidence.compared.items
-    cluster = evidence.place_cluster[evidence.item_place]
-    cell = items.rater * (int(cluster.max(initial=0)) + 1) + cluster
-    known, of = np.unique(cell, return_inverse=True)
-    mean = np.bincount(of.reshape(-1), items.iou) / np.bincount(of.reshape(-1))
-    rater, case = np.divmod(known, int(cluster.max(initial=0)) + 1)
-    return adjust_scores(mean, rater, case, n_raters=len(evidence.people))
-
-
-def _reliability(evidence: Evidence, crowd: Crowd, agreement: Floats) -> Ratio:
-    """Reliability from the model of the crowd, with the error of its F1 between clusters."""
-    data = crowd.evidence
-    judged = data.n_asked > 1
-    boxes, rows = judged[data.object], judged[data.asked_object]
-    zero = np.zeros(int(rows.sum()))
-    ratio = clustered_ratio(
-        np.concatenate([2 * crowd.hits[boxes], zero]),
-        np.concatenate([np.ones(int(boxes.sum())), np.maximum(crowd.wanted[rows], 1e-9)]),
-        rater=np.concatenate([data.rater[boxes], data.asked_rater[rows]]),
-        cluster=evidence.place_cluster[
-            np.concatenate([data.place[data.object[boxes]], data.place[data.asked_object[rows]]])
-        ],
-        n_raters=data.n_raters,
-    )
-    value = np.where(np.isfinite(agreement), crowd.reliability, np.nan)
-    return Ratio(value, ratio.error, ratio.df, ratio.n)
 
 
 def _sure(scores: Scores, people: pd.Index) -> pd.DataFrame:
@@ -354,7 +275,7 @@ def _moments(matched: Matched, evidence: Evidence) -> Floats:
 
 
 def _verdict(
-    rater: int, scores: Scores, faults: list[Fault], limits: RaterLimits
+    rater: int, scores: Scores, *, faults: list[Fault], limits: RaterLimits
 ) -> tuple[str, str]:
     """Verdict of one rater, and the reasons for it."""
     own = [fault for fault in faults if fault.rater == rater]
@@ -366,18 +287,10 @@ def _verdict(
     fails = scores.sure()[1][rater] < limits.fail or any(fault.fatal for fault in own)
     likely, least = (float(one[rater]) for one in scores.likely())
     if fails or not (likely >= limits.watch and least >= limits.fail):
-        reasons.insert(0, _agreement_words(rater, scores))
+        reasons.insert(0, agreement_words(rater, scores))
     if fails:
         return "fail", "; ".join(reasons)
     return ("watch" if reasons else "pass"), "; ".join(reasons)
-
-
-def _agreement_words(rater: int, scores: Scores) -> str:
-    value, adjusted = scores.agreement.value[rater], scores.adjusted.shrunk[rater]
-    low, high = (_unit(bound)[rater] for bound in scores.agreement.bounds(scores.level, share=1))
-    told = f" ({low:.2f} to {high:.2f})" if np.isfinite(low) else ", without interval"
-    beside = f", {adjusted:.2f} on an average case" if abs(adjusted - value) >= 0.05 else ""
-    return f"agreement {value:.2f}{told}{beside}"
 
 
 def _finding(fault: Fault, matched: Matched, places: Places) -> Finding:

@@ -167,11 +167,12 @@ def clustered_ratio(
         count = np.bincount(who, minlength=n_raters).astype(np.float64)
         df = np.maximum(count - 1, 0)
         own = miss * count / np.maximum(df, 1) / total  # per unit of the denominator
+    n_items = np.bincount(rater, minlength=n_raters).astype(np.float64)
     if not df.any():
-        return Ratio(value, np.full(n_raters, np.nan), df, np.bincount(rater, minlength=n_raters))
+        return Ratio(value, np.full(n_raters, np.nan), df, n_items)
     usual = np.nansum(own * df) / df.sum()
     lent = min(PRIOR_DF, df.sum())
     spread = (np.nan_to_num(own) * df + usual * lent) / (df + lent)
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.where(total > 0, np.sqrt(spread / total), np.nan)
-    return Ratio(value, error, df + lent, np.bincount(rater, minlength=n_raters).astype(float))
+    return Ratio(value, error, df + lent, n_items)

@@ -130,8 +130,8 @@ def fit_gain(items: Items, drawn: Drawn, label: Ints) -> tuple[Ints, Floats]:
     real = np.flatnonzero(~items.extra & np.isfinite(items.others).all(axis=1))
     real_key, own_key = who[real] * span + place[real], who[rows] * span + place[rows]
     boxes = drawn.boxes[items.box[rows]]
-    here = _best(boxes, own_key, real_key, items.others[real])
-    there = _best(boxes, _elsewhere(own_key, who[rows]), real_key, items.others[real])
+    here = _best(boxes, own_key, real_key=real_key, real=items.others[real])
+    there = _best(boxes, _elsewhere(own_key, who[rows]), real_key=real_key, real=items.others[real])
     return rows, here - there
 
 
@@ -146,7 +146,7 @@ def _elsewhere(key: Ints, group: Ints) -> Ints:
     return known[other][of.reshape(-1)]
 
 
-def _best(boxes: Boxes, key: Ints, real_key: Ints, real: Boxes) -> Floats:
+def _best(boxes: Boxes, key: Ints, *, real_key: Ints, real: Boxes) -> Floats:
     """Best IoU of each box with the real boxes of its key; 0 where there is none."""
     mine, theirs = expand(key, real_key, np.arange(len(real_key)))
     best = np.zeros(len(boxes))

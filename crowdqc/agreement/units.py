@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdqc.agreement.alpha import nominal_alpha, nominal_sums
+from crowdqc.agreement.alpha import nominal_alpha, nominal_sums, summed
 from crowdqc.agreement.boxes import expand
 
 Ints = NDArray[np.int64]
@@ -65,7 +65,7 @@ class Votes:
 
 
 def make_units(votes: Votes) -> Units:
-    """Units of boxes that were matched without regard to labels.
+    """Units of boxes that were linked without regard to labels.
 
     A rater is asked for a unit that was asked for any of the labels drawn there.
     """
@@ -114,10 +114,8 @@ def image_alpha(units: Units, n_images: int) -> Floats:
        inter-annotator agreement in object detection", 2026; the package ``kalos``.
     """
     totals, same = units.sums()
-    by_image = np.stack(
-        [np.bincount(units.image, column, n_images) for column in totals.T], axis=-1
-    )
-    alpha = nominal_alpha(by_image, np.bincount(units.image, same, n_images))
+    by_image = summed(units.image, totals, n_images)
+    alpha = nominal_alpha(by_image, summed(units.image, same, n_images))
     unanimous = (by_image > 0).sum(axis=-1) == 1
     return np.where(unanimous, 1.0, alpha)
 
