@@ -201,11 +201,12 @@ class _Case:
         bad |= ~self.prompts["slice"].between(0, planes - 1).to_numpy()
         if bad.any():
             row = self.prompts.iloc[int(bad.argmax())]
+            box = boxes[bad.argmax()].round(2).tolist()
             raise InputError(
                 f"{self.image}: has {planes} slices of {height} rows and {width} columns "
                 f"(picture = '{self.task.settings.picture}'), but the box of {row['label']} on "
-                f"slice {row['slice']} is {row[_BOX].tolist()}; {int(bad.sum())} boxes of the "
-                "case lie outside. Is it the volume that was annotated, and [images] picture?"
+                f"slice {row['slice']} is {box}; {int(bad.sum())} boxes of the case lie outside. "
+                "Is it the volume that was annotated, and [images] picture?"
             )
 
 

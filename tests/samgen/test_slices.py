@@ -71,6 +71,14 @@ def test_a_mask_may_leave_its_box_and_the_numbers_in_the_box_stay():
     assert drawn.measures["entropy"] == pytest.approx(np.log(2))
 
 
+def test_a_model_that_finds_nothing_leaves_what_is_undefined_open():
+    drawn = draw([[5, 4, 15, 9]] * 2, Painter(inside=0.0))
+
+    undefined = {name for name, value in drawn.measures.items() if np.isnan(value)}
+    assert undefined == {"stability", "pairwise_dice", "expected_dice"}
+    assert drawn.measures["box_iou"] == 0
+
+
 def test_a_pixel_goes_to_the_most_probable_object():
     first = draw([[2, 2, 12, 10]], Painter(inside=0.8))
     second = draw([[8, 6, 20, 15]], Painter(inside=0.9))
