@@ -13,7 +13,7 @@ from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
 from crowdqc.matching import Matched, match
 from crowdqc.readers import read_gold, read_study
-from crowdqc.readers.patterns import has
+from crowdqc.readers.patterns import find, has
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import geometries, known_images
@@ -121,7 +121,7 @@ def fuse_options(config: Config) -> dict[str, Any]:
 
 def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[str]:
     """YOLO files of the usable boxes, in the layout of the input; other formats have none."""
-    from crowdqc.simulate import write_yolo
+    from crowdqc.writers.slices import write_slices
 
     annotations = run.config.annotations
     if annotations.format != "yolo":
@@ -136,10 +136,18 @@ def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[st
         boxes=usable.assign(rater="consensus", box=np.arange(len(usable))),
     )
     name = Path(annotations.path).name if has(annotations.path, "slice") else "{case}-{slice}.txt"
+    name = name.replace("{slice}", f"{{slice:0{_slice_digits(run.config)}d}}")
     ids = {label.name: key for key, label in run.config.labels.items()}
     with run.store.new_folder("consensus") as folder:
-        write_yolo(fused, folder, ids=ids, pattern=name)
+        write_slices(fused, folder, ids=ids, pattern=name)
     return ["consensus"]
+
+
+def _slice_digits(config: Config) -> int:
+    """Digits to which slices are padded in the names of the files; 1 where they are not."""
+    found = find(config.resolve(config.annotations.path)).files
+    digits = {len(one.fields.get("slice", "0")) for one in found}
+    return digits.pop() if len(digits) == 1 else 1
 
 
 def agree(run: Run) -> Result:
