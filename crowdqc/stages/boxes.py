@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
+from crowdqc.gate import USABLE
 from crowdqc.matching import Matched, match
 from crowdqc.readers import read_study
 from crowdqc.readers.patterns import has
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run, worst
-from crowdqc.stages.images import known_images
+from crowdqc.stages.images import geometries, known_images
+
+if TYPE_CHECKING:
+    from crowdqc.completeness import Orientation
 
 TABLES = ("images", "readings", "boxes")
-USABLE = ["agreed", "single"]
-"""States of a fused box that may be used."""
 STATES = ("complete", "partial", "missing", "unread")
 COMPLETENESS_SHOWN = ["case", "label", "rater", "state", "n_slices", "gap_slices", "truncated"]
 
@@ -157,19 +159,35 @@ def agree(run: Run) -> Result:
 
 
 def complete(run: Run) -> Result:
-    """Find what is missing."""
-    from crowdqc.completeness import assess
+    """Find what is missing, and write the worklist."""
+    from crowdqc.completeness import assess, todo
 
-    table, findings = assess(load_study(run))
+    table, findings = assess(load_study(run), orientation=_orientation(run.config))
+    tasks = todo(table, findings)
     run.store.write("completeness", table)
     run.store.write_findings("complete", findings)
+    run.store.write_text("todo.csv", tasks.to_csv(index=False, lineterminator="\n"))
     states = table["state"].value_counts()
     counts = ", ".join(f"{states.get(name, 0)} {name}" for name in STATES)
     shown = table.loc[table["state"] != "complete", COMPLETENESS_SHOWN]
     return Result(
         table=table,
         shown=shown,
-        summary=f"Runs (case x label x rater): {counts}; {table['n_gaps'].sum()} gaps.",
-        files=["completeness.csv", "complete.findings.jsonl"],
+        summary=f"Runs (case x label x rater): {counts}; {table['n_gaps'].sum()} gaps; "
+        f"{len(tasks)} tasks in todo.csv.",
+        files=["completeness.csv", "complete.findings.jsonl", "todo.csv"],
         findings=findings,
     )
+
+
+def _orientation(config: Config) -> Orientation | None:
+    """Sides of the labels and of the pictures, where the study file gives both."""
+    from crowdqc.completeness import Orientation
+
+    sides = {label.name: label.side for label in config.labels.values() if label.side}
+    found = geometries(config) if sides else {}
+    if not found:
+        return None
+    picture = config.images.picture
+    axes = {case: geometry.picture_axes(picture)[0] for case, geometry in found.items()}
+    return Orientation(sides, axes)
