@@ -89,7 +89,7 @@ def finish(result: Result, title: str, *, style: str, quiet: bool, verbose: bool
 
     if style == "table":
         print_table(result.shown, title)
-    else:
+    elif style in {"json", "csv"}:
         write_out(result.table, style)
     say = speaker(quiet=quiet)
     for finding in result.findings if verbose else []:
@@ -137,19 +137,6 @@ fuse = _stage(
     are kept as rows with the state no_consensus, and never used as prompts.""",
     change("--method", "fuse.method", text="How the edges of the fused box are found."),
     view("--ask", "List the objects for which one more rater is worth most."),
-)
-complete = _stage(
-    "complete",
-    """Find what is missing: gaps, truncation, unread cases.
-
-    Writes completeness.csv: one row for each case, label and rater who was asked for it.""",
-)
-gate = _stage(
-    "gate",
-    """Judge raters, cases and labels by a policy; exit code 3 is no.
-
-    Writes manifest.json, the only door to masks: verdicts with reasons, the boxes that may be
-    used, and hashes of everything that they come from.""",
 )
 masks = _stage(
     "masks",

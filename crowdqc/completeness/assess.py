@@ -13,7 +13,7 @@ from crowdqc.completeness.faults import list_findings
 from crowdqc.completeness.runs import BOX, Runs, expected_by_cases, expected_by_raters, find_runs
 from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.findings import Finding
-from crowdqc.schema import Study, conform
+from crowdqc.schema import TABLES, Study, conform
 
 
 def assess(
@@ -40,7 +40,7 @@ def assess(
         `coverage` is the share of the expected slices that has a box: those that at least half
         of the other raters who drew the label there drew; without others, those from the first
         to the last own box and those where the other cases have the label; nan where nothing is
-        expected. Behind the columns of the table: `lost_slices`, the gaps on which the unit
+        expected. `lost_slices` are the gaps on which the unit
         drew nothing at all; `ends`, the slices between which the label is expected;
         `length_ratio`, its length over the usual one; `faults`, the names of the checks that
         found something.
@@ -68,9 +68,7 @@ def assess(
 
 
 def _table(facts: pd.DataFrame) -> pd.DataFrame:
-    table = conform("completeness", facts)
-    wanted = ["lost_slices", "ends", "length_ratio", "faults"]
-    return table[[*table.columns[: list(table.columns).index("reasons") + 1], *wanted]]
+    return conform("completeness", facts)[[column.name for column in TABLES["completeness"]]]
 
 
 def _with_gaps(facts: pd.DataFrame, runs: Runs) -> pd.DataFrame:
@@ -200,7 +198,7 @@ def _coverage(facts: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.obje
 def _short(facts: pd.DataFrame, runs: Runs, settings: Settings) -> NDArray[np.bool_]:
     """Runs much shorter than in the other cases. The volume may cut off a part, hardly all."""
     cut = runs.at_edge.any(axis=1)
-    limit = np.where(cut, settings.cut_off, settings.coverage_cases)
+    limit = np.where(cut, settings.cut_off, settings.length)
     alone = (facts["n_others"] == 0) & (facts["n_slices"] > 0)
     short: NDArray[np.bool_] = (alone & (facts["length_ratio"] < limit)).to_numpy()
     return short

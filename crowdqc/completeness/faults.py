@@ -207,10 +207,14 @@ def _short(facts: pd.DataFrame) -> Found:
 
 def _sparse(facts: pd.DataFrame, settings: Settings) -> Found:
     """Runs that lack much of what others drew, for no reason named so far."""
-    sparse = (facts["n_slices"] > 0) & (facts["n_others"] > 0)
-    sparse &= (facts["coverage"] < settings.coverage) & (facts["n_gaps"] == 0)
-    for row in facts[sparse & (facts["truncated"] == "")].itertuples():
-        text = f"{row.coverage:.0%} of the slices that half of the others drew have a box."
+    by_raters = facts["n_others"] > 0
+    least = np.where(by_raters, settings.coverage, settings.coverage_cases)
+    sparse = (facts["n_slices"] > 0) & (facts["source"] != "itself") & (facts["coverage"] < least)
+    sparse &= (facts["n_gaps"] == 0) & (facts["truncated"] == "") & ~facts["short"]
+    for row in facts[sparse].itertuples():
+        who = "that half of the others drew" if row.n_others else "where the other cases have it"
+        slices = _expected(row)
+        text = f"{row.coverage:.0%} of the slices {who} have a box. Look at slices {slices}."
         yield (
             [row.Index],
             _finding(
@@ -218,8 +222,9 @@ def _sparse(facts: pd.DataFrame, settings: Settings) -> Found:
                 "run-sparse",
                 text,
                 value=float(row.coverage),
-                limit=settings.coverage,
+                limit=settings.coverage if row.n_others else settings.coverage_cases,
                 unit="of the expected slices",
+                slices=slices,
             ),
         )
 

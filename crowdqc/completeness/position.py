@@ -116,13 +116,13 @@ def _apart(a: Boxes, b: Boxes) -> NDArray[np.bool_]:
     """Whether boxes of adjacent slices belong to different things, row by row.
 
     They share less than `TORN` of the smaller one (a tip lies within what follows it), and their
-    centres are further apart than three quarters of the larger one's size.
+    centres are further apart than the larger one is wide or high.
     """
     common, area_a, area_b = _areas(a, b)
     size = np.maximum(a[:, 2:] - a[:, :2], b[:, 2:] - b[:, :2])
     step = np.abs(a[:, :2] + a[:, 2:] - b[:, :2] - b[:, 2:]) / 2
     apart: NDArray[np.bool_] = common < TORN * np.minimum(area_a, area_b)
-    return apart & (step > 0.75 * size).any(axis=1)
+    return apart & (step > size).any(axis=1)
 
 
 def _areas(a: Boxes, b: Boxes) -> tuple[Floats, Floats, Floats]:

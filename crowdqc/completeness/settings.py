@@ -19,10 +19,13 @@ class Settings:
         Least share of the slices that the other raters expect; a run of only two raters who
         differ by a slice at each end of ten still passes.
     coverage_cases : float
-        Least share of the slices that the other *cases* expect, and of their usual length:
-        patients differ, and half an organ is not one of the ways.
+        Least share of the slices that the other *cases* expect: patients differ in size by
+        some 20 % (standard deviation).
+    length : float
+        Least share of the usual length of the other cases: patients differ, and half an organ
+        is not one of the ways.
     cut_off : float
-        As `coverage_cases`, for the length of a run that reaches the end of its volume.
+        As `length`, for a run that reaches the end of its volume.
     full : float
         Area of the last box, as a share of the run's median, from which it is the full size of
         the organ. An ellipsoid cut off by a quarter ends at 0.9.
@@ -42,7 +45,8 @@ class Settings:
 
     beyond: int = 2
     coverage: float = 0.8
-    coverage_cases: float = 0.5
+    coverage_cases: float = 0.7
+    length: float = 0.5
     cut_off: float = 0.1
     full: float = 0.9
     taper: float = 0.7

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crowdqc.completeness import Orientation, assess
+from crowdqc.completeness import Orientation, assess, todo
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
+from crowdqc.gate import USABLE
 from crowdqc.matching import Matched, match
 from crowdqc.readers import read_gold, read_study
 from crowdqc.readers.patterns import find, has
@@ -19,8 +20,6 @@ from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import geometries, known_images
 
 TABLES = ("images", "readings", "boxes")
-USABLE = ["agreed", "single"]
-"""States of a fused box that may be used."""
 STATES = ("complete", "partial", "missing", "unread")
 RATERS_SHOWN = [
     "rater",
@@ -188,17 +187,33 @@ def _orientation(config: Config) -> Orientation:
 
 
 def complete(run: Run) -> Result:
-    """Find what is missing."""
+    """Find what is missing, and write the worklist."""
     table, findings = assess(load_study(run), orientation=_orientation(run.config))
+    tasks = todo(table, findings)
     run.store.write("completeness", table)
     run.store.write_findings("complete", findings)
+    run.store.write_text("todo.csv", tasks.to_csv(index=False, lineterminator="\n"))
     states = table["state"].value_counts()
     counts = ", ".join(f"{states.get(name, 0)} {name}" for name in STATES)
     shown = table.loc[table["state"] != "complete", COMPLETENESS_SHOWN]
     return Result(
         table=table,
         shown=shown,
-        summary=f"Runs (case x label x rater): {counts}; {table['n_gaps'].sum()} gaps.",
-        files=["completeness.csv", "complete.findings.jsonl"],
+        summary=f"Runs (case x label x rater): {counts}; {table['n_gaps'].sum()} gaps; "
+        f"{len(tasks)} tasks in todo.csv.",
+        files=["completeness.csv", "complete.findings.jsonl", "todo.csv"],
         findings=findings,
     )
+
+
+def _orientation(config: Config) -> Orientation | None:
+    """Sides of the labels and of the pictures, where the study file gives both."""
+    from crowdqc.completeness import Orientation
+
+    sides = {label.name: label.side for label in config.labels.values() if label.side}
+    found = geometries(config) if sides else {}
+    if not found:
+        return None
+    picture = config.images.picture
+    axes = {case: geometry.picture_axes(picture)[0] for case, geometry in found.items()}
+    return Orientation(sides, axes)

@@ -18,9 +18,8 @@ import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError
-from crowdqc.gate import Manifest
+from crowdqc.gate import USABLE, Manifest
 from crowdqc.stages.base import Result, Run, worst
-from crowdqc.stages.boxes import USABLE
 from crowdqc.stages.images import case_files, image_files, is_volume
 from crowdqc.stages.truth import truth_values
 
