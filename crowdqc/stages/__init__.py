@@ -48,8 +48,8 @@ def run_all(run: Run) -> Result:
     *before, last = PIPELINE.stages
     for name in before:
         PIPELINE.ensure(name, run)
-    manifest = masks.read_manifest(run)
-    return dataclasses.replace(PIPELINE.run(last, run), verdict=manifest.verdict)
+    result = PIPELINE.run(last, run)
+    return dataclasses.replace(result, verdict=judge.verdict_for_exit(masks.read_manifest(run)))
 
 
 def _annotations(config: Config) -> list[Path]:

@@ -176,16 +176,6 @@ def agree(run: Run) -> Result:
     )
 
 
-def _orientation(config: Config) -> Orientation:
-    """Sides of the labels, and how the patient lies in the pictures of each case."""
-    axes = {
-        case: geometry.picture_axes(config.images.picture)[0]
-        for case, geometry in geometries(config).items()
-    }
-    sides = {label.name: label.side for label in config.labels.values() if label.side}
-    return Orientation(sides=sides, x_axis=axes)
-
-
 def complete(run: Run) -> Result:
     """Find what is missing, and write the worklist."""
     table, findings = assess(load_study(run), orientation=_orientation(run.config))
@@ -208,8 +198,6 @@ def complete(run: Run) -> Result:
 
 def _orientation(config: Config) -> Orientation | None:
     """Sides of the labels and of the pictures, where the study file gives both."""
-    from crowdqc.completeness import Orientation
-
     sides = {label.name: label.side for label in config.labels.values() if label.side}
     found = geometries(config) if sides else {}
     if not found:
