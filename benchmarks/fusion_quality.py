@@ -97,7 +97,7 @@ def gold_table(data):
 
 def peer_wbf(study, gold):
     """ensemble-boxes with every rater a model: the best of its settings on these images."""
-    from ensemble_boxes import weighted_boxes_fusion  # noqa: PLC0415
+    from ensemble_boxes import weighted_boxes_fusion
 
     asked = study.readings.groupby("case")["rater"].nunique()
     found = {}

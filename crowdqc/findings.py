@@ -74,6 +74,8 @@ class Finding:
         Unit of `value` and `limit`.
     source : str, optional
         ``file:line`` in the user's input, relative to the folder of the study file.
+    slices : str, optional
+        Where it is about several slices: ``"40-43 74"``.
 
     Examples
     --------
@@ -92,6 +94,7 @@ class Finding:
     limit: float | None = None
     unit: str | None = None
     source: str | None = None
+    slices: str | None = None
 
     def to_json(self) -> str:
         """One line of JSON: fields in a fixed order, those that are `None` left out.

@@ -4,7 +4,8 @@ The same numbers as ``segment_anything.modeling.ImageEncoderViT`` up to rounding
 adds a bias to every pair of tokens that is the sum of a term for the rows and one for the
 columns, and materialises maps of 4096 x 4096 a head for it. Two exact ways round that:
 
-- "rows": some rows of queries at a time, so that map and bias stay in the cache of a CPU.
+- "rows": one head and some rows of queries at a time, so that map and bias stay in the cache of a
+  CPU.
 - "augmented": the bias is a scalar product too, of (terms by row, terms by column) with
   (one-hot row, one-hot column), so it moves into longer queries and keys, and any fused
   attention kernel does the rest. For a GPU.
@@ -21,9 +22,9 @@ from torch.nn import functional
 
 Attention = Literal["rows", "augmented"]
 
-QUERIES = 128
-"""Queries of one global attention that are handled at a time by "rows": with 4096 keys, a map of
-2 MB, which fits the second-level cache of most CPUs."""
+QUERIES = 256
+"""Queries of one head that "rows" handles at a time: with 4096 keys, a map of 4 MB. More than the
+196 queries of a window, so that windows are not cut."""
 
 
 def encode_pictures(
@@ -122,20 +123,20 @@ def _relative(table: Tensor, n: int) -> Tensor:
 def _in_rows(
     query: Tensor, key: Tensor, value: Tensor, *, scale: float, bias: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """Attention of so many queries at a time that map and bias stay in the cache."""
+    """Attention of one head and so many queries at a time that map and bias stay in the cache."""
     by_row, by_column = bias
-    n = query.shape[2]
-    size = n if n <= 256 else QUERIES  # a window is small enough
-    outs = []
-    for start in range(0, n, size):
-        part = slice(start, start + size)
-        map_bias = by_row[:, :, part, :, None] + by_column[:, :, part, None, :]
-        outs.append(
-            functional.scaled_dot_product_attention(
-                query[:, :, part], key, value, attn_mask=map_bias.flatten(3), scale=scale
+    out = torch.empty_like(query)
+    for head in range(query.shape[1]):
+        for start in range(0, query.shape[2], QUERIES):
+            part = (slice(None), slice(head, head + 1), slice(start, start + QUERIES))
+            out[part] = functional.scaled_dot_product_attention(
+                query[part],
+                key[:, head : head + 1],
+                value[:, head : head + 1],
+                attn_mask=(by_row[part][..., None] + by_column[part][..., None, :]).flatten(3),
+                scale=scale,
             )
-        )
-    return torch.cat(outs, dim=2)
+    return out
 
 
 def _augmented(

@@ -20,6 +20,7 @@ TITLES = {
     "check": "Findings",
     "agree": "Raters",
     "fuse": "Fused boxes",
+    "ask": "Where one more rater is worth most",
     "complete": "Not complete",
     "gate": "Verdicts",
     "masks": "Masks",
@@ -33,10 +34,15 @@ TITLES = {
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def change(flag: str, place: str, text: str, kind: Any = str) -> Option:
+def change(flag: str, place: str, *, text: str, kind: Any = str) -> Option:
     """An option that takes the place of a key (``section.key``) of the study file."""
     text = f"{text} Instead of [{place.replace('.', '] ')}."
     return click.option(flag, place.replace(".", "__"), type=kind, help=text)
+
+
+def view(flag: str, text: str) -> Option:
+    """An option that shows something else of what the stage found."""
+    return click.option(flag, "look", flag_value=flag.removeprefix("--"), help=text)
 
 
 def _stage(name: str, text: str, *options: Option) -> click.Command:
@@ -58,14 +64,23 @@ def perform(
     style: str,
     quiet: bool,
     verbose: bool,
+    look: str | None = None,
     **changes: Any,
 ) -> None:
-    """Run a stage (or ``"run"``, all), show its result, leave with the exit code it asks for."""
+    """Run a stage (or ``"run"``, all), show its result, leave with the exit code it asks for.
+
+    With `look`, a stage runs only if it is not up to date, and that view of it is shown.
+    """
     from crowdqc.stages import PIPELINE, open_run, run_all
+    from crowdqc.stages.views import VIEWS
 
     opened = open_run(study, out=out, changes=_by_section(changes), say=speaker(quiet=quiet))
-    result = run_all(opened) if name == "run" else PIPELINE.run(name, opened)
-    finish(result, TITLES[name], style=style, quiet=quiet, verbose=verbose)
+    if look is not None:
+        PIPELINE.ensure(name, opened)
+        result = VIEWS[look](opened)
+    else:
+        result = run_all(opened) if name == "run" else PIPELINE.run(name, opened)
+    finish(result, TITLES[look or name], style=style, quiet=quiet, verbose=verbose)
 
 
 def finish(result: Result, title: str, *, style: str, quiet: bool, verbose: bool) -> None:
@@ -120,7 +135,8 @@ fuse = _stage(
 
     Writes consensus.csv and the folder consensus/ (YOLO files). Objects that too few raters drew
     are kept as rows with the state no_consensus, and never used as prompts.""",
-    change("--method", "fuse.method", "How the edges of the fused box are found."),
+    change("--method", "fuse.method", text="How the edges of the fused box are found."),
+    view("--ask", "List the objects for which one more rater is worth most."),
 )
 complete = _stage(
     "complete",
@@ -142,11 +158,11 @@ masks = _stage(
     Writes masks/CASE.nii.gz, masks/CASE.uncertainty.nii.gz and masks.csv. Refuses a manifest whose
     inputs have changed.""",
     change(
-        "--model", "masks.model", "intensity, sam_vit_b, sam_vit_l, sam_vit_h, medsam, or a file."
+        "--model", "masks.model", text="The model: intensity, sam_vit_b, medsam, ... or a file."
     ),
-    change("--prompts", "masks.prompts", "Box prompts per object.", int),
-    change("--mode", "masks.mode", "SAM and MedSAM as trained (best), or as in the paper."),
-    change("--device", "masks.device", "Device of torch."),
+    change("--prompts", "masks.prompts", text="Box prompts per object.", kind=int),
+    change("--mode", "masks.mode", text="SAM and MedSAM as trained (best), or as in the paper."),
+    change("--device", "masks.device", text="Device of torch."),
 )
 dataset = _stage(
     "dataset",

@@ -1,5 +1,6 @@
 """Completeness: what is missing, what is in the wrong place, and what must be redrawn."""
 
-from crowdqc.completeness.runs import Settings, assess
+from crowdqc.completeness.assess import assess
+from crowdqc.completeness.settings import Orientation, Settings
 
-__all__ = ["Settings", "assess"]
+__all__ = ["Orientation", "Settings", "assess"]

@@ -1,179 +1,117 @@
-"""What is missing: for each case, label and rater, which slices were drawn and which were not.
+"""Runs: for each case, label and rater, which slices were drawn and which should have been.
 
 A *run* is the boxed slices of one label of one case by one rater. Slices strictly between its
-first and its last without a box are gaps; where the other raters drew well beyond an end, the run
-is truncated there. How much should be there is said by the other raters, where there are any.
+first and its last without a box are gaps. How much should be there is said by the other raters,
+where there are any, else by the other cases. A *unit* is what one pass through a case drew: a
+rater's runs where several raters drew the same label, else all runs of the case.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crowdqc.findings import Finding, Severity
-from crowdqc.schema import ReadingState, Study, conform, natural_order
+from crowdqc.completeness.extent import expected_ends, reference_ends, spread_of_ends
+from crowdqc.schema import ReadingState, Study, natural_order
 
-_RUN = ["case", "label", "rater"]
-_ORGAN = ["case", "label"]
+RUN = ["case", "label", "rater"]
+ORGAN = ["case", "label"]
+BOX = ["x0", "y0", "x1", "y1"]
+_HULL = {"x0": "min", "y0": "min", "x1": "max", "y1": "max"}
 
 
 @dataclass(frozen=True)
-class Settings:
-    """When a run counts as truncated, or as not complete.
-
-    Parameters
-    ----------
-    beyond : int
-        Slices that the others must have drawn beyond an end: one more or less is a matter of
-        taste, where an organ fades out.
-    coverage : float
-        Least share of the expected slices that a complete run has.
-    """
-
-    beyond: int = 2
-    coverage: float = 0.9
-
-
-def assess(study: Study, settings: Settings | None = None) -> tuple[pd.DataFrame, list[Finding]]:
-    """Which runs are complete.
+class Runs:
+    """Every run that was asked for, and what was drawn of it.
 
     Parameters
     ----------
     study : Study
-        A reading that was only opened counts as asked, not as read.
-    settings : Settings, optional
-        None: the defaults.
-
-    Returns
-    -------
-    completeness : DataFrame
-        Table ``completeness``: one row for each case, label and rater who was asked for it.
-        `coverage` is the share of the expected slices that has a box: those that at least
-        half of the other raters who drew the label there drew, or, without others, those
-        from the first to the last own box; nan where nothing is expected.
-    findings : list of Finding
-        One for each run that is not complete; it says what to redraw.
+    table : DataFrame
+        One row per run, in the order of the study: ``case, label, rater``, ``n_asked`` slices,
+        of them ``n_read``, ``n_slices`` with a box, ``first``, ``last``.
+    drawn : DataFrame
+        One row per boxed slice of a run, ordered by run and slice: ``run`` (row of `table`),
+        ``slice``, the hull of the boxes, ``n_boxes``.
     """
-    settings = settings or Settings()
-    drawn = study.boxes[["slice", *_RUN]].drop_duplicates()
-    runs = _asked(study).join(_extent(drawn))
-    expected = _expected(drawn, runs)
-    table = runs.join(expected).reset_index()
-    counts = ["n_slices", "n_others", "n_expected", "n_hit"]
-    table[counts] = table[counts].fillna(0).astype(np.int64)
-    table["gap_slices"] = _gap_slices(table, drawn)
-    table["n_gaps"] = [len(gaps.split()) for gaps in table["gap_slices"]]
-    table["truncated"] = _truncated(table, settings)
-    table["coverage"] = _coverage(table)
-    table["state"] = _states(table, study, settings)
-    table["reasons"] = [_reasons(row) for row in table.itertuples()]
-    table = conform("completeness", _in_order(table, study))
-    findings = [_finding(row) for row in table.itertuples() if row.state != "complete"]
-    return table.iloc[:, : list(table.columns).index("reasons") + 1], findings
+
+    study: Study
+    table: pd.DataFrame
+    drawn: pd.DataFrame
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Row of `drawn` where each run begins, and their number: shape (R + 1,)."""
+        return np.searchsorted(self.drawn["run"].to_numpy(), np.arange(len(self.table) + 1))
+
+    @cached_property
+    def codes(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Number of the case, of the label (as in the study) and of the unit of each run."""
+        case = pd.factorize(self.table["case"])[0]
+        label = pd.Index(self.study.labels).get_indexer(self.table["label"])
+        several = self.table["n_slices"] > 0
+        per_label = several.groupby([self.table[key] for key in ORGAN]).transform("sum")
+        shared = (per_label > 1).groupby(case).transform("max")
+        slot = np.where(shared, self.table["rater"], "")
+        unit = pd.factorize(pd.MultiIndex.from_arrays([case, slot]))[0]
+        return case.astype(np.int64), label.astype(np.int64), unit.astype(np.int64)
+
+    @cached_property
+    def volumes(self) -> pd.DataFrame:
+        """First and last slice, spacing in mm and size in px of the case of each run."""
+        images = self.study.images.groupby("case")
+        volumes = images["slice"].agg(["min", "max"])
+        volumes = volumes.join(images[["spacing_x", "spacing_y", "spacing_z", "width"]].first())
+        return volumes.reindex(self.table["case"]).reset_index(drop=True)
+
+    @cached_property
+    def at_edge(self) -> NDArray[np.bool_]:
+        """Whether a run reaches the first, and the last slice of the volume: shape (R, 2)."""
+        table, volumes = self.table, self.volumes
+        return np.column_stack([table["first"] <= volumes["min"], table["last"] >= volumes["max"]])
+
+    @cached_property
+    def length_mm(self) -> NDArray[np.float64]:
+        """From the first to the last slice, both included; nan where nothing was drawn."""
+        n = self.table["last"] - self.table["first"] + 1
+        return (n * self.volumes["spacing_z"]).to_numpy(dtype=np.float64)
+
+
+def find_runs(study: Study) -> Runs:
+    """The runs of a study."""
+    drawn = _hulls(study.boxes)
+    slices = drawn.groupby(RUN)["slice"]
+    extent = {"n_slices": slices.size(), "first": slices.min(), "last": slices.max()}
+    table = _asked(study).join(pd.DataFrame(extent)).reset_index()
+    table["n_slices"] = table["n_slices"].fillna(0).astype(np.int64)
+    table = _in_order(table, study).reset_index(drop=True)
+    place = pd.MultiIndex.from_frame(table[RUN]).get_indexer(pd.MultiIndex.from_frame(drawn[RUN]))
+    drawn = drawn.assign(run=place).sort_values(["run", "slice"], ignore_index=True)
+    return Runs(study, table, drawn)
+
+
+def _hulls(boxes: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and slice: the hull of its boxes, and how many they are."""
+    key = [*RUN, "slice"]
+    several = boxes.duplicated(key, keep=False)
+    once = boxes.loc[~several, [*key, *BOX]].assign(n_boxes=1)
+    if not several.any():
+        return once
+    groups = boxes[several].groupby(key)
+    hulls = groups.agg(_HULL).assign(n_boxes=groups.size()).reset_index()
+    return pd.concat([once, hulls], ignore_index=True)
 
 
 def _asked(study: Study) -> pd.DataFrame:
-    """Slices that each rater read, of those that the rater was asked for."""
+    """Slices that each rater was asked for, and how many of them were read."""
     asked = study.asked()
     read = asked["state"] != ReadingState.OPENED.value
-    groups = read.groupby([asked[key] for key in _RUN])
+    groups = read.groupby([asked[key] for key in RUN])
     return pd.DataFrame({"n_asked": groups.size(), "n_read": groups.sum()})
-
-
-def _extent(drawn: pd.DataFrame) -> pd.DataFrame:
-    slices = drawn.groupby(_RUN)["slice"]
-    return pd.DataFrame({"n_slices": slices.size(), "first": slices.min(), "last": slices.max()})
-
-
-def _expected(drawn: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """What the others drew, for each run: how many slices, their ends, how many it has too."""
-    raters = drawn.drop_duplicates(_RUN).groupby(_ORGAN).size().rename("n_raters")
-    votes = drawn.groupby([*_ORGAN, "slice"]).size().rename("votes").reset_index()
-    every = runs.reset_index()[[*_RUN, "n_slices"]].merge(raters, on=_ORGAN).merge(votes, on=_ORGAN)
-    every = every.merge(drawn.assign(own=1), on=[*_RUN, "slice"], how="left")
-    own = every["own"].fillna(0)
-    n_others = every["n_raters"] - every["n_slices"].notna()
-    wanted = (n_others > 0) & (every["votes"] - own >= n_others / 2)
-    every = every.assign(n_others=n_others, wanted=wanted, hit=wanted & (own > 0))
-    groups = every.groupby(_RUN)
-    ends = every[wanted].groupby(_RUN)["slice"]
-    return pd.DataFrame(
-        {
-            "n_others": groups["n_others"].first(),
-            "n_expected": groups["wanted"].sum(),
-            "n_hit": groups["hit"].sum(),
-            "expected_first": ends.min(),
-            "expected_last": ends.max(),
-        }
-    )
-
-
-def _gap_slices(table: pd.DataFrame, drawn: pd.DataFrame) -> list[str]:
-    """Slices between the first and the last box of each run that have none."""
-    ordered = drawn.sort_values([*_RUN, "slice"])
-    before = ordered.groupby(_RUN)["slice"].shift()
-    steps = ordered[(ordered["slice"] - before) > 1].assign(before=before)
-    gaps: dict[tuple[str, ...], list[str]] = {}
-    for row in steps.itertuples():
-        missing = [str(k) for k in range(int(row.before) + 1, row.slice)]
-        gaps.setdefault((row.case, row.label, row.rater), []).extend(missing)
-    keys = zip(*(table[key] for key in _RUN), strict=True)
-    return [" ".join(gaps.get(key, [])) for key in keys]
-
-
-def _truncated(table: pd.DataFrame, settings: Settings) -> NDArray[np.object_]:
-    low = table["first"] - table["expected_first"] >= settings.beyond
-    high = table["expected_last"] - table["last"] >= settings.beyond
-    return np.select([low & high, low, high], ["both", "low", "high"], default="").astype(object)
-
-
-def _coverage(table: pd.DataFrame) -> NDArray[np.float64]:
-    alone = table["n_slices"] / (table["last"] - table["first"] + 1)
-    others = table["n_hit"] / table["n_expected"].where(table["n_expected"] > 0)
-    return np.where(table["n_others"] > 0, others, alone)
-
-
-def _states(table: pd.DataFrame, study: Study, settings: Settings) -> NDArray[np.object_]:
-    nothing = table["n_slices"] == 0
-    flawed = (table["n_gaps"] > 0) | (table["truncated"] != "")
-    flawed |= table["coverage"] < settings.coverage
-    absent = nothing & ~table["label"].isin(study.single)
-    unread = nothing & (table["n_read"] == 0) & ~_worked_on(table)
-    choices = [unread, absent & (table["n_expected"] == 0), nothing, flawed]
-    names = ["unread", "complete", "missing", "partial"]
-    return np.select(choices, names, default="complete").astype(object)
-
-
-def _worked_on(table: pd.DataFrame) -> pd.Series:
-    """Whether somebody drew in the case, of a label that only one rater was asked for.
-
-    Where each label has its own rater, all of them worked in the same files: files with the
-    boxes of the others in them were looked at, so a label without boxes is missing.
-    """
-    alone = table.groupby(_ORGAN)["rater"].transform("size") == 1
-    case_drawn = table.groupby("case")["n_slices"].transform("sum") > 0
-    return alone & case_drawn
-
-
-def _reasons(row: Any) -> str:
-    if row.state == "unread":
-        return f"{row.n_asked} slices were opened and nothing was drawn in the case"
-    if row.state == "missing":
-        return "others drew it here" if row.n_expected else "nobody drew it in this case"
-    if not row.n_slices:
-        return "nothing was drawn"
-    reasons = []
-    if row.n_gaps:
-        reasons.append(f"no box on {row.n_gaps} slices inside the run")
-    if row.truncated:
-        start, end = int(row.expected_first), int(row.expected_last)
-        reasons.append(f"others drew slices {start} to {end}, here {row.first:g} to {row.last:g}")
-    who = "half of the others drew" if row.n_others else "lie between its ends"
-    return "; ".join([*reasons, f"expected: the slices that {who}"])
 
 
 def _in_order(table: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -186,17 +124,87 @@ def _in_order(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     return table.iloc[np.lexsort(codes[::-1])]
 
 
-def _finding(row: Any) -> Finding:
-    severity = Severity.REJECT if row.state in {"missing", "unread"} else Severity.REVIEW
-    redraw = f" Redraw slices {row.gap_slices}." if row.gap_slices else ""
-    place = f"Case {row.case}, {row.label}, rater {row.rater}"
-    return Finding(
-        check=f"organ-{row.state}",
-        severity=severity,
-        message=f"{place}: {row.state}; {row.reasons}.{redraw}",
-        case=row.case,
-        label=row.label,
-        rater=row.rater,
-        value=None if np.isnan(row.coverage) else float(row.coverage),
-        unit="coverage",
+def expected_by_raters(runs: Runs) -> pd.DataFrame:
+    """What the other raters drew, for each run.
+
+    Returns
+    -------
+    DataFrame
+        For each run ``n_others`` who drew the label in the case, ``n_expected`` slices that at
+        least half of them drew, of those ``n_hit`` by this run, ``expected_first``,
+        ``expected_last``.
+    """
+    table = runs.table[[*ORGAN, "n_slices"]].reset_index(names="run")
+    raters = (table["n_slices"] > 0).groupby([table[key] for key in ORGAN]).transform("sum")
+    n_others = raters - (table["n_slices"] > 0)
+    drawn = runs.drawn[["run", "slice"]].merge(table[["run", *ORGAN]], on="run")
+    votes = drawn.groupby([*ORGAN, "slice"]).size().rename("votes").reset_index()
+    every = table.assign(n_others=n_others)[n_others > 0].merge(votes, on=ORGAN)
+    every = every.merge(drawn[["run", "slice"]].assign(own=1), on=["run", "slice"], how="left")
+    own = every["own"].fillna(0)
+    wanted = every["votes"] - own >= every["n_others"] / 2
+    ends = every[wanted].groupby("run")["slice"]
+    expected = pd.DataFrame(
+        {
+            "n_expected": wanted.groupby(every["run"]).sum(),
+            "n_hit": (wanted & (own > 0)).groupby(every["run"]).sum(),
+            "expected_first": ends.min(),
+            "expected_last": ends.max(),
+        }
+    ).reindex(table.index)
+    counts = ["n_expected", "n_hit"]
+    expected[counts] = expected[counts].fillna(0).astype(np.int64)
+    return expected.assign(n_others=n_others)
+
+
+def expected_by_cases(runs: Runs) -> pd.DataFrame:
+    """Where the other cases say that each run begins and ends.
+
+    Returns
+    -------
+    DataFrame
+        ``low``, ``high`` in slices, cut to the volume, nan where the other cases cannot say;
+        ``spread``, the robust standard deviation of such ends, in slices; ``length`` in mm, the
+        median over the other cases.
+    """
+    case, label, _ = runs.codes
+    thickness = runs.volumes["spacing_z"].to_numpy(dtype=np.float64)
+    size = (int(case.max(initial=-1)) + 1, len(runs.study.labels))
+    ends = np.full((*size, 2), np.nan)
+    for end, name in enumerate(("first", "last")):
+        heights = (runs.table[name] + end) * thickness
+        for place, value in heights.groupby([case, label]).median().items():
+            ends[(*place, end)] = value
+    references = reference_ends(ends)
+    found = expected_ends(references)[case, label] / thickness[:, None]
+    low = np.maximum(np.rint(found[:, 0]), runs.volumes["min"])
+    high = np.minimum(np.rint(found[:, 1]) - 1, runs.volumes["max"])
+    known = low <= high
+    return pd.DataFrame(
+        {
+            "low": np.where(known, low, np.nan),
+            "high": np.where(known, high, np.nan),
+            "spread": spread_of_ends(ends, references) / thickness,
+            "length": _lengths(ends)[case, label],
+        }
     )
+
+
+def _lengths(ends: NDArray[np.float64], enough: int = 3) -> NDArray[np.float64]:
+    """Median length of each label over the other cases; nan where fewer than `enough` have it."""
+    lengths = ends[..., 1] - ends[..., 0]
+    result = np.full(lengths.shape, np.nan)
+    for label in range(lengths.shape[1]):
+        finite = np.isfinite(lengths[:, label])
+        values = np.sort(lengths[finite, label])
+        n = len(values)
+        if n == 0:
+            continue
+        own = np.searchsorted(values, lengths[:, label])
+        left = n - finite
+        # The median of the others: one's own value is stepped over.
+        low, high = (left - 1) // 2, left // 2
+        low, high = (at + (finite & (at >= own)) for at in (low, high))
+        median = (values[np.clip(low, 0, n - 1)] + values[np.clip(high, 0, n - 1)]) / 2
+        result[:, label] = np.where(left >= enough, median, np.nan)
+    return result

@@ -125,7 +125,7 @@ def _by_appearance(ids: Ints) -> Ints:
 def _match_sorted(boxes: Boxes, place: Ints, person: Ints, *, iou: float) -> Ints:
     """Objects of boxes that are sorted by place and ``x0``; solves each connected group."""
     n = len(boxes)
-    first, second = _linked(boxes, place, person, iou=iou)
+    first, second = linked_pairs(boxes, place, person, iou=iou)
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(n, n))
     group = _by_appearance(connected_components(graph, directed=False)[1].astype(np.int64))
     size = np.bincount(group)
@@ -144,8 +144,11 @@ def _match_sorted(boxes: Boxes, place: Ints, person: Ints, *, iou: float) -> Int
     return found
 
 
-def _linked(boxes: Boxes, place: Ints, person: Ints, *, iou: float) -> tuple[Ints, Ints]:
-    """All pairs of one place and two people with at least `iou`, by a sweep along x."""
+def linked_pairs(boxes: Boxes, place: Ints, person: Ints, *, iou: float) -> tuple[Ints, Ints]:
+    """All pairs of one place and two people with at least `iou`, by a sweep along x.
+
+    Boxes (N, 4) are sorted by place and ``x0``; the first of a pair comes first.
+    """
     first, second = [], []
     active = np.arange(len(boxes) - 1)
     for step in range(1, len(boxes)):

@@ -16,7 +16,7 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
 from crowdqc.readers import patterns
-from crowdqc.readers.draft import EDGES, FAULTS_MAX, SIDE_MAX, Draft, bad_file, bad_line
+from crowdqc.readers.draft import FAULTS_MAX, SIDE_MAX, Draft, bad_file, bad_line, box_frame
 from crowdqc.readers.files import Unreadable, parse_number, relative, short
 from crowdqc.readers.labels import Labels
 from crowdqc.readers.raters import asked, check_raters
@@ -89,9 +89,6 @@ class Collector:
 
     def draft(self) -> Draft:
         """All that was collected."""
-        boxes = pd.DataFrame(
-            self.boxes, columns=["case", "slice", "rater", "label", *EDGES, "source"]
-        )
         rows = [
             (*key, one.labels, one.state, one.height, one.width)
             for key, one in self.readings.items()
@@ -100,7 +97,7 @@ class Collector:
         readings = pd.DataFrame(rows, columns=columns)
         if readings["height"].isna().all():
             readings = readings.drop(columns=["height", "width"])
-        return Draft(boxes, readings, [*self.findings, *self._uncounted()])
+        return Draft(box_frame(self.boxes), readings, [*self.findings, *self._uncounted()])
 
     def _uncounted(self) -> list[Finding]:
         return [

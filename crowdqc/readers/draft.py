@@ -7,7 +7,7 @@ left out, the rest is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,13 @@ class Draft:
     readings: pd.DataFrame
     findings: list[Finding] = field(default_factory=list)
     fractions: bool = False
+
+
+def box_frame(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
+    """The `boxes` of a draft from its rows, with its types even where there is no row."""
+    columns = ["case", "slice", "rater", "label", *EDGES, "source"]
+    types = {"slice": np.int64, **dict.fromkeys(EDGES, np.float64)}
+    return pd.DataFrame(rows, columns=columns).astype(types)
 
 
 def bad_line(check: str, message: str, source: str, **where: object) -> Finding:

@@ -15,7 +15,7 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.findings import InputError
 from crowdqc.readers.collect import side
-from crowdqc.readers.draft import EDGES, FAULTS_MAX, Draft, bad_line
+from crowdqc.readers.draft import FAULTS_MAX, Draft, bad_line, box_frame
 from crowdqc.readers.files import Unreadable, parse_number, short
 from crowdqc.readers.labels import Labels
 from crowdqc.readers.markup import children
@@ -61,7 +61,7 @@ class _Boxes:
                 return "not-a-number", f"{corner} is '{short(text)}', which is not a number."
             corners.append(value - self.first_pixel * corner.endswith("min"))
         files = self.files
-        place = (files.cases[file], files.slices[file], files.rater(file, label), label)
+        place = (files.cases[file], files.slices[file], *files.drew([file], [label]), label)
         self.rows.append((*place, *corners, f"{files.names[file]}:{line}"))
         return None
 
@@ -92,8 +92,7 @@ def read_voc(config: Config) -> Draft:
             boxes.read(file)
         except Unreadable as error:
             boxes.files.refuse(file, str(error))
-    columns = ["case", "slice", "rater", "label", *EDGES, "source"]
-    return Draft(pd.DataFrame(boxes.rows, columns=columns), _readings(boxes), boxes.files.findings)
+    return Draft(box_frame(boxes.rows), _readings(boxes), boxes.files.findings)
 
 
 def _readings(boxes: _Boxes) -> pd.DataFrame:

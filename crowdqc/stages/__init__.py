@@ -76,9 +76,9 @@ PIPELINE = Pipeline(
             applies=truth.is_simulated,
         ),
         Stage("check", boxes.check, needs=("simulate",), sections=_READ, inputs=_annotations),
-        Stage("agree", boxes.agree, needs=("check",), sections=("match", "agree")),
+        Stage("agree", boxes.agree, needs=("check",), sections=("match", "agree", "truth")),
         Stage("fuse", boxes.fuse, needs=("check",), sections=("match", "fuse")),
-        Stage("complete", boxes.complete, needs=("check",)),
+        Stage("complete", boxes.complete, needs=("check",), sections=("labels", "images")),
         Stage(
             "gate",
             judge.gate,

@@ -8,19 +8,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from crowdqc.completeness import Orientation, assess
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
 from crowdqc.matching import Matched, match
-from crowdqc.readers import read_study
-from crowdqc.readers.patterns import has
+from crowdqc.readers import read_gold, read_study
+from crowdqc.readers.patterns import find, has
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run, worst
-from crowdqc.stages.images import known_images
+from crowdqc.stages.images import geometries, known_images
 
 TABLES = ("images", "readings", "boxes")
 USABLE = ["agreed", "single"]
 """States of a fused box that may be used."""
 STATES = ("complete", "partial", "missing", "unread")
+RATERS_SHOWN = [
+    "rater",
+    "n_boxes",
+    "agreement",
+    "reliability",
+    "miss_rate",
+    "extra_rate",
+    "verdict",
+]
 COMPLETENESS_SHOWN = ["case", "label", "rater", "state", "n_slices", "gap_slices", "truncated"]
 
 
@@ -111,7 +121,7 @@ def fuse_options(config: Config) -> dict[str, Any]:
 
 def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[str]:
     """YOLO files of the usable boxes, in the layout of the input; other formats have none."""
-    from crowdqc.simulate import write_yolo
+    from crowdqc.writers.slices import write_slices
 
     annotations = run.config.annotations
     if annotations.format != "yolo":
@@ -126,41 +136,60 @@ def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[st
         boxes=usable.assign(rater="consensus", box=np.arange(len(usable))),
     )
     name = Path(annotations.path).name if has(annotations.path, "slice") else "{case}-{slice}.txt"
+    name = name.replace("{slice}", f"{{slice:0{_slice_digits(run.config)}d}}")
     ids = {label.name: key for key, label in run.config.labels.items()}
     with run.store.new_folder("consensus") as folder:
-        write_yolo(fused, folder, ids=ids, pattern=name)
+        write_slices(fused, folder, ids=ids, pattern=name)
     return ["consensus"]
+
+
+def _slice_digits(config: Config) -> int:
+    """Digits to which slices are padded in the names of the files; 1 where they are not."""
+    found = find(config.resolve(config.annotations.path)).files
+    digits = {len(one.fields.get("slice", "0")) for one in found}
+    return digits.pop() if len(digits) == 1 else 1
 
 
 def agree(run: Run) -> Result:
     """Measure agreement, and score each rater."""
-    from crowdqc.agreement import Resampling, measure_agreement, score_raters
+    from crowdqc.agreement import Resampling, assess_raters
 
     config = run.config
-    matched = match_study(load_study(run), config)
-    resampling = Resampling(
-        n=config.agree.bootstrap, level=config.agree.level, seed=config.study.seed
+    section = config.agree
+    gold, bad = read_gold(config, known_images(config))
+    result = assess_raters(
+        match_study(load_study(run), config),
+        gold=gold,
+        iou=section.iou,
+        resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),
     )
-    measurements = measure_agreement(matched, iou=config.agree.iou, resampling=resampling)
-    raters = score_raters(matched, resampling=resampling)
-    run.store.write("measurements", measurements)
-    run.store.write("raters", raters)
-    failed = raters.loc[raters["verdict"] == "fail", "rater"].tolist()
-    summary = f"{len(failed)} of {len(raters)} raters fail{': ' if failed else '.'}"
-    shown = raters[["rater", "n_boxes", "agreement", "reliability", "miss_rate", "extra_rate"]]
+    findings = [*bad, *result.findings]
+    run.store.write("measurements", result.measurements)
+    run.store.write("raters", result.raters)
+    run.store.write_findings("agree", findings)
+    failed = result.raters.loc[result.raters["verdict"] == "fail", "rater"]
     return Result(
-        table=raters,
-        shown=shown.assign(verdict=raters["verdict"]),
-        summary=summary + " ".join(failed),
-        files=["measurements.csv", "raters.csv"],
+        table=result.raters,
+        shown=result.raters[RATERS_SHOWN].rename(columns={"reliability": "reliable"}),
+        summary=f"{len(failed)} of {len(result.raters)} raters fail: {' '.join(failed) or 'none'}.",
+        files=["measurements.csv", "raters.csv", "agree.findings.jsonl"],
+        findings=findings,
     )
+
+
+def _orientation(config: Config) -> Orientation:
+    """Sides of the labels, and how the patient lies in the pictures of each case."""
+    axes = {
+        case: geometry.picture_axes(config.images.picture)[0]
+        for case, geometry in geometries(config).items()
+    }
+    sides = {label.name: label.side for label in config.labels.values() if label.side}
+    return Orientation(sides=sides, x_axis=axes)
 
 
 def complete(run: Run) -> Result:
     """Find what is missing."""
-    from crowdqc.completeness import assess
-
-    table, findings = assess(load_study(run))
+    table, findings = assess(load_study(run), orientation=_orientation(run.config))
     run.store.write("completeness", table)
     run.store.write_findings("complete", findings)
     states = table["state"].value_counts()

@@ -9,14 +9,16 @@ from typing import Any
 
 from crowdqc.writers.plan import EDGES, Drawing, Plan
 
+_COCO = "annotations/instances_default.json"
+"""Where CVAT and datumaro look for it."""
 _IMAGE = "{case}-slice{slice}.png"
 
 
 def write_coco(plan: Plan, folder: Path) -> dict[str, object]:
-    """Write ``annotations.json`` with ``rater_list`` (images) and ``rater_id`` (annotations)."""
+    """Write one file with ``rater_list`` in images and ``rater_id`` in annotations."""
     images: dict[str, dict[str, Any]] = {}
     annotations: list[dict[str, Any]] = []
-    ids = {name: key for key, name in enumerate(plan.study.labels)}
+    ids = {name: key for key, name in enumerate(plan.study.labels, start=1)}  # 0 is background
     for drawing in plan.drawings():
         image = images.setdefault(drawing.image, _coco_image(drawing, len(images) + 1))
         image["rater_list"].append(drawing.rater)
@@ -38,8 +40,9 @@ def write_coco(plan: Plan, folder: Path) -> dict[str, object]:
         "categories": categories,
         "annotations": annotations,
     }
-    _write_json(folder / "annotations.json", data)
-    return {"path": "annotations.json", "image": _IMAGE}
+    (folder / "annotations").mkdir()
+    _write_json(folder / _COCO, data)
+    return {"path": _COCO, "image": _IMAGE}
 
 
 def write_labelstudio(plan: Plan, folder: Path) -> dict[str, object]:

@@ -12,7 +12,7 @@ _VOC_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def write_cvat(plan: Plan, folder: Path) -> dict[str, object]:
-    """Write ``<rater>.xml`` for each rater, as CVAT exports a job."""
+    """Write ``<rater>.xml`` for each rater, as CVAT exports a task."""
     roots: dict[str, Element] = {}
     for drawing in plan.drawings():
         root = roots.get(drawing.rater)
@@ -50,9 +50,11 @@ def write_voc(plan: Plan, folder: Path) -> dict[str, object]:
 def _job(plan: Plan, rater: str) -> Element:
     root = Element("annotations")
     SubElement(root, "version").text = "1.1"
-    job = SubElement(SubElement(root, "meta"), "job")
-    SubElement(SubElement(job, "assignee"), "username").text = rater
-    labels = SubElement(job, "labels")
+    task = SubElement(SubElement(root, "meta"), "task")
+    SubElement(task, "name").text = plan.study.name
+    SubElement(task, "mode").text = "annotation"
+    SubElement(SubElement(task, "assignee"), "username").text = rater
+    labels = SubElement(task, "labels")
     for name in plan.study.labels:
         SubElement(SubElement(labels, "label"), "name").text = name
     return root

@@ -9,6 +9,7 @@ from crowdqc.crowd import Evidence
 from crowdqc.fusion import METHODS
 from crowdqc.fusion.methods import majority, mean, median, simple, wbf
 from crowdqc.fusion.staple_method import staple
+from crowdqc.geometry import pairwise_iou
 
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
@@ -123,6 +124,36 @@ def test_majority_is_the_box_round_the_painted_majority(seed, raters):
     else:
         expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         np.testing.assert_allclose(fused, expected)
+
+
+def simple_by_painting(boxes):
+    """SIMPLE written out on painted pixels: five votes, each without who was worst before."""
+    masks = np.zeros((len(boxes), 30, 30), bool)
+    for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
+        mask[y0:y1, x0:x1] = True
+
+    def vote(weight):
+        rows, columns = np.nonzero(np.tensordot(weight, masks, 1) > weight.sum() / 2 + 1e-12)
+        if len(rows) == 0:
+            return np.median(boxes, axis=0)
+        return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+
+    weight = np.ones(len(boxes))
+    for _ in range(5):
+        agreement = pairwise_iou(boxes, vote(weight)[None])[:, 0]
+        kept = agreement[weight > 0]
+        limit = kept.mean() - kept.std()
+        weight = np.where((weight > 0) & (agreement >= limit - 1e-9), agreement, 0)
+    return vote(weight)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_simple_is_what_it_says_on_pixels(seed):
+    rng = np.random.default_rng(seed)
+    low = rng.integers(2, 9, (5, 2))
+    boxes = np.hstack([low, low + rng.integers(8, 16, (5, 2))])
+    np.testing.assert_allclose(simple(drawn(boxes)).box[0], simple_by_painting(boxes))
 
 
 def test_simple_leaves_out_the_box_that_disagrees():

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from crowdqc.config import Fuse
+from crowdqc.crowd import fit
 from crowdqc.fusion import METHODS, ask, fuse
 from crowdqc.fusion.ask import expected_error
 from crowdqc.fusion.interpolate import METHOD, interpolate_gaps
@@ -238,6 +239,30 @@ def test_ask_lists_the_doubtful_first():
     assert (found["value"] >= 0).all()
     assert (found["value"] <= found["expected_error"]).all()
     assert found["expected_error"].between(0, 1).all()
+
+
+def test_value_is_the_error_now_less_the_mean_error_after_either_answer():
+    study, _ = crowd_study(
+        1, sd=[1.0, 1.0, 3.0], miss=[0, 0.3, 0.4], things=40, extra=0.2, single=False
+    )
+    matched = match(study)
+    crowd = fit(matched)
+    found = ask(matched).set_index("object")
+    read = crowd.evidence.asked_rater
+    draws, joins = crowd.detection[read].mean(), crowd.invention[read].mean()
+    usual = np.sqrt((crowd.sd[crowd.evidence.rater] ** 2).mean(axis=0))
+    for k in found.index:
+        size = np.tile(crowd.box[k, 2:] - crowd.box[k, :2], 2)
+        now = crowd.spread[k] / size
+        then = 1 / np.sqrt(1 / now**2 + 1 / (usual * crowd.hardness[k]) ** 2)
+        p, after = crowd.exists[k], 0.0
+        for real, false, spread in ((draws, joins, then), (1 - draws, 1 - joins, now)):
+            chance = p * real + (1 - p) * false
+            q = p * real / chance
+            wrong = min(1.0, np.sqrt(2 / np.pi) * spread.sum())
+            after += chance * min(1 - q + q * wrong, q)
+        expected = max(found.loc[k, "expected_error"] - after, 0)
+        assert found.loc[k, "value"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_risk_ranks_the_error_against_the_truth():

@@ -94,3 +94,12 @@ def test_a_size_of_zero_is_not_said(make_config, write):
 
     assert study.images["width"].tolist() == [200, 200]
     assert [finding.check for finding in findings] == ["image-size-guessed"]
+
+
+def test_one_empty_file_without_a_size(make_config, write):
+    write("ann/img1-slice7.xml", "<annotation/>")
+
+    study, findings = read_study(make_config(VOC))
+
+    assert study.readings["state"].tolist() == ["opened"]
+    assert {f.check for f in findings} == {"image-size-guessed", "case-only-opened"}

@@ -1,0 +1,261 @@
+"""The table ``completeness``: which runs are complete, and why not."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crowdqc.completeness.ends import LONG, end_sizes, shared_ends, usual_sizes
+from crowdqc.completeness.faults import list_findings
+from crowdqc.completeness.runs import BOX, Runs, expected_by_cases, expected_by_raters, find_runs
+from crowdqc.completeness.settings import Orientation, Settings
+from crowdqc.findings import Finding
+from crowdqc.schema import Study, conform
+
+
+def assess(
+    study: Study,
+    settings: Settings | None = None,
+    *,
+    orientation: Orientation | None = None,
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Which runs are complete, and what must be redrawn.
+
+    Parameters
+    ----------
+    study : Study
+        A reading that was only opened counts as asked, not as read.
+    settings : Settings, optional
+        None: the defaults.
+    orientation : Orientation, optional
+        Where given, labels on the wrong side of the patient are found.
+
+    Returns
+    -------
+    completeness : DataFrame
+        Table ``completeness``: one row for each case, label and rater who was asked for it.
+        `coverage` is the share of the expected slices that has a box: those that at least half
+        of the other raters who drew the label there drew; without others, those from the first
+        to the last own box and those where the other cases have the label; nan where nothing is
+        expected. Behind the columns of the table: `lost_slices`, the gaps on which the unit
+        drew nothing at all; `ends`, the slices between which the label is expected;
+        `length_ratio`, its length over the usual one; `faults`, the names of the checks that
+        found something.
+    findings : list of Finding
+        What is wrong with each run, and which slices to draw again.
+    """
+    settings = settings or Settings()
+    runs = find_runs(study)
+    facts = pd.concat([runs.table, expected_by_raters(runs), expected_by_cases(runs)], axis=1)
+    facts = _with_gaps(facts, runs)
+    low, high = _truncated(facts, runs, settings)
+    facts["truncated"] = np.select(
+        [(low != "") & (high != ""), low != "", high != ""], ["both", "low", "high"], default=""
+    )
+    facts["why_low"], facts["why_high"] = low, high
+    facts["coverage"], facts["source"] = _coverage(facts)
+    facts["length_ratio"] = runs.length_mm / facts["length"]
+    facts["short"] = _short(facts, runs, settings)
+    facts["state"] = _states(facts, study, settings)
+    findings, faults = list_findings(facts, runs, settings=settings, orientation=orientation)
+    facts["faults"] = faults
+    facts["ends"] = _ends(facts)
+    facts["reasons"] = [_reasons(row) for row in facts.to_dict("records")]
+    return _table(facts), findings
+
+
+def _table(facts: pd.DataFrame) -> pd.DataFrame:
+    table = conform("completeness", facts)
+    wanted = ["lost_slices", "ends", "length_ratio", "faults"]
+    return table[[*table.columns[: list(table.columns).index("reasons") + 1], *wanted]]
+
+
+def _with_gaps(facts: pd.DataFrame, runs: Runs) -> pd.DataFrame:
+    """Slices between the first and the last box of each run that have none."""
+    run, slices = _gaps(runs)
+    lost = _lost(run, slices, runs)
+    own = np.bincount(run, minlength=len(facts))
+    lists = {
+        "gap_slices": _joined(run, slices, len(facts)),
+        "lost_slices": _joined(run[lost], slices[lost], len(facts)),
+        "missed_slices": _joined(run[~lost], slices[~lost], len(facts)),
+    }
+    return facts.assign(n_gaps=own, **lists)
+
+
+def _gaps(runs: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    run, slices = (runs.drawn[name].to_numpy(dtype=np.int64) for name in ("run", "slice"))
+    steps = np.flatnonzero((np.diff(run) == 0) & (np.diff(slices) > 1))
+    n = slices[steps + 1] - slices[steps] - 1
+    offset = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+    return np.repeat(run[steps], n), np.repeat(slices[steps], n) + 1 + offset
+
+
+def _lost(run: NDArray[np.int64], slices: NDArray[np.int64], runs: Runs) -> NDArray[np.bool_]:
+    """Gaps on a slice on which the unit drew nothing at all, though two labels go through it."""
+    _, label, unit = runs.codes
+    place = _key(unit[run], slices)
+    drawn = _key(unit[runs.drawn["run"]], runs.drawn["slice"].to_numpy(dtype=np.int64))
+    labels = pd.Series(label[run]).groupby(place).transform("nunique").to_numpy()
+    lost: NDArray[np.bool_] = ~np.isin(place, drawn) & (labels >= 2)
+    return lost
+
+
+def _key(unit: NDArray[np.int64], slices: NDArray[np.int64]) -> NDArray[np.int64]:
+    return unit * (1 << 32) + slices
+
+
+def _joined(run: NDArray[np.int64], slices: NDArray[np.int64], n: int) -> list[str]:
+    """The slices of each run as text."""
+    ends = np.searchsorted(run, np.arange(n + 1))
+    text = slices.astype(str)
+    return [" ".join(text[a:b]) for a, b in itertools.pairwise(ends)]
+
+
+def _truncated(
+    facts: pd.DataFrame, runs: Runs, settings: Settings
+) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    """Why each run is truncated at its lower and upper end; "" where it is not."""
+    short = np.column_stack(
+        [facts["first"] - facts["expected_first"], facts["expected_last"] - facts["last"]]
+    )
+    by_raters = short >= settings.beyond
+    alone = (facts["n_others"] == 0) & (facts["n_slices"] > 0)
+    open_end = alone.to_numpy()[:, None] & ~runs.at_edge
+    shared = open_end & _ends_together(facts, runs, settings)
+    full = open_end & _ends_full(runs, settings)
+    early = open_end & _ends_early(facts, runs, settings)
+    whys = ("others drew on", "many labels end here", "it ends at full size", "other cases go on")
+    conditions = (by_raters, shared, full, early)
+    low, high = (
+        np.select([c[:, end] for c in conditions], whys, default="").astype(object)
+        for end in range(2)
+    )
+    return low, high
+
+
+def _ends_together(facts: pd.DataFrame, runs: Runs, settings: Settings) -> NDArray[np.bool_]:
+    """Ends that several labels share: half of those on the slice, and not because they taper."""
+    together = np.zeros((len(facts), 2), dtype=bool)
+    some = np.flatnonzero(facts["n_slices"] > 0)
+    _, label, unit = (code[some] for code in runs.codes)
+    first, last = (facts[name].to_numpy()[some].astype(np.int64) for name in ("first", "last"))
+    wide = ~(_end_sizes(runs)[0][some] < settings.wide)
+    for end, ends in enumerate((first, last)):
+        sharing = shared_ends(ends, unit, label)
+        for k in np.flatnonzero(sharing >= settings.shared):
+            mine = unit == unit[k]
+            through = np.count_nonzero(mine & (first <= ends[k]) & (ends[k] <= last))
+            same = mine & (ends == ends[k])
+            together[some[k], end] = sharing[k] * 2 >= through and wide[same, end].mean() >= 0.5
+    return together
+
+
+def _end_sizes(runs: Runs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Area of the box at each end over the run's median, and over that of the box beside it."""
+    box = runs.drawn[BOX].to_numpy(dtype=np.float64)
+    area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+    beside = np.full((len(runs.table), 2), np.nan)
+    long = np.diff(runs.starts) >= LONG
+    starts, stops = runs.starts[:-1][long], runs.starts[1:][long]
+    beside[long, 0] = area[starts] / area[starts + 1]
+    beside[long, 1] = area[stops - 1] / area[stops - 2]
+    return end_sizes(area, runs.starts), beside
+
+
+def _ends_full(runs: Runs, settings: Settings) -> NDArray[np.bool_]:
+    """Ends at the full size of a label that usually tapers off, and not with a stray box."""
+    case, label, _ = runs.codes
+    sizes, beside = _end_sizes(runs)
+    usual = usual_sizes(sizes, label, case)
+    full: NDArray[np.bool_] = (sizes >= np.maximum(settings.full, usual + 0.2)) & (
+        usual <= settings.taper
+    )
+    return full & (beside < 1.5)
+
+
+def _ends_early(facts: pd.DataFrame, runs: Runs, settings: Settings) -> NDArray[np.bool_]:
+    """Ends that fall short of where the other cases end, by more than those differ."""
+    short = np.column_stack([facts["first"] - facts["low"], facts["high"] - facts["last"]])
+    floor = settings.beyond_mm / runs.volumes["spacing_z"]
+    limit = np.maximum(settings.spreads * facts["spread"], np.maximum(floor, settings.beyond))
+    early: NDArray[np.bool_] = short > limit.to_numpy()[:, None]
+    return early
+
+
+def _coverage(facts: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+    """Share of the expected slices that has a box, and who expects them."""
+    others = facts["n_hit"] / facts["n_expected"].where(facts["n_expected"] > 0)
+    first, last = facts[["first", "low"]].min(axis=1), facts[["last", "high"]].max(axis=1)
+    alone = facts["n_slices"] / (last - first + 1)
+    by_raters = facts["n_others"] > 0
+    by_cases = facts["low"].notna()
+    source = np.select([by_raters, by_cases], ["raters", "cases"], default="itself")
+    return np.where(by_raters, others, alone), source.astype(object)
+
+
+def _short(facts: pd.DataFrame, runs: Runs, settings: Settings) -> NDArray[np.bool_]:
+    """Runs much shorter than in the other cases. The volume may cut off a part, hardly all."""
+    cut = runs.at_edge.any(axis=1)
+    limit = np.where(cut, settings.cut_off, settings.coverage_cases)
+    alone = (facts["n_others"] == 0) & (facts["n_slices"] > 0)
+    short: NDArray[np.bool_] = (alone & (facts["length_ratio"] < limit)).to_numpy()
+    return short
+
+
+def _states(facts: pd.DataFrame, study: Study, settings: Settings) -> NDArray[np.object_]:
+    nothing = facts["n_slices"] == 0
+    least = np.where(facts["source"] == "cases", settings.coverage_cases, settings.coverage)
+    flawed = (facts["n_gaps"] > 0) | (facts["truncated"] != "") | (facts["coverage"] < least)
+    flawed |= facts["short"]
+    absent = nothing & ~facts["label"].isin(study.single)
+    unread = nothing & (facts["n_read"] == 0) & ~_worked_on(facts)
+    choices = [unread, absent & (facts["n_expected"] == 0), nothing, flawed]
+    names = ["unread", "complete", "missing", "partial"]
+    return np.select(choices, names, default="complete").astype(object)
+
+
+def _worked_on(facts: pd.DataFrame) -> pd.Series:
+    """Whether somebody drew in the case, of a label that only one rater was asked for.
+
+    Where each label has its own rater, all of them worked in the same files: files with the
+    boxes of the others in them were looked at, so a label without boxes is missing.
+    """
+    alone = facts.groupby(["case", "label"])["rater"].transform("size") == 1
+    case_drawn = facts.groupby("case")["n_slices"].transform("sum") > 0
+    return alone & case_drawn
+
+
+def _ends(facts: pd.DataFrame) -> list[str]:
+    """First and last slice expected, ``"40-103"``; "" where nothing is."""
+    by_raters = facts["n_others"] > 0
+    first = facts["expected_first"].where(by_raters, facts["low"])
+    last = facts["expected_last"].where(by_raters, facts["high"])
+    return [
+        "" if np.isnan(a) or np.isnan(b) else f"{a:g}-{b:g}"
+        for a, b in zip(first, last, strict=True)
+    ]
+
+
+def _reasons(row: dict[str, object]) -> str:
+    if row["state"] == "unread":
+        return f"{row['n_asked']} slices were opened and nothing was drawn in the case"
+    if row["state"] == "missing":
+        return "others drew it here" if row["n_expected"] else "nobody drew it in this case"
+    if not row["n_slices"]:
+        return "nothing was drawn"
+    reasons = []
+    if row["n_gaps"]:
+        reasons.append(f"no box on {row['n_gaps']} slices inside the run")
+    for end, name in (("low", "first"), ("high", "last")):
+        if row[f"why_{end}"]:
+            reasons.append(f"truncated at slice {row[name]:g}: {row[f'why_{end}']}")
+    source = {
+        "raters": "the slices that half of the others drew",
+        "cases": "the slices from its first to its last, and where the other cases have it",
+        "itself": "the slices from its first to its last",
+    }
+    return "; ".join([*reasons, f"expected: {source[str(row['source'])]}"])

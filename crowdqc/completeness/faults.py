@@ -1,0 +1,364 @@
+"""One finding for each thing that is wrong with a run, with the slices to draw again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from crowdqc.completeness.ends import run_medians
+from crowdqc.completeness.position import (
+    drawn_as_another,
+    jumps,
+    relations,
+    swapped_pairs,
+    wrong_side,
+)
+from crowdqc.completeness.runs import BOX, Runs
+from crowdqc.completeness.settings import Orientation, Settings
+from crowdqc.completeness.slices import from_ranges, to_ranges
+from crowdqc.findings import Finding, Severity
+
+Found = Iterator[tuple[Iterable[int], Finding]]
+"""Rows of the runs that a finding is about, and the finding."""
+
+
+def list_findings(
+    facts: pd.DataFrame, runs: Runs, *, settings: Settings, orientation: Orientation | None
+) -> tuple[list[Finding], list[str]]:
+    """Everything that is wrong with the runs.
+
+    Parameters
+    ----------
+    facts : DataFrame
+        One row per run, as `crowdqc.completeness.assess` gathers it.
+    runs : Runs
+    settings : Settings
+    orientation : Orientation or None
+
+    Returns
+    -------
+    findings : list of Finding
+    faults : list of str
+        For each run the names of the checks that found something, by a space.
+    """
+    checks: list[Callable[[], Found]] = [
+        lambda: _unread(facts),
+        lambda: _missing(facts),
+        lambda: _lost(facts),
+        lambda: _missed(facts),
+        lambda: _truncated(facts),
+        lambda: _short(facts),
+        lambda: _sparse(facts, settings),
+        lambda: _double(facts, runs),
+        lambda: _jumped(facts, runs),
+        lambda: _swapped(facts, runs),
+        lambda: _wrong_side(facts, runs, orientation),
+        lambda: _unused(facts, runs),
+        lambda: _cut_off(facts, runs),
+    ]
+    findings: list[Finding] = []
+    faults: list[list[str]] = [[] for _ in range(len(facts))]
+    for check in checks:
+        for rows, finding in check():
+            findings.append(finding)
+            for row in rows:
+                if finding.severity is not Severity.NOTE and finding.check not in faults[row]:
+                    faults[row].append(finding.check)
+    return findings, [" ".join(names) for names in faults]
+
+
+def _finding(row: Any, check: str, text: str, **further: Any) -> Finding:
+    place = f"Case {row.case}, {row.label}, rater {row.rater}"
+    return Finding(
+        check=check,
+        severity=further.pop("severity", Severity.REVIEW),
+        message=f"{place}: {text}",
+        case=row.case,
+        label=row.label,
+        rater=row.rater,
+        **further,
+    )
+
+
+def _unread(facts: pd.DataFrame) -> Found:
+    """A case of which a rater opened files and drew nothing."""
+    unread = facts[facts["state"] == "unread"]
+    for (case, rater), group in unread.groupby(["case", "rater"], sort=False):
+        labels = ", ".join(group["label"])
+        yield (
+            group.index,
+            Finding(
+                check="case-unread",
+                severity=Severity.REJECT,
+                message=f"Case {case}, rater {rater}: {group['n_asked'].iloc[0]} slices were "
+                f"opened and not one box drawn ({labels}). Read the case, or say that it was "
+                "read and is empty (empty_file = 'nothing').",
+                case=case,
+                rater=rater,
+            ),
+        )
+
+
+def _missing(facts: pd.DataFrame) -> Found:
+    """An organ without a box in a case that was worked on."""
+    for row in facts[facts["state"] == "missing"].itertuples():
+        slices = _expected(row)
+        where = f" Draw it on slices {slices}." if slices else " Draw it."
+        text = f"the organ has no box; {'others drew it' if row.n_expected else 'nobody drew it'}."
+        yield (
+            [row.Index],
+            _finding(
+                row, "organ-missing", text + where, severity=Severity.REJECT, slices=slices or None
+            ),
+        )
+
+
+def _expected(row: Any) -> str:
+    first, last = row.expected_first, row.expected_last
+    if np.isnan(first):
+        first, last = row.low, row.high
+    return "" if np.isnan(first) else to_ranges(range(int(first), int(last) + 1))
+
+
+def _lost(facts: pd.DataFrame) -> Found:
+    """Slices inside several organs on which nothing at all was drawn."""
+    lost = facts[facts["lost_slices"] != ""]
+    for (case, rater), group in lost.groupby(["case", "rater"], sort=False):
+        numbers = {int(k) for text in group["lost_slices"] for k in text.split()}
+        slices, labels = to_ranges(numbers), ", ".join(group["label"])
+        message = (
+            f"Case {case}, rater {rater}: nothing at all was drawn on slices {slices}, inside "
+            f"{labels}: they were skipped, or their files lost. Read them."
+        )
+        yield (
+            group.index,
+            Finding(
+                check="slice-lost",
+                severity=Severity.REVIEW,
+                message=message,
+                case=case,
+                rater=rater,
+                label=group["label"].iloc[0] if len(group) == 1 else None,
+                value=float(len(numbers)),
+                limit=0.0,
+                unit="slices",
+                slices=slices,
+            ),
+        )
+
+
+def _missed(facts: pd.DataFrame) -> Found:
+    """Slices inside one organ without its box, where other organs were drawn."""
+    for row in facts[facts["missed_slices"] != ""].itertuples():
+        slices = to_ranges(int(k) for k in row.missed_slices.split())
+        n = len(row.missed_slices.split())
+        text = f"no box on slices {slices}, inside the organ. Draw them."
+        yield (
+            [row.Index],
+            _finding(
+                row, "organ-gap", text, value=float(n), limit=0.0, unit="slices", slices=slices
+            ),
+        )
+
+
+def _truncated(facts: pd.DataFrame) -> Found:
+    """Runs that end too early."""
+    for row in facts[facts["truncated"] != ""].itertuples():
+        expected = from_ranges(_expected(row))
+        parts, slices = [], []
+        for why, at, verb, side in (
+            (row.why_low, row.first, "begins", -1),
+            (row.why_high, row.last, "ends", 1),
+        ):
+            if why:
+                parts.append(f"{verb} at slice {at:g}, but {why}")
+                slices += [k for k in expected if side * (k - at) > 0]
+        where = to_ranges(slices)
+        remedy = f"Look at slices {where}." if where else "Look at the slices beyond."
+        text = f"{'; '.join(parts)}. {remedy}"
+        yield [row.Index], _finding(row, "run-truncated", text, slices=where or None)
+
+
+def _short(facts: pd.DataFrame) -> Found:
+    """Runs much shorter than in other cases; those of a single slice have a name of their own."""
+    for row in facts[facts["short"]].itertuples():
+        single = row.n_slices == 1
+        slices = _expected(row)
+        where = f" Look at slices {slices}." if slices else ""
+        text = (
+            f"{'only one slice has a box' if single else 'the run is short'}: "
+            f"{row.length_ratio:.0%} of the usual {row.length:.0f} mm.{where}"
+        )
+        yield (
+            [row.Index],
+            _finding(
+                row,
+                "single-slice" if single else "run-short",
+                text,
+                value=float(row.length_ratio),
+                unit="of the usual length",
+                slices=slices or None,
+            ),
+        )
+
+
+def _sparse(facts: pd.DataFrame, settings: Settings) -> Found:
+    """Runs that lack much of what others drew, for no reason named so far."""
+    sparse = (facts["n_slices"] > 0) & (facts["n_others"] > 0)
+    sparse &= (facts["coverage"] < settings.coverage) & (facts["n_gaps"] == 0)
+    for row in facts[sparse & (facts["truncated"] == "")].itertuples():
+        text = f"{row.coverage:.0%} of the slices that half of the others drew have a box."
+        yield (
+            [row.Index],
+            _finding(
+                row,
+                "run-sparse",
+                text,
+                value=float(row.coverage),
+                limit=settings.coverage,
+                unit="of the expected slices",
+            ),
+        )
+
+
+def _double(facts: pd.DataFrame, runs: Runs) -> Found:
+    """Two boxes of an organ of which there is one."""
+    double = runs.drawn[runs.drawn["n_boxes"] > 1]
+    for run, group in double.groupby("run"):
+        row = _row(facts, run)
+        if row.label in runs.study.single:
+            slices = to_ranges(group["slice"])
+            text = f"more than one box on slices {slices}, but there is one such organ. Keep one."
+            yield [run], _finding(row, "double-box", text, value=float(len(group)), slices=slices)
+
+
+def _jumped(facts: pd.DataFrame, runs: Runs) -> Found:
+    """Boxes that lie elsewhere than those before and after them."""
+    boxes = runs.drawn[BOX].to_numpy(dtype=np.float64)
+    jumped = jumps(boxes, runs.drawn["slice"].to_numpy(dtype=np.int64), runs.starts)
+    jumped &= (runs.drawn["n_boxes"] == 1).to_numpy()
+    for run, group in runs.drawn[jumped].groupby("run"):
+        row = _row(facts, run)
+        slices = to_ranges(group["slice"])
+        text = f"the boxes on slices {slices} lie far from those before and after. Check them."
+        yield [run], _finding(row, "box-jump", text, value=float(len(group)), slices=slices)
+
+
+def _places(runs: Runs) -> tuple[np.ndarray, np.ndarray]:
+    """Median centre and size of each run along x, y and slices, in px and slices: (R, 3)."""
+    box = runs.drawn[BOX].to_numpy(dtype=np.float64)
+    centre, size = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]
+    middle, extent = (
+        np.column_stack([run_medians(values[:, axis], runs.starts) for axis in range(2)])
+        for values in (centre, size)
+    )
+    first, last = runs.table["first"].to_numpy(), runs.table["last"].to_numpy()
+    return np.column_stack([middle, (first + last) / 2]), np.column_stack(
+        [extent, last - first + 1]
+    )
+
+
+def _swapped(facts: pd.DataFrame, runs: Runs) -> Found:
+    """Labels drawn for another one: as the others of the case, and the other cases, have it."""
+    case, label, unit = runs.codes
+    middle, extent = _places(runs)
+    n_units, n_labels = int(unit.max(initial=-1)) + 1, len(runs.study.labels)
+    centres, sizes = (np.full((n_units, n_labels, 3), np.nan) for _ in range(2))
+    drawn = np.flatnonzero(facts["n_slices"] > 0)
+    centres[unit[drawn], label[drawn]] = middle[drawn]
+    sizes[unit[drawn], label[drawn]] = extent[drawn]
+    group = np.zeros(n_units, dtype=np.int64)
+    group[unit] = case
+    pairs = swapped_pairs(relations(centres, sizes))
+    found = {(at, a): b for at, a, b in drawn_as_another(centres, sizes, group)}
+    for at, a, b in pairs:
+        found.setdefault((at, a), b)
+        found.setdefault((at, b), a)
+    place = {(unit[run], label[run]): run for run in drawn}
+    for (at, own), other in sorted(found.items()):
+        row = _row(facts, place[at, own])
+        text = (
+            f"is drawn where {runs.study.labels[other]} is elsewhere: the labels were swapped, or "
+            "the picture is mirrored. Check the labels."
+        )
+        yield [row.Index], _finding(row, "labels-swapped", text, severity=Severity.REJECT)
+
+
+def _wrong_side(facts: pd.DataFrame, runs: Runs, orientation: Orientation | None) -> Found:
+    """Labels on the wrong side of the patient."""
+    if orientation is None:
+        return
+    middle, _ = _places(runs)
+    side = facts["label"].map(orientation.sides).map({"left": 1.0, "right": -1.0}).fillna(0.0)
+    axis = facts["case"].map(orientation.x_axis).map({"L": 1.0, "R": -1.0})
+    _, _, unit = runs.codes
+    usable = axis.notna().to_numpy() & np.isfinite(middle[:, 0]) & (side != 0).to_numpy()
+    for rows in _groups(unit, usable):
+        width = float(runs.volumes["width"].iloc[rows[0]])
+        grows = float(axis.iloc[rows[0]])
+        wrong = wrong_side(
+            grows * middle[rows, 0],
+            side.to_numpy()[rows],
+            middle=grows * width / 2,
+            width=width,
+        )
+        for run in rows[wrong]:
+            row = _row(facts, run)
+            text = (
+                f"is drawn on the patient's {'left' if side[run] < 0 else 'right'}, but belongs "
+                f"on the {orientation.sides[row.label]}. Check the label."
+            )
+            yield [run], _finding(row, "wrong-side", text, severity=Severity.REJECT)
+
+
+def _groups(unit: np.ndarray, usable: np.ndarray) -> Iterator[np.ndarray]:
+    rows = np.flatnonzero(usable)
+    rows = rows[np.argsort(unit[rows], kind="stable")]
+    if rows.size:
+        yield from np.split(rows, np.flatnonzero(np.diff(unit[rows])) + 1)
+
+
+def _unused(facts: pd.DataFrame, runs: Runs) -> Found:
+    """Labels that nobody, or that one rater, never drew."""
+    drawn = facts["n_slices"] > 0
+    for label in runs.study.labels:
+        mine = facts[facts["label"] == label]
+        if len(mine) and not drawn[mine.index].any():
+            text = f"Label {label}: was never drawn in the whole study, though it was asked for."
+            yield (
+                mine.index,
+                Finding(check="label-unused", severity=Severity.REVIEW, message=text, label=label),
+            )
+            continue
+        read = mine[mine["state"] == "missing"]
+        for rater, group in read[read["n_expected"] > 0].groupby("rater", sort=False):
+            if len(group) >= 3 and not drawn[mine.index[mine["rater"] == rater]].any():
+                text = (
+                    f"Rater {rater}: never drew {label}, which others drew in {len(group)} of the "
+                    "same cases. Ask whether the rater knew of it."
+                )
+                yield (
+                    group.index,
+                    Finding(
+                        check="label-unused",
+                        severity=Severity.REVIEW,
+                        message=text,
+                        label=label,
+                        rater=str(rater),
+                    ),
+                )
+
+
+def _cut_off(facts: pd.DataFrame, runs: Runs) -> Found:
+    """Organs that leave the volume: there is nothing to redraw."""
+    cut = runs.at_edge.any(axis=1) & (facts["length_ratio"] < 0.5) & ~facts["short"]
+    for row in facts[cut].itertuples():
+        text = "the organ leaves the volume; less than half of its usual length is to be seen."
+        yield [row.Index], _finding(row, "cut-by-volume", text, severity=Severity.NOTE)
+
+
+def _row(facts: pd.DataFrame, run: Any) -> Any:
+    return next(facts.loc[[int(run)]].itertuples())

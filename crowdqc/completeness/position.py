@@ -1,0 +1,277 @@
+"""Boxes in the wrong place: jumps within a run, and labels that changed places. Arrays only."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crowdqc.completeness.ends import run_medians
+from crowdqc.geometry import Boxes
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+APART = 0.5
+"""Two organs lie apart along an axis where their centres differ by more than this share of the
+sum of their sizes: half of it means that they touch."""
+ALIKE = 0.8
+"""Share of the other units in which two labels must lie in the same order."""
+UNUSUAL = 5.0
+"""Small boxes drawn by an unsteady hand have low IoU everywhere: a jump is beyond that."""
+TORN = 0.05
+"""Overlap, as a share of the smaller box, below which the boxes of adjacent slices do not belong
+to one organ."""
+ELSEWHERE = 0.3
+"""Share of its size by which an organ that others drew, too, lies elsewhere or is of another
+size: raters of the same case differ by less."""
+FEWEST = 3
+"""Fewest other units that say how two labels lie."""
+
+
+def jumps(boxes: Boxes, slices: Ints, starts: Ints) -> NDArray[np.bool_]:
+    """Boxes that lie far from those before and after them.
+
+    Parameters
+    ----------
+    boxes : ndarray, shape (N, 4)
+        ``x0, y0, x1, y1`` in px, runs one after another and by ascending slice.
+    slices : ndarray of int, shape (N,)
+    starts : ndarray of int, shape (R + 1,)
+        Where each run begins, and N.
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+        A box jumps where the box before and the one after overlap well (IoU at least 0.5), the
+        one interpolated between them has an IoU below 0.25 with it, and an edge is off by more
+        than `UNUSUAL` times what is usual in the run; or where it belongs to
+        a stretch that hardly touches (`TORN`) the rest of the run on the slices beside
+        it, and is at most half as long as the run.
+
+    Examples
+    --------
+    >>> boxes = np.array([[0.0, 0, 9, 9], [50, 0, 59, 9], [1, 0, 10, 9]])
+    >>> jumps(boxes, np.array([4, 5, 6]), np.array([0, 3])).tolist()
+    [False, True, False]
+    """
+    return _outliers(boxes, slices, starts) | _stretches(boxes, slices, starts)
+
+
+def _outliers(boxes: Boxes, slices: Ints, starts: Ints) -> NDArray[np.bool_]:
+    """Single boxes between two that agree with each other."""
+    inner = np.ones(len(boxes), dtype=bool)
+    some = np.diff(starts) > 0
+    inner[starts[:-1][some]] = False
+    inner[starts[1:][some] - 1] = False
+    at = np.flatnonzero(inner)
+    before, after = boxes[at - 1], boxes[at + 1]
+    share = (slices[at] - slices[at - 1]) / (slices[at + 1] - slices[at - 1])
+    between = before + share[:, None] * (after - before)
+    off = np.full(len(boxes), np.nan)
+    off[at] = np.abs(between - boxes[at]).max(axis=1)
+    usual = run_medians(off, starts)
+    run = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[at]
+    jumped = np.zeros(len(boxes), dtype=bool)
+    jumped[at] = (_iou(before, after) >= 0.5) & (_iou(between, boxes[at]) < 0.25)
+    jumped[at] &= off[at] > UNUSUAL * usual[run]
+    return jumped
+
+
+def _stretches(boxes: Boxes, slices: Ints, starts: Ints) -> NDArray[np.bool_]:
+    """Boxes of stretches that are torn off the rest of their run, and are the smaller part."""
+    jumped = np.zeros(len(boxes), dtype=bool)
+    run = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    beside = np.flatnonzero((np.diff(run) == 0) & (np.diff(slices) <= 2))
+    torn = beside[_apart(boxes[beside], boxes[beside + 1])]
+    for one in np.unique(run[torn]):
+        first, stop = int(starts[one]), int(starts[one + 1])
+        cuts = torn[run[torn] == one] + 1
+        part = _joined(boxes, [first, *cuts.tolist(), stop])
+        sizes = np.bincount(part)
+        jumped[first:stop] = 2 * sizes[part] <= stop - first
+    return jumped
+
+
+def _joined(boxes: Boxes, edges: list[int]) -> Ints:
+    """Number of the part to which each box belongs: stretches that meet again are one part.
+
+    A stretch goes on from the one before the last if their boxes touch: what lies between them
+    is the one that is out of place.
+    """
+    parts: list[int] = []
+    for k in range(len(edges) - 1):
+        again = k >= 2 and not _apart(boxes[[edges[k - 1] - 1]], boxes[[edges[k]]])[0]
+        parts.append(parts[k - 2] if again else k)
+    return np.repeat(np.array(parts, dtype=np.int64), np.diff(edges))
+
+
+def _iou(a: Boxes, b: Boxes) -> Floats:
+    """IoU row by row of boxes that are known to be good."""
+    common, area_a, area_b = _areas(a, b)
+    iou: Floats = common / (area_a + area_b - common)
+    return iou
+
+
+def _apart(a: Boxes, b: Boxes) -> NDArray[np.bool_]:
+    """Whether boxes of adjacent slices belong to different things, row by row.
+
+    They share less than `TORN` of the smaller one (a tip lies within what follows it), and their
+    centres are further apart than three quarters of the larger one's size.
+    """
+    common, area_a, area_b = _areas(a, b)
+    size = np.maximum(a[:, 2:] - a[:, :2], b[:, 2:] - b[:, :2])
+    step = np.abs(a[:, :2] + a[:, 2:] - b[:, :2] - b[:, 2:]) / 2
+    apart: NDArray[np.bool_] = common < TORN * np.minimum(area_a, area_b)
+    return apart & (step > 0.75 * size).any(axis=1)
+
+
+def _areas(a: Boxes, b: Boxes) -> tuple[Floats, Floats, Floats]:
+    """Area of the overlap and of both, row by row."""
+    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=1)
+    return common, np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
+
+
+def relations(centres: Floats, sizes: Floats) -> Floats:
+    """How two labels lie to each other along each axis, and which is larger.
+
+    Parameters
+    ----------
+    centres, sizes : ndarray, shape (U, L, 3)
+        Centre and size of each label in each unit (a case as one rater drew it) along x, y and
+        slices; nan where it lacks the label.
+
+    Returns
+    -------
+    ndarray, shape (U, L, L, 4)
+        Difference of the centres over the sum of the sizes, first label minus second, along
+        three axes; last a quarter of the binary logarithm of the ratio of their areas in x and
+        y, so that `APART` is one that is four times the other.
+    """
+    difference = centres[:, :, None] - centres[:, None]
+    apart = difference / (sizes[:, :, None] + sizes[:, None])
+    area = 0.25 * np.log2(sizes[..., 0] * sizes[..., 1])
+    larger = area[:, :, None] - area[:, None]
+    result: Floats = np.concatenate([apart, larger[..., None]], axis=-1)
+    return result
+
+
+def swapped_pairs(relation: Floats) -> list[tuple[int, int, int]]:
+    """Pairs of labels that lie the other way round than in nearly all other units.
+
+    Parameters
+    ----------
+    relation : ndarray, shape (U, L, L, 4)
+        As from `relations`.
+
+    Returns
+    -------
+    list of (unit, label, label)
+        The two labels in ascending order, each label of a unit at most once: of several
+        explanations the pair that is furthest apart. A unit in which no pair can be judged,
+        because fewer than `FEWEST` others have both labels, has none.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0, 9], [0, 9], [0, 9], [9, 0]])
+    >>> centres = np.stack([x, 0 * x, 0 * x], axis=-1)
+    >>> swapped_pairs(relations(centres, np.full_like(centres, 4.0)))
+    [(3, 0, 1)]
+    """
+    known = np.isfinite(relation)
+    ahead, behind = relation > APART, relation < -APART
+    others = known.sum(axis=0) - known
+    most = np.maximum(ALIKE * others, FEWEST)
+    flipped = (
+        (behind & (ahead.sum(axis=0) - ahead >= most))
+        | (ahead & (behind.sum(axis=0) - behind >= most))
+    ) & (others >= FEWEST)
+    distance = np.where(flipped, np.abs(relation), 0.0).max(axis=-1, initial=0.0)
+    pairs: list[tuple[int, int, int]] = []
+    for unit in np.flatnonzero(distance.any(axis=(1, 2))):
+        pairs += [(int(unit), a, b) for a, b in _disjoint(np.triu(distance[unit]))]
+    return pairs
+
+
+def _disjoint(distance: Floats) -> list[tuple[int, int]]:
+    """The pairs that are furthest apart, no label twice."""
+    pairs: list[tuple[int, int]] = []
+    rest = distance.copy()
+    while rest.any():
+        a, b = np.unravel_index(int(rest.argmax()), rest.shape)
+        pairs.append((int(min(a, b)), int(max(a, b))))
+        for label in (a, b):
+            rest[label, :] = rest[:, label] = 0.0
+    return pairs
+
+
+def drawn_as_another(centres: Floats, sizes: Floats, group: Ints) -> list[tuple[int, int, int]]:
+    """Labels that a rater drew where the others of the case drew another label.
+
+    Parameters
+    ----------
+    centres, sizes : ndarray, shape (U, L, 3)
+        As `relations`.
+    group : ndarray of int, shape (U,)
+        Case of each unit: units of one case show the same organs.
+
+    Returns
+    -------
+    list of (unit, label, label)
+        The label, and the one that it was drawn for: its place and size differ from the median
+        of the other units of the case by at least `ELSEWHERE` of an organ's size, and are three
+        times closer to that of the other label. At least two other units must have drawn both.
+    """
+    found: list[tuple[int, int, int]] = []
+    what = np.concatenate([centres, sizes], axis=-1)
+    order = np.argsort(group, kind="stable")
+    for units in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        if len(units) < 3:
+            continue
+        for unit in units:
+            others = what[units[units != unit]]
+            enough = np.isfinite(others[..., 0]).sum(axis=0) >= 2
+            usual = np.full(others.shape[1:], np.nan)
+            usual[enough] = np.nanmedian(others[:, enough], axis=0)
+            distance = _distance(what[unit], usual)
+            own = np.diag(distance)
+            rest = np.where(np.eye(len(own), dtype=bool) | np.isnan(distance), np.inf, distance)
+            there = rest.argmin(axis=1)
+            wrong = (own >= ELSEWHERE) & (rest.min(axis=1) * 3 <= own)
+            found += [(int(unit), int(a), int(there[a])) for a in np.flatnonzero(wrong)]
+    return found
+
+
+def _distance(drawn: Floats, usual: Floats) -> Floats:
+    """Largest difference in place or size of each label drawn and each that is usual: (L, L)."""
+    size = (drawn[:, None, 3:] + usual[None, :, 3:]) / 2
+    difference = np.abs(drawn[:, None] - usual[None])
+    distance: Floats = (difference / np.concatenate([size, size], axis=-1)).max(axis=-1)
+    return distance
+
+
+def wrong_side(x: Floats, sides: Floats, *, middle: float, width: float) -> NDArray[np.bool_]:
+    """Labels that lie on the wrong side of the patient.
+
+    Parameters
+    ----------
+    x : ndarray, shape (L,)
+        Centre of each label, growing to the patient's left; nan where it is not there.
+    sides : ndarray, shape (L,)
+        +1 for a label of the left side, -1 for the right, 0 where that is not certain.
+    middle, width : float
+        Middle and width of the picture, in the unit of `x`.
+
+    Returns
+    -------
+    ndarray of bool, shape (L,)
+        True where a label lies on the wrong side of the midline by more than a twentieth of the
+        width. The midline is halfway between the left and the right labels, where both are
+        there: that stays where it is when they change places; else the middle of the picture.
+    """
+    there = np.isfinite(x)
+    left, right = there & (sides > 0), there & (sides < 0)
+    if left.any() and right.any():
+        middle = (x[left].mean() + x[right].mean()) / 2
+    wrong: NDArray[np.bool_] = there & (sides * (x - middle) < -width / 20)
+    return wrong

@@ -1,0 +1,31 @@
+"""Lists of slices as text, for people and files.
+
+Examples
+--------
+>>> to_ranges([40, 41, 42, 43, 74]), from_ranges("40-43 74")
+('40-43 74', [40, 41, 42, 43, 74])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def to_ranges(slices: Iterable[int]) -> str:
+    """Ascending slices as ``"40-43 74"``."""
+    ordered = np.unique(np.fromiter(slices, dtype=np.int64))
+    if not ordered.size:
+        return ""
+    parts = np.split(ordered, np.flatnonzero(np.diff(ordered) > 1) + 1)
+    return " ".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)
+
+
+def from_ranges(text: str) -> list[int]:
+    """Inverse of `to_ranges`."""
+    slices: list[int] = []
+    for part in text.split():
+        first, _, last = part.partition("-")
+        slices += range(int(first), int(last or first) + 1)
+    return slices

@@ -1,0 +1,167 @@
+"""The whole pipeline, from boxes to the report, as a user runs it."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from crowdqc.cli import main
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def call(*words):
+    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The demo, run once for all tests of this module."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    result = call("demo", folder)
+    assert result.exit_code == 0, result.stderr
+    return folder, result
+
+
+def contents(folder):
+    """Bytes of every result; the state file holds times of change."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in files
+        if path.name != "crowdqc.json"
+    }
+
+
+def test_the_demo_ends_with_the_path_of_its_report(demo):
+    folder, result = demo
+
+    assert result.stderr.splitlines()[-1].endswith("out/report.html")
+    assert (folder / "out" / "report.html").stat().st_size > 100_000
+
+
+def test_the_planted_faults_are_found_and_named(demo):
+    folder, _ = demo
+    raters = pd.read_csv(folder / "out" / "raters.csv").set_index("rater")
+    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    verdicts = {one["rater"]: one["verdict"] for one in manifest["raters"]}
+    reasons = {one["rater"]: " ".join(one["reasons"]) for one in manifest["raters"]}
+    page = (folder / "out" / "report.html").read_text()
+
+    assert verdicts["steady"] == "accept"
+    assert all(verdicts[name] != "accept" for name in ("careless", "shifted", "swapping"))
+    assert verdicts["skipping"] != "accept"
+    assert "coverage" in reasons["skipping"]
+    assert raters.loc["shifted", ["shift_x", "shift_y"]].tolist() == pytest.approx([4, -2], abs=0.5)
+    assert raters["reliability"].idxmax() in {"steady", "skipping"}
+    assert all(name in page for name in ("careless", "shifted", "swapping", "skipping"))
+
+
+def test_filtering_helps_where_faults_were_planted(demo):
+    folder, _ = demo
+    scores = pd.read_csv(folder / "out" / "scores.csv")
+    means = scores[scores["slice"].isna()].groupby("set")["dice"].mean()
+
+    assert means["filtered"] > means["unfiltered"]
+    assert means["filtered"] > 0.85
+
+
+def test_two_runs_give_the_same_bytes(demo, tmp_path):
+    folder, _ = demo
+
+    result = call("run", folder / "study.toml", "--out", tmp_path / "again")
+
+    assert result.exit_code == 0, result.stderr
+    first, second = contents(folder / "out"), contents(tmp_path / "again")
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_second_run_does_only_the_report(demo):
+    folder, _ = demo
+
+    result = call("run", folder / "study.toml")
+
+    assert "crowdqc" not in result.stderr.replace("crowdqc-demo", "")
+
+
+def test_masks_refuse_a_manifest_whose_inputs_changed(demo, tmp_path):
+    folder, _ = demo
+    out = tmp_path / "out"
+    assert call("gate", folder / "study.toml", "--out", out).exit_code == 0
+    with (out / "consensus.csv").open("a") as file:
+        file.write("\n")
+
+    result = call("masks", folder / "study.toml", "--out", out)
+
+    assert result.exit_code == 2
+    assert "consensus.csv: has changed since the gate decided" in result.stderr
+
+
+def test_datasets_pass_the_check_of_nnunet(demo, capfd, monkeypatch):
+    folder, _ = demo
+    raw = folder / "out" / "nnUNet_raw"
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        monkeypatch.setenv(name, str(raw))
+    verify = pytest.importorskip("nnunetv2.experiment_planning.verify_dataset_integrity")
+
+    for dataset in sorted(raw.iterdir()):
+        verify.verify_dataset_integrity(str(dataset), 1)
+
+    assert len(list(raw.iterdir())) == 2
+    assert "Error" not in capfd.readouterr().out
+
+
+def test_the_crowd_study(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("CROWDQC_DATA", str(data))
+    out = tmp_path / "btcv"
+
+    result = call("run", CONFIGS / "btcv.toml", "--out", out)
+
+    assert result.exit_code == 3
+    assert len(pd.read_csv(out / "boxes.csv")) == 1840
+    completeness = pd.read_csv(out / "completeness.csv", dtype={"case": str})
+    gaps = completeness.groupby("label")["n_gaps"].sum()
+    assert gaps.to_dict() == {
+        "aorta": 92,
+        "liver": 53,
+        "spleen": 12,
+        "left_kidney": 6,
+        "right_kidney": 6,
+    }
+    unread = completeness.groupby("case")["state"].agg(lambda state: (state == "unread").all())
+    files = sorted((data / "btcv_crowd" / "prompt").iterdir())
+    drawn = {path.name[3:7] for path in files if path.read_text().strip()}
+    assert set(unread[unread].index) == {path.name[3:7] for path in files} - drawn
+    missing = completeness[completeness["state"] == "missing"]["case"].unique()
+    assert set(missing) == {"0010", "0023", "0024", "0026"}
+    measurements = pd.read_csv(out / "measurements.csv")
+    assert measurements["why"].str.contains("no slice was read by two raters").any()
+    assert (out / "report.html").is_file()
+
+
+def test_real_photographs(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("CROWDQC_DATA", str(data))
+    study = CONFIGS / "crowd_boxes_gold.toml"
+
+    for name in ("check", "agree", "fuse"):
+        assert call(name, study, "--out", tmp_path / "out").exit_code == 0
+
+    assert len(pd.read_csv(tmp_path / "out" / "raters.csv")) == 169
+    consensus = pd.read_csv(tmp_path / "out" / "consensus.csv")
+    assert set(consensus["state"]) >= {"agreed", "no_consensus"}
+
+
+def test_a_real_ct_with_simulated_raters(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("CROWDQC_DATA", str(data))
+    out = tmp_path / "ct"
+
+    result = call("run", CONFIGS / "totalsegmentator.toml", "--out", out)
+
+    assert result.exit_code in {0, 3}, result.stderr
+    scores = pd.read_csv(out / "scores.csv")
+    volumes = scores[scores["slice"].isna() & (scores["set"] == "filtered")]
+    assert volumes["dice"].mean() > 0.8
+    assert (out / "masks" / "totalsegmentator_ct.uncertainty.nii.gz").is_file()
