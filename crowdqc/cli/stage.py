@@ -26,7 +26,6 @@ TITLES = {
     "masks": "Masks",
     "dataset": "Datasets",
     "evaluate": "Dice against the truth",
-    "report": "Report",
     "run": "Report",
 }
 
@@ -162,12 +161,6 @@ evaluate = _stage(
     """Score masks against the truth: Dice per volume and slice.
 
     Writes scores.csv and, filtered against unfiltered, comparison.csv.""",
-)
-report = _stage(
-    "report",
-    """Write the report, one HTML file.
-
-    Writes report.html from what the other stages left in the folder of results.""",
 )
 
 
