@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pandas as pd
 
@@ -30,6 +31,10 @@ CREATED_FROM = [
     "completeness.csv",
     "consensus.csv",
 ]
+N_REASONS = 3
+"""Reasons of a verdict that a terminal shows; the manifest and the report have all."""
+_RULE = re.compile(r"^(.*? (?:[<>]=?|[=!]=) \S+): .*$")
+"""A rule that fired, ``measure value < limit``, and behind it why there is such a rule."""
 
 
 def gate(run: Run) -> Result:
@@ -60,7 +65,7 @@ def gate(run: Run) -> Result:
     counts = manifest.counts
     return Result(
         table=verdicts,
-        shown=_brief(verdicts),
+        shown=_brief(manifest),
         summary=(
             f"Verdict: {manifest.verdict.value}. {counts['cases_accept']} cases accepted, "
             f"{counts['cases_review']} to review, {counts['cases_reject']} rejected; "
@@ -93,14 +98,23 @@ def _person(frame: pd.DataFrame, study: Study) -> pd.Series:
     return frame["case"] + "/" + frame["rater"] if study.rater_scope == "case" else frame["rater"]
 
 
-def _brief(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """Raters and cases that were not accepted, with what fired, without its explanation."""
-    bad = verdicts[(verdicts["verdict"] != "accept") & (verdicts["kind"] != "label")]
-    what = [
-        "; ".join(":".join(reason.split(":")[:-1]) or reason for reason in reasons.split("; "))
-        for reasons in bad["reasons"]
+def _brief(manifest: Manifest) -> pd.DataFrame:
+    """Raters and cases that were not accepted, with the first reasons, not explained."""
+    judged = [("rater", one["rater"], one) for one in manifest.raters]
+    judged += [("case", one["case"], one) for one in manifest.cases]
+    rows = [
+        (kind, name, one["verdict"], _first(one["reasons"]))
+        for kind, name, one in judged
+        if one["verdict"] != "accept"
     ]
-    return bad.drop(columns="label").assign(reasons=what)
+    return pd.DataFrame(rows, columns=["kind", "name", "verdict", "reasons"])
+
+
+def _first(reasons: list[str]) -> str:
+    """The first reasons, of each what happened and not what to do, and how many follow."""
+    brief = [_RULE.sub(r"\1", reason).partition(". ")[0] for reason in reasons]
+    more = [f"and {len(brief) - N_REASONS} more"] if len(brief) > N_REASONS else []
+    return "; ".join([*brief[:N_REASONS], *more])
 
 
 def verdict_table(manifest: Manifest) -> pd.DataFrame:
