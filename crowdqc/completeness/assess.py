@@ -37,7 +37,7 @@ def assess(
     -------
     completeness : DataFrame
         Table ``completeness``: one row for each case, label and rater who was asked for it.
-        `coverage` is the share of the expected slices that has a box: those that at least half
+        `coverage` is the share of the expected slices that has a box: those that more than half
         of the other raters who drew the label there drew; without others, those from the first
         to the last own box and those where the other cases have the label; nan where nothing is
         expected. `lost_slices` are the gaps on which the unit
@@ -124,7 +124,8 @@ def _truncated(
     alone = (facts["n_others"] == 0) & (facts["n_slices"] > 0)
     open_end = alone.to_numpy()[:, None] & ~runs.at_edge
     shared = open_end & _ends_together(facts, runs, settings)
-    full = open_end & _ends_full(runs, settings)
+    by_cases = np.column_stack([facts["first"] - facts["low"], facts["high"] - facts["last"]])
+    full = open_end & _ends_full(runs, settings) & ~(by_cases < settings.beyond)
     early = open_end & _ends_early(facts, runs, settings)
     whys = ("others drew on", "many labels end here", "it ends at full size", "other cases go on")
     conditions = (by_raters, shared, full, early)
@@ -252,7 +253,7 @@ def _reasons(row: dict[str, object]) -> str:
         if row[f"why_{end}"]:
             reasons.append(f"truncated at slice {row[name]:g}: {row[f'why_{end}']}")
     source = {
-        "raters": "the slices that half of the others drew",
+        "raters": "the slices that most of the others drew",
         "cases": "the slices from its first to its last, and where the other cases have it",
         "itself": "the slices from its first to its last",
     }

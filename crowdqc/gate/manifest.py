@@ -47,8 +47,12 @@ class Manifest:
     crowdqc: str = crowdqc.__version__
 
     def to_json(self) -> str:
-        """JSON text, the same for the same manifest."""
-        return json.dumps(self.to_record(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        """JSON text, the same for the same manifest; a row of `prompts` is a line."""
+        parts = [
+            f" {_json(name)}: {_lines(value) if name == 'prompts' else _json(value, indent=1)}"
+            for name, value in self.to_record().items()
+        ]
+        return "{\n" + ",\n".join(parts) + "\n}\n"
 
     def to_record(self) -> dict[str, Any]:
         """The manifest as plain values; not to be changed, as it shares them."""
@@ -156,6 +160,14 @@ def make_manifest(
         reasons=decision.study.reasons,
         units={scope: _records(table) for scope, table in decision.fine.items()},
     )
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _lines(rows: list[dict[str, Any]]) -> str:
+    return "[\n  " + ",\n  ".join(map(_json, rows)) + "\n ]" if rows else "[]"
 
 
 def _record(judged: Judged) -> dict[str, Any]:
