@@ -82,7 +82,7 @@ def _reliability(evidence: Evidence, crowd: Crowd, agreement: Floats) -> Ratio:
     zero = np.zeros(int(rows.sum()))
     ratio = clustered_ratio(
         np.concatenate([2 * crowd.hits[boxes], zero]),
-        np.concatenate([np.ones(int(boxes.sum())), np.maximum(crowd.wanted[rows], 1e-9)]),
+        np.concatenate([np.ones(int(boxes.sum())), crowd.wanted[rows]]),
         rater=np.concatenate([data.rater[boxes], data.asked_rater[rows]]),
         cluster=evidence.place_cluster[
             np.concatenate([data.place[data.object[boxes]], data.place[data.asked_object[rows]]])

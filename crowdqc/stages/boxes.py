@@ -12,7 +12,7 @@ from crowdqc.completeness import Orientation, assess
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
 from crowdqc.matching import Matched, match
-from crowdqc.readers import read_study
+from crowdqc.readers import read_study, read_truth_boxes
 from crowdqc.readers.patterns import has
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run, worst
@@ -135,17 +135,24 @@ def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[st
 
 def agree(run: Run) -> Result:
     """Measure agreement, and score each rater."""
-    from crowdqc.agreement import Resampling, measure_agreement, score_raters
+    from crowdqc.agreement import Resampling, assess_raters
 
     config = run.config
     matched = match_study(load_study(run), config)
     resampling = Resampling(
         n=config.agree.bootstrap, level=config.agree.level, seed=config.study.seed
     )
-    measurements = measure_agreement(matched, iou=config.agree.iou, resampling=resampling)
-    raters = score_raters(matched, resampling=resampling)
-    run.store.write("measurements", measurements)
+    assessed = assess_raters(
+        matched,
+        gold=_gold_boxes(config),
+        resampling=resampling,
+        limits=config.agree.limits,
+        iou=config.agree.iou,
+    )
+    raters = assessed.raters
+    run.store.write("measurements", assessed.measurements)
     run.store.write("raters", raters)
+    run.store.write_findings("agree", assessed.findings)
     failed = raters.loc[raters["verdict"] == "fail", "rater"].tolist()
     summary = f"{len(failed)} of {len(raters)} raters fail{': ' if failed else '.'}"
     shown = raters[["rater", "n_boxes", "agreement", "reliability", "miss_rate", "extra_rate"]]
@@ -153,8 +160,16 @@ def agree(run: Run) -> Result:
         table=raters,
         shown=shown.assign(verdict=raters["verdict"]),
         summary=summary + " ".join(failed),
-        files=["measurements.csv", "raters.csv"],
+        files=["measurements.csv", "raters.csv", "agree.findings.jsonl"],
+        findings=assessed.findings,
     )
+
+
+def _gold_boxes(config: Config) -> pd.DataFrame | None:
+    """Boxes that count as the truth, where the study has a table of them."""
+    if config.truth is None or config.truth.boxes is None:
+        return None
+    return read_truth_boxes(config)[0]
 
 
 def _orientation(config: Config) -> Orientation:
