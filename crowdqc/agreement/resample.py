@@ -49,8 +49,13 @@ def clusters(case: Ints, plane: Ints) -> tuple[Ints, str]:
     """
     if len(np.unique(case)) >= FEW_CASES:
         return np.unique(case, return_inverse=True)[1].reshape(-1), "cases"
-    block = case * (plane.max(initial=0) // BLOCK + 1) + plane // BLOCK
-    return np.unique(block, return_inverse=True)[1].reshape(-1), f"blocks of {BLOCK} slices"
+    return blocks(case, plane), f"blocks of {BLOCK} slices"
+
+
+def blocks(case: Ints, plane: Ints) -> Ints:
+    """Number of the block of slices that each item lies in."""
+    block = case * (int(plane.max(initial=0)) // BLOCK + 1) + plane // BLOCK
+    return np.unique(block, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def case_weights(n_cases: int, *, n_resamples: int, rng: np.random.Generator) -> Floats:
