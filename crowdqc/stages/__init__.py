@@ -62,6 +62,12 @@ def _truth(config: Config) -> list[Path]:
     return list(case_files(config, config.truth.path).values())
 
 
+def _gold_boxes(config: Config) -> list[Path]:
+    if config.truth is None or config.truth.boxes is None:
+        return []
+    return [config.resolve(config.truth.boxes)]
+
+
 def _policy(config: Config) -> list[Path]:
     return [] if config.gate.policy is None else [config.resolve(config.gate.policy)]
 
@@ -76,7 +82,13 @@ PIPELINE = Pipeline(
             applies=truth.is_simulated,
         ),
         Stage("check", boxes.check, needs=("simulate",), sections=_READ, inputs=_annotations),
-        Stage("agree", boxes.agree, needs=("check",), sections=("match", "agree", "truth")),
+        Stage(
+            "agree",
+            boxes.agree,
+            needs=("check",),
+            sections=("match", "agree", "truth"),
+            inputs=_gold_boxes,
+        ),
         Stage("fuse", boxes.fuse, needs=("check",), sections=("match", "fuse")),
         Stage("complete", boxes.complete, needs=("check",), sections=("labels", "images")),
         Stage(

@@ -161,6 +161,7 @@ def agree(run: Run) -> Result:
         match_study(load_study(run), config),
         gold=gold,
         iou=section.iou,
+        limits=section.limits,
         resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),
     )
     findings = [*bad, *result.findings]
