@@ -134,7 +134,7 @@ def to_csv(content: ReportContent) -> dict[str, str]:
     files = {"next.csv": _steps(content), "facts.csv": _facts(content)}
     for section in content.sections:
         for table in section.tables:
-            files[f"{table.name}.csv"] = list(table.records())
+            files[f"{table.name}.csv"] = [dict(record) for record in table.records()]
     return {name: _csv(records) for name, records in files.items() if records}
 
 
