@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("stage:evaluate", "Score masks against the truth: Dice per volume and slice."),
     "compare": ("compare:compare", "Compare two sets of scores by paired statistics."),
     "report": ("report:report", "Write the report: one HTML file, or other forms of it."),
+    "plan": ("plan:plan", "Say how many raters, and how many slices, a study needs."),
     "risk": ("risk:risk", "Say how likely each mask is wrong, without any truth."),
     "weights": ("tools:weights", "List, download and verify the weights of SAM and MedSAM."),
     "convert": ("tools:convert", "Write a study in another format."),
