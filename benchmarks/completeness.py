@@ -212,12 +212,12 @@ def is_found(findings: list[Finding], fault: str, key: tuple[str, ...]) -> bool:
     )
 
 
-def trials(repeats: int, verbose: bool) -> pd.DataFrame:  # noqa: FBT001
+def trials(seeds: range, *, verbose: bool) -> pd.DataFrame:
     """Every fault at every strength in every geometry, with one and with three raters."""
     rows = []
     for name, geometry in GEOMETRIES.items():
         for raters in (1, 3):
-            for seed in range(repeats):
+            for seed in seeds:
                 rng = np.random.default_rng([seed, raters])
                 truth = list(geometry(seed))
                 clean = draw(truth, raters, rng)
@@ -272,12 +272,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--million", action="store_true", help="time a million boxes")
     parser.add_argument("--repeats", type=int, default=10, help="studies per geometry")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first study")
     parser.add_argument("--verbose", action="store_true", help="name what was missed")
     arguments = parser.parse_args()
     if arguments.million:
         million()
         return
-    table = trials(arguments.repeats, arguments.verbose)
+    seeds = range(arguments.seed, arguments.seed + arguments.repeats)
+    table = trials(seeds, verbose=arguments.verbose)
     for by in (["fault"], ["fault", "strength"], ["fault", "raters"], ["fault", "geometry"]):
         sums = table.groupby(by)[["hits", "n"]].sum()
         print(sums.assign(rate=(sums["hits"] / sums["n"]).round(3)).to_string(), "\n")

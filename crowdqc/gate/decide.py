@@ -212,15 +212,15 @@ def _pass_up_fine(table: pd.DataFrame, scope: str, decision: Decision) -> None:
     key = [name for name in ("case", "label") if name in table]
     for unit, verdicts in table.groupby(key, sort=False)["verdict"]:
         rejected = int((verdicts == Verdict.REJECT.value).sum())
-        left = len(verdicts) - rejected
-        parts = [
-            f"{n} {scope}{'es' if scope == 'box' else 's'} {what}"
-            for n, what in ((rejected, "rejected"), (left, "to review"))
-            if n
-        ]
+        counts = [(rejected, "rejected"), (len(verdicts) - rejected, "to review")]
+        parts = [f"{n} {_plural(scope, n)} {what}" for n, what in counts if n]
         owner = decision.labels.get(unit) if len(unit) == 2 else decision.cases.get(unit[0])
         if owner is not None:
             owner.add(Severity.REVIEW, ", ".join(parts))
+
+
+def _plural(scope: str, n: int) -> str:
+    return scope if n == 1 else {"box": "boxes"}.get(scope, f"{scope}s")
 
 
 def _pass_up(label_judged: Judged, case: Judged, *, label: str, exclude: str) -> None:

@@ -11,7 +11,7 @@ The training-free risk is one minus the Dice coefficient that may be expected of
   of a rater is evidence that counts `LIKELIHOOD` to one.
 
 No number here was fitted to scores. The width of the neighbourhood is a slice or two of usual
-thickness; the ends' spread is estimated from the boxes.
+thickness; the ends' spread is estimated from the boxes, and is no less than that.
 """
 
 from __future__ import annotations
@@ -264,7 +264,7 @@ def _extents(
             if label in labels:
                 ends[cases.index(case), labels.index(label), end] = value
     expected = reference_ends(ends)
-    spread = spread_of_ends(ends, expected)
+    spread = max(WIDTH_MM, spread_of_ends(ends, expected))
     share = np.full(len(table), np.nan)
     for (case, label), rows in table.groupby(["case", "label"]).indices.items():
         there = expected[cases.index(case), labels.index(label)]

@@ -1,0 +1,282 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from crowdqc.completeness.ends import end_sizes, run_medians, shared_ends, usual_sizes
+from crowdqc.completeness.extent import (
+    expected_ends,
+    presence,
+    reference_ends,
+    spread_of_ends,
+)
+from crowdqc.completeness.position import (
+    drawn_as_another,
+    jumps,
+    relations,
+    swapped_pairs,
+    wrong_side,
+)
+from crowdqc.completeness.runs import _lengths
+
+ENDS = np.array([[0.0, 50], [30, 80], [60, 90]])  # three labels, mm
+SHIFTS = np.array([0.0, 13, -40, 7, 100])
+COHORT = ENDS + SHIFTS[:, None, None]
+
+
+def test_other_cases_say_where_a_missing_label_is():
+    ends = COHORT.copy()
+    ends[2, 1] = np.nan
+
+    expected = expected_ends(reference_ends(ends))
+
+    assert expected == pytest.approx(COHORT)
+
+
+def test_one_label_alone_aligns_nothing():
+    ends = COHORT.copy()
+    ends[2, 1:] = np.nan
+
+    assert np.isnan(reference_ends(ends)[2]).all()
+
+
+def test_a_case_is_no_reference_of_itself_and_its_fault_not_expected():
+    ends = COHORT.copy()
+    ends[2, 0, 1] -= 30
+
+    expected = expected_ends(reference_ends(ends))
+
+    assert expected[2, 0, 1] == pytest.approx(COHORT[2, 0, 1])
+
+
+def test_two_references_are_too_few():
+    assert np.isnan(expected_ends(reference_ends(COHORT[:3]))).all()
+    assert np.isfinite(expected_ends(reference_ends(COHORT[:4]))).all()
+
+
+def test_many_cases_are_aligned_by_few_references():
+    ends = ENDS + np.linspace(0, 90, 200)[:, None, None]
+
+    references = reference_ends(ends)
+
+    assert references.shape == (200, 3, 50, 2)
+    assert expected_ends(references) == pytest.approx(ends)
+
+
+@given(hnp.arrays(float, (5,), elements=st.floats(-500, 500)))
+def test_expectation_moves_with_the_patient(shift):
+    ends = COHORT + np.random.default_rng(0).normal(0, 3, COHORT.shape)
+    moved = ends + shift[:, None, None]
+
+    difference = expected_ends(reference_ends(moved)) - expected_ends(reference_ends(ends))
+
+    assert difference == pytest.approx(np.broadcast_to(shift[:, None, None], ends.shape), abs=1e-6)
+
+
+def test_the_spread_is_the_standard_deviation_of_gaussian_ends():
+    rng = np.random.default_rng(1)
+    ends = ENDS.repeat(5, axis=0) + rng.normal(0, 60, (80, 1, 1)) + rng.normal(0, 6, (80, 15, 2))
+
+    # The median of 50 references has an error of its own; alignment takes a part away.
+    assert spread_of_ends(ends, reference_ends(ends)) == pytest.approx(6, rel=0.1)
+
+
+def test_without_ends_there_is_no_spread():
+    assert np.isnan(spread_of_ends(COHORT[:2], reference_ends(COHORT[:2])))
+
+
+def test_presence_is_the_share_of_cases():
+    ends = np.array([[0.0, 100], [0, 100], [0, 50], [0, 50], [np.nan, np.nan]])
+
+    share = presence(np.array([-60.0, 25, 75, 160]), ends, spread=1.0)
+
+    assert share == pytest.approx([0, 1, 0.5, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("spread", [np.nan, 0.0])
+def test_presence_without_a_spread_is_not_known(spread):
+    assert np.isnan(presence(np.array([1.0]), COHORT[:, 0], spread=spread)).all()
+
+
+@settings(max_examples=50)
+@given(st.lists(st.lists(st.floats(-9, 9) | st.just(np.nan), max_size=6), min_size=1, max_size=5))
+def test_run_medians_are_numpys(runs):
+    values = np.array([value for run in runs for value in run], dtype=float)
+    starts = np.cumsum([0, *map(len, runs)])
+    finite = [[value for value in run if not np.isnan(value)] for run in runs]
+    expected = [np.median(run) if run else np.nan for run in finite]
+
+    assert run_medians(values, starts) == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_run_of_four_has_no_middle():
+    sizes = end_sizes(np.array([1.0, 2, 2, 1, 1, 2, 2, 2, 3]), np.array([0, 4, 9]))
+
+    assert np.isnan(sizes[0]).all()
+    assert sizes[1].tolist() == [0.5, 1.5]
+
+
+def test_usual_ends_are_those_of_the_other_cases():
+    sizes = np.array([[0.1, 9], [0.2, 1], [0.3, 1], [0.9, 1]])
+
+    usual = usual_sizes(sizes, np.zeros(4, int), np.arange(4))
+
+    assert usual[3].tolist() == [0.2, 1]
+    assert usual[0].tolist() == [0.3, 1]
+
+
+def test_in_few_cases_the_other_end_says_what_is_usual():
+    usual = usual_sizes(np.array([[0.1, 0.9], [0.2, 0.8]]), np.zeros(2, int), np.arange(2))
+
+    assert usual.tolist() == [[0.9, 0.1], [0.8, 0.2]]
+
+
+def test_raters_of_a_case_count_once_in_what_is_usual():
+    sizes = np.array([[0.9, 0]] * 5 + [[0.1, 0], [0.2, 0], [0.3, 0]])
+
+    usual = usual_sizes(sizes, np.zeros(8, int), np.array([0] * 5 + [1, 2, 3]))
+
+    assert usual[0, 0] == 0.2
+    assert usual[5, 0] == 0.3
+
+
+def test_raters_of_one_label_share_no_end():
+    ends, cases = np.array([7, 7, 7, 7]), np.array([0, 0, 0, 1])
+
+    assert shared_ends(ends, cases, np.array([0, 0, 1, 1])).tolist() == [2, 2, 2, 1]
+
+
+@given(st.lists(st.floats(1, 9), min_size=1, max_size=8))
+def test_usual_lengths_leave_the_case_itself_out(lengths):
+    ends = np.zeros((len(lengths), 1, 2))
+    ends[:, 0, 1] = lengths
+
+    found = _lengths(ends)[:, 0]
+
+    for k in range(len(lengths)):
+        others = lengths[:k] + lengths[k + 1 :]
+        expected = np.median(others) if len(others) >= 3 else np.nan
+        assert found[k] == pytest.approx(expected, nan_ok=True)
+
+
+def stack(*places, size=10.0):
+    """Boxes of one size at these places along x."""
+    x = np.array(places, dtype=float)
+    return np.column_stack([x, 0 * x, x + size, 0 * x + size])
+
+
+@pytest.mark.parametrize(
+    ("places", "jumped"),
+    [
+        ([0, 1, 2, 3, 4, 5], []),
+        ([0, 1, 90, 3, 4, 5], [2]),
+        ([0, 1, 90, 91, 4, 5, 6], [2, 3]),
+        ([90, 1, 2, 3, 4, 5], [0]),
+        ([0, 1, 2, 90, 91, 92, 93, 94], [0, 1, 2]),
+        ([0, 6, 12, 18, 24, 30], []),
+        ([0, 1, 2, 12, 13, 14], []),
+    ],
+    ids=["steady", "one", "two", "the first", "the smaller part", "moving", "touching"],
+)
+def test_boxes_that_jump(places, jumped):
+    boxes = stack(*places)
+
+    found = jumps(boxes, np.arange(len(boxes)), np.array([0, len(boxes)]))
+
+    assert np.flatnonzero(found).tolist() == jumped
+
+
+def test_a_jump_across_a_long_gap_is_none():
+    found = jumps(stack(0, 1, 2, 90), np.array([0, 1, 2, 9]), np.array([0, 4]))
+
+    assert not found.any()
+
+
+def test_runs_do_not_mix():
+    found = jumps(stack(0, 1, 2, 90, 91, 92), np.array([0, 1, 2, 3, 4, 5]), np.array([0, 3, 6]))
+
+    assert not found.any()
+
+
+def test_the_place_of_a_tip_is_uncertain():
+    boxes = stack(0, 0, 0, 0, 0)
+    boxes[0] = [30, 0, 33, 3]
+
+    assert not jumps(boxes, np.arange(5), np.array([0, 5])).any()
+
+
+def units(*rows):
+    """Centres along x of labels, one row a unit."""
+    x = np.array(rows, dtype=float)
+    return np.stack([x, 0 * x, 0 * x], axis=-1)
+
+
+def pairs(centres, size=4.0):
+    return swapped_pairs(relations(centres, np.where(np.isnan(centres), np.nan, size)))
+
+
+def test_two_labels_that_changed_places():
+    centres = units([0, 20, 40], [1, 21, 42], [0, 19, 40], [0, 22, 41], [40, 20, 0])
+
+    assert pairs(centres) == [(4, 0, 2)]
+
+
+def test_with_two_others_there_is_no_telling():
+    assert pairs(units([0, 9], [0, 9], [9, 0])) == []
+    assert pairs(units([0, 9], [0, 9], [0, 9], [9, 0])) == [(3, 0, 1)]
+
+
+def test_labels_that_overlap_have_no_order():
+    assert pairs(units([0, 1], [0, 1], [0, 1], [0, 1], [1, 0])) == []
+
+
+def test_a_majority_in_the_wrong_order_is_no_order():
+    assert pairs(units([0, 9], [0, 9], [9, 0], [9, 0], [9, 0])) == []
+
+
+def test_labels_of_very_different_size_are_told_apart_where_they_overlap():
+    centres = units(*[[0, 0]] * 4)
+    sizes = np.full_like(centres, 4.0)
+    sizes[:3, 0], sizes[3, 1] = 40, 40
+
+    assert swapped_pairs(relations(centres, sizes)) == [(3, 0, 1)]
+
+
+def test_a_label_that_is_not_there_is_no_swap():
+    assert pairs(units([0, 9], [0, 9], [0, 9], [np.nan, 0])) == []
+
+
+def test_a_label_drawn_for_another_is_found_by_the_other_raters():
+    centres = units([0, 20], [0, 20], [0, 20], [20, np.nan])
+
+    assert drawn_as_another(centres, np.full_like(centres, 9.0), np.zeros(4, int)) == [(3, 0, 1)]
+
+
+def test_other_cases_do_not_say_where_an_organ_lies():
+    centres = units([0, 20], [0, 20], [0, 20], [20, 0])
+
+    assert drawn_as_another(centres, np.full_like(centres, 9.0), np.arange(4)) == []
+
+
+def test_a_box_beside_the_organ_is_not_another_organ():
+    centres = units([0, 20], [0, 20], [0, 20], [6, 20])
+
+    assert drawn_as_another(centres, np.full_like(centres, 9.0), np.zeros(4, int)) == []
+
+
+@pytest.mark.parametrize(
+    ("x", "wrong"),
+    [
+        ([300, 100], [False, False]),
+        ([100, 300], [True, True]),
+        ([260, 100], [False, False]),
+        ([np.nan, 300], [False, True]),
+        ([240, np.nan], [False, False]),
+    ],
+    ids=["right", "swapped", "midline between them", "one alone", "near the middle"],
+)
+def test_sides(x, wrong):
+    found = wrong_side(np.array(x, float), np.array([1.0, -1]), middle=256, width=512)
+
+    assert found.tolist() == wrong

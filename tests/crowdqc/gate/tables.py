@@ -1,0 +1,61 @@
+"""Tables as the stages before the gate write them, small."""
+
+import numpy as np
+import pandas as pd
+
+from crowdqc.gate import Policy, case_measures, label_measures, rater_measures
+from crowdqc.schema import conform
+
+RATERS = pd.DataFrame(
+    {
+        "rater": ["a", "b"],
+        "agreement_low": [0.8, 0.7],
+        "agreement_high": [0.9, 0.8],
+    }
+)
+
+
+def consensus(rows):
+    """Fused boxes from (case, slice, label, state)."""
+    frame = pd.DataFrame(rows, columns=["case", "slice", "label", "state"])
+    return conform(
+        "consensus",
+        frame.assign(
+            x0=0.0, y0=0.0, x1=10.0, y1=20.0, support=2, n_raters=3, score=0.9, spread_x0=1.0,
+            spread_y0=2.0, spread_x1=3.0, spread_y1=0.5, method="median",
+        ),
+    )  # fmt: skip
+
+
+def completeness(rows):
+    """Runs from (case, label, rater, state, n_slices, coverage, truncated, faults)."""
+    names = ["case", "label", "rater", "state", "n_slices", "coverage", "truncated", "faults"]
+    frame = pd.DataFrame(rows, columns=names)
+    return conform("completeness", frame.assign(n_gaps=0))
+
+
+def whole(cases=("1", "2"), labels=("liver", "spleen"), n=5):
+    """A study in which everything is fine: consensus and completeness."""
+    boxes = [(case, k, label, "agreed") for case in cases for label in labels for k in range(n)]
+    runs = [
+        (case, label, rater, "complete", n, 1.0, "", "")
+        for case in cases
+        for label in labels
+        for rater in ("a", "b")
+    ]
+    return consensus(boxes), completeness(runs)
+
+
+def measures(boxes, runs, raters=RATERS):
+    labels = label_measures(boxes, runs)
+    return {"rater": rater_measures(raters, runs), "label": labels, "case": case_measures(labels)}
+
+
+def policy(*rules, **keys):
+    """A policy from (scope, measure, op, limit, severity)."""
+    names = ("scope", "measure", "op", "limit", "severity")
+    written = [{**dict(zip(names, rule, strict=True)), "because": "so"} for rule in rules]
+    return Policy.model_validate({"rules": written, **keys})
+
+
+NAN = np.nan

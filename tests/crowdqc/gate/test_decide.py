@@ -1,0 +1,321 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crowdqc.findings import Finding, Severity, Verdict
+from crowdqc.gate import (
+    box_measures,
+    decide,
+    judged_findings,
+    label_measures,
+    load_policy,
+    rater_measures,
+    slice_measures,
+)
+from tests.crowdqc.gate.tables import (
+    RATERS,
+    completeness,
+    consensus,
+    measures,
+    policy,
+    whole,
+)
+
+FEW_SLICES = ("label", "n_slices", "<", 3, "reject")
+
+
+def one_short(n=1):
+    """Everything fine, but the spleen of case 2 has few boxes."""
+    boxes, runs = whole()
+    short = (boxes["case"] == "2") & (boxes["label"] == "spleen") & (boxes["slice"] >= n)
+    return boxes[~short], runs
+
+
+def test_a_good_study_is_accepted():
+    decision = decide(load_policy(), measures(*whole()))
+
+    assert decision.verdict is Verdict.ACCEPT
+    assert decision.study.reasons == []
+    assert {one.verdict for one in decision.labels.values()} == {Verdict.ACCEPT}
+
+
+def test_a_rule_fires_with_its_reason():
+    decision = decide(policy(FEW_SLICES), measures(*one_short()))
+
+    judged = decision.labels["2", "spleen"]
+    assert judged.verdict is Verdict.REJECT
+    assert judged.reasons == ["n_slices 1 < 3: so"]
+    assert decision.labels["1", "spleen"].verdict is Verdict.ACCEPT
+
+
+@pytest.mark.parametrize(("exclude", "case"), [("case", "reject"), ("label", "review")])
+def test_a_rejected_label_takes_its_case_with_it_or_not(exclude, case):
+    decision = decide(policy(FEW_SLICES, exclude=exclude), measures(*one_short()))
+
+    assert decision.cases["2"].verdict == case
+    assert decision.cases["1"].verdict is Verdict.ACCEPT
+    assert decision.cases["2"].reasons[0].startswith("spleen: n_slices 1 < 3")
+
+
+@pytest.mark.parametrize("measure", ["no_such_measure", "length_ratio"])
+def test_a_rule_that_cannot_be_asked_is_a_review(measure):
+    decision = decide(policy(("label", measure, "<", 0, "note")), measures(*whole()))
+
+    assert decision.labels["1", "liver"].verdict is Verdict.REVIEW
+    assert "not known" in decision.labels["1", "liver"].reasons[0]
+    assert decision.verdict is Verdict.REVIEW
+
+
+def test_a_note_changes_nothing():
+    decision = decide(policy(("label", "n_slices", ">", 0, "note")), measures(*whole()))
+
+    assert decision.verdict is Verdict.ACCEPT
+    assert decision.labels["1", "liver"].reasons == []
+
+
+def test_the_gravest_reason_comes_first():
+    rules = [("label", "n_slices", "<", 9, "review"), FEW_SLICES]
+
+    decision = decide(policy(*rules), measures(*one_short()))
+
+    assert decision.labels["2", "spleen"].reasons[0] == "n_slices 1 < 3: so"
+
+
+def test_without_rules_for_the_study_one_rejected_case_rejects_it():
+    assert decide(policy(FEW_SLICES), measures(*one_short())).verdict is Verdict.REJECT
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [(0.4, "reject"), (0.5, "review")])
+def test_a_study_may_pass_without_a_few_cases(limit, verdict):
+    rules = [FEW_SLICES, ("study", "cases_rejected_share", ">", limit, "reject")]
+
+    decision = decide(policy(*rules), measures(*one_short()))
+
+    assert decision.verdict == verdict
+    assert "1 of 2 cases rejected" in decision.study.reasons
+
+
+def test_a_rejected_rater_can_be_left_out():
+    rules = [("rater", "agreement_low", "<", 0.75, "reject")]
+
+    decision = decide(policy(*rules), measures(*whole()))
+
+    assert decision.raters["b"].verdict is Verdict.REJECT
+    assert decision.verdict is Verdict.REVIEW
+
+
+def test_a_study_without_cases_is_not_accepted():
+    boxes, runs = whole()
+
+    decision = decide(load_policy(), measures(boxes.iloc[:0], runs.iloc[:0], RATERS.iloc[:0]))
+
+    assert decision.verdict is Verdict.REVIEW
+
+
+def find(severity="reject", **place):
+    return Finding(check="x", severity=Severity(severity), message="bad", **place)
+
+
+@pytest.mark.parametrize(
+    ("place", "unit", "verdict"),
+    [
+        ({"case": "1", "label": "liver"}, ("labels", ("1", "liver")), "reject"),
+        ({"case": "1"}, ("cases", "1"), "reject"),
+        ({"case": "1", "rater": "a"}, ("cases", "1"), "review"),
+        ({"case": "1", "label": "liver", "rater": "a"}, ("labels", ("1", "liver")), "review"),
+        ({"rater": "a"}, ("raters", "a"), "reject"),
+        ({}, None, "reject"),
+    ],
+)
+def test_a_finding_counts_where_it_belongs(place, unit, verdict):
+    decision = decide(load_policy(), measures(*whole()), [find(**place)])
+
+    judged = getattr(decision, unit[0])[unit[1]] if unit else decision.study
+    assert judged.verdict == verdict
+    assert judged.reasons == ["bad"]
+
+
+def test_a_finding_about_something_else_is_no_error():
+    decision = decide(load_policy(), measures(*whole()), [find(case="9"), find(rater="z")])
+
+    assert decision.verdict is Verdict.ACCEPT
+
+
+places = st.fixed_dictionaries(
+    {},
+    optional={
+        "case": st.sampled_from(["1", "2", "9"]),
+        "label": st.sampled_from(["liver", "spleen", "x"]),
+        "rater": st.sampled_from(["a", "b", "z"]),
+    },
+)
+some_findings = st.lists(
+    st.builds(lambda severity, place: find(severity, **place), st.sampled_from(Severity), places),
+    max_size=5,
+)
+scope_rules = st.sampled_from(
+    [
+        FEW_SLICES,
+        ("label", "coverage", "<", 2, "review"),
+        ("case", "n_absent", ">", 0, "reject"),
+        ("study", "cases_rejected_share", ">", 0.4, "reject"),
+        ("study", "n_cases_kept", "<", 2, "reject"),
+        ("study", "raters_rejected_share", ">=", 0.5, "review"),
+        ("rater", "agreement_low", "<", 0.75, "reject"),
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(scope_rules, min_size=1, max_size=4),
+    st.sampled_from(["case", "label"]),
+    some_findings,
+    some_findings,
+    st.sampled_from([whole(), one_short()]),
+)
+def test_more_findings_never_make_a_verdict_milder(rules, exclude, some, more, tables):
+    made = policy(*rules, exclude=exclude)
+    before = decide(made, measures(*tables), some)
+    after = decide(made, measures(*tables), [*some, *more])
+
+    assert after.verdict.rank >= before.verdict.rank
+    for kind in ("raters", "labels", "cases"):
+        for unit, judged in getattr(before, kind).items():
+            assert getattr(after, kind)[unit].verdict.rank >= judged.verdict.rank
+    assert not (after.usable(tables[0]) & ~before.usable(tables[0])).any()
+
+
+def test_the_verdict_does_not_depend_on_the_order_of_findings():
+    found = [find(case="1"), find("review", case="2", label="liver"), find("note", rater="a")]
+
+    decisions = [decide(load_policy(), measures(*whole()), f) for f in (found, found[::-1])]
+
+    assert decisions[0].verdict is decisions[1].verdict
+    assert [v.verdict for v in decisions[0].labels.values()] == [
+        v.verdict for v in decisions[1].labels.values()
+    ]
+
+
+def test_boxes_that_spread_are_withheld():
+    boxes, runs = whole()
+    boxes.loc[3, "spread_x0"] = 50.0
+    rules = [("box", "spread", ">", 20, "reject")]
+
+    decision = decide(policy(*rules), measures(boxes, runs) | {"box": box_measures(boxes)})
+
+    assert np.flatnonzero(~decision.usable(boxes)).tolist() == [3]
+    assert decision.fine["box"]["reasons"].tolist() == ["spread 50 > 20: so"]
+    assert decision.labels["1", "liver"].reasons == ["1 box rejected"]
+    assert decision.labels["1", "liver"].verdict is Verdict.REVIEW
+
+
+def test_boxes_of_a_bad_slice_are_withheld():
+    boxes, runs = whole()
+    boxes.loc[boxes["slice"] == 2, "score"] = 0.2
+    rules = [("slice", "score", "<", 0.5, "reject")]
+
+    decision = decide(policy(*rules), measures(boxes, runs) | {"slice": slice_measures(boxes)})
+
+    assert (decision.usable(boxes) == (boxes["slice"] != 2)).all()
+    assert decision.cases["1"].reasons == ["1 slice rejected"]
+
+
+def test_a_bad_mask_asks_for_a_review_of_its_label():
+    boxes, runs = whole()
+    risk = pd.DataFrame({"case": ["1", "1"], "slice": [0, 1], "label": "liver", "risk": [0.9, 0.1]})
+    rules = [("mask", "risk", ">", 0.5, "reject")]
+
+    decision = decide(policy(*rules), measures(boxes, runs) | {"mask": risk})
+
+    assert decision.fine["mask"]["slice"].tolist() == [0]
+    assert decision.labels["1", "liver"].verdict is Verdict.REVIEW
+    assert decision.usable(boxes).all()
+
+
+def test_rules_for_masks_before_there_are_masks_are_a_review():
+    decision = decide(policy(("mask", "risk", ">", 0.5, "reject")), measures(*whole()))
+
+    assert decision.verdict is Verdict.REVIEW
+    assert "rules for each mask" in decision.study.reasons[0]
+
+
+def test_a_box_of_which_the_measure_is_not_known_is_a_review():
+    boxes, runs = whole()
+    boxes[["spread_x0", "spread_y0", "spread_x1", "spread_y1"]] = np.nan
+
+    decision = decide(
+        policy(("box", "spread", ">", 20, "reject")),
+        measures(boxes, runs) | {"box": box_measures(boxes)},
+    )
+
+    assert set(decision.fine["box"]["verdict"]) == {"review"}
+    assert decision.usable(boxes).all()
+
+
+def test_measures_of_labels():
+    boxes = consensus(
+        [
+            ("1", 2, "liver", "agreed"),
+            ("1", 5, "liver", "agreed"),
+            ("1", 3, "liver", "no_consensus"),
+        ]
+    )
+    runs = completeness(
+        [
+            ("1", "liver", "a", "partial", 2, 0.4, "high", "run-truncated"),
+            ("1", "liver", "b", "partial", 2, 0.6, "", "labels-swapped"),
+            ("1", "spleen", "a", "missing", 0, 0.0, "", "organ-missing"),
+            ("1", "spleen", "b", "unread", 0, np.nan, "", "case-unread"),
+            ("1", "cyst", "a", "complete", 0, np.nan, "", ""),
+        ]
+    )
+
+    found = label_measures(boxes, runs).loc["1"]
+
+    liver, spleen, cyst = (found.loc[label] for label in ("liver", "spleen", "cyst"))
+    assert (liver["n_slices"], liver["n_gaps"], liver["gap_share"]) == (2, 2, 0.5)
+    assert (liver["absent"], liver["coverage"]) == (0, 0.6)
+    assert (liver["truncated_share"], liver["swapped_share"]) == (0.5, 0.5)
+    assert liver["agreed_share"] == pytest.approx(2 / 3)
+    assert (spleen["absent"], spleen["coverage"], spleen["n_slices"]) == (1, 0, 0)
+    assert (cyst["absent"], cyst["coverage"], cyst["agreed_share"]) == (0, 1, 1)
+
+
+def test_measures_of_raters():
+    runs = completeness(
+        [
+            ("1", "liver", "a", "complete", 2, 1.0, "", ""),
+            ("1", "liver", "b", "partial", 2, 0.5, "", ""),
+            ("2", "liver", "a", "complete", 2, 0.8, "", ""),
+        ]
+    )
+
+    found = rater_measures(RATERS, runs)
+
+    assert found.loc["a", ["coverage", "sole_share"]].tolist() == [pytest.approx(0.9), 0.5]
+    assert found.loc["b", ["coverage", "sole_share"]].tolist() == [0.5, 0.0]
+
+
+def test_the_fault_of_one_rater_of_several_is_no_fault_of_the_label():
+    runs = completeness(
+        [
+            ("1", "liver", "a", "partial", 2, 1.0, "", ""),
+            ("1", "liver", "b", "complete", 2, 1.0, "", ""),
+            ("1", "spleen", "a", "partial", 2, 1.0, "", ""),
+            ("1", "spleen", "b", "missing", 0, 0.0, "", ""),
+        ]
+    )
+    found = [
+        find(case="1", label="liver", rater="a"),
+        find(case="1", label="spleen", rater="a"),
+        find(case="1", rater="a"),
+        find(case="1", label="liver"),
+        find(rater="a"),
+    ]
+
+    judged = judged_findings(found, runs)
+
+    assert [f.severity.value for f in judged] == ["note", "reject", "reject", "reject", "reject"]

@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import pytest
+
+from crowdqc.findings import InputError, Verdict
+from crowdqc.gate import load_policy
+from tests.crowdqc.gate.tables import policy
+
+PRESETS = sorted((Path(__file__).parents[3] / "configs").glob("policy_*.toml"))
+RULE = """[[rules]]
+scope = "label"
+measure = "n_slices"
+op = "<"
+limit = 1
+severity = "reject"
+because = "empty"
+"""
+
+
+@pytest.mark.parametrize("path", [None, *PRESETS], ids=lambda path: path and path.stem)
+def test_every_policy_that_is_shipped_can_be_read_and_gives_reasons(path):
+    made = load_policy(path)
+
+    assert len(made.rules) >= 3
+    assert all(len(rule.because.split()) >= 5 for rule in made.rules)
+
+
+def test_there_are_presets():
+    assert len(PRESETS) >= 3
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ('scope = "label"', 'scope = "labels"'),
+        ("limit = 1", "limits = 1"),
+        ('op = "<"', 'op = "=<"'),
+        ('because = "empty"', 'because = ""'),
+        ('severity = "reject"', 'severity = "bad"'),
+    ],
+    ids=lambda text: text.split(" =")[0],
+)
+def test_a_bad_rule_is_refused_with_its_place(tmp_path, change, says):
+    file = tmp_path / "gate.toml"
+    file.write_text(RULE.replace(change, says))
+
+    with pytest.raises(InputError, match=r"gate.toml: 'rules\.0"):
+        load_policy(file)
+
+
+def test_a_policy_without_rules_would_accept_everything(tmp_path):
+    file = tmp_path / "gate.toml"
+    file.write_text("rules = []")
+
+    with pytest.raises(InputError, match="rules"):
+        load_policy(file)
+
+
+@pytest.mark.parametrize(("measure", "op"), [("cases_rejected_share", "<"), ("n_cases_kept", ">")])
+def test_a_rule_that_rewards_rejections_is_refused(measure, op):
+    with pytest.raises(ValueError, match="milder"):
+        policy(("study", measure, op, 0.5, "reject"))
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "verdict", "says_no"),
+    [
+        ("reject", Verdict.REVIEW, False),
+        ("reject", Verdict.REJECT, True),
+        ("review", Verdict.REVIEW, True),
+        ("review", Verdict.ACCEPT, False),
+    ],
+)
+def test_what_the_gate_says_no_to(fail_on, verdict, says_no):
+    made = policy(("label", "n_slices", "<", 1, "reject"), fail_on=fail_on)
+
+    assert made.says_no(verdict) is says_no
+
+
+@pytest.mark.parametrize(
+    ("op", "fires"),
+    [
+        ("<", [True, False, False]),
+        ("<=", [True, True, False]),
+        (">", [False, False, True]),
+        (">=", [False, True, True]),
+        ("==", [False, True, False]),
+        ("!=", [True, False, True]),
+    ],
+)
+def test_operators(op, fires):
+    rule = policy(("label", "n_slices", op, 1, "reject")).rules[0]
+
+    assert [rule.fires(value) for value in (0, 1, 2)] == fires

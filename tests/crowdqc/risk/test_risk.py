@@ -1,0 +1,375 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from crowdqc.geometry import paired_iou
+from crowdqc.risk import assess_risk, calibrate, cross_validate, paired_dice
+from crowdqc.risk.table import COLUMNS
+from crowdqc.risk.votes import Votes, beyond, ellipses, mask_boxes, neighbours, same_slice
+
+DEPTH, SIZE = 30, 64
+LABELS = {"ball": 1, "rod": 2}
+masks = hnp.arrays(bool, st.just((3, 4, 5)))
+
+
+@given(masks, masks)
+def test_dice_is_counted_pixels(a, b):
+    for k, dice in enumerate(paired_dice(a, b)):
+        size = a[k].sum() + b[k].sum()
+        expected = 2 * (a[k] & b[k]).sum() / size if size else np.nan
+        assert dice == pytest.approx(expected, nan_ok=True)
+
+
+def test_two_empty_masks_have_no_vote():
+    empty = np.zeros((2, 3, 3), dtype=bool)
+
+    votes = same_slice(empty, empty)
+
+    assert votes.weight.tolist() == [0, 0]
+    assert np.isnan(votes.mean).all()
+
+
+@settings(max_examples=25)
+@given(hnp.arrays(bool, (5, 3, 3)), hnp.arrays(bool, (5, 3, 3)), st.floats(0.5, 4))
+def test_neighbours_vote_by_their_distance(a, b, width):
+    heights = np.array([0.0, 1, 2, 5, 9])
+    votes = neighbours(a, b, heights, width=width)
+
+    for i in range(5):
+        total = weight = 0.0
+        for j in range(5):
+            distance = abs(heights[i] - heights[j])
+            size = a[i].sum() + b[j].sum()
+            if i != j and size and distance <= 3 * width:
+                share = np.exp(-0.5 * (distance / width) ** 2)
+                weight += share
+                total += share * 2 * (a[i] & b[j]).sum() / size
+        assert votes.total[i] == pytest.approx(total)
+        assert votes.weight[i] == pytest.approx(weight)
+
+
+def test_beyond_the_ends_there_is_nothing_as_far_as_the_volume_goes():
+    weight = beyond(np.array([4, 5, 6]), depth=20, spacing=1.0, width=1.0)
+    cut = beyond(np.array([4, 5, 6]), depth=7, spacing=1.0, width=1.0)
+
+    near = np.exp([-0.5, -2.0, -4.5])
+    assert weight[0] == pytest.approx(near.sum() + near[2])
+    assert weight[1] == pytest.approx(2 * near[1:].sum())
+    assert cut[2] == pytest.approx(near[2])
+
+
+def test_an_ellipse_touches_its_box():
+    found = ellipses(np.array([[2.0, 3, 12, 9], [np.nan] * 4]), (12, 14))
+
+    assert mask_boxes(found)[0].tolist() == [2, 3, 12, 9]
+    assert found[0].sum() == pytest.approx(np.pi * 5 * 3, rel=0.05)
+    assert not found[1].any()
+
+
+@given(hnp.arrays(bool, (2, 4, 6)))
+def test_the_box_round_a_mask(stack):
+    for mask, box in zip(stack, mask_boxes(stack), strict=True):
+        rows, columns = np.nonzero(mask)
+        if not rows.size:
+            assert np.isnan(box).all()
+            continue
+        expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert box.tolist() == expected
+
+
+def test_votes_add_up():
+    a, b = Votes(np.array([1.0]), np.array([2.0])), Votes(np.array([1.0]), np.array([0.5]))
+
+    assert (a + b).mean.tolist() == [0.8]
+
+
+def case_stack(seed=0):
+    """A ball over a rod, drawn a little differently by each seed."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    stack = np.zeros((DEPTH, SIZE, SIZE), dtype=np.uint8)
+    for k in range(DEPTH):
+        move = rng.normal(0, 0.4, 4)
+        rod = (x - 48 - move[0]) ** 2 + (y - 40 - move[1]) ** 2 < 25
+        stack[k][rod & (2 <= k < 28)] = 2
+        share = 1 - ((k - 15) / 8.5) ** 2
+        if share > 0:
+            ball = (x - 20 - move[2]) ** 2 + (y - 20 - move[3]) ** 2 < 144 * share
+            stack[k][ball] = 1
+    return stack
+
+
+CASES = [f"{n}" for n in range(6)]
+
+
+def prompts(stacks):
+    rows = []
+    for case, stack in stacks.items():
+        for label, value in LABELS.items():
+            mask = stack == value
+            planes = np.flatnonzero(mask.any(axis=(1, 2)))
+            rows += [
+                (case, k, label, *box)
+                for k, box in zip(planes, mask_boxes(mask[planes]), strict=True)
+            ]
+    return pd.DataFrame(rows, columns=["case", "slice", "label", "x0", "y0", "x1", "y1"])
+
+
+def images(spacing=3.0):
+    frame = pd.DataFrame({"case": CASES}).merge(pd.DataFrame({"slice": range(DEPTH)}), how="cross")
+    return frame.assign(spacing_x=1.0, spacing_y=1.0, spacing_z=spacing)
+
+
+def assess(first, second=None, boxes=None, **further):
+    sets = [first.get] if second is None else [first.get, second.get]
+    truth = {case: case_stack(n) for n, case in enumerate(CASES)}
+    options = {"labels": LABELS, "images": images(), **further}
+    return assess_risk(prompts(truth) if boxes is None else boxes, sets, **options)
+
+
+def good():
+    return {case: case_stack(n) for n, case in enumerate(CASES)}
+
+
+def other():
+    return {case: case_stack(n + 50) for n, case in enumerate(CASES)}
+
+
+def of(table, case="2", label="ball", slice_=15):
+    mine = (table["case"] == case) & (table["label"] == label) & (table["slice"] == slice_)
+    return table[mine].iloc[0]
+
+
+def test_there_is_a_risk_from_0_to_1_for_each_mask():
+    table = assess(good(), other())
+
+    assert list(table.columns) == COLUMNS
+    assert table["risk"].between(0, 1).all()
+    assert len(table) == sum(int((s == v).any(axis=(1, 2)).sum()) for s in good().values()
+                             for v in LABELS.values())  # fmt: skip
+    assert not table.duplicated(["case", "slice", "label"]).any()
+
+
+def move(stack):
+    stack[15] = np.where(stack[15] == 1, 0, stack[15])
+    stack[15, 30:50, 30:40] = 1
+
+
+def shrink(stack):
+    ball = stack[15] == 1
+    stack[15][ball] = 0
+    stack[15, 20:22, 20:22] = 1
+
+
+def remove(stack):
+    stack[15][stack[15] == 1] = 0
+
+
+def overflow(stack):
+    stack[15, :40, :40] = 1
+
+
+@pytest.mark.parametrize("fault", [move, shrink, remove, overflow])
+@pytest.mark.parametrize("two", [False, True], ids=["one set", "two sets"])
+def test_a_wrong_mask_is_the_riskiest_but_for_ends(fault, two):
+    first = good()
+    fault(first["2"])
+
+    table = assess(first, other() if two else None)
+
+    worst = table.loc[table["risk"].where(table["end_mm"] > 6).idxmax()]
+    assert (worst["case"], worst["label"], worst["slice"]) == ("2", "ball", 15)
+
+
+def test_an_empty_mask_is_certainly_wrong():
+    first = good()
+    remove(first["2"])
+
+    row = of(assess(first, other()))
+
+    assert row["risk"] == 1
+    assert row["support"] == 0
+    assert np.isnan(row["box_iou"])
+
+
+def test_disagreement_between_models_raises_the_risk():
+    second = other()
+    remove(second["2"])
+    shrink(second["3"])
+
+    table, calm = assess(good(), second), assess(good(), other())
+
+    assert of(table)["agreement"] == 0
+    assert of(table)["risk"] > of(calm)["risk"] + 0.1
+    assert of(table, "3")["risk"] > of(calm, "3")["risk"] + 0.05
+
+
+def test_ends_are_riskier_than_the_middle():
+    table = assess(good(), other())
+    ball = table[(table["label"] == "rod") & (table["case"] == "2")].set_index("slice")
+
+    assert ball["risk"].idxmax() in {2, 27}
+    assert ball.loc[2, "end_mm"] == 0
+    assert ball.loc[14, "end_mm"] == 36
+
+
+def test_a_run_that_goes_on_where_other_cases_end_is_risky():
+    first, boxes = good(), prompts(good())
+    first["2"][24:28][first["2"][24:28] == 0] = 0
+    for k in range(24, 29):
+        first["2"][k, 12:28, 12:28] = 1
+    extra = pd.DataFrame(
+        [("2", k, "ball", 12.0, 12.0, 28.0, 28.0) for k in range(24, 29)], columns=boxes.columns
+    )
+
+    table = assess(first, first, boxes=pd.concat([boxes, extra]))
+
+    assert of(table, slice_=27)["extent"] < 0.1
+    assert of(table, slice_=15)["extent"] > 0.9
+    assert of(table, slice_=26)["risk"] > of(table, slice_=15)["risk"] + 0.4
+
+
+def test_with_one_case_the_extent_is_not_known_and_not_held_against_it():
+    boxes = prompts({"2": case_stack(2)})
+
+    row = of(assess({"2": case_stack(2)}, {"2": case_stack(52)}, boxes=boxes))
+
+    assert np.isnan(row["extent"])
+    assert row["risk"] == pytest.approx(1 - row["support"])
+
+
+def test_signals_are_what_they_are_called():
+    table = assess(good(), other())
+
+    row, stack = of(table), good()["2"]
+    ball, box = stack[15] == 1, prompts({"2": stack}).query("slice == 15 and label == 'ball'")
+    corners = box[["x0", "y0", "x1", "y1"]].to_numpy()
+    assert row["area_mm2"] == ball.sum()
+    assert row["box_iou"] == pytest.approx(paired_iou(mask_boxes(ball[None]), corners)[0])
+    assert row["box_fill"] == pytest.approx(ball.sum() / np.prod(corners[0, 2:] - corners[0, :2]))
+    assert row["agreement"] == pytest.approx(
+        paired_dice(ball[None], other()["2"][15][None] == 1)[0]
+    )
+
+
+def test_a_mask_without_a_box_is_judged_too():
+    boxes = prompts(good())
+    boxes = boxes[~((boxes["case"] == "2") & (boxes["slice"] == 15) & (boxes["label"] == "ball"))]
+
+    row = of(assess(good(), other(), boxes=boxes))
+
+    assert np.isnan(row["box_iou"])
+    assert 0 < row["risk"] < 0.5
+
+
+def test_prompts_that_disagree_raise_the_risk():
+    drawn = prompts(good())[["case", "slice", "label"]].assign(pairwise_dice=0.999)
+    unsure = (drawn["case"] == "2") & (drawn["slice"] == 15)
+    drawn.loc[unsure, "pairwise_dice"] = 0.1
+
+    table, calm = assess(good(), prompts=drawn), assess(good())
+
+    assert of(table)["risk"] > of(calm)["risk"]
+    assert of(table, slice_=14)["risk"] < of(calm, slice_=14)["risk"]
+
+
+def test_several_boxes_of_a_label_on_a_slice_count_together():
+    twice = pd.concat([prompts(good())] * 2)
+
+    assert len(assess(good(), boxes=twice)) == len(assess(good()))
+
+
+def test_a_case_without_masks_has_no_rows():
+    first = good()
+    del first["2"]
+
+    table = assess(first)
+
+    assert "2" not in set(table["case"])
+    assert assess({}).empty
+
+
+def test_no_set_of_masks():
+    with pytest.raises(ValueError, match="at least one set"):
+        assess_risk(prompts(good()), [], labels=LABELS, images=images())
+
+
+def test_unknown_spacing_is_a_usual_one():
+    unknown = images().assign(spacing_x=np.nan, spacing_y=np.nan, spacing_z=np.nan)
+
+    table = assess(good(), other(), images=unknown)
+
+    pd.testing.assert_frame_equal(table, assess(good(), other()))
+
+
+def scored(seed=0, n=400):
+    """Signals of which the truth is a known logistic model."""
+    rng = np.random.default_rng(seed)
+    support, extent = rng.uniform(0.1, 0.95, n), rng.uniform(0.1, 0.95, n)
+    label = rng.choice(["a", "b"], n)
+    score = (
+        3 - 2 * np.log(support / (1 - support)) - np.log(extent / (1 - extent)) - 4 * (label == "b")
+    )
+    wrong = rng.random(n) < 1 / (1 + np.exp(-score))
+    table = pd.DataFrame({"support": support, "extent": extent, "label": label})
+    table["case"] = rng.choice(list("wxyz"), n)
+    return table, np.where(wrong, 0.2, 0.9), 1 / (1 + np.exp(-score))
+
+
+def test_calibration_finds_the_probability():
+    table, dice, probability = scored(n=4000)
+
+    found = calibrate(table, dice).predict(table)
+
+    assert np.abs(found - probability).mean() < 0.02
+
+
+def test_calibration_is_the_minimum_that_statsmodels_finds():
+    import statsmodels.api as sm
+
+    from crowdqc.risk.calibration import _features
+
+    table, dice, _ = scored()
+    model = calibrate(table, dice)
+    x = sm.add_constant((_features(table, model.labels) - model.mean) / model.scale)
+    fit = sm.GLM((dice < 0.5).astype(float), x, family=sm.families.Binomial())
+    n, penalty = len(x), np.r_[0, np.full(x.shape[1] - 1, model.penalty)]
+    oracle = fit.fit_regularized(alpha=penalty / n, L1_wt=0.0).params
+
+    assert np.r_[model.intercept, model.weights] == pytest.approx(oracle, abs=1e-3)
+
+
+def test_cross_validation_never_saw_the_case():
+    table, dice, _ = scored()
+    spoilt = np.where(table["case"] == "w", 1.1 - dice, dice)
+
+    honest, tempted = cross_validate(table, dice), cross_validate(table, spoilt)
+
+    assert honest[table["case"] == "w"] == pytest.approx(tempted[table["case"] == "w"])
+    assert honest[table["case"] == "x"] != pytest.approx(tempted[table["case"] == "x"])
+
+
+def test_a_label_that_was_not_calibrated_has_no_intercept():
+    table, dice, _ = scored()
+    model = calibrate(table, dice)
+
+    assert model.predict(table.assign(label="c")).shape == (400,)
+
+
+@pytest.mark.parametrize("dice", [np.full(400, 0.9), np.full(400, 0.1), np.full(400, np.nan)])
+def test_calibration_needs_good_and_bad_masks(dice):
+    with pytest.raises(ValueError, match="'dice' must"):
+        calibrate(scored()[0], dice)
+
+
+def test_where_only_one_case_has_wrong_masks_its_risk_is_not_known():
+    table, dice, _ = scored()
+    dice = np.where(table["case"] == "w", dice, 0.9)
+
+    risk = cross_validate(table, dice)
+
+    assert np.isnan(risk[table["case"] == "w"]).all()
+    assert np.isfinite(risk[table["case"] != "w"]).all()
