@@ -72,33 +72,57 @@ def to_drawn(matched: Matched) -> Drawn:
 def to_units(matched: Matched, *, iou: float) -> Units:
     """Units for alpha: boxes linked without regard to the objects that fusion will use.
 
-    Images are numbered in the order of case and slice, over all places of the study.
+    Images are numbered as in `number_of_places`.
     """
-    boxes, asked = matched.boxes, matched.asked
-    labels = pd.Index(matched.study.labels)
-    box_image, asked_image = image_numbers(matched)
-    person = boxes["person"].to_numpy(np.int64)
-    label = labels.get_indexer(boxes["label"]).astype(np.int64)
+    boxes, asked, number = matched.boxes, matched.asked, number_of_places(matched)
+    person, place = boxes["person"].to_numpy(np.int64), boxes["place"].to_numpy(np.int64)
+    asked_place = asked["place"].to_numpy(np.int64)
+    image, label = number.image[place], number.label[place]
     edges = boxes[EDGES].to_numpy(np.float64)
     votes = Votes(
-        object=link_boxes(edges, image=box_image, rater=person, label=label, iou=iou),
+        object=link_boxes(edges, image=image, rater=person, label=label, iou=iou),
         rater=person,
         label=label,
-        image=box_image,
-        asked_image=asked_image,
+        image=image,
+        asked_image=number.image[asked_place],
         asked_rater=asked["person"].to_numpy(np.int64),
-        asked_label=labels.get_indexer(asked["label"]).astype(np.int64),
-        n_labels=len(labels),
+        asked_label=number.label[asked_place],
+        n_labels=len(matched.study.labels),
     )
     return make_units(votes)
 
 
-def image_numbers(matched: Matched) -> tuple[Ints, Ints]:
-    """Image of each box and of each question, numbered in the order of case and slice."""
-    cases = pd.Index(matched.study.cases)
-    frames = [matched.boxes, matched.asked]
-    case = np.concatenate([cases.get_indexer(frame["case"]) for frame in frames])
-    plane = np.concatenate([frame["slice"].to_numpy(np.int64) for frame in frames])
-    key = case.astype(np.int64) * (int(plane.max(initial=0)) + 1) + plane
-    number = np.unique(key, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    return number[: len(matched.boxes)], number[len(matched.boxes) :]
+@dataclass(frozen=True)
+class PlaceNumbers:
+    """Case, slice, label and image of each place, as numbers, shape (P,).
+
+    Cases are numbered in natural order, labels in that of the study, images in the order of
+    case and slice.
+    """
+
+    case: Ints
+    plane: Ints
+    label: Ints
+    image: Ints
+
+
+def number_of_places(matched: Matched) -> PlaceNumbers:
+    """Numbers of all places that were asked for or hold boxes."""
+    n = 1 + max(
+        (int(frame["place"].max()) for frame in (matched.asked, matched.objects) if len(frame)),
+        default=-1,
+    )
+    case, plane, label = (np.zeros(n, np.int64) for _ in range(3))
+    cases, labels = pd.Index(matched.study.cases), pd.Index(matched.study.labels)
+    for frame in (matched.objects, matched.asked):
+        place = frame["place"].to_numpy(np.int64)
+        row = np.full(n, -1)
+        row[place] = np.arange(len(place))
+        known = np.flatnonzero(row >= 0)
+        some = frame.iloc[row[known]]
+        case[known] = cases.get_indexer(some["case"])
+        plane[known] = some["slice"].to_numpy(np.int64)
+        label[known] = labels.get_indexer(some["label"])
+    new = np.ones(n, bool)
+    new[1:] = (np.diff(case) != 0) | (np.diff(plane) != 0)
+    return PlaceNumbers(case, plane, label, np.cumsum(new) - 1)

@@ -61,8 +61,9 @@ class Evidence:
     ----------
     compared : Compared
         Boxes held against those of the others.
-    place_case, place_plane, place_label, place_area, place_cluster : ndarray, shape (P,)
-        Of each place: case, slice and label as numbers, area of the image in px^2, cluster.
+    place_case, place_plane, place_label, place_image, place_area, place_cluster : ndarray, (P,)
+        Of each place: case, slice, label and image as numbers, area of the image in px^2,
+        cluster.
     labels, people : tuple of str
         Names.
     limits : RaterLimits
@@ -75,6 +76,7 @@ class Evidence:
     place_case: Ints
     place_plane: Ints
     place_label: Ints
+    place_image: Ints
     place_area: Floats
     place_cluster: Ints
     labels: tuple[str, ...]

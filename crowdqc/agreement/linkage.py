@@ -45,7 +45,7 @@ def link_boxes(boxes: Boxes, *, image: Ints, rater: Ints, label: Ints, iou: floa
     >>> link_boxes(boxes, image=none, rater=np.arange(3), label=none, iou=0.5)
     array([0, 0, 0])
     """
-    order = np.lexsort((label, rater, boxes[:, 0], image))
+    order = np.lexsort((boxes[:, 0], image))
     a, b = linked_pairs(boxes[order], image[order], rater[order], iou=iou)
     a, b = order[a], order[b]
     graph = coo_array((np.ones(len(a), bool), (a, b)), shape=(len(boxes), len(boxes)))
@@ -55,36 +55,59 @@ def link_boxes(boxes: Boxes, *, image: Ints, rater: Ints, label: Ints, iou: floa
     if len(rows):
         a, b = a[rows], b[rows]
         score = paired_iou(boxes[a], boxes[b]) + (label[a] == label[b])
-        first, second = np.minimum(rater[a], rater[b]), np.maximum(rater[a], rater[b])
-        turn = np.lexsort((np.maximum(a, b), np.minimum(a, b), second, first, -score))
+        names = np.minimum(rater[a], rater[b]) * (int(rater.max()) + 1) + np.maximum(
+            rater[a], rater[b]
+        )
+        drawn = np.minimum(a, b) * len(boxes) + np.maximum(a, b)
+        turn = np.lexsort((drawn, names, -score))  # ties go by raters, then by rows
         mine = np.flatnonzero(crowded[unit])
-        joined = _join_in_turn(a[turn], b[turn], members=mine, rater=rater)
+        number = np.zeros(len(boxes), np.int64)
+        number[mine] = np.arange(len(mine))
+        joined = _join_in_turn(number[a[turn]], number[b[turn]], rater[mine])
         unit[mine] = len(boxes) + joined
-    return np.unique(unit, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    used = np.zeros(int(unit.max(initial=-1)) + 1, np.int64)
+    used[unit] = 1
+    return (np.cumsum(used) - 1)[unit]
 
 
 def _with_a_rater_twice(unit: Ints, rater: Ints) -> NDArray[np.bool_]:
     """Whether each unit holds two boxes of one rater."""
-    pairs = unit * (int(rater.max(initial=0)) + 1) + rater
-    _, first, count = np.unique(pairs, return_index=True, return_counts=True)
+    span = int(rater.max(initial=0)) + 1
+    pairs = np.sort(unit * span + rater)
     twice = np.zeros(int(unit.max(initial=-1)) + 1, bool)
-    twice[unit[first[count > 1]]] = True
+    twice[pairs[1:][pairs[1:] == pairs[:-1]] // span] = True
     return twice
 
 
-def _join_in_turn(a: Ints, b: Ints, *, members: Ints, rater: Ints) -> Ints:
-    """Unit of each of the `members` after all pairs had their turn."""
-    group = {int(box): [int(box)] for box in members}
-    raters = {int(box): {int(rater[box])} for box in members}
-    home = {int(box): int(box) for box in members}
-    for one, other in zip(a.tolist(), b.tolist(), strict=True):
-        keep, lose = home[one], home[other]
-        if keep == lose or raters[keep] & raters[lose]:
-            continue
-        if len(group[keep]) < len(group[lose]):
-            keep, lose = lose, keep
-        for box in group[lose]:
-            home[box] = keep
-        group[keep] += group.pop(lose)
-        raters[keep] |= raters.pop(lose)
-    return np.array([home[int(box)] for box in members], dtype=np.int64)
+def _join_in_turn(a: Ints, b: Ints, rater: Ints) -> Ints:
+    """Unit of each box after all pairs had their turn, in the order in which they stand.
+
+    A pair that comes before all other pairs of both of its units need not wait for its turn:
+    nothing that happens before can touch it. So all such pairs join at once, round by round.
+    A pair of units with a rater in common never joins, as units only grow.
+    """
+    home = np.arange(len(rater))
+    raters = _as_bits(rater)
+    while len(a):
+        one, other = home[a], home[b]
+        open_ = (one != other) & ~(raters[one] & raters[other]).any(axis=1)
+        a, b, one, other = a[open_], b[open_], one[open_], other[open_]
+        turn = np.arange(len(a))
+        first = np.full(len(rater), len(a))
+        np.minimum.at(first, one, turn)
+        np.minimum.at(first, other, turn)
+        now = (first[one] == turn) & (first[other] == turn)
+        keep, lose = one[now], other[now]
+        raters[keep] |= raters[lose]
+        moved = np.arange(len(rater))
+        moved[lose] = keep
+        home = moved[home]
+    return home
+
+
+def _as_bits(rater: Ints) -> NDArray[np.uint64]:
+    """The set that holds each rater alone, as bits, (N, words)."""
+    word, bit = np.divmod(rater, 64)
+    bits = np.zeros((len(rater), int(word.max(initial=0)) + 1), np.uint64)
+    bits[np.arange(len(rater)), word] = np.left_shift(np.uint64(1), bit.astype(np.uint64))
+    return bits

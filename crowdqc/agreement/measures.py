@@ -162,9 +162,9 @@ def _cluster_of(units: Units, places: Places) -> Ints:
 
 
 def _image_part(units: Units, part: Ints, places: Places) -> Ints:
-    key = places.case * (int(places.plane.max(initial=0)) + 1) + places.plane
-    _, first = np.unique(key, return_index=True)
-    return part[first][units.image]
+    of_image = np.zeros(int(places.image.max(initial=-1)) + 1, np.int64)
+    of_image[places.image] = part
+    return of_image[units.image]
 
 
 def _alpha_box(units: Units, places: Places) -> pd.DataFrame:

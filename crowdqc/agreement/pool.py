@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.agreement.alpha import summed
+from crowdqc.agreement.arrays import number_of_places
 from crowdqc.agreement.resample import Resampling, blocks, case_weights, clusters, ratio_interval
 from crowdqc.matching import Matched
 
@@ -33,7 +34,7 @@ class Places:
     ----------
     names : dict of str to ndarray
         Names behind the numbers, by key column: case, label, rater, other.
-    case, plane, label, cluster : ndarray of int, shape (P,)
+    case, plane, label, image, cluster : ndarray of int, shape (P,)
         Of each place that was asked for or holds boxes.
     rater_cluster : ndarray of int, shape (P,)
         Clusters of one rater's items: blocks of slices where a rater has one case only.
@@ -49,6 +50,7 @@ class Places:
     case: Ints
     plane: Ints
     label: Ints
+    image: Ints
     cluster: Ints
     rater_cluster: Ints
     unit: str
@@ -63,12 +65,9 @@ class Places:
 
 def number_places(matched: Matched, resampling: Resampling) -> Places:
     """Places of a matched study as numbers; their clusters, and resamples of these."""
-    columns = ["place", "case", "slice", "label"]
-    known = pd.concat([matched.asked[columns], matched.objects[columns]]).drop_duplicates("place")
-    known = known.sort_values("place")
     cases, labels = matched.study.cases, list(matched.study.labels)
-    case = pd.Index(cases).get_indexer(known["case"]).astype(np.int64)
-    plane = known["slice"].to_numpy(np.int64)
+    number = number_of_places(matched)
+    case, plane = number.case, number.plane
     cluster, unit = clusters(case, plane)
     people = np.array(matched.people, dtype=object)
     return Places(
@@ -80,7 +79,8 @@ def number_places(matched: Matched, resampling: Resampling) -> Places:
         },
         case=case,
         plane=plane,
-        label=pd.Index(labels).get_indexer(known["label"]).astype(np.int64),
+        label=number.label,
+        image=number.image,
         cluster=cluster,
         rater_cluster=blocks(case, plane) if matched.study.rater_scope == "case" else cluster,
         unit=unit,

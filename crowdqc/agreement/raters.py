@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crowdqc.agreement.arrays import EDGES, Compared, compare, image_numbers
+from crowdqc.agreement.arrays import EDGES, Compared, compare
 from crowdqc.agreement.continuity import check_continuity
 from crowdqc.agreement.evidence import Evidence, Fault, confused_boxes
 from crowdqc.agreement.faults import drifting, find_faults, grouping
@@ -145,6 +145,7 @@ def _evidence(
         place_case=places.case,
         place_plane=places.plane,
         place_label=places.label,
+        place_image=places.image,
         place_area=area.reindex(key).to_numpy(np.float64),
         place_cluster=places.rater_cluster,
         labels=matched.study.labels,
@@ -250,7 +251,7 @@ def _moments(matched: Matched, evidence: Evidence) -> Floats:
     """
     items = evidence.compared.items
     asked = matched.asked
-    _, asked_image = image_numbers(matched)
+    asked_image = evidence.place_image[asked["place"].to_numpy(np.int64)]
     span = int(asked_image.max(initial=0)) + 1
     key = asked["person"].to_numpy(np.int64) * span + asked_image
     reading, first = np.unique(key, return_index=True)
@@ -268,9 +269,7 @@ def _moments(matched: Matched, evidence: Evidence) -> Floats:
     count = np.bincount(who, minlength=len(matched.people))[who]
     moment = np.empty(len(who))
     moment[order] = rank / np.maximum(count - 1, 1)
-    place_image = np.zeros(len(evidence.place_case), np.int64)
-    place_image[asked["place"]] = asked_image
-    wanted = items.rater * span + place_image[evidence.item_place]
+    wanted = items.rater * span + evidence.place_image[evidence.item_place]
     at = np.minimum(np.searchsorted(reading, wanted), max(len(reading) - 1, 0))
     return np.where(reading[at] == wanted, moment[at], np.nan) if len(reading) else np.zeros(0)
 
