@@ -131,7 +131,8 @@ def to_csv(content: ReportContent) -> dict[str, str]:
     dict of str
         ``next.csv``, ``facts.csv``, and ``TABLE.csv`` for each table that has rows.
     """
-    files = {"next.csv": _steps(content), "facts.csv": _facts(content)}
+    files: dict[str, list[dict[str, Any]]]
+    files = {"next.csv": [*_steps(content)], "facts.csv": [*_facts(content)]}
     for section in content.sections:
         for table in section.tables:
             files[f"{table.name}.csv"] = list(table.records())
