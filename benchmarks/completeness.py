@@ -58,7 +58,9 @@ def abdomen_boxes(
                     slice=slices, label=label
                 )
             )
-        yield f"{case:04d}", planes, pd.concat(parts)
+        frame = pd.concat(parts)
+        frame.attrs["thickness"] = thickness
+        yield f"{case:04d}", planes, frame
 
 
 def ellipsoid_boxes(seed: int, *, labels: int = 8) -> Iterator[tuple[str, int, pd.DataFrame]]:
@@ -80,7 +82,9 @@ def ellipsoid_boxes(seed: int, *, labels: int = 8) -> Iterator[tuple[str, int, p
                         (x - a * share, y - b * share, x + a * share, y + b * share, k, label)
                     )
         frame = pd.DataFrame(rows, columns=["x0", "y0", "x1", "y1", "slice", "label"])
-        yield f"{case:04d}", 120, frame.assign(label=[f"organ{n}" for n in frame["label"]])
+        frame = frame.assign(label=[f"organ{n}" for n in frame["label"]])
+        frame.attrs["thickness"] = 3.0
+        yield f"{case:04d}", 120, frame
 
 
 GEOMETRIES = {
@@ -103,8 +107,9 @@ def draw(
         for rater in range(raters):
             noisy = boxes.copy()
             noisy[["x0", "y0", "x1", "y1"]] += rng.normal(0, NOISE_PX, (len(boxes), 4))
-            wide = (noisy["x1"] > noisy["x0"]) & (noisy["y1"] > noisy["y0"])
-            parts.append(noisy[wide].assign(case=case, rater=f"r{rater}"))
+            noisy["x1"] = np.maximum(noisy["x1"], noisy["x0"] + 1)
+            noisy["y1"] = np.maximum(noisy["y1"], noisy["y0"] + 1)
+            parts.append(noisy.assign(case=case, rater=f"r{rater}"))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -115,7 +120,8 @@ def as_study(boxes: pd.DataFrame, truth: list[tuple[str, int, pd.DataFrame]]) ->
     places.columns = ["case", "slice"]
     raters = pd.DataFrame({"rater": sorted(boxes["rater"].unique())})
     readings = places.merge(raters, how="cross").assign(labels="", state="reviewed_empty")
-    images = places.assign(height=512, width=512, spacing_x=1.0, spacing_y=1.0, spacing_z=3.0)
+    images = places.assign(height=512, width=512, spacing_x=1.0, spacing_y=1.0)
+    images["spacing_z"] = truth[0][2].attrs["thickness"]
     boxes = boxes.assign(box=np.arange(len(boxes)))
     single = frozenset(labels)
     return Study("simulated", tuple(labels), images, readings, boxes, single=single)
@@ -251,6 +257,7 @@ def million() -> None:
             "y1": y + half,
         }
     )[rng.random(len(case)) > 0.001]
+    boxes.attrs["thickness"] = 3.0
     names = boxes.iloc[:10].assign(label=sorted(boxes["label"].unique()))
     truth = [(f"{k:04d}", 100, names) for k in range(100)]
     study = as_study(boxes, truth)

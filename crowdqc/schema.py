@@ -76,7 +76,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "completeness": _columns(
         "case:text label:text rater:text? state:text n_slices:int first:float? last:float? "
-        "n_gaps:int gap_slices:text? truncated:text? coverage:float? reasons:text?"
+        "n_gaps:int gap_slices:text? truncated:text? coverage:float? reasons:text? "
+        "lost_slices:text? ends:text? length_ratio:float? faults:text?"
     ),
     "masks": _columns(
         "case:text slice:int label:text model:text n_prompts:int area_px:int "

@@ -146,7 +146,9 @@ class _Case:
         rows: Rows = []
         for k, on_slice in self.prompts.groupby("slice"):
             objects = list(self._objects(pictures[k], on_slice))
-            owner, uncertainty[k] = resolve(objects, pictures.shape[1:])
+            owner, uncertainty[k] = resolve(
+                objects, pictures.shape[1:], last_wins=self.task.predictor.last_wins
+            )
             values = [self.task.labels[label] for label in on_slice["label"]]
             labels[k] = np.array([*values, 0], dtype=np.uint16)[owner]
             areas = np.bincount(owner[owner >= 0], minlength=len(objects))

@@ -93,6 +93,11 @@ class IntensityPredictor:
         """Version and settings: all that masks depend on."""
         return f"intensity {VERSION} {self.settings}"
 
+    @property
+    def last_wins(self) -> bool:
+        """Overlaps go to the most probable object."""
+        return False
+
     def encode(self, picture: NDArray[np.uint8]) -> Floats:
         """Smooth the picture, (rows, columns)."""
         if picture.ndim != 2 or picture.dtype != np.uint8:

@@ -42,9 +42,9 @@ class MaskSettings:
 class IntensitySettings:
     """Settings of the embedded model; `samgen.intensity` says what each of them does.
 
-    The same for every organ and modality; grey values run from 0 to 255. Chosen by reason, and
-    looked at on three CT and one MR data set together (``benchmarks/intensity.py``): halving or
-    doubling one of them changes the mean Dice by about 0.01.
+    The same for every organ and modality; grey values run from 0 to 255. Chosen by reason, not
+    fitted: halving or doubling any one of them changes the mean Dice over five organs, or over
+    three other data sets, by 0.03 at most (``benchmarks/intensity.py DATA --sensitivity``).
     """
 
     margin_share: float = 0.25

@@ -173,13 +173,13 @@ def _own_box(drawn: Drawn, objects: Ints, raters: Ints) -> Ints:
     return own
 
 
-def median_without(boxes: Boxes, of: Ints, objects: Ints, *, own: Ints) -> Boxes:
+def median_without(boxes: Floats, of: Ints, objects: Ints, *, own: Ints) -> Floats:
     """Median of each edge of the boxes of some objects, without one box of each.
 
     Parameters
     ----------
-    boxes : ndarray, shape (N, 4)
-        In px.
+    boxes : ndarray, shape (N, M)
+        Edges, or any other numbers.
     of : ndarray of int, shape (N,)
         Object of each box.
     objects : ndarray of int, shape (M,)
@@ -189,12 +189,13 @@ def median_without(boxes: Boxes, of: Ints, objects: Ints, *, own: Ints) -> Boxes
 
     Returns
     -------
-    median : ndarray, shape (M, 4)
+    median : ndarray
+        As many rows as `objects`.
     """
     order = np.argsort(of, kind="stable")
     low = np.searchsorted(of[order], objects, side="left")
     high = np.searchsorted(of[order], objects, side="right")
-    result = np.empty((len(objects), 4))
+    result = np.empty((len(objects), boxes.shape[1]))
     kind = 2 * (high - low) + (own >= 0)
     for n, has_own in zip(*np.divmod(np.unique(kind), 2), strict=True):
         rows = np.flatnonzero(kind == 2 * n + has_own)

@@ -199,6 +199,8 @@ def _rough_places(boxes: pd.DataFrame, settings: ContinuitySettings) -> list[Fin
     away, expected = _away(boxes, settings)
     size = _size(edges, expected)
     out = _outliers(away, away * size, label, settings=settings)
+    # Where a run jumps for good, a box goes with one side; what is wrong goes with neither.
+    out &= _from_nearer_side(run, edges, reach=settings.reach) >= np.abs(away * size) / 2
     jump = edge_jumps(plane, run, edges, reach=settings.reach)
     leap = _outliers(jump / size, jump, label, settings=settings)
     near = np.asarray(out.any(axis=1))
@@ -227,6 +229,23 @@ def _runs(matched: Matched) -> pd.DataFrame:
     run = boxes.groupby(["case", "label", "person"], sort=True).ngroup()
     n_asked = matched.objects["n_asked"].to_numpy()[boxes["object"]]
     return boxes.assign(run=run.to_numpy(), rater=names, alone=n_asked <= 1)
+
+
+def _from_nearer_side(run: Ints, edges: Floats, *, reach: int) -> Floats:
+    """Distance of each edge in px from the median of the boxes before or behind, if nearer."""
+    n = len(run)
+    sides = []
+    for sign in (-1, 1):
+        beside = np.full((reach, n, 4), np.nan)
+        for offset in range(1, reach + 1):
+            at = np.arange(n)
+            other = at + sign * offset
+            there = (other >= 0) & (other < n)
+            there[there] = run[other[there]] == run[at[there]]
+            beside[offset - 1, at[there]] = edges[other[there]]
+        sides.append(np.abs(edges - _median(beside)))
+    nearer: Floats = np.fmin(*sides)
+    return nearer
 
 
 def _outliers(

@@ -56,7 +56,7 @@ def gold_scores(
     cluster, _ = clusters(case, known["slice"].to_numpy(np.int64))
     ratio = clustered_ratio(
         np.concatenate([2.0 * hits, np.zeros(len(rater))]),
-        np.concatenate([np.ones(len(drawn)), np.maximum(per_place[at], 1e-9)]),
+        np.concatenate([np.ones(len(drawn)), per_place[at].astype(np.float64)]),
         rater=who,
         cluster=cluster,
         n_raters=len(matched.people),

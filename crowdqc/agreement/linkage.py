@@ -58,7 +58,7 @@ def link_boxes(boxes: Boxes, *, image: Ints, rater: Ints, label: Ints, iou: floa
         first, second = np.minimum(rater[a], rater[b]), np.maximum(rater[a], rater[b])
         turn = np.lexsort((np.maximum(a, b), np.minimum(a, b), second, first, -score))
         mine = np.flatnonzero(crowded[unit])
-        joined = _join_in_turn(a[turn], b[turn], mine, rater)
+        joined = _join_in_turn(a[turn], b[turn], members=mine, rater=rater)
         unit[mine] = len(boxes) + joined
     return np.unique(unit, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
@@ -72,7 +72,7 @@ def _with_a_rater_twice(unit: Ints, rater: Ints) -> NDArray[np.bool_]:
     return twice
 
 
-def _join_in_turn(a: Ints, b: Ints, members: Ints, rater: Ints) -> Ints:
+def _join_in_turn(a: Ints, b: Ints, *, members: Ints, rater: Ints) -> Ints:
     """Unit of each of the `members` after all pairs had their turn."""
     group = {int(box): [int(box)] for box in members}
     raters = {int(box): {int(rater[box])} for box in members}

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.agreement.alpha import summed
-from crowdqc.agreement.resample import Resampling, case_weights, clusters, ratio_interval
+from crowdqc.agreement.resample import Resampling, blocks, case_weights, clusters, ratio_interval
 from crowdqc.matching import Matched
 
 Ints = NDArray[np.int64]
@@ -35,6 +35,8 @@ class Places:
         Names behind the numbers, by key column: case, label, rater, other.
     case, plane, label, cluster : ndarray of int, shape (P,)
         Of each place that was asked for or holds boxes.
+    rater_cluster : ndarray of int, shape (P,)
+        Clusters of one rater's items: blocks of slices where a rater has one case only.
     unit : str
         What a cluster is: "cases", or "blocks of 10 slices".
     weights : ndarray, shape (B, C)
@@ -48,6 +50,7 @@ class Places:
     plane: Ints
     label: Ints
     cluster: Ints
+    rater_cluster: Ints
     unit: str
     weights: Floats
     level: float
@@ -79,6 +82,7 @@ def number_places(matched: Matched, resampling: Resampling) -> Places:
         plane=plane,
         label=pd.Index(labels).get_indexer(known["label"]).astype(np.int64),
         cluster=cluster,
+        rater_cluster=blocks(case, plane) if matched.study.rater_scope == "case" else cluster,
         unit=unit,
         weights=case_weights(
             int(cluster.max(initial=-1)) + 1,

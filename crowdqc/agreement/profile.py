@@ -150,14 +150,15 @@ def drift(items: Items, moment: Floats, group: Grouping) -> Ratio:
     Returns
     -------
     Ratio
-        Slope of the IoU, less the mean IoU of the other raters on the same object, over
+        Slope of the IoU, less the median IoU of the other raters on the same object, over
         `moment`; nan for a rater without others to compare.
     """
-    n_objects = int(items.object.max(initial=-1)) + 1
-    count = np.bincount(items.object, minlength=n_objects)[items.object] - 1
-    total = np.bincount(items.object, items.iou, n_objects)[items.object] - items.iou
-    beside = count > 0
-    better = items.iou - total / np.maximum(count, 1)
+    count = np.bincount(items.object, minlength=1)[items.object]
+    beside = count > 1
+    rows = np.flatnonzero(beside)
+    usual = median_without(items.iou[:, None], items.object, items.object[rows], own=rows)
+    better = np.zeros(len(items.iou))
+    better[rows] = items.iou[rows] - usual[:, 0]
     when = _centred(moment, items.rater, beside, n_raters=group.n_raters)
     gain = _centred(better, items.rater, beside, n_raters=group.n_raters)
     return group.ratio(when * gain, np.square(when), items.rater, rows=beside)

@@ -146,7 +146,7 @@ def _evidence(
         place_plane=places.plane,
         place_label=places.label,
         place_area=area.reindex(key).to_numpy(np.float64),
-        place_cluster=places.cluster,
+        place_cluster=places.rater_cluster,
         labels=matched.study.labels,
         people=matched.people,
         limits=limits,
@@ -193,9 +193,10 @@ def _agreement(evidence: Evidence, places: Places, scores: Scores) -> pd.DataFra
         weight=scores.reliability.value / (best or np.nan),
         reliability_low=unit_range(low),
         reliability_high=unit_range(high),
-        adjusted=scores.adjusted.shrunk,
-        adjusted_low=own_low,
-        adjusted_high=own_high,
+        adjusted=scores.adjusted.value,
+        adjusted_low=unit_range(own_low),
+        adjusted_high=unit_range(own_high),
+        shrunk=scores.adjusted.shrunk,
     ).join(_sure(scores, people))
 
 

@@ -49,8 +49,13 @@ def clusters(case: Ints, plane: Ints) -> tuple[Ints, str]:
     """
     if len(np.unique(case)) >= FEW_CASES:
         return np.unique(case, return_inverse=True)[1].reshape(-1), "cases"
-    block = case * (plane.max(initial=0) // BLOCK + 1) + plane // BLOCK
-    return np.unique(block, return_inverse=True)[1].reshape(-1), f"blocks of {BLOCK} slices"
+    return blocks(case, plane), f"blocks of {BLOCK} slices"
+
+
+def blocks(case: Ints, plane: Ints) -> Ints:
+    """Number of the block of slices that each item lies in."""
+    block = case * (int(plane.max(initial=0)) // BLOCK + 1) + plane // BLOCK
+    return np.unique(block, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def case_weights(n_cases: int, *, n_resamples: int, rng: np.random.Generator) -> Floats:
@@ -142,7 +147,7 @@ def clustered_ratio(
     ----------
     top, bottom : ndarray, shape (K,)
         Summands of each item; `bottom` is not negative, and an item where either is nan is
-        left out.
+        left out. A cluster in which all of `bottom` is 0 says nothing.
     rater, cluster : ndarray of int, shape (K,)
         Rater and cluster of each item.
     n_raters : int
@@ -154,12 +159,13 @@ def clustered_ratio(
     .. [2] G. K. Smyth, "Linear models and empirical Bayes methods for assessing differential
        expression", Stat. Appl. Genet. Mol. Biol. 3(1), 2004. :doi:`10.2202/1544-6115.1027`
     """
-    good = np.isfinite(top) & np.isfinite(bottom) & (bottom > 0)
+    good = np.isfinite(top) & np.isfinite(bottom)
     top, bottom, rater, cluster = top[good], bottom[good], rater[good], cluster[good]
     cell = rater * (int(cluster.max(initial=0)) + 1) + cluster
     _, first, of = np.unique(cell, return_index=True, return_inverse=True)
-    who = rater[first]
     above, below = (np.bincount(of.reshape(-1), w, len(first)) for w in (top, bottom))
+    told = below > 0
+    who, above, below = rater[first][told], above[told], below[told]
     total = np.bincount(who, below, n_raters)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = np.bincount(who, above, n_raters) / total
@@ -167,7 +173,7 @@ def clustered_ratio(
         count = np.bincount(who, minlength=n_raters).astype(np.float64)
         df = np.maximum(count - 1, 0)
         own = miss * count / np.maximum(df, 1) / total  # per unit of the denominator
-    n_items = np.bincount(rater, minlength=n_raters).astype(np.float64)
+    n_items = np.bincount(rater[bottom > 0], minlength=n_raters).astype(np.float64)
     if not df.any():
         return Ratio(value, np.full(n_raters, np.nan), df, n_items)
     usual = np.nansum(own * df) / df.sum()

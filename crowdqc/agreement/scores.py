@@ -28,8 +28,8 @@ class Scores:
         """Bounds of the adjusted agreement; those of the plain one where there is none."""
         many = float(len(self.adjusted.value))
         df = np.full(len(self.adjusted.value), max(self.agreement.df.sum(), 1.0))
-        shrunk = Ratio(self.adjusted.shrunk, self.adjusted.shrunk_error, df, np.full(len(df), many))
-        return shrunk.bounds(level, share=share)
+        ratio = Ratio(self.adjusted.value, self.adjusted.error, df, np.full(len(df), many))
+        return ratio.bounds(level, share=share)
 
     def sure(self) -> tuple[Floats, Floats]:
         """Bounds of agreement for all raters together: the outer of plain and adjusted ones."""
@@ -41,7 +41,7 @@ class Scores:
         """The better of plain and adjusted agreement, and of their own lower bounds."""
         low, _ = self.agreement.bounds(self.level, share=1)
         other_low, _ = self.adjusted_bounds(self.level, share=1)
-        return np.fmax(self.agreement.value, self.adjusted.shrunk), unit_range(
+        return np.fmax(self.agreement.value, self.adjusted.value), unit_range(
             np.fmax(low, other_low)
         )
 
@@ -82,7 +82,7 @@ def _reliability(evidence: Evidence, crowd: Crowd, agreement: Floats) -> Ratio:
     zero = np.zeros(int(rows.sum()))
     ratio = clustered_ratio(
         np.concatenate([2 * crowd.hits[boxes], zero]),
-        np.concatenate([np.ones(int(boxes.sum())), np.maximum(crowd.wanted[rows], 1e-9)]),
+        np.concatenate([np.ones(int(boxes.sum())), crowd.wanted[rows]]),
         rater=np.concatenate([data.rater[boxes], data.asked_rater[rows]]),
         cluster=evidence.place_cluster[
             np.concatenate([data.place[data.object[boxes]], data.place[data.asked_object[rows]]])
@@ -95,7 +95,7 @@ def _reliability(evidence: Evidence, crowd: Crowd, agreement: Floats) -> Ratio:
 
 def agreement_words(rater: int, scores: Scores) -> str:
     """Agreement of one rater with its own interval, for people."""
-    value, adjusted = scores.agreement.value[rater], scores.adjusted.shrunk[rater]
+    value, adjusted = scores.agreement.value[rater], scores.adjusted.value[rater]
     low, high = (
         unit_range(bound)[rater] for bound in scores.agreement.bounds(scores.level, share=1)
     )

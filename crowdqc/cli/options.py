@@ -24,7 +24,12 @@ OUT = click.option(
 )
 
 
-def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+STYLES = ("table", "json", "csv")
+
+
+def output_options(
+    command: Callable[..., Any], *, styles: tuple[str, ...] = STYLES
+) -> Callable[..., Any]:
     """``--format``, ``--quiet``, ``--verbose`` for a command that shows a table."""
     for option in (
         click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
@@ -32,7 +37,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--format",
             "style",
-            type=click.Choice(["table", "json", "csv"]),
+            type=click.Choice(styles),
             default="table",
             show_default=True,
             help="Form of the result on stdout.",

@@ -2,5 +2,6 @@
 
 from crowdqc.completeness.assess import assess
 from crowdqc.completeness.settings import Orientation, Settings
+from crowdqc.completeness.worklist import todo
 
-__all__ = ["Orientation", "Settings", "assess"]
+__all__ = ["Orientation", "Settings", "assess", "todo"]

@@ -13,7 +13,7 @@ from crowdqc.completeness.faults import list_findings
 from crowdqc.completeness.runs import BOX, Runs, expected_by_cases, expected_by_raters, find_runs
 from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.findings import Finding
-from crowdqc.schema import Study, conform
+from crowdqc.schema import TABLES, Study, conform
 
 
 def assess(
@@ -37,10 +37,10 @@ def assess(
     -------
     completeness : DataFrame
         Table ``completeness``: one row for each case, label and rater who was asked for it.
-        `coverage` is the share of the expected slices that has a box: those that at least half
+        `coverage` is the share of the expected slices that has a box: those that more than half
         of the other raters who drew the label there drew; without others, those from the first
         to the last own box and those where the other cases have the label; nan where nothing is
-        expected. Behind the columns of the table: `lost_slices`, the gaps on which the unit
+        expected. `lost_slices` are the gaps on which the unit
         drew nothing at all; `ends`, the slices between which the label is expected;
         `length_ratio`, its length over the usual one; `faults`, the names of the checks that
         found something.
@@ -68,9 +68,7 @@ def assess(
 
 
 def _table(facts: pd.DataFrame) -> pd.DataFrame:
-    table = conform("completeness", facts)
-    wanted = ["lost_slices", "ends", "length_ratio", "faults"]
-    return table[[*table.columns[: list(table.columns).index("reasons") + 1], *wanted]]
+    return conform("completeness", facts)[[column.name for column in TABLES["completeness"]]]
 
 
 def _with_gaps(facts: pd.DataFrame, runs: Runs) -> pd.DataFrame:
@@ -126,7 +124,8 @@ def _truncated(
     alone = (facts["n_others"] == 0) & (facts["n_slices"] > 0)
     open_end = alone.to_numpy()[:, None] & ~runs.at_edge
     shared = open_end & _ends_together(facts, runs, settings)
-    full = open_end & _ends_full(runs, settings)
+    by_cases = np.column_stack([facts["first"] - facts["low"], facts["high"] - facts["last"]])
+    full = open_end & _ends_full(runs, settings) & ~(by_cases < settings.beyond)
     early = open_end & _ends_early(facts, runs, settings)
     whys = ("others drew on", "many labels end here", "it ends at full size", "other cases go on")
     conditions = (by_raters, shared, full, early)
@@ -200,7 +199,7 @@ def _coverage(facts: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.obje
 def _short(facts: pd.DataFrame, runs: Runs, settings: Settings) -> NDArray[np.bool_]:
     """Runs much shorter than in the other cases. The volume may cut off a part, hardly all."""
     cut = runs.at_edge.any(axis=1)
-    limit = np.where(cut, settings.cut_off, settings.coverage_cases)
+    limit = np.where(cut, settings.cut_off, settings.length)
     alone = (facts["n_others"] == 0) & (facts["n_slices"] > 0)
     short: NDArray[np.bool_] = (alone & (facts["length_ratio"] < limit)).to_numpy()
     return short
@@ -254,7 +253,7 @@ def _reasons(row: dict[str, object]) -> str:
         if row[f"why_{end}"]:
             reasons.append(f"truncated at slice {row[name]:g}: {row[f'why_{end}']}")
     source = {
-        "raters": "the slices that half of the others drew",
+        "raters": "the slices that most of the others drew",
         "cases": "the slices from its first to its last, and where the other cases have it",
         "itself": "the slices from its first to its last",
     }

@@ -21,6 +21,10 @@ from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.completeness.slices import from_ranges, to_ranges
 from crowdqc.findings import Finding, Severity
 
+WRONG_LABEL = {"labels-swapped", "wrong-side"}
+CONSEQUENCES = {"run-truncated", "run-short", "single-slice", "run-sparse"}
+"""What follows from a wrong label: the run is held against that of another organ."""
+
 Found = Iterator[tuple[Iterable[int], Finding]]
 """Rows of the runs that a finding is about, and the finding."""
 
@@ -59,14 +63,17 @@ def list_findings(
         lambda: _unused(facts, runs),
         lambda: _cut_off(facts, runs),
     ]
+    found = [(list(rows), finding) for check in checks for rows, finding in check()]
+    swapped = {row for rows, finding in found if finding.check in WRONG_LABEL for row in rows}
     findings: list[Finding] = []
     faults: list[list[str]] = [[] for _ in range(len(facts))]
-    for check in checks:
-        for rows, finding in check():
-            findings.append(finding)
-            for row in rows:
-                if finding.severity is not Severity.NOTE and finding.check not in faults[row]:
-                    faults[row].append(finding.check)
+    for rows, finding in found:
+        if finding.check in CONSEQUENCES and swapped.issuperset(rows):
+            continue
+        findings.append(finding)
+        for row in rows:
+            if finding.severity is not Severity.NOTE and finding.check not in faults[row]:
+                faults[row].append(finding.check)
     return findings, [" ".join(names) for names in faults]
 
 
@@ -207,10 +214,14 @@ def _short(facts: pd.DataFrame) -> Found:
 
 def _sparse(facts: pd.DataFrame, settings: Settings) -> Found:
     """Runs that lack much of what others drew, for no reason named so far."""
-    sparse = (facts["n_slices"] > 0) & (facts["n_others"] > 0)
-    sparse &= (facts["coverage"] < settings.coverage) & (facts["n_gaps"] == 0)
-    for row in facts[sparse & (facts["truncated"] == "")].itertuples():
-        text = f"{row.coverage:.0%} of the slices that half of the others drew have a box."
+    by_raters = facts["n_others"] > 0
+    least = np.where(by_raters, settings.coverage, settings.coverage_cases)
+    sparse = (facts["n_slices"] > 0) & (facts["source"] != "itself") & (facts["coverage"] < least)
+    sparse &= (facts["n_gaps"] == 0) & (facts["truncated"] == "") & ~facts["short"]
+    for row in facts[sparse].itertuples():
+        who = "that most of the others drew" if row.n_others else "where the other cases have it"
+        slices = _expected(row)
+        text = f"{row.coverage:.0%} of the slices {who} have a box. Look at slices {slices}."
         yield (
             [row.Index],
             _finding(
@@ -218,8 +229,9 @@ def _sparse(facts: pd.DataFrame, settings: Settings) -> Found:
                 "run-sparse",
                 text,
                 value=float(row.coverage),
-                limit=settings.coverage,
+                limit=settings.coverage if row.n_others else settings.coverage_cases,
                 unit="of the expected slices",
+                slices=slices,
             ),
         )
 

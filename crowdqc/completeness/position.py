@@ -11,13 +11,15 @@ from crowdqc.geometry import Boxes
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-APART = 0.5
+APART = 0.25
 """Two organs lie apart along an axis where their centres differ by more than this share of the
-sum of their sizes: half of it means that they touch."""
+sum of their sizes, halfway to touching: to change sides, one must move by twice as much."""
 ALIKE = 0.8
 """Share of the other units in which two labels must lie in the same order."""
 UNUSUAL = 5.0
 """Small boxes drawn by an unsteady hand have low IoU everywhere: a jump is beyond that."""
+TIP = 0.2
+"""Share of the run's median area below which a box is that of a tip, whose place is uncertain."""
 TORN = 0.05
 """Overlap, as a share of the smaller box, below which the boxes of adjacent slices do not belong
 to one organ."""
@@ -46,7 +48,7 @@ def jumps(boxes: Boxes, slices: Ints, starts: Ints) -> NDArray[np.bool_]:
         one interpolated between them has an IoU below 0.25 with it, and an edge is off by more
         than `UNUSUAL` times what is usual in the run; or where it belongs to
         a stretch that hardly touches (`TORN`) the rest of the run on the slices beside
-        it, and is at most half as long as the run.
+        it, and is at most half as long as the run. Tips (`TIP`) never jump.
 
     Examples
     --------
@@ -54,7 +56,11 @@ def jumps(boxes: Boxes, slices: Ints, starts: Ints) -> NDArray[np.bool_]:
     >>> jumps(boxes, np.array([4, 5, 6]), np.array([0, 3])).tolist()
     [False, True, False]
     """
-    return _outliers(boxes, slices, starts) | _stretches(boxes, slices, starts)
+    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    run = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    solid = area >= TIP * run_medians(area, starts)[run]
+    jumped = _outliers(boxes, slices, starts) | _stretches(boxes, slices, starts)
+    return jumped & solid
 
 
 def _outliers(boxes: Boxes, slices: Ints, starts: Ints) -> NDArray[np.bool_]:
@@ -116,13 +122,13 @@ def _apart(a: Boxes, b: Boxes) -> NDArray[np.bool_]:
     """Whether boxes of adjacent slices belong to different things, row by row.
 
     They share less than `TORN` of the smaller one (a tip lies within what follows it), and their
-    centres are further apart than three quarters of the larger one's size.
+    centres are further apart than the larger one is wide or high.
     """
     common, area_a, area_b = _areas(a, b)
     size = np.maximum(a[:, 2:] - a[:, :2], b[:, 2:] - b[:, :2])
     step = np.abs(a[:, :2] + a[:, 2:] - b[:, :2] - b[:, 2:]) / 2
     apart: NDArray[np.bool_] = common < TORN * np.minimum(area_a, area_b)
-    return apart & (step > 0.75 * size).any(axis=1)
+    return apart & (step > size).any(axis=1)
 
 
 def _areas(a: Boxes, b: Boxes) -> tuple[Floats, Floats, Floats]:
@@ -146,7 +152,7 @@ def relations(centres: Floats, sizes: Floats) -> Floats:
     ndarray, shape (U, L, L, 4)
         Difference of the centres over the sum of the sizes, first label minus second, along
         three axes; last a quarter of the binary logarithm of the ratio of their areas in x and
-        y, so that `APART` is one that is four times the other.
+        y, so that `APART` is one that is twice the other.
     """
     difference = centres[:, :, None] - centres[:, None]
     apart = difference / (sizes[:, :, None] + sizes[:, None])

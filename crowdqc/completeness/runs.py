@@ -131,7 +131,7 @@ def expected_by_raters(runs: Runs) -> pd.DataFrame:
     -------
     DataFrame
         For each run ``n_others`` who drew the label in the case, ``n_expected`` slices that at
-        least half of them drew, of those ``n_hit`` by this run, ``expected_first``,
+        more than half of them drew, of those ``n_hit`` by this run, ``expected_first``,
         ``expected_last``.
     """
     table = runs.table[[*ORGAN, "n_slices"]].reset_index(names="run")
@@ -142,7 +142,7 @@ def expected_by_raters(runs: Runs) -> pd.DataFrame:
     every = table.assign(n_others=n_others)[n_others > 0].merge(votes, on=ORGAN)
     every = every.merge(drawn[["run", "slice"]].assign(own=1), on=["run", "slice"], how="left")
     own = every["own"].fillna(0)
-    wanted = every["votes"] - own >= every["n_others"] / 2
+    wanted = every["votes"] - own > every["n_others"] / 2
     ends = every[wanted].groupby("run")["slice"]
     expected = pd.DataFrame(
         {

@@ -19,13 +19,16 @@ class Settings:
         Least share of the slices that the other raters expect; a run of only two raters who
         differ by a slice at each end of ten still passes.
     coverage_cases : float
-        Least share of the slices that the other *cases* expect, and of their usual length:
-        patients differ, and half an organ is not one of the ways.
+        Least share of the slices that the other *cases* expect: patients differ, and half an
+        organ is not one of the ways.
+    length : float
+        As `coverage_cases`, of the usual length of the other cases.
     cut_off : float
-        As `coverage_cases`, for the length of a run that reaches the end of its volume.
+        As `length`, for a run that reaches the end of its volume.
     full : float
         Area of the last box, as a share of the run's median, from which it is the full size of
-        the organ. An ellipsoid cut off by a quarter ends at 0.9.
+        the organ, unless the other cases end there, too. An ellipsoid of which a fifth is cut
+        off ends at 0.8.
     taper : float
         A label ends abruptly only where this share of the median, or less, is usual for it;
         tubes end at full size always.
@@ -43,8 +46,9 @@ class Settings:
     beyond: int = 2
     coverage: float = 0.8
     coverage_cases: float = 0.5
+    length: float = 0.5
     cut_off: float = 0.1
-    full: float = 0.9
+    full: float = 0.8
     taper: float = 0.7
     spreads: float = 4.0
     beyond_mm: float = 20.0

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from crowdqc.findings import Finding, Severity, Verdict
 from crowdqc.gate.policy import Policy, Rule
@@ -22,21 +23,33 @@ VERDICT = {
     Severity.REVIEW: Verdict.REVIEW,
     Severity.REJECT: Verdict.REJECT,
 }
+FINE = {
+    "box": ["case", "slice", "label"],
+    "slice": ["case", "slice"],
+    "mask": ["case", "slice", "label"],
+}
+"""Scopes of many units, and what names one."""
 
 
 @dataclass
 class Judged:
-    """What was decided about one unit, and why."""
+    """What was decided about one unit, and why: the gravest reasons first."""
 
     verdict: Verdict = Verdict.ACCEPT
     reasons: list[str] = field(default_factory=list)
+    _n_grave: int = field(default=0, repr=False)
 
     def add(self, severity: Severity, reason: str) -> None:
         """Take one more reason into account."""
         verdict = VERDICT[severity]
         if verdict.rank > self.verdict.rank:
             self.verdict = verdict
-        if verdict is not Verdict.ACCEPT and reason not in self.reasons:
+        if verdict is Verdict.ACCEPT or reason in self.reasons:
+            return
+        if verdict is Verdict.REJECT:
+            self.reasons.insert(self._n_grave, reason)
+            self._n_grave += 1
+        else:
             self.reasons.append(reason)
 
 
@@ -49,79 +62,165 @@ class Decision:
     raters : dict of str to Judged
     labels : dict of (case, label) to Judged
     cases : dict of str to Judged
+    fine : dict of str to DataFrame
+        For the scopes ``box``, ``slice``, ``mask``: the units that were not accepted, with their
+        key, ``verdict`` and ``reasons`` (by "; "). The index is that of the measures.
+    study : Judged
     """
 
     raters: dict[str, Judged]
     labels: dict[tuple[str, str], Judged]
     cases: dict[str, Judged]
+    fine: dict[str, pd.DataFrame] = field(default_factory=dict)
+    study: Judged = field(default_factory=Judged)
 
     @property
     def verdict(self) -> Verdict:
-        """Of the study: the worst of its cases; rejected raters can be left out: review."""
-        cases = [judged.verdict for judged in self.cases.values()]
-        raters = [
-            min(judged.verdict, Verdict.REVIEW, key=lambda verdict: verdict.rank)
-            for judged in self.raters.values()
-        ]
-        return max([*cases, *raters], key=lambda verdict: verdict.rank, default=Verdict.REVIEW)
+        """Of the whole study."""
+        return self.study.verdict
 
-    def usable(self, case: str, label: str) -> bool:
-        """Whether the boxes of a label of a case may be used."""
-        judged = self.labels.get((case, label), Judged(Verdict.REJECT))
-        return Verdict.REJECT not in (judged.verdict, self.cases[case].verdict)
+    def usable(self, boxes: pd.DataFrame) -> NDArray[np.bool_]:
+        """Whether the boxes of a table may be used, as far as their case, label and slice go.
+
+        Parameters
+        ----------
+        boxes : DataFrame
+            ``case, slice, label``; a box that was judged itself has the index of its measures.
+
+        Returns
+        -------
+        ndarray of bool, shape (N,)
+        """
+        good = [
+            key
+            for key, judged in self.labels.items()
+            if Verdict.REJECT not in (judged.verdict, self.cases[key[0]].verdict)
+        ]
+        usable = pd.MultiIndex.from_frame(boxes[["case", "label"]]).isin(good)
+        slices, own = self._rejected("slice"), self._rejected("box")
+        if len(slices):
+            bad = pd.MultiIndex.from_frame(slices[["case", "slice"]])
+            usable &= ~pd.MultiIndex.from_frame(boxes[["case", "slice"]]).isin(bad)
+        result: NDArray[np.bool_] = usable & ~boxes.index.isin(own.index)
+        return result
+
+    def _rejected(self, scope: str) -> pd.DataFrame:
+        table = self.fine.get(scope, pd.DataFrame({"verdict": []}))
+        return table[table["verdict"] == Verdict.REJECT.value]
 
 
 def decide(
     policy: Policy, measures: Mapping[str, pd.DataFrame], findings: Iterable[Finding] = ()
 ) -> Decision:
-    """Judge raters, labels of cases, and cases.
+    """Judge raters, boxes, slices, masks, labels of cases, cases, and the study.
 
     Parameters
     ----------
     policy : Policy
     measures : mapping of str to DataFrame
-        For the scopes ``rater``, ``label`` and ``case``: a row for each unit that is judged,
-        as from `crowdqc.gate.measures`.
+        For the scopes ``rater``, ``label`` and ``case``: a row for each unit that is judged; for
+        ``box``, ``slice`` and ``mask``, where they are to be judged, a row for each with its key
+        in columns: all as from `crowdqc.gate.measures`.
     findings : iterable of Finding
         One that names a case counts for it, or for its label where it names one. One that
-        names a rater asks for a review at most: what is left of the others' boxes is judged
-        by the measures.
+        names a rater, too, asks for a review at most: what is left of the others' boxes is judged
+        by the measures. One that names only a rater counts for the rater, one that names
+        neither for the study.
 
     Returns
     -------
     Decision
+        A rejected label rejects its case, or asks for its review, as the policy says. The study
+        is judged by the rules of that scope; where there are none, it is rejected with the first
+        case. A rejected rater, who can be left out, asks for a review.
     """
-    judged = {scope: _apply(policy.rules, scope, frame) for scope, frame in measures.items()}
+    judged = {scope: _apply(policy, scope, measures[scope]) for scope in ("rater", "label", "case")}
     raters, labels, cases = (judged[scope] for scope in ("rater", "label", "case"))
+    fine = {
+        scope: _judge_rows(policy, scope, measures[scope]) for scope in FINE if scope in measures
+    }
+    decision = Decision(raters, labels, cases, fine)
     for finding in findings:
-        _count(finding, labels=labels, cases=cases)
+        _count(finding, decision)
+    for scope, table in fine.items():
+        _pass_up_fine(table, scope, decision)
     for (case, label), one in labels.items():
         _pass_up(one, cases[case], label=label, exclude=policy.exclude)
-    return Decision(raters, labels, cases)
+    for scope in sorted(set(FINE) - set(fine)):
+        if any(rule.scope == scope for rule in policy.rules):
+            unknown = f"there are rules for each {scope}, but no measures: they were not asked"
+            decision.study.add(Severity.REVIEW, unknown)
+    _judge_study(policy, decision)
+    return decision
 
 
-def _apply(rules: list[Rule], scope: str, frame: pd.DataFrame) -> dict[Any, Judged]:
+def _apply(policy: Policy, scope: Any, frame: pd.DataFrame) -> dict[Any, Judged]:
     judged: dict[Any, Judged] = {unit: Judged() for unit in frame.index}
-    for rule in [rule for rule in rules if rule.scope == scope]:
+    for rule in policy.of(scope):
         values = frame.get(rule.measure, pd.Series(np.nan, index=frame.index))
         for unit, value in values.items():
-            if np.isnan(value):
-                reason = f"{rule.measure} is not known, so it could not be judged"
-                judged[unit].add(Severity.REVIEW, reason)
-            elif rule.fires(float(value)):
-                reason = f"{rule.measure} {value:.3g} {rule.op} {rule.limit:g}: {rule.because}"
-                judged[unit].add(rule.severity, reason)
+            _ask(rule, float(value), judged[unit])
     return judged
 
 
-def _count(finding: Finding, *, labels: dict[Any, Judged], cases: dict[Any, Judged]) -> None:
-    if finding.case not in cases:
-        return
-    unit = labels.get((finding.case, finding.label), cases[finding.case])
+def _ask(rule: Rule, value: float, judged: Judged) -> None:
+    if np.isnan(value):
+        judged.add(Severity.REVIEW, rule.unknown())
+    elif rule.fires(value):
+        judged.add(rule.severity, rule.text(value))
+
+
+def _judge_rows(policy: Policy, scope: Any, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a fine scope that are not accepted."""
+    rank = np.zeros(len(frame), dtype=np.int64)
+    reasons: dict[int, list[str]] = defaultdict(list)
+    for rule in policy.of(scope):
+        values = np.full(len(frame), np.nan)
+        if rule.measure in frame:
+            values = frame[rule.measure].to_numpy(dtype=np.float64)
+        unknown = np.isnan(values)
+        fires = ~unknown & rule.fires(values)
+        asked = np.where(fires, VERDICT[rule.severity].rank, 0)
+        rank = np.maximum(rank, np.where(unknown, Verdict.REVIEW.rank, asked))
+        for row in np.flatnonzero(unknown | (asked > 0)).tolist():
+            reasons[row].append(rule.unknown() if unknown[row] else rule.text(values[row]))
+    rows = np.flatnonzero(rank)
+    verdicts = list(Verdict)
+    return frame.iloc[rows][FINE[scope]].assign(
+        verdict=[verdicts[k].value for k in rank[rows]],
+        reasons=["; ".join(reasons[row]) for row in rows.tolist()],
+    )
+
+
+def _count(finding: Finding, decision: Decision) -> None:
     severity = finding.severity
-    if finding.rater is not None and severity is Severity.REJECT:
-        severity = Severity.REVIEW
-    unit.add(severity, finding.message)
+    if finding.case is not None:
+        if finding.case not in decision.cases:
+            return
+        unit = decision.labels.get((finding.case, str(finding.label)))
+        if finding.rater is not None and severity is Severity.REJECT:
+            severity = Severity.REVIEW
+        (unit or decision.cases[finding.case]).add(severity, finding.message)
+    elif finding.rater is None:
+        decision.study.add(severity, finding.message)
+    elif finding.rater in decision.raters:
+        decision.raters[finding.rater].add(severity, finding.message)
+
+
+def _pass_up_fine(table: pd.DataFrame, scope: str, decision: Decision) -> None:
+    """Boxes, slices and masks that are not accepted ask for a review of what they are part of."""
+    key = [name for name in ("case", "label") if name in table]
+    for unit, verdicts in table.groupby(key, sort=False)["verdict"]:
+        rejected = int((verdicts == Verdict.REJECT.value).sum())
+        left = len(verdicts) - rejected
+        parts = [
+            f"{n} {scope}{'es' if scope == 'box' else 's'} {what}"
+            for n, what in ((rejected, "rejected"), (left, "to review"))
+            if n
+        ]
+        owner = decision.labels.get(unit) if len(unit) == 2 else decision.cases.get(unit[0])
+        if owner is not None:
+            owner.add(Severity.REVIEW, ", ".join(parts))
 
 
 def _pass_up(label_judged: Judged, case: Judged, *, label: str, exclude: str) -> None:
@@ -130,6 +229,46 @@ def _pass_up(label_judged: Judged, case: Judged, *, label: str, exclude: str) ->
         case.add(Severity.REJECT, f"{label}: {label_judged.reasons[0]}")
     elif label_judged.verdict is not Verdict.ACCEPT:
         case.add(Severity.REVIEW, f"{label}: {label_judged.reasons[0]}")
+
+
+def study_measures(decision: Decision) -> dict[str, float]:
+    """Measures of the whole study: what of it was rejected.
+
+    ``n_cases_kept``; ``cases_rejected_share``, ``labels_rejected_share``,
+    ``raters_rejected_share``; nan where there is none at all.
+    """
+    shares = {
+        f"{name}_rejected_share": _share_rejected(units.values())
+        for name, units in (
+            ("cases", decision.cases),
+            ("labels", decision.labels),
+            ("raters", decision.raters),
+        )
+    }
+    kept = sum(one.verdict is not Verdict.REJECT for one in decision.cases.values())
+    return {"n_cases_kept": float(kept), **shares}
+
+
+def _share_rejected(units: Iterable[Judged]) -> float:
+    rejected = [judged.verdict is Verdict.REJECT for judged in units]
+    return float(np.mean(rejected)) if rejected else float("nan")
+
+
+def _judge_study(policy: Policy, decision: Decision) -> None:
+    rules = policy.of("study")
+    measures = study_measures(decision)
+    for rule in rules:
+        _ask(rule, measures.get(rule.measure, float("nan")), decision.study)
+    for kind, units in (("case", decision.cases), ("rater", decision.raters)):
+        strict = kind == "case" and not rules
+        for verdict in (Verdict.REJECT, Verdict.REVIEW):
+            n = sum(judged.verdict is verdict for judged in units.values())
+            if n:
+                worst = Severity.REJECT if strict and verdict is Verdict.REJECT else Severity.REVIEW
+                what = "rejected" if verdict is Verdict.REJECT else "to review"
+                decision.study.add(worst, f"{n} of {len(units)} {kind}s {what}")
+    if not decision.cases:
+        decision.study.add(Severity.REVIEW, "there is no case to judge")
 
 
 def by_case(decision: Decision) -> dict[str, dict[str, Judged]]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import crowdqc
@@ -38,16 +39,24 @@ class Manifest:
     prompts: list[dict[str, Any]]
     """Rows of the table ``consensus`` that masks may use."""
     counts: dict[str, int]
+    reasons: list[str] = field(default_factory=list)
+    """Why the study got its verdict."""
+    units: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Boxes, slices and masks (keys ``box``, ``slice``, ``mask``) that were not accepted."""
     format_version: int = FORMAT_VERSION
     crowdqc: str = crowdqc.__version__
 
     def to_json(self) -> str:
-        """JSON text, the same for the same manifest."""
-        return json.dumps(self.to_record(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        """JSON text, the same for the same manifest; a row of `prompts` is a line."""
+        parts = [
+            f" {_json(name)}: {_lines(value) if name == 'prompts' else _json(value, indent=1)}"
+            for name, value in self.to_record().items()
+        ]
+        return "{\n" + ",\n".join(parts) + "\n}\n"
 
     def to_record(self) -> dict[str, Any]:
-        """The manifest as plain values."""
-        return asdict(self)
+        """The manifest as plain values; not to be changed, as it shares them."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
@@ -116,7 +125,8 @@ def make_manifest(
     ----------
     decision : Decision
     prompts : DataFrame
-        Table ``consensus``: boxes that may be used where their label may be.
+        Table ``consensus``: boxes that may be used where their label may be. Where boxes were
+        judged, its index is that of their measures.
     study : str
         Name of the study.
     policy : Policy
@@ -124,8 +134,7 @@ def make_manifest(
     created_from : mapping of str to str
         File -> SHA-256.
     """
-    usable = [decision.usable(row.case, row.label) for row in prompts.itertuples()]
-    kept = prompts[usable]
+    kept = prompts[decision.usable(prompts)]
     verdicts = [judged.verdict for judged in decision.cases.values()]
     labels = by_case(decision)
     return Manifest(
@@ -148,7 +157,17 @@ def make_manifest(
             "prompts": len(kept),
             "prompts_withheld": len(prompts) - len(kept),
         },
+        reasons=decision.study.reasons,
+        units={scope: _records(table) for scope, table in decision.fine.items()},
     )
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _lines(rows: list[dict[str, Any]]) -> str:
+    return "[\n  " + ",\n  ".join(map(_json, rows)) + "\n ]" if rows else "[]"
 
 
 def _record(judged: Judged) -> dict[str, Any]:
@@ -157,6 +176,15 @@ def _record(judged: Judged) -> dict[str, Any]:
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain values; nan, which JSON does not have, is null."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    records: list[dict[str, Any]] = plain.to_dict("records")
-    return records
+    columns = [_plain(frame[name]) for name in frame.columns]
+    names = list(frame.columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _plain(values: pd.Series) -> list[Any]:
+    """A column as Python's own numbers and texts."""
+    missing = values.isna().to_numpy()
+    plain: list[Any] = values.tolist()
+    for row in np.flatnonzero(missing).tolist():
+        plain[row] = None
+    return plain

@@ -1,56 +1,173 @@
-"""The numbers that a policy may ask about: one table for each scope, from the stages' tables."""
+"""The numbers that a policy may ask about: one table for each scope, from the stages' tables.
+
+Scopes of few units (rater, label, case) are indexed by their unit; of the fine ones (box, slice,
+mask) each row is a unit, with its key in columns. ``docs/policy.md`` lists all measures.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
 import pandas as pd
+
+from crowdqc.findings import Finding, Severity
+from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 
 USABLE = ["agreed", "single"]
 """States of a fused box that may be used."""
-_ORGAN = ["case", "label"]
+ORGAN = ["case", "label"]
+_SWAPPED = r"\b(?:labels-swapped|wrong-side)\b"
 
 
 def rater_measures(raters: pd.DataFrame, completeness: pd.DataFrame) -> pd.DataFrame:
     """Measures of each rater, indexed by rater.
 
     Every number of the table ``raters``, and ``coverage``: the mean share of the expected
-    slices over the runs of the rater; nan where nothing was expected of anyone.
+    slices over the runs of the rater; nan where nothing was expected of anyone. ``sole_share``:
+    the share of the rater's runs that no other rater drew, too, so that no agreement is known.
+    ``confuses``: 1 for a rater who was found to take one label for another, else 0.
     """
     numbers = raters.set_index("rater").select_dtypes("number")
-    coverage = completeness.groupby("rater")["coverage"].mean()
-    return numbers.assign(coverage=coverage.reindex(numbers.index))
+    runs = completeness.groupby("rater")
+    several = completeness[completeness["n_slices"] > 0].groupby(ORGAN)["rater"].size()
+    drawn = completeness[completeness["n_slices"] > 0].set_index(ORGAN)
+    alone = pd.Series(several.reindex(drawn.index).to_numpy() == 1).groupby(
+        drawn["rater"].to_numpy()
+    )
+    return numbers.assign(
+        coverage=runs["coverage"].mean().reindex(numbers.index),
+        sole_share=alone.mean().reindex(numbers.index),
+        confuses=_confuses(raters).to_numpy(),
+    )
+
+
+def _confuses(raters: pd.DataFrame) -> pd.Series:
+    faults = raters.get("faults", pd.Series("", index=raters.index))
+    return faults.fillna("").str.contains(_SWAPPED).astype(float)
 
 
 def label_measures(consensus: pd.DataFrame, completeness: pd.DataFrame) -> pd.DataFrame:
     """Measures of each label of each case that was asked for, indexed by case and label.
 
-    ``n_slices`` with a usable box, ``n_gaps`` between the first and the last of them without
-    one, ``gap_share`` of that range (0 without a box), ``agreed_share`` of the drawn objects
-    that is usable (nan where nothing was drawn).
+    ``n_slices`` with a usable box; ``n_gaps`` between the first and the last of them without
+    one; ``gap_share`` of that range (0 without a box); ``absent``, 1 where there is no usable
+    box though the label should be there or nobody read the case; ``agreed_share`` of the drawn
+    objects that is usable (1 where nothing was drawn); ``coverage`` of the expected slices by
+    the rater who drew most of them (0 where nothing was drawn); ``truncated_share`` and
+    ``swapped_share`` of the runs that are truncated, or seem to be of another label;
+    ``length_ratio`` to the usual length (nan where too few cases say what is usual).
     """
-    index = pd.MultiIndex.from_frame(completeness[_ORGAN].drop_duplicates())
+    index = pd.MultiIndex.from_frame(completeness[ORGAN].drop_duplicates())
     usable = consensus[consensus["state"].isin(USABLE)]
-    slices = usable.drop_duplicates([*_ORGAN, "slice"]).groupby(_ORGAN)["slice"]
+    slices = usable.drop_duplicates([*ORGAN, "slice"]).groupby(ORGAN)["slice"]
     n_slices = slices.size().reindex(index, fill_value=0)
     extent = (slices.max() - slices.min() + 1).reindex(index, fill_value=0)
-    drawn = consensus.groupby(_ORGAN).size().reindex(index)
-    n_usable = usable.groupby(_ORGAN).size().reindex(index, fill_value=0)
-    return pd.DataFrame(
+    drawn = consensus.groupby(ORGAN).size().reindex(index, fill_value=0)
+    n_usable = usable.groupby(ORGAN).size().reindex(index, fill_value=0)
+    whole = (completeness["state"] == "complete").groupby([completeness[k] for k in ORGAN]).all()
+    measures = pd.DataFrame(
         {
             "n_slices": n_slices,
             "n_gaps": extent - n_slices,
             "gap_share": (extent - n_slices) / extent.clip(lower=1),
-            "agreed_share": n_usable / drawn,
+            "absent": ((n_slices == 0) & ~(whole.reindex(index) & (drawn == 0))).astype(float),
+            "agreed_share": (n_usable / drawn.where(drawn > 0)).fillna(1.0),
         }
     )
+    return measures.join(_run_measures(completeness).reindex(index))
+
+
+def _run_measures(completeness: pd.DataFrame) -> pd.DataFrame:
+    """What is known of the runs of each label of each case."""
+    drawn = completeness["n_slices"] > 0
+    faults = completeness.get("faults", pd.Series("", index=completeness.index))
+    length = completeness.get("length_ratio", pd.Series(np.nan, index=completeness.index))
+    coverage = completeness["coverage"].where(drawn, 0.0)
+    coverage = coverage.where(drawn | (completeness["state"] != "complete"), 1.0)
+    frame = completeness[ORGAN].assign(
+        coverage=coverage,
+        truncated_share=(completeness["truncated"] != "").astype(float).where(drawn),
+        swapped_share=faults.fillna("").str.contains(_SWAPPED).astype(float).where(drawn),
+        length_ratio=length.where(drawn),
+    )
+    groups = frame.groupby(ORGAN)
+    means = groups[["truncated_share", "swapped_share"]].mean().fillna(0.0)
+    return means.join(groups[["coverage", "length_ratio"]].max())
 
 
 def case_measures(labels: pd.DataFrame) -> pd.DataFrame:
     """Measures of each case, indexed by case: sums and means of those of its labels.
 
-    ``n_slices``, ``n_gaps``, ``n_absent`` labels without a usable box.
+    ``n_slices``, ``n_gaps``, ``n_absent`` labels without a usable box that should be there,
+    ``coverage``, the mean over its labels.
     """
     groups = labels.groupby("case", sort=False)
-    absent = (labels["n_slices"] == 0).groupby("case", sort=False).sum()
     return pd.DataFrame(
-        {"n_slices": groups["n_slices"].sum(), "n_gaps": groups["n_gaps"].sum(), "n_absent": absent}
+        {
+            "n_slices": groups["n_slices"].sum(),
+            "n_gaps": groups["n_gaps"].sum(),
+            "n_absent": groups["absent"].sum(),
+            "coverage": groups["coverage"].mean(),
+        }
     )
+
+
+def box_measures(prompts: pd.DataFrame) -> pd.DataFrame:
+    """Measures of each fused box, with its ``case, slice, label``.
+
+    ``score``, ``support``, ``n_raters``, ``support_share``, ``spread`` (the largest spread of
+    an edge in px; nan for a single rater), ``width``, ``height`` in px, ``interpolated`` (1 or
+    0). The rows are those of `prompts`.
+    """
+    spread = prompts[["spread_x0", "spread_y0", "spread_x1", "spread_y1"]].max(axis=1)
+    return prompts[["case", "slice", "label", "score", "support", "n_raters"]].assign(
+        support_share=prompts["support"] / prompts["n_raters"].where(prompts["n_raters"] > 0),
+        spread=spread,
+        width=prompts["x1"] - prompts["x0"],
+        height=prompts["y1"] - prompts["y0"],
+        interpolated=(prompts["method"] == INTERPOLATED).astype(float),
+    )
+
+
+def slice_measures(consensus: pd.DataFrame) -> pd.DataFrame:
+    """Measures of each slice with a box, with its ``case, slice``.
+
+    ``n_boxes`` drawn, of them ``n_usable``, ``agreed_share`` (their ratio), ``score``, the mean
+    over the usable ones (nan without any).
+    """
+    key = ["case", "slice"]
+    usable = consensus["state"].isin(USABLE)
+    frame = consensus[key].assign(usable=usable, score=consensus["score"].where(usable))
+    groups = frame.groupby(key, sort=False)
+    table = pd.DataFrame(
+        {
+            "n_boxes": groups.size(),
+            "n_usable": groups["usable"].sum(),
+            "agreed_share": groups["usable"].mean(),
+            "score": groups["score"].mean(),
+        }
+    )
+    return table.reset_index()
+
+
+def judged_findings(findings: Iterable[Finding], completeness: pd.DataFrame) -> list[Finding]:
+    """Findings as the gate should count them.
+
+    What is wrong with the run of one rater, where others drew the same label in the case, is no
+    fault of the label: their boxes are fused, and the measures say what is left. Such a finding
+    becomes a note; the rater is judged by measures, too.
+    """
+    drawn = completeness[completeness["n_slices"] > 0]
+    raters = drawn.groupby(ORGAN)["rater"].agg(set).to_dict()
+    asked = completeness.groupby(["case", "rater"])["label"].agg(list).to_dict()
+    judged = []
+    for finding in findings:
+        labels = [finding.label] if finding.label else asked.get((finding.case, finding.rater), [])
+        others = [raters.get((finding.case, label), set()) - {finding.rater} for label in labels]
+        if finding.rater is not None and others and all(others):
+            judged.append(dataclasses.replace(finding, severity=Severity.NOTE))
+        else:
+            judged.append(finding)
+    return judged

@@ -6,16 +6,21 @@ import operator
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import pydantic
 from pydantic import Field
 
 from crowdqc.config import Section, read_toml, validate
-from crowdqc.findings import InputError, Severity
+from crowdqc.findings import InputError, Severity, Verdict
 
 FORMAT_VERSION = 1
 
-_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+SCOPES = ("rater", "box", "slice", "mask", "label", "case", "study")
+"""What can be judged, in the order in which it is."""
+Scope = Literal["rater", "box", "slice", "mask", "label", "case", "study"]
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -28,10 +33,11 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 class Rule(Section):
     """One rule: it fires for a unit of its scope where ``measure op limit`` holds."""
 
-    scope: Literal["rater", "label", "case"]
-    """What is judged: a rater, a label of a case, or a case."""
+    scope: Scope
+    """What is judged: a rater, a fused box, a slice, a mask, a label of a case, a case, or the
+    whole study."""
     measure: str
-    """Name of the number, a column of the scope's measures."""
+    """Name of the number, a column of the scope's measures (`crowdqc.gate.measures`)."""
     op: Literal["<", "<=", ">", ">=", "==", "!="]
     """How the measure is held against the limit."""
     limit: float = Field(strict=False)
@@ -41,9 +47,29 @@ class Rule(Section):
     because: str = Field(min_length=1)
     """The reason, for people."""
 
-    def fires(self, value: float) -> bool:
-        """Whether the rule fires for a number that is not nan."""
+    @pydantic.model_validator(mode="after")
+    def _monotone(self) -> Rule:
+        """What is rejected more may not be judged more mildly."""
+        falls = self.measure == "n_cases_kept"
+        if self.scope == "study" and self.op not in (("<", "<=") if falls else (">", ">=")):
+            raise ValueError(
+                f"a rule on the study's {self.measure} must have op "
+                f"{'< or <=' if falls else '> or >='}, or one rejection more could make the "
+                f"verdict milder; got {self.op}"
+            )
+        return self
+
+    def fires(self, value: Any) -> Any:
+        """Whether the rule fires, for a number or an array of numbers that are not nan."""
         return _OPERATORS[self.op](value, self.limit)
+
+    def text(self, value: float) -> str:
+        """What the rule says of a value for which it fires."""
+        return f"{self.measure} {value:.3g} {self.op} {self.limit:g}: {self.because}"
+
+    def unknown(self) -> str:
+        """What is said where the measure is missing."""
+        return f"{self.measure} is not known, so it could not be judged"
 
 
 class Policy(Section):
@@ -53,8 +79,18 @@ class Policy(Section):
     """Version of this file's format."""
     exclude: Literal["case", "label"] = "case"
     """Whether a rejected label takes its whole case with it, or goes alone."""
+    fail_on: Literal["reject", "review"] = "reject"
+    """The mildest verdict of the whole study with which the gate says no (exit code 3)."""
     rules: list[Rule] = Field(min_length=1)
     """All are asked, and the worst that fires decides."""
+
+    def of(self, scope: Scope) -> list[Rule]:
+        """Rules of one scope."""
+        return [rule for rule in self.rules if rule.scope == scope]
+
+    def says_no(self, verdict: Verdict) -> bool:
+        """Whether the gate says no to a study with this verdict."""
+        return verdict.rank >= Verdict(self.fail_on).rank
 
 
 def load_policy(path: Path | None = None) -> Policy:
@@ -72,4 +108,4 @@ def load_policy(path: Path | None = None) -> Policy:
         return validate(Policy, read_toml(file), file)
 
 
-__all__ = ["FORMAT_VERSION", "InputError", "Policy", "Rule", "load_policy"]
+__all__ = ["FORMAT_VERSION", "SCOPES", "InputError", "Policy", "Rule", "Scope", "load_policy"]

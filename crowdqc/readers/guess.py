@@ -175,8 +175,12 @@ def _stem_pattern(stems: list[str], *, case_known: bool) -> str:
         return "{case}" + _separator(stems) + "{slice}"
     if not numbers:
         return "{case}"
+    first = range(1, len(pattern), 2)[0]
+    if len(numbers) == 1 and not case_known and numbers[0] != first:
+        pattern[first], pattern[numbers[0]] = "{case}", "{slice}"  # so far there is one case
+        return "".join(pattern)
     if len(numbers) == 1 and not case_known:
-        pattern[numbers[0]] = "{case}"
+        pattern[first] = "{case}"
         return "".join(pattern)
     pattern[numbers[-1]] = "{slice}"
     if not case_known:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from crowdqc.report.content import ReportContent, Section, Table
@@ -131,8 +131,8 @@ def to_csv(content: ReportContent) -> dict[str, str]:
     dict of str
         ``next.csv``, ``facts.csv``, and ``TABLE.csv`` for each table that has rows.
     """
-    files: dict[str, list[dict[str, Any]]]
-    files = {"next.csv": [*_steps(content)], "facts.csv": [*_facts(content)]}
+    files: dict[str, Sequence[Mapping[str, Any]]]
+    files = {"next.csv": _steps(content), "facts.csv": _facts(content)}
     for section in content.sections:
         for table in section.tables:
             files[f"{table.name}.csv"] = list(table.records())
@@ -153,7 +153,7 @@ def _facts(content: ReportContent) -> list[dict[str, str]]:
     ]
 
 
-def _csv(records: Sequence[dict[str, Any]]) -> str:
+def _csv(records: Sequence[Mapping[str, Any]]) -> str:
     names = list(dict.fromkeys(name for record in records for name in record))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")

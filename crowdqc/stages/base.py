@@ -8,6 +8,7 @@ and the stamps of the stages before it. A stage whose stamp is the one on record
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterable
@@ -38,6 +39,10 @@ class Result:
     """``reject`` ends the command with exit code 3."""
     findings: list[Finding] = field(default_factory=list)
     """What was noticed; written by the stage."""
+
+    def showing(self, table: pd.DataFrame) -> Result:
+        """The same result with another table in the place of its own."""
+        return dataclasses.replace(self, table=table, shown=table)
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crowdqc.completeness import Orientation, assess
+from crowdqc.completeness import Orientation, assess, todo
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
+from crowdqc.gate import USABLE
 from crowdqc.matching import Matched, match
 from crowdqc.readers import read_gold, read_study
-from crowdqc.readers.patterns import has
+from crowdqc.readers.patterns import find, has
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import geometries, known_images
 
 TABLES = ("images", "readings", "boxes")
-USABLE = ["agreed", "single"]
-"""States of a fused box that may be used."""
 STATES = ("complete", "partial", "missing", "unread")
 RATERS_SHOWN = [
     "rater",
@@ -122,7 +121,7 @@ def fuse_options(config: Config) -> dict[str, Any]:
 
 def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[str]:
     """YOLO files of the usable boxes, in the layout of the input; other formats have none."""
-    from crowdqc.simulate import write_yolo
+    from crowdqc.writers.slices import write_slices
 
     annotations = run.config.annotations
     if annotations.format != "yolo":
@@ -137,10 +136,18 @@ def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[st
         boxes=usable.assign(rater="consensus", box=np.arange(len(usable))),
     )
     name = Path(annotations.path).name if has(annotations.path, "slice") else "{case}-{slice}.txt"
+    name = name.replace("{slice}", f"{{slice:0{_slice_digits(run.config)}d}}")
     ids = {label.name: key for key, label in run.config.labels.items()}
     with run.store.new_folder("consensus") as folder:
-        write_yolo(fused, folder, ids=ids, pattern=name)
+        write_slices(fused, folder, ids=ids, pattern=name)
     return ["consensus"]
+
+
+def _slice_digits(config: Config) -> int:
+    """Digits to which slices are padded in the names of the files; 1 where they are not."""
+    found = find(config.resolve(config.annotations.path)).files
+    digits = {len(one.fields.get("slice", "0")) for one in found}
+    return digits.pop() if len(digits) == 1 else 1
 
 
 def agree(run: Run) -> Result:
@@ -154,6 +161,7 @@ def agree(run: Run) -> Result:
         match_study(load_study(run), config),
         gold=gold,
         iou=section.iou,
+        limits=section.limits,
         resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),
     )
     findings = [*bad, *result.findings]
@@ -170,21 +178,13 @@ def agree(run: Run) -> Result:
     )
 
 
-def _orientation(config: Config) -> Orientation:
-    """Sides of the labels, and how the patient lies in the pictures of each case."""
-    axes = {
-        case: geometry.picture_axes(config.images.picture)[0]
-        for case, geometry in geometries(config).items()
-    }
-    sides = {label.name: label.side for label in config.labels.values() if label.side}
-    return Orientation(sides=sides, x_axis=axes)
-
-
 def complete(run: Run) -> Result:
-    """Find what is missing."""
+    """Find what is missing, and write the worklist."""
     table, findings = assess(load_study(run), orientation=_orientation(run.config))
+    tasks = todo(table, findings)
     run.store.write("completeness", table)
     run.store.write_findings("complete", findings)
+    run.store.write_text("todo.csv", tasks.to_csv(index=False, lineterminator="\n"))
     states = table["state"].value_counts()
     counts = ", ".join(f"{states.get(name, 0)} {name}" for name in STATES)
     shown = table.loc[table["state"] != "complete", COMPLETENESS_SHOWN]
@@ -192,10 +192,22 @@ def complete(run: Run) -> Result:
     return Result(
         table=table,
         shown=shown,
-        summary=f"Runs (case x label x rater): {counts}; {table['n_gaps'].sum()} gaps.",
-        files=["completeness.csv", "complete.findings.jsonl"],
+        summary=f"Runs (case x label x rater): {counts}; {table['n_gaps'].sum()} gaps; "
+        f"{len(tasks)} tasks in todo.csv.",
+        files=["completeness.csv", "complete.findings.jsonl", "todo.csv"],
         findings=findings,
     )
+
+
+def _orientation(config: Config) -> Orientation | None:
+    """Sides of the labels and of the pictures, where the study file gives both."""
+    sides = {label.name: label.side for label in config.labels.values() if label.side}
+    found = geometries(config) if sides else {}
+    if not found:
+        return None
+    picture = config.images.picture
+    axes = {case: geometry.picture_axes(picture)[0] for case, geometry in found.items()}
+    return Orientation(sides, axes)
 
 
 def _in_ranges(slices: str) -> str:

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.findings import Finding, InputError, Verdict
 from crowdqc.gate import (
-    Manifest,
+    USABLE,
+    Decision,
+    Policy,
+    box_measures,
     case_measures,
+    changes,
     decide,
+    explain,
+    judged_findings,
     label_measures,
     load_policy,
     make_manifest,
     rater_measures,
+    slice_measures,
+    to_github,
+    to_junit,
 )
+from crowdqc.gate.manifest import Manifest
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run
-from crowdqc.stages.boxes import USABLE, fuse_options, load_study, match_study
+from crowdqc.stages.boxes import fuse_options, load_study, match_study
 from crowdqc.store import sha256
 
 CREATED_FROM = [
@@ -29,38 +42,42 @@ CREATED_FROM = [
     "findings.jsonl",
     "raters.csv",
     "completeness.csv",
+    "complete.findings.jsonl",
     "consensus.csv",
 ]
-N_REASONS = 3
-"""Reasons of a verdict that a terminal shows; the manifest and the report have all."""
-_RULE = re.compile(r"^(.*? (?:[<>]=?|[=!]=) \S+): .*$")
-"""A rule that fired, ``measure value < limit``, and behind it why there is such a rule."""
+MANIFEST = "manifest.json"
+RISK = "risk.csv"
+SHOWN_REASONS = 3
+"""Reasons of a unit that are shown; the manifest has them all."""
+
+
+_RULE = re.compile(r"^(.*\w (?:[<>]=?|[=!]=) [-+.\w]+): .*$", re.DOTALL)
+"""What a rule says: measure, value, operator and limit; and its reason."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the gate looked at, and what it decided."""
+
+    policy: Policy
+    measures: dict[str, pd.DataFrame]
+    findings: list[Finding]
+    prompts: pd.DataFrame
+    decision: Decision
 
 
 def gate(run: Run) -> Result:
-    """Judge raters, cases and labels by the policy, and list the boxes that may be used."""
-    config = run.config
-    named = config.gate.policy
-    policy = load_policy(None if named is None else config.resolve(named))
-    tables = {name: run.store.read(name) for name in ("raters", "completeness", "consensus")}
-    raters = rater_measures(tables["raters"], tables["completeness"])
-    rejected = [
-        rater
-        for rater, judged in decide(policy, _measures(tables, raters)).raters.items()
-        if judged.verdict == "reject"
-    ]
-    if rejected:
-        tables["consensus"] = _without(rejected, load_study(run), config)
-    decision = decide(policy, _measures(tables, raters), run.store.read_findings("check"))
-    consensus = tables["consensus"]
+    """Judge by the policy, and list the boxes that may be used."""
+    found = judge(run)
+    inputs = [name for name in [*CREATED_FROM, RISK] if run.store.path(name).is_file()]
     manifest = make_manifest(
-        decision,
-        consensus[consensus["state"].isin(USABLE)],
-        study=config.study.name,
-        policy=policy,
-        created_from={name: sha256(run.store.path(name)) for name in CREATED_FROM},
+        found.decision,
+        found.prompts,
+        study=run.config.study.name,
+        policy=found.policy,
+        created_from={name: sha256(run.store.path(name)) for name in inputs},
     )
-    run.store.write_text("manifest.json", manifest.to_json())
+    run.store.write_text(MANIFEST, manifest.to_json())
     verdicts = verdict_table(manifest)
     counts = manifest.counts
     return Result(
@@ -71,14 +88,67 @@ def gate(run: Run) -> Result:
             f"{counts['cases_review']} to review, {counts['cases_reject']} rejected; "
             f"{counts['prompts']} boxes may be used."
         ),
-        files=["manifest.json"],
-        verdict=manifest.verdict,
+        files=[MANIFEST],
+        verdict=verdict_for_exit(manifest),
     )
 
 
-def _measures(tables: dict[str, pd.DataFrame], raters: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    labels = label_measures(tables["consensus"], tables["completeness"])
+def verdict_for_exit(manifest: Manifest) -> Verdict:
+    """``reject`` where the policy of a manifest says no to its verdict, else ``accept``."""
+    policy = Policy.model_validate(manifest.policy)
+    return Verdict.REJECT if policy.says_no(manifest.verdict) else Verdict.ACCEPT
+
+
+def judge(run: Run) -> Judgement:
+    """Measure and decide, from what the stages before wrote."""
+    config = run.config
+    named = config.gate.policy
+    policy = load_policy(None if named is None else config.resolve(named))
+    tables = {name: run.store.read(name) for name in ("raters", "completeness", "consensus")}
+    completeness = tables["completeness"]
+    raters = rater_measures(tables["raters"], completeness)
+    consensus = tables["consensus"]
+    first = decide(policy, _measures(consensus, completeness, raters))
+    rejected = [name for name, one in first.raters.items() if one.verdict is Verdict.REJECT]
+    if rejected:
+        consensus = _without(rejected, load_study(run), config)
+    prompts = consensus[consensus["state"].isin(USABLE)]
+    measures = _measures(consensus, completeness, raters) | _fine(policy, consensus, run)
+    complete = judged_findings(run.store.read_findings("complete"), completeness)
+    findings = [*run.store.read_findings("check"), *complete]
+    return Judgement(policy, measures, findings, prompts, decide(policy, measures, findings))
+
+
+def explain_unit(run: Run, unit: str) -> pd.DataFrame:
+    """Everything that was asked of a unit: see `crowdqc.gate.explain`."""
+    found = judge(run)
+    return explain(
+        unit,
+        found.policy,
+        measures=found.measures,
+        findings=found.findings,
+        decision=found.decision,
+    )
+
+
+def _measures(
+    consensus: pd.DataFrame, completeness: pd.DataFrame, raters: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    labels = label_measures(consensus, completeness)
     return {"rater": raters, "label": labels, "case": case_measures(labels)}
+
+
+def _fine(policy: Policy, consensus: pd.DataFrame, run: Run) -> dict[str, pd.DataFrame]:
+    """Measures of boxes, slices and masks, for which a policy need not have rules."""
+    measures = {}
+    if policy.of("box"):
+        measures["box"] = box_measures(consensus[consensus["state"].isin(USABLE)])
+    if policy.of("slice"):
+        measures["slice"] = slice_measures(consensus)
+    if policy.of("mask") and run.store.path(RISK).is_file():
+        text = {"case": str, "label": str}
+        measures["mask"] = pd.read_csv(run.store.path(RISK), dtype=text, keep_default_na=True)
+    return measures
 
 
 def _without(rejected: list[str], study: Study, config: Config) -> pd.DataFrame:
@@ -99,27 +169,30 @@ def _person(frame: pd.DataFrame, study: Study) -> pd.Series:
 
 
 def _brief(manifest: Manifest) -> pd.DataFrame:
-    """Raters and cases that were not accepted, with the first reasons, not explained."""
-    judged = [("rater", one["rater"], one) for one in manifest.raters]
-    judged += [("case", one["case"], one) for one in manifest.cases]
+    """Study, raters and cases that were not accepted, with the first of their reasons."""
+    units = [("study", manifest.study, manifest.verdict.value, manifest.reasons)]
+    units += [("rater", one["rater"], one["verdict"], one["reasons"]) for one in manifest.raters]
+    units += [("case", one["case"], one["verdict"], one["reasons"]) for one in manifest.cases]
     rows = [
-        (kind, name, one["verdict"], _first(one["reasons"]))
-        for kind, name, one in judged
-        if one["verdict"] != "accept"
+        (kind, name, verdict, _shortened(reasons))
+        for kind, name, verdict, reasons in units
+        if verdict != Verdict.ACCEPT.value
     ]
     return pd.DataFrame(rows, columns=["kind", "name", "verdict", "reasons"])
 
 
-def _first(reasons: list[str]) -> str:
-    """The first reasons, of each what happened and not what to do, and how many follow."""
-    brief = [_RULE.sub(r"\1", reason).partition(". ")[0] for reason in reasons]
-    more = [f"and {len(brief) - N_REASONS} more"] if len(brief) > N_REASONS else []
-    return "; ".join([*brief[:N_REASONS], *more])
+def _shortened(reasons: list[str]) -> str:
+    """The first reasons: of a rule what it asked, of a finding its first sentence."""
+    short = [_RULE.sub(r"\1", reason).partition(". ")[0] for reason in reasons[:SHOWN_REASONS]]
+    left = len(reasons) - SHOWN_REASONS
+    return "; ".join([*short, f"and {left} more"] if left > 0 else short)
 
 
 def verdict_table(manifest: Manifest) -> pd.DataFrame:
-    """One row for each rater, case, and label of a case."""
-    rows = [("rater", one["rater"], "", one) for one in manifest.raters]
+    """One row for the study, and for each rater, case, and label of a case."""
+    study = {"verdict": manifest.verdict.value, "reasons": manifest.reasons}
+    rows = [("study", manifest.study, "", study)]
+    rows += [("rater", one["rater"], "", one) for one in manifest.raters]
     for case in manifest.cases:
         rows.append(("case", case["case"], "", case))
         rows += [("label", case["case"], label, one) for label, one in case["labels"].items()]
@@ -130,3 +203,31 @@ def verdict_table(manifest: Manifest) -> pd.DataFrame:
         ],
         columns=["kind", "name", "label", "verdict", "reasons"],
     )
+
+
+def read_old(path: Path) -> Manifest:
+    """A manifest of an earlier gating, kept somewhere else.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return Manifest.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, InputError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def changed(run: Run, before: Manifest, result: Result) -> Result:
+    """The result of a gating, showing what it decided differently from an earlier one."""
+    return result.showing(changes(before, _manifest(run)))
+
+
+def as_text(run: Run, style: str) -> str:
+    """The manifest for build servers: ``"junit"`` or ``"github"``."""
+    return {"junit": to_junit, "github": to_github}[style](_manifest(run))
+
+
+def _manifest(run: Run) -> Manifest:
+    return Manifest.from_json(run.store.path(MANIFEST).read_text(encoding="utf-8"))

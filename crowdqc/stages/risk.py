@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from crowdqc.config import Config
 from crowdqc.findings import InputError
+from crowdqc.gate import USABLE
 from crowdqc.risk import assess_risk
 from crowdqc.stages import PIPELINE
 from crowdqc.stages.base import Result, Run
-from crowdqc.stages.boxes import USABLE
 from crowdqc.stages.images import case_files
 from crowdqc.stages.masks import mask_files, read_manifest
 from crowdqc.volumes import read_labels, to_pictures

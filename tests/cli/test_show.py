@@ -5,7 +5,7 @@ import pytest
 
 from crowdqc.cli.show import print_table
 from crowdqc.stages.boxes import _in_ranges
-from crowdqc.stages.judge import _first
+from crowdqc.stages.judge import _shortened
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_reasons_say_what_happened_and_how_many_more_there_are():
         "n 0 < 2: empty",
     ]
 
-    assert _first(reasons) == (
+    assert _shortened(reasons) == (
         "liver: n_gaps 1 > 0; Case 1, rater a: 65 files and not one box; "
         "coverage is not known; and 2 more"
     )

@@ -125,7 +125,7 @@ def test_values_that_are_not_finite_are_refused():
         paired([0.1, 0.2], [0.1])
 
 
-@settings(max_examples=30)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_the_definition(p):
     p = np.array(p)

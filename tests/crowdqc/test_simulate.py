@@ -21,11 +21,11 @@ from crowdqc.simulate import (
     simulate_study,
     tight_boxes,
     true_drawing,
-    write_yolo,
 )
 from crowdqc.simulate.abdomen import LABELS, SIDES
 from crowdqc.simulate.demo import RATERS, make_demo
 from crowdqc.simulate.faults import skipped_runs
+from crowdqc.writers.slices import write_slices
 
 NAMES = ("spleen", "liver")
 EDGES = ["x0", "y0", "x1", "y1"]
@@ -262,7 +262,7 @@ def test_what_a_rater_draws_does_not_depend_on_the_others(study, stack):
 
 
 def test_written_files_read_as_the_study_that_was_written(study, tmp_path):
-    write_yolo(study, tmp_path / "boxes", ids={"spleen": "0", "liver": "7"})
+    write_slices(study, tmp_path / "boxes", ids={"spleen": "0", "liver": "7"})
     (tmp_path / "study.toml").write_text(
         """
         [study]

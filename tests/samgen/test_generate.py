@@ -25,6 +25,8 @@ class Painter:
 
     name = "painter"
 
+    last_wins = False
+
     def __init__(self, signature="painter 1", limit=None):
         self.signature, self.encoded, self.limit = signature, 0, limit
 

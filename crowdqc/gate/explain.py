@@ -1,0 +1,171 @@
+"""Why a unit got its verdict, and what changed between two gatings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from crowdqc.findings import Finding, InputError
+from crowdqc.gate.decide import Decision, Judged, study_measures
+from crowdqc.gate.manifest import Manifest
+from crowdqc.gate.policy import Policy
+
+COLUMNS = ["unit", "asked", "value", "limit", "result", "because"]
+
+
+def explain(
+    unit: str,
+    policy: Policy,
+    *,
+    measures: Mapping[str, pd.DataFrame],
+    findings: Iterable[Finding],
+    decision: Decision,
+) -> pd.DataFrame:
+    """Everything that was asked of a unit, whether it fired or not.
+
+    Parameters
+    ----------
+    unit : str
+        ``"study"``, ``"rater:NAME"``, ``"CASE"`` (with all its labels) or ``"CASE/LABEL"``.
+    policy, measures, findings
+        As `crowdqc.gate.decide` got them.
+    decision : Decision
+        What it made of them.
+
+    Returns
+    -------
+    DataFrame
+        One row per rule and finding: ``unit, asked`` (``measure op limit``, or the name of the
+        check), ``value``, ``limit``, ``result`` (passed, note, review, reject, or not known, which
+        asks for a review), ``because``; last for each unit its ``verdict``.
+
+    Raises
+    ------
+    InputError
+        If there is no such unit.
+    """
+    findings = list(findings)
+    rows: list[tuple[Any, ...]] = []
+    for scope, key, name in _units(unit, decision):
+        values = study_measures(decision) if scope == "study" else _values(measures[scope], key)
+        rows += [(name, *_asked(rule, values)) for rule in policy.of(scope)]
+        rows += [
+            (name, f.check, f.value, f.limit, f.severity.value, f.message)
+            for f in findings
+            if _is_about(f, scope, key)
+        ]
+        judged = _judged(scope, key, decision)
+        rows.append((name, "verdict", None, None, judged.verdict.value, ""))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _units(unit: str, decision: Decision) -> Iterator[tuple[Any, Any, str]]:
+    case, _, label = unit.partition("/")
+    rater = unit.removeprefix("rater:")
+    if unit == "study":
+        yield "study", None, "study"
+    elif unit.startswith("rater:") and rater in decision.raters:
+        yield "rater", rater, unit
+    elif (case, label) in decision.labels:
+        yield "label", (case, label), unit
+    elif unit in decision.cases:
+        yield "case", unit, unit
+        for key in decision.labels:
+            if key[0] == unit:
+                yield "label", key, "/".join(key)
+    else:
+        known = [*decision.cases][:3] + [f"rater:{name}" for name in [*decision.raters][:2]]
+        raise InputError(
+            f"'{unit}' is no unit that was judged; name a case (CASE), a label of a case "
+            f"(CASE/LABEL), a rater (rater:NAME) or 'study', for example {', '.join(known)}."
+        )
+
+
+def _values(frame: pd.DataFrame, key: Any) -> dict[str, float]:
+    values: dict[str, float] = frame.loc[key].to_dict()
+    return values
+
+
+def _asked(rule: Any, values: Mapping[str, float]) -> tuple[Any, ...]:
+    value = float(values.get(rule.measure, np.nan))
+    if np.isnan(value):
+        result = "not known"
+    else:
+        result = rule.severity.value if rule.fires(value) else "passed"
+    return f"{rule.measure} {rule.op} {rule.limit:g}", value, rule.limit, result, rule.because
+
+
+def _is_about(finding: Finding, scope: str, key: Any) -> bool:
+    place = (finding.case, finding.label)
+    match scope:
+        case "label":
+            return place == key
+        case "case":
+            return place == (key, None)
+        case "rater":
+            return finding.case is None and finding.rater == key
+        case _:
+            return finding.case is None and finding.rater is None
+
+
+def _judged(scope: str, key: Any, decision: Decision) -> Judged:
+    owners: dict[str, dict[Any, Judged]] = {
+        "rater": dict(decision.raters),
+        "label": dict(decision.labels),
+        "case": dict(decision.cases),
+    }
+    return decision.study if scope == "study" else owners[scope][key]
+
+
+def changes(old: Manifest, new: Manifest) -> pd.DataFrame:
+    """What two gatings of a study decided differently.
+
+    Returns
+    -------
+    DataFrame
+        ``kind`` (study, rater, case, label, input, rule, prompts), ``name``, ``before``,
+        ``after`` ("" where it was not there), ``reasons`` of the new verdict. Only what differs.
+
+    Raises
+    ------
+    InputError
+        If the manifests are of two studies.
+    """
+    if old.study != new.study:
+        raise InputError(
+            f"The manifests are of two studies, '{old.study}' and '{new.study}'; give one of "
+            f"'{new.study}'."
+        )
+    before, after = _facts(old), _facts(new)
+    rows = []
+    for key in dict.fromkeys([*before, *after]):
+        was, why = before.get(key, ("", ""))[0], after.get(key, ("", ""))[1]
+        now = after.get(key, ("", ""))[0]
+        if was != now:
+            rows.append((*key, was, now, why))
+    return pd.DataFrame(rows, columns=["kind", "name", "before", "after", "reasons"])
+
+
+def _facts(manifest: Manifest) -> dict[tuple[str, str], tuple[str, str]]:
+    """(kind, name) -> what was decided, and why."""
+    facts = {("study", manifest.study): (manifest.verdict.value, "; ".join(manifest.reasons))}
+    for one in manifest.raters:
+        facts["rater", one["rater"]] = _fact(one)
+    for case in manifest.cases:
+        facts["case", case["case"]] = _fact(case)
+        for label, one in case["labels"].items():
+            facts["label", f"{case['case']}/{label}"] = _fact(one)
+    facts["prompts", "boxes that may be used"] = (str(len(manifest.prompts)), "")
+    for name, digest in manifest.created_from.items():
+        facts["input", name] = (digest[:12], "")
+    for rule in manifest.policy["rules"]:
+        text = f"{rule['scope']}: {rule['measure']} {rule['op']} {rule['limit']:g}"
+        facts["rule", text] = (rule["severity"], rule["because"])
+    return facts
+
+
+def _fact(one: Mapping[str, Any]) -> tuple[str, str]:
+    return str(one["verdict"]), "; ".join(one["reasons"])

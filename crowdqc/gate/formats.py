@@ -1,0 +1,90 @@
+"""Verdicts in the formats that build servers read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from crowdqc.findings import Verdict
+from crowdqc.gate.manifest import Manifest
+
+_COMMANDS = {Verdict.REVIEW.value: "warning", Verdict.REJECT.value: "error"}
+
+
+def to_junit(manifest: Manifest) -> str:
+    """A report in JUnit's XML: a test per rater and case, in two suites.
+
+    A rejected unit is a failure; one to review is skipped, with the reasons as its message, for
+    JUnit knows no third outcome.
+    """
+    root = ET.Element("testsuites", name=f"crowdqc gate: {manifest.study}")
+    for suite, units in (
+        ("raters", [(one["rater"], one) for one in manifest.raters]),
+        ("cases", [(one["case"], one) for one in manifest.cases]),
+    ):
+        verdicts = [one["verdict"] for _, one in units]
+        element = ET.SubElement(
+            root,
+            "testsuite",
+            name=suite,
+            tests=str(len(units)),
+            failures=str(verdicts.count(Verdict.REJECT.value)),
+            skipped=str(verdicts.count(Verdict.REVIEW.value)),
+        )
+        for name, one in units:
+            test = ET.SubElement(
+                element, "testcase", classname=f"crowdqc.{suite}", name=_printable(name)
+            )
+            _outcome(test, one)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
+
+
+def _outcome(test: ET.Element, one: Mapping[str, Any]) -> None:
+    outcome = {Verdict.REJECT.value: "failure", Verdict.REVIEW.value: "skipped"}
+    if one["verdict"] in outcome:
+        message = _printable("; ".join(_reasons(one)))
+        ET.SubElement(test, outcome[one["verdict"]], message=message)
+
+
+def to_github(manifest: Manifest) -> str:
+    """Workflow commands that GitHub shows beside a run: an error or a warning per unit.
+
+    The last line is the study's verdict, as a notice, warning or error.
+    """
+    units = [(f"rater {one['rater']}", one) for one in manifest.raters]
+    units += [(f"case {one['case']}", one) for one in manifest.cases]
+    lines = [
+        f"::{_COMMANDS[one['verdict']]} title={_property(f'crowdqc: {name}')}::"
+        f"{_data('; '.join(_reasons(one)))}"
+        for name, one in units
+        if one["verdict"] in _COMMANDS
+    ]
+    command = _COMMANDS.get(manifest.verdict.value, "notice")
+    title = _property(f"crowdqc: {manifest.study}")
+    said = "; ".join([manifest.verdict.value, *manifest.reasons])
+    return "\n".join([*lines, f"::{command} title={title}::{_data(said)}"]) + "\n"
+
+
+def _reasons(one: Mapping[str, Any]) -> Iterator[str]:
+    """The reasons of a unit; for a case, those of its labels that it does not give itself."""
+    yield from one["reasons"]
+    given = "; ".join(one["reasons"])
+    for label, inner in one.get("labels", {}).items():
+        for reason in inner["reasons"]:
+            if reason not in given:
+                yield f"{label}: {reason}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _printable(text: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return "".join(char for char in text if char.isprintable() or char == " ")
