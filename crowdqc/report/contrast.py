@@ -69,9 +69,10 @@ def _lead(results: Results, other: Results, where: str) -> list[str]:
     both = [key for key in here if key in there]
     changed = [key for key in both if here[key] != there[key]]
     if both:
-        names = listing([f"{kind} {name}" for kind, name in changed])
-        what = f"{names} of {count(len(both), 'verdict')} differ" if changed else "none differs"
-        lead.append(f"Of the verdicts that both have, {what}.")
+        names = listing([f"{kind} {name}" if name else "the study's own" for kind, name in changed])
+        whole = f"of {count(len(both), 'verdict')} that both have"
+        differ = f"{len(changed)} {whole} differ: {names}."
+        lead.append(differ if changed else f"None {whole} differs.")
     return lead
 
 
@@ -205,7 +206,11 @@ def _differences(
     for key in dict.fromkeys([*here, *there]):
         a, b = here.get(key, unknown), there.get(key, unknown)
         rows.append((*key, a, b, a.value - b.value))
-    columns = (*keys, *_pair("value", "Value", "interval"))
+    columns = (
+        *keys,
+        Column("value", "This", "interval"),
+        Column("value_other", "Other", "interval"),
+    )
     return Table(name, caption, (*columns, Column("change", "Difference", "px")), tuple(rows))
 
 
