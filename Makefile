@@ -42,5 +42,5 @@ $(VENV)/docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable '.[all,dev,docs]'
+	$(PIP) --editable '.[all,dev]'
 	touch $@ $(VENV)/core
