@@ -19,7 +19,17 @@ import pandas as pd
 
 from crowdqc.completeness import assess
 from crowdqc.findings import Finding, Severity
-from crowdqc.schema import Study
+from crowdqc.gate import (
+    Manifest,
+    case_measures,
+    decide,
+    judged_findings,
+    label_measures,
+    load_policy,
+    make_manifest,
+    rater_measures,
+)
+from crowdqc.schema import Study, conform
 from crowdqc.simulate import label_boxes, make_abdomen
 from crowdqc.simulate.abdomen import LABELS
 
@@ -265,6 +275,30 @@ def million() -> None:
     table, findings = assess(study)
     seconds = time.perf_counter() - begin
     print(f"{len(boxes)} boxes, {len(table)} runs, {len(findings)} findings: {seconds:.1f} s")
+    for name, fused in (("fused", boxes[boxes["rater"] == "r0"]), ("not fused", boxes)):
+        begin = time.perf_counter()
+        made = judge(fused, table, findings)
+        seconds = time.perf_counter() - begin
+        print(f"gate, {made.counts['prompts']} prompts ({name}): {seconds:.1f} s")
+
+
+def judge(boxes: pd.DataFrame, table: pd.DataFrame, findings: list[Finding]) -> Manifest:
+    """What `crowdqc gate` does with these boxes as the consensus, up to the text of the file."""
+    fixed = {"support": 1, "n_raters": 1, "score": 1.0, "method": "median", "state": "single"}
+    consensus = conform("consensus", boxes.assign(**fixed).drop(columns="rater"))
+    raters = pd.DataFrame({"rater": sorted(table["rater"].unique())})
+    raters = raters.assign(agreement_low=0.8, agreement_high=0.9)
+    labels = label_measures(consensus, table)
+    measures = {
+        "rater": rater_measures(raters, table),
+        "label": labels,
+        "case": case_measures(labels),
+    }
+    policy = load_policy()
+    decision = decide(policy, measures, judged_findings(findings, table))
+    made = make_manifest(decision, consensus, study="million", policy=policy, created_from={})
+    made.to_json()
+    return made
 
 
 def main() -> None:

@@ -18,6 +18,11 @@ from crowdqc.cli.options import OUT, STUDY, guarded, output_options, speaker
     multiple=True,
     help="Masks with {case}, relative to the study file; may be repeated. The first are judged.",
 )
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Dice of some masks (case, slice, label, dice) to calibrate the risk on.",
+)
 @output_options
 @guarded
 def risk(
@@ -25,6 +30,7 @@ def risk(
     *,
     out: Path | None,
     patterns: tuple[str, ...],
+    scores: Path | None,
     style: str,
     quiet: bool,
     verbose: bool,
@@ -38,5 +44,5 @@ def risk(
     from crowdqc.stages import open_run
     from crowdqc.stages.risk import assess
 
-    result = assess(open_run(study, out=out, say=speaker(quiet=quiet)), patterns)
+    result = assess(open_run(study, out=out, say=speaker(quiet=quiet)), patterns, scores)
     finish(result, "Masks most likely wrong", style=style, quiet=quiet, verbose=verbose)

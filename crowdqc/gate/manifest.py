@@ -167,7 +167,8 @@ def _json(value: Any, indent: int | None = None) -> str:
 
 
 def _lines(rows: list[dict[str, Any]]) -> str:
-    return "[\n  " + ",\n  ".join(map(_json, rows)) + "\n ]" if rows else "[]"
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    return "[\n  " + ",\n  ".join(map(encode, rows)) + "\n ]" if rows else "[]"
 
 
 def _record(judged: Judged) -> dict[str, Any]:

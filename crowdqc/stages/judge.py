@@ -30,7 +30,7 @@ from crowdqc.gate import (
     to_junit,
 )
 from crowdqc.gate.manifest import Manifest
-from crowdqc.schema import Study
+from crowdqc.schema import Study, empty
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.boxes import fuse_options, load_study, match_study
 from crowdqc.store import sha256
@@ -159,6 +159,8 @@ def _without(rejected: list[str], study: Study, config: Config) -> pd.DataFrame:
         table: frame[~_person(frame, study).isin(rejected)]
         for table, frame in (("readings", study.readings), ("boxes", study.boxes))
     }
+    if kept["boxes"].empty:
+        return empty("consensus")
     rest = dataclasses.replace(study, **kept)
     return fuse(match_study(rest, config), **fuse_options(config))
 

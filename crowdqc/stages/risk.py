@@ -10,29 +10,42 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.config import Config
 from crowdqc.findings import InputError
 from crowdqc.gate import USABLE
-from crowdqc.risk import assess_risk
+from crowdqc.risk import assess_risk, calibrate, cross_validate
 from crowdqc.stages import PIPELINE
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import case_files
 from crowdqc.stages.masks import mask_files, read_manifest
 from crowdqc.volumes import read_labels, to_pictures
 
+_KEY = ["case", "slice", "label"]
 WORST = 15
 """Masks that are shown."""
 
 
-def assess(run: Run, patterns: Sequence[str]) -> Result:
+def assess(run: Run, patterns: Sequence[str], scores: Path | None = None) -> Result:
     """Judge the masks of the first of `patterns`, or the study's own where there is none.
+
+    Parameters
+    ----------
+    run : Run
+    patterns : sequence of str
+        Masks with ``{case}``, relative to the study file.
+    scores : Path, optional
+        Dice of some of the masks (``case, slice, label, dice``): the risk is calibrated on
+        them, and what it was before is kept as ``risk_free``. A case with scores is judged by
+        the scores of the others.
 
     Raises
     ------
     InputError
-        If no file fits a pattern, or a mask cannot be read.
+        If no file fits a pattern, or a mask or the scores cannot be read or used.
     """
     config = run.config
     if patterns:
@@ -53,6 +66,8 @@ def assess(run: Run, patterns: Sequence[str]) -> Result:
         images=run.store.read("images"),
         prompts=drawn,
     )
+    if scores is not None:
+        table = _calibrated(table, scores)
     run.store.write_text("risk.csv", table.to_csv(index=False, lineterminator="\n"))
     worst = table.sort_values("risk", ascending=False, kind="stable").head(WORST)
     return Result(
@@ -62,6 +77,34 @@ def assess(run: Run, patterns: Sequence[str]) -> Result:
         "wrong than not.",
         files=["risk.csv"],
     )
+
+
+def _calibrated(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The risk as the probability that the Dice of a mask is below one half."""
+    dice = table[_KEY].merge(_read_scores(path), on=_KEY, how="left")["dice"].to_numpy()
+    known = np.isfinite(dice)
+    try:
+        risk = calibrate(table[known], dice[known]).predict(table)
+        left_out = cross_validate(table[known], dice[known])
+    except ValueError as error:
+        raise InputError(f"{path}: the risk cannot be calibrated: {error}") from error
+    risk[known] = np.where(np.isfinite(left_out), left_out, risk[known])
+    return table.assign(risk=risk, risk_free=table["risk"])
+
+
+def _read_scores(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path, dtype={"case": str, "label": str})
+        frame = frame[[*_KEY, "dice"]].dropna().astype({"slice": np.int64, "dice": np.float64})
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: must be a table with the columns case, slice, label, dice ({error})."
+        ) from error
+    twice = frame.duplicated(_KEY)
+    if twice.any():
+        row = frame[twice].iloc[0][_KEY].tolist()
+        raise InputError(f"{path}: has more than one Dice of {row}; keep one set of masks.")
+    return frame
 
 
 def _reader(paths: dict[str, Path], config: Config) -> Callable[[str], NDArray[Any] | None]:

@@ -3,8 +3,14 @@ from pathlib import Path
 import pytest
 
 from crowdqc.findings import InputError, Verdict
-from crowdqc.gate import load_policy
-from tests.crowdqc.gate.tables import policy
+from crowdqc.gate import (
+    box_measures,
+    decide,
+    load_policy,
+    slice_measures,
+    study_measures,
+)
+from tests.crowdqc.gate.tables import measures, policy, whole
 
 PRESETS = sorted((Path(__file__).parents[3] / "configs").glob("policy_*.toml"))
 RULE = """[[rules]]
@@ -92,3 +98,14 @@ def test_operators(op, fires):
     rule = policy(("label", "n_slices", op, 1, "reject")).rules[0]
 
     assert [rule.fires(value) for value in (0, 1, 2)] == fires
+
+
+def test_every_measure_is_documented():
+    page = (Path(__file__).parents[3] / "docs" / "policy.md").read_text(encoding="utf-8")
+    boxes, runs = whole()
+    found = measures(boxes, runs)
+    tables = [*found.values(), box_measures(boxes), slice_measures(boxes)]
+    names = {name for table in tables for name in table.columns}
+    names |= set(study_measures(decide(load_policy(), found)))
+
+    assert {name for name in names if f"`{name}`" not in page} == {"case", "slice", "label"}
