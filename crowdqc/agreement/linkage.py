@@ -45,7 +45,7 @@ def link_boxes(boxes: Boxes, *, image: Ints, rater: Ints, label: Ints, iou: floa
     >>> link_boxes(boxes, image=none, rater=np.arange(3), label=none, iou=0.5)
     array([0, 0, 0])
     """
-    order = np.lexsort((boxes[:, 0], image))
+    order = _by_image_and_x(image, boxes[:, 0])
     a, b = linked_pairs(boxes[order], image[order], rater[order], iou=iou)
     a, b = order[a], order[b]
     graph = coo_array((np.ones(len(a), bool), (a, b)), shape=(len(boxes), len(boxes)))
@@ -68,6 +68,13 @@ def link_boxes(boxes: Boxes, *, image: Ints, rater: Ints, label: Ints, iou: floa
     used = np.zeros(int(unit.max(initial=-1)) + 1, np.int64)
     used[unit] = 1
     return (np.cumsum(used) - 1)[unit]
+
+
+def _by_image_and_x(image: Ints, x: NDArray[np.float64]) -> Ints:
+    """Order by image and x: as `numpy.lexsort`, which takes twice as long."""
+    rank = np.empty(len(x), np.int64)
+    rank[np.argsort(x)] = np.arange(len(x))
+    return np.argsort(image * len(x) + rank)
 
 
 def _with_a_rater_twice(unit: Ints, rater: Ints) -> NDArray[np.bool_]:
