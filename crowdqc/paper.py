@@ -26,6 +26,16 @@ class Published(BaseModel):
     source: str
 
 
+class Claim(BaseModel):
+    """A published bound on every quantity that matches a pattern."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str
+    source: str
+    pattern: str
+    below: float
+
+
 class PaperFile(BaseModel):
     """What ``crowdqc paper`` reads."""
 
@@ -33,6 +43,7 @@ class PaperFile(BaseModel):
     results: str
     out: str
     published: list[Published] = []
+    claim: list[Claim] = []
 
 
 def read_paper(path: Path) -> PaperFile:
@@ -91,12 +102,25 @@ def judge(ours: pd.DataFrame, published: list[Published]) -> pd.DataFrame:
     return table
 
 
+def check_claim(ours: pd.DataFrame, claim: Claim) -> str:
+    """A sentence: whether every quantity that the claim is about is below its bound."""
+    about = ours[ours["quantity"].str.contains(claim.pattern)]
+    above = about[~(about["ours"] < claim.below)]
+    said = f"{claim.text} ({claim.source}): {len(about) - len(above)} of {len(about)} hold"
+    broken = [f"{row.quantity} = {row.ours:.4g}" for row in above.itertuples()]
+    return said + (f"; not: {'; '.join(broken)}." if broken else ".")
+
+
 def write_paper(path: Path) -> list[Path]:
     """Write ``paper.md`` and ``paper.html`` for the file `path`."""
     paper = read_paper(path)
     table = judge(recompute(folder(path, paper.results)), paper.published)
+    claims = [check_claim(table, claim) for claim in paper.claim]
     written = []
-    for name, text in (("paper.md", _markdown(table)), ("paper.html", _html(table))):
+    for name, text in (
+        ("paper.md", _markdown(table, claims)),
+        ("paper.html", _html(table, claims)),
+    ):
         target = folder(path, paper.out) / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic(target) as temporary:
@@ -121,7 +145,9 @@ def _trained(results: Path) -> list[dict[str, object]]:
         return pd.read_csv(results / study / f"{name}-pred.csv").set_index("path").sort_index()
 
     btcv = {
-        f"{kind} {n}": wide("BTCV", f"{kind}-nnunet-{n}") for kind in ("SAM", "GT") for n in (11, 15)
+        f"{kind} {n}": wide("BTCV", f"{kind}-nnunet-{n}")
+        for kind in ("SAM", "GT")
+        for n in (11, 15)
     }
     rows = []
     for a, b in (("SAM 11", "SAM 15"), ("GT 11", "SAM 11"), ("GT 15", "SAM 15")):
@@ -167,7 +193,15 @@ def _cells(table: pd.DataFrame) -> list[list[str]]:
         return "" if np.isnan(value) else f"{value:.4g}"
 
     return [
-        [r.quantity, str(r.n), number(r.ours), number(r.ci), number(r.published), r.verdict, r.source]
+        [
+            r.quantity,
+            str(r.n),
+            number(r.ours),
+            number(r.ci),
+            number(r.published),
+            r.verdict,
+            r.source,
+        ]
         for r in table.itertuples()
     ]
 
@@ -182,19 +216,24 @@ NOTE = (
 )
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def _markdown(table: pd.DataFrame, claims: list[str]) -> str:
     lines = [HEAD, ["---"] * len(HEAD), *_cells(table)]
-    return "\n".join([f"# {TITLE}", "", NOTE, "", *("| " + " | ".join(x) + " |" for x in lines), ""])
+    rows = ["| " + " | ".join(line) + " |" for line in lines]
+    said = [f"- {claim}" for claim in claims]
+    return "\n".join(
+        [f"# {TITLE}", "", NOTE, "", "## Claims", "", *said, "", "## Values", "", *rows, ""]
+    )
 
 
-def _html(table: pd.DataFrame) -> str:
+def _html(table: pd.DataFrame, claims: list[str]) -> str:
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(x)}</td>" for x in row) + "</tr>\n"
         for row in _cells(table)
     )
+    said = "".join(f"<li>{html.escape(claim)}</li>\n" for claim in claims)
     head = "".join(f'<th scope="col">{name}</th>' for name in HEAD)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{TITLE}</title>'
-        f"<h1>{TITLE}</h1><p>{html.escape(NOTE)}</p><table><thead><tr>{head}</tr></thead>\n"
+        f"<h1>{TITLE}</h1><p>{html.escape(NOTE)}</p><ul>{said}</ul><table><thead><tr>{head}</tr></thead>\n"
         f"<tbody>{body}</tbody></table></html>\n"
     )
