@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "risk": ("risk:risk", "Say how likely each mask is wrong, without any truth."),
     "weights": ("tools:weights", "List, download and verify the weights of SAM and MedSAM."),
     "convert": ("tools:convert", "Write a study in another format."),
+    "paper": ("paper:paper", "Recompute a paper from its released scores."),
     "run": ("stage:run", "Run every stage that is not up to date."),
 }
 """Command -> where it is (module of this package: function) and what it does."""
