@@ -25,6 +25,7 @@ ROOMS = {
     "gate": ("Gate", {"crowdqc.gate": ()}),
     "compare": ("Paired comparison", {"crowdqc.compare": ()}),
     "simulate": ("Simulation", {"crowdqc.simulate": ()}),
+    "plan": ("How many raters", {"crowdqc.plan": ()}),
     "risk": ("Risk of masks", {"crowdqc.risk": ()}),
     "report": ("Report", {"crowdqc.report": ()}),
     "samgen": (

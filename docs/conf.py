@@ -40,6 +40,9 @@ html_theme = "alabaster"
 html_theme_options = {
     "description": "Quality control and label fusion of crowd-sourced medical image annotations",
     "fixed_sidebar": True,
+    "font_family": "system-ui, sans-serif",
+    "head_font_family": "system-ui, sans-serif",
+    "font_size": "16px",
     "page_width": "1100px",
     "sidebar_width": "230px",
 }

@@ -1,6 +1,7 @@
 """The documentation: its tutorial runs, and its pages are whole."""
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -48,6 +49,14 @@ def test_links_of_the_pages_lead_somewhere(page: Path):
     made = {"api/index.rst"}
     gone = [t for t in targets if t not in made and not (page.parent / t).exists()]
     assert gone == []
+
+
+def test_every_room_has_a_page():
+    rooms = runpy.run_path(str(DOCS / "api.py"))["ROOMS"]
+    shown = {module for _, modules in rooms.values() for module in modules}
+    packages = {f"crowdqc.{path.parent.name}" for path in DOCS.parent.glob("crowdqc/*/__init__.py")}
+
+    assert packages - {"crowdqc.cli", "crowdqc.stages"} <= shown
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path):

@@ -27,13 +27,14 @@ MARGIN = 12
 
 
 def main(report: Path, folder: Path) -> None:
-    """Write ``report-SECTION.png`` for the top and each section."""
+    """Write ``report.png`` and ``report-SECTION.png`` for the top and each section."""
     chromium = find_chromium()
     if chromium is None:
         raise SystemExit("chromium is not installed")
     with tempfile.TemporaryDirectory() as profile, browse(chromium, Path(profile)) as pipe:
         page = Page(pipe)
         page.open(report)
+        (folder / "report.png").write_bytes(_shot(page, "body"))
         keys = page.run("[...document.querySelectorAll('section.part')].map((s) => s.id)")
         page.run("document.querySelectorAll('section.part').forEach((s) => s.scrollIntoView())")
         for key in ["top", *keys]:

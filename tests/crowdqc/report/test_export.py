@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from crowdqc.findings import InputError
@@ -139,3 +140,23 @@ def test_every_id_of_a_page_with_two_studies_is_unique(store: Store):
 def test_a_folder_without_results_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="holds no results of crowdqc"):
         Store.found(tmp_path)
+
+
+def test_lengths_do_not_share_a_scale_with_agreement(folder: Path):
+    store = write_results(folder, Spec(n_cases=2))
+    table = store.read("measurements")
+    ends = pd.DataFrame(
+        [
+            {"measure": "first_slice_error", "label": label, "value": 2.5, "n": 4, "unit": "mm"}
+            for label in ("", "spleen")
+        ]
+    )
+    store.write("measurements", pd.concat([table, ends], ignore_index=True))
+
+    section = gather(store).section("agreement")
+
+    rows = {t.name: list(t.records()) for t in section.tables}
+    assert [row["label"] for row in rows["agreement_ends"]] == ["spleen", "all"]
+    assert "First slice" not in {row["measure"] for row in rows["agreement"]}
+    assert "first_slice_error" not in rows["agreement_by_label"][0]
+    assert next(t for t in section.tables if t.name == "agreement_ends").caption.endswith("mm")
