@@ -176,11 +176,11 @@ PLANTED = {
     "labels-swapped": [{"swap": ("right_kidney", "left_kidney")}],
 }
 ALTERED = {
-    "labels-swapped": [],
     "boxes-copied": [some(share, copy_of("good1")) for share in (0.5, 0.7, 1.0)],
     "boxes-whole-image": [some(share, whole_image) for share in (0.3, 0.5, 1.0)],
     "boxes-constant": [some(share, constant) for share in (0.5, 0.7, 1.0)],
-    "boxes-guessed": [some(share, guessed) for share in (0.9, 1.0)],
+    "boxes-guessed": [guessed],
+    "boxes-astray": [some(share, guessed) for share in (0.25, 0.5, 0.8)],
 }
 
 

@@ -187,6 +187,8 @@ class RaterLimits(Section):
     """Share of missed objects: one slice in ten without its box leaves holes in a volume."""
     extra: float = Field(default=0.1, ge=0, le=1, strict=False)
     """Share of boxes where nothing is: each becomes a wrong mask."""
+    astray: float = Field(default=0.1, ge=0, le=1, strict=False)
+    """Share of boxes that lie elsewhere than the others' (IoU below 0.1): each is a wrong mask."""
     shift: float = Field(default=0.05, ge=0, strict=False)
     """Displacement as a share of the object's size: 0.05 in both directions costs 0.17 of IoU."""
     size: float = Field(default=0.1, ge=0, strict=False)

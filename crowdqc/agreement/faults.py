@@ -21,6 +21,9 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+ELSEWHERE = 0.1
+"""IoU below which a box does not show what the others drew."""
+
 
 def find_faults(evidence: Evidence, placed: Placement) -> list[Fault]:
     """All faults of all raters, by rater."""
@@ -62,6 +65,24 @@ def _adds(evidence: Evidence) -> list[Fault]:
             f"draws {ratio.value[r]:.0%} of the boxes where the others drew nothing",
             *(ratio.value[r], limit, "share of boxes"),
             evidence.worst(r, items.rater, at=evidence.item_place, badness=extra.astype(float)),
+        )
+        for r in evidence.above(ratio, limit)
+    ]
+
+
+def _strays(evidence: Evidence) -> list[Fault]:
+    """Raters whose boxes lie elsewhere than the others', of an organ that all drew."""
+    items, limit = evidence.compared.items, evidence.limits.astray
+    both = (items.box >= 0) & ~items.extra
+    astray = both & (items.iou < ELSEWHERE) & ~np.isin(items.box, confused_boxes(evidence)[0])
+    ratio = evidence.ratio(astray, both, rater=items.rater, at=evidence.item_place)
+    return [
+        Fault(
+            r,
+            "boxes-astray",
+            f"draws {ratio.value[r]:.0%} of the boxes elsewhere than the others",
+            *(ratio.value[r], limit, "share of boxes"),
+            evidence.worst(r, items.rater, at=evidence.item_place, badness=astray.astype(float)),
         )
         for r in evidence.above(ratio, limit)
     ]
@@ -308,4 +329,5 @@ _LOOKS: tuple[Callable[[Evidence], list[Fault]], ...] = (
     _confuses,
     _misses,
     _adds,
+    _strays,
 )

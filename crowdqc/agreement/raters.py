@@ -20,6 +20,7 @@ from crowdqc.agreement.pool import ALONE, Places, Summands, number_places, pool
 from crowdqc.agreement.profile import Placement, drift, placement
 from crowdqc.agreement.resample import Resampling
 from crowdqc.agreement.scores import Scores, agreement_words, judge, unit_range
+from crowdqc.agreement.speed import hurrying
 from crowdqc.config import RaterLimits
 from crowdqc.crowd import Crowd, fit
 from crowdqc.findings import Finding, Severity
@@ -110,7 +111,11 @@ def judge_raters(
     crowd = fit(matched)
     placed = _placement(evidence, crowd)
     change = drift(compared.items, _moments(matched, evidence), grouping(evidence))
-    faults = [*find_faults(evidence, placed), *drifting(evidence, change)]
+    faults = [
+        *find_faults(evidence, placed),
+        *drifting(evidence, change),
+        *hurrying(matched, limit=limits.seconds),
+    ]
     scores = judge(evidence, crowd)
     table = _counts(matched)
     table = table.join(_agreement(evidence, places, scores))

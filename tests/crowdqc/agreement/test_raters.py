@@ -38,6 +38,7 @@ ALTERED = [
     ("boxes-whole-image", [some(share, whole_image) for share in (0.3, 0.5, 1.0)]),
     ("boxes-constant", [constant]),
     ("boxes-guessed", [guessed]),
+    ("boxes-astray", [some(share, guessed) for share in (0.3, 0.5, 0.8)]),
 ]
 
 
@@ -126,6 +127,26 @@ def test_time_orders_the_session_where_readings_have_one():
 
     assert plain.to_numpy() == pytest.approx(-turned.to_numpy(), abs=1e-9)
     assert plain.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [(2.0, True), (30.0, False), (0.0, False)],
+    ids=["half a second a box", "seconds a box", "files copied in one go"],
+)
+def test_who_draws_faster_than_anybody_can_look_is_named(step, expected):
+    study = organ_study(GOOD, cases=2, slices=16)
+    hasty = (study.readings["rater"] == "good2").to_numpy()
+    order = np.arange(len(study.readings), dtype=float)
+    time = np.where(hasty, step * np.cumsum(hasty), 60.0 * order)
+    timed = type(study)(
+        study.name, study.labels, study.images, study.readings.assign(time=time), study.boxes,
+        single=study.single,
+    )  # fmt: skip
+    raters = review_raters(match(timed), resampling=NONE).raters.set_index("rater")
+
+    assert ("rater-too-fast" in raters.loc["good2", "faults"]) is expected
+    assert (raters["faults"].drop("good2") == "").all()
 
 
 def test_clean_raters_are_left_alone():
