@@ -13,8 +13,6 @@ from click.testing import CliRunner
 from crowdqc.cli import main
 
 DOCS = Path(__file__).parents[1] / "docs"
-SAYS_NO = ("gate", "demo")
-"""Commands of the tutorial that end with 3, as it says."""
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -31,7 +29,7 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for program, *words in called:
         assert program == "crowdqc"
         result = CliRunner().invoke(main, words)
-        assert result.exit_code == (3 if words[0] in SAYS_NO else 0), (words, result.output)
+        assert result.exit_code == 0, (words, result.output)
         said.setdefault(words[0], result.output)
 
     assert len(called) > 8
