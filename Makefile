@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint check-types check-layers docs clean
+.PHONY: demo test lint docs clean
 
 ## demo: a synthetic study from boxes to the report, with the embedded model
 demo: $(VENV)/core
@@ -22,14 +22,23 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+## docs: the documentation site, docs/_build/html; a warning is an error
+docs: $(VENV)/docs
+	$(BIN)/python docs/make.py
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) crowdqc-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf docs/_build docs/api $(VENV) crowdqc-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable .
+	touch $@
+
+$(VENV)/docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 $(VENV)/dev: pyproject.toml constraints.txt | $(VENV)/bin/python

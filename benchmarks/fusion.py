@@ -34,7 +34,7 @@ def main() -> None:
     ):
         print(f"\n{title}")
         for name, value in rows:
-            print(f"  {name:<52}{value}")
+            print(f"  {name:<56}{value}")
 
 
 def compare_staple() -> list[tuple[str, str]]:

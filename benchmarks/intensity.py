@@ -1,14 +1,18 @@
 """Dice of the embedded model on real data, and its time per box.
 
     python benchmarks/intensity.py ../shared/data
+    python benchmarks/intensity.py ../shared/data --sensitivity
 
 Boxes are tight round the expert masks, or have each edge moved uniformly by up to 2 px (noisy).
 Columns: one prompt on tight boxes; 16 prompts (SAM's training noise) and the mean probability
 on tight boxes; one prompt and 16 prompts on noisy boxes. Dice per slice, mean over slices.
+With --sensitivity, each setting is halved and doubled in turn, on a quarter of the slices with
+one prompt on tight boxes: the mean over the five organs of the first set, and over the others.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Iterator
@@ -24,12 +28,13 @@ from crowdqc.config import Window
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
 from samgen.intensity import IntensityPredictor
 from samgen.prompts import prompt_boxes
-from samgen.settings import PromptSettings
+from samgen.settings import IntensitySettings, PromptSettings
 
 CT = Window(level=40, width=400)
 MR = Window(percentiles=(0.5, 99.5))
 ORGANS = {1: "spleen", 2: "right kidney", 3: "left kidney", 5: "liver", 52: "aorta"}
 MORE = {6: "stomach", 7: "pancreas", 20: "colon", 79: "spinal cord", 63: "vena cava"}
+FIRST = "CT 3 mm"
 SMALLEST_PX = 10
 """Masks of fewer pixels on a slice are left out, but for the five organs."""
 
@@ -63,7 +68,7 @@ def _slices(
 def _totalsegmentator(folder: Path) -> Iterator[Example]:
     pictures = to_pictures(to_grey(read_volume(folder / "ct.nii.gz")[0], CT), "rot90")
     labels = to_pictures(read_labels(folder / "seg.nii.gz")[0], "rot90")
-    yield from _slices("CT 3 mm", pictures, labels, names=ORGANS | MORE)
+    yield from _slices(FIRST, pictures, labels, names=ORGANS | MORE)
 
 
 def _dicom(folder: Path) -> Iterator[Example]:
@@ -134,14 +139,47 @@ def score(example: Example, seed: int) -> dict[str, object]:
     return row
 
 
+def sensitivity(sample: list[Example]) -> pd.DataFrame:
+    plain = IntensitySettings()
+    rows = {"as it is": _summary(sample, plain)}
+    for name, value in dataclasses.asdict(plain).items():
+        for factor in (0.5, 2.0):
+            changed = dataclasses.replace(plain, **{name: _scaled(value, factor)})
+            rows[f"{name} x {factor:g}"] = _summary(sample, changed)
+    table = pd.DataFrame(rows).T
+    return table.join((table - table.iloc[0]).add_suffix(", change"))
+
+
+def _scaled(value: float | tuple[float, ...], factor: float) -> object:
+    if isinstance(value, tuple):
+        return tuple(_scaled(part, factor) for part in value)
+    return max(1, round(value * factor)) if isinstance(value, int) else value * factor
+
+
+def _summary(sample: list[Example], settings: IntensitySettings) -> dict[str, float]:
+    model = IntensityPredictor(settings)
+    rows = []
+    for data, organ, picture, mask in sample:
+        box = tight_box(mask)[None]
+        found = model.predict(model.encode(picture), box).probability[0] > 0.5
+        rows.append((data, organ, dice(found, mask)))
+    means = pd.DataFrame(rows, columns=["data", "organ", "dice"]).groupby(["data", "organ"])["dice"]
+    first = means.mean().loc[FIRST]
+    others = means.mean().drop(FIRST).groupby("data").mean()
+    return {"five organs": first.loc[list(ORGANS.values())].mean(), "other sets": others.mean()}
+
+
 def main() -> None:
     root = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    if "--sensitivity" in sys.argv:
+        print(sensitivity(list(examples(root))[::4]).round(3).to_string())
+        return
     rows = [score(example, seed) for seed, example in enumerate(examples(root))]
     table = pd.DataFrame(rows)
     measures = {name: "mean" for name in table if name not in {"data", "organ", "n"}}
     means = table.groupby(["data", "organ"], sort=False).agg({"n": "sum", **measures})
     print(means.round(3).to_string())
-    for data in ("CT 3 mm", "CT 512 px"):
+    for data in (FIRST, "CT 512 px"):
         five = means.loc[data].reindex(ORGANS.values()).dropna()
         print(f"\nMean over {len(five)} of the five organs, {data}:")
         print(five.drop(columns="n").mean().round(3).to_frame().T.to_string(index=False))

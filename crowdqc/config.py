@@ -172,6 +172,47 @@ class Match(Section):
     """Pairs of boxes above this IoU pull together."""
 
 
+class RaterLimits(Section):
+    """``[agree.limits]``: when a rater fails, is watched, or has a named fault.
+
+    A limit is crossed only when the whole interval lies beyond it, at the level of ``[agree]``
+    for all raters of the study together.
+    """
+
+    fail: float = Field(default=0.5, ge=0, le=1, strict=False)
+    """Agreement under which a rater fails: below IoU 0.5 a box by convention is not a hit."""
+    watch: float = Field(default=0.6, ge=0, le=1, strict=False)
+    """Agreement that a rater must reach, with a lower bound above `fail`, to pass."""
+    miss: float = Field(default=0.1, ge=0, le=1, strict=False)
+    """Share of missed objects: one slice in ten without its box leaves holes in a volume."""
+    extra: float = Field(default=0.1, ge=0, le=1, strict=False)
+    """Share of boxes where nothing is: each becomes a wrong mask."""
+    astray: float = Field(default=0.1, ge=0, le=1, strict=False)
+    """Share of boxes that lie elsewhere than the others' (IoU below 0.1): each is a wrong mask."""
+    shift: float = Field(default=0.05, ge=0, strict=False)
+    """Displacement as a share of the object's size: 0.05 in both directions costs 0.17 of IoU."""
+    size: float = Field(default=0.1, ge=0, strict=False)
+    """How much too large or small boxes are, as a share: 0.1 costs 0.17 of IoU."""
+    spread: float = Field(default=1.5, ge=1, strict=False)
+    """How many times the spread of the median rater a rater's edges scatter."""
+    spread_least: float = Field(default=0.03, ge=0, strict=False)
+    """Scatter of edges, as a share of the object's size, that no rater is blamed for."""
+    confusion: float = Field(default=0.05, ge=0, le=1, strict=False)
+    """Share of boxes with another label than the others agree on."""
+    drift: float = Field(default=0.1, ge=0, strict=False)
+    """Loss of IoU from the first to the last slice that a rater read."""
+    repeated: float = Field(default=0.25, ge=0, le=1, strict=False)
+    """Share of boxes that equal the rater's own on the slice before, above the median rater's."""
+    copied: float = Field(default=0.25, ge=0, le=1, strict=False)
+    """Share of boxes that equal another rater's to the pixel, above that of other pairs."""
+    whole_image: float = Field(default=0.1, ge=0, le=1, strict=False)
+    """Share of boxes round the whole image where the others drew a part of it."""
+    guess: float = Field(default=0.05, ge=0, strict=False)
+    """IoU by which boxes fit their own slice better than another one; guesses do not."""
+    seconds: float = Field(default=1.0, ge=0, strict=False)
+    """Median seconds per box, where readings have a time: nobody aims faster."""
+
+
 class Agree(Section):
     """``[agree]``: how agreement is measured."""
 
@@ -181,6 +222,7 @@ class Agree(Section):
     """Resamples of cases for an interval; 0 gives none."""
     level: float = Field(default=0.95, gt=0, lt=1, strict=False)
     """Coverage of intervals."""
+    limits: RaterLimits = RaterLimits()
 
 
 class Fuse(Section):

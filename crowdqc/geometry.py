@@ -27,8 +27,10 @@ def as_boxes(name: str, boxes: ArrayLike) -> Boxes:
     array = np.asarray(boxes, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 4:
         raise ValueError(f"'{name}' must have shape (N, 4); got {array.shape}.")
-    bad = ~np.isfinite(array).all(axis=1) | (array[:, 2:] <= array[:, :2]).any(axis=1)
-    if bad.any():
+    x0, y0, x1, y1 = array.T  # columns: numpy is slow along an axis of two or four
+    good, finite = (x1 > x0) & (y1 > y0), np.isfinite(array)
+    if not (good.all() and finite.all()):
+        bad = ~(good & finite.all(axis=1))
         first = int(bad.argmax())
         raise ValueError(
             f"'{name}' has {bad.sum()} of {len(array)} boxes that are empty, reversed "
@@ -125,12 +127,13 @@ def paired_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
 
 
 def _iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
-    low = np.maximum(a[..., :2], b[..., :2])
-    high = np.minimum(a[..., 2:], b[..., 2:])
-    overlap = np.prod(np.clip(high - low, 0.0, None), axis=-1)
-    area_a = np.prod(a[..., 2:] - a[..., :2], axis=-1)
-    area_b = np.prod(b[..., 2:] - b[..., :2], axis=-1)
-    iou: NDArray[np.float64] = overlap / (area_a + area_b - overlap)
+    a0, b0, a1, b1 = (a[..., edge] for edge in range(4))
+    c0, d0, c1, d1 = (b[..., edge] for edge in range(4))
+    width = np.minimum(a1, c1) - np.maximum(a0, c0)
+    height = np.minimum(b1, d1) - np.maximum(b0, d0)
+    overlap = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+    union = (a1 - a0) * (b1 - b0) + (c1 - c0) * (d1 - d0) - overlap
+    iou: NDArray[np.float64] = overlap / union
     return iou
 
 

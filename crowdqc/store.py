@@ -50,6 +50,23 @@ class Store:
         self.study = study
         self._refuse_strangers()
 
+    @classmethod
+    def found(cls, folder: Path) -> Store:
+        """The results in a folder, of whatever study they are.
+
+        Raises
+        ------
+        InputError
+            If the folder holds no results.
+        """
+        study = _read_state(Path(folder) / STATE).get("study")
+        if study is None:
+            raise InputError(
+                f"{folder}: holds no results of crowdqc (no {STATE}). Name the folder that is "
+                "[study] out of a study."
+            )
+        return cls(folder, str(study))
+
     def path(self, name: str) -> Path:
         """Path of a file in the folder."""
         return self.folder / name
@@ -161,19 +178,22 @@ class Store:
             self._write_state({"format_version": FORMAT_VERSION, "study": self.study, "stages": {}})
 
     def _state(self) -> dict[str, Any]:
-        path = self.path(STATE)
-        if not path.is_file():
-            return {}
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path}: is not JSON ({error}); remove the folder.") from error
-        return state if isinstance(state, dict) else {}
+        return _read_state(self.path(STATE))
 
     def _write_state(self, state: dict[str, Any]) -> None:
         text = json.dumps({**state, "crowdqc": crowdqc.__version__}, indent=1, sort_keys=True)
         with atomic(self.path(STATE)) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error}); remove the folder.") from error
+    return state if isinstance(state, dict) else {}
 
 
 def findings_file(stage: str) -> str:

@@ -26,7 +26,7 @@ from torch.nn import functional
 Heads = Literal["single", "best of three"]
 """The mask head for unambiguous prompts, or the best of the three heads for ambiguous ones."""
 
-CHUNK_CPU, CHUNK_GPU = 4, 128
+CHUNK_CPU, CHUNK_GPU = 2, 128
 """Boxes decoded together. On a CPU few, so that a layer stays in the cache; on a GPU many."""
 
 

@@ -146,7 +146,9 @@ class _Case:
         rows: Rows = []
         for k, on_slice in self.prompts.groupby("slice"):
             objects = list(self._objects(pictures[k], on_slice))
-            owner, uncertainty[k] = resolve(objects, pictures.shape[1:])
+            owner, uncertainty[k] = resolve(
+                objects, pictures.shape[1:], last_wins=self.task.predictor.last_wins
+            )
             values = [self.task.labels[label] for label in on_slice["label"]]
             labels[k] = np.array([*values, 0], dtype=np.uint16)[owner]
             areas = np.bincount(owner[owner >= 0], minlength=len(objects))
@@ -201,11 +203,12 @@ class _Case:
         bad |= ~self.prompts["slice"].between(0, planes - 1).to_numpy()
         if bad.any():
             row = self.prompts.iloc[int(bad.argmax())]
+            box = boxes[bad.argmax()].round(2).tolist()
             raise InputError(
                 f"{self.image}: has {planes} slices of {height} rows and {width} columns "
                 f"(picture = '{self.task.settings.picture}'), but the box of {row['label']} on "
-                f"slice {row['slice']} is {row[_BOX].tolist()}; {int(bad.sum())} boxes of the "
-                "case lie outside. Is it the volume that was annotated, and [images] picture?"
+                f"slice {row['slice']} is {box}; {int(bad.sum())} boxes of the case lie outside. "
+                "Is it the volume that was annotated, and [images] picture?"
             )
 
 

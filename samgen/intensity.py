@@ -5,11 +5,11 @@ lies outside [1]_. The object is likely where an ellipse in the box would be, th
 And its grey values differ from those round the box, which are background for certain [2]_.
 
 For each box, expectation maximisation alternates between histograms of object and background
-and the probability of each pixel, which its neighbours share in (mean field [3]_). It first
-takes the object for one tissue, as most organs are: the grey value that the box has most in
-excess over its surroundings, and its spread, robustly. From there the object may grow into
-other tissues that are rare outside the box. Whichever of the two fits the box better counts
-more; ties go to one tissue.
+and the probability of each pixel, which its neighbours share in (mean field [3]_). It is done
+twice. Once the object is of one tissue, as most organs are: the grey value that the box has most
+in excess over its surroundings, and its spread, robustly. And once it may be of any tissues that
+are rarer outside the ellipse than within. The second finds more, and too much where the box holds
+more than its object: it is believed only where it fits the box better by a margin.
 At the end holes are filled, and of the pieces the largest stays, with those others that are
 needed to reach all sides of the box: a liver may fall into two.
 
@@ -92,6 +92,11 @@ class IntensityPredictor:
     def signature(self) -> str:
         """Version and settings: all that masks depend on."""
         return f"intensity {VERSION} {self.settings}"
+
+    @property
+    def last_wins(self) -> bool:
+        """Overlaps go to the most probable object."""
+        return False
 
     def encode(self, picture: NDArray[np.uint8]) -> Floats:
         """Smooth the picture, (rows, columns)."""
@@ -204,10 +209,10 @@ def segment(
     """
     scene = _scene(grey, box, region=region, settings=settings)
     core = _one_tissue(scene, settings)
-    grown = _any_tissue(scene, core, settings)
-    better = _fit(core, scene, settings) - _fit(grown, scene, settings) + settings.fit_margin
-    weight = np.float32(expit(np.float32(better / settings.fit_scale)))
-    return _tidy(weight * core + (1 - weight) * grown, scene, settings)
+    mixed = _any_tissue(scene, settings)
+    better = _fit(core, scene, settings) - _fit(mixed, scene, settings) + settings.fit_margin
+    weight = np.float32(expit(better / settings.fit_scale))
+    return _tidy(weight * core + (1 - weight) * mixed, scene, settings)
 
 
 def _region(
@@ -250,7 +255,7 @@ def _one_tissue(scene: _Scene, settings: IntensitySettings) -> Floats:
     weight = expit(scene.prior) * scene.inside
     centre, spread = _excess(scene, weight), (smallest + largest) / 2
     belongs: Floats = weight * _bell(centre, spread)[scene.bins]
-    for _ in range(settings.core_rounds):
+    for _ in range(settings.rounds):
         counts = _counts(scene, belongs)
         centre, spread = _robust_moments(counts, centre, spread)
         spread = min(max(spread, smallest), largest)
@@ -259,9 +264,10 @@ def _one_tissue(scene: _Scene, settings: IntensitySettings) -> Floats:
     return belongs
 
 
-def _any_tissue(scene: _Scene, belongs: Floats, settings: IntensitySettings) -> Floats:
-    """Probability of the object if it may be of several tissues, starting from one."""
-    for _ in range(settings.growth_rounds):
+def _any_tissue(scene: _Scene, settings: IntensitySettings) -> Floats:
+    """Probability of the object if it may be of several tissues."""
+    belongs: Floats = expit(scene.prior) * scene.inside
+    for _ in range(settings.rounds):
         counts = _counts(scene, belongs)
         odds = _odds(_smooth(counts), scene.total - counts, settings)
         belongs = _update(scene, belongs, odds=odds, coupling=settings.coupling)
@@ -331,8 +337,7 @@ def _tidy(belongs: Floats, scene: _Scene, settings: IntensitySettings) -> Floats
     if not (belongs > 0.5).any():
         # Nothing stands out, as in a box of one pixel: the shape alone decides.
         return expit(scene.prior) * scene.inside
-    whole = ndimage.binary_fill_holes(belongs > 0.5)
-    mask = ndimage.binary_fill_holes(_pieces(whole, scene.box, settings))
+    mask = ndimage.binary_fill_holes(_pieces(belongs > 0.5, scene.box, settings))
     certainty = np.maximum(belongs, 1 - belongs)
     return np.where(mask, certainty, 1 - certainty)
 

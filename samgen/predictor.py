@@ -48,6 +48,11 @@ class BoxPredictor(Protocol):
         """Text that changes whenever masks may: settings, weights, version of the code."""
         ...
 
+    @property
+    def last_wins(self) -> bool:
+        """Whether overlaps go to the last object in order; else to the most probable one."""
+        ...
+
     def encode(self, picture: NDArray[np.uint8]) -> Any:
         """Do once what is the same for all boxes on a picture.
 

@@ -84,7 +84,7 @@ def draw_object(predictor: BoxPredictor, encoded: Any, boxes: Boxes) -> Drawn:
 
 
 def resolve(
-    objects: Sequence[Drawn], shape: tuple[int, int]
+    objects: Sequence[Drawn], shape: tuple[int, int], *, last_wins: bool = False
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Give each pixel to one object, and say how sure the least sure one is.
 
@@ -94,6 +94,9 @@ def resolve(
         Of one picture.
     shape : tuple of int
         Rows and columns of the picture.
+    last_wins : bool
+        Whether overlaps go to the last object above 0.5, as in the study that crowdqc grew
+        out of, instead of to the most probable.
 
     Returns
     -------
@@ -109,7 +112,8 @@ def resolve(
     for index, item in enumerate(objects):
         wins = item.mean > best[item.region]
         owner[item.region][wins] = index
-        best[item.region][wins] = item.mean[wins]
+        if not last_wins:
+            best[item.region][wins] = item.mean[wins]
         part = entropy[item.region]
         np.maximum(part, binary_entropy(item.mean).astype(np.float32), out=part)
     return owner, entropy

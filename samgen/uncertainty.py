@@ -57,8 +57,8 @@ def binary_entropy(probability: ArrayLike) -> Map:
 def mutual_information(probability: ArrayLike) -> Map:
     """The part of the entropy that the choice of the box causes, in nats.
 
-    The entropy of the mean less the mean of the entropies [3]_: 0 where all K masks agree,
-    however unsure each of them is.
+    The entropy of the mean less the mean of the entropies (source 3 of this module): 0 where all
+    K masks agree, however unsure each of them is.
 
     Parameters
     ----------

@@ -10,10 +10,10 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from crowdqc.findings import InputError
 
@@ -182,6 +182,44 @@ def verify_checkpoint(path: Path, digest: str) -> None:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What is on this machine of a published checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Which one.
+    path : Path
+        Where it is, or would be.
+    state : {"missing", "damaged", "right"}
+        ``"damaged"``: it has not the published hash.
+    """
+
+    checkpoint: Checkpoint
+    path: Path
+    state: Literal["missing", "damaged", "right"]
+
+
+def list_weights(folder: Path | None = None) -> list[State]:
+    """Every published checkpoint, and whether it is here; files that are here are hashed.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where to look; `weights_folder()`, when not given.
+    """
+    folder = folder or weights_folder()
+    return [_look_at(c, folder / c.file) for c in CHECKPOINTS.values()]
+
+
+def _look_at(checkpoint: Checkpoint, path: Path) -> State:
+    if not path.is_file():
+        return State(checkpoint=checkpoint, path=path, state="missing")
+    right = digest_of(path, checkpoint.digest.partition(":")[0]) == checkpoint.digest
+    return State(checkpoint=checkpoint, path=path, state="right" if right else "damaged")
+
+
 def find_weights(model: str, folder: Path | None = None) -> Weights:
     """Find the weights of a model and check them.
 
@@ -250,104 +288,6 @@ def _describe(path: Path, family: Family | None) -> Weights:
 def _is(path: Path, sha256: str, checkpoint: Checkpoint) -> bool:
     algorithm = checkpoint.digest.partition(":")[0]
     return checkpoint.digest == (sha256 if algorithm == "sha256" else digest_of(path, algorithm))
-
-
-Progress = Callable[[int, int], object]
-"""Called with the bytes that are there and the bytes that there will be (0: not known)."""
-
-
-def download_checkpoint(
-    checkpoint: Checkpoint, folder: Path, *, progress: Progress | None = None
-) -> Path:
-    """Download a checkpoint, going on where a broken download stopped, and check its hash.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        What to fetch; a file that is there and right is not fetched again.
-    folder : Path
-        Where to put it; made where it is missing.
-    progress : callable, optional
-        Called with the bytes that are there and the bytes that there will be.
-
-    Returns
-    -------
-    path : Path
-        The file.
-
-    Raises
-    ------
-    InputError
-        If it cannot be fetched, or has another hash than the published one (with both).
-    """
-    path = folder / checkpoint.file
-    if path.is_file():
-        verify_checkpoint(path, checkpoint.digest)
-        return path
-    pooch = _import_pooch()
-    part = folder / f"{checkpoint.file}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        pooch.retrieve(
-            url=checkpoint.url,
-            known_hash=checkpoint.digest,
-            fname=checkpoint.file,
-            path=folder,
-            downloader=_Resumer(part, progress or _be_silent),
-        )
-    except ValueError as error:  # pooch's word for a wrong hash; it names both
-        raise InputError(f"{checkpoint.url}: {error}") from error
-    except OSError as error:  # requests' errors are among them
-        raise InputError(
-            f"{checkpoint.url}: cannot be downloaded to {path} ({error}). Run the command again "
-            "to go on where it stopped, or fetch the file on another machine "
-            f"({checkpoint.megabytes} MB, {checkpoint.digest}) and put it there."
-        ) from error
-    return path
-
-
-def _import_pooch() -> Any:
-    try:
-        import pooch
-    except ImportError as error:
-        raise InputError(
-            "Downloading weights needs the package 'pooch': pip install 'crowdqc[sam]'."
-        ) from error
-    pooch.get_logger().setLevel(logging.WARNING)
-    return pooch
-
-
-def _be_silent(have: int, total: int) -> None:
-    """Progress that nobody watches."""
-
-
-class _Resumer:
-    """A downloader for pooch that keeps what it has when the connection breaks."""
-
-    def __init__(self, part: Path, progress: Progress) -> None:
-        self.part = part
-        self.progress = progress
-
-    def __call__(self, url: str, output_file: str, _: object) -> None:
-        import requests
-
-        have = self.part.stat().st_size if self.part.exists() else 0
-        ask = {"Range": f"bytes={have}-"} if have else {}
-        with requests.get(url, headers=ask, stream=True, timeout=30) as response:
-            if response.status_code != requests.codes.requested_range_not_satisfiable:
-                response.raise_for_status()
-                self._append(response, have)
-        self.part.replace(output_file)
-
-    def _append(self, response: Any, have: int) -> None:
-        goes_on = response.status_code == 206  # a server may send all of it again
-        have = have if goes_on else 0
-        total = have + int(response.headers.get("Content-Length", 0))
-        with self.part.open("ab" if goes_on else "wb") as file:
-            for block in response.iter_content(BLOCK):
-                file.write(block)
-                have += len(block)
-                self.progress(have, max(total, have))
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:

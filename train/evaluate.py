@@ -61,7 +61,7 @@ class Overlap:
 def dice(
     both: NDArray[np.int64], a: NDArray[np.int64], b: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Dice coefficient 2 |A and B| / (|A| + |B|) of counts.
+    """Dice coefficient ``2 |A and B| / (|A| + |B|)`` of counts.
 
     Parameters
     ----------

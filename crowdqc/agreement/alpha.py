@@ -1,22 +1,23 @@
 """Krippendorff's alpha, from the coincidences of values within units.
 
-Arrays are named by their letters: R raters, U units, V distinct values.
+Arrays are named by their letters: R raters, U units, V distinct values, K given values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
 Distance = Callable[[Floats, Floats], Floats]
 
 
-def krippendorff_alpha(data: ArrayLike, *, level: Level | Distance = "nominal") -> float:
+def krippendorff_alpha(data: ArrayLike, level: Level | Distance = "nominal") -> float:
     """Krippendorff's alpha: agreement of any number of raters, with values missing.
 
     Parameters
@@ -48,11 +49,7 @@ def krippendorff_alpha(data: ArrayLike, *, level: Level | Distance = "nominal") 
     >>> round(krippendorff_alpha([[1, 2, 3, np.nan], [1, 2, 2, 3]], level="interval"), 3)
     0.706
     """
-    array = np.asarray(data, dtype=np.float64)
-    if array.ndim != 2 or np.isinf(array).any():
-        raise ValueError(
-            f"'data' must have shape (raters, units) and hold numbers or nan; got {array.shape}."
-        )
+    array = as_ratings(data)
     values, counts = _value_counts(array)
     coincidences = _coincidences(counts)
     totals = coincidences.sum(axis=0)
@@ -63,6 +60,89 @@ def krippendorff_alpha(data: ArrayLike, *, level: Level | Distance = "nominal") 
     if not expected > 0:
         return float("nan")
     return float(1 - (n - 1) * observed / expected)
+
+
+def as_ratings(data: ArrayLike) -> Floats:
+    """`data` as a float array of raters x units, or an error that says what is wrong.
+
+    Raises
+    ------
+    ValueError
+        If it is not two-dimensional or holds an infinite value.
+    """
+    array = np.asarray(data, dtype=np.float64)
+    if array.ndim != 2 or np.isinf(array).any():
+        raise ValueError(
+            f"'data' must have shape (raters, units) and hold numbers or nan; got {array.shape}."
+        )
+    return array
+
+
+def summed(group: Ints, weight: NDArray[Any], n: int) -> Floats:
+    """Sum of the weights (K,) or (K, ...) of each of `n` groups, (n,) or (n, ...)."""
+    flat = np.asarray(weight, np.float64).reshape(len(weight), -1)
+    sums = np.stack([np.bincount(group, column, n) for column in flat.T], axis=1)
+    return sums.astype(np.float64).reshape(n, *np.shape(weight)[1:])
+
+
+def nominal_sums(unit: Ints, value: Ints, *, n_units: int, n_values: int) -> tuple[Floats, Floats]:
+    """What nominal alpha needs of each unit: sums of these over units give alpha.
+
+    Parameters
+    ----------
+    unit, value : ndarray of int, shape (K,)
+        Unit and code of each value that was given.
+    n_units, n_values : int
+        U and V.
+
+    Returns
+    -------
+    totals : ndarray, shape (U, V)
+        How often each value was given in a unit; 0 for a unit with fewer than two values.
+    same : ndarray, shape (U,)
+        Ordered pairs of equal values of a unit, each weighted by 1 / (m - 1), where m values
+        were given; 0 for a unit with fewer than two.
+    """
+    counts = np.bincount(unit * n_values + value, minlength=n_units * n_values)
+    totals = counts.reshape(n_units, n_values).astype(np.float64)
+    m = totals.sum(axis=1)
+    paired = m >= 2
+    totals[~paired] = 0
+    same = np.zeros(n_units)
+    pairs = np.einsum("uv,uv->u", totals, totals) - m
+    np.divide(pairs, m - 1, out=same, where=paired)
+    return totals, same
+
+
+def nominal_alpha(totals: Floats, same: Floats) -> Floats:
+    """Nominal alpha from sums over units.
+
+    Parameters
+    ----------
+    totals : ndarray, shape (..., V)
+        How often each value was given in units with at least two values.
+    same : ndarray, shape (...)
+        Weighted pairs of equal values, see `nominal_sums`.
+
+    Returns
+    -------
+    alpha : ndarray, shape (...)
+        As `krippendorff_alpha` with ``level="nominal"``; nan where that is undefined.
+
+    Examples
+    --------
+    >>> totals, same = nominal_sums(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]),
+    ...                             n_units=2, n_values=2)
+    >>> float(nominal_alpha(totals.sum(axis=0), same.sum()))
+    0.0
+    """
+    n = totals.sum(axis=-1)
+    expected = n**2 - np.square(totals).sum(axis=-1)
+    ratio = np.full(np.shape(n), np.nan)
+    # Sums of weights that resampling makes are whole numbers: half a pair is none.
+    np.divide((n - 1) * (n - same), expected, out=ratio, where=expected > 0.5)
+    alpha: Floats = 1 - ratio
+    return alpha
 
 
 def _value_counts(array: Floats) -> tuple[Floats, Floats]:

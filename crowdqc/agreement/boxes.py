@@ -8,7 +8,6 @@ not draw is extra. Only raters who were asked for the same slice and label are c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from crowdqc.geometry import Boxes, paired_iou
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -47,31 +47,49 @@ class Drawn:
 
     def asked(self) -> tuple[Ints, Ints]:
         """Objects and raters of all questions: who was asked on the place of each object."""
-        order = np.argsort(self.asked_place, kind="stable")
-        place, rater = self.asked_place[order], self.asked_rater[order]
-        low = np.searchsorted(place, self.place, side="left")
-        count = np.searchsorted(place, self.place, side="right") - low
-        objects = np.repeat(np.arange(len(self.place)), count)
-        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        return objects, rater[np.repeat(low, count) + within]
+        return expand(self.place, self.asked_place, self.asked_rater)
 
 
 @dataclass(frozen=True)
 class Items:
     """One row per question: a rater, and an object that the rater or the others drew.
 
-    `iou` is 0 for a miss and for an extra box; `missed` and `extra` say which it was.
+    Parameters
+    ----------
+    object, rater, box : ndarray of int, shape (K,)
+        Object, rater, and the rater's box in it, -1 where there is none.
+    iou : ndarray, shape (K,)
+        With the consensus of the others; 0 for a miss and for an extra box.
+    missed, extra : ndarray of bool, shape (K,)
+        Which of the two it was.
+    others : ndarray, shape (K, 4)
+        Consensus of the others in px; nan where there is none.
     """
 
     object: Ints
     rater: Ints
+    box: Ints
     iou: Floats
-    missed: NDArray[np.bool_]
-    extra: NDArray[np.bool_]
-    shift: Floats
-    """Centre of the box minus that of the others' in x and y, in px (n, 2); nan without both."""
-    scale: Floats
-    """Ratio of the square roots of the areas (n,); nan without both."""
+    missed: Bools
+    extra: Bools
+    others: Boxes
+
+
+def expand(places: Ints, asked_place: Ints, asked: Ints) -> tuple[Ints, Ints]:
+    """Row of `places` and what was `asked` there, for each of what was asked at each place.
+
+    Examples
+    --------
+    >>> expand(np.array([7, 5, 7]), np.array([5, 7, 7]), np.array([1, 2, 3]))
+    (array([0, 0, 1, 2, 2]), array([2, 3, 1, 2, 3]))
+    """
+    order = np.argsort(asked_place, kind="stable")
+    place = asked_place[order]
+    low = np.searchsorted(place, places, side="left")
+    count = np.searchsorted(place, places, side="right") - low
+    rows = np.repeat(np.arange(len(places)), count)
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return rows, asked[order][np.repeat(low, count) + within]
 
 
 def leave_one_out(drawn: Drawn, *, share: float = 0.5) -> Items:
@@ -80,6 +98,13 @@ def leave_one_out(drawn: Drawn, *, share: float = 0.5) -> Items:
     The others' consensus of an object is the median of each edge of their boxes; it counts
     as drawn by them if more than `share` of those asked drew it, or just `share` and the
     rater drew it too (the benefit of the doubt).
+
+    Parameters
+    ----------
+    drawn : Drawn
+        Who drew what.
+    share : float
+        In [0, 1].
 
     Returns
     -------
@@ -96,49 +121,43 @@ def leave_one_out(drawn: Drawn, *, share: float = 0.5) -> Items:
     keep = (n_asked > 0) & (has_box | exists)
     objects, raters, own, exists = objects[keep], raters[keep], own[keep], exists[keep]
     both = (own >= 0) & exists
-    others = _median_without(drawn, objects[both], own[both])
-    mine = drawn.boxes[own[both]]
+    others = np.full((len(objects), 4), np.nan)
+    others[exists] = median_without(drawn.boxes, drawn.object, objects[exists], own=own[exists])
     iou = np.zeros(len(objects))
-    iou[both] = paired_iou(mine, others)
-    shift, scale = np.full((len(objects), 2), np.nan), np.full(len(objects), np.nan)
-    shift[both] = (mine[:, :2] + mine[:, 2:] - others[:, :2] - others[:, 2:]) / 2
-    sides = (mine[:, 2:] - mine[:, :2]) / (others[:, 2:] - others[:, :2])
-    scale[both] = np.sqrt(np.prod(sides, axis=1))
+    iou[both] = paired_iou(drawn.boxes[own[both]], others[both])
     missed, extra = (own < 0) & exists, (own >= 0) & ~exists
-    return Items(objects, raters, iou, missed=missed, extra=extra, shift=shift, scale=scale)
+    return Items(objects, raters, own, iou, missed=missed, extra=extra, others=others)
 
 
-def pair_counts(drawn: Drawn, *, iou: float = 0.5) -> dict[str, Floats]:
-    """Sums from which the agreement of each pair of raters follows.
+@dataclass(frozen=True)
+class Pairs:
+    """One row for each two raters who were asked for an object that one of them drew.
 
-    Returns
-    -------
-    dict of ndarray, shape (R, R)
-        ``objects``: objects that at least one of the two drew where both were asked;
-        ``iou``: sum of their IoU, 0 where only one drew; ``same``: how many were drawn by
-        both with at least this `iou`; ``boxes``: boxes of the row's rater among them.
-        Mean IoU is ``iou / objects``, F1 is ``2 same / (boxes + boxes.T)``; 0/0 is nan.
+    `a` < `b`. `iou` is 0 where only one of the two drew it.
     """
+
+    object: Ints
+    a: Ints
+    b: Ints
+    iou: Floats
+    drew_a: Bools
+    drew_b: Bools
+
+
+def pair_items(drawn: Drawn) -> Pairs:
+    """Each two raters on each object that at least one of them drew where both were asked."""
     objects, raters = drawn.asked()
     own = _own_box(drawn, objects, raters)
     a, b = _pairs_within(objects)
+    later = raters[a] > raters[b]
+    a, b = np.where(later, b, a), np.where(later, a, b)
     drew_a, drew_b = own[a] >= 0, own[b] >= 0
-    both, either = drew_a & drew_b, drew_a | drew_b
+    either = drew_a | drew_b
+    a, b, drew_a, drew_b = a[either], b[either], drew_a[either], drew_b[either]
+    both = drew_a & drew_b
     overlap = np.zeros(len(a))
     overlap[both] = paired_iou(drawn.boxes[own[a[both]]], drawn.boxes[own[b[both]]])
-    cell = raters[a] * drawn.n_raters + raters[b]
-    weights: dict[str, NDArray[Any]] = {
-        "objects": either,
-        "iou": overlap,
-        "same": both & (overlap >= iou),
-        "boxes": drew_a,
-    }
-
-    def summed(weight: NDArray[Any]) -> Floats:
-        sums = np.bincount(cell, weight.astype(np.float64), drawn.n_raters**2)
-        return sums.astype(np.float64).reshape(drawn.n_raters, drawn.n_raters)
-
-    return {name: summed(weight) for name, weight in weights.items()}
+    return Pairs(objects[a], raters[a], raters[b], overlap, drew_a, drew_b)
 
 
 def _own_box(drawn: Drawn, objects: Ints, raters: Ints) -> Ints:
@@ -154,31 +173,47 @@ def _own_box(drawn: Drawn, objects: Ints, raters: Ints) -> Ints:
     return own
 
 
-def _median_without(drawn: Drawn, objects: Ints, own: Ints) -> Boxes:
-    """Median of each edge of the boxes of each object but the one of the question."""
-    order = np.argsort(drawn.object, kind="stable")
-    low = np.searchsorted(drawn.object[order], objects, side="left")
-    high = np.searchsorted(drawn.object[order], objects, side="right")
-    result = np.empty((len(objects), 4))
-    for n in np.unique(high - low):
-        rows = np.flatnonzero(high - low == n)
+def median_without(boxes: Floats, of: Ints, objects: Ints, *, own: Ints) -> Floats:
+    """Median of each edge of the boxes of some objects, without one box of each.
+
+    Parameters
+    ----------
+    boxes : ndarray, shape (N, M)
+        Edges, or any other numbers.
+    of : ndarray of int, shape (N,)
+        Object of each box.
+    objects : ndarray of int, shape (M,)
+        The objects that are asked for; each has a box besides `own`.
+    own : ndarray of int, shape (M,)
+        Row of the box that is left out, -1 for none.
+
+    Returns
+    -------
+    median : ndarray
+        As many rows as `objects`.
+    """
+    order = np.argsort(of, kind="stable")
+    low = np.searchsorted(of[order], objects, side="left")
+    high = np.searchsorted(of[order], objects, side="right")
+    result = np.empty((len(objects), boxes.shape[1]))
+    kind = 2 * (high - low) + (own >= 0)
+    for n, has_own in zip(*np.divmod(np.unique(kind), 2), strict=True):
+        rows = np.flatnonzero(kind == 2 * n + has_own)
         members = order[low[rows][:, None] + np.arange(n)]
-        edges = drawn.boxes[members]
+        edges = boxes[members]
         edges[members == own[rows][:, None]] = np.inf  # sorts behind the others
-        edges = np.sort(edges, axis=1)
-        result[rows] = (edges[:, (n - 2) // 2] + edges[:, (n - 1) // 2]) / 2
+        edges, rest = np.sort(edges, axis=1), n - has_own
+        result[rows] = (edges[:, (rest - 1) // 2] + edges[:, rest // 2]) / 2
     return result
 
 
 def _pairs_within(groups: Ints) -> tuple[Ints, Ints]:
-    """All ordered pairs of different rows of one group; rows of a group are adjacent."""
+    """All pairs of different rows of one group; rows of a group are adjacent."""
     _, start, count = np.unique(groups, return_index=True, return_counts=True)
-    first, second = [], []
+    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for n in np.unique(count):
         rows = start[count == n][:, None]
-        i, j = np.nonzero(~np.eye(n, dtype=bool))
+        i, j = np.triu_indices(n, 1)
         first.append((rows + i).ravel())
         second.append((rows + j).ravel())
-    if not first:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     return np.concatenate(first), np.concatenate(second)

@@ -1,4 +1,9 @@
-"""Intervals by the bootstrap over cases: slices of one case are not independent."""
+"""Intervals: by the bootstrap over cases, and bounds that hold for all raters together.
+
+What is resampled are *clusters*: items of one cluster are not independent. A cluster is a
+case; a study of fewer than `FEW_CASES` cases has too few for that, and its clusters are blocks
+of `BLOCK` consecutive slices of a case.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
+Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+FEW_CASES = 5
+"""Below this the spread between cases cannot be told: two of four say hardly anything."""
+BLOCK = 10
+"""Slices of one block: errors of neighbours are alike, those of distant slices are not."""
+PRIOR_DF = 4.0
+"""Degrees of freedom that the spread of all raters lends to each, as of five cases."""
+_CELLS = 2**22
+"""Numbers in one block of work, to bound memory (32 MiB)."""
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How intervals are made: `n` resamples of cases, coverage `level`, seed `seed`."""
+    """How intervals are made: `n` resamples, coverage `level`, seed `seed`."""
 
     n: int = 1000
     level: float = 0.95
@@ -21,6 +37,25 @@ class Resampling:
     def weights(self, n_cases: int) -> Floats:
         """How often each case occurs in each resample, shape (n, n_cases)."""
         return case_weights(n_cases, n_resamples=self.n, rng=np.random.default_rng(self.seed))
+
+
+def clusters(case: Ints, plane: Ints) -> tuple[Ints, str]:
+    """Cluster of each item, from the case (as a code) and the slice of each, and its name.
+
+    Examples
+    --------
+    >>> clusters(np.array([0, 0, 1]), np.array([3, 12, 3]))
+    (array([0, 1, 2]), 'blocks of 10 slices')
+    """
+    if len(np.unique(case)) >= FEW_CASES:
+        return np.unique(case, return_inverse=True)[1].reshape(-1), "cases"
+    return blocks(case, plane), f"blocks of {BLOCK} slices"
+
+
+def blocks(case: Ints, plane: Ints) -> Ints:
+    """Number of the block of slices that each item lies in."""
+    block = case * (int(plane.max(initial=0)) // BLOCK + 1) + plane // BLOCK
+    return np.unique(block, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def case_weights(n_cases: int, *, n_resamples: int, rng: np.random.Generator) -> Floats:
@@ -54,14 +89,96 @@ def ratio_interval(
     ----------
     .. [1] B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
-    nowhere = np.full(numerator.shape[1], np.nan)
+    low = np.full(numerator.shape[1], np.nan)
+    high = low.copy()
     if len(weights) == 0 or weights.shape[1] < 2:
-        return nowhere, nowhere.copy()
-    below = weights @ denominator
-    ratio = np.divide(weights @ numerator, below, out=np.full(below.shape, np.nan), where=below > 0)
-    defined = (denominator > 0).sum(axis=0) >= 2
+        return low, high
     tail = (1 - level) / 2
-    low, high = nowhere, nowhere.copy()
-    if defined.any():
-        low[defined], high[defined] = np.nanquantile(ratio[:, defined], [tail, 1 - tail], axis=0)
+    defined = np.flatnonzero((denominator > 0).sum(axis=0) >= 2)
+    step = max(1, _CELLS // len(weights))
+    for columns in np.split(defined, range(step, len(defined), step)):
+        below = weights @ denominator[:, columns]
+        above = weights @ numerator[:, columns]
+        ratio = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
+        if len(columns):
+            low[columns], high[columns] = np.nanquantile(ratio, [tail, 1 - tail], axis=0)
     return low, high
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of sums for each of R raters, and how far it may be trusted.
+
+    Parameters
+    ----------
+    value, error : ndarray, shape (R,)
+        The ratio and its standard error; nan where its denominator is 0, and the error also
+        where no rater of the study has two clusters.
+    df : ndarray, shape (R,)
+        Degrees of freedom of the error.
+    n : ndarray, shape (R,)
+        Number of items.
+    """
+
+    value: Floats
+    error: Floats
+    df: Floats
+    n: Floats
+
+    def bounds(self, level: float, *, share: int | None = None) -> tuple[Floats, Floats]:
+        """Two-sided bounds of coverage `level`, for `share` raters together (None: all)."""
+        known = np.isfinite(self.value)
+        many = max(int(known.sum()) if share is None else share, 1)
+        reach = np.full(self.value.shape, np.nan)
+        told = known & np.isfinite(self.error) & (self.df > 0)
+        reach[told] = stats.t.ppf(1 - (1 - level) / 2 / many, self.df[told]) * self.error[told]
+        return self.value - reach, self.value + reach
+
+
+def clustered_ratio(
+    top: Floats, bottom: Floats, *, rater: Ints, cluster: Ints, n_raters: int
+) -> Ratio:
+    """Ratio of the sums of `top` and `bottom` for each rater, with errors between clusters.
+
+    The variance of a rater's clusters, where it has few, is drawn towards that of all raters,
+    which counts as `PRIOR_DF` degrees of freedom.
+
+    Parameters
+    ----------
+    top, bottom : ndarray, shape (K,)
+        Summands of each item; `bottom` is not negative, and an item where either is nan is
+        left out. A cluster in which all of `bottom` is 0 says nothing.
+    rater, cluster : ndarray of int, shape (K,)
+        Rater and cluster of each item.
+    n_raters : int
+        R.
+
+    References
+    ----------
+    .. [1] W. G. Cochran, "Sampling Techniques", 3rd edition, 1977, equation 6.13.
+    .. [2] G. K. Smyth, "Linear models and empirical Bayes methods for assessing differential
+       expression", Stat. Appl. Genet. Mol. Biol. 3(1), 2004. :doi:`10.2202/1544-6115.1027`
+    """
+    good = np.isfinite(top) & np.isfinite(bottom)
+    top, bottom, rater, cluster = top[good], bottom[good], rater[good], cluster[good]
+    cell = rater * (int(cluster.max(initial=0)) + 1) + cluster
+    _, first, of = np.unique(cell, return_index=True, return_inverse=True)
+    above, below = (np.bincount(of.reshape(-1), w, len(first)) for w in (top, bottom))
+    told = below > 0
+    who, above, below = rater[first][told], above[told], below[told]
+    total = np.bincount(who, below, n_raters)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = np.bincount(who, above, n_raters) / total
+        miss = np.bincount(who, (above - value[who] * below) ** 2, n_raters)
+        count = np.bincount(who, minlength=n_raters).astype(np.float64)
+        df = np.maximum(count - 1, 0)
+        own = miss * count / np.maximum(df, 1) / total  # per unit of the denominator
+    n_items = np.bincount(rater[bottom > 0], minlength=n_raters).astype(np.float64)
+    if not df.any():
+        return Ratio(value, np.full(n_raters, np.nan), df, n_items)
+    usual = np.nansum(own * df) / df.sum()
+    lent = min(PRIOR_DF, df.sum())
+    spread = (np.nan_to_num(own) * df + usual * lent) / (df + lent)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.where(total > 0, np.sqrt(spread / total), np.nan)
+    return Ratio(value, error, df + lent, n_items)

@@ -28,10 +28,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train:train", "Train nnU-Net on the datasets, then test it."),
     "evaluate": ("stage:evaluate", "Score masks against the truth: Dice per volume and slice."),
     "compare": ("compare:compare", "Compare two sets of scores by paired statistics."),
-    "report": ("stage:report", "Write the report, one HTML file."),
+    "report": ("report:report", "Write the report: one HTML file, or other forms of it."),
+    "plan": ("plan:plan", "Say how many raters, and how many slices, a study needs."),
     "risk": ("risk:risk", "Say how likely each mask is wrong, without any truth."),
     "weights": ("tools:weights", "List, download and verify the weights of SAM and MedSAM."),
     "convert": ("tools:convert", "Write a study in another format."),
+    "paper": ("paper:paper", "Recompute a paper from its released scores."),
     "run": ("stage:run", "Run every stage that is not up to date."),
 }
 """Command -> where it is (module of this package: function) and what it does."""

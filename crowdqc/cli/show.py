@@ -19,6 +19,9 @@ COLOURS = {
     **dict.fromkeys(["reject", "fail", "missing", "unread"], "red"),
 }
 
+WORD = 24
+"""Names up to so many letters are never broken."""
+
 
 def write_out(frame: pd.DataFrame, style: str) -> None:
     """Write a whole table on stdout, as ``"json"`` (nan is null) or ``"csv"``."""
@@ -36,12 +39,27 @@ def print_table(frame: pd.DataFrame, title: str) -> None:
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
     for name in frame.columns:
         numeric = pd.api.types.is_numeric_dtype(frame[name])
+        cells = [_cell(value).plain for value in frame[name]]
         table.add_column(
-            str(name).replace("_", " "), justify="right" if numeric else "left", overflow="fold"
+            _heading(str(name), max(map(len, cells))),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=numeric or all(_is_word(text) for text in cells),
         )
     for row in frame.itertuples(index=False):
         table.add_row(*[_cell(value) for value in row])
     Console(highlight=False).print(table)
+
+
+def _is_word(text: str) -> bool:
+    """Whether a cell is a name that would be hard to read in two parts, and is short."""
+    return len(text) <= WORD and " " not in text
+
+
+def _heading(name: str, width: int) -> str:
+    """A name of a column as words, one below the other where they are wider than the cells."""
+    words = name.replace("_", " ")
+    return words if len(words) <= width else words.replace(" ", "\n")
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -20,12 +20,12 @@ TITLES = {
     "check": "Findings",
     "agree": "Raters",
     "fuse": "Fused boxes",
+    "ask": "Where one more rater is worth most",
     "complete": "Not complete",
     "gate": "Verdicts",
     "masks": "Masks",
     "dataset": "Datasets",
     "evaluate": "Dice against the truth",
-    "report": "Report",
     "run": "Report",
 }
 
@@ -37,6 +37,11 @@ def change(flag: str, place: str, *, text: str, kind: Any = str) -> Option:
     """An option that takes the place of a key (``section.key``) of the study file."""
     text = f"{text} Instead of [{place.replace('.', '] ')}."
     return click.option(flag, place.replace(".", "__"), type=kind, help=text)
+
+
+def view(flag: str, text: str) -> Option:
+    """An option that shows something else of what the stage found."""
+    return click.option(flag, "look", flag_value=flag.removeprefix("--"), help=text)
 
 
 def _stage(name: str, text: str, *options: Option) -> click.Command:
@@ -58,14 +63,23 @@ def perform(
     style: str,
     quiet: bool,
     verbose: bool,
+    look: str | None = None,
     **changes: Any,
 ) -> None:
-    """Run a stage (or ``"run"``, all), show its result, leave with the exit code it asks for."""
+    """Run a stage (or ``"run"``, all), show its result, leave with the exit code it asks for.
+
+    With `look`, a stage runs only if it is not up to date, and that view of it is shown.
+    """
     from crowdqc.stages import PIPELINE, open_run, run_all
+    from crowdqc.stages.views import VIEWS
 
     opened = open_run(study, out=out, changes=_by_section(changes), say=speaker(quiet=quiet))
-    result = run_all(opened) if name == "run" else PIPELINE.run(name, opened)
-    finish(result, TITLES[name], style=style, quiet=quiet, verbose=verbose)
+    if look is not None:
+        PIPELINE.ensure(name, opened)
+        result = VIEWS[look](opened)
+    else:
+        result = run_all(opened) if name == "run" else PIPELINE.run(name, opened)
+    finish(result, TITLES[look or name], style=style, quiet=quiet, verbose=verbose)
 
 
 def finish(result: Result, title: str, *, style: str, quiet: bool, verbose: bool) -> None:
@@ -121,6 +135,7 @@ fuse = _stage(
     Writes consensus.csv and the folder consensus/ (YOLO files). Objects that too few raters drew
     are kept as rows with the state no_consensus, and never used as prompts.""",
     change("--method", "fuse.method", text="How the edges of the fused box are found."),
+    view("--ask", "List the objects for which one more rater is worth most."),
 )
 masks = _stage(
     "masks",
@@ -146,12 +161,6 @@ evaluate = _stage(
     """Score masks against the truth: Dice per volume and slice.
 
     Writes scores.csv and, filtered against unfiltered, comparison.csv.""",
-)
-report = _stage(
-    "report",
-    """Write the report, one HTML file.
-
-    Writes report.html from what the other stages left in the folder of results.""",
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
@@ -15,30 +14,32 @@ from crowdqc.cli.options import STUDY, guarded, output_options, speaker
 @click.command()
 @click.argument("models", nargs=-1)
 @click.option("--folder", type=click.Path(path_type=Path), help="Instead of CROWDQC_WEIGHTS.")
-@click.option("--verify", is_flag=True, help="Only check the hashes of what is there.")
 @output_options
 @guarded
 def weights(
     models: tuple[str, ...],
     *,
     folder: Path | None,
-    verify: bool,
     style: str,
     quiet: bool,
     verbose: bool,  # noqa: ARG001
 ) -> None:
     """List, download and verify the weights of SAM and MedSAM.
 
-    Without MODELS, lists what there is and what is at hand. With names, downloads what is
-    missing, goes on where a download broke, and refuses a file with another hash.
+    Lists what there is, and whether the files at hand have the published hashes. With MODELS,
+    downloads those first; a broken download goes on, a file with another hash is refused.
     """
-    from crowdqc.stages.weights import fetch, list_weights
+    from crowdqc.cli.show import print_table, write_out
+    from crowdqc.stages.weights import fetch_weights, weights_table
 
-    if models and not verify:
+    if models:
         with _Downloads(hidden=quiet) as progress:
-            fetch(models, folder, progress=progress)
-    table = list_weights(models, folder, verify=verify)
-    _show(table, style, "Weights")
+            fetch_weights(models, folder, progress=progress)
+    table = weights_table(folder)
+    if style == "table":
+        print_table(table[["model", "file", "megabytes", "state"]], "Weights")
+    else:
+        write_out(table, style)
 
 
 class _Downloads:
@@ -89,6 +90,7 @@ def convert(
     Writes the annotations and a study file that reads them into FOLDER, which must be new or
     empty, and lists what the format cannot say.
     """
+    from crowdqc.cli.show import print_table, write_out
     from crowdqc.readers import read_study
     from crowdqc.stages import open_run
     from crowdqc.stages.boxes import findings_table
@@ -99,14 +101,9 @@ def convert(
     config = open_run(study, say=say).config
     read, findings = read_study(config, known_images(config))
     losses = write(read, format_, folder)
-    _show(findings_table([*findings, *losses]), style, "What was not read, or is not written")
-    say(f"{len(read.boxes)} boxes written to {folder} as {format_}.")
-
-
-def _show(table: Any, style: str, title: str) -> None:
-    from crowdqc.cli.show import print_table, write_out
-
+    table = findings_table([*findings, *losses])
     if style == "table":
-        print_table(table, title)
+        print_table(table[["severity", "check", "message"]], "What was not read, or is not written")
     else:
         write_out(table, style)
+    say(f"{len(read.boxes)} boxes written to {folder} as {format_}.")

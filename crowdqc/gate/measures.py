@@ -27,6 +27,7 @@ def rater_measures(raters: pd.DataFrame, completeness: pd.DataFrame) -> pd.DataF
     Every number of the table ``raters``, and ``coverage``: the mean share of the expected
     slices over the runs of the rater; nan where nothing was expected of anyone. ``sole_share``:
     the share of the rater's runs that no other rater drew, too, so that no agreement is known.
+    ``confuses``: 1 for a rater who was found to take one label for another, else 0.
     """
     numbers = raters.set_index("rater").select_dtypes("number")
     runs = completeness.groupby("rater")
@@ -38,7 +39,13 @@ def rater_measures(raters: pd.DataFrame, completeness: pd.DataFrame) -> pd.DataF
     return numbers.assign(
         coverage=runs["coverage"].mean().reindex(numbers.index),
         sole_share=alone.mean().reindex(numbers.index),
+        confuses=_confuses(raters).to_numpy(),
     )
+
+
+def _confuses(raters: pd.DataFrame) -> pd.Series:
+    faults = raters.get("faults", pd.Series("", index=raters.index))
+    return faults.fillna("").str.contains(_SWAPPED).astype(float)
 
 
 def label_measures(consensus: pd.DataFrame, completeness: pd.DataFrame) -> pd.DataFrame:

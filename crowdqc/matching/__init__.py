@@ -9,7 +9,7 @@ is an object of its own. Whether the boxes of an object agree well enough to be 
 `crowdqc.fusion` to say.
 """
 
-from crowdqc.matching.kernel import match_boxes
+from crowdqc.matching.kernel import linked_pairs, match_boxes
 from crowdqc.matching.table import Matched, match
 
-__all__ = ["Matched", "match", "match_boxes"]
+__all__ = ["Matched", "linked_pairs", "match", "match_boxes"]

@@ -125,7 +125,7 @@ def _by_appearance(ids: Ints) -> Ints:
 def _match_sorted(boxes: Boxes, place: Ints, person: Ints, *, iou: float) -> Ints:
     """Objects of boxes that are sorted by place and ``x0``; solves each connected group."""
     n = len(boxes)
-    first, second = _linked(boxes, place, person, iou=iou)
+    first, second = linked_pairs(boxes, place, person, iou=iou)
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(n, n))
     group = _by_appearance(connected_components(graph, directed=False)[1].astype(np.int64))
     size = np.bincount(group)
@@ -144,21 +144,30 @@ def _match_sorted(boxes: Boxes, place: Ints, person: Ints, *, iou: float) -> Int
     return found
 
 
-def _linked(boxes: Boxes, place: Ints, person: Ints, *, iou: float) -> tuple[Ints, Ints]:
-    """All pairs of one place and two people with at least `iou`, by a sweep along x."""
+def linked_pairs(boxes: Boxes, place: Ints, person: Ints, *, iou: float) -> tuple[Ints, Ints]:
+    """All pairs of one place and two people with at least `iou`, by a sweep along x.
+
+    Boxes (N, 4) are sorted by place and ``x0``; the first of a pair comes first.
+    """
     first, second = [], []
+    x0, y0, x1, y1 = np.ascontiguousarray(boxes.T)
+    # No IoU is above the overlap along one axis: where another box may begin at the latest.
+    share = iou - 2 * _SLACK
+    right, low = x1 - share * (x1 - x0), y1 - share * (y1 - y0)
     active = np.arange(len(boxes) - 1)
     for step in range(1, len(boxes)):
         active = active[active + step < len(boxes)]
         other = active + step
-        reach = (place[active] == place[other]) & (boxes[other, 0] < boxes[active, 2])
+        reach = (place[active] == place[other]) & (x0[other] <= right[active])
         active, other = active[reach], other[reach]
         if len(active) == 0:
             break
-        near = paired_iou(boxes[active], boxes[other]) >= iou - _SLACK
-        near &= person[active] != person[other]
-        first.append(active[near])
-        second.append(other[near])
+        may = (y0[other] <= low[active]) & (y0[active] <= low[other])
+        may &= person[active] != person[other]
+        a, b = active[may], other[may]
+        near = paired_iou(boxes[a], boxes[b]) >= iou - _SLACK
+        first.append(a[near])
+        second.append(b[near])
     none = np.zeros(0, dtype=np.int64)
     return np.concatenate([none, *first]), np.concatenate([none, *second])
 

@@ -25,12 +25,13 @@ from crowdqc.readers.labelstudio import read_labelstudio
 from crowdqc.readers.names import sound_names
 from crowdqc.readers.patterns import find
 from crowdqc.readers.table import read_table
+from crowdqc.readers.truth import COLUMNS as TRUTH_COLUMNS
 from crowdqc.readers.truth import read_truth_boxes, without_gold
 from crowdqc.readers.voc import read_voc
 from crowdqc.readers.yolo import read_yolo, scale
 from crowdqc.schema import Study
 
-__all__ = ["annotation_files", "read_study", "read_truth_boxes"]
+__all__ = ["annotation_files", "read_gold", "read_study", "read_truth_boxes"]
 
 _READERS: dict[str, Callable[[Config], Draft]] = {
     "yolo": read_yolo,
@@ -76,6 +77,28 @@ def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study
         draft.boxes = scale(draft.boxes, images)
     draft.findings = [*draft.findings, *more]
     return to_study(draft, config, images)
+
+
+def read_gold(
+    config: Config, known: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame | None, list[Finding]]:
+    """Boxes that count as the truth: ``case, slice, label, x0, y0, x1, y1`` in px.
+
+    Those of the table ``[truth] boxes``, or of the rater ``[truth] rater``; `None` where the
+    study names neither. `known` as for `read_study`.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read.
+    """
+    truth = config.truth
+    if truth is None or (truth.boxes is None and truth.rater is None):
+        return None, []
+    if truth.boxes is not None:
+        return read_truth_boxes(config)
+    study, _ = read_study(config.model_copy(update={"truth": None}), known)
+    return study.boxes.loc[study.boxes["rater"] == truth.rater, TRUTH_COLUMNS], []
 
 
 def annotation_files(config: Config) -> list[Path]:

@@ -29,10 +29,14 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
         If it is larger, not a file, or cannot be opened.
     """
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - half a million files
-            data = file.read(_CHUNK)
+        handle = os.open(path, os.O_RDONLY)  # the quickest way to half a million files
+        try:
+            data = os.read(handle, _CHUNK)
             if len(data) == _CHUNK:
-                data += file.read(limit + 1 - _CHUNK)
+                with open(handle, "rb", closefd=False) as file:
+                    data += file.read(limit + 1 - _CHUNK)
+        finally:
+            os.close(handle)
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror}.") from error
     if len(data) > limit:

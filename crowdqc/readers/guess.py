@@ -11,6 +11,7 @@ import gzip
 import io
 import itertools
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from crowdqc.findings import InputError
 
 FILES_MAX = 5000
 """Files that are looked into."""
+CHARACTERS_MAX = 100_000
+"""Characters of a file that are looked at."""
 ROWS_MAX = 100_000
 """Rows of a table that are looked at."""
 
@@ -72,7 +75,10 @@ def guess_study(folder: Path) -> Guess:
         tables = [path for path in files if path.name.endswith((".csv", ".csv.gz"))]
         if not tables:
             raise InputError(f"{folder}: holds neither YOLO files (.txt) nor a table (.csv).")
-        guess = _guess_table(folder, tables[0])
+        try:
+            guess = _guess_table(folder, tables[0])
+        except (OSError, EOFError, csv.Error, zlib.error) as error:
+            raise InputError(f"{tables[0]}: cannot be read as a table: {error}.") from error
     guess.image_path = _images(folder, files)
     return guess
 
@@ -169,8 +175,12 @@ def _stem_pattern(stems: list[str], *, case_known: bool) -> str:
         return "{case}" + _separator(stems) + "{slice}"
     if not numbers:
         return "{case}"
+    first = range(1, len(pattern), 2)[0]
+    if len(numbers) == 1 and not case_known and numbers[0] != first:
+        pattern[first], pattern[numbers[0]] = "{case}", "{slice}"  # so far there is one case
+        return "".join(pattern)
     if len(numbers) == 1 and not case_known:
-        pattern[numbers[0]] = "{case}"
+        pattern[first] = "{case}"
         return "".join(pattern)
     pattern[numbers[-1]] = "{slice}"
     if not case_known:
@@ -189,7 +199,7 @@ def _classes(folder: Path, texts: Iterable[Path]) -> dict[str, str]:
     """Ids that occur in the files, with their names where a class list is at hand."""
     ids: set[str] = set()
     for path in list(texts)[:FILES_MAX]:
-        words = [line.split() for line in path.read_text(errors="replace").splitlines()]
+        words = [line.split() for line in _beginning(path).splitlines()]
         ids |= {word[0].lstrip("\ufeff") for word in words if len(word) == 5}
     names = _class_list(folder)
     order = sorted(ids, key=lambda text: (not text.isdecimal(), text.zfill(12)))
@@ -197,11 +207,16 @@ def _classes(folder: Path, texts: Iterable[Path]) -> dict[str, str]:
     return {key: re.sub(r"[^\w.+-]", "_", name) for key, name in found.items()}
 
 
+def _beginning(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(CHARACTERS_MAX)
+
+
 def _class_list(folder: Path) -> dict[str, str]:
     for place in (folder, folder.parent):
         for name in ("classes.txt", "class_list.txt", "obj.names"):
             if (place / name).is_file():
-                lines = (place / name).read_text(errors="replace").splitlines()
+                lines = _beginning(place / name).splitlines()
                 return {str(i): line.strip() for i, line in enumerate(lines) if line.strip()}
     return {}
 

@@ -21,8 +21,13 @@ FIELDS = ("case", "slice", "rater")
 class Found:
     """One file that fits a pattern, and what its path says."""
 
-    path: Path
+    name: str
     fields: dict[str, str]
+
+    @property
+    def path(self) -> Path:
+        """The file (made when asked for: there may be half a million of them)."""
+        return Path(self.name)
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def find(pattern: Path) -> Findings:
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder (needed for '{pattern}').")
     search = _Search(parts[first:])
-    files = sorted(search.walk(root, 0), key=lambda found: str(found.path))
+    files = sorted(search.walk(root, 0), key=lambda found: found.name)
     if not files:
         raise InputError(f"{pattern}: no file fits this pattern. Its folder {root} is there.")
     return Findings(files, sorted(search.strays))
@@ -124,13 +129,15 @@ class _Search:
                 if last and entry.name.endswith(self.suffix):
                     self.strays.append(Path(entry.path))
             elif last:
-                yield Found(Path(entry.path), fields)
+                yield Found(entry.path, fields)
             else:
                 yield from self._walk(entry.path, depth + 1, fields)
 
 
 def merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:
     """Both together, or `None` where they contradict each other."""
+    if not known:
+        return new
     if any(known.get(name, value) != value for name, value in new.items()):
         return None
     return {**known, **new}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -47,10 +47,15 @@ class SliceFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def rater(self, file: int, label: str) -> str:
-        """Who drew a box of this label in this file."""
+    def drew(self, files: Sequence[int], labels: Sequence[str]) -> list[str]:
+        """Who drew each box, by its file and its label."""
         annotations = self.config.annotations
-        return self.raters[file] or annotations.rater_of.get(label) or str(annotations.rater)
+        by_label = {
+            name: annotations.rater_of.get(name, str(annotations.rater))
+            for name in self.config.label_names
+        }
+        by_file = self.raters
+        return [by_file[f] or by_label[name] for f, name in zip(files, labels, strict=True)]
 
     def refuse(self, file: int, problem: str) -> None:
         """Note that a file cannot be read: it says nothing about its slice."""
@@ -75,7 +80,7 @@ class SliceFiles:
         """Take the first file of each case, slice and rater; a finding for each other."""
         first: dict[tuple[str, int, str | None], str] = {}
         study = self.config.study.name
-        names = relative_names([one.path for one in found], self.config)
+        names = relative_names([one.name for one in found], self.config)
         for one, name in zip(found, names, strict=True):
             fields = one.fields
             slice_ = slice_number(fields.get("slice", "0"))
@@ -88,7 +93,7 @@ class SliceFiles:
                 self.findings.append(bad_file("slice-twice", message, name))
                 continue
             first[key] = name
-            self.paths.append(str(one.path))
+            self.paths.append(one.name)
             self.names.append(name)
             self.cases.append(key[0])
             self.slices.append(slice_)

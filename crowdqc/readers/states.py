@@ -63,7 +63,8 @@ def _inside(readings: pd.DataFrame, boxed: np.ndarray) -> np.ndarray:
 
 
 def _explain(empties: pd.DataFrame, boxed: pd.DataFrame) -> list[Finding]:
-    started = set(zip(boxed["case"], boxed["rater"], strict=True))
+    begun = boxed[["case", "rater"]].drop_duplicates()
+    started = set(zip(begun["case"], begun["rater"], strict=True))
     findings = []
     for (case, rater), group in empties.groupby(["case", "rater"], sort=True):
         reviewed = int((group["state"] == ReadingState.REVIEWED_EMPTY).sum())

@@ -10,24 +10,26 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError
-from crowdqc.readers.draft import EDGES, Draft, bad_line
-from crowdqc.readers.files import parse_number, relative
+from crowdqc.readers.draft import EDGES, FAULTS_MAX, SIDE_MAX, SLICE_MAX, Draft, bad_file, bad_line
+from crowdqc.readers.files import parse_number, relative, short
 from crowdqc.schema import ReadingState
 
 KNOWN = ["case", "slice", "rater", "label", *EDGES, "height", "width"]
 _KEYS = ["case", "slice", "rater"]
-BYTES_MAX = 4_000_000_000
-"""Most bytes that a table may unpack to."""
-INT_MAX = 2**31
-"""Largest slice number and image size that makes sense."""
+BYTES_MAX = 500_000_000
+"""Most characters that a table may unpack to: as text in memory it takes ten times as much."""
+LINE_MAX = 1_000_000
+"""Most characters of a line."""
 
 
 def read_table(config: Config) -> Draft:
@@ -76,7 +78,7 @@ def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draf
     names = {label.name: label.name for label in config.labels.values()}
     names |= {key: label.name for key, label in config.labels.items()}
     unknown = frame.loc[edges.index][~frame.loc[edges.index, "label"].isin(list(names))]
-    bad_labels = [_unknown(row, names) for row in unknown.itertuples()]
+    bad_labels = [_unknown(row, names) for row in _first_of_case(unknown).itertuples()]
     edges = edges.drop(index=unknown.index)
     boxes = place.loc[edges.index, _KEYS].join(edges)
     drawn = frame.loc[boxes.index]
@@ -90,40 +92,62 @@ def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draf
 
 def _load(path: Path, where: str) -> tuple[pd.DataFrame, list[Finding]]:
     """All cells as text, the line of each row in ``_line``; rows of odd length left out."""
-    text = _text(path, where)
-    rows = csv.reader(io.StringIO(text), strict=True)
-    try:
-        header = next(rows, None)
-        if not header:
-            raise InputError(f"{where}: is empty; its first line must name the columns.")
-        cells, lines, findings = [], [], []
-        for row in rows:
-            if len(row) == len(header):
-                cells.append(row)
-                lines.append(rows.line_num)
-            elif any(cell.strip() for cell in row):
-                message = f"has {len(row)} fields; the first line names {len(header)}."
-                findings.append(bad_line("field-count", message, f"{where}:{rows.line_num}"))
-    except csv.Error as error:
-        raise InputError(f"{where}:{rows.line_num}: is not CSV: {error}.") from error
+    rows = _rows(path, where)
+    _, header = next(rows, (0, []))
+    if not header:
+        raise InputError(f"{where}: is empty; its first line must name the columns.")
+    header = [name.strip() for name in header]
     if len(set(header)) != len(header):
-        raise InputError(f"{where}: two columns have the same name: {header}.")
-    frame = pd.DataFrame(cells, columns=[name.strip() for name in header], dtype=object)
+        raise InputError(f"{where}: two columns have the same name: {short(str(header))}.")
+    cells, lines, odd = [], [], []
+    for line, row in rows:
+        if len(row) == len(header):
+            cells.append(row)
+            lines.append(line)
+        elif any(cell.strip() for cell in row):
+            odd.append((line, len(row)))
+    findings = [
+        bad_line("field-count", f"has {n} fields; the first line names {len(header)}.", source)
+        for line, n in odd[:FAULTS_MAX]
+        for source in [f"{where}:{line}"]
+    ]
+    if len(odd) > FAULTS_MAX:
+        message = f"{where}: {len(odd)} rows have more or fewer fields than the first line names."
+        findings.append(bad_file("field-count", message, where))
+    frame = pd.DataFrame(cells, columns=header, dtype=object)
     stripped = frame.apply(lambda column: column.str.strip())
     return stripped.assign(_line=lines), findings
 
 
-def _text(path: Path, where: str) -> str:
+def _rows(path: Path, where: str) -> Iterator[tuple[int, list[str]]]:
+    """Cells of each row with the line on which it ends, as far as `BYTES_MAX` allow."""
+    if not path.is_file():
+        raise InputError(f"{where}: there is no such file.")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            data = file.read(BYTES_MAX + 1)
-        if len(data) > BYTES_MAX:
-            raise InputError(f"{where}: unpacks to more than {BYTES_MAX} bytes.")
-        return data.decode("utf-8-sig")
-    except (OSError, EOFError) as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as raw:
+            text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+            rows = csv.reader(_limited(text, where), strict=True)
+            for row in rows:
+                yield rows.line_num, row
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{where}: cannot be read: {error}.") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{where}: is not UTF-8 text (byte {error.start}).") from error
+        raise InputError(f"{where}: is not UTF-8 text ({error.reason}).") from error
+    except csv.Error as error:
+        raise InputError(f"{where}:{rows.line_num}: is not CSV: {error}.") from error
+
+
+def _limited(lines: TextIO, where: str) -> Iterator[str]:
+    """Lines, until they are more than a table has: what is packed may unpack to anything."""
+    total = 0
+    while line := lines.readline(LINE_MAX):
+        total += len(line)
+        if total > BYTES_MAX or len(line) == LINE_MAX:
+            raise InputError(
+                f"{where}: has a line of more than {LINE_MAX} characters, or more than "
+                f"{BYTES_MAX} in all. Split the table."
+            )
+        yield line
 
 
 def _check_columns(
@@ -166,12 +190,13 @@ def _places(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     unnamed = (frame[["case", "rater"]] == "").any(axis=1)
     findings = [
         bad_line("name-missing", "has no case or no rater.", row.source)
-        for row in frame[unnamed].itertuples()
+        for row in frame[unnamed].head(FAULTS_MAX).itertuples()
     ]
     place = frame.loc[~unnamed, ["case", "rater"]]
     for name in [name for name in ("slice", "height", "width") if name in frame]:
         values, bad = _parsed(frame.loc[place.index, name])
-        bad |= ~(values >= (0 if name == "slice" else 1)) | (values % 1 != 0) | (values > INT_MAX)
+        least, most = (0, SLICE_MAX) if name == "slice" else (1, SIDE_MAX)
+        bad |= ~((values >= least) & (values <= most) & (values % 1 == 0))
         findings += _not_a_number(frame.loc[place.index][bad], name, "a whole number")
         place = place[~bad].assign(**{name: values[~bad].astype(np.int64)})
     return place, findings
@@ -200,16 +225,21 @@ def _not_a_number(rows: pd.DataFrame, name: str, kind: str) -> list[Finding]:
     return [
         bad_line(
             "not-a-number",
-            f"{name} is '{getattr(row, name)}', which is not {kind}.",
+            f"{name} is '{short(getattr(row, name))}', which is not {kind}.",
             row.source,
             case=row.case,
         )
-        for row in rows.itertuples()
+        for row in _first_of_case(rows).itertuples()
     ]
 
 
+def _first_of_case(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows to tell one by one: of very many of a case only the first."""
+    return rows[rows.groupby("case").cumcount() < FAULTS_MAX]
+
+
 def _unknown(row: Any, names: dict[str, str]) -> Finding:
-    message = f"label '{row.label}' is not in [labels]: {', '.join(names)}."
+    message = f"label '{short(row.label)}' is not in [labels]: {', '.join(names)}."
     return bad_line("unknown-class", message, row.source, case=row.case, rater=row.rater)
 
 

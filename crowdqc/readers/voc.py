@@ -61,7 +61,7 @@ class _Boxes:
                 return "not-a-number", f"{corner} is '{short(text)}', which is not a number."
             corners.append(value - self.first_pixel * corner.endswith("min"))
         files = self.files
-        place = (files.cases[file], files.slices[file], files.rater(file, label), label)
+        place = (files.cases[file], files.slices[file], *files.drew([file], [label]), label)
         self.rows.append((*place, *corners, f"{files.names[file]}:{line}"))
         return None
 

@@ -57,7 +57,9 @@ def read_yolo(config: Config) -> Draft:
         except Unreadable as error:
             files.refuse(file, str(error))
             continue
-        _read_lines(text, classes.of(os.path.dirname(path)), file=file, files=files, lines=lines)  # noqa: PTH120
+        _read_lines(
+            text, classes.of(path.rpartition(os.sep)[0]), file=file, files=files, lines=lines
+        )
     findings = [*classes.findings, *files.findings]
     return Draft(_boxes(lines, files), files.readings(), findings, fractions=True)
 
@@ -74,25 +76,50 @@ def _read_lines(
     text: str, classes: dict[str, str], *, file: int, files: SliceFiles, lines: _Lines
 ) -> None:
     """Append the sound lines of a file; a finding for each other (the first of very many)."""
-    plain = text.isascii() and "_" not in text  # float() would read 1_0 and digits of all scripts
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not _read_regular(text, classes, file=file, lines=lines):
+        _read_each(text, classes, file=file, files=files, lines=lines)
+
+
+def _read_regular(text: str, classes: dict[str, str], *, file: int, lines: _Lines) -> bool:
+    """Append all lines of a file at once, if each is a box in the usual way; whether they are."""
+    rows = [row.split() for row in text.rstrip("\n").split("\n")] if text else []
+    try:
+        labels = [classes[row[0]] for row in rows]
+        numbers = [float(word) for row in rows for word in row[1:]]
+    except (IndexError, KeyError, ValueError):
+        return False
+    if not set(map(len, rows)) <= {5} or not _plain(text):
+        return False
+    if rows and not (min(numbers) > 0 and sum(numbers) < _INF):  # a nan makes the sum nan
+        return False
+    lines.file.extend([file] * len(rows))
+    lines.line.extend(range(1, len(rows) + 1))
+    lines.label.extend(labels)
+    lines.numbers.extend(numbers)
+    return True
+
+
+def _plain(text: str) -> bool:
+    """Whether all numbers are written plainly: float() reads 1_0 and the digits of all scripts."""
+    return text.isascii() and "_" not in text
+
+
+def _read_each(
+    text: str, classes: dict[str, str], *, file: int, files: SliceFiles, lines: _Lines
+) -> None:
+    """Append the sound lines of a file one by one; a finding for each other."""
     faults = 0
-    rows = text.replace("\r\n", "\n").replace("\r", "\n").split("\n") if text else []
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(text.split("\n"), start=1):
         words = row.split()
         if not words:
             continue
-        label = classes.get(words[0])
-        try:
-            x, y, width, height = map(float, words[1:])
-        except ValueError:
-            label = None
-        sound = label and plain and _is_box((x, y, width, height))
-        fault = None if sound else _fault(words, classes)
+        fault = _fault(words, classes)
         if fault is None:
             lines.file.append(file)
             lines.line.append(number)
-            lines.label.append(str(label))
-            lines.numbers.extend((x, y, width, height))
+            lines.label.append(classes[words[0]])
+            lines.numbers.extend(map(float, words[1:]))
             continue
         faults += 1
         if faults <= FAULTS_MAX:
@@ -100,11 +127,6 @@ def _read_lines(
     if faults > FAULTS_MAX:
         rest = f"and {faults - FAULTS_MAX} more lines of this file are not sound either."
         _note(("more-lines", rest), number, file=file, files=files)
-
-
-def _is_box(numbers: tuple[float, float, float, float]) -> bool:
-    x, y, width, height = numbers
-    return -_INF < x < _INF and -_INF < y < _INF and 0 < width < _INF and 0 < height < _INF
 
 
 def _note(fault: tuple[str, str], number: int, *, file: int, files: SliceFiles) -> None:
@@ -138,13 +160,12 @@ def _fault(words: list[str], classes: dict[str, str]) -> tuple[str, str] | None:
 def _boxes(lines: _Lines, files: SliceFiles) -> pd.DataFrame:
     file = np.array(lines.file, dtype=np.int64)
     numbers = np.array(lines.numbers, dtype=np.float64).reshape(-1, 4)
-    rater = [files.rater(f, label) for f, label in zip(lines.file, lines.label, strict=True)]
     source = [f"{files.names[f]}:{line}" for f, line in zip(lines.file, lines.line, strict=True)]
     return pd.DataFrame(
         {
             "case": np.array(files.cases, dtype=object)[file],
             "slice": np.array(files.slices, dtype=np.int64)[file],
-            "rater": rater,
+            "rater": files.drew(lines.file, lines.label),
             "label": lines.label,
             **dict(zip(EDGES, numbers.T, strict=True)),
             "source": source,

@@ -1,11 +1,13 @@
 """The report: what the stages wrote, arranged for people. It computes nothing.
 
 `gather` reads a folder of results into a `ReportContent`; `render` makes of that one HTML file
-that needs neither a network nor another file.
+that needs neither a network nor another file; `to_markdown`, `to_json` and `to_csv` make the same
+in other forms.
 """
 
 from crowdqc.report.content import ReportContent
+from crowdqc.report.export import to_csv, to_json, to_markdown
 from crowdqc.report.gather import gather
 from crowdqc.report.render import render
 
-__all__ = ["ReportContent", "gather", "render"]
+__all__ = ["ReportContent", "gather", "render", "to_csv", "to_json", "to_markdown"]

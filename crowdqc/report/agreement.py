@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -13,6 +14,9 @@ from crowdqc.report.words import number, readable
 
 PAIRS = ("pair_iou", "pair_f1")
 """Measures between two raters: one in the column `rater`, the other in `other`."""
+ENDS = ("first_slice_error", "last_slice_error")
+"""Measures of lengths, which would squeeze the others on a common scale."""
+EDGES = {"x0": "left", "y0": "upper", "x1": "right", "y1": "lower"}
 MAX_MATRIX = 24
 """Raters up to which the matrix is a table with numbers; beyond it is a chart."""
 MAX_HEATMAP = 250
@@ -24,7 +28,14 @@ TITLES = {
     "pair_f1": "F1 of two raters",
     "mean_iou": "Mean IoU with the others",
     "alpha_box": "Krippendorff's alpha of boxes",
+    "alpha_box_mean": "Krippendorff's alpha of boxes, mean of slices",
     "alpha_presence": "Krippendorff's alpha of presence",
+    "ac1_presence": "Gwet's AC1 of presence",
+    "fleiss_presence": "Fleiss' kappa of presence",
+    **{f"icc_{edge}": f"ICC, {side}" for edge, side in EDGES.items()},
+    **{f"icc_mean_{edge}": f"ICC of the mean, {side}" for edge, side in EDGES.items()},
+    "first_slice_error": "First slice",
+    "last_slice_error": "Last slice",
 }
 """Measure -> how people call it; another name is shown as words."""
 
@@ -145,10 +156,17 @@ def agreement_section(results: Results) -> Section:
     table = results.table("measurements")
     other = table["other"].fillna("") == "" if "other" in table.columns else True
     table = table[(table["rater"] == "") & table["slice"].isna() & other]
+    lengths = table["measure"].isin(ENDS)
+    ends, table = table[lengths & (table["case"] == "")], table[~lengths]
     whole = table[(table["case"] == "") & (table["label"] == "")]
     organ = table[(table["case"] == "") & (table["label"] != "")]
     cases = table[table["case"] != ""]
-    tables = [_whole_table(whole), _organ_table(results, organ), _case_table(cases)]
+    tables = [
+        _whole_table(whole),
+        *_organ_tables(results, organ),
+        _ends_table(results, ends),
+        _case_table(cases),
+    ]
     if not table["value"].notna().any():
         tables = tables[:1]
     return Section(
@@ -186,20 +204,44 @@ def _whole_table(whole: pd.DataFrame) -> Table:
     return Table("agreement", "The whole study", columns, rows)
 
 
-def _organ_table(results: Results, organ: pd.DataFrame) -> Table:
+def _organ_tables(results: Results, organ: pd.DataFrame) -> list[Table]:
+    """One row for each organ, one column for each measure; edges apart, for there are many."""
+    edges = organ["measure"].str.startswith("icc_")
+    return [
+        Table("agreement_by_label", "By organ", *_by_organ(results, organ[~edges])),
+        Table(
+            "agreement_edges",
+            "Edges of boxes: intraclass correlation of one rater, and of the mean of all",
+            *_by_organ(results, organ[edges]),
+        ),
+    ]
+
+
+def _ends_table(results: Results, ends: pd.DataFrame) -> Table:
+    """How far raters are from one another on where an organ begins and ends."""
+    unit = ends["unit"].iloc[0] if len(ends) else ""
+    caption = f"Where organs begin and end: distance from the median of the others, {unit}"
+    return Table("agreement_ends", caption, *_by_organ(results, ends))
+
+
+def _by_organ(
+    results: Results, organ: pd.DataFrame
+) -> tuple[tuple[Column, ...], tuple[tuple[Any, ...], ...]]:
     measures = list(dict.fromkeys(organ["measure"]))
     found = {
         (row.label, row.measure): Interval(row.value, row.low, row.high)
         for row in organ.itertuples(index=False)
     }
     nothing = Interval(math.nan, math.nan, math.nan)
-    labels = [name for name in results.labels if name in set(organ["label"])]
+    labels = [name for name in (*results.labels, "") if name in set(organ["label"])]
     columns = (
         Column("label", "Organ", "name"),
         *(Column(name, title_of(name), "interval") for name in measures),
     )
-    rows = tuple((label, *(found.get((label, m), nothing) for m in measures)) for label in labels)
-    return Table("agreement_by_label", "By organ", columns, rows)
+    rows = tuple(
+        (label or "all", *(found.get((label, m), nothing) for m in measures)) for label in labels
+    )
+    return columns, rows
 
 
 def _case_table(cases: pd.DataFrame) -> Table:

@@ -8,6 +8,7 @@ from crowdqc.report import summary
 from crowdqc.report.agreement import agreement_section, pairs_section
 from crowdqc.report.completeness import completeness_section
 from crowdqc.report.content import ReportContent
+from crowdqc.report.contrast import contrast_section, place_of
 from crowdqc.report.effect import effect_section
 from crowdqc.report.findings import findings_section, provenance_section
 from crowdqc.report.fusion import fusion_section
@@ -26,6 +27,7 @@ def gather(
     *,
     look: Look | None = None,
     n_pictures: int = MAX_PICTURES,
+    other: Store | None = None,
 ) -> ReportContent:
     """Arrange what a folder of results holds for a report.
 
@@ -39,6 +41,8 @@ def gather(
         Shows slices; by default the images of `config` and the masks in the folder.
     n_pictures : int, optional
         Number of pictures of slices at most.
+    other : Store, optional
+        Results to compare with: of another study, or of this one on another date.
 
     Returns
     -------
@@ -55,6 +59,11 @@ def gather(
         look = FileLook(store, config, results.table("images"))
     drawn = pictures(results, look, limit=n_pictures)
     clean = cleaner(store, config)
+    contrast = (
+        []
+        if other is None
+        else [contrast_section(results, read_results(other), place_of(other.folder))]
+    )
     problems = tuple(clean(text) for text in getattr(look, "problems", ()))
     return ReportContent(
         study=results.study,
@@ -73,6 +82,7 @@ def gather(
             gate_section(results),
             masks_section(results, drawn, problems),
             effect_section(results),
+            *contrast,
             findings_section(results),
             provenance_section(results),
         ),

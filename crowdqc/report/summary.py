@@ -60,13 +60,12 @@ def _share(flow: Flow) -> str:
 
 
 def steps(results: Results) -> tuple[Step, ...]:
-    """The things to do next, at most three: what blocks comes before what doubts."""
+    """The things to do next, at most three: what blocks stands before what doubts."""
     found = [
         step
         for ask in (_faulty_input, _raters, _missing, _unread, _gaps, _apart, _not_run)
         for step in ask(results)
     ]
-    found.sort(key=lambda step: step.status != "reject")
     return tuple(found[:N_STEPS]) or (_go_on(results),)
 
 

@@ -3,7 +3,7 @@
 from crowdqc.simulate.abdomen import Abdomen, make_abdomen
 from crowdqc.simulate.boxes import label_boxes, paper_boxes, tight_boxes
 from crowdqc.simulate.faults import Drawing, draw
-from crowdqc.simulate.raters import simulate_study, true_drawing, write_yolo
+from crowdqc.simulate.raters import simulate_study, true_drawing
 
 __all__ = [
     "Abdomen",
@@ -15,5 +15,4 @@ __all__ = [
     "simulate_study",
     "tight_boxes",
     "true_drawing",
-    "write_yolo",
 ]

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from crowdqc.config import FaultyRater, Simulate
 from crowdqc.findings import InputError
 from crowdqc.simulate.abdomen import LABELS, Abdomen, make_abdomen
-from crowdqc.simulate.raters import simulate_study, write_yolo
+from crowdqc.simulate.raters import simulate_study
 from crowdqc.store import atomic
 from crowdqc.volumes import from_pictures
+from crowdqc.writers.slices import write_slices
 
 CASES = ("abdomen1", "abdomen2", "abdomen3", "abdomen4")
 """Cases of the demo; the study file keeps the last for testing."""
@@ -67,7 +68,7 @@ def make_demo(folder: Path, *, seed: int = 0) -> Path:
         seed=seed,
     )
     ids = {label: str(number) for number, label in enumerate(LABELS)}
-    write_yolo(study, folder / "boxes", ids=ids)
+    write_slices(study, folder / "boxes", ids=ids)
     file = folder / "study.toml"
     text = resources.files("crowdqc.simulate").joinpath("demo.toml").read_text(encoding="utf-8")
     file.write_text(text.replace("seed = 0", f"seed = {seed}"), encoding="utf-8")

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.config import Simulate
-from crowdqc.geometry import pixels_to_yolo
 from crowdqc.schema import ReadingState, Study
 from crowdqc.simulate.boxes import Model, label_boxes
 from crowdqc.simulate.faults import Drawing, draw
-
-PATTERN = "{rater}/{case}-slice{slice:03d}.txt"
-"""Names of the files that `write_yolo` writes."""
 
 _EDGES = ["x0", "y0", "x1", "y1"]
 
@@ -98,46 +93,6 @@ def true_drawing(
         boxes=np.concatenate([boxes for _, boxes in found]),
         read=np.ones(len(stack), dtype=bool),
     )
-
-
-def write_yolo(
-    study: Study, folder: Path, *, ids: Mapping[str, str], pattern: str = PATTERN
-) -> int:
-    """Write the boxes of a study as YOLO text files, one for each reading.
-
-    A reading without a box is an empty file; a slice that was not read has no file.
-
-    Parameters
-    ----------
-    study : Study
-        What to write; every image needs its size.
-    folder : Path
-        Where to.
-    ids : mapping of str to str
-        Label and its class in the files.
-    pattern : str
-        Name of a file, with ``{rater}``, ``{case}`` and ``{slice}``.
-
-    Returns
-    -------
-    int
-        Number of files.
-    """
-    key = ["case", "slice"]
-    boxes = study.boxes.merge(study.images[[*key, "height", "width"]], on=key)
-    size = boxes[["height", "width"]].to_numpy()
-    yolo = pixels_to_yolo(boxes[_EDGES], height=1, width=1) / size[:, [1, 0, 1, 0]]
-    text = [
-        f"{ids[label]} " + " ".join(f"{number:.8f}" for number in row)
-        for label, row in zip(boxes["label"], yolo, strict=True)
-    ]
-    lines = pd.Series(text, dtype=object).groupby([boxes["rater"], boxes["case"], boxes["slice"]])
-    content = {place: "\n".join(group) + "\n" for place, group in lines}
-    for row in study.readings.itertuples():
-        path = folder / pattern.format(rater=row.rater, case=row.case, slice=row.slice)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content.get((row.rater, row.case, row.slice), ""), encoding="utf-8")
-    return len(study.readings)
 
 
 def _image_rows(case: str, stack: NDArray[np.integer]) -> pd.DataFrame:

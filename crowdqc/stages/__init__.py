@@ -48,8 +48,8 @@ def run_all(run: Run) -> Result:
     *before, last = PIPELINE.stages
     for name in before:
         PIPELINE.ensure(name, run)
-    manifest = masks.read_manifest(run)
-    return dataclasses.replace(PIPELINE.run(last, run), verdict=manifest.verdict)
+    result = PIPELINE.run(last, run)
+    return dataclasses.replace(result, verdict=judge.verdict_for_exit(masks.read_manifest(run)))
 
 
 def _annotations(config: Config) -> list[Path]:
@@ -60,6 +60,12 @@ def _truth(config: Config) -> list[Path]:
     if config.truth is None or config.truth.path is None:
         return []
     return list(case_files(config, config.truth.path).values())
+
+
+def _gold_boxes(config: Config) -> list[Path]:
+    if config.truth is None or config.truth.boxes is None:
+        return []
+    return [config.resolve(config.truth.boxes)]
 
 
 def _policy(config: Config) -> list[Path]:
@@ -76,9 +82,15 @@ PIPELINE = Pipeline(
             applies=truth.is_simulated,
         ),
         Stage("check", boxes.check, needs=("simulate",), sections=_READ, inputs=_annotations),
-        Stage("agree", boxes.agree, needs=("check",), sections=("match", "agree")),
+        Stage(
+            "agree",
+            boxes.agree,
+            needs=("check",),
+            sections=("match", "agree", "truth"),
+            inputs=_gold_boxes,
+        ),
         Stage("fuse", boxes.fuse, needs=("check",), sections=("match", "fuse")),
-        Stage("complete", boxes.complete, needs=("check",)),
+        Stage("complete", boxes.complete, needs=("check",), sections=("labels", "images")),
         Stage(
             "gate",
             judge.gate,

@@ -90,9 +90,13 @@ class Pipeline:
 
     def run(self, name: str, run: Run) -> Result:
         """Run a stage, and before it those it needs that are not up to date."""
+        self.prepare(name, run)
+        return self._finish(self.stages[name], run)
+
+    def prepare(self, name: str, run: Run) -> None:
+        """Run the stages that a stage needs and that are not up to date."""
         for need in self.stages[name].needs:
             self.ensure(need, run)
-        return self._finish(self.stages[name], run)
 
     def ensure(self, name: str, run: Run) -> Result | None:
         """Run a stage unless it is up to date or does not apply; the stages before it too."""

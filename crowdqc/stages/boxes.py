@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from crowdqc.completeness import Orientation, assess, todo
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
 from crowdqc.gate import USABLE
 from crowdqc.matching import Matched, match
-from crowdqc.readers import read_study
-from crowdqc.readers.patterns import has
+from crowdqc.readers import read_gold, read_study
+from crowdqc.readers.patterns import find, has
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import geometries, known_images
 
-if TYPE_CHECKING:
-    from crowdqc.completeness import Orientation
-
 TABLES = ("images", "readings", "boxes")
 STATES = ("complete", "partial", "missing", "unread")
+RATERS_SHOWN = [
+    "rater",
+    "n_boxes",
+    "agreement",
+    "reliability",
+    "miss_rate",
+    "extra_rate",
+    "verdict",
+]
 COMPLETENESS_SHOWN = ["case", "label", "rater", "state", "n_slices", "gap_slices", "truncated"]
 
 
@@ -113,7 +121,7 @@ def fuse_options(config: Config) -> dict[str, Any]:
 
 def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[str]:
     """YOLO files of the usable boxes, in the layout of the input; other formats have none."""
-    from crowdqc.simulate import write_yolo
+    from crowdqc.writers.slices import write_slices
 
     annotations = run.config.annotations
     if annotations.format != "yolo":
@@ -128,40 +136,50 @@ def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[st
         boxes=usable.assign(rater="consensus", box=np.arange(len(usable))),
     )
     name = Path(annotations.path).name if has(annotations.path, "slice") else "{case}-{slice}.txt"
+    name = name.replace("{slice}", f"{{slice:0{_slice_digits(run.config)}d}}")
     ids = {label.name: key for key, label in run.config.labels.items()}
     with run.store.new_folder("consensus") as folder:
-        write_yolo(fused, folder, ids=ids, pattern=name)
+        write_slices(fused, folder, ids=ids, pattern=name)
     return ["consensus"]
+
+
+def _slice_digits(config: Config) -> int:
+    """Digits to which slices are padded in the names of the files; 1 where they are not."""
+    found = find(config.resolve(config.annotations.path)).files
+    digits = {len(one.fields.get("slice", "0")) for one in found}
+    return digits.pop() if len(digits) == 1 else 1
 
 
 def agree(run: Run) -> Result:
     """Measure agreement, and score each rater."""
-    from crowdqc.agreement import Resampling, measure_agreement, score_raters
+    from crowdqc.agreement import Resampling, assess_raters
 
     config = run.config
-    matched = match_study(load_study(run), config)
-    resampling = Resampling(
-        n=config.agree.bootstrap, level=config.agree.level, seed=config.study.seed
+    section = config.agree
+    gold, bad = read_gold(config, known_images(config))
+    result = assess_raters(
+        match_study(load_study(run), config),
+        gold=gold,
+        iou=section.iou,
+        limits=section.limits,
+        resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),
     )
-    measurements = measure_agreement(matched, iou=config.agree.iou, resampling=resampling)
-    raters = score_raters(matched, resampling=resampling)
-    run.store.write("measurements", measurements)
-    run.store.write("raters", raters)
-    failed = raters.loc[raters["verdict"] == "fail", "rater"].tolist()
-    summary = f"{len(failed)} of {len(raters)} raters fail{': ' if failed else '.'}"
-    shown = raters[["rater", "n_boxes", "agreement", "reliability", "miss_rate", "extra_rate"]]
+    findings = [*bad, *result.findings]
+    run.store.write("measurements", result.measurements)
+    run.store.write("raters", result.raters)
+    run.store.write_findings("agree", findings)
+    failed = result.raters.loc[result.raters["verdict"] == "fail", "rater"]
     return Result(
-        table=raters,
-        shown=shown.assign(verdict=raters["verdict"]),
-        summary=summary + " ".join(failed),
-        files=["measurements.csv", "raters.csv"],
+        table=result.raters,
+        shown=result.raters[RATERS_SHOWN].rename(columns={"reliability": "reliable"}),
+        summary=f"{len(failed)} of {len(result.raters)} raters fail: {' '.join(failed) or 'none'}.",
+        files=["measurements.csv", "raters.csv", "agree.findings.jsonl"],
+        findings=findings,
     )
 
 
 def complete(run: Run) -> Result:
     """Find what is missing, and write the worklist."""
-    from crowdqc.completeness import assess, todo
-
     table, findings = assess(load_study(run), orientation=_orientation(run.config))
     tasks = todo(table, findings)
     run.store.write("completeness", table)
@@ -170,6 +188,7 @@ def complete(run: Run) -> Result:
     states = table["state"].value_counts()
     counts = ", ".join(f"{states.get(name, 0)} {name}" for name in STATES)
     shown = table.loc[table["state"] != "complete", COMPLETENESS_SHOWN]
+    shown = shown.assign(gap_slices=shown["gap_slices"].map(_in_ranges))
     return Result(
         table=table,
         shown=shown,
@@ -182,8 +201,6 @@ def complete(run: Run) -> Result:
 
 def _orientation(config: Config) -> Orientation | None:
     """Sides of the labels and of the pictures, where the study file gives both."""
-    from crowdqc.completeness import Orientation
-
     sides = {label.name: label.side for label in config.labels.values() if label.side}
     found = geometries(config) if sides else {}
     if not found:
@@ -191,3 +208,13 @@ def _orientation(config: Config) -> Orientation | None:
     picture = config.images.picture
     axes = {case: geometry.picture_axes(picture)[0] for case, geometry in found.items()}
     return Orientation(sides, axes)
+
+
+def _in_ranges(slices: str) -> str:
+    """Slices in a row as first-last: ``"3 4 5 10"`` as ``"3-5 10"``."""
+    numbers = [int(text) for text in slices.split()]
+    groups = [
+        [k for _, k in group]
+        for _, group in itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
+    ]
+    return " ".join(f"{g[0]}-{g[-1]}" if len(g) > 1 else str(g[0]) for g in groups)

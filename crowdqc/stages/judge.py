@@ -80,7 +80,6 @@ def gate(run: Run) -> Result:
     run.store.write_text(MANIFEST, manifest.to_json())
     verdicts = verdict_table(manifest)
     counts = manifest.counts
-    says_no = found.policy.says_no(manifest.verdict)
     return Result(
         table=verdicts,
         shown=_brief(manifest),
@@ -90,8 +89,14 @@ def gate(run: Run) -> Result:
             f"{counts['prompts']} boxes may be used."
         ),
         files=[MANIFEST],
-        verdict=Verdict.REJECT if says_no else Verdict.ACCEPT,
+        verdict=verdict_for_exit(manifest),
     )
+
+
+def verdict_for_exit(manifest: Manifest) -> Verdict:
+    """``reject`` where the policy of a manifest says no to its verdict, else ``accept``."""
+    policy = Policy.model_validate(manifest.policy)
+    return Verdict.REJECT if policy.says_no(manifest.verdict) else Verdict.ACCEPT
 
 
 def judge(run: Run) -> Judgement:

@@ -96,7 +96,7 @@ def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
         settings=settings.MaskSettings(
             picture=config.images.picture,
             window=config.images.window,
-            prompts=settings.PromptSettings(n_prompts=config.masks.prompts),
+            prompts=settings.PromptSettings(n_prompts=n_prompts(config)),
             seed=config.study.seed,
         ),
     )
@@ -115,6 +115,11 @@ def _remove_others(folder: Path, cases: set[str]) -> None:
     for path in folder.iterdir():
         if path.is_file() and path.name not in ours:
             path.unlink()
+
+
+def n_prompts(config: Config) -> int:
+    """Prompts per object: the study that crowdqc grew out of had the box itself and no other."""
+    return 1 if config.masks.mode == "paper" else config.masks.prompts
 
 
 def predictor(config: Config, cache: Path) -> Any:

@@ -2,18 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from crowdqc.stages.base import Result, Run
+from crowdqc.store import Store
 
-REPORT = "report.html"
+if TYPE_CHECKING:
+    from crowdqc.report import ReportContent
+
+FORMS = ("html", "md", "json", "csv")
+FOLDER = "report"
+"""Where the tables of a report in CSV are."""
 
 
 def report(run: Run) -> Result:
-    """Write the report from whatever the other stages left."""
-    from crowdqc.report import gather, render
+    """Write the report as a page from whatever the other stages left."""
+    return write_report(run, form="html")
 
-    run.store.write_text(REPORT, render(gather(run.store, run.config)))
-    path = run.store.path(REPORT)
-    table = pd.DataFrame([{"report": str(path), "megabytes": path.stat().st_size / 1e6}])
-    return Result(table=table, shown=table, summary=f"Report: {path}", files=[REPORT])
+
+def write_report(
+    run: Run,
+    *,
+    form: str,
+    charts: bool = True,
+    n_pictures: int | None = None,
+    other: Store | None = None,
+) -> Result:
+    """Write the report in one form.
+
+    Parameters
+    ----------
+    run : Run
+        The study.
+    form : {"html", "md", "json", "csv"}
+        ``csv`` is a folder of tables, anything else one file.
+    charts : bool, optional
+        Whether the page has charts; without them it is 5 MB smaller.
+    n_pictures : int, optional
+        Number of pictures in the page at most.
+    other : Store, optional
+        Results to compare with.
+    """
+    from crowdqc.report import gather, to_csv
+    from crowdqc.report.pictures import MAX_PICTURES
+
+    if n_pictures is None:
+        n_pictures = MAX_PICTURES
+    content = gather(run.store, run.config, n_pictures=n_pictures, other=other)
+    if form == "csv":
+        with run.store.new_folder(FOLDER) as folder:
+            for name, text in to_csv(content).items():
+                (folder / name).write_text(text, encoding="utf-8", newline="")
+        return _result(run, FOLDER)
+    name = f"report.{form}"
+    run.store.write_text(name, _writer(form, charts=charts)(content))
+    return _result(run, name)
+
+
+def _writer(form: str, *, charts: bool) -> Callable[[ReportContent], str]:
+    from crowdqc.report import render, to_json, to_markdown
+
+    return {
+        "html": lambda content: render(content, charts=charts),
+        "md": to_markdown,
+        "json": to_json,
+    }[form]
+
+
+def _result(run: Run, name: str) -> Result:
+    path = run.store.path(name)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    size = sum(file.stat().st_size for file in files) / 1e6
+    table = pd.DataFrame([{"report": str(path), "megabytes": size}])
+    return Result(table=table, shown=table, summary=f"Report: {path}", files=[name])

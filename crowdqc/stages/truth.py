@@ -29,7 +29,8 @@ def truth_values(config: Config) -> dict[str, int]:
 
 def simulate(run: Run) -> Result:
     """Draw boxes as raters with known faults would, from the expert masks."""
-    from crowdqc.simulate import simulate_study, write_yolo
+    from crowdqc.simulate import simulate_study
+    from crowdqc.writers.slices import write_slices
 
     config = run.config
     if config.simulate is None or config.truth is None or config.truth.path is None:
@@ -43,7 +44,7 @@ def simulate(run: Run) -> Result:
     )
     ids = {label.name: key for key, label in config.labels.items()}
     with run.store.new_folder("simulated") as folder:
-        files = write_yolo(study, folder, ids=ids, pattern=SIMULATED.partition("/")[2])
+        files = write_slices(study, folder, ids=ids, pattern=SIMULATED.partition("/")[2])
     counts = study.boxes.groupby(["rater", "label"]).size().rename("n_boxes").reset_index()
     wide = counts.pivot_table(index="rater", columns="label", values="n_boxes", fill_value=0)
     return Result(

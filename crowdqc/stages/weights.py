@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +13,7 @@ from crowdqc.stages.masks import load
 Progress = Callable[[int, int], None]
 
 
-def fetch(
+def fetch_weights(
     models: Sequence[str], folder: Path | None, *, progress: Callable[[str], Progress]
 ) -> None:
     """Download the weights of `models` that are missing, and check their hashes.
@@ -23,37 +23,34 @@ def fetch(
     InputError
         If a model is not known, cannot be fetched, or has another hash.
     """
-    module = load("samgen.weights")
+    weights, download = load("samgen.weights"), load("samgen.download")
+    unknown = [name for name in models if name not in weights.CHECKPOINTS]
+    if unknown:
+        known = ", ".join(weights.CHECKPOINTS)
+        raise InputError(f"There is no model '{unknown[0]}'; known are {known}.")
     for name in models:
-        _refuse_unknown(name, module.CHECKPOINTS)
-        module.download_checkpoint(
-            module.CHECKPOINTS[name], folder or module.weights_folder(), progress=progress(name)
-        )
+        checkpoint = weights.CHECKPOINTS[name]
+        where = folder or weights.weights_folder()
+        download.download_checkpoint(checkpoint, where, progress=progress(name))
 
 
-def list_weights(models: Sequence[str], folder: Path | None, *, verify: bool) -> pd.DataFrame:
-    """A row for each model: its file, size, hash, and whether it is at hand.
+def weights_table(folder: Path | None) -> pd.DataFrame:
+    """A row for each published checkpoint; files that are at hand are hashed.
 
-    With `verify`, files that are there are read whole and their hashes compared.
-
-    Raises
-    ------
-    InputError
-        If a model is not known, or a file has another hash than the published one.
+    Returns
+    -------
+    DataFrame
+        ``model, file, megabytes, state, hash, url``; `state` in ``missing, damaged, right``.
     """
-    module = load("samgen.weights")
-    rows = []
-    for name in models or list(module.CHECKPOINTS):
-        _refuse_unknown(name, module.CHECKPOINTS)
-        checkpoint = module.CHECKPOINTS[name]
-        path = (folder or module.weights_folder()) / checkpoint.file
-        if verify and path.is_file():
-            module.verify_checkpoint(path, checkpoint.digest)
-        state = ("verified" if verify else "there") if path.is_file() else "not there"
-        rows.append((name, checkpoint.file, checkpoint.megabytes, state, checkpoint.digest))
-    return pd.DataFrame(rows, columns=["model", "file", "megabytes", "state", "hash"])
-
-
-def _refuse_unknown(name: str, known: Iterable[str]) -> None:
-    if name not in known:
-        raise InputError(f"There is no model '{name}'; known are {', '.join(known)}.")
+    rows = [
+        {
+            "model": one.checkpoint.name,
+            "file": one.checkpoint.file,
+            "megabytes": one.checkpoint.megabytes,
+            "state": one.state,
+            "hash": one.checkpoint.digest,
+            "url": one.checkpoint.url,
+        }
+        for one in load("samgen.weights").list_weights(folder)
+    ]
+    return pd.DataFrame(rows)

@@ -167,3 +167,49 @@ def test_init_of_a_folder_that_is_not_there():
     assert result.exit_code == 2
     assert "there is no such folder" in result.stderr
     assert not Path("nowhere").exists()
+
+
+def test_convert_writes_a_study_that_reads_the_same(study, tmp_path):
+    result = call("convert", study, tmp_path / "coco", "--to", "coco")
+
+    assert result.exit_code == 0, result.stderr
+    again = call("check", tmp_path / "coco" / "study.toml")
+    assert "72 boxes of 3 raters" in again.stderr
+
+
+def test_convert_to_a_format_that_is_not_known(study, tmp_path):
+    result = call("convert", study, tmp_path / "new", "--to", "jpeg")
+
+    assert result.exit_code == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_weights_are_listed_and_damage_is_seen(tmp_path):
+    (tmp_path / "sam_vit_b_01ec64.pth").write_bytes(b"not these")
+
+    result = call("weights", "--folder", tmp_path, "--format", "json")
+
+    states = {one["model"]: one["state"] for one in json.loads(result.stdout)}
+    assert states["sam_vit_b"] == "damaged"
+    assert states["medsam"] == "missing"
+
+
+def test_weights_of_a_model_that_is_not_known():
+    result = call("weights", "sam_vit_z")
+
+    assert result.exit_code == 2
+    assert "sam_vit_b" in result.stderr
+
+
+def test_objects_worth_another_rater_are_listed(study):
+    result = call("fuse", study, "--ask", "--format", "csv")
+
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("object,case,slice,label,")
+
+
+def test_risk_of_masks_needs_masks(study):
+    result = call("risk", study)
+
+    assert result.exit_code == 2
+    assert "give --masks" in result.stderr

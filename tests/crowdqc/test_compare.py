@@ -125,7 +125,7 @@ def test_values_that_are_not_finite_are_refused():
         paired([0.1, 0.2], [0.1])
 
 
-@settings(max_examples=30)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_the_definition(p):
     p = np.array(p)
@@ -293,6 +293,7 @@ def test_the_study_s_result_comes_out_again(data):
     assert round(overall["p"], 3) == 0.008
     expected = multipletests(table["p"][:-1], method="holm")[1]
     np.testing.assert_allclose(table["p_holm"][:-1], expected)
+    assert math.isnan(overall["p_holm"])  # it is not one of the labels that are corrected for
     expert, _ = compare_files([p.with_name(p.name.replace("SAM", "GT")) for p in both], on=["path"])
     assert [round(x, 2) for x in expert.iloc[-1][["mean_a", "mean_b"]]] == [0.91, 0.90]
 

@@ -21,11 +21,11 @@ from crowdqc.simulate import (
     simulate_study,
     tight_boxes,
     true_drawing,
-    write_yolo,
 )
 from crowdqc.simulate.abdomen import LABELS, SIDES
 from crowdqc.simulate.demo import RATERS, make_demo
 from crowdqc.simulate.faults import skipped_runs
+from crowdqc.writers.slices import write_slices
 
 NAMES = ("spleen", "liver")
 EDGES = ["x0", "y0", "x1", "y1"]
@@ -213,9 +213,10 @@ def test_boxes_stay_inside_the_image_and_have_a_size(noise, dx, dy, scale, seed)
     assert (boxes[:, 2:] - boxes[:, :2] >= 1 - 1e-9).all()
 
 
-def test_one_more_fault_does_not_change_the_others(stack):
+@pytest.mark.parametrize("fault", [{"miss": 0.5}, {"skip": 0.5}, {"stop": 0.5}])
+def test_one_more_fault_does_not_change_the_others(stack, fault):
     _, noisy = drawn(stack, noise=2.0)
-    _, both = drawn(stack, noise=2.0, miss=0.5)
+    _, both = drawn(stack, noise=2.0, **fault)
 
     assert 0 < len(both.boxes) < len(noisy.boxes)
     for box in both.boxes:
@@ -261,7 +262,7 @@ def test_what_a_rater_draws_does_not_depend_on_the_others(study, stack):
 
 
 def test_written_files_read_as_the_study_that_was_written(study, tmp_path):
-    write_yolo(study, tmp_path / "boxes", ids={"spleen": "0", "liver": "7"})
+    write_slices(study, tmp_path / "boxes", ids={"spleen": "0", "liver": "7"})
     (tmp_path / "study.toml").write_text(
         """
         [study]

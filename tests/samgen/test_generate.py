@@ -25,6 +25,8 @@ class Painter:
 
     name = "painter"
 
+    last_wins = False
+
     def __init__(self, signature="painter 1", limit=None):
         self.signature, self.encoded, self.limit = signature, 0, limit
 
@@ -179,7 +181,12 @@ def test_several_objects_of_one_label_stray_on_their_own(tmp_path, images):
 
 THREE = pd.concat(
     [
-        consensus([1, "liver", 2, 3, 10, 8], [3, "aorta", 11, 1, 13, 4], case=case)
+        consensus(
+            [1, "liver", 2, 3, 10, 8],
+            [1, "liver", 12, 13, 20, 18],
+            [3, "aorta", 11, 1, 13, 4],
+            case=case,
+        )
         for case in ("a", "b", "c")
     ],
     ignore_index=True,
@@ -218,8 +225,8 @@ def test_nothing_is_done_twice(tmp_path, images):
 
     assert model.encoded == 0
     pd.testing.assert_frame_equal(first, second)
-    assert said[0] == "a: 2 masks"
-    assert said[-1] == "c: 2 masks are up to date"
+    assert said[0] == "a: 3 masks"
+    assert said[-1] == "c: 3 masks are up to date"
 
 
 @pytest.mark.parametrize("change", ["box", "seed", "model", "image", "value", "window"])
@@ -261,9 +268,10 @@ def test_no_prompts_give_an_empty_table(tmp_path, images):
         (consensus([1, "liver", 2, 3, 10, 8], case="d"), "no volume for 1 of the cases .* 'd'"),
         (consensus([5, "liver", 2, 3, 10, 8]), "a.nii.gz: has 5 slices .* on slice 5"),
         (consensus([1, "liver", 2, 3, 32, 8]), r"24 rows and 30 columns .* 1 boxes .* outside"),
+        (consensus([1, "liver", 2, 3, 10, 27]), r"\[2.0, 3.0, 10.0, 27.0\]"),
         (consensus([1, "liver", 2, -2, 10, 8]), "liver on slice 1"),
     ],
-    ids=["label", "case", "slice", "beyond", "before"],
+    ids=["label", "case", "slice", "right", "below", "above"],
 )
 def test_prompts_that_do_not_fit_the_images_are_refused(tmp_path, images, prompts, says):
     with pytest.raises(InputError, match=says):

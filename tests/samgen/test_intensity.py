@@ -8,7 +8,12 @@ from scipy import ndimage
 
 from crowdqc.config import Window
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
-from samgen.intensity import IntensityPredictor, guided_filter, noise_level
+from samgen.intensity import (
+    IntensityPredictor,
+    _robust_moments,
+    guided_filter,
+    noise_level,
+)
 from samgen.predictor import BoxPredictor
 from samgen.settings import IntensitySettings
 
@@ -101,6 +106,15 @@ def test_an_organ_of_two_tissues_is_found_whole():
     mask = predict(paint((kidney, 200), (medulla, 140)), tight_box(kidney))[0] > 0.5
 
     assert dice(mask, kidney) > 0.96
+
+
+def test_an_organ_of_two_tissues_side_by_side_is_found_whole():
+    organ = ellipse(45, 55, 25, 35)
+    other_half = organ & (COLUMNS > 60)
+
+    mask = predict(paint((organ, 150), (other_half, 220)), tight_box(organ))[0] > 0.5
+
+    assert dice(mask, organ) > 0.96
 
 
 def test_what_cannot_be_told_from_its_surroundings_gets_the_shape_of_an_organ():
@@ -197,6 +211,17 @@ def test_noise_is_measured_in_spite_of_edges_and_black_background(sigma):
     picture[:20] = 0
 
     assert noise_level(picture.astype(np.float32)) == pytest.approx(sigma, rel=0.15)
+
+
+def test_centre_and_spread_of_a_tissue_are_found_beside_another():
+    levels = 2.0 * np.arange(128)
+    tissue = np.exp(-0.5 * ((levels - 100) / 10) ** 2)
+    counts = (tissue + 0.5 * (levels > 200)).astype(np.float32)
+
+    centre, spread = _robust_moments(counts, 104.0, 10.0)
+
+    assert centre == pytest.approx(100.8, abs=0.1)  # a bell of width 20 at 104 pulls by a fifth
+    assert spread == pytest.approx(10, rel=0.01)
 
 
 def test_a_picture_that_is_all_black_has_no_noise():

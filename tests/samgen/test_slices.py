@@ -12,6 +12,7 @@ class Painter:
 
     name = "painter"
     signature = "painter 1"
+    last_wins = False
 
     def __init__(self, inside=1.0, rim=0.0):
         self.inside, self.rim = inside, rim
@@ -71,6 +72,14 @@ def test_a_mask_may_leave_its_box_and_the_numbers_in_the_box_stay():
     assert drawn.measures["entropy"] == pytest.approx(np.log(2))
 
 
+def test_a_model_that_finds_nothing_leaves_what_is_undefined_open():
+    drawn = draw([[5, 4, 15, 9]] * 2, Painter(inside=0.0))
+
+    undefined = {name for name, value in drawn.measures.items() if np.isnan(value)}
+    assert undefined == {"stability", "pairwise_dice", "expected_dice"}
+    assert drawn.measures["box_iou"] == 0
+
+
 def test_a_pixel_goes_to_the_most_probable_object():
     first = draw([[2, 2, 12, 10]], Painter(inside=0.8))
     second = draw([[8, 6, 20, 15]], Painter(inside=0.9))
@@ -84,6 +93,16 @@ def test_a_pixel_goes_to_the_most_probable_object():
     np.testing.assert_array_equal(owner, expected)
     at_two_fifths = -(0.4 * np.log(0.4) + 0.6 * np.log(0.6))
     np.testing.assert_allclose(entropy, at_two_fifths, rtol=1e-6)  # the least sure decides
+
+
+def test_the_last_wins_where_a_model_asks_for_it():
+    sure = draw([[2, 2, 12, 10]], Painter(inside=0.9))
+    later = draw([[8, 6, 20, 15]], Painter(inside=0.6))
+
+    owner, _ = resolve([sure, later], SHAPE, last_wins=True)
+
+    assert owner[7, 9] == 1
+    assert owner[4, 4] == 0
 
 
 def test_of_equals_the_first_wins():

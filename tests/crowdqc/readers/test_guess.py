@@ -17,6 +17,7 @@ from crowdqc.readers.guess import guess_study, render_study
         (["p1/001.txt", "p2/002.txt"], "{case}/{slice}.txt"),
         (["smith-x-01.txt", "jones-02.txt"], "{case}-{slice}.txt"),
         (["photo1.txt", "photo2.txt"], "photo{case}.txt"),
+        (["ann/p1-1.txt", "ann/p1-2.txt", "bob/p1-1.txt"], "{rater}/p{case}-{slice}.txt"),
     ],
 )
 def test_names_of_files_become_a_pattern(write, tmp_path, names, pattern):

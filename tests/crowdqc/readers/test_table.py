@@ -200,3 +200,22 @@ def test_real_crowds_are_read(data, make_config):
     assert len(study.boxes) == 3742
     assert len(study.cases) == 100
     assert [f.check for f in findings] == ["image-size-guessed"]
+
+
+def test_lidc_is_read_with_readers_that_differ_from_case_to_case(data, make_config):
+    columns = ", ".join(f'{name} = "{name}"' for name in ("x0", "y0", "x1", "y1"))
+    config = make_config(
+        f'format = "table"\npath = "{data}/lidc/reader_boxes.csv.gz"\nrater_scope = "case"\n'
+        'columns = { case = "scan_id", slice = "slice_index", rater = "reader_session", '
+        f"{columns} }}\nsize = [512, 512]",
+        labels=ONE_LABEL,
+    )
+
+    study, findings = read_study(config)
+
+    with gzip.open(data / "lidc" / "reader_boxes.csv.gz") as file:
+        rows = sum(1 for _ in file) - 1
+    left_out = sum(finding.severity is Severity.REJECT for finding in findings)
+    assert len(study.boxes) + left_out == rows
+    assert study.rater_scope == "case"
+    assert set(study.raters) == {"0", "1", "2", "3"}

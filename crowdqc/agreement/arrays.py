@@ -1,0 +1,128 @@
+"""A matched study as the arrays of the kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crowdqc.agreement.boxes import Drawn, Items, Pairs, leave_one_out, pair_items
+from crowdqc.agreement.linkage import link_boxes
+from crowdqc.agreement.units import Units, Votes, make_units
+from crowdqc.matching import Matched
+
+Ints = NDArray[np.int64]
+
+EDGES = ["x0", "y0", "x1", "y1"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A study of which every box was held against those of the other raters, once.
+
+    Parameters
+    ----------
+    drawn : Drawn
+        Boxes and questions.
+    items : Items
+        Each rater against the others.
+    pairs : Pairs
+        Each two raters.
+    units : Units
+        Units for alpha.
+    iou : float
+        IoU from which two boxes count as the same.
+    """
+
+    drawn: Drawn
+    items: Items
+    pairs: Pairs
+    units: Units
+    iou: float
+
+
+def compare(matched: Matched, *, iou: float) -> Compared:
+    """Hold every box of a matched study against those of the other raters."""
+    drawn = to_drawn(matched)
+    return Compared(
+        drawn=drawn,
+        items=leave_one_out(drawn),
+        pairs=pair_items(drawn),
+        units=to_units(matched, iou=iou),
+        iou=iou,
+    )
+
+
+def to_drawn(matched: Matched) -> Drawn:
+    """Boxes and questions of a study."""
+    boxes, asked = matched.boxes, matched.asked
+    return Drawn(
+        boxes=boxes[EDGES].to_numpy(np.float64),
+        object=boxes["object"].to_numpy(np.int64),
+        rater=boxes["person"].to_numpy(np.int64),
+        place=matched.objects["place"].to_numpy(np.int64),
+        asked_place=asked["place"].to_numpy(np.int64),
+        asked_rater=asked["person"].to_numpy(np.int64),
+        n_raters=len(matched.people),
+    )
+
+
+def to_units(matched: Matched, *, iou: float) -> Units:
+    """Units for alpha: boxes linked without regard to the objects that fusion will use.
+
+    Images are numbered as in `number_of_places`.
+    """
+    boxes, asked, number = matched.boxes, matched.asked, number_of_places(matched)
+    person, place = boxes["person"].to_numpy(np.int64), boxes["place"].to_numpy(np.int64)
+    asked_place = asked["place"].to_numpy(np.int64)
+    image, label = number.image[place], number.label[place]
+    edges = boxes[EDGES].to_numpy(np.float64)
+    votes = Votes(
+        object=link_boxes(edges, image=image, rater=person, label=label, iou=iou),
+        rater=person,
+        label=label,
+        image=image,
+        asked_image=number.image[asked_place],
+        asked_rater=asked["person"].to_numpy(np.int64),
+        asked_label=number.label[asked_place],
+        n_labels=len(matched.study.labels),
+    )
+    return make_units(votes)
+
+
+@dataclass(frozen=True)
+class PlaceNumbers:
+    """Case, slice, label and image of each place, as numbers, shape (P,).
+
+    Cases are numbered in natural order, labels in that of the study, images in the order of
+    case and slice.
+    """
+
+    case: Ints
+    plane: Ints
+    label: Ints
+    image: Ints
+
+
+def number_of_places(matched: Matched) -> PlaceNumbers:
+    """Numbers of all places that were asked for or hold boxes."""
+    n = 1 + max(
+        (int(frame["place"].max()) for frame in (matched.asked, matched.objects) if len(frame)),
+        default=-1,
+    )
+    case, plane, label = (np.zeros(n, np.int64) for _ in range(3))
+    cases, labels = pd.Index(matched.study.cases), pd.Index(matched.study.labels)
+    for frame in (matched.objects, matched.asked):
+        place = frame["place"].to_numpy(np.int64)
+        row = np.full(n, -1)
+        row[place] = np.arange(len(place))
+        known = np.flatnonzero(row >= 0)
+        some = frame.iloc[row[known]]
+        case[known] = cases.get_indexer(some["case"])
+        plane[known] = some["slice"].to_numpy(np.int64)
+        label[known] = labels.get_indexer(some["label"])
+    new = np.ones(n, bool)
+    new[1:] = (np.diff(case) != 0) | (np.diff(plane) != 0)
+    return PlaceNumbers(case, plane, label, np.cumsum(new) - 1)

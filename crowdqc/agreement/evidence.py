@@ -1,0 +1,126 @@
+"""What faults of raters are looked for in, and what a fault is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crowdqc.agreement.arrays import Compared
+from crowdqc.agreement.resample import Ratio, clustered_ratio
+from crowdqc.agreement.units import confusions
+from crowdqc.config import RaterLimits
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+FEWEST = 5
+"""Boxes that a fault must show in: fewer are an accident."""
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault of one rater.
+
+    Parameters
+    ----------
+    rater : int
+        Number of the rater.
+    check : str
+        Name of the finding.
+    what : str
+        A clause for people, without a subject: "misses 32 % of ...".
+    value, limit : float
+        What was found, and the limit.
+    unit : str
+        Of both.
+    places : ndarray of int
+        Places (slice and label) that show it, the worst first.
+    fatal : bool
+        Whether it makes the rater fail.
+    """
+
+    rater: int
+    check: str
+    what: str
+    value: float
+    limit: float
+    unit: str
+    places: Ints
+    fatal: bool = False
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What faults are looked for in.
+
+    Parameters
+    ----------
+    compared : Compared
+        Boxes held against those of the others.
+    place_case, place_plane, place_label, place_image, place_area, place_cluster : ndarray, (P,)
+        Of each place: case, slice, label and image as numbers, area of the image in px^2,
+        cluster.
+    labels, people : tuple of str
+        Names.
+    limits : RaterLimits
+        Where faults begin.
+    level : float
+        Coverage of the bounds, for all raters together.
+    """
+
+    compared: Compared
+    place_case: Ints
+    place_plane: Ints
+    place_label: Ints
+    place_image: Ints
+    place_area: Floats
+    place_cluster: Ints
+    labels: tuple[str, ...]
+    people: tuple[str, ...]
+    limits: RaterLimits
+    level: float
+
+    @property
+    def item_place(self) -> Ints:
+        """Place of each item."""
+        return self.compared.drawn.place[self.compared.items.object]
+
+    @property
+    def box_place(self) -> Ints:
+        """Place of each box."""
+        return self.compared.drawn.place[self.compared.drawn.object]
+
+    def ratio(self, top: Floats | Bools, bottom: Floats | Bools, *, rater: Ints, at: Ints) -> Ratio:
+        """Ratio of each rater, of items at the given places."""
+        return clustered_ratio(
+            np.asarray(top, np.float64),
+            np.asarray(bottom, np.float64),
+            rater=rater,
+            cluster=self.place_cluster[at],
+            n_raters=len(self.people),
+        )
+
+    def above(self, ratio: Ratio, limit: float) -> list[int]:
+        """Raters of whom even the lower bound is above the limit."""
+        low, _ = ratio.bounds(self.level)
+        return [int(r) for r in np.flatnonzero((low > limit) & (ratio.n >= FEWEST))]
+
+    def worst(self, rater: int, who: Ints, *, at: Ints, badness: Floats) -> Ints:
+        """Places of the rater's worst rows: those of greatest `badness`, which is above 0."""
+        mine = np.flatnonzero((who == rater) & (badness > 0))
+        order = mine[np.argsort(-badness[mine], kind="stable")]
+        places = at[order]
+        _, first = np.unique(places, return_index=True)
+        return places[np.sort(first)[:EXAMPLES]]
+
+
+def confused_boxes(evidence: Evidence) -> tuple[Ints, Ints]:
+    """Boxes with another label than the others agree on, and that label's number."""
+    units = evidence.compared.units
+    rows, label = confusions(units)
+    wrong = units.value[rows] != label
+    return units.box[rows[wrong]], label[wrong]

@@ -1,0 +1,65 @@
+"""Agreement on where an organ begins and ends along the slices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crowdqc.agreement.pool import Places, Summands, pool
+from crowdqc.matching import Matched
+
+Floats = NDArray[np.float64]
+
+_RUN = ["case", "label"]
+
+
+def extents(matched: Matched, places: Places) -> pd.DataFrame:
+    """How far raters' first and last slices of an organ are from the others' median.
+
+    Of labels that a slice holds once; for the study, each label and each rater. In mm, or in
+    slices (`unit` says which) where the distance of slices is not known for every case.
+    """
+    found = _ends(matched)
+    if found.empty:
+        return pd.DataFrame()
+    spacing = matched.study.images.groupby("case")["spacing_z"].first()
+    step = found["case"].map(spacing).to_numpy(np.float64)
+    unit = "mm" if np.isfinite(step).all() else "slices"
+    step = step if unit == "mm" else np.ones(len(found))
+    rows = []
+    for end, name in (("first", "first_slice_error"), ("last", "last_slice_error")):
+        away = _away(found, end) * step
+        summands = Summands(
+            found["place"].to_numpy(),
+            away,
+            np.ones(len(found)),
+            {"rater": found["person"].to_numpy()},
+        )
+        parts: list[list[str]] = [[], ["label"], ["rater"]]
+        rows += [pool(summands, keys, places, measure=name, unit=unit) for keys in parts]
+    return pd.concat(rows, ignore_index=True)
+
+
+def _ends(matched: Matched) -> pd.DataFrame:
+    """First and last slice of each organ of each case by each rater, where two drew it."""
+    boxes = matched.boxes[matched.boxes["label"].isin(matched.study.single)]
+    runs = boxes.groupby([*_RUN, "person"], sort=True)
+    ends = runs.agg(first=("slice", "min"), last=("slice", "max"), place=("place", "min"))
+    ends = ends.reset_index()
+    return ends[ends.groupby(_RUN)["person"].transform("size") >= 2].reset_index(drop=True)
+
+
+def _away(ends: pd.DataFrame, column: str) -> Floats:
+    """Distance of each value from the median of the others of its case and label, in slices."""
+    order = ends.sort_values([*_RUN, column], kind="stable")
+    value = order[column].to_numpy(np.float64)
+    group = order.groupby(_RUN, sort=False)
+    n = group[column].transform("size").to_numpy()
+    rank = group.cumcount().to_numpy()
+    start = np.arange(len(value)) - rank
+    low, high = (n - 2) // 2, (n - 1) // 2  # of the n - 1 others, in order
+    middle = (value[start + low + (low >= rank)] + value[start + high + (high >= rank)]) / 2
+    away = np.empty(len(value))
+    away[order.index.to_numpy()] = np.abs(value - middle)
+    return away

@@ -1,0 +1,333 @@
+"""Named faults of raters: what crosses a limit with its whole interval, and where to look.
+
+A fault is named only when even the bound that holds for all raters together lies beyond the
+limit, so that chance names hardly anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crowdqc.agreement.evidence import EXAMPLES, FEWEST, Evidence, Fault, confused_boxes
+from crowdqc.agreement.profile import Grouping, Placement
+from crowdqc.agreement.resample import Ratio, clustered_ratio
+from crowdqc.agreement.suspicion import fit_gain, recurring, repeated, whole_image
+from crowdqc.agreement.units import confusions
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+ELSEWHERE = 0.1
+"""IoU below which a box does not show what the others drew."""
+
+
+def find_faults(evidence: Evidence, placed: Placement) -> list[Fault]:
+    """All faults of all raters, by rater."""
+    faults: list[Fault] = []
+    for look in _LOOKS:
+        faults += look(evidence)
+    hopeless = {fault.rater for fault in faults if fault.fatal}
+    # How edges lie says nothing of boxes that were not drawn by looking.
+    faults += [fault for fault in _placed(evidence, placed) if fault.rater not in hopeless]
+    return sorted(faults, key=lambda fault: fault.rater)
+
+
+def _misses(evidence: Evidence) -> list[Fault]:
+    items, limit = evidence.compared.items, evidence.limits.miss
+    ratio = evidence.ratio(items.missed, ~items.extra, rater=items.rater, at=evidence.item_place)
+    return [
+        Fault(
+            r,
+            "rater-misses",
+            f"misses {ratio.value[r]:.0%} of what the others drew",
+            *(ratio.value[r], limit, "share of objects"),
+            evidence.worst(
+                r, items.rater, at=evidence.item_place, badness=items.missed.astype(float)
+            ),
+        )
+        for r in evidence.above(ratio, limit)
+    ]
+
+
+def _adds(evidence: Evidence) -> list[Fault]:
+    items, limit = evidence.compared.items, evidence.limits.extra
+    confused = np.isin(items.box, confused_boxes(evidence)[0])
+    extra = items.extra & ~confused
+    ratio = evidence.ratio(extra, ~items.missed, rater=items.rater, at=evidence.item_place)
+    return [
+        Fault(
+            r,
+            "rater-adds",
+            f"draws {ratio.value[r]:.0%} of the boxes where the others drew nothing",
+            *(ratio.value[r], limit, "share of boxes"),
+            evidence.worst(r, items.rater, at=evidence.item_place, badness=extra.astype(float)),
+        )
+        for r in evidence.above(ratio, limit)
+    ]
+
+
+def _strays(evidence: Evidence) -> list[Fault]:
+    """Raters whose boxes lie elsewhere than the others', of an organ that all drew."""
+    items, limit = evidence.compared.items, evidence.limits.astray
+    both = (items.box >= 0) & ~items.extra
+    astray = both & (items.iou < ELSEWHERE) & ~np.isin(items.box, confused_boxes(evidence)[0])
+    ratio = evidence.ratio(astray, both, rater=items.rater, at=evidence.item_place)
+    return [
+        Fault(
+            r,
+            "boxes-astray",
+            f"draws {ratio.value[r]:.0%} of the boxes elsewhere than the others",
+            *(ratio.value[r], limit, "share of boxes"),
+            evidence.worst(r, items.rater, at=evidence.item_place, badness=astray.astype(float)),
+        )
+        for r in evidence.above(ratio, limit)
+    ]
+
+
+def _confuses(evidence: Evidence) -> list[Fault]:
+    """Raters who give labels that the others agree are others."""
+    units, limit = evidence.compared.units, evidence.limits.confusion
+    rows, theirs = confusions(units)
+    own, who = units.value[rows], units.rater[rows]
+    at = evidence.box_place[units.box[rows]]
+    ratio = evidence.ratio(own != theirs, np.ones(len(rows)), rater=who, at=at)
+    faults = []
+    for r in evidence.above(ratio, limit):
+        mine = who == r
+        wrong = mine & (own != theirs)
+        what, check = _confusion_words(own[mine], theirs[mine], evidence.labels)
+        places = evidence.worst(r, who, at=at, badness=wrong.astype(float))
+        value = float(ratio.value[r])
+        faults.append(Fault(r, check, what, value, limit, "share of boxes", places))
+    return faults
+
+
+def _confusion_words(own: Ints, theirs: Ints, labels: tuple[str, ...]) -> tuple[str, str]:
+    """What the most frequent confusion is called, and the name of the finding."""
+    counts = np.zeros((len(labels), len(labels)))
+    np.add.at(counts, (theirs, own), 1)
+    drawn = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, drawn, out=np.zeros_like(counts), where=drawn > 0)
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    a, b = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    if share[b, a] >= 0.5 * share[a, b]:
+        both = (counts[a, b] + counts[b, a]) / (drawn[a, 0] + drawn[b, 0])
+        first, second = sorted((labels[a], labels[b]))
+        return f"swaps {first} and {second} ({both:.0%} of their boxes)", "labels-swapped"
+    return f"calls {labels[a]} {labels[b]} ({share[a, b]:.0%} of them)", "labels-confused"
+
+
+def _repeats(evidence: Evidence) -> list[Fault]:
+    """Raters who leave a box as it is from slice to slice."""
+    drawn, at = evidence.compared.drawn, evidence.box_place
+    n_labels = len(evidence.labels)
+    run = drawn.rater * (int(evidence.place_case.max(initial=0)) + 1) + evidence.place_case[at]
+    run = run * n_labels + evidence.place_label[at]
+    asked, same = repeated(drawn.boxes, run, evidence.place_plane[at])
+    ratio = evidence.ratio(same, asked, rater=drawn.rater, at=at)
+    limit = evidence.limits.repeated + _usual(ratio)
+    return [
+        Fault(
+            r,
+            "boxes-repeated",
+            f"leaves {ratio.value[r]:.0%} of the boxes as they were on the slice before",
+            *(ratio.value[r], limit, "share of boxes"),
+            evidence.worst(r, drawn.rater, at=at, badness=same.astype(float)),
+        )
+        for r in evidence.above(ratio, limit)
+    ]
+
+
+def _usual(ratio: Ratio) -> float:
+    """Value of the median rater; of one or two raters, none."""
+    known = ratio.value[np.isfinite(ratio.value)]
+    return float(np.median(known)) if len(known) > 2 else 0.0
+
+
+def _recurs(evidence: Evidence) -> list[Fault]:
+    """Raters whose very same box stands in several cases."""
+    drawn, at = evidence.compared.drawn, evidence.box_place
+    again = recurring(drawn.boxes, drawn.rater, evidence.place_case[at])
+    ratio = evidence.ratio(again, np.ones(len(again)), rater=drawn.rater, at=at)
+    limit = evidence.limits.repeated + _usual(ratio)
+    return [
+        Fault(
+            r,
+            "boxes-constant",
+            f"draws {ratio.value[r]:.0%} of the boxes to the pixel alike in several cases",
+            *(ratio.value[r], limit, "share of boxes"),
+            evidence.worst(r, drawn.rater, at=at, badness=again.astype(float)),
+            fatal=True,
+        )
+        for r in evidence.above(ratio, limit)
+    ]
+
+
+def _copies(evidence: Evidence) -> list[Fault]:
+    """Pairs of raters whose boxes are equal to the pixel."""
+    pairs, people = evidence.compared.pairs, evidence.people
+    both = pairs.drew_a & pairs.drew_b
+    code = pairs.a[both] * len(people) + pairs.b[both]
+    known, of = np.unique(code, return_inverse=True)
+    same = (pairs.iou[both] > 1 - 1e-9).astype(np.float64)
+    at = evidence.compared.drawn.place[pairs.object[both]]
+    cluster = evidence.place_cluster[at]
+    ratio = clustered_ratio(
+        same, np.ones(len(same)), rater=of.reshape(-1), cluster=cluster, n_raters=len(known)
+    )
+    limit = evidence.limits.copied + _usual(ratio)
+    faults = []
+    for pair in evidence.above(ratio, limit):
+        a, b = divmod(int(known[pair]), len(people))
+        places = np.unique(at[(of.reshape(-1) == pair) & (same > 0)])[:EXAMPLES]
+        value = float(ratio.value[pair])
+        for r, other in ((a, b), (b, a)):
+            what = f"has {value:.0%} of the boxes to the pixel as {people[other]} drew them"
+            fault = Fault(r, "boxes-copied", what, value, limit, "share of boxes", places)
+            faults.append(fault)
+    return faults
+
+
+def _boxes_everything(evidence: Evidence) -> list[Fault]:
+    items, limit = evidence.compared.items, evidence.limits.whole_image
+    at = evidence.item_place
+    drew, whole = whole_image(items, evidence.compared.drawn.boxes, evidence.place_area[at])
+    ratio = evidence.ratio(whole, drew, rater=items.rater, at=at)
+    return [
+        Fault(
+            r,
+            "boxes-whole-image",
+            f"draws {ratio.value[r]:.0%} of the boxes round the whole image",
+            *(ratio.value[r], limit, "share of boxes"),
+            evidence.worst(r, items.rater, at=at, badness=whole.astype(float)),
+            fatal=True,
+        )
+        for r in evidence.above(ratio, limit)
+    ]
+
+
+def _guesses(evidence: Evidence) -> list[Fault]:
+    """Raters whose boxes fit another slice as well as their own."""
+    items, limit = evidence.compared.items, evidence.limits.guess
+    rows, gain = fit_gain(items, evidence.compared.drawn, evidence.place_label)
+    at = evidence.item_place[rows]
+    ratio = evidence.ratio(gain, np.ones(len(rows)), rater=items.rater[rows], at=at)
+    _, high = ratio.bounds(evidence.level)
+    found = _rows((high < limit) & (ratio.n >= 2 * FEWEST))
+    return [
+        Fault(
+            r,
+            "boxes-guessed",
+            "draws boxes that fit another slice as well as their own",
+            *(float(ratio.value[r]), limit, "IoU gained"),
+            evidence.worst(r, items.rater[rows], at=at, badness=1.0 - gain),
+            fatal=True,
+        )
+        for r in found
+    ]
+
+
+def _placed(evidence: Evidence, placed: Placement) -> list[Fault]:
+    """Raters whose edges lie elsewhere than the others', or scatter."""
+    return [
+        *_shifts(evidence, placed),
+        *_sizes(evidence, placed),
+        *_scatters(evidence, placed),
+    ]
+
+
+def _shifts(evidence: Evidence, placed: Placement) -> list[Fault]:
+    faults = []
+    limit = evidence.limits.shift
+    sides = ((placed.shift_x, 0, ("left", "right")), (placed.shift_y, 1, ("up", "down")))
+    for ratio, axis, (back, forth) in sides:
+        low, high = ratio.bounds(evidence.level)
+        for r in _rows(((low > limit) | (high < -limit)) & (ratio.n >= FEWEST)):
+            value = float(ratio.value[r])
+            way = forth if value > 0 else back
+            px = abs(placed.shift[r, axis])
+            what = f"draws {px:.1f} px too far {way} ({abs(value):.0%} of the object)"
+            places = _typical(evidence, r)
+            fault = Fault(r, "rater-shifts", what, value, limit, "share of size", places)
+            faults.append(fault)
+    return faults
+
+
+def _sizes(evidence: Evidence, placed: Placement) -> list[Fault]:
+    limit, ratio = float(np.log1p(evidence.limits.size)), placed.size
+    low, high = ratio.bounds(evidence.level)
+    faults = []
+    for r in _rows(((low > limit) | (high < -limit)) & (ratio.n >= FEWEST)):
+        value = float(np.expm1(ratio.value[r]))
+        word = "large" if value > 0 else "small"
+        what = f"draws boxes {abs(value):.0%} too {word}"
+        places = _typical(evidence, r)
+        check = f"boxes-too-{word}"
+        faults.append(Fault(r, check, what, value, evidence.limits.size, "share of size", places))
+    return faults
+
+
+def _scatters(evidence: Evidence, placed: Placement) -> list[Fault]:
+    ratio, limits = placed.spread, evidence.limits
+    usual = float(np.nanmedian(ratio.value)) if np.isfinite(ratio.value).any() else np.nan
+    limit = max(limits.spread_least, limits.spread * usual)
+    return [
+        Fault(
+            r,
+            "rater-scatters",
+            f"scatters edges by {ratio.value[r]:.1%} of the object ({usual:.1%} is usual)",
+            *(float(ratio.value[r]), limit, "share of size"),
+            _typical(evidence, r),
+        )
+        for r in evidence.above(ratio, limit)
+    ]
+
+
+def _rows(chosen: Bools) -> list[int]:
+    return [int(row) for row in np.flatnonzero(chosen)]
+
+
+def _typical(evidence: Evidence, rater: int) -> Ints:
+    """Places where the rater's boxes are worst."""
+    items = evidence.compared.items
+    badness = np.where(items.missed | items.extra, 0.0, 1.0 - items.iou)
+    return evidence.worst(rater, items.rater, at=evidence.item_place, badness=badness)
+
+
+def drifting(evidence: Evidence, ratio: Ratio) -> list[Fault]:
+    """Raters who got worse from the first to the last slice that they read."""
+    limit = evidence.limits.drift
+    _, high = ratio.bounds(evidence.level)
+    return [
+        Fault(
+            r,
+            "rater-drifts",
+            f"loses {-ratio.value[r]:.2f} of IoU from the first to the last slice read",
+            *(float(-ratio.value[r]), limit, "IoU"),
+            np.zeros(0, np.int64),
+        )
+        for r in _rows((high < -limit) & (ratio.n >= 2 * FEWEST))
+    ]
+
+
+def grouping(evidence: Evidence) -> Grouping:
+    """Clusters of the items."""
+    return Grouping(evidence.place_cluster[evidence.item_place], len(evidence.people))
+
+
+_LOOKS: tuple[Callable[[Evidence], list[Fault]], ...] = (
+    _recurs,
+    _boxes_everything,
+    _guesses,
+    _copies,
+    _repeats,
+    _confuses,
+    _misses,
+    _adds,
+    _strays,
+)

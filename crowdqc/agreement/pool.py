@@ -1,0 +1,205 @@
+"""Measures pooled over parts of a study, with bootstrap intervals: rows of ``measurements``.
+
+Every measure here is a function of sums over items, so a resample of clusters needs no second
+look at the items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crowdqc.agreement.alpha import summed
+from crowdqc.agreement.arrays import number_of_places
+from crowdqc.agreement.resample import Resampling, blocks, case_weights, clusters, ratio_interval
+from crowdqc.matching import Matched
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+ALONE = "no slice was read by two raters for the same label"
+"""Why agreement is undefined in a study where every label has one rater."""
+_CELLS = 2**22
+
+
+@dataclass(frozen=True)
+class Places:
+    """Numbers of cases, labels and raters, and the cluster of each place of a study.
+
+    Parameters
+    ----------
+    names : dict of str to ndarray
+        Names behind the numbers, by key column: case, label, rater, other.
+    case, plane, label, image, cluster : ndarray of int, shape (P,)
+        Of each place that was asked for or holds boxes.
+    rater_cluster : ndarray of int, shape (P,)
+        Clusters of one rater's items: blocks of slices where a rater has one case only.
+    unit : str
+        What a cluster is: "cases", or "blocks of 10 slices".
+    weights : ndarray, shape (B, C)
+        How often each cluster occurs in each resample.
+    level : float
+        Coverage of intervals.
+    """
+
+    names: dict[str, NDArray[np.object_]]
+    case: Ints
+    plane: Ints
+    label: Ints
+    image: Ints
+    cluster: Ints
+    rater_cluster: Ints
+    unit: str
+    weights: Floats
+    level: float
+
+    @property
+    def by_case(self) -> bool:
+        """Whether clusters are cases: then one case alone has no interval."""
+        return self.unit == "cases"
+
+
+def number_places(matched: Matched, resampling: Resampling) -> Places:
+    """Places of a matched study as numbers; their clusters, and resamples of these."""
+    cases, labels = matched.study.cases, list(matched.study.labels)
+    number = number_of_places(matched)
+    case, plane = number.case, number.plane
+    cluster, unit = clusters(case, plane)
+    people = np.array(matched.people, dtype=object)
+    return Places(
+        names={
+            "case": np.array(cases, dtype=object),
+            "label": np.array(labels, dtype=object),
+            "rater": people,
+            "other": people,
+        },
+        case=case,
+        plane=plane,
+        label=number.label,
+        image=number.image,
+        cluster=cluster,
+        rater_cluster=blocks(case, plane) if matched.study.rater_scope == "case" else cluster,
+        unit=unit,
+        weights=case_weights(
+            int(cluster.max(initial=-1)) + 1,
+            n_resamples=resampling.n,
+            rng=np.random.default_rng(resampling.seed),
+        ),
+        level=resampling.level,
+    )
+
+
+@dataclass(frozen=True)
+class Summands:
+    """What each item adds above and below the line of a ratio, and where it belongs.
+
+    `place` is the place of each item; `codes` holds the numbers of further keys, by column.
+    """
+
+    place: Ints
+    top: Floats
+    bottom: Floats
+    codes: dict[str, Ints]
+
+    def key(self, name: str, places: Places) -> Ints:
+        """Number of each item in a key column."""
+        if name in self.codes:
+            return self.codes[name]
+        of: Ints = getattr(places, name)[self.place]
+        return of
+
+
+def pool(
+    summands: Summands, keys: list[str], places: Places, *, measure: str, unit: str = "1"
+) -> pd.DataFrame:
+    """One row for each group of `keys`: ratio of the group's sums, n, and its interval."""
+    codes = [summands.key(key, places) for key in keys]
+    sizes = [len(places.names[key]) for key in keys]
+    group = np.zeros(len(summands.place), np.int64)
+    for code, size in zip(codes, sizes, strict=True):
+        group = group * size + code
+    known, of = np.unique(group, return_inverse=True)
+    of = of.reshape(-1)
+    above, below = (np.bincount(of, w, len(known)) for w in (summands.top, summands.bottom))
+    value = np.divide(above, below, out=np.full(len(known), np.nan), where=below > 0)
+    names: dict[str, object] = {}
+    for key, size in zip(keys[::-1], sizes[::-1], strict=True):
+        names[key] = places.names[key][known % size]
+        known = known // size
+    if "case" in keys and places.by_case:
+        low = high = np.full(len(value), np.nan)
+    else:
+        low, high = _intervals(summands, of, places, n_groups=len(value))
+    return pd.DataFrame(
+        {
+            "measure": measure,
+            **names,
+            "value": value,
+            "low": low,
+            "high": high,
+            "n": np.bincount(of, minlength=len(value)),
+            "unit": unit,
+        },
+        index=range(len(value)),
+    )
+
+
+def _intervals(
+    summands: Summands, of: Ints, places: Places, *, n_groups: int
+) -> tuple[Floats, Floats]:
+    """Intervals of groups, a block of groups at a time to bound memory."""
+    low, high = np.full(n_groups, np.nan), np.full(n_groups, np.nan)
+    n_clusters = places.weights.shape[1]
+    if len(places.weights) == 0:
+        return low, high
+    step = max(1, _CELLS // max(n_clusters, 1))
+    order = np.argsort(of, kind="stable")
+    cuts = np.searchsorted(of[order], range(0, n_groups + step, step))
+    for block in range(len(cuts) - 1):
+        rows = order[cuts[block] : cuts[block + 1]]
+        first = block * step
+        width = min(step, n_groups - first)
+        cell = places.cluster[summands.place[rows]] * width + of[rows] - first
+        above, below = (
+            summed(cell, w[rows], n_clusters * width).reshape(n_clusters, width)
+            for w in (summands.top, summands.bottom)
+        )
+        columns = slice(first, first + width)
+        low[columns], high[columns] = ratio_interval(
+            above, below, places.weights, level=places.level
+        )
+    return low, high
+
+
+def interval_of(
+    statistic: Callable[..., Floats], sums: list[Floats], cluster: Ints, *, places: Places
+) -> tuple[float, float, float]:
+    """Value and interval of a statistic of sums over units.
+
+    Parameters
+    ----------
+    statistic : callable
+        Takes the sums, each with any number of axes in front, and gives one number for each.
+    sums : list of ndarray, shape (U, ...)
+        What each unit adds.
+    cluster : ndarray of int, shape (U,)
+        Cluster of each unit.
+    places : Places
+        The resamples.
+    """
+    value = float(statistic(*(part.sum(axis=0) for part in sums)))
+    n_clusters = places.weights.shape[1]
+    if not len(places.weights) or len(np.unique(cluster)) < 2:
+        return value, np.nan, np.nan
+    drawn = [summed(cluster, part, n_clusters) for part in sums]
+    resampled = statistic(*(np.tensordot(places.weights, part, axes=1) for part in drawn))
+    known = resampled[np.isfinite(resampled)]
+    if not len(known):
+        return value, np.nan, np.nan
+    tail = (1 - places.level) / 2
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return value, float(low), float(high)

@@ -1,0 +1,159 @@
+"""Boxes that nobody drew by looking: repeated, copied, round everything, or guessed. Arrays only.
+
+Arrays are named by their letters: N boxes, K items, R raters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crowdqc.agreement.boxes import Drawn, Items, expand
+from crowdqc.geometry import Boxes, paired_iou
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+SAME_PX = 1e-3
+"""Edges closer than this are the same pixel."""
+WHOLE = 0.9
+"""Share of the image that a box round the whole image covers."""
+PART = 0.5
+"""Share of the image up to which the others' box shows that the object is only a part."""
+
+
+def repeated(boxes: Boxes, run: Ints, plane: Ints) -> tuple[Bools, Bools]:
+    """Boxes that equal the box before them in their run.
+
+    Parameters
+    ----------
+    boxes : ndarray, shape (N, 4)
+        In px.
+    run : ndarray of int, shape (N,)
+        Boxes of one rater, case and label.
+    plane : ndarray of int, shape (N,)
+        Slice of each box.
+
+    Returns
+    -------
+    asked, same : ndarray of bool, shape (N,)
+        Whether a box has one before it, and whether it equals that one.
+
+    Examples
+    --------
+    >>> boxes = np.array([[0.0, 0, 9, 9], [0, 0, 9, 9], [1, 0, 9, 9]])
+    >>> asked, same = repeated(boxes, np.zeros(3, int), np.arange(3))
+    >>> same.tolist()
+    [False, True, False]
+    """
+    order = np.lexsort((plane, run))
+    follows = np.zeros(len(order), bool)
+    follows[1:] = (run[order][1:] == run[order][:-1]) & (plane[order][1:] > plane[order][:-1])
+    equal = np.zeros(len(order), bool)
+    equal[1:] = (np.abs(np.diff(boxes[order], axis=0)) < SAME_PX).all(axis=1)
+    asked, same = np.empty_like(follows), np.empty_like(follows)
+    asked[order], same[order] = follows, follows & equal
+    return asked, same
+
+
+def recurring(boxes: Boxes, rater: Ints, case: Ints) -> Bools:
+    """Boxes that the same rater drew to the pixel in another case, too, shape (N,)."""
+    pixels = np.round(boxes / SAME_PX).astype(np.int64)
+    key = np.column_stack([rater, pixels])
+    order = np.lexsort((case, *key.T[::-1]))
+    new = np.ones(len(order), bool)
+    new[1:] = (key[order][1:] != key[order][:-1]).any(axis=1)
+    kind = np.cumsum(new) - 1
+    n_kinds = int(kind.max(initial=-1)) + 1
+    first_case = np.zeros(n_kinds, np.int64)
+    first_case[kind[new]] = case[order][new]
+    several = np.bincount(kind, case[order] != first_case[kind], n_kinds) > 0
+    found = np.empty(len(order), bool)
+    found[order] = several[kind]
+    return found
+
+
+def whole_image(items: Items, boxes: Boxes, image_area: Floats) -> tuple[Bools, Bools]:
+    """Items whose box is round the whole image although the others drew a part of it.
+
+    Parameters
+    ----------
+    items : Items
+        Each rater against the others.
+    boxes : ndarray, shape (N, 4)
+        In px.
+    image_area : ndarray, shape (K,)
+        Area of the image of each item in px^2.
+
+    Returns
+    -------
+    drew, whole : ndarray of bool, shape (K,)
+        Items with a box, and those of them with a box round everything.
+    """
+    drew = items.box >= 0
+    whole = np.zeros(len(drew), bool)
+    whole[drew] = _area(boxes[items.box[drew]]) >= WHOLE * image_area[drew]
+    known = np.isfinite(items.others).all(axis=1)
+    most = np.zeros(len(drew))
+    most[known] = _area(items.others[known])
+    return drew, whole & (most <= PART * image_area)
+
+
+def fit_gain(items: Items, drawn: Drawn, label: Ints) -> tuple[Ints, Floats]:
+    """By how much a rater's boxes fit the others' boxes on their own slice better than elsewhere.
+
+    Each box is held against all that the others drew on its place, and against all that they
+    drew on another place of the same rater and label, half of these places away; the better of
+    the IoUs counts, 0 where the others drew nothing.
+
+    Parameters
+    ----------
+    items : Items
+        Each rater against the others.
+    drawn : Drawn
+        The boxes.
+    label : ndarray of int
+        Label of each place.
+
+    Returns
+    -------
+    rows : ndarray of int, shape (M,)
+        Items with a box.
+    gain : ndarray, shape (M,)
+        IoU on the own place less IoU elsewhere.
+    """
+    rows = np.flatnonzero(items.box >= 0)
+    place = drawn.place[items.object]
+    span = int(place.max(initial=0)) + 1
+    who = items.rater * (int(label.max(initial=0)) + 1) + label[place]
+    real = np.flatnonzero(~items.extra & np.isfinite(items.others).all(axis=1))
+    real_key, own_key = who[real] * span + place[real], who[rows] * span + place[rows]
+    boxes = drawn.boxes[items.box[rows]]
+    here = _best(boxes, own_key, real_key=real_key, real=items.others[real])
+    there = _best(boxes, _elsewhere(own_key, who[rows]), real_key=real_key, real=items.others[real])
+    return rows, here - there
+
+
+def _elsewhere(key: Ints, group: Ints) -> Ints:
+    """For each box another place of its rater and label, half of these places away."""
+    known, of = np.unique(key, return_inverse=True)
+    who = np.zeros(len(known), np.int64)
+    who[of.reshape(-1)] = group
+    start = np.searchsorted(who, who, side="left")
+    count = np.searchsorted(who, who, side="right") - start
+    other = start + (np.arange(len(known)) - start + np.maximum(count // 2, 1)) % count
+    return known[other][of.reshape(-1)]
+
+
+def _best(boxes: Boxes, key: Ints, *, real_key: Ints, real: Boxes) -> Floats:
+    """Best IoU of each box with the real boxes of its key; 0 where there is none."""
+    mine, theirs = expand(key, real_key, np.arange(len(real_key)))
+    best = np.zeros(len(boxes))
+    np.maximum.at(best, mine, paired_iou(boxes[mine], real[theirs]))
+    return best
+
+
+def _area(boxes: Boxes) -> Floats:
+    area: Floats = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return area

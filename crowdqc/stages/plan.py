@@ -1,0 +1,43 @@
+"""Planning a study from the raters of this one, or of a pilot; no stage of the pipeline."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crowdqc.plan import estimate_components, plan_raters, plan_slices, raters_needed
+from crowdqc.stages import PIPELINE
+from crowdqc.stages.base import Result, Run
+from crowdqc.stages.boxes import load_study, match_study
+
+PLAN = "plan.csv"
+CURVE = 24
+"""Length of the longest bar of the curve, in characters."""
+
+
+def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
+    """What consensus of 1, 2, ... raters is worth, or how many slices a rater must read.
+
+    Raises
+    ------
+    InputError
+        If no object was drawn by two raters.
+    """
+    PIPELINE.ensure("check", run)
+    components = estimate_components(match_study(load_study(run), run.config))
+    if slices:
+        table = plan_slices(components, level=run.config.agree.level)
+        text = "Cases and slices for an interval of a rater's agreement that is no wider."
+        return Result(table=table, shown=table, summary=text)
+    table = plan_raters(
+        components, rng=np.random.default_rng(run.config.study.seed), largest=largest
+    )
+    run.store.write_text(PLAN, table.to_csv(index=False, lineterminator="\n"))
+    needed = raters_needed(table, iou)
+    curve = ["#" * round(CURVE * value) for value in table["iou"].fillna(0.0)]
+    found = f"{needed} raters per slice" if needed else f"more than {largest} raters per slice"
+    return Result(
+        table=table,
+        shown=table.assign(curve=curve),
+        summary=f"A mean consensus IoU of {iou:g} needs {found}.",
+        files=[PLAN],
+    )

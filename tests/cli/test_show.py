@@ -1,0 +1,70 @@
+"""Tables for people: nothing wider than the terminal, no name in two parts."""
+
+import pandas as pd
+import pytest
+
+from crowdqc.cli.show import print_table
+from crowdqc.stages.boxes import _in_ranges
+from crowdqc.stages.judge import _shortened
+
+
+@pytest.fixture
+def printed(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(**columns):
+        print_table(pd.DataFrame(columns), "Title")
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_long_prose_wraps_and_names_stay_whole(printed):
+    text = printed(
+        case=["abdomen1"], label=["left_adrenal_gland"], rater=["somebody_else"], n_slices=[12],
+        gaps=["3-5 10-12 " * 12], truncated=["low high"], reasons=["a gap is not good " * 10],
+    )  # fmt: skip
+
+    assert max(map(len, text.splitlines())) <= 80
+    assert "left_adrenal_gland" in text
+    assert "somebody_else" in text
+    assert "slices" in text
+
+
+def test_a_name_longer_than_the_terminal_is_folded_not_cut(printed):
+    name = "x" * 100
+
+    text = printed(rater=[name], n=[1])
+
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("x") == 100
+
+
+def test_a_heading_wider_than_its_cells_is_set_in_two_lines(printed):
+    text = printed(rater=["a"], extra_rate=[0.5])
+
+    assert "extra rate" not in text
+    assert "extra" in text
+
+
+@pytest.mark.parametrize(
+    ("slices", "said"),
+    [("", ""), ("7", "7"), ("3 4 5 10", "3-5 10"), ("1 3", "1 3"), ("8 9", "8-9")],
+)
+def test_slices_in_a_row(slices, said):
+    assert _in_ranges(slices) == said
+
+
+def test_reasons_say_what_happened_and_how_many_more_there_are():
+    reasons = [
+        "liver: n_gaps 1 > 0: a slice has no box: redraw it",
+        "Case 1, rater a: 65 files and not one box. Ask the rater; if so, say so.",
+        "coverage is not known",
+        "n 0 < 1: empty",
+        "n 0 < 2: empty",
+    ]
+
+    assert _shortened(reasons) == (
+        "liver: n_gaps 1 > 0; Case 1, rater a: 65 files and not one box; "
+        "coverage is not known; and 2 more"
+    )

@@ -1,0 +1,133 @@
+"""The table of measurements, by hand and by other ways."""
+
+import numpy as np
+import pytest
+
+from crowdqc.agreement import (
+    Resampling,
+    cohen_kappa,
+    fleiss_kappa,
+    gwet_ac1,
+    icc,
+    krippendorff_alpha,
+    measure_agreement,
+)
+from crowdqc.geometry import paired_iou
+from crowdqc.matching import match
+from tests.crowdqc.agreement.organs import BOX, organ_study
+
+FAULTS = {"a": {"noise": 1.5}, "b": {"noise": 3.0, "miss": 0.2}, "c": {"noise": 2.0, "miss": 0.1}}
+
+
+@pytest.fixture(scope="module")
+def study():
+    return organ_study(FAULTS, cases=6, slices=12, seed=8)
+
+
+@pytest.fixture(scope="module")
+def table(study):
+    return measure_agreement(match(study), resampling=Resampling(n=200, seed=1))
+
+
+def row(table, measure, **where):
+    rows = table[table["measure"] == measure]
+    for key in ("case", "label", "rater", "other"):
+        rows = rows[rows[key] == where.get(key, "")]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def presence(study, label):
+    """Raters x slices: 1 where the label was drawn."""
+    places = list(study.images[["case", "slice"]].itertuples(index=False, name=None))
+    drawn = study.boxes[study.boxes["label"] == label]
+    have = set(drawn[["case", "slice", "rater"]].itertuples(index=False, name=None))
+    return np.array([[float((*place, rater) in have) for place in places] for rater in "abc"])
+
+
+def test_presence_is_that_of_the_kernels(study, table):
+    data = presence(study, "liver")
+
+    for measure, kernel in (
+        ("alpha_presence", krippendorff_alpha),
+        ("ac1_presence", gwet_ac1),
+        ("fleiss_presence", fleiss_kappa),
+    ):
+        found = row(table, measure, label="liver")
+        assert found["value"] == pytest.approx(kernel(data))
+        assert found["n"] == data.shape[1]
+        assert found["low"] < found["value"] < found["high"]
+    assert cohen_kappa(data[0], data[2]) > 0.5
+
+
+def test_a_pair_by_hand(study, table):
+    boxes = study.boxes.set_index(["case", "slice", "label"])[["rater", *BOX]]
+    a, b = (boxes[boxes["rater"] == rater][BOX] for rater in "ab")
+    both = a.merge(b, on=["case", "slice", "label"]).to_numpy()
+    iou = paired_iou(both[:, :4], both[:, 4:])
+    union = len(a) + len(b) - len(both)
+
+    mean, f1 = (
+        row(table, "pair_iou", rater="a", other="b"),
+        row(table, "pair_f1", rater="a", other="b"),
+    )
+
+    assert (mean["value"], mean["n"]) == (pytest.approx(iou.sum() / union), union)
+    assert f1["value"] == pytest.approx(2 * (iou >= 0.5).sum() / (len(a) + len(b)))
+
+
+def test_parts_add_up_to_the_whole(table):
+    whole = row(table, "mean_iou")
+    for key in ("case", "label", "rater"):
+        name = "rater_agreement" if key == "rater" else "mean_iou"
+        parts = table[(table["measure"] == name) & (table[key] != "")]
+        others = [other for other in ("case", "label", "rater") if other != key]
+        parts = parts[(parts[others] == "").all(axis=1)]
+        assert parts["n"].sum() == whole["n"]
+        assert np.average(parts["value"], weights=parts["n"]) == pytest.approx(whole["value"])
+
+
+def test_intervals_hold_their_value_and_cases_have_none(table):
+    told = table.dropna(subset=["low"])
+    told = told[~told["measure"].str.startswith(("first", "last"))]
+    assert ((told["low"] <= told["value"]) & (told["value"] <= told["high"])).mean() > 0.98
+    assert table.loc[(table["case"] != "") & (table["measure"] == "mean_iou"), "low"].isna().all()
+
+
+def test_first_and_last_slices_are_in_mm(study, table):
+    ends = study.boxes.groupby(["case", "label", "rater"])["slice"].agg(["min", "max"])
+    wide = ends.unstack("rater")
+    for end, measure in (("min", "first_slice_error"), ("max", "last_slice_error")):
+        first = wide[end].to_numpy()
+        away = [abs(first[:, k] - np.median(np.delete(first, k, axis=1), axis=1)) for k in range(3)]
+        found = row(table, measure)
+        assert found["unit"] == "mm"
+        assert found["value"] == pytest.approx(3.0 * np.mean(away))
+
+
+def test_edges_correlate_as_the_kernel_says(study, table):
+    liver = study.boxes[study.boxes["label"] == "liver"]
+    wide = liver.pivot_table(index=["case", "slice"], columns="rater", values="x0").dropna()
+
+    found = row(table, "icc_x0", label="liver")
+
+    assert found["n"] == len(wide)
+    expected = icc(wide.to_numpy(), "2,1")
+    assert tuple(found[["value", "low", "high"]]) == pytest.approx(expected)
+    assert found["why"] == "raters a b c"
+
+
+def test_without_spacing_extents_are_in_slices(study):
+    images = study.images.assign(spacing_z=np.nan)
+    blind = type(study)(
+        study.name, study.labels, images, study.readings, study.boxes, single=study.single
+    )
+    table = measure_agreement(match(blind), resampling=Resampling(n=0))
+
+    assert row(table, "first_slice_error")["unit"] == "slices"
+
+
+def test_no_resample_gives_no_interval(study):
+    table = measure_agreement(match(study), resampling=Resampling(n=0))
+
+    assert table.loc[~table["measure"].str.startswith("icc"), "low"].isna().all()

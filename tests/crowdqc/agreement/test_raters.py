@@ -1,0 +1,301 @@
+"""Scorecards: planted faults are named, clean raters are left alone, and the tables conform."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crowdqc.agreement import Resampling, assess_raters, measure_agreement, review_raters
+from crowdqc.config import RaterLimits
+from crowdqc.matching import match
+from crowdqc.schema import TABLES
+from tests.crowdqc.agreement.organs import (
+    constant,
+    copy_of,
+    guessed,
+    organ_study,
+    some,
+    whole_image,
+)
+from tests.crowdqc.crowds import crowd_study
+from tests.crowdqc.gold import f1_of_raters, gold_study
+
+NONE = Resampling(n=0)
+GOOD = {f"good{k}": {"noise": 1.5} for k in range(4)}
+KIDNEYS = ("right_kidney", "left_kidney")
+
+PLANTED = [
+    ("rater-scatters", [{"noise": 3.5}, {"noise": 5.0}, {"noise": 8.0}]),
+    ("rater-shifts", [{"shift": (5, 0)}, {"shift": (0, -8)}, {"shift": (-12, 6)}]),
+    ("boxes-too-large", [{"scale": 1.17}, {"scale": 1.3}, {"scale": 1.6}]),
+    ("boxes-too-small", [{"scale": 0.84}, {"scale": 0.75}, {"scale": 0.6}]),
+    ("rater-misses", [{"miss": 0.2}, {"miss": 0.35}, {"stop": 0.4}]),
+    ("rater-adds", [{"extra": 1.2}, {"extra": 2.0}, {"extra": 4.0}]),
+    ("labels-swapped", [{"swap": KIDNEYS}]),
+    ("boxes-repeated", [{"hold": h, "noise": 0.0} for h in (2, 3, 6)]),
+]
+ALTERED = [
+    ("boxes-copied", [some(0.6, copy_of("good1")), copy_of("good1")]),
+    ("boxes-whole-image", [some(share, whole_image) for share in (0.3, 0.5, 1.0)]),
+    ("boxes-constant", [constant]),
+    ("boxes-guessed", [guessed]),
+    ("boxes-astray", [some(share, guessed) for share in (0.3, 0.5, 0.8)]),
+]
+
+
+def review(faults, **fields):
+    given = {"cases": 6, "slices": 16, **fields}
+    return review_raters(match(organ_study(faults, **given)), resampling=NONE)
+
+
+def check(found, fault, innocent=("good0", "good2", "good3")):
+    raters = found.raters.set_index("rater")
+    assert fault in raters.loc["bad", "faults"].split()
+    assert raters.loc["bad", "verdict"] in ("watch", "fail")
+    assert raters.loc["bad", "reasons"]
+    assert (raters.loc[list(innocent), "verdict"] == "pass").all()
+    named = [f for f in found.findings if f.check == fault and f.rater == "bad"]
+    assert named
+    assert named[0].limit is not None
+    assert "case 000" in named[0].message
+
+
+@pytest.mark.parametrize(
+    ("fault", "wrong"),
+    [(fault, wrong) for fault, strengths in PLANTED for wrong in strengths],
+    ids=str,
+)
+def test_a_planted_fault_is_named(fault, wrong):
+    check(review({**GOOD, "bad": {"noise": 1.5, **wrong}}, seed=11), fault)
+
+
+@pytest.mark.parametrize(
+    ("fault", "change"),
+    [
+        pytest.param(fault, change, id=f"{fault}-{strength}")
+        for fault, strengths in ALTERED
+        for strength, change in enumerate(strengths)
+    ],
+)
+def test_boxes_that_nobody_drew_by_looking_are_named(fault, change):
+    check(review({**GOOD, "bad": {"noise": 1.5}}, seed=12, alter={"bad": change}), fault)
+
+
+def test_swapped_kidneys_are_called_that():
+    found = review({**GOOD, "bad": {"noise": 1.5, "swap": KIDNEYS}})
+    reasons = found.raters.set_index("rater").loc["bad", "reasons"]
+
+    assert "swaps left_kidney and right_kidney (100% of their boxes)" in reasons
+
+
+def test_a_label_called_another_is_not_a_swap():
+    def rename(mine, everything, rng):
+        return mine.assign(label=mine["label"].replace("spleen", "liver"))
+
+    found = review({**GOOD, "bad": {"noise": 1.5, "omit": ["liver"]}}, alter={"bad": rename})
+    row = found.raters.set_index("rater").loc["bad"]
+
+    assert "labels-confused" in row["faults"]
+    assert "calls spleen liver (100% of them)" in row["reasons"]
+
+
+def test_who_tires_drifts():
+    def tire(mine, everything, rng):
+        late = mine["case"].astype(int).to_numpy() / 11
+        edges = ["x0", "y0", "x1", "y1"]
+        sign = np.array([-1.0, -1.0, 1.0, 1.0])
+        worse = late[:, None] * 15 * sign
+        return mine.assign(**dict(zip(edges, (mine[edges].to_numpy() + worse).T, strict=True)))
+
+    found = review({**GOOD, "bad": {"noise": 1.5}}, alter={"bad": tire}, cases=12)
+    raters = found.raters.set_index("rater")
+
+    assert "rater-drifts" in raters.loc["bad", "faults"]
+    assert raters.loc["bad", "drift"] < -0.2
+    assert raters["drift"].drop("bad").abs().max() < 0.1
+
+
+def test_time_orders_the_session_where_readings_have_one():
+    study = organ_study({**GOOD}, cases=6, slices=12)
+    backwards = study.readings.assign(time=-np.arange(len(study.readings), dtype=float))
+    other = type(study)(
+        study.name, study.labels, study.images, backwards, study.boxes, single=study.single
+    )
+
+    plain, turned = (
+        review_raters(match(s), resampling=NONE).raters["drift"] for s in (study, other)
+    )
+
+    assert plain.to_numpy() == pytest.approx(-turned.to_numpy(), abs=1e-9)
+    assert plain.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [(2.0, True), (30.0, False), (0.0, False)],
+    ids=["half a second a box", "seconds a box", "files copied in one go"],
+)
+def test_who_draws_faster_than_anybody_can_look_is_named(step, expected):
+    study = organ_study(GOOD, cases=2, slices=16)
+    hasty = (study.readings["rater"] == "good2").to_numpy()
+    order = np.arange(len(study.readings), dtype=float)
+    time = np.where(hasty, step * np.cumsum(hasty), 60.0 * order)
+    timed = type(study)(
+        study.name, study.labels, study.images, study.readings.assign(time=time), study.boxes,
+        single=study.single,
+    )  # fmt: skip
+    raters = review_raters(match(timed), resampling=NONE).raters.set_index("rater")
+
+    assert ("rater-too-fast" in raters.loc["good2", "faults"]) is expected
+    assert (raters["faults"].drop("good2") == "").all()
+
+
+def test_clean_raters_are_left_alone():
+    flagged = 0
+    for seed in range(20):
+        found = review({name: {"noise": 2.0} for name in "abcd"}, seed=1000 + seed, slices=12)
+        flagged += (found.raters["verdict"] != "pass").any() or bool(found.findings)
+
+    assert flagged <= 1
+
+
+def test_a_biased_rater_does_not_make_the_two_others_look_biased():
+    found = review(
+        {"a": {"noise": 1.0}, "b": {"noise": 1.0}, "bad": {"noise": 1.0, "shift": (9, 0)}}
+    )
+    raters = found.raters.set_index("rater")
+
+    assert raters.loc["bad", "faults"] == "rater-shifts"
+    assert raters.loc["bad", "shift_x"] == pytest.approx(9, abs=1.5)
+    assert raters.loc[["a", "b"], "shift_x"].abs().max() < 1.5
+
+
+def test_sizes_and_shifts_are_in_px_and_mm():
+    found = review({**GOOD, "bad": {"noise": 0.5, "shift": (6, -4), "scale": 1.0}})
+    bad = found.raters.set_index("rater").loc["bad"]
+
+    assert (bad["shift_x"], bad["shift_y"]) == pytest.approx((6, -4), abs=0.6)
+    assert bad["bias_x1"] == pytest.approx(6, abs=0.6)
+    assert bad["bias_y0_mm"] == pytest.approx(-4 * 0.8, abs=0.5)
+    assert bad["size_ratio"] == pytest.approx(1, abs=0.03)
+    assert bad["spread"] == pytest.approx(0.5, abs=0.6)
+
+
+def test_one_rater_per_label_has_no_scores_and_says_why():
+    study = organ_study({"alone": {"noise": 1.5}}, cases=3)
+    found = assess_raters(match(study), resampling=NONE)
+    row = found.raters.iloc[0]
+
+    assert row[["agreement", "reliability", "miss_rate", "weight"]].isna().all()
+    assert row["verdict"] == "watch"
+    assert "no slice was read by two raters for the same label" in row["reasons"]
+    alpha = found.measurements.set_index("measure").loc[["mean_iou", "f1", "alpha_box"]]
+    assert alpha["value"].isna().all()
+    assert (alpha["why"] == "no slice was read by two raters for the same label").all()
+
+
+def test_the_same_twice_is_the_same_to_the_byte():
+    matched = match(organ_study({**GOOD, "bad": {"noise": 4.0, "miss": 0.2}}, cases=5, slices=10))
+    once, again = (assess_raters(matched, resampling=Resampling(n=50)) for _ in range(2))
+
+    assert once.raters.to_csv() == again.raters.to_csv()
+    assert once.measurements.to_csv() == again.measurements.to_csv()
+    assert [f.to_json() for f in once.findings] == [f.to_json() for f in again.findings]
+
+
+def test_columns_of_the_tables_come_first():
+    matched = match(organ_study(GOOD, cases=2, slices=8))
+    found = assess_raters(matched, resampling=NONE)
+
+    for table, name in ((found.raters, "raters"), (found.measurements, "measurements")):
+        columns = [column.name for column in TABLES[name]]
+        assert list(table.columns[: len(columns)]) == columns
+    assert list(found.raters["rater"]) == list(GOOD)
+    assert measure_agreement(matched, resampling=NONE).equals(found.measurements)
+
+
+def test_who_drew_nothing_has_a_row():
+    found = review({**GOOD, "idle": {"miss": 1.0}})
+    idle = found.raters.set_index("rater").loc["idle"]
+
+    assert (idle["n_boxes"], idle["miss_rate"], idle["verdict"]) == (0, 1.0, "fail")
+    assert np.isnan(idle["extra_rate"])
+
+
+def test_limits_are_the_study_files():
+    study = organ_study({**GOOD, "bad": {"noise": 1.5, "miss": 0.25}}, cases=6, slices=16)
+    lenient = review_raters(match(study), resampling=NONE, limits=RaterLimits(miss=0.5))
+
+    assert (lenient.raters["verdict"] == "pass").all()
+
+
+def test_people_of_two_cases_are_not_one_where_the_study_says_so():
+    study = organ_study({"0": {"noise": 1.0}, "1": {"noise": 1.0}}, cases=3, rater_scope="case")
+    found = assess_raters(match(study), resampling=NONE)
+
+    assert list(found.raters["rater"]) == [f"000{c}/{r}" for c in range(3) for r in range(2)]
+    assert (found.raters["n_cases"] == 1).all()
+    pairs = found.measurements.query("measure == 'pair_iou'")
+    assert (pairs["rater"].str[:4] == pairs["other"].str[:4]).all()
+
+
+def test_reliability_keeps_the_order_of_raters_with_more_and_more_noise():
+    study, _ = crowd_study(2, sd=[1, 2, 4, 8, 16, 30], miss=[0, 0, 0.05, 0.1, 0.2, 0.4])
+    raters = review_raters(match(study), resampling=NONE).raters
+
+    assert raters["reliability"].rank(ascending=False).tolist() == pytest.approx(
+        [1, 2, 3, 4, 5, 6], abs=1.5
+    )
+    assert raters["weight"].max() == 1
+    assert (raters["reliability_low"] <= raters["reliability"]).all()
+
+
+def test_reliability_without_gold_ranks_the_raters_of_a_real_crowd(data):
+    study, gold = gold_study(data)
+    raters = review_raters(match(study), resampling=NONE).raters.set_index("rater")
+    truth = f1_of_raters(study, gold)
+    both = truth.join(raters[["reliability", "verdict"]])
+
+    assert both["f1"].corr(both["reliability"], method="spearman") >= 0.75
+    many = both[both["images"] >= 5]
+    assert many["f1"].corr(many["reliability"], method="spearman") >= 0.82
+    worst = both[both["images"] >= 10].nsmallest(5, "f1")
+    assert (worst["verdict"] != "pass").all()
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_unread_is_not_empty(n):
+    """Files that were only opened are not assigned; both readings are given."""
+    study = organ_study({f"r{k}": {"noise": 1.0} for k in range(n)}, cases=2, slices=16)
+    late = (study.readings["rater"] == "r0") & (study.readings["slice"] >= 8)
+    readings = study.readings.assign(state=np.where(late, "opened", "boxed"))
+    boxes = study.boxes[~((study.boxes["rater"] == "r0") & (study.boxes["slice"] >= 8))]
+    half = type(study)(study.name, study.labels, study.images, readings, boxes, single=study.single)
+    table = measure_agreement(match(half), resampling=NONE)
+    whole = table[(table[["case", "label", "rater"]] == "").all(axis=1)].set_index("measure")
+
+    assert whole.loc["mean_iou", "value"] > 0.85
+    assert whole.loc["mean_iou_if_read", "value"] < 0.8
+    assert whole.loc["alpha_box_if_read", "value"] < whole.loc["alpha_box", "value"]
+    assert "vitality_if_read" not in table["measure"].to_numpy()
+
+
+def test_gold_boxes_score_the_raters():
+    faults = {**GOOD, "bad": {"noise": 1.5, "miss": 0.4}}
+    study = organ_study(faults, cases=3, slices=12)
+    gold = study.boxes[study.boxes["rater"] == "good3"]
+    raters = review_raters(match(study), gold=gold, resampling=NONE).raters.set_index("rater")
+
+    assert raters.loc["good3", ["gold_f1", "gold_iou"]].tolist() == [1.0, 1.0]
+    assert raters.loc["good0", "gold_f1"] > 0.95
+    drawn, wanted = (study.boxes["rater"] == "bad").sum(), len(gold)
+    assert raters.loc["bad", "gold_f1"] == pytest.approx(2 * drawn / (drawn + wanted), abs=0.03)
+    assert (raters["gold_f1_low"] <= raters["gold_f1"]).all()
+    assert (raters["gold_places"] == 3 * 12 * 5).all()
+
+
+def test_a_study_of_nothing_but_empty_slices():
+    study = organ_study({"a": {"miss": 1.0}, "b": {"miss": 1.0}}, cases=2, slices=6)
+    found = assess_raters(match(study), resampling=NONE)
+
+    assert found.raters["agreement"].isna().all()
+    assert isinstance(found.measurements, pd.DataFrame)

@@ -1,0 +1,111 @@
+"""Plans, against the whole thing simulated and against what must hold."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crowdqc.findings import InputError
+from crowdqc.geometry import paired_iou
+from crowdqc.matching import match
+from crowdqc.plan import Components, estimate_components, plan_raters, plan_slices, raters_needed
+from tests.crowdqc.agreement.organs import organ_study
+from tests.crowdqc.crowds import BOX, crowd_study
+
+PILOT = {"sd": [4.0] * 5, "bias": [2, -2, 0, 1, -1], "miss": 0.15}
+
+
+def components(**fields):
+    given = {
+        "bias": np.zeros((2, 4)),
+        "sd": np.full((2, 4), 0.05),
+        "detection": np.ones(2),
+        "share": np.full(2, 0.5),
+        "hardness": np.ones(3),
+        "between_cases": 0.0,
+        "within_cases": 0.01,
+        "per_case": 100.0,
+        "per_slice": 5.0,
+    }
+    return Components(**{**given, **fields})
+
+
+@pytest.fixture(scope="module")
+def curve():
+    study, _ = crowd_study(0, **PILOT, things=120)
+    found = estimate_components(match(study))
+    return plan_raters(found, rng=np.random.default_rng(0)).set_index("n_raters")
+
+
+@pytest.mark.parametrize("n", [1, 3, 5, 9])
+def test_a_pilot_of_five_raters_foretells_the_consensus_of_others(curve, n):
+    bias = np.random.default_rng(0).choice(PILOT["bias"], 9)
+    study, truth = crowd_study(1, sd=[4.0] * 9, bias=bias, miss=0.15, things=300)
+    chosen = study.boxes[study.boxes["rater"].isin([f"r{k}" for k in range(n)])]
+    boxes = chosen.groupby("slice")[BOX]
+    enough = boxes.size() >= np.ceil(n / 2)
+    median = boxes.median()[enough]
+
+    iou = paired_iou(median.to_numpy(), truth[median.index]).mean()
+
+    assert curve.loc[n, "iou"] == pytest.approx(iou, abs=0.02)
+    assert curve.loc[n, "found"] == pytest.approx(enough.sum() / 300, abs=0.04)
+
+
+def test_more_raters_never_place_edges_worse(curve):
+    assert curve["iou"].diff().dropna().min() > 0
+    assert (curve["score"] <= curve["iou"]).all()
+
+
+def test_perfect_raters_need_no_company():
+    table = plan_raters(components(sd=np.zeros((2, 4))), rng=np.random.default_rng(0), objects=50)
+
+    assert (table[["iou", "found", "score"]] == 1).all(axis=None)
+    assert raters_needed(table, 1.0) == 1
+
+
+def test_a_bias_that_all_share_is_not_averaged_away():
+    wide = np.tile([-0.1, 0.0, 0.1, 0.0], (2, 1))
+    table = plan_raters(
+        components(bias=wide, sd=np.zeros((2, 4))), rng=np.random.default_rng(0), objects=50
+    )
+
+    assert table["iou"].to_numpy() == pytest.approx(1 / 1.2)
+
+
+def test_a_quorum_of_one_half_finds_as_the_binomial_says():
+    table = plan_raters(
+        components(detection=np.full(2, 0.6)), rng=np.random.default_rng(0), objects=20000
+    )
+
+    assert table["found"].iloc[0] == pytest.approx(0.6, abs=0.02)
+    assert table["found"].iloc[1] == pytest.approx(1 - 0.4**2, abs=0.02)  # one of two
+    assert table["found"].iloc[2] == pytest.approx(0.6**3 + 3 * 0.6**2 * 0.4, abs=0.02)  # two
+
+
+@pytest.mark.parametrize(
+    ("scores", "target", "expected"),
+    [([0.7, 0.9, 0.95], 0.9, 2), ([0.9, 0.7, 0.95], 0.9, 3), ([0.1, 0.2, 0.3], 0.9, None)],
+    ids=["reached and kept", "lost again", "never"],
+)
+def test_raters_needed_is_the_number_from_which_the_target_is_kept(scores, target, expected):
+    table = pd.DataFrame({"n_raters": [1, 2, 3], "score": scores})
+
+    assert raters_needed(table, target, measure="score") == expected
+
+
+def test_slices_follow_from_the_variances():
+    table = plan_slices(components(between_cases=0.01, within_cases=0.01), widths=(0.05,))
+
+    # 1.96 ** 2 * (0.01 + 0.01 / 100) / 0.05 ** 2 = 15.5 cases of 100 / 5 = 20 slices
+    assert table.iloc[0].tolist() == [0.05, 16, 320]
+
+
+def test_a_study_without_a_slice_read_twice_needs_a_pilot():
+    with pytest.raises(InputError, match="pilot"):
+        estimate_components(match(organ_study({"a": {}}, cases=1)))
+
+
+@pytest.mark.parametrize("wrong", [{"largest": 0}, {"objects": 0}, {"quorum": 0.0}, {"quorum": 2}])
+def test_impossible_plans_are_refused(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        plan_raters(components(), rng=np.random.default_rng(0), **wrong)
