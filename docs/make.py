@@ -49,11 +49,18 @@ def study_page() -> str:
     ]
     for name, field in Config.model_fields.items():
         model, suffix = _model(field.annotation)
-        lines += [f"## [{name}{suffix}]", "", _sentence(model.__doc__), ""]
-        lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
-        lines += [_row(key, inner) for key, inner in model.model_fields.items()]
-        lines.append("")
+        lines += _section(f"{name}{suffix}", model)
+        for key, inner in model.model_fields.items():
+            if key == "limits":  # the one section in a section with rules of its own
+                lines += _section(f"{name}.{key}", _model(inner.annotation)[0])
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(name: str, model: type[pydantic.BaseModel]) -> list[str]:
+    lines = [f"## [{name}]", "", _sentence(model.__doc__), ""]
+    lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
+    lines += [_row(key, field) for key, field in model.model_fields.items()]
+    return [*lines, ""]
 
 
 def _model(annotation: Any) -> tuple[type[pydantic.BaseModel], str]:
@@ -72,6 +79,8 @@ def _row(key: str, field: Any) -> str:
 
 def _default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, pydantic.BaseModel) and len(type(value).model_fields) > 5:
+        return "its own section"
     if isinstance(value, pydantic.BaseModel):
         value = value.model_dump(exclude_none=True)
     return "" if value in (None, {}, []) else f"`{value!r}`".replace("'", '"')

@@ -58,6 +58,14 @@ def test_half_of_the_others_are_enough_for_a_rater_who_drew_it_too():
     assert not items.missed[items.rater < 2].any()
 
 
+def test_half_of_the_others_are_not_enough_for_a_rater_who_did_not_draw_it():
+    study, _ = crowd_study(0, sd=[1.0] * 3, miss=[0, 1.0, 1.0], things=4)
+    items = leave_one_out(to_drawn(match(study)))
+
+    assert items.rater.tolist() == [0] * 4
+    assert items.extra.all()
+
+
 def test_pairs_by_brute_force(drawn):
     pairs = pair_items(drawn)
     found = {

@@ -7,6 +7,7 @@ from crowdqc.agreement import Resampling, measure_agreement
 from crowdqc.agreement.arrays import to_units
 from crowdqc.agreement.linkage import link_boxes
 from crowdqc.agreement.units import confusions, image_alpha, vitality
+from crowdqc.geometry import pairwise_iou
 from crowdqc.matching import match
 from tests.crowdqc.agreement.organs import BOX, organ_study
 
@@ -173,3 +174,33 @@ def test_confusions_need_two_others_who_agree():
     assert units.rater[rows].tolist() == [2]
     assert label.tolist() == [3]  # liver
     assert len(confusions(one_image(*drawn[1:]))[0]) == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_linking_in_rounds_is_linking_one_pair_after_the_other(seed):
+    rng = np.random.default_rng(seed)
+    n = 70
+    low = rng.integers(0, 12, (n, 2)).astype(float)  # whole numbers: many ties
+    boxes = np.hstack([low, low + rng.integers(8, 14, (n, 2))])
+    image, rater, label = rng.integers(0, 3, n), rng.integers(0, 90, n) % 7, rng.integers(0, 2, n)
+    rater[::9] += 64  # more raters than one word of bits holds
+    pairs = []
+    for i in range(n):
+        for j in range(i + 1, n):
+            score = pairwise_iou(boxes[[i]], boxes[[j]])[0, 0]
+            if image[i] == image[j] and rater[i] != rater[j] and score >= 0.4:
+                raters = sorted((rater[i], rater[j]))
+                pairs.append((-(score + (label[i] == label[j])), *raters, i, j))
+    unit = {k: {k} for k in range(n)}
+    for *_, i, j in sorted(pairs):
+        if unit[i] is not unit[j]:
+            both = unit[i] | unit[j]
+            if len({rater[k] for k in both}) == len(both):
+                for k in both:
+                    unit[k] = both
+
+    found = link_boxes(boxes, image=image, rater=rater, label=label, iou=0.4)
+
+    assert {frozenset(np.flatnonzero(found == u).tolist()) for u in np.unique(found)} == {
+        frozenset(one) for one in unit.values()
+    }
