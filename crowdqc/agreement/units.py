@@ -100,14 +100,17 @@ def make_units(votes: Votes) -> Units:
 def _empty_images(votes: Votes, *, first: int, n_raters: int) -> tuple[Ints, Ints]:
     """Images that were asked for and hold no box, and unit and rater of each who was asked.
 
-    Their units are numbered from `first`.
+    Their units are numbered from `first`. Who was asked for a label that nobody else was
+    asked for agrees with nobody.
     """
     n_images = int(max(votes.image.max(initial=-1), votes.asked_image.max(initial=-1))) + 1
     empty = np.zeros(n_images, bool)
     empty[votes.asked_image] = True
     empty[votes.image] = False
     unit = first + np.cumsum(empty) - 1
-    blank = empty[votes.asked_image]
+    key = votes.asked_image * votes.n_labels + votes.asked_label
+    together = np.bincount(key, minlength=n_images * votes.n_labels)[key] > 1
+    blank = empty[votes.asked_image] & together
     asked = unit[votes.asked_image[blank]] * n_raters + votes.asked_rater[blank]
     return np.flatnonzero(empty), sorted_unique(asked)
 

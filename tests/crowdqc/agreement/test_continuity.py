@@ -65,6 +65,14 @@ def test_a_jump_is_the_step_beyond_the_usual():
     assert np.delete(jump, [0, 5], axis=0) == pytest.approx(0)
 
 
+def test_a_step_over_a_gap_is_held_against_as_many_steps():
+    plane, run = np.array([0, 1, 2, 3, 7, 8, 9]), np.zeros(7, int)
+    edges = np.tile(2.0 * plane[:, None], 4)
+    edges[4:] += 12
+
+    assert edge_jumps(plane, run, edges)[4] == pytest.approx(12)
+
+
 def test_smooth_runs_are_left_alone():
     assert check_continuity(alone()) == []
 

@@ -180,6 +180,14 @@ def test_sizes_and_shifts_are_in_px_and_mm():
     assert bad["spread"] == pytest.approx(0.5, abs=0.6)
 
 
+def test_a_size_is_a_ratio_of_lengths():
+    found = review({**GOOD, "bad": {"noise": 0.5, "scale": 1.3}})
+    bad = found.raters.set_index("rater").loc["bad"]
+
+    assert bad["size_ratio"] == pytest.approx(1.3, abs=0.05)
+    assert bad["faults"] == "boxes-too-large"
+
+
 def test_one_rater_per_label_has_no_scores_and_says_why():
     study = organ_study({"alone": {"noise": 1.5}}, cases=3)
     found = assess_raters(match(study), resampling=NONE)
@@ -291,6 +299,10 @@ def test_gold_boxes_score_the_raters():
     assert raters.loc["bad", "gold_f1"] == pytest.approx(2 * drawn / (drawn + wanted), abs=0.03)
     assert (raters["gold_f1_low"] <= raters["gold_f1"]).all()
     assert (raters["gold_places"] == 3 * 12 * 5).all()
+    first = gold[gold["case"] == "0000"]
+    raters = review_raters(match(study), gold=first, resampling=NONE).raters
+    assert (raters["gold_places"] == 12 * 5).all()
+    assert raters["gold_f1"].iloc[3] == 1
 
 
 def test_a_study_of_nothing_but_empty_slices():

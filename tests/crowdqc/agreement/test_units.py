@@ -132,6 +132,18 @@ def test_a_rater_who_was_not_asked_is_not_absent():
     assert image_alpha(fewer, 1)[0] == 1
 
 
+def test_empty_slices_of_raters_with_a_label_each_are_no_agreement():
+    units = one_image([], [])
+    alone = organ_study({"a": {"miss": 1.0}, "b": {"miss": 1.0}}, cases=1, slices=8)
+    labels = np.where(alone.readings["rater"] == "a", "liver", "spleen")
+    alone = type(alone)(
+        "alone", alone.labels, alone.images, alone.readings.assign(labels=labels), alone.boxes
+    )
+
+    assert image_alpha(units, 1)[0] == 1
+    assert np.isnan(image_alpha(to_units(match(alone), iou=0.5), 8)).all()
+
+
 def test_without_a_rater_means_as_if_the_rater_was_never_asked():
     units = to_units(match(study()), iou=0.5)
     gains = vitality(units, 4)
