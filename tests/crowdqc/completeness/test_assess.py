@@ -13,7 +13,7 @@ from crowdqc.config import load_config
 from crowdqc.findings import Severity
 from crowdqc.readers import read_study
 from crowdqc.stages.images import known_images
-from tests.crowdqc.completeness.organs import LABELS, at, drawn, study
+from tests.crowdqc.completeness.organs import LABELS, PLACES, at, drawn, organ, study
 
 RATERS = ("r0", "r1", "r2")
 
@@ -341,3 +341,50 @@ def test_btcv_has_169_gaps_and_its_unread_cases_are_neither_missing_nor_complete
     assert set(hidden["n_slices"]) == {1, 5}
     named = {f.case for f in findings if f.check == "organ-missing"}
     assert named == {"0010", "0023", "0024", "0026", "0032", "0036"}
+
+
+def test_a_slice_on_which_there_is_one_organ_only_is_missed_and_not_lost():
+    boxes = lose_slices(drawn(labels=("left_kidney",)))
+
+    _, findings = assess(study(boxes, labels=("left_kidney",)))
+
+    assert [f.check for f in findings] == ["organ-gap"]
+
+
+def end_flat(boxes, case="0002"):
+    """The left kidney keeps the size of its middle up to where it ends anyway."""
+    corners = ["x0", "y0", "x1", "y1"]
+    flat = at(boxes, case) & (boxes["slice"] > 40)
+    middle = boxes.loc[at(boxes, case) & (boxes["slice"] == 38), corners].to_numpy()[0]
+    return boxes.assign(**{c: boxes[c].where(~flat, middle[k]) for k, c in enumerate(corners)})
+
+
+def test_an_organ_that_ends_flat_where_the_other_cases_end_is_whole():
+    assert assess(study(end_flat(drawn())))[1] == []
+
+
+def test_without_other_organs_to_align_by_a_flat_end_is_suspicious():
+    boxes = end_flat(drawn(labels=("left_kidney",)))
+
+    _, findings = assess(study(boxes, labels=("left_kidney",)))
+
+    assert [f.check for f in findings] == ["run-truncated"]
+    assert "full size" in findings[0].message
+
+
+@pytest.mark.parametrize(("cut", "truncated"), [(0, False), (6, True)])
+def test_organs_that_taper_off_on_one_slice_met_by_chance(cut, truncated):
+    labels = LABELS[:3]
+    boxes = pd.concat(
+        [
+            organ(label, shift=60 - PLACES[label][2] - PLACES[label][5]).assign(
+                case="0000", rater="r0"
+            )
+            for label in labels
+        ]
+    )
+    boxes = boxes[boxes["slice"] <= 60 - cut]
+
+    _, findings = assess(study(boxes, labels=labels))
+
+    assert checks(findings) == ({"run-truncated"} if truncated else set())

@@ -280,3 +280,10 @@ def test_sides(x, wrong):
     found = wrong_side(np.array(x, float), np.array([1.0, -1]), middle=256, width=512)
 
     assert found.tolist() == wrong
+
+
+def test_an_unsteady_hand_jumps_only_where_it_is_unusual():
+    places = [0, 7, 0, 7, 0, 7, 0, 7, 0]
+    boxes = stack(*places)
+
+    assert not jumps(boxes, np.arange(9), np.array([0, 9])).any()

@@ -373,3 +373,15 @@ def test_where_only_one_case_has_wrong_masks_its_risk_is_not_known():
 
     assert np.isnan(risk[table["case"] == "w"]).all()
     assert np.isfinite(risk[table["case"] != "w"]).all()
+
+
+def test_an_end_within_the_volume_has_less_support_than_one_at_its_edge():
+    stack = case_stack(2)
+    boxes = prompts({"2": stack})
+    cut = stack[2:]
+    low = boxes[boxes["slice"] >= 2].assign(slice=lambda b: b["slice"] - 2)
+
+    within = of(assess({"2": stack}, boxes=boxes), label="rod", slice_=2)
+    at_edge = of(assess({"2": cut}, boxes=low), label="rod", slice_=0)
+
+    assert within["support"] < at_edge["support"] - 0.2
