@@ -24,6 +24,8 @@ class Published(BaseModel):
     quantity: str
     value: float
     source: str
+    second_hand: bool = False
+    """Whether the value was told by somebody else than the paper."""
 
 
 class Claim(BaseModel):
@@ -185,7 +187,8 @@ def _verdict(ours: float, entry: Published | None) -> str:
     if entry is None:
         return "not found"
     digits = len(str(entry.value).partition(".")[2].ljust(2, "0"))
-    return "match" if round(ours, digits) == round(entry.value, digits) else "MISMATCH"
+    verdict = "match" if round(ours, digits) == round(entry.value, digits) else "MISMATCH"
+    return f"{verdict} (second-hand)" if entry.second_hand else verdict
 
 
 def _cells(table: pd.DataFrame) -> list[list[str]]:

@@ -252,6 +252,8 @@ def _reasons(row: dict[str, object]) -> str:
     for end, name in (("low", "first"), ("high", "last")):
         if row[f"why_{end}"]:
             reasons.append(f"truncated at slice {row[name]:g}: {row[f'why_{end}']}")
+    if row["short"]:
+        reasons.append(f"{row['length_ratio']:.0%} of the usual length")
     source = {
         "raters": "the slices that most of the others drew",
         "cases": "the slices from its first to its last, and where the other cases have it",

@@ -132,7 +132,8 @@ def decide(
     Decision
         A rejected label rejects its case, or asks for its review, as the policy says. The study
         is judged by the rules of that scope; where there are none, it is rejected with the first
-        case. A rejected rater, who can be left out, asks for a review.
+        case. A rejected rater, who can be left out, asks for a review. Without any usable box
+        it is rejected.
     """
     judged = {scope: _apply(policy, scope, measures[scope]) for scope in ("rater", "label", "case")}
     raters, labels, cases = (judged[scope] for scope in ("rater", "label", "case"))
@@ -150,6 +151,8 @@ def decide(
         if any(rule.scope == scope for rule in policy.rules):
             unknown = f"there are rules for each {scope}, but no measures: they were not asked"
             decision.study.add(Severity.REVIEW, unknown)
+    if not measures["label"].get("n_slices", pd.Series([1])).any():
+        decision.study.add(Severity.REJECT, "there is no box that may be used")
     _judge_study(policy, decision)
     return decision
 
@@ -267,8 +270,6 @@ def _judge_study(policy: Policy, decision: Decision) -> None:
                 worst = Severity.REJECT if strict and verdict is Verdict.REJECT else Severity.REVIEW
                 what = "rejected" if verdict is Verdict.REJECT else "to review"
                 decision.study.add(worst, f"{n} of {len(units)} {kind}s {what}")
-    if not decision.cases:
-        decision.study.add(Severity.REVIEW, "there is no case to judge")
 
 
 def by_case(decision: Decision) -> dict[str, dict[str, Judged]]:

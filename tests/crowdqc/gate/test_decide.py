@@ -106,12 +106,13 @@ def test_a_rejected_rater_can_be_left_out():
     assert decision.verdict is Verdict.REVIEW
 
 
-def test_a_study_without_cases_is_not_accepted():
+def test_a_study_without_boxes_is_rejected():
     boxes, runs = whole()
 
     decision = decide(load_policy(), measures(boxes.iloc[:0], runs.iloc[:0], RATERS.iloc[:0]))
 
-    assert decision.verdict is Verdict.REVIEW
+    assert decision.verdict is Verdict.REJECT
+    assert decision.study.reasons == ["there is no box that may be used"]
 
 
 def find(severity="reject", **place):
