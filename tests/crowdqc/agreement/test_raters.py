@@ -5,6 +5,9 @@ import pandas as pd
 import pytest
 
 from crowdqc.agreement import Resampling, assess_raters, measure_agreement, review_raters
+from crowdqc.agreement.mixed import Adjusted
+from crowdqc.agreement.resample import Ratio
+from crowdqc.agreement.scores import Scores
 from crowdqc.config import RaterLimits
 from crowdqc.matching import match
 from crowdqc.schema import TABLES
@@ -78,6 +81,46 @@ def test_a_planted_fault_is_named(fault, wrong):
 )
 def test_boxes_that_nobody_drew_by_looking_are_named(fault, change):
     check(review({**GOOD, "bad": {"noise": 1.5}}, seed=12, alter={"bad": change}), fault)
+
+
+def test_whole_pixels_that_all_draw_alike_are_no_copies():
+    def whole(mine, everything, rng):
+        edges = ["x0", "y0", "x1", "y1"]
+        return mine.assign(**{edge: mine[edge].round() for edge in edges})
+
+    names = {name: {"noise": 0.15} for name in "abcd"}
+    found = review(names, alter=dict.fromkeys(names, whole))
+    pairs = found.raters["faults"]
+
+    assert found.raters["agreement"].min() > 0.97
+    assert (pairs == "").all()
+
+
+def scores(agreement, adjusted):
+    """Scores of two raters: (value, error) of agreement and of adjusted agreement."""
+    (value, error), (other, other_error) = np.array(agreement), np.array(adjusted)
+    df, n = np.full(2, 1e6), np.full(2, 10.0)
+    return Scores(
+        agreement=Ratio(value, error, df, n),
+        adjusted=Adjusted(other, other_error, other, other_error, 0.0, 0.0, 0.0),
+        reliability=Ratio(value, error, df, n),
+        level=0.95,
+    )
+
+
+def test_a_verdict_rests_on_the_outer_bounds_for_all_raters_together():
+    low, high = scores([[0.4, 0.7], [0.02, 0.02]], [[0.5, 0.6], [0.02, 0.02]]).sure()
+    reach = 2.2414 * 0.02  # normal quantile of 1 - .05 / 2 / 2
+
+    assert low == pytest.approx([0.4 - reach, 0.6 - reach], abs=1e-4)
+    assert high == pytest.approx([0.5 + reach, 0.7 + reach], abs=1e-4)
+
+
+def test_who_got_the_hard_cases_is_judged_by_the_better_of_two_scores():
+    likely, least = scores([[0.4, 0.7], [0.02, 0.02]], [[0.5, 0.6], [0.02, 0.02]]).likely()
+
+    assert likely.tolist() == [0.5, 0.7]
+    assert least == pytest.approx([0.5 - 1.96 * 0.02, 0.7 - 1.96 * 0.02], abs=1e-4)
 
 
 def test_swapped_kidneys_are_called_that():
@@ -300,9 +343,9 @@ def test_gold_boxes_score_the_raters():
     assert (raters["gold_f1_low"] <= raters["gold_f1"]).all()
     assert (raters["gold_places"] == 3 * 12 * 5).all()
     first = gold[gold["case"] == "0000"]
-    raters = review_raters(match(study), gold=first, resampling=NONE).raters
+    raters = review_raters(match(study), gold=first, resampling=NONE).raters.set_index("rater")
     assert (raters["gold_places"] == 12 * 5).all()
-    assert raters["gold_f1"].iloc[3] == 1
+    assert raters.loc["good3", "gold_f1"] == 1
 
 
 def test_a_study_of_nothing_but_empty_slices():
