@@ -25,12 +25,13 @@ from crowdqc.config import RaterLimits
 from crowdqc.crowd import Crowd, fit
 from crowdqc.findings import Finding, Severity
 from crowdqc.matching import Matched
-from crowdqc.schema import conform
+from crowdqc.schema import conform, natural_order
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 AGREEMENT = "agreement"
+IDLE = "every file was only opened: nothing says that a slice was read"
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,25 @@ def judge_raters(
     ]
     findings = [_finding(fault, matched, places) for fault in sorted(faults, key=_by_rater)]
     findings += check_continuity(matched)
-    return Review(conform("raters", table.reset_index()), findings)
+    everybody = _with_idle(table.reset_index(), matched)
+    return Review(conform("raters", everybody), findings)
+
+
+def _with_idle(table: pd.DataFrame, matched: Matched) -> pd.DataFrame:
+    """`table` with a row for each rater of whom every file says nothing."""
+    readings = matched.study.readings
+    names = readings["rater"]
+    if matched.study.rater_scope == "case":
+        names = readings["case"] + "/" + names
+    order = natural_order(set(names) | set(matched.people))
+    idle = [name for name in order if name not in set(matched.people)]
+    if not idle:
+        return table
+    rows = pd.DataFrame({"rater": idle}).assign(
+        n_cases=0, n_slices=0, n_boxes=0, verdict="watch", reasons=IDLE, faults=""
+    )
+    table = pd.concat([table, rows], ignore_index=True)
+    return table.set_index("rater").loc[order].reset_index()
 
 
 def _by_rater(fault: Fault) -> int:

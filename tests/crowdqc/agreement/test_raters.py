@@ -272,6 +272,25 @@ def test_who_drew_nothing_has_a_row():
     assert np.isnan(idle["extra_rate"])
 
 
+@pytest.mark.parametrize("scope", ["study", "case"])
+def test_who_only_opened_files_has_a_row_that_says_so(scope):
+    study = organ_study({**GOOD, "good10": {"miss": 1.0}}, cases=2, slices=8)
+    state = np.where(study.readings["rater"] == "good10", "opened", "boxed")
+    idle = type(study)(
+        study.name, study.labels, study.images, study.readings.assign(state=state), study.boxes,
+        single=study.single, rater_scope=scope,
+    )  # fmt: skip
+    raters = review_raters(match(idle), resampling=NONE).raters
+    rows = raters[raters["rater"].str.endswith("good10")]
+
+    assert len(raters) == (5 if scope == "study" else 10)
+    assert raters["rater"].iloc[-1].endswith("good10")  # in natural order
+    assert rows["agreement"].isna().all()
+    assert (rows["verdict"] == "watch").all()
+    assert rows["reasons"].str.contains("only opened").all()
+    assert rows["n_slices"].dtype == np.int64
+
+
 def test_limits_are_the_study_files():
     study = organ_study({**GOOD, "bad": {"noise": 1.5, "miss": 0.25}}, cases=6, slices=16)
     lenient = review_raters(match(study), resampling=NONE, limits=RaterLimits(miss=0.5))
