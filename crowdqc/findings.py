@@ -147,9 +147,3 @@ def read_findings(path: Path) -> list[Finding]:
 def dump_findings(findings: Iterable[Finding]) -> str:
     """JSONL text of `findings`, in their order."""
     return "".join(finding.to_json() + "\n" for finding in findings)
-
-
-def verdict_of(findings: Iterable[Finding]) -> Verdict:
-    """Verdict that the worst of `findings` asks for; notes, or none at all, mean accept."""
-    worst = max((finding.severity.rank for finding in findings), default=0)
-    return list(Verdict)[worst]

@@ -40,29 +40,6 @@ def as_boxes(name: str, boxes: ArrayLike) -> Boxes:
     return array
 
 
-def box_area(boxes: ArrayLike) -> NDArray[np.float64]:
-    """Area of each box in px^2.
-
-    Parameters
-    ----------
-    boxes : array_like, shape (N, 4)
-        Boxes ``x0, y0, x1, y1`` in pixels.
-
-    Returns
-    -------
-    area : ndarray, shape (N,)
-        Positive: a box without area is refused.
-
-    Raises
-    ------
-    ValueError
-        As `as_boxes`.
-    """
-    array = as_boxes("boxes", boxes)
-    area: NDArray[np.float64] = np.prod(array[:, 2:] - array[:, :2], axis=1)
-    return area
-
-
 def pairwise_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """Intersection over union of every box in `a` with every box in `b`.
 

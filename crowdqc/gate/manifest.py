@@ -89,10 +89,6 @@ class Manifest:
         """Cases that were not rejected."""
         return [one["case"] for one in self.cases if one["verdict"] != Verdict.REJECT]
 
-    def rejected_raters(self) -> list[str]:
-        """Raters who were rejected."""
-        return [one["rater"] for one in self.raters if one["verdict"] == Verdict.REJECT]
-
     def check(self, folder: Path) -> None:
         """Refuse to go on where an input has changed since the gate decided.
 

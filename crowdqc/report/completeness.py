@@ -212,11 +212,6 @@ def _gaps(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in text.split())
 
 
-def detail_columns() -> tuple[str, ...]:
-    """Titles of `Cell.details`."""
-    return ("Rater", "State", "Slices", "Gaps", "Cut off", "Coverage", "Why")
-
-
 def title(label: str) -> str:
     """Name of an organ as a heading."""
     return readable(label)

@@ -11,7 +11,6 @@ from crowdqc.findings import (
     Verdict,
     dump_findings,
     read_findings,
-    verdict_of,
 )
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -76,12 +75,3 @@ def test_a_line_that_is_no_finding_is_refused(line, says):
 def test_severities_and_verdicts_are_ordered():
     assert [s.rank for s in (Severity.NOTE, Severity.REVIEW, Severity.REJECT)] == [0, 1, 2]
     assert [v.rank for v in (Verdict.ACCEPT, Verdict.REVIEW, Verdict.REJECT)] == [0, 1, 2]
-
-
-@given(st.lists(findings, max_size=4), findings)
-def test_one_finding_more_never_makes_the_verdict_milder(some, more):
-    assert verdict_of([*some, more]).rank >= verdict_of(some).rank
-
-
-def test_no_finding_means_accept():
-    assert verdict_of([]) is Verdict.ACCEPT

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdqc.geometry import box_area, paired_iou, pairwise_iou, pixels_to_yolo, yolo_to_pixels
+from crowdqc.geometry import paired_iou, pairwise_iou, pixels_to_yolo, yolo_to_pixels
 
 SIZE = 12
 
@@ -27,11 +27,6 @@ def test_iou_is_the_share_of_painted_pixels(a, b):
 
     assert pairwise_iou([a], [b])[0, 0] == pytest.approx(expected)
     assert paired_iou([a], [b])[0] == pytest.approx(expected)
-
-
-@given(boxes())
-def test_area_is_the_number_of_painted_pixels(box):
-    assert box_area([box])[0] == paint(box).sum()
 
 
 @given(boxes(), boxes(), st.floats(-50, 50), st.floats(0.1, 10))
