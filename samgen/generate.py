@@ -22,11 +22,11 @@ from crowdqc.schema import conform, empty, natural_order
 from crowdqc.store import sha256
 from crowdqc.volumes import from_pictures, write_labels, write_map
 from samgen.images import read_pictures
-from samgen.predictor import BoxPredictor
+from samgen.predictor import BoxPredictor, Prompts
 from samgen.prompts import prompt_boxes, prompt_rng
 from samgen.records import Rows, read_record, signature_of, write_record
 from samgen.settings import MaskSettings
-from samgen.slices import Drawn, draw_object, resolve
+from samgen.slices import Drawn, draw_objects, resolve
 from samgen.volume3d import z_dice
 
 OUTSIDE_PX = 1.0
@@ -158,21 +158,26 @@ class _Case:
         return rows, from_pictures(labels, picture), from_pictures(uncertainty, picture)
 
     def _objects(self, picture: NDArray[np.uint8], on_slice: pd.DataFrame) -> Iterator[Drawn]:
-        predictor, settings = self.task.predictor, self.task.settings
-        encoded = predictor.encode(picture)
+        predictor = self.task.predictor
+        prompts = list(self._prompts(picture.shape, on_slice))
+        yield from draw_objects(predictor, predictor.encode(picture), prompts)
+
+    def _prompts(self, shape: tuple[int, ...], on_slice: pd.DataFrame) -> Iterator[Prompts]:
+        settings = self.task.settings
         nth = on_slice.groupby("label").cumcount()
         for row, n in zip(on_slice.to_dict("records"), nth, strict=True):
             # Objects of one label on one slice must not stray in step.
             label = f"{row['label']}#{n}" if n else row["label"]
             rng = prompt_rng(settings.seed, case=self.name, slice=row["slice"], label=label)
+            box = np.array([row[edge] for edge in _BOX])
             boxes = prompt_boxes(
-                [row[edge] for edge in _BOX],
+                box,
                 spread=[row[edge] for edge in _SPREAD],
-                shape=picture.shape,
+                shape=(shape[0], shape[1]),
                 rng=rng,
                 settings=settings.prompts,
             )
-            yield draw_object(predictor, encoded, boxes)
+            yield Prompts(box, boxes, (len(boxes),))
 
     def _slice_rows(
         self, on_slice: pd.DataFrame, objects: list[Drawn], areas: NDArray[np.intp]

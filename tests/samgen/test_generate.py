@@ -12,7 +12,7 @@ from crowdqc.findings import InputError
 from crowdqc.schema import TABLES, conform
 from crowdqc.volumes import to_pictures
 from samgen.generate import Task, generate_masks
-from samgen.predictor import Prediction
+from samgen.predictor import BoxPredictor, Prediction
 from samgen.settings import MaskSettings, PromptSettings
 
 SHAPE = (30, 24, 5)
@@ -20,11 +20,11 @@ LABELS = {"liver": 7, "aorta": 300}
 ONE = MaskSettings(prompts=PromptSettings(n_prompts=1), window=Window(level=0, width=100))
 
 
-class Painter:
+class Painter(BoxPredictor):
     """A fake model: paints each box, more surely the smaller it is, and counts its pictures."""
 
     name = "painter"
-
+    signature = ""
     last_wins = False
 
     def __init__(self, signature="painter 1", limit=None):
