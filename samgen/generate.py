@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
+from crowdqc.fusion.members import COLUMN as MEMBERS
 from crowdqc.schema import conform, empty, natural_order
 from crowdqc.store import sha256
 from crowdqc.volumes import from_pictures, write_labels, write_map
 from samgen.images import read_pictures
 from samgen.predictor import BoxPredictor, Prompts
-from samgen.prompts import prompt_boxes, prompt_rng
+from samgen.prompts import make_prompts, prompt_rng
 from samgen.records import Rows, read_record, signature_of, write_record
 from samgen.settings import MaskSettings
 from samgen.slices import Drawn, draw_objects, resolve
@@ -69,7 +70,8 @@ def generate_masks(
     ----------
     prompts : DataFrame
         Rows of the table ``consensus``. Rows without a box, and those in the state
-        ``no_consensus``, are no prompts.
+        ``no_consensus``, are no prompts. The raters' own boxes are in the column that
+        `crowdqc.fusion.members.with_members` adds.
     task : Task
         Labels, model and settings.
     images : Mapping
@@ -169,15 +171,15 @@ class _Case:
             # Objects of one label on one slice must not stray in step.
             label = f"{row['label']}#{n}" if n else row["label"]
             rng = prompt_rng(settings.seed, case=self.name, slice=row["slice"], label=label)
-            box = np.array([row[edge] for edge in _BOX])
-            boxes = prompt_boxes(
-                box,
+            yield make_prompts(
+                [row[edge] for edge in _BOX],
+                raters=row.get(MEMBERS, ()),
                 spread=[row[edge] for edge in _SPREAD],
                 shape=(shape[0], shape[1]),
                 rng=rng,
                 settings=settings.prompts,
+                noise=self.task.predictor.noise,
             )
-            yield Prompts(box, boxes, (len(boxes),))
 
     def _slice_rows(
         self, on_slice: pd.DataFrame, objects: list[Drawn], areas: NDArray[np.intp]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from crowdqc.geometry import Boxes
 from samgen.regions import Region, hull, region_of, region_round
+from samgen.settings import Noise
 from samgen.uncertainty import Summary, summarise
 
 SUPPORT = 0.01
@@ -99,6 +100,11 @@ class BoxPredictor(Protocol):
     def last_wins(self) -> bool:
         """Whether overlaps go to the last object in order; else to the most probable one."""
         ...
+
+    @property
+    def noise(self) -> Noise:
+        """How the boxes strayed that the model was trained with: a law of `samgen.prompts`."""
+        return "sam"
 
     def encode(self, picture: NDArray[np.uint8]) -> Any:
         """Do once what is the same for all boxes on a picture.

@@ -45,6 +45,7 @@ from samgen.enlarge import Enlargement, enlarge_directly, enlarge_through
 from samgen.predictor import SUPPORT, BoxPredictor, Prediction, Prompts, in_groups
 from samgen.preparation import enhance_picture, place_boxes, prepare_for_medsam, prepare_for_sam
 from samgen.regions import Region
+from samgen.settings import Noise
 from samgen.uncertainty import Summary, reduce_masks
 from samgen.weights import Family, architecture_of, find_weights, load_state
 
@@ -199,6 +200,11 @@ class SamBoxPredictor(BoxPredictor):
         Otherwise the most probable one does.
         """
         return self.mode == "paper"
+
+    @property
+    def noise(self) -> Noise:
+        """How the boxes strayed that the model was trained with."""
+        return self.family
 
     @property
     def _arithmetic(self) -> str:
