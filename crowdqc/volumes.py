@@ -1,8 +1,12 @@
 """NIfTI volumes in and out, the pictures that people annotate, and how one becomes the other.
 
-A volume is an array ``(i, j, k)`` as nibabel reads it, with an affine to the patient's space
-(RAS+, mm). People annotate *pictures* of its slices ``volume[:, :, k]``, turned in one of eight
-ways (`crowdqc.config.Picture`). A stack of pictures is ``(plane, row, column)`` with plane = k.
+A volume is an array ``(i, j, k)`` with an affine to the patient's space (RAS+, mm). People
+annotate *pictures* of its slices ``volume[:, :, k]``, turned in one of eight ways
+(`crowdqc.config.Picture`). A stack of pictures is ``(plane, row, column)`` with plane = k.
+
+Which axis is the third is said by a plane (`crowdqc.config.Plane`), and settled at the door:
+what is read is turned so that the slices that were annotated are ``volume[:, :, k]``, and what is
+written is turned back to the grid of its source. ``"stored"`` turns nothing.
 """
 
 from __future__ import annotations
@@ -16,10 +20,11 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel import orientations
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
-from crowdqc.config import Picture, Window
+from crowdqc.config import Picture, Plane, Window
 from crowdqc.findings import InputError
 from crowdqc.store import atomic
 
@@ -44,6 +49,9 @@ _TURNS: dict[str, Callable[[Array], Array]] = {
     "transverse": lambda a: np.rot90(np.swapaxes(a, -2, -1), 2, axes=(-2, -1)),
 }
 _INVERSE = {"rot90": "rot270", "rot270": "rot90"}
+
+_AXES = {"axial": "RAS", "coronal": "RSA", "sagittal": "ASR"}
+"""Plane -> directions of the patient along ``i, j, k``."""
 
 
 @dataclass(frozen=True)
@@ -136,19 +144,31 @@ def from_pictures(pictures: Array, picture: Picture) -> Array:
     return np.moveaxis(_TURNS[_INVERSE.get(picture, picture)](pictures), 0, 2)
 
 
-def read_geometry(path: Path) -> Geometry:
-    """Geometry of a NIfTI file, from its header alone.
+def read_geometry(path: Path, *, plane: Plane = "stored") -> Geometry:
+    """Geometry of a volume, from its header alone.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file.
+    plane : str
+        Which of its axes becomes the third.
 
     Raises
     ------
     InputError
         If it is no readable NIfTI file, or does not have three axes.
     """
-    return _geometry(_load(path), path)
+    return _turned(_geometry(_load(path), path), plane)
 
 
-def read_volume(path: Path) -> tuple[NDArray[np.float32], Geometry]:
-    """Intensities of a NIfTI file, scaled as its header says.
+def read_volume(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.float32], Geometry]:
+    """Intensities of a volume, scaled as its header says.
+
+    Parameters
+    ----------
+    path, plane
+        As for `read_geometry`.
 
     Returns
     -------
@@ -165,11 +185,16 @@ def read_volume(path: Path) -> tuple[NDArray[np.float32], Geometry]:
     if not np.isfinite(volume).all():
         bad = np.argwhere(~np.isfinite(volume))[0].tolist()
         raise InputError(f"{path}: voxel {bad} is not finite; intensities must be numbers.")
-    return volume, _geometry(image, path)
+    return _view(volume, _geometry(image, path), plane)
 
 
-def read_labels(path: Path) -> tuple[NDArray[np.int32], Geometry]:
+def read_labels(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.int32], Geometry]:
     """Labels of a NIfTI file, as whole numbers.
+
+    Parameters
+    ----------
+    path, plane
+        As for `read_geometry`.
 
     Returns
     -------
@@ -196,10 +221,10 @@ def read_labels(path: Path) -> tuple[NDArray[np.int32], Geometry]:
             f"{path}: voxel {list(voxel)} is {values[voxel]:g}; labels must be whole numbers "
             "from 0 to 65535."
         )
-    return labels.astype(np.int32), _geometry(image, path)
+    return _view(labels.astype(np.int32), _geometry(image, path), plane)
 
 
-def write_labels(path: Path, labels: Array, *, like: Path) -> None:
+def write_labels(path: Path, labels: Array, *, like: Path, plane: Plane = "stored") -> None:
     """Write labels as a NIfTI file on the grid of another, byte-identical each time.
 
     Parameters
@@ -210,6 +235,8 @@ def write_labels(path: Path, labels: Array, *, like: Path) -> None:
         Stored as uint8, or uint16 where a label is above 255.
     like : Path
         NIfTI file whose affine, codes and units are kept.
+    plane : str
+        How `labels` is turned, as it was read; it is turned back to the grid of `like`.
 
     Raises
     ------
@@ -217,12 +244,12 @@ def write_labels(path: Path, labels: Array, *, like: Path) -> None:
         If `like` cannot be read or has another shape, or `path` cannot be written.
     """
     dtype = np.uint8 if labels.max(initial=0) <= 255 else np.uint16
-    _write(path, labels.astype(dtype), like=like)
+    _write(path, labels.astype(dtype), like=like, plane=plane)
 
 
-def write_map(path: Path, values: Array, *, like: Path) -> None:
+def write_map(path: Path, values: Array, *, like: Path, plane: Plane = "stored") -> None:
     """Write a map of real numbers as float32, as `write_labels`."""
-    _write(path, values.astype(np.float32), like=like)
+    _write(path, values.astype(np.float32), like=like, plane=plane)
 
 
 def to_grey(volume: Array, window: Window) -> NDArray[np.uint8]:
@@ -291,8 +318,43 @@ def _values(image: Any, path: Path) -> Array:
     return values.reshape(values.shape[:3])
 
 
-def _write(path: Path, data: Array, *, like: Path) -> None:
+def _turn(affine: NDArray[np.float64], plane: Plane) -> NDArray[np.float64]:
+    """Axis and direction of each stored axis in the plane's order, as nibabel writes them."""
+    if plane == "stored":
+        return np.array([[0, 1], [1, 1], [2, 1]], dtype=np.float64)
+    turn: NDArray[np.float64] = orientations.ornt_transform(
+        orientations.io_orientation(affine), orientations.axcodes2ornt(_AXES[plane])
+    )
+    return turn
+
+
+def _turned(geometry: Geometry, plane: Plane) -> Geometry:
+    turn = _turn(geometry.affine, plane)
+    i, j, k = (geometry.shape[stored] for stored in turn[:, 0].argsort())
+    affine = geometry.affine @ orientations.inv_ornt_aff(turn, geometry.shape)
+    return Geometry((i, j, k), affine)
+
+
+def _view(volume: Any, geometry: Geometry, plane: Plane) -> tuple[Any, Geometry]:
+    """A volume, as stored, and its geometry turned to a plane."""
+    turn = _turn(geometry.affine, plane)
+    return orientations.apply_orientation(volume, turn), _turned(geometry, plane)
+
+
+def _stored(volume: Array, affine: NDArray[np.float64], plane: Plane) -> Array:
+    """Inverse of `_view`; `affine` is that of the grid as stored."""
+    back: Array = orientations.apply_orientation(volume, _inverse(_turn(affine, plane)))
+    return back
+
+
+def _inverse(turn: NDArray[np.float64]) -> NDArray[np.float64]:
+    order = turn[:, 0].argsort()
+    return np.column_stack([order, turn[order, 1]])
+
+
+def _write(path: Path, data: Array, *, like: Path, plane: Plane) -> None:
     source = _load(like)
+    data = _stored(data, _geometry(source, like).affine, plane)
     if data.shape != source.shape[:3]:
         raise InputError(f"{path}: has shape {data.shape}, but {like} has {source.shape[:3]}.")
     header = source.header.copy()

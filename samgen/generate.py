@@ -123,8 +123,9 @@ class _Case:
             rows, labels, uncertainty = self._draw()
             files = [f"{self.name}.nii.gz", f"{self.name}.uncertainty.nii.gz"]
             record.unlink(missing_ok=True)
-            write_labels(out / files[0], labels, like=self.image)
-            write_map(out / files[1], uncertainty, like=self.image)
+            plane = self.task.settings.plane
+            write_labels(out / files[0], labels, like=self.image, plane=plane)
+            write_map(out / files[1], uncertainty, like=self.image, plane=plane)
             write_record(record, signature, files=files, rows=rows)
         return rows
 
@@ -141,7 +142,9 @@ class _Case:
     def _draw(self) -> tuple[Rows, NDArray[np.uint16], NDArray[np.float32]]:
         """Rows, label volume and uncertainty volume."""
         settings = self.task.settings
-        pictures, _ = read_pictures(self.image, picture=settings.picture, window=settings.window)
+        pictures, _ = read_pictures(
+            self.image, plane=settings.plane, picture=settings.picture, window=settings.window
+        )
         self._refuse_outside(pictures.shape)
         labels = np.zeros(pictures.shape, dtype=np.uint16)
         uncertainty = np.zeros(pictures.shape, dtype=np.float32)
@@ -213,9 +216,10 @@ class _Case:
             box = boxes[bad.argmax()].round(2).tolist()
             raise InputError(
                 f"{self.image}: has {planes} slices of {height} rows and {width} columns "
-                f"(picture = '{self.task.settings.picture}'), but the box of {row['label']} on "
+                f"(plane = '{self.task.settings.plane}', picture = "
+                f"'{self.task.settings.picture}'), but the box of {row['label']} on "
                 f"slice {row['slice']} is {box}; {int(bad.sum())} boxes of the case lie outside. "
-                "Is it the volume that was annotated, and [images] picture?"
+                "Is it the volume that was annotated, and [images] plane and picture?"
             )
 
 

@@ -40,6 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import crowdqc
+from crowdqc.config import Plane
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import natural_order
 from crowdqc.volumes import read_geometry, read_labels, write_labels
@@ -62,7 +63,7 @@ class TrainingCase:
     image, mask : Path
         NIfTI files on one grid.
     unknown : ndarray of bool, shape (P, L), optional
-        Which labels are not known on which slices (the last axis of the volume). Without it,
+        Which labels are not known on which slices (those that were annotated). Without it,
         all is known: where the mask has no label, there is background.
     """
 
@@ -96,6 +97,8 @@ class DatasetPlan:
         Whether masks may hold values that are no label, which become background.
     left_out : mapping of str to str
         Case that was left out, and why; only written down.
+    plane : str
+        Which slices of the volumes were annotated, and are numbered in `unknown`.
     """
 
     number: int
@@ -107,6 +110,7 @@ class DatasetPlan:
     unknown_is: Literal["background", "ignore"] = "background"
     other_values: bool = False
     left_out: Mapping[str, str] = field(default_factory=dict)
+    plane: Plane = "stored"
 
     @property
     def folder(self) -> str:
@@ -253,8 +257,8 @@ def _add_training(
 ) -> Finding | None:
     """Add a case, or say why it cannot be added."""
     try:
-        grid = read_geometry(case.image)
-        mask, geometry = read_labels(case.mask)
+        grid = read_geometry(case.image, plane=plan.plane)
+        mask, geometry = read_labels(case.mask, plane=plan.plane)
     except InputError as error:
         return _left_out("dataset-file", case.case, str(error))
     mismatch = grid_mismatch(grid, geometry)
@@ -270,7 +274,8 @@ def _add_training(
     if not ((labels > 0) & (labels <= len(values))).any():
         message = f"{case.mask}: nothing is labelled, which would teach that nothing is there."
         return _left_out("dataset-empty-mask", case.case, message)
-    write_labels(work / "labelsTr" / f"{case.case}{ENDING}", labels, like=case.image)
+    target = work / "labelsTr" / f"{case.case}{ENDING}"
+    write_labels(target, labels, like=case.image, plane=plan.plane)
     _put_image(case.image, work / "imagesTr" / f"{case.case}_0000{ENDING}", place)
     return None
 

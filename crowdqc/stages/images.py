@@ -84,11 +84,12 @@ def geometries(config: Config) -> dict[str, Geometry]:
     pattern = config.images.path or config.images.geometry
     if pattern is None or not is_volume(pattern):
         return {}
-    return {case: read_geometry(path) for case, path in image_files(config).items()}
+    plane = config.images.plane
+    return {case: read_geometry(path, plane=plane) for case, path in image_files(config).items()}
 
 
 def _volume_rows(case: str, path: Path, config: Config) -> pd.DataFrame:
-    geometry = read_geometry(path)
+    geometry = read_geometry(path, plane=config.images.plane)
     height, width = geometry.picture_shape(config.images.picture)
     spacing = geometry.picture_spacing(config.images.picture)
     where = config.images.path and _relative(path, config)

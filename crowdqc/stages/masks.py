@@ -94,6 +94,7 @@ def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
         labels={label.name: label.value for label in config.labels.values()},
         predictor=predictor(config, run.store.path("embeddings")),
         settings=settings.MaskSettings(
+            plane=config.images.plane,
             picture=config.images.picture,
             window=config.images.window,
             prompts=settings.PromptSettings(n_prompts=n_prompts(config)),
@@ -233,5 +234,6 @@ def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
         set_name=name,
         labels={label.name: label.value for label in config.labels.values()},
         truth_values=truth_values(config),
+        plane=config.images.plane,
     )
     return table, findings
