@@ -1,8 +1,9 @@
-"""NIfTI volumes in and out, the pictures that people annotate, and how one becomes the other.
+"""Volumes in and out, the pictures that people annotate, and how one becomes the other.
 
-A volume is an array ``(i, j, k)`` with an affine to the patient's space (RAS+, mm). People
-annotate *pictures* of its slices ``volume[:, :, k]``, turned in one of eight ways
-(`crowdqc.config.Picture`). A stack of pictures is ``(plane, row, column)`` with plane = k.
+Volumes are read from NIfTI files and DICOM series, and written as NIfTI. A volume is an array
+``(i, j, k)`` with an affine to the patient's space (RAS+, mm). People annotate *pictures* of its
+slices ``volume[:, :, k]``, turned in one of eight ways (`crowdqc.config.Picture`). A stack of
+pictures is ``(plane, row, column)`` with plane = k.
 
 Which axis is the third is said by a plane (`crowdqc.config.Plane`), and settled at the door:
 what is read is turned so that the slices that were annotated are ``volume[:, :, k]``, and what is
@@ -20,13 +21,14 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel import orientations
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from crowdqc.config import Picture, Plane, Window
+from crowdqc.dicom import hash_series, read_series, read_values
 from crowdqc.findings import InputError
-from crowdqc.store import atomic
+from crowdqc.planes import turn_back, turn_grid, turn_voxels
+from crowdqc.store import atomic, sha256
 
 Array = NDArray[Any]
 
@@ -49,9 +51,6 @@ _TURNS: dict[str, Callable[[Array], Array]] = {
     "transverse": lambda a: np.rot90(np.swapaxes(a, -2, -1), 2, axes=(-2, -1)),
 }
 _INVERSE = {"rot90": "rot270", "rot270": "rot90"}
-
-_AXES = {"axial": "RAS", "coronal": "RSA", "sagittal": "ASR"}
-"""Plane -> directions of the patient along ``i, j, k``."""
 
 
 @dataclass(frozen=True)
@@ -150,14 +149,15 @@ def read_geometry(path: Path, *, plane: Plane = "stored") -> Geometry:
     Parameters
     ----------
     path : Path
-        NIfTI file.
+        NIfTI file, or folder of a DICOM series.
     plane : str
         Which of its axes becomes the third.
 
     Raises
     ------
     InputError
-        If it is no readable NIfTI file, or does not have three axes.
+        If it is no readable NIfTI file, or does not have three axes; if the series is none that
+        `crowdqc.dicom.read_series` takes.
     """
     return _turned(_geometry(_load(path), path), plane)
 
@@ -178,14 +178,19 @@ def read_volume(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.floa
     Raises
     ------
     InputError
-        If it cannot be read, or a voxel is not finite.
+        As `read_geometry`, or if a voxel is not finite.
     """
-    image = _load(path)
-    volume = np.asarray(_values(image, path), dtype=np.float32)
+    if path.is_dir():
+        series = read_series(path)
+        volume, geometry = read_values(series), Geometry(series.shape, series.affine)
+    else:
+        image = _load(path)
+        volume = np.asarray(_values(image, path), dtype=np.float32)
+        geometry = _geometry(image, path)
     if not np.isfinite(volume).all():
         bad = np.argwhere(~np.isfinite(volume))[0].tolist()
         raise InputError(f"{path}: voxel {bad} is not finite; intensities must be numbers.")
-    return _view(volume, _geometry(image, path), plane)
+    return _view(volume, geometry, plane)
 
 
 def read_labels(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.int32], Geometry]:
@@ -194,7 +199,7 @@ def read_labels(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.int3
     Parameters
     ----------
     path, plane
-        As for `read_geometry`.
+        As for `read_geometry`; a DICOM series holds no labels.
 
     Returns
     -------
@@ -208,6 +213,8 @@ def read_labels(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.int3
     InputError
         If it cannot be read, or a voxel is negative or no whole number.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; labels must be a NIfTI file.")
     image = _load(path)
     values = _values(image, path)
     exact = values.dtype.kind in "ui"
@@ -234,7 +241,7 @@ def write_labels(path: Path, labels: Array, *, like: Path, plane: Plane = "store
     labels : ndarray of int, shape (I, J, K)
         Stored as uint8, or uint16 where a label is above 255.
     like : Path
-        NIfTI file whose affine, codes and units are kept.
+        NIfTI file whose affine, codes and units are kept, or folder of a DICOM series.
     plane : str
         How `labels` is turned, as it was read; it is turned back to the grid of `like`.
 
@@ -250,6 +257,18 @@ def write_labels(path: Path, labels: Array, *, like: Path, plane: Plane = "store
 def write_map(path: Path, values: Array, *, like: Path, plane: Plane = "stored") -> None:
     """Write a map of real numbers as float32, as `write_labels`."""
     _write(path, values.astype(np.float32), like=like, plane=plane)
+
+
+def write_volume(path: Path, source: Path) -> None:
+    """Write the intensities of a volume as NIfTI: int16 where they are whole numbers, as in CT."""
+    values, _ = read_volume(source)
+    whole = (np.rint(values) == values).all() and np.abs(values).max(initial=0) < 2**15
+    _write(path, values.astype(np.int16) if whole else values, like=source, plane="stored")
+
+
+def hash_volume(path: Path) -> str:
+    """SHA-256 of a volume's file, or of all files of its DICOM series."""
+    return hash_series(path) if path.is_dir() else sha256(path)
 
 
 def to_grey(volume: Array, window: Window) -> NDArray[np.uint8]:
@@ -285,6 +304,9 @@ def window_limits(volume: Array, window: Window) -> tuple[float, float]:
 
 
 def _load(path: Path) -> Any:
+    """A NIfTI image whose values are not read yet; of a DICOM series, the frame alone."""
+    if path.is_dir():
+        return _frame(path)
     try:
         image = nib.load(path)
     except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
@@ -296,6 +318,15 @@ def _load(path: Path) -> Any:
         raise InputError(f"{path}: has shape {shape}; a volume has three axes.")
     if np.prod([float(n) for n in shape]) > VOXELS_MAX:
         raise InputError(f"{path}: has shape {shape}, more than {VOXELS_MAX} voxels.")
+    return image
+
+
+def _frame(folder: Path) -> Any:
+    series = read_series(folder)
+    image = nib.Nifti1Image(np.broadcast_to(np.uint8(0), series.shape), series.affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(series.affine, code="scanner")
+    image.set_qform(series.affine, code="scanner")
     return image
 
 
@@ -318,50 +349,27 @@ def _values(image: Any, path: Path) -> Array:
     return values.reshape(values.shape[:3])
 
 
-def _turn(affine: NDArray[np.float64], plane: Plane) -> NDArray[np.float64]:
-    """Axis and direction of each stored axis in the plane's order, as nibabel writes them."""
-    if plane == "stored":
-        return np.array([[0, 1], [1, 1], [2, 1]], dtype=np.float64)
-    turn: NDArray[np.float64] = orientations.ornt_transform(
-        orientations.io_orientation(affine), orientations.axcodes2ornt(_AXES[plane])
-    )
-    return turn
-
-
 def _turned(geometry: Geometry, plane: Plane) -> Geometry:
-    turn = _turn(geometry.affine, plane)
-    i, j, k = (geometry.shape[stored] for stored in turn[:, 0].argsort())
-    affine = geometry.affine @ orientations.inv_ornt_aff(turn, geometry.shape)
-    return Geometry((i, j, k), affine)
+    return Geometry(*turn_grid(geometry.shape, geometry.affine, plane))
 
 
 def _view(volume: Any, geometry: Geometry, plane: Plane) -> tuple[Any, Geometry]:
     """A volume, as stored, and its geometry turned to a plane."""
-    turn = _turn(geometry.affine, plane)
-    return orientations.apply_orientation(volume, turn), _turned(geometry, plane)
-
-
-def _stored(volume: Array, affine: NDArray[np.float64], plane: Plane) -> Array:
-    """Inverse of `_view`; `affine` is that of the grid as stored."""
-    back: Array = orientations.apply_orientation(volume, _inverse(_turn(affine, plane)))
-    return back
-
-
-def _inverse(turn: NDArray[np.float64]) -> NDArray[np.float64]:
-    order = turn[:, 0].argsort()
-    return np.column_stack([order, turn[order, 1]])
+    return turn_voxels(volume, geometry.affine, plane), _turned(geometry, plane)
 
 
 def _write(path: Path, data: Array, *, like: Path, plane: Plane) -> None:
     source = _load(like)
-    data = _stored(data, _geometry(source, like).affine, plane)
+    data = turn_back(data, _geometry(source, like).affine, plane)
     if data.shape != source.shape[:3]:
         raise InputError(f"{path}: has shape {data.shape}, but {like} has {source.shape[:3]}.")
     header = source.header.copy()
     header.set_data_dtype(data.dtype)
     header.set_slope_inter(1, 0)
     header["cal_min"] = header["cal_max"] = 0
-    header.extensions.clear()  # they are about the source's values, or its patient
+    header.extensions.clear()  # these are about the source's values, or its patient
+    for name in ("descrip", "aux_file", "intent_name", "db_name"):
+        header[name] = b""
     image = type(source)(data, source.affine, header)
     for name in ("sform", "qform"):  # the constructor guesses codes; the source's own are kept
         affine, code = getattr(source, f"get_{name}")(coded=True)

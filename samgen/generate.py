@@ -20,8 +20,7 @@ from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.fusion.members import COLUMN as MEMBERS
 from crowdqc.schema import conform, empty, natural_order
-from crowdqc.store import sha256
-from crowdqc.volumes import from_pictures, write_labels, write_map
+from crowdqc.volumes import from_pictures, hash_volume, write_labels, write_map
 from samgen.images import read_pictures
 from samgen.predictor import BoxPredictor, Prompts
 from samgen.prompts import make_prompts, prompt_rng
@@ -133,7 +132,7 @@ class _Case:
         task = self.task
         return signature_of(
             prompts=self.prompts.to_csv(index=False),
-            image=sha256(self.image),
+            image=hash_volume(self.image),
             labels=dict(task.labels),
             model=task.predictor.signature,
             settings=str(task.settings),

@@ -43,7 +43,7 @@ import crowdqc
 from crowdqc.config import Plane
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import natural_order
-from crowdqc.volumes import read_geometry, read_labels, write_labels
+from crowdqc.volumes import read_geometry, read_labels, write_labels, write_volume
 from train.evaluate import Labels, renumber
 from train.grid import grid_mismatch
 
@@ -61,7 +61,7 @@ class TrainingCase:
     case : str
         Name of the case.
     image, mask : Path
-        NIfTI files on one grid.
+        NIfTI files on one grid; the image may be the folder of a DICOM series.
     unknown : ndarray of bool, shape (P, L), optional
         Which labels are not known on which slices (those that were annotated). Without it,
         all is known: where the mask has no label, there is background.
@@ -151,7 +151,7 @@ def build_dataset(raw: Path, plan: DatasetPlan, *, place: Place = "copy") -> Bui
         What goes into it.
     place : {"copy", "hardlink", "symlink"}
         How images get there. Copies travel to other machines; links cost no space. An image
-        that is not gzipped is always written anew.
+        that is not gzipped, or is a DICOM series, is always written anew.
 
     Returns
     -------
@@ -287,7 +287,9 @@ def _left_out(check: str, case: str, message: str) -> Finding:
 
 def _put_image(source: Path, target: Path, place: Place) -> None:
     try:
-        if not source.name.endswith(ENDING):
+        if source.is_dir():
+            write_volume(target, source)
+        elif not source.name.endswith(ENDING):
             target.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
         elif place == "copy":
             shutil.copyfile(source, target)

@@ -52,7 +52,7 @@ class FileLook:
         if name is None:
             return None
         path = self._config.file.parent / name
-        if path.name.endswith((".nii", ".nii.gz")):
+        if path.name.endswith((".nii", ".nii.gz")) or path.is_dir():
             return _plane(self._volume(path), k)
         return self._picture(path)
 

@@ -67,7 +67,9 @@ def read_manifest(run: Run) -> Manifest:
 def masks(run: Run) -> Result:
     """Draw masks with an uncertainty, filtered as the manifest says, and unfiltered."""
     if not has_images(run.config):
-        raise InputError(f"{run.config.file}: masks need volumes: give [images] path (NIfTI).")
+        raise InputError(
+            f"{run.config.file}: masks need volumes: give [images] path (NIfTI or DICOM)."
+        )
     manifest = read_manifest(run)
     consensus = run.store.read("consensus")
     drawn = {
