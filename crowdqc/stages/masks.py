@@ -17,10 +17,12 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.findings import Finding, InputError
+from crowdqc.findings import Finding, InputError, Verdict
+from crowdqc.fusion.members import with_members
 from crowdqc.gate import USABLE, Manifest
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import case_files, image_files, is_volume
+from crowdqc.stages.judge import person_names
 from crowdqc.stages.truth import truth_values
 
 SETS = {"filtered": "masks", "unfiltered": "masks/unfiltered"}
@@ -68,13 +70,7 @@ def masks(run: Run) -> Result:
     """Draw masks with an uncertainty, filtered as the manifest says, and unfiltered."""
     if not has_images(run.config):
         raise InputError(f"{run.config.file}: masks need volumes: give [images] path (NIfTI).")
-    manifest = read_manifest(run)
-    consensus = run.store.read("consensus")
-    drawn = {
-        "filtered": manifest.prompt_table(),
-        "unfiltered": consensus[consensus["state"].isin(USABLE)],
-    }
-    tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in drawn.items()}
+    tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in _prompts(run).items()}
     table = tables["filtered"]
     run.store.write("masks", table)
     means = table.groupby("label", sort=False)[["area_px", "entropy", "pairwise_dice", "box_iou"]]
@@ -87,18 +83,33 @@ def masks(run: Run) -> Result:
     )
 
 
+def _prompts(run: Run) -> dict[str, pd.DataFrame]:
+    """Set of masks -> its fused boxes, with those of the raters who may speak for it."""
+    manifest = read_manifest(run)
+    consensus = run.store.read("consensus")
+    prompts = {
+        "filtered": manifest.prompt_table(),
+        "unfiltered": consensus[consensus["state"].isin(USABLE)],
+    }
+    if prompt_origins(run.config) == "fused":
+        return prompts
+    rejected = [one["rater"] for one in manifest.raters if one["verdict"] == Verdict.REJECT]
+    boxes = run.store.read("boxes")
+    person = person_names(boxes, run.config.annotations.rater_scope)
+    drawn = {"filtered": boxes[~person.isin(rejected)], "unfiltered": boxes}
+    iou = run.config.match.iou
+    return {name: with_members(table, drawn[name], iou=iou) for name, table in prompts.items()}
+
+
 def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
     config = run.config
-    generate, settings = load("samgen.generate"), load("samgen.settings")
+    generate = load("samgen.generate")
+    first, second = predictors(config, run.store.path("embeddings"))
     task = generate.Task(
         labels={label.name: label.value for label in config.labels.values()},
-        predictor=predictor(config, run.store.path("embeddings")),
-        settings=settings.MaskSettings(
-            picture=config.images.picture,
-            window=config.images.window,
-            prompts=settings.PromptSettings(n_prompts=n_prompts(config)),
-            seed=config.study.seed,
-        ),
+        predictor=first,
+        second=second,
+        settings=mask_settings(config),
     )
     out = run.store.path(folder)
     table: pd.DataFrame = generate.generate_masks(
@@ -106,6 +117,21 @@ def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
     )
     _remove_others(out, set(table["case"]))
     return table
+
+
+def mask_settings(config: Config) -> Any:
+    """Settings of `samgen`, from the study file."""
+    settings = load("samgen.settings")
+    return settings.MaskSettings(
+        picture=config.images.picture,
+        window=config.images.window,
+        prompts=settings.PromptSettings(
+            n_prompts=n_prompts(config),
+            origins=prompt_origins(config),
+            jitter=config.masks.jitter,
+        ),
+        seed=config.study.seed,
+    )
 
 
 def _remove_others(folder: Path, cases: set[str]) -> None:
@@ -122,19 +148,32 @@ def n_prompts(config: Config) -> int:
     return 1 if config.masks.mode == "paper" else config.masks.prompts
 
 
-def predictor(config: Config, cache: Path) -> Any:
-    """The model that ``[masks] model`` names; SAM keeps its embeddings in `cache`.
+def prompt_origins(config: Config) -> str:
+    """What prompts lie round; the one prompt of the paper's mode is the fused box."""
+    return "fused" if config.masks.mode == "paper" else config.masks.origins
+
+
+def predictors(config: Config, cache: Path) -> tuple[Any, Any]:
+    """The model that ``[masks] model`` names, and the second one, or None.
+
+    SAM keeps its embeddings in `cache`.
 
     Raises
     ------
     InputError
         If there is no such model, or its weights are not at hand.
     """
-    section = config.masks
-    if section.model == "intensity":
+    names = (config.masks.model, config.masks.second_model)
+    first, second = (name and _predictor(name, config, cache) for name in names)
+    return first, second
+
+
+def _predictor(name: str, config: Config, cache: Path) -> Any:
+    if name == "intensity":
         return load("samgen.intensity").IntensityPredictor()
+    section = config.masks
     return load("samgen.sam").load_predictor(
-        section.model, mode=section.mode, device=section.device, cache=cache
+        name, mode=section.mode, device=section.device, cache=cache
     )
 
 
