@@ -26,7 +26,7 @@ from samgen.predictor import BoxPredictor, Prompts
 from samgen.prompts import make_prompts, prompt_rng
 from samgen.records import Rows, read_record, signature_of, write_record
 from samgen.settings import MaskSettings
-from samgen.slices import Drawn, draw_objects, resolve
+from samgen.slices import Drawn, draw_objects, mask_dice, resolve
 from samgen.volume3d import z_dice
 
 OUTSIDE_PX = 1.0
@@ -48,11 +48,15 @@ class Task:
         The model.
     settings : MaskSettings
         Pictures, prompts and seed.
+    second : BoxPredictor, optional
+        Another model, which draws the same objects from the same prompts: the column
+        `model_dice` is the Dice of the two masks of an object, before overlaps are resolved.
     """
 
     labels: Mapping[str, int]
     predictor: BoxPredictor
     settings: MaskSettings = field(default_factory=MaskSettings)
+    second: BoxPredictor | None = None
 
 
 def generate_masks(
@@ -135,6 +139,7 @@ class _Case:
             image=hash_volume(self.image),
             labels=dict(task.labels),
             model=task.predictor.signature,
+            second=task.second and task.second.signature,
             settings=str(task.settings),
         )
 
@@ -162,9 +167,15 @@ class _Case:
         return rows, from_pictures(labels, picture), from_pictures(uncertainty, picture)
 
     def _objects(self, picture: NDArray[np.uint8], on_slice: pd.DataFrame) -> Iterator[Drawn]:
-        predictor = self.task.predictor
         prompts = list(self._prompts(picture.shape, on_slice))
-        yield from draw_objects(predictor, predictor.encode(picture), prompts)
+        first, second = self.task.predictor, self.task.second
+        drawn = draw_objects(first, first.encode(picture), prompts)
+        if second is None:
+            yield from drawn
+            return
+        others = draw_objects(second, second.encode(picture), prompts)
+        for one, other in zip(drawn, others, strict=True):
+            yield one.adding(model_dice=mask_dice(one, other))
 
     def _prompts(self, shape: tuple[int, ...], on_slice: pd.DataFrame) -> Iterator[Prompts]:
         settings = self.task.settings

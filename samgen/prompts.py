@@ -5,13 +5,11 @@ runs again, the picture is not encoded again. Prompts lie round one or more *ori
 box, or the boxes that raters drew. They stray as far as the annotators did, or as the boxes
 that the model was trained with; two published ways are there to compare with.
 
-| law | each edge moves |
-|---|---|
-| spread | normally, with the standard deviation between raters |
-| ``sam`` | uniformly, by up to a tenth of its side and 20 px of 1024 [1]_ |
-| ``medsam`` | outwards, uniformly, by up to 20 px of 1024 [2]_ |
-| ``sam-u`` | 25 px outwards, and by whole px uniformly up to 1/32 of the picture's side [3]_ |
-| ``fnpc`` | with the box, whose centre moves in a disc of 1/8 of its shorter side [4]_ |
+By the law ``spread`` each edge moves normally, with the standard deviation between raters. By
+``sam`` it moves uniformly, by up to a tenth of its side and 20 px of 1024 [1]_; by ``medsam``
+outwards only, uniformly, by up to 20 px of 1024 [2]_; by ``sam-u`` 25 px outwards, and by whole px
+uniformly up to 1/32 of the picture's side [3]_; by ``fnpc`` with the box, whose centre moves in a
+disc of 1/8 of its shorter side [4]_.
 
 Displacements are stratified (a Latin hypercube [5]_): over all prompts of an object, each edge
 visits every part of its range once, so that few prompts tell as much as many independent ones.
@@ -111,8 +109,8 @@ def make_prompts(
     Prompts
         ``n_prompts`` boxes, as many of each origin as of any other, give or take one; the fused
         box comes first. Of each origin the first is the box itself (with the margin of
-        ``sam-u``). Where there are more origins than prompts, some are drawn by lot. All are
-        cut off at the border of the picture.
+        ``sam-u``). Where there are more origins than prompts, some are drawn by lot; one rater
+        alone adds nothing to the fused box. All are cut off at the border of the picture.
 
     Raises
     ------
@@ -131,9 +129,9 @@ def make_prompts(
     fused = _within(as_boxes("box", np.asarray(box)[None]), shape)
     drawn = _within(as_boxes("raters", np.reshape(np.asarray(raters, np.float64), (-1, 4))), shape)
     n = settings.n_prompts
-    with_fused = settings.origins != "raters" or not len(drawn)
-    if settings.origins == "fused":
+    if settings.origins == "fused" or len(drawn) < 2:
         drawn = drawn[:0]
+    with_fused = settings.origins != "raters" or not len(drawn)
     origins = np.vstack([fused[:with_fused], _lot(drawn, n - with_fused, rng=rng)])
     sizes = [n // len(origins) + (k < n % len(origins)) for k in range(len(origins))]
     sigma = np.full_like(origins, np.nan)

@@ -24,8 +24,9 @@ class PromptSettings:
 
     n_prompts: int = 16
     """Boxes per object, the boxes themselves among them."""
-    origins: Origins = "fused"
-    """What they lie round. An object that no rater's box is known of has the fused one."""
+    origins: Origins = "both"
+    """What they lie round. An object of which fewer than two raters' boxes are known has the
+    fused one."""
     jitter: Jitter = "spread"
     """How they stray. Raters' own boxes hold their spread already: with ``"spread"``, those
     stray as the training's did, and only the fused box as far as raters differ."""

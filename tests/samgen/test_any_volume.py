@@ -16,7 +16,7 @@ from crowdqc.schema import conform
 from crowdqc.volumes import write_volume
 from samgen.generate import Task, generate_masks
 from samgen.intensity import IntensityPredictor
-from samgen.predictor import Prediction
+from samgen.predictor import BoxPredictor, Prediction
 from samgen.settings import MaskSettings, PromptSettings
 from tests.crowdqc.dicoms import write_series
 
@@ -42,11 +42,10 @@ ORGAN = {"R": slice(2, 6), "A": slice(5, 12), "S": slice(3, 7)}
 DOT = {"R": 9, "A": 3, "S": 8}  # a single voxel
 
 
-class Painter:
+class Painter(BoxPredictor):
     """A fake model that fills each box."""
 
     name = signature = "painter"
-    noise = "sam"
     last_wins = False
 
     def __init__(self):

@@ -130,15 +130,17 @@ def test_prompts_of_raters_alone_leave_the_fused_box_out_but_fit_it():
     assert made.box.tolist() == BOX
 
 
-def test_without_raters_the_fused_box_is_asked():
-    alone = make(6, origins="raters", spread=[1.0] * 4)
+@pytest.mark.parametrize("raters", [[], RATERS[:1]], ids=["none", "one"])
+@pytest.mark.parametrize("origins", ["raters", "both"])
+def test_with_fewer_than_two_raters_the_fused_box_alone_is_asked(raters, origins):
+    alone = make(6, raters=raters, origins=origins, spread=[1.0] * 4)
 
     assert alone.boxes.tolist() == make(6, spread=[1.0] * 4).boxes.tolist()
     assert alone.sizes == (6,)
 
 
 def test_raters_are_not_asked_when_the_fused_box_is_to_be():
-    assert make(6, raters=RATERS).boxes.tolist() == make(6).boxes.tolist()
+    assert make(6, raters=RATERS, origins="fused").boxes.tolist() == make(6).boxes.tolist()
 
 
 def test_of_more_origins_than_prompts_some_are_drawn_by_lot():
@@ -165,9 +167,9 @@ def test_displacements_are_stratified_over_all_origins_together():
 
 
 def test_only_the_fused_box_strays_by_the_spread():
-    made = make(400, raters=RATERS[:1], origins="both", spread=[0.0] * 4)
+    made = make(600, raters=RATERS[:2], origins="both", spread=[0.0] * 4)
 
-    fused, rater = np.split(made.boxes, [200])
+    fused, rater, _ = np.split(made.boxes, 3)
     assert (fused == BOX).all()
     assert np.abs(rater - RATERS[0]).max(axis=0) == pytest.approx([8, 3, 7.9, 3], rel=0.05)
 
