@@ -173,16 +173,12 @@ class Match(Section):
 
 
 class RaterLimits(Section):
-    """``[agree.limits]``: when a rater fails, is watched, or has a named fault.
+    """``[agree.limits]``: where the named faults of raters begin; verdicts are the policy's.
 
     A limit is crossed only when the whole interval lies beyond it, at the level of ``[agree]``
     for all raters of the study together.
     """
 
-    fail: float = Field(default=0.5, ge=0, le=1, strict=False)
-    """Agreement under which a rater fails: below IoU 0.5 a box by convention is not a hit."""
-    watch: float = Field(default=0.6, ge=0, le=1, strict=False)
-    """Agreement that a rater must reach, with a lower bound above `fail`, to pass."""
     miss: float = Field(default=0.1, ge=0, le=1, strict=False)
     """Share of missed objects: one slice in ten without its box leaves holes in a volume."""
     extra: float = Field(default=0.1, ge=0, le=1, strict=False)
@@ -223,7 +219,7 @@ class Agree(Section):
     level: float = Field(default=0.95, gt=0, lt=1, strict=False)
     """Coverage of intervals."""
     limits: RaterLimits = RaterLimits()
-    """Where raters fail, and where their faults begin."""
+    """Where the faults of raters begin."""
 
 
 class Fuse(Section):
