@@ -104,12 +104,24 @@ class Annotations(Section):
     empty_file: Literal["infer", "nothing", "unread"] = "infer"
     """What an empty file means: looked at where the rater drew on slices before and after it
     (infer), nothing there, or not looked at."""
+    file_times: bool = False
+    """Whether the times at which yolo or voc files were last written say when slices were read.
+    Only in the folder in which raters drew, or a copy that kept times (cp -p, rsync -a, zip)."""
     outside: Literal["refuse", "clip"] = "refuse"
     """What becomes of a box that reaches beyond its image: left out, or clipped to it."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Our name of a column -> its name in the file (``format = "table"``)."""
     keep: dict[str, str | list[str]] = Field(default_factory=dict)
     """Rows of the table to keep: column in the file -> value, or values (as text)."""
+
+    @pydantic.model_validator(mode="after")
+    def _whose_times(self) -> Annotations:
+        own = self.format in ("yolo", "voc") and "{rater}" in self.path
+        if self.file_times and not own:
+            raise ValueError(
+                "'file_times' needs yolo or voc files of one rater each, with {rater} in 'path'"
+            )
+        return self
 
 
 class Window(Section):

@@ -1,5 +1,7 @@
 """Scorecards: planted faults are named, clean raters are left alone, and the tables conform."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from crowdqc.agreement import Judging, Resampling, assess_raters, measure_agreem
 from crowdqc.agreement.mixed import Adjusted
 from crowdqc.agreement.resample import Ratio
 from crowdqc.agreement.scores import Scores
+from crowdqc.agreement.speed import seconds_per_box
 from crowdqc.config import RaterLimits
 from crowdqc.matching import match
 from crowdqc.policy import Policy
@@ -188,10 +191,35 @@ def test_who_draws_faster_than_anybody_can_look_is_named(step, expected):
         study.name, study.labels, study.images, study.readings.assign(time=time), study.boxes,
         single=study.single,
     )  # fmt: skip
-    raters = review_raters(match(timed), resampling=NONE).raters.set_index("rater")
+    found = review_raters(match(timed), resampling=NONE)
+    raters = found.raters.set_index("rater")
 
     assert ("rater-too-fast" in raters.loc["good2", "faults"]) is expected
     assert (raters["faults"].drop("good2") == "").all()
+    assert all(f.message.count("case 000") == 3 for f in found.findings)
+
+
+def test_seconds_that_the_tool_took_itself_count_before_times():
+    study = organ_study(GOOD, cases=2, slices=16)
+    boxes = study.boxes.groupby(["case", "slice", "rater"]).size().rename("n")
+    drawn = study.readings.join(boxes, on=["case", "slice", "rater"])
+    hasty = drawn["rater"] == "good2"
+    late = (drawn["case"] == "0001") & (
+        drawn["slice"] >= 10
+    )  # where the tool says nothing, the time does
+    readings = study.readings.assign(
+        seconds=(np.where(hasty, 0.4, 5.0) * drawn["n"]).where(~late),
+        time=10.0 * np.arange(len(drawn)),
+    )
+    timed = dataclasses.replace(study, readings=readings)
+    each = seconds_per_box(match(timed))
+    raters = review_raters(match(timed), resampling=NONE).raters.set_index("rater")
+
+    assert raters.loc["good2", "faults"] == "rater-too-fast"
+    assert (raters["faults"].drop("good2") == "").all()
+    fast = each[(each["person"] == 2) & (each["each"] < 1)]
+    assert fast["each"].to_numpy() == pytest.approx(0.4)
+    assert 0 < len(fast) < (each["person"] == 2).sum()
 
 
 def test_an_organ_that_stays_where_it_is_makes_no_guesses():
