@@ -211,7 +211,7 @@ def _agreement(evidence: Evidence, places: Places, scores: Scores) -> pd.DataFra
     items, at = evidence.compared.items, evidence.item_place
     one = np.ones(len(items.iou))
     pooled = pool(
-        Summands(at, items.iou, one, {"rater": items.rater}), ["rater"], places, measure=AGREEMENT
+        Summands(at, (items.iou, one), {"rater": items.rater}), ["rater"], places, measure=AGREEMENT
     ).set_index("rater")[["value", "low", "high"]]
     people = pd.Index(evidence.people, name="rater")
     table = pooled.reindex(people).set_axis(

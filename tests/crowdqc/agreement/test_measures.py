@@ -1,10 +1,14 @@
 """The table of measurements, by hand and by other ways."""
 
+import dataclasses
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from crowdqc.agreement import (
     Resampling,
+    bootstrap,
     cohen_kappa,
     fleiss_kappa,
     gwet_ac1,
@@ -57,7 +61,103 @@ def test_presence_is_that_of_the_kernels(study, table):
         assert found["value"] == pytest.approx(kernel(data))
         assert found["n"] == data.shape[1]
         assert found["low"] < found["value"] < found["high"]
-    assert cohen_kappa(data[0], data[2]) > 0.5
+
+
+@pytest.mark.parametrize("pair", [("a", "b"), ("a", "c"), ("b", "c")], ids="".join)
+def test_kappa_of_a_pair_is_cohens(study, table, pair):
+    data = np.hstack([presence(study, label) for label in study.labels])
+    first, second = (data["abc".index(rater)] for rater in pair)
+
+    found = row(table, "pair_kappa", rater=pair[0], other=pair[1])
+
+    assert found["value"] == pytest.approx(cohen_kappa(first, second))
+    assert found["n"] == data.shape[1]
+    assert found["low"] < found["value"] < found["high"]
+
+
+def test_presence_of_a_case_is_that_of_its_slices(study, table):
+    mine = (study.images["case"] == "0003").to_numpy()
+    data = np.hstack([presence(study, label)[:, mine] for label in study.labels])
+
+    for measure, kernel in (("alpha_presence", krippendorff_alpha), ("ac1_presence", gwet_ac1)):
+        assert row(table, measure, case="0003")["value"] == pytest.approx(kernel(data))
+
+
+def test_slices_of_different_numbers_of_raters_have_no_fleiss(study):
+    readings = study.readings[~((study.readings["rater"] == "c") & (study.readings["slice"] == 3))]
+    boxes = study.boxes[~((study.boxes["rater"] == "c") & (study.boxes["slice"] == 3))]
+    less = dataclasses.replace(study, readings=readings, boxes=boxes)
+    found = row(measure_agreement(match(less), resampling=Resampling(n=20)), "fleiss_presence")
+
+    assert found[["value", "low", "high"]].isna().all()
+    assert found["why"] == "slices were read by different numbers of raters"
+
+
+def test_raters_who_always_say_the_same_have_no_kappa():
+    study = organ_study({"a": {}, "b": {}}, cases=2, slices=8)
+    everywhere = study.boxes.groupby(["case", "slice", "label"])["rater"].transform("nunique") == 2
+    shared = study.boxes[everywhere]
+    places = pd.MultiIndex.from_frame(shared[["case", "slice"]].drop_duplicates())
+    read = pd.MultiIndex.from_frame(study.readings[["case", "slice"]]).isin(places)
+    labels = shared.groupby(["case", "slice"])["label"].agg(lambda names: " ".join(set(names)))
+    readings = (
+        study.readings[read]
+        .drop(columns="labels")
+        .join(labels.rename("labels"), on=["case", "slice"])
+    )
+    same = dataclasses.replace(study, boxes=shared, readings=readings)
+    table = measure_agreement(match(same), resampling=Resampling(n=20))
+
+    for measure in ("alpha_presence", "fleiss_presence"):
+        assert np.isnan(row(table, measure)["value"])
+        assert row(table, measure)["why"] == "all raters always said the same"
+    assert np.isnan(row(table, "pair_kappa", rater="a", other="b")["value"])
+    assert row(table, "ac1_presence")["value"] == 1
+
+
+def test_f1_of_a_rater_is_over_all_pairs_of_that_rater(table):
+    pairs = table[table["measure"] == "pair_f1"]
+    of_a = row(table, "f1", rater="a")
+
+    assert of_a["n"] == pairs.loc[pairs["rater"] == "a", "n"].sum()
+    assert pairs.loc[pairs["rater"] == "a", "value"].min() < of_a["value"]
+    assert of_a["value"] < pairs.loc[pairs["rater"] == "a", "value"].max()
+
+
+def test_alpha_of_edges_is_krippendorffs(study, table):
+    liver = study.boxes[study.boxes["label"] == "liver"]
+    wide = liver.pivot_table(index="rater", columns=["case", "slice"], values="y1")
+
+    found = row(table, "alpha_y1", label="liver")
+
+    assert found["value"] == pytest.approx(krippendorff_alpha(wide.to_numpy(), "interval"))
+    assert found["n"] == (wide.notna().sum() >= 2).sum()
+    assert found["low"] < found["value"] < found["high"]
+
+
+def test_alpha_of_the_images_of_a_case_add_up(table):
+    parts = table[(table["measure"] == "alpha_box_mean") & (table["case"] != "")]
+    whole = row(table, "alpha_box_mean")
+
+    assert len(parts) == 6
+    assert parts["n"].sum() == whole["n"]
+    assert np.average(parts["value"], weights=parts["n"]) == pytest.approx(whole["value"])
+
+
+def test_any_measure_has_an_interval_over_cases(study, table):
+    data = presence(study, "liver")
+    case = study.images["case"].to_numpy()
+    known = row(table, "alpha_presence", label="liver")
+
+    found = bootstrap(krippendorff_alpha, data, case, resampling=Resampling(n=200, seed=1))
+
+    assert found == pytest.approx(tuple(known[["value", "low", "high", "n"]]))
+    ordinal = bootstrap(lambda d: krippendorff_alpha(d, "ordinal"), data, case)
+    assert ordinal.low < ordinal.value < ordinal.high
+    assert bootstrap(gwet_ac1, data, case, resampling=Resampling(n=0)).low != ordinal.low
+    assert np.isnan(bootstrap(gwet_ac1, data, np.zeros(len(case))).low)
+    with pytest.raises(ValueError, match="case"):
+        bootstrap(gwet_ac1, data, case[:-1])
 
 
 def test_a_pair_by_hand(study, table):

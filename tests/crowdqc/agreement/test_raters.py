@@ -204,9 +204,7 @@ def test_seconds_that_the_tool_took_itself_count_before_times():
     boxes = study.boxes.groupby(["case", "slice", "rater"]).size().rename("n")
     drawn = study.readings.join(boxes, on=["case", "slice", "rater"])
     hasty = drawn["rater"] == "good2"
-    late = (drawn["case"] == "0001") & (
-        drawn["slice"] >= 10
-    )  # where the tool says nothing, the time does
+    late = (drawn["case"] == "0001") & (drawn["slice"] >= 10)
     readings = study.readings.assign(
         seconds=(np.where(hasty, 0.4, 5.0) * drawn["n"]).where(~late),
         time=10.0 * np.arange(len(drawn)),
