@@ -100,11 +100,8 @@ def test_raters_who_always_say_the_same_have_no_kappa():
     places = pd.MultiIndex.from_frame(shared[["case", "slice"]].drop_duplicates())
     read = pd.MultiIndex.from_frame(study.readings[["case", "slice"]]).isin(places)
     labels = shared.groupby(["case", "slice"])["label"].agg(lambda names: " ".join(set(names)))
-    readings = (
-        study.readings[read]
-        .drop(columns="labels")
-        .join(labels.rename("labels"), on=["case", "slice"])
-    )
+    readings = study.readings[read].drop(columns="labels").join(labels, on=["case", "slice"])
+    readings = readings.rename(columns={"label": "labels"})
     same = dataclasses.replace(study, boxes=shared, readings=readings)
     table = measure_agreement(match(same), resampling=Resampling(n=20))
 
@@ -196,7 +193,7 @@ def test_intervals_hold_their_value_and_cases_have_none(table):
 
 def test_first_and_last_slices_are_in_mm(study, table):
     ends = study.boxes.groupby(["case", "label", "rater"])["slice"].agg(["min", "max"])
-    wide = ends.unstack("rater")
+    wide = ends.unstack("rater")  # noqa: PD010
     for end, measure in (("min", "first_slice_error"), ("max", "last_slice_error")):
         first = wide[end].to_numpy()
         away = [abs(first[:, k] - np.median(np.delete(first, k, axis=1), axis=1)) for k in range(3)]
