@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crowdqc.agreement.alpha import nominal_alpha, nominal_sums, summed
 from crowdqc.agreement.arrays import Compared, compare
 from crowdqc.agreement.boxes import Pairs
+from crowdqc.agreement.confusions import confusions_of_raters
 from crowdqc.agreement.continuity import measure_roughness
 from crowdqc.agreement.edges import edge_alphas, edge_correlations
 from crowdqc.agreement.extent import extents
@@ -107,6 +108,7 @@ def _by_parts(compared: Compared, places: Places) -> list[pd.DataFrame]:
         _vitality(compared.units, places),
         *_pairs(compared, places),
         pair_kappas(compared.drawn, places),
+        confusions_of_raters(compared.units, places),
     ]
 
 

@@ -141,6 +141,34 @@ def test_alpha_of_the_images_of_a_case_add_up(table):
     assert np.average(parts["value"], weights=parts["n"]) == pytest.approx(whole["value"])
 
 
+def test_what_raters_call_a_label_adds_up(study, table):
+    called = table[table["measure"].str.startswith("called_")]
+
+    assert set(called["rater"]) == {"a", "b", "c"}
+    assert called.groupby(["rater", "label"])["value"].sum().to_numpy() == pytest.approx(1)
+    missed = row(table, "called_nothing", rater="b", label="liver")
+    assert missed["value"] == pytest.approx(0.2, abs=0.08)
+    assert missed["low"] < missed["value"] < missed["high"]
+    assert row(table, "called_liver", rater="a", label="liver")["value"] > 0.95
+
+
+def test_who_swaps_kidneys_is_seen_in_what_they_are_called():
+    swapped = {"noise": 1.5, "swap": ("left_kidney", "right_kidney")}
+    study = organ_study({**FAULTS, "d": {"noise": 1.5}, "bad": swapped}, cases=3, slices=12)
+    table = measure_agreement(match(study), resampling=Resampling(n=0))
+
+    for true, said in (("left_kidney", "right_kidney"), ("right_kidney", "left_kidney")):
+        assert row(table, f"called_{said}", rater="bad", label=true)["value"] > 0.9
+        assert row(table, f"called_{true}", rater="d", label=true)["value"] > 0.9
+
+
+def test_two_raters_have_no_confusions():
+    study = organ_study({"a": {}, "b": {}}, cases=2, slices=8)
+    table = measure_agreement(match(study), resampling=Resampling(n=0))
+
+    assert not table["measure"].str.startswith("called_").any()
+
+
 def test_any_measure_has_an_interval_over_cases(study, table):
     data = presence(study, "liver")
     case = study.images["case"].to_numpy()
