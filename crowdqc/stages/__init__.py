@@ -95,15 +95,15 @@ PIPELINE = Pipeline(
             applies=truth.is_simulated,
         ),
         Stage("check", boxes.check, needs=("simulate",), sections=_READ, inputs=_annotations),
+        Stage("complete", boxes.complete, needs=("check",), sections=("labels", "images")),
         Stage(
             "agree",
             boxes.agree,
-            needs=("check",),
+            needs=("check", "complete"),
             sections=("match", "agree", "truth"),
-            inputs=_gold_boxes,
+            inputs=lambda config: [*_gold_boxes(config), *_policy(config)],
         ),
         Stage("fuse", boxes.fuse, needs=("check",), sections=("match", "fuse")),
-        Stage("complete", boxes.complete, needs=("check",), sections=("labels", "images")),
         Stage(
             "gate",
             _gate,

@@ -22,9 +22,9 @@ from crowdqc.fusion.members import with_members
 from crowdqc.gate import USABLE
 from crowdqc.schema import conform
 from crowdqc.stages.base import Result, Run, worst
+from crowdqc.stages.boxes import person
 from crowdqc.stages.drawn import SETS, mask_files, read_manifest
 from crowdqc.stages.images import case_files, image_files, is_volume
-from crowdqc.stages.judge import person_names
 from crowdqc.stages.risk import RISK, judge_masks, write_risk
 from crowdqc.stages.truth import truth_values
 
@@ -92,7 +92,7 @@ def _prompts(run: Run) -> dict[str, pd.DataFrame]:
         return prompts
     rejected = [one["rater"] for one in manifest.raters if one["verdict"] == Verdict.REJECT]
     boxes = run.store.read("boxes")
-    person = person_names(boxes, run.config.annotations.rater_scope)
+    person = person(boxes, run.config.annotations.rater_scope)
     drawn = {"filtered": boxes[~person.isin(rejected)], "unfiltered": boxes}
     iou = run.config.match.iou
     return {name: with_members(table, drawn[name], iou=iou) for name, table in prompts.items()}
