@@ -39,6 +39,14 @@ def change(flag: str, place: str, *, text: str, kind: Any = str) -> Option:
     return click.option(flag, place.replace(".", "__"), type=kind, help=text)
 
 
+ENGINE = change(
+    "--engine",
+    "engine.name",
+    text="Work on the cases here (local) or on a Ray cluster (ray).",
+    kind=click.Choice(["local", "ray"]),
+)
+
+
 def view(flag: str, text: str) -> Option:
     """An option that shows something else of what the stage found."""
     return click.option(flag, "look", flag_value=flag.removeprefix("--"), help=text)
@@ -149,6 +157,7 @@ masks = _stage(
     change("--prompts", "masks.prompts", text="Box prompts per object.", kind=int),
     change("--mode", "masks.mode", text="SAM and MedSAM as trained (best), or as in the paper."),
     change("--device", "masks.device", text="Device of torch."),
+    ENGINE,
 )
 dataset = _stage(
     "dataset",
@@ -167,6 +176,7 @@ evaluate = _stage(
 @click.command()
 @STUDY
 @OUT
+@ENGINE
 @output_options
 @guarded
 def run(study: Path, out: Path | None, **options: Any) -> None:

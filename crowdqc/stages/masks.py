@@ -10,6 +10,7 @@ accepted cases and labels, fused without the raters who were rejected. ``unfilte
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.engine import Engine, open_engine
 from crowdqc.findings import Finding, InputError
 from crowdqc.gate import USABLE, Manifest
 from crowdqc.stages.base import Result, Run, worst
@@ -92,7 +94,9 @@ def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
     generate, settings = load("samgen.generate"), load("samgen.settings")
     task = generate.Task(
         labels={label.name: label.value for label in config.labels.values()},
-        predictor=predictor(config, run.store.path("embeddings")),
+        predictor=load("samgen.predictor").LazyPredictor(
+            partial(predictor, config, run.store.path("embeddings").absolute())
+        ),
         settings=settings.MaskSettings(
             picture=config.images.picture,
             window=config.images.window,
@@ -102,7 +106,7 @@ def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
     )
     out = run.store.path(folder)
     table: pd.DataFrame = generate.generate_masks(
-        prompts, task, images=image_files(config), out=out, say=run.say
+        prompts, task, images=image_files(config), out=out, engine=engine(config), say=run.say
     )
     _remove_others(out, set(table["case"]))
     return table
@@ -136,6 +140,16 @@ def predictor(config: Config, cache: Path) -> Any:
     return load("samgen.sam").load_predictor(
         section.model, mode=section.mode, device=section.device, cache=cache
     )
+
+
+def engine(config: Config) -> Engine:
+    """Where masks are drawn, with a GPU for each worker where the model uses one."""
+    section = config.masks
+    if section.model == "intensity" or section.device == "cpu":
+        gpus: int | None = 0
+    else:
+        gpus = None if section.device == "auto" else 1
+    return open_engine(config.engine, gpus=gpus)
 
 
 def dataset(run: Run) -> Result:
