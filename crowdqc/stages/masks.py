@@ -20,13 +20,15 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.engine import Engine, open_engine
 from crowdqc.findings import Finding, InputError
-from crowdqc.gate import USABLE, Manifest
+from crowdqc.gate import USABLE
+from crowdqc.schema import conform
 from crowdqc.stages.base import Result, Run, worst
+from crowdqc.stages.drawn import SETS, mask_files, read_manifest
 from crowdqc.stages.images import case_files, image_files, is_volume
+from crowdqc.stages.risk import RISK, judge_masks, write_risk
 from crowdqc.stages.truth import truth_values
 
-SETS = {"filtered": "masks", "unfiltered": "masks/unfiltered"}
-"""Set of masks -> its folder."""
+_KEY = ["case", "slice", "label"]
 
 
 def load(name: str) -> ModuleType:
@@ -56,16 +58,6 @@ def has_images(config: Config) -> bool:
     return config.images.path is not None and is_volume(config.images.path)
 
 
-def read_manifest(run: Run) -> Manifest:
-    """The manifest, if everything that it was made from is unchanged."""
-    path = run.store.path("manifest.json")
-    if not path.is_file():
-        raise InputError(f"{path}: is not there; run crowdqc gate.")
-    manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
-    manifest.check(run.store.folder)
-    return manifest
-
-
 def masks(run: Run) -> Result:
     """Draw masks with an uncertainty, filtered as the manifest says, and unfiltered."""
     if not has_images(run.config):
@@ -78,14 +70,18 @@ def masks(run: Run) -> Result:
     }
     tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in drawn.items()}
     table = tables["filtered"]
+    risk = judge_masks(run, drawn["filtered"], [mask_files(run, "filtered")], drawn=table)
+    table = table.drop(columns="risk").merge(risk[[*_KEY, "risk"]], on=_KEY, how="left")
+    table = conform("masks", table)
+    write_risk(run, risk)
     run.store.write("masks", table)
-    means = table.groupby("label", sort=False)[["area_px", "entropy", "pairwise_dice", "box_iou"]]
+    means = table.groupby("label", sort=False)[["area_px", "pairwise_dice", "box_iou", "risk"]]
     counts = table.groupby("label", sort=False).size().rename("n")
     return Result(
         table=table,
         shown=pd.concat([counts, means.mean()], axis=1).reset_index(),
         summary=f"{len(table)} masks of {table['case'].nunique()} cases in {SETS['filtered']}/.",
-        files=["masks.csv", "masks"],
+        files=["masks.csv", "masks", RISK],
     )
 
 
@@ -174,16 +170,6 @@ def dataset(run: Run) -> Result:
         findings=findings,
         verdict=worst(findings),
     )
-
-
-def mask_files(run: Run, name: str) -> dict[str, Path]:
-    """Case -> mask volume of one set."""
-    folder = run.store.path(SETS[name])
-    return {
-        case: path
-        for case in image_files(run.config)
-        if (path := folder / f"{case}.nii.gz").is_file()
-    }
 
 
 def truth_files(config: Config) -> dict[str, Path]:
