@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crowdqc.cli.options import OUT, REFUSED, STUDY, guarded, output_options, speaker
+from crowdqc.cli.options import ENGINE, OUT, REFUSED, STUDY, guarded, output_options, speaker
 from crowdqc.findings import Verdict
 
 if TYPE_CHECKING:
@@ -37,14 +37,6 @@ def change(flag: str, place: str, *, text: str, kind: Any = str) -> Option:
     """An option that takes the place of a key (``section.key``) of the study file."""
     text = f"{text} Instead of [{place.replace('.', '] ')}."
     return click.option(flag, place.replace(".", "__"), type=kind, help=text)
-
-
-ENGINE = change(
-    "--engine",
-    "engine.name",
-    text="Work on the cases here (local) or on a Ray cluster (ray).",
-    kind=click.Choice(["local", "ray"]),
-)
 
 
 def view(flag: str, text: str) -> Option:
@@ -170,6 +162,7 @@ evaluate = _stage(
     """Score masks against the truth: Dice per volume and slice.
 
     Writes scores.csv and, filtered against unfiltered, comparison.csv.""",
+    ENGINE,
 )
 
 
