@@ -171,7 +171,7 @@ def _without(rejected: list[str], study: Study, config: Config) -> pd.DataFrame:
     from crowdqc.fusion import fuse
 
     kept = {
-        table: frame[~_person(frame, study).isin(rejected)]
+        table: frame[~person_names(frame, study.rater_scope).isin(rejected)]
         for table, frame in (("readings", study.readings), ("boxes", study.boxes))
     }
     if kept["boxes"].empty:
@@ -180,9 +180,9 @@ def _without(rejected: list[str], study: Study, config: Config) -> pd.DataFrame:
     return fuse(match_study(rest, config), **fuse_options(config))
 
 
-def _person(frame: pd.DataFrame, study: Study) -> pd.Series:
-    """Name of the person as `raters.csv` has it."""
-    return frame["case"] + "/" + frame["rater"] if study.rater_scope == "case" else frame["rater"]
+def person_names(frame: pd.DataFrame, scope: str) -> pd.Series:
+    """Name of the person of each row as `raters.csv` has it."""
+    return frame["case"] + "/" + frame["rater"] if scope == "case" else frame["rater"]
 
 
 def _brief(manifest: Manifest) -> pd.DataFrame:
