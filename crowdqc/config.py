@@ -362,6 +362,20 @@ class Train(Section):
     """Where to train."""
 
 
+class Engine(Section):
+    """``[engine]``: where cases and folds are worked on. The results are the same."""
+
+    name: Literal["local", "ray"] = "local"
+    """In this process one after the other, or on the machines of a Ray cluster."""
+    address: str | None = None
+    """Address of the cluster, ``host:port`` as ``ray start --head`` says it; none given: that of
+    ``RAY_ADDRESS``, or else this machine alone."""
+    cpus: int = Field(default=1, ge=1)
+    """Cores of each worker, which are the threads of its model."""
+    workers: int | None = Field(default=None, ge=1)
+    """Largest number of workers; none given: as many as the cluster has room for."""
+
+
 class Config(Section):
     """A whole study file."""
 
@@ -378,6 +392,7 @@ class Config(Section):
     simulate: Simulate | None = None
     dataset: Dataset = Dataset()
     train: Train = Train()
+    engine: Engine = Engine()
 
     _file: Path = pydantic.PrivateAttr(default=Path("study.toml"))
 

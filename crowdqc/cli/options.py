@@ -23,6 +23,12 @@ OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of results instead of [study] out."
 )
 
+ENGINE = click.option(
+    "--engine",
+    "engine__name",
+    type=click.Choice(["local", "ray"]),
+    help="Work here, or on the machines of a Ray cluster. Instead of [engine] name.",
+)
 
 STYLES = ("table", "json", "csv")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crowdqc.cli.options import OUT, REFUSED, STUDY, guarded, output_options, speaker
+from crowdqc.cli.options import ENGINE, OUT, REFUSED, STUDY, guarded, output_options, speaker
 from crowdqc.findings import Verdict
 
 if TYPE_CHECKING:
@@ -156,6 +156,7 @@ masks = _stage(
     ),
     change("--mode", "masks.mode", text="SAM and MedSAM as trained (best), or as in the paper."),
     change("--device", "masks.device", text="Device of torch."),
+    ENGINE,
 )
 dataset = _stage(
     "dataset",
@@ -168,12 +169,14 @@ evaluate = _stage(
     """Score masks against the truth: Dice per volume and slice.
 
     Writes scores.csv and, filtered against unfiltered, comparison.csv.""",
+    ENGINE,
 )
 
 
 @click.command()
 @STUDY
 @OUT
+@ENGINE
 @output_options
 @guarded
 def run(study: Path, out: Path | None, **options: Any) -> None:
