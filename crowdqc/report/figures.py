@@ -41,9 +41,7 @@ def figures(content: ReportContent) -> dict[str, Figure]:
     signals = (content.section("masks").view or ((), None))[1]
     if signals is not None:
         found["masks"] = points(signals)
-    pairs = content.section("effect").view
-    if pairs is not None:
-        found["effect"] = paired(pairs)
+    found |= {pairs.key: paired(pairs) for pairs in content.section("effect").view or ()}
     return found
 
 
