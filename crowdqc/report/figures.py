@@ -154,4 +154,4 @@ def viridis(value: float, low: float, high: float) -> tuple[str, str]:
     """
     share = (value - low) / (high - low) if high > low else 1.0
     step = round(min(max(share, 0.0), 1.0) * (len(VIRIDIS) - 1))
-    return VIRIDIS[step], "#111" if step > 5 else "#fff"
+    return VIRIDIS[step], "#111" if step > 4 else "#fff"
