@@ -250,6 +250,16 @@ class Masks(Section):
     ``sam_vit_h``, ``medsam``; or the path of a checkpoint, relative to the working directory."""
     prompts: int = Field(default=16, ge=1)
     """Number of box prompts per object."""
+    origins: Literal["fused", "raters", "both"] = "both"
+    """Boxes that prompts lie round: the fused one, those that two or more raters drew of the
+    object, or both."""
+    jitter: Literal["spread", "training", "sam", "medsam", "sam-u", "fnpc"] = "spread"
+    """How far prompts stray: as far as raters differ, and as the boxes of the model's training
+    where that is not known (spread); always as the latter (training); or as SAM's or MedSAM's
+    training, SAM-U or FNPC-SAM did, whatever the model."""
+    second_model: str | None = None
+    """Another model, as in `model`, that draws the same objects; masks.csv says how well the two
+    agree."""
     mode: Literal["best", "paper"] = "best"
     """SAM and MedSAM as they were trained (best), or as in the study that crowdqc grew out of."""
     device: str = "auto"

@@ -90,7 +90,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         "case:text slice:int label:text model:text n_prompts:int area_px:int "
         "predicted_iou:float? stability:float? entropy:float? mutual_information:float? "
         "pairwise_dice:float? expected_dice:float? box_iou:float? z_dice:float? "
-        "interpolated:bool risk:float?"
+        "interpolated:bool risk:float? "
+        "information_between:float? information_within:float? model_dice:float?"
     ),
     "todo": _columns(
         "rater:text case:text label:text? task:text slices:text? n_slices:int why:text"

@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 
 from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
+from crowdqc.fusion.members import COLUMN as MEMBERS
 from crowdqc.schema import conform, empty, natural_order
 from crowdqc.store import sha256
 from crowdqc.volumes import from_pictures, write_labels, write_map
 from samgen.images import read_pictures
-from samgen.predictor import BoxPredictor
-from samgen.prompts import prompt_boxes, prompt_rng
+from samgen.predictor import BoxPredictor, Prompts
+from samgen.prompts import make_prompts, prompt_rng
 from samgen.records import Rows, read_record, signature_of, write_record
 from samgen.settings import MaskSettings
-from samgen.slices import Drawn, draw_object, resolve
+from samgen.slices import Drawn, draw_objects, mask_dice, resolve
 from samgen.volume3d import z_dice
 
 OUTSIDE_PX = 1.0
@@ -48,11 +49,15 @@ class Task:
         The model.
     settings : MaskSettings
         Pictures, prompts and seed.
+    second : BoxPredictor, optional
+        Another model, which draws the same objects from the same prompts: the column
+        `model_dice` is the Dice of the two masks of an object, before overlaps are resolved.
     """
 
     labels: Mapping[str, int]
     predictor: BoxPredictor
     settings: MaskSettings = field(default_factory=MaskSettings)
+    second: BoxPredictor | None = None
 
 
 def generate_masks(
@@ -69,7 +74,8 @@ def generate_masks(
     ----------
     prompts : DataFrame
         Rows of the table ``consensus``. Rows without a box, and those in the state
-        ``no_consensus``, are no prompts.
+        ``no_consensus``, are no prompts. The raters' own boxes are in the column that
+        `crowdqc.fusion.members.with_members` adds.
     task : Task
         Labels, model and settings.
     images : Mapping
@@ -133,6 +139,7 @@ class _Case:
             image=sha256(self.image),
             labels=dict(task.labels),
             model=task.predictor.signature,
+            second=task.second and task.second.signature,
             settings=str(task.settings),
         )
 
@@ -158,21 +165,32 @@ class _Case:
         return rows, from_pictures(labels, picture), from_pictures(uncertainty, picture)
 
     def _objects(self, picture: NDArray[np.uint8], on_slice: pd.DataFrame) -> Iterator[Drawn]:
-        predictor, settings = self.task.predictor, self.task.settings
-        encoded = predictor.encode(picture)
+        prompts = list(self._prompts(picture.shape, on_slice))
+        first, second = self.task.predictor, self.task.second
+        drawn = draw_objects(first, first.encode(picture), prompts)
+        if second is None:
+            yield from drawn
+            return
+        others = draw_objects(second, second.encode(picture), prompts)
+        for one, other in zip(drawn, others, strict=True):
+            yield one.adding(model_dice=mask_dice(one, other))
+
+    def _prompts(self, shape: tuple[int, ...], on_slice: pd.DataFrame) -> Iterator[Prompts]:
+        settings = self.task.settings
         nth = on_slice.groupby("label").cumcount()
         for row, n in zip(on_slice.to_dict("records"), nth, strict=True):
             # Objects of one label on one slice must not stray in step.
             label = f"{row['label']}#{n}" if n else row["label"]
             rng = prompt_rng(settings.seed, case=self.name, slice=row["slice"], label=label)
-            boxes = prompt_boxes(
+            yield make_prompts(
                 [row[edge] for edge in _BOX],
+                raters=row.get(MEMBERS, ()),
                 spread=[row[edge] for edge in _SPREAD],
-                shape=picture.shape,
+                shape=(shape[0], shape[1]),
                 rng=rng,
                 settings=settings.prompts,
+                noise=self.task.predictor.noise,
             )
-            yield draw_object(predictor, encoded, boxes)
 
     def _slice_rows(
         self, on_slice: pd.DataFrame, objects: list[Drawn], areas: NDArray[np.intp]

@@ -1,6 +1,7 @@
 """The whole pipeline, from boxes to the report, as a user runs it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -66,6 +67,32 @@ def test_filtering_helps_where_faults_were_planted(demo):
 
     assert means["filtered"] > means["unfiltered"]
     assert means["filtered"] > 0.85
+
+
+def test_the_masks_are_judged_once_they_are_drawn(demo):
+    folder, _ = demo
+    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    masks = pd.read_csv(folder / "out" / "masks.csv")
+
+    assert masks["risk"].between(0, 1).all()
+    judged = pd.DataFrame(manifest["units"]["mask"])
+    assert len(judged) == (masks["risk"] >= 0.7).sum() > 0
+    assert (judged["verdict"] == "reject").sum() == (masks["risk"] >= 0.9).sum()
+    assert "risk.csv" in manifest["created_from"]
+
+
+def test_gating_once_more_judges_the_masks_as_long_as_they_are_current(demo, tmp_path):
+    folder = shutil.copytree(demo[0], tmp_path / "demo")
+    before = (folder / "out" / "manifest.json").read_bytes()
+
+    assert call("gate", folder / "study.toml").exit_code == 0
+    assert (folder / "out" / "manifest.json").read_bytes() == before
+
+    box = next((folder / "boxes" / "steady").glob("*.txt"))
+    box.write_text("")
+    assert call("gate", folder / "study.toml").exit_code == 0
+    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    assert "mask" not in manifest["units"]
 
 
 def test_two_runs_give_the_same_bytes(demo, tmp_path):

@@ -57,14 +57,17 @@ def gate(
     used, and hashes of everything that they come from.
     """
     from crowdqc.cli.stage import finish
-    from crowdqc.stages import PIPELINE, judge, open_run
+    from crowdqc.stages import PIPELINE, judge, masks_are_current, open_run
 
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
     before = None if against is None else judge.read_old(against)
     result = PIPELINE.run("gate", opened)
     title = "Verdicts"
     if unit is not None:
-        title, result = f"Why {unit}", result.showing(judge.explain_unit(opened, unit))
+        title, result = (
+            f"Why {unit}",
+            result.showing(judge.explain_unit(opened, unit, masks=masks_are_current(opened))),
+        )
     elif before is not None:
         title, result = f"Changed since {against}", judge.changed(opened, before, result)
     if show["style"] in {"junit", "github"}:

@@ -146,7 +146,14 @@ masks = _stage(
     change(
         "--model", "masks.model", text="The model: intensity, sam_vit_b, medsam, ... or a file."
     ),
+    change("--also", "masks.second_model", text="Another model, to see where the two agree."),
     change("--prompts", "masks.prompts", text="Box prompts per object.", kind=int),
+    change("--origins", "masks.origins", text="What prompts lie round: fused, raters, both."),
+    change(
+        "--jitter",
+        "masks.jitter",
+        text="How prompts stray: spread, training, sam, medsam, sam-u, fnpc.",
+    ),
     change("--mode", "masks.mode", text="SAM and MedSAM as trained (best), or as in the paper."),
     change("--device", "masks.device", text="Device of torch."),
 )

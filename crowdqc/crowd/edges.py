@@ -91,7 +91,7 @@ def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
     """
     n, n_raters = evidence.n_objects, evidence.n_raters
     boxes, of, who = evidence.boxes, evidence.object, evidence.rater
-    box = median_boxes(boxes, of, n)
+    box = median = median_boxes(boxes, of, n)
     shared = (evidence.n_boxes[of] > 1).astype(np.float64)[:, None]
     if not shared.any():
         return _unknown(evidence, box)
@@ -105,7 +105,7 @@ def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
         weight = trust / (sd[who] * hard[of, None] * size) ** 2
         drawn = boxes - bias[who] * size
         top, total = _sums(of, weight * drawn, n), _sums(of, weight, n)
-        box = top / total
+        box = _uncrossed(top / total, median)
         miss = (boxes - box[of]) / size
         error = (miss - bias[who]) ** 2 + 1 / (total[of] * size**2)  # the truth is not certain
         scale = (sd[who] * hard[of, None]) ** 2
@@ -144,6 +144,15 @@ def median_boxes(boxes: Floats, of: NDArray[np.int64], n: int) -> Floats:
         sorted_edge = boxes[np.lexsort((boxes[:, edge], of)), edge]
         median[some, edge] = (sorted_edge[low] + sorted_edge[high]) / 2
     return median
+
+
+def _uncrossed(box: Floats, median: Floats) -> Floats:
+    """Boxes (O, 4) with the median's edges where two opposite ones have crossed.
+
+    Edges are estimated one by one, from boxes that may hardly overlap; medians never cross.
+    """
+    crossed = box[:, 2:] <= box[:, :2]
+    return np.where(np.hstack([crossed, crossed]), median, box)
 
 
 def _size(box: Floats) -> Floats:

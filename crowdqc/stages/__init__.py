@@ -8,12 +8,12 @@ from pathlib import Path
 
 from crowdqc.config import Changes, Config, load_config
 from crowdqc.readers import annotation_files
-from crowdqc.stages import boxes, judge, masks, show, truth
+from crowdqc.stages import boxes, drawn, judge, masks, show, truth
 from crowdqc.stages.base import Pipeline, Result, Run, Stage
 from crowdqc.stages.images import case_files, image_files
 from crowdqc.store import Store
 
-__all__ = ["PIPELINE", "Result", "open_run", "run_all"]
+__all__ = ["PIPELINE", "Result", "masks_are_current", "open_run", "run_all"]
 
 _READ = ("labels", "annotations", "images", "truth")
 
@@ -49,7 +49,20 @@ def run_all(run: Run) -> Result:
     for name in before:
         PIPELINE.ensure(name, run)
     result = PIPELINE.run(last, run)
-    return dataclasses.replace(result, verdict=judge.verdict_for_exit(masks.read_manifest(run)))
+    return dataclasses.replace(result, verdict=judge.verdict_for_exit(drawn.read_manifest(run)))
+
+
+def masks_are_current(run: Run) -> bool:
+    """Whether the masks in the folder of results are those of the study as it is now.
+
+    A study without images has no masks of its own; those of others, which `crowdqc risk` judged,
+    are taken as they are.
+    """
+    return not masks.has_images(run.config) or PIPELINE.is_current("masks", run)
+
+
+def _gate(run: Run) -> Result:
+    return judge.gate(run, masks=masks_are_current(run))
 
 
 def _annotations(config: Config) -> list[Path]:
@@ -93,7 +106,7 @@ PIPELINE = Pipeline(
         Stage("complete", boxes.complete, needs=("check",), sections=("labels", "images")),
         Stage(
             "gate",
-            judge.gate,
+            _gate,
             needs=("agree", "fuse", "complete"),
             sections=("gate", "match", "fuse"),
             inputs=_policy,
@@ -107,9 +120,17 @@ PIPELINE = Pipeline(
             applies=masks.has_images,
         ),
         Stage(
+            "gate again",
+            _gate,
+            needs=("masks",),
+            sections=("gate",),
+            inputs=_policy,
+            applies=masks.has_images,
+        ),
+        Stage(
             "dataset",
             masks.dataset,
-            needs=("masks",),
+            needs=("gate again",),
             sections=("labels", "dataset", "truth"),
             applies=masks.has_images,
         ),
@@ -124,4 +145,7 @@ PIPELINE = Pipeline(
         Stage("report", show.report, needs=("gate",)),
     ]
 )
-"""All stages, in the order in which a study goes through them."""
+"""All stages, in the order in which a study goes through them.
+
+`gate` is asked twice: of boxes, before masks are drawn from them, and again of the masks.
+"""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,12 +106,16 @@ class Pipeline:
             return None
         for need in stage.needs:
             self.ensure(need, run)
-        if run.store.stamp_of(name) == self.stamp(name, run.config):
+        if self.is_current(name, run):
             return None
         run.say(f"crowdqc {name} ...")
         result = self._finish(stage, run)
         run.say(f"  {result.summary}")
         return result
+
+    def is_current(self, name: str, run: Run) -> bool:
+        """Whether the result of a stage is there, and that of the study as it is now."""
+        return run.store.stamp_of(name) == self.stamp(name, run.config)
 
     def stamp(self, name: str, config: Config) -> str:
         """Hash of everything that the result of a stage depends on."""
@@ -122,7 +127,7 @@ class Pipeline:
             "stage": name,
             "study": [config.study.name, config.study.seed],
             "sections": sections,
-            "inputs": [_fingerprint(path) for path in stage.inputs(config)],
+            "inputs": [_fingerprint(path, config.file.parent) for path in stage.inputs(config)],
             "needs": [self.stamp(need, config) for need in needs],
         }
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
@@ -141,12 +146,14 @@ def _plain(section: object) -> object:
     return dump(mode="json") if dump else section
 
 
-def _fingerprint(path: Path) -> list[object]:
+def _fingerprint(path: Path, folder: Path) -> list[object]:
+    """What tells whether a file has changed; the same where the whole study was moved."""
+    name = os.path.relpath(path, folder)
     try:
         stat = path.stat()
     except OSError:
-        return [str(path), None]
-    return [str(path), stat.st_size, stat.st_mtime_ns]
+        return [name, None]
+    return [name, stat.st_size, stat.st_mtime_ns]
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:

@@ -17,14 +17,18 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.findings import Finding, InputError
-from crowdqc.gate import USABLE, Manifest
+from crowdqc.findings import Finding, InputError, Verdict
+from crowdqc.fusion.members import with_members
+from crowdqc.gate import USABLE
+from crowdqc.schema import conform
 from crowdqc.stages.base import Result, Run, worst
+from crowdqc.stages.drawn import SETS, mask_files, read_manifest
 from crowdqc.stages.images import case_files, image_files, is_volume
+from crowdqc.stages.judge import person_names
+from crowdqc.stages.risk import RISK, judge_masks, write_risk
 from crowdqc.stages.truth import truth_values
 
-SETS = {"filtered": "masks", "unfiltered": "masks/unfiltered"}
-"""Set of masks -> its folder."""
+_KEY = ["case", "slice", "label"]
 
 
 def load(name: str) -> ModuleType:
@@ -54,51 +58,55 @@ def has_images(config: Config) -> bool:
     return config.images.path is not None and is_volume(config.images.path)
 
 
-def read_manifest(run: Run) -> Manifest:
-    """The manifest, if everything that it was made from is unchanged."""
-    path = run.store.path("manifest.json")
-    if not path.is_file():
-        raise InputError(f"{path}: is not there; run crowdqc gate.")
-    manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
-    manifest.check(run.store.folder)
-    return manifest
-
-
 def masks(run: Run) -> Result:
     """Draw masks with an uncertainty, filtered as the manifest says, and unfiltered."""
     if not has_images(run.config):
         raise InputError(f"{run.config.file}: masks need volumes: give [images] path (NIfTI).")
-    manifest = read_manifest(run)
-    consensus = run.store.read("consensus")
-    drawn = {
-        "filtered": manifest.prompt_table(),
-        "unfiltered": consensus[consensus["state"].isin(USABLE)],
-    }
-    tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in drawn.items()}
+    sets = _prompts(run)
+    tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in sets.items()}
     table = tables["filtered"]
+    risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
+    table = table.drop(columns="risk").merge(risk[[*_KEY, "risk"]], on=_KEY, how="left")
+    table = conform("masks", table)
+    write_risk(run, risk)
     run.store.write("masks", table)
-    means = table.groupby("label", sort=False)[["area_px", "entropy", "pairwise_dice", "box_iou"]]
+    means = table.groupby("label", sort=False)[["area_px", "pairwise_dice", "box_iou", "risk"]]
     counts = table.groupby("label", sort=False).size().rename("n")
     return Result(
         table=table,
         shown=pd.concat([counts, means.mean()], axis=1).reset_index(),
         summary=f"{len(table)} masks of {table['case'].nunique()} cases in {SETS['filtered']}/.",
-        files=["masks.csv", "masks"],
+        files=["masks.csv", "masks", RISK],
     )
+
+
+def _prompts(run: Run) -> dict[str, pd.DataFrame]:
+    """Set of masks -> its fused boxes, with those of the raters who may speak for it."""
+    manifest = read_manifest(run)
+    consensus = run.store.read("consensus")
+    prompts = {
+        "filtered": manifest.prompt_table(),
+        "unfiltered": consensus[consensus["state"].isin(USABLE)],
+    }
+    if prompt_origins(run.config) == "fused":
+        return prompts
+    rejected = [one["rater"] for one in manifest.raters if one["verdict"] == Verdict.REJECT]
+    boxes = run.store.read("boxes")
+    person = person_names(boxes, run.config.annotations.rater_scope)
+    drawn = {"filtered": boxes[~person.isin(rejected)], "unfiltered": boxes}
+    iou = run.config.match.iou
+    return {name: with_members(table, drawn[name], iou=iou) for name, table in prompts.items()}
 
 
 def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
     config = run.config
-    generate, settings = load("samgen.generate"), load("samgen.settings")
+    generate = load("samgen.generate")
+    first, second = predictors(config, run.store.path("embeddings"))
     task = generate.Task(
         labels={label.name: label.value for label in config.labels.values()},
-        predictor=predictor(config, run.store.path("embeddings")),
-        settings=settings.MaskSettings(
-            picture=config.images.picture,
-            window=config.images.window,
-            prompts=settings.PromptSettings(n_prompts=n_prompts(config)),
-            seed=config.study.seed,
-        ),
+        predictor=first,
+        second=second,
+        settings=mask_settings(config),
     )
     out = run.store.path(folder)
     table: pd.DataFrame = generate.generate_masks(
@@ -106,6 +114,21 @@ def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
     )
     _remove_others(out, set(table["case"]))
     return table
+
+
+def mask_settings(config: Config) -> Any:
+    """Settings of `samgen`, from the study file."""
+    settings = load("samgen.settings")
+    return settings.MaskSettings(
+        picture=config.images.picture,
+        window=config.images.window,
+        prompts=settings.PromptSettings(
+            n_prompts=n_prompts(config),
+            origins=prompt_origins(config),
+            jitter=config.masks.jitter,
+        ),
+        seed=config.study.seed,
+    )
 
 
 def _remove_others(folder: Path, cases: set[str]) -> None:
@@ -122,19 +145,32 @@ def n_prompts(config: Config) -> int:
     return 1 if config.masks.mode == "paper" else config.masks.prompts
 
 
-def predictor(config: Config, cache: Path) -> Any:
-    """The model that ``[masks] model`` names; SAM keeps its embeddings in `cache`.
+def prompt_origins(config: Config) -> str:
+    """What prompts lie round; the one prompt of the paper's mode is the fused box."""
+    return "fused" if config.masks.mode == "paper" else config.masks.origins
+
+
+def predictors(config: Config, cache: Path) -> tuple[Any, Any]:
+    """The model that ``[masks] model`` names, and the second one, or None.
+
+    SAM keeps its embeddings in `cache`.
 
     Raises
     ------
     InputError
         If there is no such model, or its weights are not at hand.
     """
-    section = config.masks
-    if section.model == "intensity":
+    names = (config.masks.model, config.masks.second_model)
+    first, second = (name and _predictor(name, config, cache) for name in names)
+    return first, second
+
+
+def _predictor(name: str, config: Config, cache: Path) -> Any:
+    if name == "intensity":
         return load("samgen.intensity").IntensityPredictor()
+    section = config.masks
     return load("samgen.sam").load_predictor(
-        section.model, mode=section.mode, device=section.device, cache=cache
+        name, mode=section.mode, device=section.device, cache=cache
     )
 
 
@@ -160,16 +196,6 @@ def dataset(run: Run) -> Result:
         findings=findings,
         verdict=worst(findings),
     )
-
-
-def mask_files(run: Run, name: str) -> dict[str, Path]:
-    """Case -> mask volume of one set."""
-    folder = run.store.path(SETS[name])
-    return {
-        case: path
-        for case in image_files(run.config)
-        if (path := folder / f"{case}.nii.gz").is_file()
-    }
 
 
 def truth_files(config: Config) -> dict[str, Path]:
