@@ -28,6 +28,7 @@ ROOMS = {
     "plan": ("How many raters", {"crowdqc.plan": ()}),
     "risk": ("Risk of masks", {"crowdqc.risk": ()}),
     "report": ("Report", {"crowdqc.report": ()}),
+    "paper": ("A paper, recomputed", {"crowdqc.paper": ()}),
     "samgen": (
         "Masks from boxes: samgen",
         {

@@ -206,7 +206,7 @@ def complete(run: Run) -> Result:
     tasks = todo(table, findings)
     run.store.write("completeness", table)
     run.store.write_findings("complete", findings)
-    run.store.write_text("todo.csv", tasks.to_csv(index=False, lineterminator="\n"))
+    run.store.write("todo", tasks)
     states = table["state"].value_counts()
     counts = ", ".join(f"{states.get(name, 0)} {name}" for name in STATES)
     shown = table.loc[table["state"] != "complete", COMPLETENESS_SHOWN]

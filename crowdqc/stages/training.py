@@ -19,8 +19,6 @@ from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.stages import masks
 from crowdqc.stages.base import Result, Run, worst
 
-SCORES, COMPARISON = "model_scores.csv", "model_comparison.csv"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -143,14 +141,14 @@ def _test(work: _Work) -> Result:
         say=work.run.say,
     )
     store = work.run.store
-    store.write_text(SCORES, scores.to_csv(index=False, lineterminator="\n"))
+    store.write("model_scores", scores)
     first, *others = scores["set"].unique()
     compared = [
         compare_scores(scores, names=(name, first), seed=work.config.study.seed) for name in others
     ]
     if compared:
         comparison = pd.concat([table for table, _ in compared], ignore_index=True)
-        store.write_text(COMPARISON, comparison.to_csv(index=False, lineterminator="\n"))
+        store.write("model_comparison", comparison)
     findings += [finding for _, found in compared for finding in found]
     store.write_findings("train", findings)
     volumes = scores[scores["slice"].isna()]
