@@ -94,8 +94,8 @@ def _prompts(run: Run) -> dict[str, pd.DataFrame]:
         return prompts
     rejected = [one["rater"] for one in manifest.raters if one["verdict"] == Verdict.REJECT]
     boxes = run.store.read("boxes")
-    person = person(boxes, run.config.annotations.rater_scope)
-    drawn = {"filtered": boxes[~person.isin(rejected)], "unfiltered": boxes}
+    who = person(boxes, run.config.annotations.rater_scope)
+    drawn = {"filtered": boxes[~who.isin(rejected)], "unfiltered": boxes}
     iou = run.config.match.iou
     return {name: with_members(table, drawn[name], iou=iou) for name, table in prompts.items()}
 
