@@ -7,7 +7,7 @@ cut short goes on after the last case whose record fits, and ends with the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,12 +27,19 @@ from samgen.images import read_pictures
 from samgen.predictor import BoxPredictor, Prompts
 from samgen.prompts import make_prompts, prompt_rng
 from samgen.records import Rows, read_record, signature_of, write_record
+from samgen.refine import Edges, Redraw, refine
 from samgen.settings import MaskSettings
 from samgen.slices import Drawn, draw_objects, mask_dice, resolve
 from samgen.volume3d import z_dice
 
 OUTSIDE_PX = 1.0
 """A box that leaves its picture by more than this is of another picture."""
+
+Pictures = NDArray[np.uint8]
+"""Grey pictures of all slices, shape (planes, rows, columns)."""
+
+_Slice = tuple[int, pd.DataFrame, list[Drawn]]
+"""Number of a slice, its prompts, and the objects that were drawn of them."""
 
 _BOX = ["x0", "y0", "x1", "y1"]
 _SPREAD = [f"spread_{edge}" for edge in _BOX]
@@ -181,15 +188,18 @@ class _Case:
     def _draw(self) -> tuple[Rows, NDArray[np.uint16], NDArray[np.float32]]:
         """Rows, label volume and uncertainty volume."""
         settings = self.task.settings
-        pictures, _ = read_pictures(
+        pictures, geometry = read_pictures(
             self.image, plane=settings.plane, picture=settings.picture, window=settings.window
         )
         self._refuse_outside(pictures.shape)
+        slices = self._slices(pictures)
+        if settings.volume.any:
+            spacing = geometry.picture_spacing(settings.picture)[2]
+            slices = self._refined(list(slices), pictures, spacing_mm=spacing)
         labels = np.zeros(pictures.shape, dtype=np.uint16)
         uncertainty = np.zeros(pictures.shape, dtype=np.float32)
         rows: Rows = []
-        for k, on_slice in self.prompts.groupby("slice"):
-            objects = list(self._objects(pictures[k], on_slice))
+        for k, on_slice, objects in slices:
             owner, uncertainty[k] = resolve(
                 objects, pictures.shape[1:], last_wins=self.task.predictor.last_wins
             )
@@ -201,8 +211,55 @@ class _Case:
         picture = settings.picture
         return rows, from_pictures(labels, picture), from_pictures(uncertainty, picture)
 
-    def _objects(self, picture: NDArray[np.uint8], on_slice: pd.DataFrame) -> Iterator[Drawn]:
-        prompts = list(self._prompts(picture.shape, on_slice))
+    def _slices(self, pictures: Pictures) -> Iterator[_Slice]:
+        """Each slice with prompts, and its objects in their order."""
+        for k, on_slice in self.prompts.groupby("slice"):
+            prompts = list(self._prompts(pictures.shape[1:], on_slice))
+            yield int(k), on_slice, list(self._objects(pictures[k], prompts))
+
+    def _refined(
+        self, slices: list[_Slice], pictures: Pictures, *, spacing_mm: float
+    ) -> Iterator[_Slice]:
+        """The slices with what `samgen.refine` makes of each label that is one object."""
+        settings = self.task.settings
+        for label in self.task.labels:
+            places = [
+                (part, row)
+                for part, (_, on_slice, _) in enumerate(slices)
+                for row in np.flatnonzero(on_slice["label"] == label)
+            ]
+            numbers = [slices[part][0] for part, _ in places]
+            if not places or len(set(numbers)) < len(numbers):
+                continue  # which of several objects goes on as which is not known
+            found = refine(
+                numbers,
+                [slices[part][2][row] for part, row in places],
+                spacing_mm=spacing_mm,
+                settings=settings.volume,
+                redraw=self._redraw(pictures, label),
+            )
+            for (part, row), item in zip(places, found, strict=True):
+                slices[part][2][row] = item
+        yield from slices
+
+    def _redraw(self, pictures: Pictures, label: str) -> Redraw:
+        """What draws a label on a slice from another box than its own."""
+        settings = self.task.settings
+
+        def again(k: int, box: Edges, spread: Edges) -> Drawn:
+            prompts = make_prompts(
+                box,
+                spread=spread,
+                shape=(pictures.shape[1], pictures.shape[2]),
+                rng=prompt_rng(settings.seed, case=self.name, slice=k, label=f"{label}#again"),
+                settings=settings.prompts,
+                noise=self.task.predictor.noise,
+            )
+            return next(self._objects(pictures[k], [prompts]))
+
+        return again
+
+    def _objects(self, picture: NDArray[np.uint8], prompts: Sequence[Prompts]) -> Iterator[Drawn]:
         first, second = self.task.predictor, self.task.second
         drawn = draw_objects(first, first.encode(picture), prompts)
         if second is None:
@@ -240,6 +297,9 @@ class _Case:
                 "model": self.task.predictor.name,
                 "n_prompts": self.task.settings.prompts.n_prompts,
                 "area_px": int(area),
+                "reprompted": False,
+                "removed_px": 0,
+                "filled_px": 0,
                 **item.measures,
                 "interpolated": row["method"] == INTERPOLATED,
             }
