@@ -156,7 +156,7 @@ def dice_of(slices: list[int], items: list[Drawn], truth: NDArray[np.bool_]) -> 
 
 def interval(rows: pd.DataFrame, option: str) -> tuple[float, float, float]:
     """Mean difference to what was drawn, and its interval: organs or, of many patients, these."""
-    unit = "case" if rows["case"].nunique() > 1 else "organ"
+    unit = "case" if len(set(rows["case"])) > 1 else "organ"
     each = (rows[option] - rows["as drawn"]).groupby(rows[unit]).mean().to_numpy()
     rng = np.random.default_rng(0)
     means = each[rng.integers(len(each), size=(10_000, len(each)))].mean(axis=1)
