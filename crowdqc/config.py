@@ -255,6 +255,8 @@ class Fuse(Section):
     """How likely an object must be to exist (``edges``)."""
     interpolate: bool = False
     """Whether boxes missing between two drawn slices are interpolated."""
+    whole_pixels: bool = False
+    """Whether edges are rounded to whole pixels: for tools that draw on whole pixels."""
 
 
 class Masks(Section):
