@@ -108,19 +108,21 @@ def test_two_runs_give_the_same_bytes(demo, tmp_path):
     assert [name for name in first if first[name] != second[name]] == []
 
 
-def test_a_cluster_draws_the_same_bytes(demo, tmp_path, nodes, monkeypatch):
+def test_a_cluster_draws_and_scores_the_same_bytes(demo, tmp_path, nodes, monkeypatch):
     folder, _ = demo
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
     shutil.copytree(folder / "out", tmp_path / "out")
     shutil.rmtree(tmp_path / "out" / "masks")
 
-    result = call("masks", folder / "study.toml", "--out", tmp_path / "out", "--engine", "ray")
+    (tmp_path / "out" / "scores.csv").unlink()
+
+    result = call("evaluate", folder / "study.toml", "--out", tmp_path / "out", "--engine", "ray")
 
     assert result.exit_code == 0, result.stderr
     assert "up to date" not in result.stderr
-    drawn = contents(folder / "out" / "masks")
-    assert len(drawn) > 0
-    assert contents(tmp_path / "out" / "masks") == drawn
+    first, second = contents(folder / "out"), contents(tmp_path / "out")
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
 
 
 def test_a_second_run_does_only_the_report(demo):

@@ -105,4 +105,4 @@ def open_engine(settings: Settings, *, gpus: int | None = 0) -> Engine:
     return RayEngine(address=address, cpus=settings.cpus, gpus=gpus, workers=settings.workers)
 
 
-__all__ = ["LOCAL", "Engine", "LocalEngine", "Settings", "Work", "open_engine"]
+__all__ = ["LOCAL", "Engine", "LocalEngine", "open_engine"]
