@@ -31,6 +31,8 @@ Picture = Literal[
 ]
 """The eight ways in which a picture may have been made from ``volume[:, :, k]``."""
 
+Plane = Literal["stored", "axial", "coronal", "sagittal"]
+"""Which slices of a volume are pictures: those of its third axis, or those of the patient."""
 
 Side = Annotated[int, Field(ge=1, le=1_000_000)]
 """Rows or columns of an image."""
@@ -153,9 +155,14 @@ class Images(Section):
     """``[images]``: the pictures or volumes. Quality control of boxes needs none."""
 
     path: str | None = None
-    """NIfTI volumes (with {case}) or pictures (with {case} and {slice})."""
+    """NIfTI volumes or, where it ends with ``/``, folders of one DICOM series (with {case}); or
+    pictures (with {case} and {slice})."""
     geometry: str | None = None
-    """NIfTI files that only lend size and spacing, where the images may not be had."""
+    """Volumes that only lend size and spacing, where the images may not be had."""
+    plane: Plane = "stored"
+    """Which slices were annotated: ``volume[:, :, k]`` as it is stored; or axial, coronal or
+    sagittal ones of the volume turned to the nearest RAS+: k counts from the patient's feet,
+    back or left, and ``picture = "transverse"`` is the radiologist's view."""
     picture: Picture = "rot90"
     """How the annotated picture was made from ``volume[:, :, k]``, in numpy's names."""
     window: Window = Window(percentiles=(0.5, 99.5))
@@ -248,6 +255,8 @@ class Fuse(Section):
     """How likely an object must be to exist (``edges``)."""
     interpolate: bool = False
     """Whether boxes missing between two drawn slices are interpolated."""
+    whole_pixels: bool = False
+    """Whether edges are rounded to whole pixels: for tools that draw on whole pixels."""
 
 
 class Masks(Section):

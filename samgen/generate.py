@@ -22,8 +22,7 @@ from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.fusion.members import COLUMN as MEMBERS
 from crowdqc.schema import conform, empty, natural_order
-from crowdqc.store import sha256
-from crowdqc.volumes import from_pictures, write_labels, write_map
+from crowdqc.volumes import from_pictures, hash_volume, write_labels, write_map
 from samgen.images import read_pictures
 from samgen.predictor import BoxPredictor, Prompts
 from samgen.prompts import make_prompts, prompt_rng
@@ -162,8 +161,9 @@ class _Case:
         rows, labels, uncertainty = self._draw()
         files = [f"{self.name}.nii.gz", f"{self.name}.uncertainty.nii.gz"]
         record.unlink(missing_ok=True)
-        write_labels(out / files[0], labels, like=self.image)
-        write_map(out / files[1], uncertainty, like=self.image)
+        plane = self.task.settings.plane
+        write_labels(out / files[0], labels, like=self.image, plane=plane)
+        write_map(out / files[1], uncertainty, like=self.image, plane=plane)
         write_record(record, signature, files=files, rows=rows)
         return rows, True
 
@@ -171,7 +171,7 @@ class _Case:
         task = self.task
         return signature_of(
             prompts=self.prompts.to_csv(index=False),
-            image=sha256(self.image),
+            image=hash_volume(self.image),
             labels=dict(task.labels),
             model=task.predictor.signature,
             second=task.second and task.second.signature,
@@ -181,7 +181,9 @@ class _Case:
     def _draw(self) -> tuple[Rows, NDArray[np.uint16], NDArray[np.float32]]:
         """Rows, label volume and uncertainty volume."""
         settings = self.task.settings
-        pictures, _ = read_pictures(self.image, picture=settings.picture, window=settings.window)
+        pictures, _ = read_pictures(
+            self.image, plane=settings.plane, picture=settings.picture, window=settings.window
+        )
         self._refuse_outside(pictures.shape)
         labels = np.zeros(pictures.shape, dtype=np.uint16)
         uncertainty = np.zeros(pictures.shape, dtype=np.float32)
@@ -259,9 +261,10 @@ class _Case:
             box = boxes[bad.argmax()].round(2).tolist()
             raise InputError(
                 f"{self.image}: has {planes} slices of {height} rows and {width} columns "
-                f"(picture = '{self.task.settings.picture}'), but the box of {row['label']} on "
+                f"(plane = '{self.task.settings.plane}', picture = "
+                f"'{self.task.settings.picture}'), but the box of {row['label']} on "
                 f"slice {row['slice']} is {box}; {int(bad.sum())} boxes of the case lie outside. "
-                "Is it the volume that was annotated, and [images] picture?"
+                "Is it the volume that was annotated, and [images] plane and picture?"
             )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.config import Plane
 from crowdqc.engine import LOCAL, Engine
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import conform
@@ -140,6 +141,7 @@ def score_masks(
     set_name: str,
     labels: Mapping[str, int],
     truth_values: Mapping[str, int] | None = None,
+    plane: Plane = "stored",
     engine: Engine = LOCAL,
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Score masks against true masks.
@@ -154,6 +156,8 @@ def score_masks(
         Label and its value in the masks.
     truth_values : mapping of str to int, optional
         Label and its value in the true masks, where that is another one.
+    plane : str
+        Which slices of the volumes were annotated (`crowdqc.config.Plane`).
     engine : Engine
         Where the cases are scored.
 
@@ -172,7 +176,7 @@ def score_masks(
     InputError
         If a true mask cannot be read.
     """
-    scorer = partial(_Scorer, dict(labels), {**labels, **(truth_values or {})})
+    scorer = partial(_Scorer, dict(labels), {**labels, **(truth_values or {})}, plane)
     scored = engine.run(scorer, {case.case: case.absolute() for case in cases})
     tables = [table for table, _ in scored]
     rows = pd.concat([_no_rows(), *tables], ignore_index=True).assign(set=set_name)
@@ -185,11 +189,12 @@ class _Scorer:
 
     labels: Mapping[str, int]
     truth_values: Mapping[str, int]
+    plane: Plane
 
     def __call__(self, case: ScoredCase) -> tuple[pd.DataFrame, list[Finding]]:
         """Rows of the table; none where the findings say why the case cannot be scored."""
-        truth, grid = read_labels(case.truth)
-        mask, findings = _mask_of(case, grid)
+        truth, grid = read_labels(case.truth, plane=self.plane)
+        mask, findings = _mask_of(case, grid, self.plane)
         if mask is None:
             return _no_rows(), findings
         overlap = count_overlap(
@@ -200,13 +205,13 @@ class _Scorer:
         return _rows(overlap, list(self.labels)).assign(case=case.case), findings
 
 
-def _mask_of(case: ScoredCase, grid: Geometry) -> tuple[Labels | None, list[Finding]]:
+def _mask_of(case: ScoredCase, grid: Geometry, plane: Plane) -> tuple[Labels | None, list[Finding]]:
     """The mask of a case, if it can be compared on the grid of its truth."""
     if not case.mask.exists():
         message = f"{case.mask}: is not there; every label of case {case.case} scores as missed."
         return np.zeros(grid.shape, np.int32), [_finding("mask-missing", message, case.case)]
     try:
-        mask, geometry = read_labels(case.mask)
+        mask, geometry = read_labels(case.mask, plane=plane)
     except InputError as error:
         return None, [_finding("mask-unreadable", f"{error} Not scored.", case.case)]
     mismatch = grid_mismatch(geometry, grid)

@@ -232,6 +232,7 @@ def evaluate_sets(
             set_name=f"nnunet-{name}",
             labels={label: number for number, label in enumerate(values, start=1)},
             truth_values=values,
+            plane=config.images.plane,
         )
         tables.append(table)
         findings += found

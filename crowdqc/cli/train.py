@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from crowdqc.cli.options import ENGINE, OUT, REFUSED, STUDY, guarded, output_options, speaker
+from crowdqc.cli.options import (
+    ENGINE,
+    OUT,
+    REFUSED,
+    STUDY,
+    guarded,
+    open_run,
+    output_options,
+    speaker,
+)
 from crowdqc.findings import Verdict
 
 Command = Callable[..., Any]
@@ -53,7 +62,7 @@ def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: 
     the lines to submit: the preparations first, then the folds, which may run at the same time.
     """
     from crowdqc.cli.show import print_table, write_out
-    from crowdqc.stages import open_run, training
+    from crowdqc.stages import training
 
     say = speaker(quiet=quiet)
     request = training.Request(

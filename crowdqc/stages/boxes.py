@@ -127,6 +127,7 @@ def fuse_options(config: Config) -> dict[str, Any]:
         "min_raters": section.min_raters,
         "probability": section.probability,
         "interpolate": section.interpolate,
+        "whole_pixels": section.whole_pixels,
     }
 
 
@@ -178,7 +179,7 @@ def agree(run: Run) -> Result:
     gold, bad = read_gold(config, known_images(config))
     study = load_study(run)
     runs = run.store.read("completeness")
-    runs = rater_runs(runs.assign(rater=person(runs, study)))
+    runs = rater_runs(runs.assign(rater=person(runs, study.rater_scope)))
     result = assess_raters(
         match_study(study, config),
         gold=gold,

@@ -63,7 +63,9 @@ def has_images(config: Config) -> bool:
 def masks(run: Run) -> Result:
     """Draw masks with an uncertainty, filtered as the manifest says, and unfiltered."""
     if not has_images(run.config):
-        raise InputError(f"{run.config.file}: masks need volumes: give [images] path (NIfTI).")
+        raise InputError(
+            f"{run.config.file}: masks need volumes: give [images] path (NIfTI or DICOM)."
+        )
     sets = _prompts(run)
     tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in sets.items()}
     table = tables["filtered"]
@@ -94,8 +96,8 @@ def _prompts(run: Run) -> dict[str, pd.DataFrame]:
         return prompts
     rejected = [one["rater"] for one in manifest.raters if one["verdict"] == Verdict.REJECT]
     boxes = run.store.read("boxes")
-    person = person(boxes, run.config.annotations.rater_scope)
-    drawn = {"filtered": boxes[~person.isin(rejected)], "unfiltered": boxes}
+    who = person(boxes, run.config.annotations.rater_scope)
+    drawn = {"filtered": boxes[~who.isin(rejected)], "unfiltered": boxes}
     iou = run.config.match.iou
     return {name: with_members(table, drawn[name], iou=iou) for name, table in prompts.items()}
 
@@ -122,6 +124,7 @@ def mask_settings(config: Config) -> Any:
     """Settings of `samgen`, from the study file."""
     settings = load("samgen.settings")
     return settings.MaskSettings(
+        plane=config.images.plane,
         picture=config.images.picture,
         window=config.images.window,
         prompts=settings.PromptSettings(
@@ -268,6 +271,7 @@ def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
         set_name=name,
         labels={label.name: label.value for label in config.labels.values()},
         truth_values=truth_values(config),
+        plane=config.images.plane,
         engine=open_engine(config.engine),
     )
     return table, findings
