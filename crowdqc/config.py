@@ -383,6 +383,8 @@ class Engine(Section):
     """Cores of each worker, which are the threads of its model."""
     workers: int | None = Field(default=None, ge=1)
     """Largest number of workers; none given: as many as the cluster has room for."""
+    per_gpu: int = Field(default=1, ge=1, le=16)
+    """Workers that share a GPU, where each needs one: while one reads, another computes."""
 
 
 class Config(Section):

@@ -272,5 +272,6 @@ def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
         labels={label.name: label.value for label in config.labels.values()},
         truth_values=truth_values(config),
         plane=config.images.plane,
+        engine=open_engine(config.engine),
     )
     return table, findings
