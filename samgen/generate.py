@@ -33,6 +33,8 @@ from samgen.volume3d import z_dice
 OUTSIDE_PX = 1.0
 """A box that leaves its picture by more than this is of another picture."""
 
+Progress = Callable[[int, int], None]
+
 _BOX = ["x0", "y0", "x1", "y1"]
 _SPREAD = [f"spread_{edge}" for edge in _BOX]
 
@@ -67,6 +69,7 @@ def generate_masks(
     images: Mapping[str, Path],
     out: Path,
     say: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Draw the masks of all cases.
 
@@ -85,7 +88,10 @@ def generate_masks(
         ``<case>.uncertainty.nii.gz`` (float32, nats: on each voxel the largest entropy of
         a label's mean probability) and ``<case>.json``, in the geometry of the volume.
     say : callable, optional
-        Told a line for each case.
+        Told a line for each case when it is done.
+    progress : callable, optional
+        Told how many slices were drawn since it was told last, and how many there are to draw in
+        all; slices of cases that turn out to be up to date do not count.
 
     Returns
     -------
@@ -99,18 +105,59 @@ def generate_masks(
     InputError
         If a case has no volume, a slice or box lies outside it, or a label is not known.
     """
-    usable = _usable(prompts, task.labels)
-    _refuse_missing(usable, images)
+    work = cases_of(prompts, task, images=images)
+    tracker = _Tracker({one.name: one.slices for one in work}, progress or _silent)
     tables = []
-    for case in natural_order(usable["case"].unique()):
-        job = _Case(case, usable[usable["case"] == case], images[case], task)
-        rows = job.rows(out, say or _silent)
+    for one in work:
+        rows, new = one.rows(out, drawn=tracker.slice_done)
+        tracker.case_done(one.name, new=new)
+        (say or _silent)(f"{one.name}: {len(rows)} masks{'' if new else ' are up to date'}")
         tables.append(conform("masks", pd.DataFrame(rows)))
     return pd.concat(tables, ignore_index=True) if tables else empty("masks")
 
 
+def cases_of(prompts: pd.DataFrame, task: Task, *, images: Mapping[str, Path]) -> list[Case]:
+    """The cases that `generate_masks` would draw; it says what is refused."""
+    usable = _usable(prompts, task.labels)
+    _refuse_missing(usable, images)
+    names = natural_order(usable["case"].unique())
+    return [Case(name, usable[usable["case"] == name], images[name], task) for name in names]
+
+
+class _Tracker:
+    """Counts slices, whether it is told of each of them or of whole cases only.
+
+    Parameters
+    ----------
+    slices : dict
+        Case -> number of its slices.
+    progress : callable
+        As in `generate_masks`.
+    """
+
+    def __init__(self, slices: dict[str, int], progress: Progress) -> None:
+        self._left = dict(slices)
+        self._total = sum(slices.values())
+        self._progress = progress
+
+    def slice_done(self, case: str) -> None:
+        """A slice of a case was drawn."""
+        self._left[case] -= 1
+        self._tell(1)
+
+    def case_done(self, case: str, *, new: bool) -> None:
+        """The rest of a case was drawn, or it was up to date."""
+        rest, self._left[case] = self._left[case], 0
+        if not new:
+            self._total -= rest
+        self._tell(rest if new else 0)
+
+    def _tell(self, drawn: int) -> None:
+        self._progress(drawn, self._total)
+
+
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """One case: its prompts in order, its volume, and how to draw."""
 
     name: str
@@ -118,19 +165,31 @@ class _Case:
     image: Path
     task: Task
 
-    def rows(self, out: Path, say: Callable[[str], None]) -> Rows:
-        """Rows of the table, from the record or by drawing."""
+    @property
+    def slices(self) -> int:
+        """Number of slices with prompts."""
+        return int(self.prompts["slice"].nunique())
+
+    def is_current(self, out: Path) -> bool:
+        """Whether its masks are in `out`, and made from what it has now."""
+        return read_record(out / f"{self.name}.json", self._signature()) is not None
+
+    def rows(self, out: Path, drawn: Callable[[str], None]) -> tuple[Rows, bool]:
+        """Rows of the table, from the record or by drawing, and whether they are new.
+
+        `drawn` is told the name of the case for each slice that was drawn.
+        """
         record, signature = out / f"{self.name}.json", self._signature()
         rows = read_record(record, signature)
-        say(f"{self.name}: {len(self.prompts)} masks{' are up to date' if rows else ''}")
-        if rows is None:
-            rows, labels, uncertainty = self._draw()
-            files = [f"{self.name}.nii.gz", f"{self.name}.uncertainty.nii.gz"]
-            record.unlink(missing_ok=True)
-            write_labels(out / files[0], labels, like=self.image)
-            write_map(out / files[1], uncertainty, like=self.image)
-            write_record(record, signature, files=files, rows=rows)
-        return rows
+        if rows is not None:
+            return rows, False
+        rows, labels, uncertainty = self._draw(drawn)
+        files = [f"{self.name}.nii.gz", f"{self.name}.uncertainty.nii.gz"]
+        record.unlink(missing_ok=True)
+        write_labels(out / files[0], labels, like=self.image)
+        write_map(out / files[1], uncertainty, like=self.image)
+        write_record(record, signature, files=files, rows=rows)
+        return rows, True
 
     def _signature(self) -> str:
         task = self.task
@@ -143,15 +202,26 @@ class _Case:
             settings=str(task.settings),
         )
 
-    def _draw(self) -> tuple[Rows, NDArray[np.uint16], NDArray[np.float32]]:
-        """Rows, label volume and uncertainty volume."""
+    def pictures(self) -> NDArray[np.uint8]:
+        """Grey pictures of all its slices, (planes, rows, columns)."""
         settings = self.task.settings
         pictures, _ = read_pictures(self.image, picture=settings.picture, window=settings.window)
         self._refuse_outside(pictures.shape)
+        return pictures
+
+    def by_slice(self) -> Iterator[tuple[int, pd.DataFrame]]:
+        """Slices with prompts, and their prompts."""
+        yield from self.prompts.groupby("slice")
+
+    def _draw(
+        self, drawn: Callable[[str], None]
+    ) -> tuple[Rows, NDArray[np.uint16], NDArray[np.float32]]:
+        """Rows, label volume and uncertainty volume."""
+        pictures = self.pictures()
         labels = np.zeros(pictures.shape, dtype=np.uint16)
         uncertainty = np.zeros(pictures.shape, dtype=np.float32)
         rows: Rows = []
-        for k, on_slice in self.prompts.groupby("slice"):
+        for k, on_slice in self.by_slice():
             objects = list(self._objects(pictures[k], on_slice))
             owner, uncertainty[k] = resolve(
                 objects, pictures.shape[1:], last_wins=self.task.predictor.last_wins
@@ -160,12 +230,13 @@ class _Case:
             labels[k] = np.array([*values, 0], dtype=np.uint16)[owner]
             areas = np.bincount(owner[owner >= 0], minlength=len(objects))
             rows += self._slice_rows(on_slice, objects, areas)
+            drawn(self.name)
         self._add_z_dice(rows, labels)
-        picture = settings.picture
+        picture = self.task.settings.picture
         return rows, from_pictures(labels, picture), from_pictures(uncertainty, picture)
 
     def _objects(self, picture: NDArray[np.uint8], on_slice: pd.DataFrame) -> Iterator[Drawn]:
-        prompts = list(self._prompts(picture.shape, on_slice))
+        prompts = list(self.ask(picture.shape, on_slice))
         first, second = self.task.predictor, self.task.second
         drawn = draw_objects(first, first.encode(picture), prompts)
         if second is None:
@@ -175,7 +246,8 @@ class _Case:
         for one, other in zip(drawn, others, strict=True):
             yield one.adding(model_dice=mask_dice(one, other))
 
-    def _prompts(self, shape: tuple[int, ...], on_slice: pd.DataFrame) -> Iterator[Prompts]:
+    def ask(self, shape: tuple[int, ...], on_slice: pd.DataFrame) -> Iterator[Prompts]:
+        """What the model is asked about each object on a slice of this shape."""
         settings = self.task.settings
         nth = on_slice.groupby("label").cumcount()
         for row, n in zip(on_slice.to_dict("records"), nth, strict=True):
@@ -257,5 +329,5 @@ def _refuse_missing(prompts: pd.DataFrame, images: Mapping[str, Path]) -> None:
             raise InputError(f"Case '{case}' cannot name a file: it must not hold a '/'.")
 
 
-def _silent(_: str) -> None:
+def _silent(*_: object) -> None:
     """Say nothing."""

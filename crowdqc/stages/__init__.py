@@ -9,7 +9,7 @@ from pathlib import Path
 from crowdqc.config import Changes, Config, load_config
 from crowdqc.readers import annotation_files
 from crowdqc.stages import boxes, drawn, judge, masks, show, truth
-from crowdqc.stages.base import Pipeline, Result, Run, Stage
+from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, unwatched
 from crowdqc.stages.images import case_files, image_files
 from crowdqc.store import Store
 
@@ -24,6 +24,7 @@ def open_run(
     out: Path | None = None,
     changes: Changes | None = None,
     say: Callable[[str], None],
+    watch: Watch = unwatched,
 ) -> Run:
     """Open a study for running.
 
@@ -37,10 +38,12 @@ def open_run(
         As for `crowdqc.config.load_config`.
     say : callable
         Told a line for everything that happens.
+    watch : callable
+        Shows how far long work is.
     """
     where = {"study": {"out": None if out is None else str(out.absolute())}}
     config = load_config(file, changes={**(changes or {}), **where})
-    return Run(config, Store(config.out, config.study.name), say)
+    return Run(config, Store(config.out, config.study.name), say, watch)
 
 
 def run_all(run: Run) -> Result:

@@ -62,7 +62,7 @@ def masks(run: Run) -> Result:
     """Draw masks with an uncertainty, filtered as the manifest says, and unfiltered."""
     if not has_images(run.config):
         raise InputError(f"{run.config.file}: masks need volumes: give [images] path (NIfTI).")
-    sets = _prompts(run)
+    sets = mask_prompts(run)
     tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in sets.items()}
     table = tables["filtered"]
     risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
@@ -80,7 +80,7 @@ def masks(run: Run) -> Result:
     )
 
 
-def _prompts(run: Run) -> dict[str, pd.DataFrame]:
+def mask_prompts(run: Run) -> dict[str, pd.DataFrame]:
     """Set of masks -> its fused boxes, with those of the raters who may speak for it."""
     manifest = read_manifest(run)
     consensus = run.store.read("consensus")
@@ -101,19 +101,25 @@ def _prompts(run: Run) -> dict[str, pd.DataFrame]:
 def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
     config = run.config
     generate = load("samgen.generate")
-    first, second = predictors(config, run.store.path("embeddings"))
-    task = generate.Task(
+    task = mask_task(config, cache=run.store.path("embeddings"))
+    out = run.store.path(folder)
+    with run.watch(f"Slices of {folder}") as progress:
+        table: pd.DataFrame = generate.generate_masks(
+            prompts, task, images=image_files(config), out=out, say=run.say, progress=progress
+        )
+    _remove_others(out, set(table["case"]))
+    return table
+
+
+def mask_task(config: Config, *, cache: Path | None) -> Any:
+    """What `samgen` is to do; SAM keeps its embeddings in `cache`."""
+    first, second = predictors(config, cache)
+    return load("samgen.generate").Task(
         labels={label.name: label.value for label in config.labels.values()},
         predictor=first,
         second=second,
         settings=mask_settings(config),
     )
-    out = run.store.path(folder)
-    table: pd.DataFrame = generate.generate_masks(
-        prompts, task, images=image_files(config), out=out, say=run.say
-    )
-    _remove_others(out, set(table["case"]))
-    return table
 
 
 def mask_settings(config: Config) -> Any:
@@ -150,7 +156,7 @@ def prompt_origins(config: Config) -> str:
     return "fused" if config.masks.mode == "paper" else config.masks.origins
 
 
-def predictors(config: Config, cache: Path) -> tuple[Any, Any]:
+def predictors(config: Config, cache: Path | None) -> tuple[Any, Any]:
     """The model that ``[masks] model`` names, and the second one, or None.
 
     SAM keeps its embeddings in `cache`.
@@ -165,7 +171,7 @@ def predictors(config: Config, cache: Path) -> tuple[Any, Any]:
     return first, second
 
 
-def _predictor(name: str, config: Config, cache: Path) -> Any:
+def _predictor(name: str, config: Config, cache: Path | None) -> Any:
     if name == "intensity":
         return load("samgen.intensity").IntensityPredictor()
     section = config.masks

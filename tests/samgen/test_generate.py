@@ -11,7 +11,7 @@ from crowdqc.config import Window
 from crowdqc.findings import InputError
 from crowdqc.schema import TABLES, conform
 from crowdqc.volumes import to_pictures
-from samgen.generate import Task, generate_masks
+from samgen.generate import Task, _Tracker, generate_masks
 from samgen.predictor import BoxPredictor, Prediction
 from samgen.settings import MaskSettings, PromptSettings
 
@@ -314,6 +314,31 @@ def test_a_case_whose_input_changed_is_done_again(tmp_path, images, change):
     generate_masks(prompts, task, images=images, out=tmp_path / "out")
 
     assert model.encoded == 6
+
+
+def test_progress_counts_the_slices_that_are_drawn(tmp_path, images):
+    told = []
+    settings = {"settings": MANY, "progress": lambda *counts: told.append(counts)}
+
+    generate(THREE[THREE["case"] == "a"], images, tmp_path / "out", **settings)
+    assert told == [(1, 2), (1, 2), (0, 2)]
+
+    told.clear()
+    generate(THREE, images, tmp_path / "out", **settings)
+    assert sum(done for done, _ in told) == 4
+    assert told[0] == (0, 4)
+    assert told[-1] == (0, 4)
+
+
+def test_progress_of_whole_cases_alone_comes_to_the_same():
+    told = []
+    tracker = _Tracker({"a": 2, "b": 3, "c": 4}, lambda *counts: told.append(counts))
+
+    tracker.case_done("a", new=True)
+    tracker.case_done("b", new=False)
+    tracker.case_done("c", new=True)
+
+    assert told == [(2, 9), (0, 6), (4, 6)]
 
 
 def test_no_prompts_give_an_empty_table(tmp_path, images):
