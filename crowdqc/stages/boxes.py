@@ -119,6 +119,14 @@ def fuse_options(config: Config) -> dict[str, Any]:
     }
 
 
+def _with_slices(images: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
+    """`images` with a row for every place: one that nobody opened is like its case."""
+    new = places.merge(images[["case", "slice"]], how="left", indicator=True)
+    new = new.loc[new["_merge"] == "left_only", ["case", "slice"]]
+    alike = images.drop_duplicates("case").drop(columns=["slice", "path"])
+    return pd.concat([images, new.merge(alike, on="case")], ignore_index=True)
+
+
 def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[str]:
     """YOLO files of the usable boxes, in the layout of the input; other formats have none."""
     from crowdqc.writers.slices import write_slices
@@ -131,7 +139,7 @@ def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[st
     fused = Study(
         name=study.name,
         labels=study.labels,
-        images=study.images,
+        images=_with_slices(study.images, places),
         readings=places.assign(rater="consensus", state=""),
         boxes=usable.assign(rater="consensus", box=np.arange(len(usable))),
     )
