@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -370,3 +372,14 @@ def test_a_case_must_be_able_to_name_a_file(tmp_path, images):
 
     with pytest.raises(InputError, match="must not hold a '/'"):
         generate(prompts, {"../a": images["a"]}, tmp_path / "out")
+
+
+def test_drawing_with_the_embedded_model_never_loads_torch():
+    code = (
+        "import sys, samgen.generate, samgen.forecast, samgen.intensity, samgen.volume3d;"
+        "print([name for name in ('torch', 'segment_anything') if name in sys.modules])"
+    )
+
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert said.stdout == "[]\n"
