@@ -67,13 +67,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "measurements": _columns(
         "measure:text case:text? slice:float? rater:text? label:text? value:float? "
-        "low:float? high:float? n:int unit:text? why:text?"
+        "low:float? high:float? n:int unit:text? why:text? other:text?"
     ),
     "raters": _columns(
         "rater:text n_cases:int n_slices:int n_boxes:int "
         "agreement:float? agreement_low:float? agreement_high:float? reliability:float? "
         "miss_rate:float? extra_rate:float? shift_x:float? shift_y:float? size_ratio:float? "
-        "weight:float? verdict:text reasons:text?"
+        "weight:float? verdict:text reasons:text? faults:text?"
     ),
     "consensus": _columns(
         "case:text slice:int label:text x0:float? y0:float? x1:float? y1:float? "

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.config import Plane
+from crowdqc.engine import LOCAL, Engine
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import conform
 from crowdqc.volumes import Geometry, read_labels
@@ -33,6 +36,10 @@ class ScoredCase:
     case: str
     mask: Path
     truth: Path
+
+    def absolute(self) -> ScoredCase:
+        """The same, with paths that are right from any folder."""
+        return replace(self, mask=self.mask.absolute(), truth=self.truth.absolute())
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,8 @@ def score_masks(
     set_name: str,
     labels: Mapping[str, int],
     truth_values: Mapping[str, int] | None = None,
+    plane: Plane = "stored",
+    engine: Engine = LOCAL,
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Score masks against true masks.
 
@@ -147,6 +156,10 @@ def score_masks(
         Label and its value in the masks.
     truth_values : mapping of str to int, optional
         Label and its value in the true masks, where that is another one.
+    plane : str
+        Which slices of the volumes were annotated (`crowdqc.config.Plane`).
+    engine : Engine
+        Where the cases are scored.
 
     Returns
     -------
@@ -163,31 +176,42 @@ def score_masks(
     InputError
         If a true mask cannot be read.
     """
-    values = {**labels, **(truth_values or {})}
-    tables, findings = [], []
-    for case in cases:
-        truth, grid = read_labels(case.truth)
-        mask, found = _mask_of(case, grid)
-        findings += found
-        if mask is None:
-            continue
-        overlap = count_overlap(
-            renumber(mask, labels.values()),
-            renumber(truth, [values[label] for label in labels]),
-            len(labels),
-        )
-        tables.append(_rows(overlap, list(labels)).assign(case=case.case))
+    scorer = partial(_Scorer, dict(labels), {**labels, **(truth_values or {})}, plane)
+    scored = engine.run(scorer, {case.case: case.absolute() for case in cases})
+    tables = [table for table, _ in scored]
     rows = pd.concat([_no_rows(), *tables], ignore_index=True).assign(set=set_name)
-    return conform("scores", rows), findings
+    return conform("scores", rows), [finding for _, found in scored for finding in found]
 
 
-def _mask_of(case: ScoredCase, grid: Geometry) -> tuple[Labels | None, list[Finding]]:
+@dataclass(frozen=True)
+class _Scorer:
+    """Scores one case after the other."""
+
+    labels: Mapping[str, int]
+    truth_values: Mapping[str, int]
+    plane: Plane
+
+    def __call__(self, case: ScoredCase) -> tuple[pd.DataFrame, list[Finding]]:
+        """Rows of the table; none where the findings say why the case cannot be scored."""
+        truth, grid = read_labels(case.truth, plane=self.plane)
+        mask, findings = _mask_of(case, grid, self.plane)
+        if mask is None:
+            return _no_rows(), findings
+        overlap = count_overlap(
+            renumber(mask, self.labels.values()),
+            renumber(truth, [self.truth_values[label] for label in self.labels]),
+            len(self.labels),
+        )
+        return _rows(overlap, list(self.labels)).assign(case=case.case), findings
+
+
+def _mask_of(case: ScoredCase, grid: Geometry, plane: Plane) -> tuple[Labels | None, list[Finding]]:
     """The mask of a case, if it can be compared on the grid of its truth."""
     if not case.mask.exists():
         message = f"{case.mask}: is not there; every label of case {case.case} scores as missed."
         return np.zeros(grid.shape, np.int32), [_finding("mask-missing", message, case.case)]
     try:
-        mask, geometry = read_labels(case.mask)
+        mask, geometry = read_labels(case.mask, plane=plane)
     except InputError as error:
         return None, [_finding("mask-unreadable", f"{error} Not scored.", case.case)]
     mismatch = grid_mismatch(geometry, grid)

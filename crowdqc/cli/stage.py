@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crowdqc.cli.options import OUT, REFUSED, STUDY, guarded, output_options, speaker
+from crowdqc.cli.options import (
+    ENGINE,
+    OUT,
+    REFUSED,
+    STUDY,
+    guarded,
+    open_run,
+    output_options,
+    speaker,
+)
 from crowdqc.findings import Verdict
 
 if TYPE_CHECKING:
@@ -70,7 +79,7 @@ def perform(
 
     With `look`, a stage runs only if it is not up to date, and that view of it is shown.
     """
-    from crowdqc.stages import PIPELINE, open_run, run_all
+    from crowdqc.stages import PIPELINE, run_all
     from crowdqc.stages.views import VIEWS
 
     opened = open_run(study, out=out, changes=_by_section(changes), say=speaker(quiet=quiet))
@@ -156,6 +165,7 @@ masks = _stage(
     ),
     change("--mode", "masks.mode", text="SAM and MedSAM as trained (best), or as in the paper."),
     change("--device", "masks.device", text="Device of torch."),
+    ENGINE,
 )
 dataset = _stage(
     "dataset",
@@ -168,12 +178,14 @@ evaluate = _stage(
     """Score masks against the truth: Dice per volume and slice.
 
     Writes scores.csv and, filtered against unfiltered, comparison.csv.""",
+    ENGINE,
 )
 
 
 @click.command()
 @STUDY
 @OUT
+@ENGINE
 @output_options
 @guarded
 def run(study: Path, out: Path | None, **options: Any) -> None:

@@ -10,6 +10,7 @@ accepted cases and labels, fused without the raters who were rejected. ``unfilte
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,14 +18,15 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.engine import Engine, open_engine
 from crowdqc.findings import Finding, InputError, Verdict
 from crowdqc.fusion.members import with_members
 from crowdqc.gate import USABLE
 from crowdqc.schema import conform
 from crowdqc.stages.base import Result, Run, worst
+from crowdqc.stages.boxes import person
 from crowdqc.stages.drawn import SETS, mask_files, read_manifest
 from crowdqc.stages.images import case_files, image_files, is_volume
-from crowdqc.stages.judge import person_names
 from crowdqc.stages.risk import RISK, judge_masks, write_risk
 from crowdqc.stages.truth import truth_values
 
@@ -61,7 +63,9 @@ def has_images(config: Config) -> bool:
 def masks(run: Run) -> Result:
     """Draw masks with an uncertainty, filtered as the manifest says, and unfiltered."""
     if not has_images(run.config):
-        raise InputError(f"{run.config.file}: masks need volumes: give [images] path (NIfTI).")
+        raise InputError(
+            f"{run.config.file}: masks need volumes: give [images] path (NIfTI or DICOM)."
+        )
     sets = _prompts(run)
     tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in sets.items()}
     table = tables["filtered"]
@@ -92,8 +96,8 @@ def _prompts(run: Run) -> dict[str, pd.DataFrame]:
         return prompts
     rejected = [one["rater"] for one in manifest.raters if one["verdict"] == Verdict.REJECT]
     boxes = run.store.read("boxes")
-    person = person_names(boxes, run.config.annotations.rater_scope)
-    drawn = {"filtered": boxes[~person.isin(rejected)], "unfiltered": boxes}
+    who = person(boxes, run.config.annotations.rater_scope)
+    drawn = {"filtered": boxes[~who.isin(rejected)], "unfiltered": boxes}
     iou = run.config.match.iou
     return {name: with_members(table, drawn[name], iou=iou) for name, table in prompts.items()}
 
@@ -110,7 +114,7 @@ def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
     )
     out = run.store.path(folder)
     table: pd.DataFrame = generate.generate_masks(
-        prompts, task, images=image_files(config), out=out, say=run.say
+        prompts, task, images=image_files(config), out=out, engine=engine(config), say=run.say
     )
     _remove_others(out, set(table["case"]))
     return table
@@ -120,6 +124,7 @@ def mask_settings(config: Config) -> Any:
     """Settings of `samgen`, from the study file."""
     settings = load("samgen.settings")
     return settings.MaskSettings(
+        plane=config.images.plane,
         picture=config.images.picture,
         window=config.images.window,
         prompts=settings.PromptSettings(
@@ -153,15 +158,14 @@ def prompt_origins(config: Config) -> str:
 def predictors(config: Config, cache: Path) -> tuple[Any, Any]:
     """The model that ``[masks] model`` names, and the second one, or None.
 
-    SAM keeps its embeddings in `cache`.
-
-    Raises
-    ------
-    InputError
-        If there is no such model, or its weights are not at hand.
+    SAM keeps its embeddings in `cache`. The models are loaded when and where they are first
+    used; then there is an `InputError` if there is no such model, or no weights are at hand.
     """
+    lazy = load("samgen.predictor").LazyPredictor
     names = (config.masks.model, config.masks.second_model)
-    first, second = (name and _predictor(name, config, cache) for name in names)
+    first, second = (
+        name and lazy(partial(_predictor, name, config, cache.absolute())) for name in names
+    )
     return first, second
 
 
@@ -172,6 +176,14 @@ def _predictor(name: str, config: Config, cache: Path) -> Any:
     return load("samgen.sam").load_predictor(
         name, mode=section.mode, device=section.device, cache=cache
     )
+
+
+def engine(config: Config) -> Engine:
+    """Where masks are drawn, with a GPU for each worker where the model uses one."""
+    section = config.masks
+    if section.device == "cpu" or {section.model, section.second_model} <= {"intensity", None}:
+        return open_engine(config.engine, gpus=0)
+    return open_engine(config.engine, gpus=None if section.device == "auto" else 1)
 
 
 def dataset(run: Run) -> Result:
@@ -259,5 +271,7 @@ def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
         set_name=name,
         labels={label.name: label.value for label in config.labels.values()},
         truth_values=truth_values(config),
+        plane=config.images.plane,
+        engine=open_engine(config.engine),
     )
     return table, findings

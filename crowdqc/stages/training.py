@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.engine import open_engine
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.stages import masks
 from crowdqc.stages.base import Result, Run, worst
@@ -109,12 +110,16 @@ def _print(work: _Work) -> Result:
 
 def _train(work: _Work) -> Result:
     _prepare(work)
+    gpus = work.request.gpus
     table: pd.DataFrame = work.experiment.train_sets(
         work.config,
         work.folders,
         work.sets,
         folds=work.request.folds or None,
-        gpus=work.request.gpus,
+        gpus=gpus,
+        engine=open_engine(
+            work.config.engine, gpus=gpus if work.config.train.device == "cuda" else 0
+        ),
         say=work.run.say,
     )
     summary = f"{len(table)} folds are trained, in nnUNet_results/."
