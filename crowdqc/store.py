@@ -125,7 +125,7 @@ class Store:
         text = {column.name: str for column in TABLES[table] if column.kind == "text"}
         try:
             frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=_missing(table))
-            return conform(table, frame)
+            return conform(table, _with_numbers(frame, table))
         except FileNotFoundError as error:
             raise InputError(f"{path}: is not there; run the stage that writes it.") from error
         except ValueError as error:
@@ -309,6 +309,16 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _with_numbers(frame: pd.DataFrame, table: str) -> pd.DataFrame:
+    """`frame` with further columns, which may miss some numbers, as numbers where they are."""
+    known = {column.name for column in TABLES[table]}
+    for name in [name for name in frame if name not in known and frame[name].dtype.kind == "O"]:
+        numbers = pd.to_numeric(frame[name].where(frame[name] != ""), errors="coerce")
+        if (numbers.notna() == (frame[name] != "")).all():
+            frame = frame.assign(**{name: numbers})
+    return frame
 
 
 def _missing(table: str) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.engine import LOCAL, Engine
 from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
+from crowdqc.fusion.members import COLUMN as MEMBERS
 from crowdqc.schema import conform, empty, natural_order
-from crowdqc.store import sha256
-from crowdqc.volumes import from_pictures, write_labels, write_map
+from crowdqc.volumes import from_pictures, hash_volume, write_labels, write_map
 from samgen.images import read_pictures
-from samgen.predictor import BoxPredictor
-from samgen.prompts import prompt_boxes, prompt_rng
+from samgen.predictor import BoxPredictor, Prompts
+from samgen.prompts import make_prompts, prompt_rng
 from samgen.records import Rows, read_record, signature_of, write_record
 from samgen.settings import MaskSettings
-from samgen.slices import Drawn, draw_object, resolve
+from samgen.slices import Drawn, draw_objects, mask_dice, resolve
 from samgen.volume3d import z_dice
 
 OUTSIDE_PX = 1.0
@@ -48,11 +50,15 @@ class Task:
         The model.
     settings : MaskSettings
         Pictures, prompts and seed.
+    second : BoxPredictor, optional
+        Another model, which draws the same objects from the same prompts: the column
+        `model_dice` is the Dice of the two masks of an object, before overlaps are resolved.
     """
 
     labels: Mapping[str, int]
     predictor: BoxPredictor
     settings: MaskSettings = field(default_factory=MaskSettings)
+    second: BoxPredictor | None = None
 
 
 def generate_masks(
@@ -61,6 +67,7 @@ def generate_masks(
     *,
     images: Mapping[str, Path],
     out: Path,
+    engine: Engine = LOCAL,
     say: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Draw the masks of all cases.
@@ -69,7 +76,8 @@ def generate_masks(
     ----------
     prompts : DataFrame
         Rows of the table ``consensus``. Rows without a box, and those in the state
-        ``no_consensus``, are no prompts.
+        ``no_consensus``, are no prompts. The raters' own boxes are in the column that
+        `crowdqc.fusion.members.with_members` adds.
     task : Task
         Labels, model and settings.
     images : Mapping
@@ -78,8 +86,11 @@ def generate_masks(
         Folder; gets ``<case>.nii.gz`` (labels, uint8 or uint16, 0 is background),
         ``<case>.uncertainty.nii.gz`` (float32, nats: on each voxel the largest entropy of
         a label's mean probability) and ``<case>.json``, in the geometry of the volume.
+    engine : Engine
+        Where the cases are drawn. Other machines than this one load the model for themselves: give
+        it as a `samgen.predictor.LazyPredictor`.
     say : callable, optional
-        Told a line for each case.
+        Told a line for each case when it is done.
 
     Returns
     -------
@@ -95,12 +106,41 @@ def generate_masks(
     """
     usable = _usable(prompts, task.labels)
     _refuse_missing(usable, images)
-    tables = []
-    for case in natural_order(usable["case"].unique()):
-        job = _Case(case, usable[usable["case"] == case], images[case], task)
-        rows = job.rows(out, say or _silent)
-        tables.append(conform("masks", pd.DataFrame(rows)))
+    orders = {
+        case: _Order(case, usable[usable["case"] == case], images[case].absolute())
+        for case in natural_order(usable["case"].unique())
+    }
+    done = engine.run(
+        partial(_Worker, task, out.absolute()), orders, done=partial(_report, say or _silent)
+    )
+    tables = [conform("masks", pd.DataFrame(rows)) for rows, _ in done]
     return pd.concat(tables, ignore_index=True) if tables else empty("masks")
+
+
+def _report(say: Callable[[str], None], case: str, done: tuple[Rows, bool]) -> None:
+    rows, new = done
+    say(f"{case}: {len(rows)} masks{'' if new else ' are up to date'}")
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A case to draw: its name, its prompts in order, its volume."""
+
+    case: str
+    prompts: pd.DataFrame
+    image: Path
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """Draws one case after the other with the model of `task`, into `out`."""
+
+    task: Task
+    out: Path
+
+    def __call__(self, order: _Order) -> tuple[Rows, bool]:
+        """Rows of the table, and whether they are new."""
+        return _Case(order.case, order.prompts, order.image, self.task).rows(self.out)
 
 
 @dataclass(frozen=True)
@@ -112,34 +152,38 @@ class _Case:
     image: Path
     task: Task
 
-    def rows(self, out: Path, say: Callable[[str], None]) -> Rows:
-        """Rows of the table, from the record or by drawing."""
+    def rows(self, out: Path) -> tuple[Rows, bool]:
+        """Rows of the table, from the record or by drawing, and whether they were drawn."""
         record, signature = out / f"{self.name}.json", self._signature()
         rows = read_record(record, signature)
-        say(f"{self.name}: {len(self.prompts)} masks{' are up to date' if rows else ''}")
-        if rows is None:
-            rows, labels, uncertainty = self._draw()
-            files = [f"{self.name}.nii.gz", f"{self.name}.uncertainty.nii.gz"]
-            record.unlink(missing_ok=True)
-            write_labels(out / files[0], labels, like=self.image)
-            write_map(out / files[1], uncertainty, like=self.image)
-            write_record(record, signature, files=files, rows=rows)
-        return rows
+        if rows is not None:
+            return rows, False
+        rows, labels, uncertainty = self._draw()
+        files = [f"{self.name}.nii.gz", f"{self.name}.uncertainty.nii.gz"]
+        record.unlink(missing_ok=True)
+        plane = self.task.settings.plane
+        write_labels(out / files[0], labels, like=self.image, plane=plane)
+        write_map(out / files[1], uncertainty, like=self.image, plane=plane)
+        write_record(record, signature, files=files, rows=rows)
+        return rows, True
 
     def _signature(self) -> str:
         task = self.task
         return signature_of(
             prompts=self.prompts.to_csv(index=False),
-            image=sha256(self.image),
+            image=hash_volume(self.image),
             labels=dict(task.labels),
             model=task.predictor.signature,
+            second=task.second and task.second.signature,
             settings=str(task.settings),
         )
 
     def _draw(self) -> tuple[Rows, NDArray[np.uint16], NDArray[np.float32]]:
         """Rows, label volume and uncertainty volume."""
         settings = self.task.settings
-        pictures, _ = read_pictures(self.image, picture=settings.picture, window=settings.window)
+        pictures, _ = read_pictures(
+            self.image, plane=settings.plane, picture=settings.picture, window=settings.window
+        )
         self._refuse_outside(pictures.shape)
         labels = np.zeros(pictures.shape, dtype=np.uint16)
         uncertainty = np.zeros(pictures.shape, dtype=np.float32)
@@ -158,21 +202,32 @@ class _Case:
         return rows, from_pictures(labels, picture), from_pictures(uncertainty, picture)
 
     def _objects(self, picture: NDArray[np.uint8], on_slice: pd.DataFrame) -> Iterator[Drawn]:
-        predictor, settings = self.task.predictor, self.task.settings
-        encoded = predictor.encode(picture)
+        prompts = list(self._prompts(picture.shape, on_slice))
+        first, second = self.task.predictor, self.task.second
+        drawn = draw_objects(first, first.encode(picture), prompts)
+        if second is None:
+            yield from drawn
+            return
+        others = draw_objects(second, second.encode(picture), prompts)
+        for one, other in zip(drawn, others, strict=True):
+            yield one.adding(model_dice=mask_dice(one, other))
+
+    def _prompts(self, shape: tuple[int, ...], on_slice: pd.DataFrame) -> Iterator[Prompts]:
+        settings = self.task.settings
         nth = on_slice.groupby("label").cumcount()
         for row, n in zip(on_slice.to_dict("records"), nth, strict=True):
             # Objects of one label on one slice must not stray in step.
             label = f"{row['label']}#{n}" if n else row["label"]
             rng = prompt_rng(settings.seed, case=self.name, slice=row["slice"], label=label)
-            boxes = prompt_boxes(
+            yield make_prompts(
                 [row[edge] for edge in _BOX],
+                raters=row.get(MEMBERS, ()),
                 spread=[row[edge] for edge in _SPREAD],
-                shape=picture.shape,
+                shape=(shape[0], shape[1]),
                 rng=rng,
                 settings=settings.prompts,
+                noise=self.task.predictor.noise,
             )
-            yield draw_object(predictor, encoded, boxes)
 
     def _slice_rows(
         self, on_slice: pd.DataFrame, objects: list[Drawn], areas: NDArray[np.intp]
@@ -206,9 +261,10 @@ class _Case:
             box = boxes[bad.argmax()].round(2).tolist()
             raise InputError(
                 f"{self.image}: has {planes} slices of {height} rows and {width} columns "
-                f"(picture = '{self.task.settings.picture}'), but the box of {row['label']} on "
+                f"(plane = '{self.task.settings.plane}', picture = "
+                f"'{self.task.settings.picture}'), but the box of {row['label']} on "
                 f"slice {row['slice']} is {box}; {int(bad.sum())} boxes of the case lie outside. "
-                "Is it the volume that was annotated, and [images] picture?"
+                "Is it the volume that was annotated, and [images] plane and picture?"
             )
 
 

@@ -13,7 +13,7 @@ import click
 from crowdqc.findings import InputError
 
 if TYPE_CHECKING:
-    from crowdqc.stages import Run
+    from crowdqc.stages.base import Run
 
 REFUSED = 3
 """Exit code of a gate that says no."""
@@ -26,6 +26,12 @@ OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of results instead of [study] out."
 )
 
+ENGINE = click.option(
+    "--engine",
+    "engine__name",
+    type=click.Choice(["local", "ray"]),
+    help="Work here, or on the machines of a Ray cluster. Instead of [engine] name.",
+)
 
 STYLES = ("table", "json", "csv")
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crowdqc.cli.options import OUT, REFUSED, STUDY, guarded, open_run, output_options, speaker
+from crowdqc.cli.options import (
+    ENGINE,
+    OUT,
+    REFUSED,
+    STUDY,
+    guarded,
+    open_run,
+    output_options,
+    speaker,
+)
 from crowdqc.findings import Verdict
 
 if TYPE_CHECKING:
@@ -146,9 +155,17 @@ masks = _stage(
     change(
         "--model", "masks.model", text="The model: intensity, sam_vit_b, medsam, ... or a file."
     ),
+    change("--also", "masks.second_model", text="Another model, to see where the two agree."),
     change("--prompts", "masks.prompts", text="Box prompts per object.", kind=int),
+    change("--origins", "masks.origins", text="What prompts lie round: fused, raters, both."),
+    change(
+        "--jitter",
+        "masks.jitter",
+        text="How prompts stray: spread, training, sam, medsam, sam-u, fnpc.",
+    ),
     change("--mode", "masks.mode", text="SAM and MedSAM as trained (best), or as in the paper."),
     change("--device", "masks.device", text="Device of torch."),
+    ENGINE,
 )
 dataset = _stage(
     "dataset",
@@ -161,12 +178,14 @@ evaluate = _stage(
     """Score masks against the truth: Dice per volume and slice.
 
     Writes scores.csv and, filtered against unfiltered, comparison.csv.""",
+    ENGINE,
 )
 
 
 @click.command()
 @STUDY
 @OUT
+@ENGINE
 @output_options
 @guarded
 def run(study: Path, out: Path | None, **options: Any) -> None:

@@ -11,7 +11,7 @@ from crowdqc.config import Changes, Config, load_config
 from crowdqc.readers import annotation_files
 from crowdqc.stages import boxes, drawn, judge, masks, show, truth
 from crowdqc.stages.base import Pipeline, Result, Run, Stage
-from crowdqc.stages.images import case_files, image_files
+from crowdqc.stages.images import case_files, input_files
 from crowdqc.store import Store
 
 __all__ = ["PIPELINE", "Result", "masks_are_current", "open_run", "run_all"]
@@ -73,7 +73,7 @@ def _gate(run: Run) -> Result:
 
 
 def _annotations(config: Config) -> list[Path]:
-    return [*annotation_files(config), *image_files(config).values()]
+    return [*annotation_files(config), *input_files(config)]
 
 
 def _truth(config: Config) -> list[Path]:
@@ -102,15 +102,15 @@ PIPELINE = Pipeline(
             applies=truth.is_simulated,
         ),
         Stage("check", boxes.check, needs=("simulate",), sections=_READ, inputs=_annotations),
+        Stage("complete", boxes.complete, needs=("check",), sections=("labels", "images")),
         Stage(
             "agree",
             boxes.agree,
-            needs=("check",),
+            needs=("check", "complete"),
             sections=("match", "agree", "truth"),
-            inputs=_gold_boxes,
+            inputs=lambda config: [*_gold_boxes(config), *_policy(config)],
         ),
         Stage("fuse", boxes.fuse, needs=("check",), sections=("match", "fuse")),
-        Stage("complete", boxes.complete, needs=("check",), sections=("labels", "images")),
         Stage(
             "gate",
             _gate,
@@ -123,7 +123,7 @@ PIPELINE = Pipeline(
             masks.masks,
             needs=("gate",),
             sections=("labels", "images", "masks"),
-            inputs=lambda config: list(image_files(config).values()),
+            inputs=input_files,
             applies=masks.has_images,
         ),
         Stage(
