@@ -85,7 +85,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         "pairwise_dice:float? expected_dice:float? box_iou:float? z_dice:float? "
         "interpolated:bool risk:float?"
     ),
-    "scores": _columns("set:text case:text slice:float? label:text dice:float?"),
+    "scores": _columns(
+        "set:text case:text slice:float? label:text dice:float? surface_dice:float? hd95_mm:float?"
+    ),
     "comparison": _columns(
         "label:text a:text b:text n:int mean_a:float? ci_a:float? mean_b:float? ci_b:float? "
         "difference:float? low:float? high:float? test:text? statistic:float? p:float? "

@@ -1,4 +1,4 @@
-"""Dice of masks against true masks, per volume and per slice."""
+"""Masks against true masks: Dice of volumes and slices, surface Dice and HD95 of volumes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import conform
 from crowdqc.volumes import Geometry, read_labels
 from train.grid import grid_mismatch
+from train.surface import hd95_mm, measure_surfaces, surface_dice
 
 Labels = NDArray[np.integer]
+
+TOLERANCE_MM = 2.0
+"""Distance of surfaces that counts as no error, where nothing else is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +138,7 @@ def score_masks(
     set_name: str,
     labels: Mapping[str, int],
     truth_values: Mapping[str, int] | None = None,
+    tolerances_mm: Mapping[str, float] | None = None,
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Score masks against true masks.
 
@@ -147,12 +152,15 @@ def score_masks(
         Label and its value in the masks.
     truth_values : mapping of str to int, optional
         Label and its value in the true masks, where that is another one.
+    tolerances_mm : mapping of str to float, optional
+        Label and the tolerance of its surface Dice; `TOLERANCE_MM` where it has none.
 
     Returns
     -------
     scores : DataFrame
-        Table `scores`. A row for each label of a case with an empty `slice`: Dice of the
-        volume, 0 for an organ that one side lacks, nan for one that both lack. A row for each
+        Table `scores`. A row for each label of a case with an empty `slice`: Dice, surface Dice
+        and HD95 of the volume. For an organ that one side lacks Dice and surface Dice are 0 and
+        HD95 is inf; all are nan for one that both lack. A row, with Dice only, for each
         slice on which at least one side has the label; a slice that both leave empty has none,
         because no mean should count the slices where there is nothing to find.
     findings : list of Finding
@@ -164,6 +172,7 @@ def score_masks(
         If a true mask cannot be read.
     """
     values = {**labels, **(truth_values or {})}
+    tolerances = [(tolerances_mm or {}).get(label, TOLERANCE_MM) for label in labels]
     tables, findings = [], []
     for case in cases:
         truth, grid = read_labels(case.truth)
@@ -171,12 +180,11 @@ def score_masks(
         findings += found
         if mask is None:
             continue
-        overlap = count_overlap(
-            renumber(mask, labels.values()),
-            renumber(truth, [values[label] for label in labels]),
-            len(labels),
-        )
-        tables.append(_rows(overlap, list(labels)).assign(case=case.case))
+        mask = renumber(mask, labels.values())
+        truth = renumber(truth, [values[label] for label in labels])
+        rows = _rows(count_overlap(mask, truth, len(labels)), list(labels))
+        surfaces = _surface_scores(mask, truth, grid=grid, tolerances_mm=tolerances)
+        tables.append(rows.join(surfaces).assign(case=case.case))
     rows = pd.concat([_no_rows(), *tables], ignore_index=True).assign(set=set_name)
     return conform("scores", rows), findings
 
@@ -224,3 +232,15 @@ def _rows(overlap: Overlap, labels: list[str]) -> pd.DataFrame:
         }
     )
     return pd.concat([volumes, slices], ignore_index=True)
+
+
+def _surface_scores(
+    mask: Labels, truth: Labels, *, grid: Geometry, tolerances_mm: list[float]
+) -> pd.DataFrame:
+    """Surface Dice and HD95 of label 1, 2, ...; a row for each."""
+    rows = []
+    for number, tolerance in enumerate(tolerances_mm, start=1):
+        surfaces = measure_surfaces(mask == number, truth == number, spacing_mm=grid.spacing)
+        dice_within = surface_dice(*surfaces, tolerance_mm=tolerance)
+        rows.append({"surface_dice": dice_within, "hd95_mm": hd95_mm(*surfaces)})
+    return pd.DataFrame(rows)
