@@ -127,6 +127,7 @@ def fuse_options(config: Config) -> dict[str, Any]:
         "min_raters": section.min_raters,
         "probability": section.probability,
         "interpolate": section.interpolate,
+        "whole_pixels": section.whole_pixels,
     }
 
 
