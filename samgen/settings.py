@@ -64,6 +64,8 @@ class MaskSettings:
     prompts: PromptSettings = PromptSettings()
     volume: VolumeSettings = VolumeSettings()
     """What is done between slices."""
+    square_pixels: bool = True
+    """Whether models are shown pictures stretched to square pixels (`samgen.square`)."""
     seed: int = 0
     """Seed of the study."""
 
