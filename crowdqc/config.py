@@ -217,6 +217,9 @@ class RaterLimits(Section):
     """Share of boxes round the whole image where the others drew a part of it."""
     guess: float = Field(default=0.05, ge=0, strict=False)
     """IoU by which boxes fit their own slice better than another one; guesses do not."""
+    guess_share: float = Field(default=0.3, ge=0, le=1, strict=False)
+    """The same as a share of what the median rater gains, where that is more: who looks, but
+    scatters edges by a fifth of the organ, still gains a third of it."""
     seconds: float = Field(default=1.0, ge=0, strict=False)
     """Median seconds per box, where readings have a time: nobody aims faster."""
 
