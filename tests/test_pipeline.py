@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from crowdqc.agreement import Resampling, assess_raters
 from crowdqc.cli import main
 from crowdqc.config import load_config
+from crowdqc.findings import read_findings
 from crowdqc.matching import match
 from crowdqc.readers import read_study
 
@@ -75,6 +77,32 @@ def test_filtering_helps_where_faults_were_planted(demo):
     assert means["filtered"] > 0.85
 
 
+def test_the_masks_are_judged_once_they_are_drawn(demo):
+    folder, _ = demo
+    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    masks = pd.read_csv(folder / "out" / "masks.csv")
+
+    assert masks["risk"].between(0, 1).all()
+    judged = pd.DataFrame(manifest["units"]["mask"])
+    assert len(judged) == (masks["risk"] >= 0.7).sum() > 0
+    assert (judged["verdict"] == "reject").sum() == (masks["risk"] >= 0.9).sum()
+    assert "risk.csv" in manifest["created_from"]
+
+
+def test_gating_once_more_judges_the_masks_as_long_as_they_are_current(demo, tmp_path):
+    folder = shutil.copytree(demo[0], tmp_path / "demo")
+    before = (folder / "out" / "manifest.json").read_bytes()
+
+    assert call("gate", folder / "study.toml").exit_code == 0
+    assert (folder / "out" / "manifest.json").read_bytes() == before
+
+    box = next((folder / "boxes" / "steady").glob("*.txt"))
+    box.write_text("")
+    assert call("gate", folder / "study.toml").exit_code == 0
+    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    assert "mask" not in manifest["units"]
+
+
 def test_two_runs_give_the_same_bytes(demo, tmp_path):
     folder, _ = demo
 
@@ -82,6 +110,21 @@ def test_two_runs_give_the_same_bytes(demo, tmp_path):
 
     assert result.exit_code == 0, result.stderr
     first, second = contents(folder / "out"), contents(tmp_path / "again")
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_cluster_draws_the_same_bytes(demo, tmp_path, nodes, monkeypatch):
+    folder, _ = demo
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    shutil.copytree(folder / "out", tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "masks")
+
+    result = call("masks", folder / "study.toml", "--out", tmp_path / "out", "--engine", "ray")
+
+    assert result.exit_code == 0, result.stderr
+    assert "up to date" not in result.stderr
+    first, second = (contents(where / "out" / "masks") for where in (folder, tmp_path))
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
 
@@ -138,6 +181,15 @@ def test_the_crowd_study(data, tmp_path, monkeypatch):
         "left_kidney": 6,
         "right_kidney": 6,
     }
+    # reports/btcv.md
+    states = completeness["state"].value_counts()
+    assert states.to_dict() == {"partial": 47, "unread": 30, "complete": 19, "missing": 19}
+    assert len(pd.read_csv(out / "todo.csv")) == 108
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    verdicts = [case["verdict"] for case in manifest["cases"]]
+    assert [verdicts.count(v) for v in ("accept", "review", "reject")] == [1, 5, 17]
+    named = {f.check for f in read_findings(out / "agree.findings.jsonl")}
+    assert named == {"edge-jump", "edge-outlier", "organ-unlike-others"}
     unread = completeness.groupby("case")["state"].agg(lambda state: (state == "unread").all())
     files = sorted((data / "btcv_crowd" / "prompt").iterdir())
     drawn = {path.name[3:7]: set() for path in files}

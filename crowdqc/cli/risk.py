@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from crowdqc.cli.options import OUT, STUDY, guarded, output_options, speaker
+from crowdqc.cli.options import OUT, STUDY, guarded, open_run, output_options, speaker
 
 
 @click.command()
@@ -41,8 +41,10 @@ def risk(
     where models disagree. Writes risk.csv: risk from 0 to 1, and the signals that it is made of.
     """
     from crowdqc.cli.stage import finish
-    from crowdqc.stages import open_run
+    from crowdqc.stages import PIPELINE
     from crowdqc.stages.risk import assess
 
-    result = assess(open_run(study, out=out, say=speaker(quiet=quiet)), patterns, scores)
+    opened = open_run(study, out=out, say=speaker(quiet=quiet))
+    PIPELINE.ensure("fuse" if patterns else "masks", opened)
+    result = assess(opened, patterns, scores)
     finish(result, "Masks most likely wrong", style=style, quiet=quiet, verbose=verbose)

@@ -56,8 +56,8 @@ class Edges:
     box : ndarray, shape (O, 4)
         Estimated true box in px.
     spread : ndarray, shape (O, 4)
-        Standard deviation of where the true edge lies, in px; nan where no object of the
-        study was drawn by two raters.
+        Standard deviation of where the true edge lies, in px, as far as raters err apart from
+        one another; nan where no object of the study was drawn by two raters.
     without : ndarray, shape (N, 4)
         The box of a drawn box's object, estimated without it; nan where it is alone.
     weight : ndarray, shape (N,)
@@ -91,7 +91,7 @@ def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
     """
     n, n_raters = evidence.n_objects, evidence.n_raters
     boxes, of, who = evidence.boxes, evidence.object, evidence.rater
-    box = median_boxes(boxes, of, n)
+    box = median = median_boxes(boxes, of, n)
     shared = (evidence.n_boxes[of] > 1).astype(np.float64)[:, None]
     if not shared.any():
         return _unknown(evidence, box)
@@ -105,7 +105,7 @@ def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
         weight = trust / (sd[who] * hard[of, None] * size) ** 2
         drawn = boxes - bias[who] * size
         top, total = _sums(of, weight * drawn, n), _sums(of, weight, n)
-        box = top / total
+        box = _uncrossed(top / total, median)
         miss = (boxes - box[of]) / size
         error = (miss - bias[who]) ** 2 + 1 / (total[of] * size**2)  # the truth is not certain
         scale = (sd[who] * hard[of, None]) ** 2
@@ -116,7 +116,8 @@ def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
     with np.errstate(invalid="ignore", divide="ignore"):
         without = np.where(shared > 0, (top[of] - weight * drawn) / rest, np.nan)
     share = (weight / total[of]).mean(axis=1)
-    return Edges(box, total**-0.5, without, share, hard, bias, sd)
+    known = (settings.freedom + 1) / (settings.freedom + 3)  # a Student value tells less
+    return Edges(box, (known * total) ** -0.5, without, share, hard, bias, sd)
 
 
 def _unknown(evidence: Evidence, box: Floats) -> Edges:
@@ -144,6 +145,15 @@ def median_boxes(boxes: Floats, of: NDArray[np.int64], n: int) -> Floats:
         sorted_edge = boxes[np.lexsort((boxes[:, edge], of)), edge]
         median[some, edge] = (sorted_edge[low] + sorted_edge[high]) / 2
     return median
+
+
+def _uncrossed(box: Floats, median: Floats) -> Floats:
+    """Boxes (O, 4) with the median's edges where two opposite ones have crossed.
+
+    Edges are estimated one by one, from boxes that may hardly overlap; medians never cross.
+    """
+    crossed = box[:, 2:] <= box[:, :2]
+    return np.where(np.hstack([crossed, crossed]), median, box)
 
 
 def _size(box: Floats) -> Floats:

@@ -94,8 +94,8 @@ def decide(
     policy : Policy
     measures : mapping of str to DataFrame
         For the scopes ``rater``, ``label`` and ``case``: a row for each unit that is judged; for
-        ``box``, ``slice`` and ``mask``, where they are to be judged, a row for each with its key
-        in columns: all as from `crowdqc.gate.measures`.
+        ``box`` and ``slice``, where there are rules for them, and ``mask``, once masks are drawn,
+        a row for each with its key in columns: all as from `crowdqc.gate.measures`.
     findings : iterable of Finding
         One that names a case counts for it, or for its label where it names one. One that
         names a rater, too, asks for a review at most: what is left of the others' boxes is judged
@@ -122,7 +122,7 @@ def decide(
         _pass_up_fine(table, scope, decision)
     for (case, label), one in labels.items():
         _pass_up(one, cases[case], label=label, exclude=policy.exclude)
-    for scope in sorted(set(FINE) - set(fine)):
+    for scope in sorted({"box", "slice"} - set(fine)):
         if any(rule.scope == scope for rule in policy.rules):
             unknown = f"there are rules for each {scope}, but no measures: they were not asked"
             decision.study.add(Severity.REVIEW, unknown)

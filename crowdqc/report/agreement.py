@@ -246,9 +246,10 @@ def _by_organ(
 
 
 def _case_table(cases: pd.DataFrame) -> Table:
-    known = cases[cases["value"].notna()].sort_values("value", kind="stable")
+    known = cases[cases["value"].notna()]
     if len(known):
         known = known[known["measure"] == known["measure"].iloc[0]]
+    known = known.sort_values("value", kind="stable")
     columns = (
         Column("case", "Case", "name"),
         Column("label", "Organ", "name"),

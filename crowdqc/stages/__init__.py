@@ -6,14 +6,15 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import crowdqc
 from crowdqc.config import Changes, Config, load_config
 from crowdqc.readers import annotation_files
-from crowdqc.stages import boxes, judge, masks, show, truth
-from crowdqc.stages.base import Pipeline, Result, Run, Stage
-from crowdqc.stages.images import case_files, image_files
+from crowdqc.stages import boxes, drawn, judge, masks, show, truth
+from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, unwatched
+from crowdqc.stages.images import case_files, input_files
 from crowdqc.store import Store
 
-__all__ = ["PIPELINE", "Result", "open_run", "run_all"]
+__all__ = ["PIPELINE", "Result", "masks_are_current", "open_run", "run_all"]
 
 _READ = ("labels", "annotations", "images", "truth")
 
@@ -24,6 +25,7 @@ def open_run(
     out: Path | None = None,
     changes: Changes | None = None,
     say: Callable[[str], None],
+    watch: Watch = unwatched,
 ) -> Run:
     """Open a study for running.
 
@@ -37,10 +39,18 @@ def open_run(
         As for `crowdqc.config.load_config`.
     say : callable
         Told a line for everything that happens.
+    watch : callable
+        Shows how far long work is.
     """
     where = {"study": {"out": None if out is None else str(out.absolute())}}
     config = load_config(file, changes={**(changes or {}), **where})
-    return Run(config, Store(config.out, config.study.name), say)
+    store = Store(config.out, config.study.name)
+    if store.written_by not in {None, crowdqc.__version__}:
+        say(
+            f"{store.folder} was written by crowdqc {store.written_by}; this is "
+            f"{crowdqc.__version__}, so every stage runs again before its results are used."
+        )
+    return Run(config, store, say, watch)
 
 
 def run_all(run: Run) -> Result:
@@ -49,11 +59,24 @@ def run_all(run: Run) -> Result:
     for name in before:
         PIPELINE.ensure(name, run)
     result = PIPELINE.run(last, run)
-    return dataclasses.replace(result, verdict=judge.verdict_for_exit(masks.read_manifest(run)))
+    return dataclasses.replace(result, verdict=judge.verdict_for_exit(drawn.read_manifest(run)))
+
+
+def masks_are_current(run: Run) -> bool:
+    """Whether the masks in the folder of results are those of the study as it is now.
+
+    A study without images has no masks of its own; those of others, which `crowdqc risk` judged,
+    are taken as they are.
+    """
+    return not masks.has_images(run.config) or PIPELINE.is_current("masks", run)
+
+
+def _gate(run: Run) -> Result:
+    return judge.gate(run, masks=masks_are_current(run))
 
 
 def _annotations(config: Config) -> list[Path]:
-    return [*annotation_files(config), *image_files(config).values()]
+    return [*annotation_files(config), *input_files(config)]
 
 
 def _truth(config: Config) -> list[Path]:
@@ -93,7 +116,7 @@ PIPELINE = Pipeline(
         Stage("fuse", boxes.fuse, needs=("check",), sections=("match", "fuse")),
         Stage(
             "gate",
-            judge.gate,
+            _gate,
             needs=("agree", "fuse", "complete"),
             sections=("gate", "match", "fuse"),
             inputs=_policy,
@@ -103,13 +126,21 @@ PIPELINE = Pipeline(
             masks.masks,
             needs=("gate",),
             sections=("labels", "images", "masks"),
-            inputs=lambda config: list(image_files(config).values()),
+            inputs=input_files,
+            applies=masks.has_images,
+        ),
+        Stage(
+            "gate again",
+            _gate,
+            needs=("masks",),
+            sections=("gate",),
+            inputs=_policy,
             applies=masks.has_images,
         ),
         Stage(
             "dataset",
             masks.dataset,
-            needs=("masks",),
+            needs=("gate again",),
             sections=("labels", "dataset", "truth"),
             applies=masks.has_images,
         ),
@@ -124,4 +155,7 @@ PIPELINE = Pipeline(
         Stage("report", show.report, needs=("gate",)),
     ]
 )
-"""All stages, in the order in which a study goes through them."""
+"""All stages, in the order in which a study goes through them.
+
+`gate` is asked twice: of boxes, before masks are drawn from them, and again of the masks.
+"""

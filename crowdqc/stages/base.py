@@ -11,7 +11,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +47,18 @@ class Result:
         return dataclasses.replace(self, table=table, shown=table)
 
 
+Progress = Callable[[int, int], None]
+"""Told how much was done since it was told last, and how much there is to do in all."""
+
+Watch = Callable[[str], AbstractContextManager[Progress]]
+"""Shows how far long work of a title is."""
+
+
+def unwatched(title: str) -> AbstractContextManager[Progress]:  # noqa: ARG001
+    """Progress that nobody looks at."""
+    return nullcontext(lambda *_: None)
+
+
 @dataclass(frozen=True)
 class Run:
     """One study being run: its file, its results, and where to say what happens."""
@@ -52,6 +66,7 @@ class Run:
     config: Config
     store: Store
     say: Callable[[str], None]
+    watch: Watch = unwatched
 
 
 @dataclass(frozen=True)
@@ -90,6 +105,7 @@ class Pipeline:
 
     def run(self, name: str, run: Run) -> Result:
         """Run a stage, and before it those it needs that are not up to date."""
+        run.store.claim()
         self.prepare(name, run)
         return self._finish(self.stages[name], run)
 
@@ -105,12 +121,16 @@ class Pipeline:
             return None
         for need in stage.needs:
             self.ensure(need, run)
-        if run.store.stamp_of(name) == self.stamp(name, run.config):
+        if self.is_current(name, run):
             return None
         run.say(f"crowdqc {name} ...")
         result = self._finish(stage, run)
         run.say(f"  {result.summary}")
         return result
+
+    def is_current(self, name: str, run: Run) -> bool:
+        """Whether the result of a stage is there, and that of the study as it is now."""
+        return run.store.stamp_of(name) == self.stamp(name, run.config)
 
     def stamp(self, name: str, config: Config) -> str:
         """Hash of everything that the result of a stage depends on."""
@@ -122,13 +142,14 @@ class Pipeline:
             "stage": name,
             "study": [config.study.name, config.study.seed],
             "sections": sections,
-            "inputs": [_fingerprint(path) for path in stage.inputs(config)],
+            "inputs": [_fingerprint(path, config.file.parent) for path in stage.inputs(config)],
             "needs": [self.stamp(need, config) for need in needs],
         }
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
     def _finish(self, stage: Stage, run: Run) -> Result:
         stamp = self.stamp(stage.name, run.config)
+        run.store.begin(stage.name)
         result = stage.run(run)
         run.store.set_stamp(stage.name, stamp, result.files)
         return result
@@ -141,15 +162,35 @@ def _plain(section: object) -> object:
     return dump(mode="json") if dump else section
 
 
-def _fingerprint(path: Path) -> list[object]:
+def _fingerprint(path: Path, folder: Path) -> list[object]:
+    """What tells whether a file has changed; the same where the whole study was moved."""
+    name = os.path.relpath(path, folder)
     try:
         stat = path.stat()
     except OSError:
-        return [str(path), None]
-    return [str(path), stat.st_size, stat.st_mtime_ns]
+        return [name, None]
+    return [name, stat.st_size, stat.st_mtime_ns]
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:
     """``reject`` where a finding rejects, else ``accept``: what ends with exit code 3."""
     rejects = any(finding.severity is Severity.REJECT for finding in findings)
     return Verdict.REJECT if rejects else Verdict.ACCEPT
+
+
+def duration(seconds: float) -> str:
+    """A time for people, to two of its units.
+
+    Examples
+    --------
+    >>> [duration(s) for s in (0.4, 59.6, 61, 3600, 90061)]
+    ['0 s', '1 min', '1 min 1 s', '1 h', '1 d 1 h']
+    """
+    left = round(seconds)
+    parts: list[tuple[int, str]] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append((count, unit))
+    shown = [f"{count} {unit}" for count, unit in parts[:2] if count]
+    return " ".join(shown) or "0 s"

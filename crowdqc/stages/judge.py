@@ -32,6 +32,7 @@ from crowdqc.gate.manifest import Manifest
 from crowdqc.schema import Study, empty
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.boxes import fuse_options, load_study, match_study, person, policy_of
+from crowdqc.stages.risk import RISK, read_risk
 from crowdqc.store import sha256
 
 CREATED_FROM = [
@@ -46,7 +47,6 @@ CREATED_FROM = [
     "consensus.csv",
 ]
 MANIFEST = "manifest.json"
-RISK = "risk.csv"
 SHOWN_REASONS = 3
 """Reasons of a unit that are shown; the manifest has them all."""
 
@@ -66,10 +66,18 @@ class Judgement:
     decision: Decision
 
 
-def gate(run: Run) -> Result:
-    """Judge by the policy, and list the boxes that may be used."""
-    found = judge(run)
-    inputs = [name for name in [*CREATED_FROM, RISK] if run.store.path(name).is_file()]
+def gate(run: Run, *, masks: bool) -> Result:
+    """Judge by the policy, and list the boxes that may be used.
+
+    Parameters
+    ----------
+    run : Run
+    masks : bool
+        Whether the masks that were drawn are judged, too.
+    """
+    found = judge(run, masks=masks)
+    read = [*CREATED_FROM, RISK] if "mask" in found.measures else CREATED_FROM
+    inputs = [name for name in read if run.store.path(name).is_file()]
     manifest = make_manifest(
         found.decision,
         found.prompts,
@@ -86,11 +94,19 @@ def gate(run: Run) -> Result:
         summary=(
             f"Verdict: {manifest.verdict.value}. {counts['cases_accept']} cases accepted, "
             f"{counts['cases_review']} to review, {counts['cases_reject']} rejected; "
-            f"{counts['prompts']} boxes may be used."
+            f"{counts['prompts']} boxes may be used{_of_masks(found)}."
         ),
         files=[MANIFEST],
         verdict=verdict_for_exit(manifest),
     )
+
+
+def _of_masks(found: Judgement) -> str:
+    if "mask" not in found.measures:
+        return ""
+    verdicts = found.decision.fine["mask"]["verdict"]
+    rejected = int((verdicts == Verdict.REJECT.value).sum())
+    return f", {rejected} of {len(found.measures['mask'])} masks may not"
 
 
 def verdict_for_exit(manifest: Manifest) -> Verdict:
@@ -99,7 +115,7 @@ def verdict_for_exit(manifest: Manifest) -> Verdict:
     return Verdict.REJECT if policy.says_no(manifest.verdict) else Verdict.ACCEPT
 
 
-def judge(run: Run) -> Judgement:
+def judge(run: Run, *, masks: bool) -> Judgement:
     """Measure and decide, from what the stages before wrote."""
     config = run.config
     policy = policy_of(config)
@@ -113,15 +129,17 @@ def judge(run: Run) -> Judgement:
     if rejected:
         consensus = _without(rejected, load_study(run), config)
     prompts = consensus[consensus["state"].isin(USABLE)]
-    measures = _measures(consensus, completeness, raters) | _fine(policy, consensus, run)
+    measures = _measures(consensus, completeness, raters) | _fine(policy, consensus)
+    if masks and policy.of("mask") and run.store.path(RISK).is_file():
+        measures["mask"] = read_risk(run)
     complete = judged_findings(run.store.read_findings("complete"), completeness)
     findings = [*run.store.read_findings("check"), *complete, *faults]
     return Judgement(policy, measures, findings, prompts, decide(policy, measures, findings))
 
 
-def explain_unit(run: Run, unit: str) -> pd.DataFrame:
+def explain_unit(run: Run, unit: str, *, masks: bool) -> pd.DataFrame:
     """Everything that was asked of a unit: see `crowdqc.gate.explain`."""
-    found = judge(run)
+    found = judge(run, masks=masks)
     return explain(
         unit,
         found.policy,
@@ -138,16 +156,13 @@ def _measures(
     return {"rater": raters, "label": labels, "case": case_measures(labels)}
 
 
-def _fine(policy: Policy, consensus: pd.DataFrame, run: Run) -> dict[str, pd.DataFrame]:
-    """Measures of boxes, slices and masks, for which a policy need not have rules."""
+def _fine(policy: Policy, consensus: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Measures of boxes and slices, for which a policy need not have rules."""
     measures = {}
     if policy.of("box"):
         measures["box"] = box_measures(consensus[consensus["state"].isin(USABLE)])
     if policy.of("slice"):
         measures["slice"] = slice_measures(consensus)
-    if policy.of("mask") and run.store.path(RISK).is_file():
-        text = {"case": str, "label": str}
-        measures["mask"] = pd.read_csv(run.store.path(RISK), dtype=text, keep_default_na=True)
     return measures
 
 
@@ -156,7 +171,7 @@ def _without(rejected: list[str], study: Study, config: Config) -> pd.DataFrame:
     from crowdqc.fusion import fuse
 
     kept = {
-        table: frame[~person(frame, study).isin(rejected)]
+        table: frame[~person(frame, study.rater_scope).isin(rejected)]
         for table, frame in (("readings", study.readings), ("boxes", study.boxes))
     }
     if kept["boxes"].empty:

@@ -1,7 +1,7 @@
-"""How likely each mask is wrong; judged on request, and no stage of the pipeline.
+"""How likely each mask is wrong.
 
-It works on the study's own masks, and on masks made elsewhere, of which several sets tell where
-models disagree.
+The study's own masks are judged when they are drawn; on request masks made elsewhere, too, of
+which several sets tell where models disagree.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from crowdqc.config import Config
 from crowdqc.findings import InputError
 from crowdqc.gate import USABLE
 from crowdqc.risk import assess_risk, calibrate, cross_validate
-from crowdqc.stages import PIPELINE
 from crowdqc.stages.base import Result, Run
+from crowdqc.stages.drawn import mask_files, read_manifest
 from crowdqc.stages.images import case_files
-from crowdqc.stages.masks import mask_files, read_manifest
 from crowdqc.volumes import read_labels, to_pictures
 
 _KEY = ["case", "slice", "label"]
+RISK = "risk.csv"
 WORST = 15
 """Masks that are shown."""
 
@@ -49,34 +49,64 @@ def assess(run: Run, patterns: Sequence[str], scores: Path | None = None) -> Res
     """
     config = run.config
     if patterns:
-        PIPELINE.ensure("fuse", run)
         consensus = run.store.read("consensus")
         prompts, drawn = consensus[consensus["state"].isin(USABLE)], None
         files = [case_files(config, pattern) for pattern in patterns]
     else:
-        PIPELINE.ensure("masks", run)
         if not run.store.has("masks"):
             raise InputError(f"{config.file}: has no [images] to draw masks on; give --masks.")
         prompts, drawn = read_manifest(run).prompt_table(), run.store.read("masks")
         files = [mask_files(run, "filtered")]
-    table = assess_risk(
-        prompts,
-        [_reader(paths, config) for paths in files],
-        labels={label.name: label.value for label in config.labels.values()},
-        images=run.store.read("images"),
-        prompts=drawn,
-    )
+    table = judge_masks(run, prompts, files, drawn=drawn)
     if scores is not None:
         table = _calibrated(table, scores)
-    run.store.write_text("risk.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_risk(run, table)
     worst = table.sort_values("risk", ascending=False, kind="stable").head(WORST)
     return Result(
         table=table,
         shown=worst[["case", "slice", "label", "risk", "agreement", "z_dice", "box_iou"]],
         summary=f"{len(table)} masks judged; {int((table['risk'] >= 0.5).sum())} more likely "
         "wrong than not.",
-        files=["risk.csv"],
+        files=[RISK],
     )
+
+
+def judge_masks(
+    run: Run,
+    prompts: pd.DataFrame,
+    files: Sequence[dict[str, Path]],
+    *,
+    drawn: pd.DataFrame | None,
+) -> pd.DataFrame:
+    """The risk of the masks of the first of several sets of files.
+
+    Parameters
+    ----------
+    run : Run
+    prompts : DataFrame
+        Table ``consensus``: the boxes that the masks come from.
+    files : sequence of dict
+        For each set, case -> mask volume.
+    drawn : DataFrame, optional
+        Table ``masks`` of the first set.
+    """
+    return assess_risk(
+        prompts,
+        [_reader(paths, run.config) for paths in files],
+        labels={label.name: label.value for label in run.config.labels.values()},
+        images=run.store.read("images"),
+        prompts=drawn,
+    )
+
+
+def write_risk(run: Run, table: pd.DataFrame) -> None:
+    """Write what was found of each mask."""
+    run.store.write_text(RISK, table.to_csv(index=False, lineterminator="\n"))
+
+
+def read_risk(run: Run) -> pd.DataFrame:
+    """Inverse of `write_risk`."""
+    return pd.read_csv(run.store.path(RISK), dtype={"case": str, "label": str})
 
 
 def _calibrated(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -113,7 +143,7 @@ def _reader(paths: dict[str, Path], config: Config) -> Callable[[str], NDArray[A
     def read(case: str) -> NDArray[Any] | None:
         if case not in paths:
             return None
-        labels, _ = read_labels(paths[case])
+        labels, _ = read_labels(paths[case], plane=config.images.plane)
         return to_pictures(labels, config.images.picture)
 
     return read

@@ -99,6 +99,21 @@ def test_the_fused_box_lies_in_the_hull(method, seed):
         assert (fused.box[k, :2] < fused.box[k, 2:]).all()
 
 
+@every_method
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_boxes_that_hardly_overlap_make_a_box_all_the_same(method, seed):
+    rng = np.random.default_rng(seed)
+    of, rater = np.nonzero(rng.random((40, 4)) < 0.7)
+    of = np.unique(of, return_inverse=True)[1]
+    low = rng.uniform(0, 400, (len(of), 2))
+    boxes = np.hstack([low, low + np.exp(rng.normal(2, 1.5, (len(of), 2)))])
+
+    fused = method(drawn(boxes, of=of, rater=rater))
+
+    assert (fused.box[:, :2] < fused.box[:, 2:]).all()
+
+
 def test_median_and_mean_by_hand():
     data = drawn([[0, 0, 10, 10], [1, 0, 10, 12], [8, 3, 13, 20]])
     np.testing.assert_allclose(median(data).box, [[1, 0, 10, 12]])

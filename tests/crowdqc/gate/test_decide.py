@@ -237,11 +237,19 @@ def test_a_bad_mask_asks_for_a_review_of_its_label():
     assert decision.usable(boxes).all()
 
 
-def test_rules_for_masks_before_there_are_masks_are_a_review():
+def test_rules_for_masks_wait_until_there_are_masks():
     decision = decide(policy(("mask", "risk", ">", 0.5, "reject")), measures(*whole()))
 
+    assert decision.verdict is Verdict.ACCEPT
+    assert "mask" not in decision.fine
+
+
+@pytest.mark.parametrize("scope", ["box", "slice"])
+def test_rules_for_boxes_and_slices_that_were_not_measured_are_a_review(scope):
+    decision = decide(policy((scope, "score", "<", 0.5, "reject")), measures(*whole()))
+
     assert decision.verdict is Verdict.REVIEW
-    assert "rules for each mask" in decision.study.reasons[0]
+    assert f"rules for each {scope}" in decision.study.reasons[0]
 
 
 def test_a_box_of_which_the_measure_is_not_known_is_a_review():

@@ -1,0 +1,33 @@
+"""The masks in the folder of results, and the manifest that they follow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crowdqc.findings import InputError
+from crowdqc.gate import Manifest
+from crowdqc.stages.base import Run
+from crowdqc.stages.images import image_files
+
+SETS = {"filtered": "masks", "unfiltered": "masks/unfiltered"}
+"""Set of masks -> its folder."""
+
+
+def read_manifest(run: Run) -> Manifest:
+    """The manifest, if everything that it was made from is unchanged."""
+    path = run.store.path("manifest.json")
+    if not path.is_file():
+        raise InputError(f"{path}: is not there; run crowdqc gate.")
+    manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
+    manifest.check(run.store.folder)
+    return manifest
+
+
+def mask_files(run: Run, name: str) -> dict[str, Path]:
+    """Case -> mask volume of one set."""
+    folder = run.store.path(SETS[name])
+    return {
+        case: path
+        for case in image_files(run.config)
+        if (path := folder / f"{case}.nii.gz").is_file()
+    }
