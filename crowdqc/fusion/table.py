@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -140,5 +142,4 @@ def _names(matched: Matched, backs: NDArray[np.bool_]) -> list[str]:
     boxes = boxes.sort_values(["object", "person"])
     raters = boxes["rater"].tolist()
     stops = np.cumsum(np.bincount(boxes["object"], minlength=len(matched.objects))).tolist()
-    starts = [0, *stops[:-1]]
-    return [" ".join(raters[a:b]) for a, b in zip(starts, stops, strict=True)]
+    return [" ".join(raters[a:b]) for a, b in itertools.pairwise([0, *stops])]

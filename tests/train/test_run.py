@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from crowdqc.config import Train, load_config
+from crowdqc.engine.cluster import RayEngine
 from crowdqc.findings import InputError
 from crowdqc.simulate import make_abdomen
 from crowdqc.simulate.abdomen import LABELS
@@ -34,8 +35,11 @@ SETTINGS = Train(
 )
 
 
-def build(base):
-    """A dataset of three tiny abdomens and one to test on."""
+def build(base, *, unknown=None):
+    """A dataset of three tiny abdomens and one to test on.
+
+    With `unknown`, of shape (slices, labels), what is not known is ignored.
+    """
     cases = []
     for number in range(4):
         rng = np.random.default_rng(number)
@@ -43,7 +47,9 @@ def build(base):
         paths = [base / kind / f"a{number}.nii.gz" for kind in ("images", "labels")]
         write_pictures(paths[0], abdomen.density, abdomen)
         write_pictures(paths[1], abdomen.mask, abdomen)
-        cases.append(TrainingCase(case=f"a{number}", image=paths[0], mask=paths[1]))
+        cases.append(
+            TrainingCase(case=f"a{number}", image=paths[0], mask=paths[1], unknown=unknown)
+        )
     folders = Folders(base)
     plan = DatasetPlan(
         number=501,
@@ -51,6 +57,7 @@ def build(base):
         labels=LABELS,
         training=cases[:3],
         test={"a3": cases[3].image},
+        unknown_is="background" if unknown is None else "ignore",
     )
     built = build_dataset(folders.raw, plan)
     splits = make_splits(built.cases, folds=3)
@@ -137,7 +144,8 @@ def test_the_whole_path_ends_with_scores(trained, config):
     assert said == [
         f"preparing {NAME} ...",
         "  was prepared already",
-        f"training {NAME}, fold 0 ...",
+        "training 1 folds ...",
+        f"  {NAME}, fold 0: was trained",
         f"predicting with {NAME} ...",
     ]
 
@@ -202,6 +210,22 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(trained, copy,
         np.testing.assert_array_equal(resumed["network_weights"][name], value)
 
 
+def test_a_cluster_trains_as_this_process_does(trained, copy, config, nodes):
+    table = train_sets(
+        config,
+        copy,
+        ["unfiltered"],
+        folds=[0],
+        engine=RayEngine(address=nodes.address),
+        say=print,
+    )
+
+    assert table["state"].tolist() == ["trained"]
+    here, there = weights(trained), weights(copy)
+    for name, value in here["network_weights"].items():  # sums of another number of threads
+        np.testing.assert_allclose(there["network_weights"][name], value, atol=1e-3)
+
+
 def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path, monkeypatch):
     trainers = pytest.importorskip("train.trainers")
     trainer = object.__new__(trainers.CrowdqcTrainer)
@@ -248,6 +272,28 @@ def test_other_data_is_preprocessed_again(copy):
     assert 3 not in np.unique(np.asarray(nib.load(kept).dataobj))
 
 
+def test_ignored_voxels_are_no_foreground_of_the_fingerprint(tmp_path):
+    pytest.importorskip("nnunetv2")
+    unknown = np.zeros((24, len(LABELS)), dtype=bool)
+    unknown[::3, 0] = True  # the spleen: and with it the air round the body, at -1000 HU
+    folders = build(tmp_path, unknown=unknown)
+
+    prepare(folders, NAME, settings=SETTINGS)
+
+    volumes = [
+        (np.asarray(nib.load(folders.raw / NAME / kind).dataobj) for kind in (image, mask))
+        for image, mask in (
+            (f"imagesTr/a{k}_0000.nii.gz", f"labelsTr/a{k}.nii.gz") for k in range(3)
+        )
+    ]
+    known = np.concatenate([image[(mask > 0) & (mask < 6)] for image, mask in volumes])
+    text = (folders.preprocessed / NAME / "dataset_fingerprint.json").read_text()
+    got = json.loads(text)["foreground_intensity_properties_per_channel"]["0"]
+    assert got["min"] >= known.min() > -500
+    assert got["max"] <= known.max()
+    assert got["mean"] == pytest.approx(known.mean(), abs=2)
+
+
 def test_nothing_leaks_out_of_the_door(tmp_path, capsys):
     pytest.importorskip("nnunetv2")
     before, context = dict(os.environ), multiprocessing.get_context
@@ -289,6 +335,8 @@ def test_what_cannot_be_trained_is_refused(copy, tmp_path):
         train_fold(copy, NAME, fold=3, settings=SETTINGS)
     with pytest.raises(InputError, match="no fold is trained to the end"):
         predict(copy, NAME, output=tmp_path / "p", settings=SETTINGS)
+    with pytest.raises(InputError, match="fold 2 is not trained to the end"):
+        predict(copy, NAME, output=tmp_path / "p", settings=SETTINGS, folds=[2])
 
 
 def test_images_that_are_not_there_are_refused(trained, tmp_path):
