@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crowdqc.engine import LOCAL, Engine
+from crowdqc.engine import LOCAL, Engine, LocalEngine
 from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.fusion.members import COLUMN as MEMBERS
@@ -33,6 +33,8 @@ from samgen.volume3d import z_dice
 
 OUTSIDE_PX = 1.0
 """A box that leaves its picture by more than this is of another picture."""
+
+Progress = Callable[[int, int], None]
 
 _BOX = ["x0", "y0", "x1", "y1"]
 _SPREAD = [f"spread_{edge}" for edge in _BOX]
@@ -69,6 +71,7 @@ def generate_masks(
     out: Path,
     engine: Engine = LOCAL,
     say: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Draw the masks of all cases.
 
@@ -91,6 +94,9 @@ def generate_masks(
         it as a `samgen.predictor.LazyPredictor`.
     say : callable, optional
         Told a line for each case when it is done.
+    progress : callable, optional
+        Told how many slices were drawn since it was told last, and how many there are to draw in
+        all; slices of cases that turn out to be up to date do not count.
 
     Returns
     -------
@@ -104,27 +110,36 @@ def generate_masks(
     InputError
         If a case has no volume, a slice or box lies outside it, or a label is not known.
     """
-    usable = _usable(prompts, task.labels)
-    _refuse_missing(usable, images)
-    orders = {
-        case: _Order(case, usable[usable["case"] == case], images[case].absolute())
-        for case in natural_order(usable["case"].unique())
-    }
-    done = engine.run(
-        partial(_Worker, task, out.absolute()), orders, done=partial(_report, say or _silent)
+    work = cases_of(prompts, task, images=images)
+    tracker = _Tracker({one.name: one.slices for one in work}, progress or _silent)
+    # Only here can slices be counted; another machine tells of whole cases.
+    drawn = tracker.slice_done if isinstance(engine, LocalEngine) else _silent
+
+    def done(case: str, answer: tuple[Rows, bool]) -> None:
+        rows, new = answer
+        tracker.case_done(case, new=new)
+        (say or _silent)(f"{case}: {len(rows)} masks{'' if new else ' are up to date'}")
+
+    answers = engine.run(
+        partial(_Worker, task, out.absolute(), drawn),
+        {one.name: _Order(one.name, one.prompts, one.image.absolute()) for one in work},
+        done=done,
     )
-    tables = [conform("masks", pd.DataFrame(rows)) for rows, _ in done]
+    tables = [conform("masks", pd.DataFrame(rows)) for rows, _ in answers]
     return pd.concat(tables, ignore_index=True) if tables else empty("masks")
 
 
-def _report(say: Callable[[str], None], case: str, done: tuple[Rows, bool]) -> None:
-    rows, new = done
-    say(f"{case}: {len(rows)} masks{'' if new else ' are up to date'}")
+def cases_of(prompts: pd.DataFrame, task: Task, *, images: Mapping[str, Path]) -> list[Case]:
+    """The cases that `generate_masks` would draw; it says what is refused."""
+    usable = _usable(prompts, task.labels)
+    _refuse_missing(usable, images)
+    names = natural_order(usable["case"].unique())
+    return [Case(name, usable[usable["case"] == name], images[name], task) for name in names]
 
 
 @dataclass(frozen=True)
 class _Order:
-    """A case to draw: its name, its prompts in order, its volume."""
+    """A case to draw, without the model."""
 
     case: str
     prompts: pd.DataFrame
@@ -137,14 +152,48 @@ class _Worker:
 
     task: Task
     out: Path
+    drawn: Callable[[str], None]
 
     def __call__(self, order: _Order) -> tuple[Rows, bool]:
         """Rows of the table, and whether they are new."""
-        return _Case(order.case, order.prompts, order.image, self.task).rows(self.out)
+        case = Case(order.case, order.prompts, order.image, self.task)
+        return case.rows(self.out, self.drawn)
+
+
+class _Tracker:
+    """Counts slices, whether it is told of each of them or of whole cases only.
+
+    Parameters
+    ----------
+    slices : dict
+        Case -> number of its slices.
+    progress : callable
+        As in `generate_masks`.
+    """
+
+    def __init__(self, slices: dict[str, int], progress: Progress) -> None:
+        self._left = dict(slices)
+        self._total = sum(slices.values())
+        self._progress = progress
+
+    def slice_done(self, case: str) -> None:
+        """A slice of a case was drawn."""
+        self._left[case] -= 1
+        self._tell(1)
+
+    def case_done(self, case: str, *, new: bool) -> None:
+        """The rest of a case was drawn, or it was up to date."""
+        rest, self._left[case] = self._left[case], 0
+        if not new:
+            self._total -= rest
+        self._tell(rest if new else 0)
+
+    def _tell(self, drawn: int) -> None:
+        self._progress(drawn, self._total)
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """One case: its prompts in order, its volume, and how to draw."""
 
     name: str
@@ -152,13 +201,25 @@ class _Case:
     image: Path
     task: Task
 
-    def rows(self, out: Path) -> tuple[Rows, bool]:
-        """Rows of the table, from the record or by drawing, and whether they were drawn."""
+    @property
+    def slices(self) -> int:
+        """Number of slices with prompts."""
+        return int(self.prompts["slice"].nunique())
+
+    def is_current(self, out: Path) -> bool:
+        """Whether its masks are in `out`, and made from what it has now."""
+        return read_record(out / f"{self.name}.json", self._signature()) is not None
+
+    def rows(self, out: Path, drawn: Callable[[str], None]) -> tuple[Rows, bool]:
+        """Rows of the table, from the record or by drawing, and whether they are new.
+
+        `drawn` is told the name of the case for each slice that was drawn.
+        """
         record, signature = out / f"{self.name}.json", self._signature()
         rows = read_record(record, signature)
         if rows is not None:
             return rows, False
-        rows, labels, uncertainty = self._draw()
+        rows, labels, uncertainty = self._draw(drawn)
         files = [f"{self.name}.nii.gz", f"{self.name}.uncertainty.nii.gz"]
         record.unlink(missing_ok=True)
         plane = self.task.settings.plane
@@ -178,17 +239,28 @@ class _Case:
             settings=str(task.settings),
         )
 
-    def _draw(self) -> tuple[Rows, NDArray[np.uint16], NDArray[np.float32]]:
-        """Rows, label volume and uncertainty volume."""
+    def pictures(self) -> NDArray[np.uint8]:
+        """Grey pictures of all its slices, (planes, rows, columns)."""
         settings = self.task.settings
         pictures, _ = read_pictures(
             self.image, plane=settings.plane, picture=settings.picture, window=settings.window
         )
         self._refuse_outside(pictures.shape)
+        return pictures
+
+    def by_slice(self) -> Iterator[tuple[int, pd.DataFrame]]:
+        """Slices with prompts, and their prompts."""
+        yield from self.prompts.groupby("slice")
+
+    def _draw(
+        self, drawn: Callable[[str], None]
+    ) -> tuple[Rows, NDArray[np.uint16], NDArray[np.float32]]:
+        """Rows, label volume and uncertainty volume."""
+        pictures = self.pictures()
         labels = np.zeros(pictures.shape, dtype=np.uint16)
         uncertainty = np.zeros(pictures.shape, dtype=np.float32)
         rows: Rows = []
-        for k, on_slice in self.prompts.groupby("slice"):
+        for k, on_slice in self.by_slice():
             objects = list(self._objects(pictures[k], on_slice))
             owner, uncertainty[k] = resolve(
                 objects, pictures.shape[1:], last_wins=self.task.predictor.last_wins
@@ -197,12 +269,13 @@ class _Case:
             labels[k] = np.array([*values, 0], dtype=np.uint16)[owner]
             areas = np.bincount(owner[owner >= 0], minlength=len(objects))
             rows += self._slice_rows(on_slice, objects, areas)
+            drawn(self.name)
         self._add_z_dice(rows, labels)
-        picture = settings.picture
+        picture = self.task.settings.picture
         return rows, from_pictures(labels, picture), from_pictures(uncertainty, picture)
 
     def _objects(self, picture: NDArray[np.uint8], on_slice: pd.DataFrame) -> Iterator[Drawn]:
-        prompts = list(self._prompts(picture.shape, on_slice))
+        prompts = list(self.ask(picture.shape, on_slice))
         first, second = self.task.predictor, self.task.second
         drawn = draw_objects(first, first.encode(picture), prompts)
         if second is None:
@@ -212,7 +285,8 @@ class _Case:
         for one, other in zip(drawn, others, strict=True):
             yield one.adding(model_dice=mask_dice(one, other))
 
-    def _prompts(self, shape: tuple[int, ...], on_slice: pd.DataFrame) -> Iterator[Prompts]:
+    def ask(self, shape: tuple[int, ...], on_slice: pd.DataFrame) -> Iterator[Prompts]:
+        """What the model is asked about each object on a slice of this shape."""
         settings = self.task.settings
         nth = on_slice.groupby("label").cumcount()
         for row, n in zip(on_slice.to_dict("records"), nth, strict=True):
@@ -295,5 +369,5 @@ def _refuse_missing(prompts: pd.DataFrame, images: Mapping[str, Path]) -> None:
             raise InputError(f"Case '{case}' cannot name a file: it must not hold a '/'.")
 
 
-def _silent(_: str) -> None:
+def _silent(*_: object) -> None:
     """Say nothing."""

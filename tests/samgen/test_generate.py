@@ -1,5 +1,7 @@
 import dataclasses
 import pickle
+import subprocess
+import sys
 from functools import partial
 
 import nibabel as nib
@@ -14,7 +16,7 @@ from crowdqc.engine.cluster import RayEngine
 from crowdqc.findings import InputError
 from crowdqc.schema import TABLES, conform
 from crowdqc.volumes import to_pictures
-from samgen.generate import Task, generate_masks
+from samgen.generate import Task, _Tracker, generate_masks
 from samgen.predictor import BoxPredictor, LazyPredictor, Prediction
 from samgen.settings import MaskSettings, PromptSettings
 from tests.ray_nodes import say_and_wait, travel
@@ -362,6 +364,31 @@ def test_a_case_whose_input_changed_is_done_again(tmp_path, images, change):
     assert model.encoded == 6
 
 
+def test_progress_counts_the_slices_that_are_drawn(tmp_path, images):
+    told = []
+    settings = {"settings": MANY, "progress": lambda *counts: told.append(counts)}
+
+    generate(THREE[THREE["case"] == "a"], images, tmp_path / "out", **settings)
+    assert told == [(1, 2), (1, 2), (0, 2)]
+
+    told.clear()
+    generate(THREE, images, tmp_path / "out", **settings)
+    assert sum(done for done, _ in told) == 4
+    assert told[0] == (0, 4)
+    assert told[-1] == (0, 4)
+
+
+def test_progress_of_whole_cases_alone_comes_to_the_same():
+    told = []
+    tracker = _Tracker({"a": 2, "b": 3, "c": 4}, lambda *counts: told.append(counts))
+
+    tracker.case_done("a", new=True)
+    tracker.case_done("b", new=False)
+    tracker.case_done("c", new=True)
+
+    assert told == [(2, 9), (0, 6), (4, 6)]
+
+
 def test_no_prompts_give_an_empty_table(tmp_path, images):
     table = generate(consensus(), images, tmp_path / "out")
 
@@ -391,3 +418,14 @@ def test_a_case_must_be_able_to_name_a_file(tmp_path, images):
 
     with pytest.raises(InputError, match="must not hold a '/'"):
         generate(prompts, {"../a": images["a"]}, tmp_path / "out")
+
+
+def test_drawing_with_the_embedded_model_never_loads_torch():
+    code = (
+        "import sys, samgen.generate, samgen.forecast, samgen.intensity, samgen.volume3d;"
+        "print([name for name in ('torch', 'segment_anything') if name in sys.modules])"
+    )
+
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert said.stdout == "[]\n"
