@@ -144,6 +144,12 @@ def mask_settings(config: Config) -> Any:
             origins=prompt_origins(config),
             jitter=config.masks.jitter,
         ),
+        volume=settings.VolumeSettings(
+            reprompt=config.masks.reprompt,
+            smooth_mm=config.masks.smooth_mm,
+            remove_islands=config.masks.remove_islands,
+            fill_holes=config.masks.fill_holes,
+        ),
         seed=config.study.seed,
     )
 
