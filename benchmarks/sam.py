@@ -109,7 +109,8 @@ class Stock(Contender):
     def _precision(self) -> contextlib.AbstractContextManager:
         import torch
 
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.bf16)
+        kind = self.device.partition(":")[0]
+        return torch.autocast(kind, torch.bfloat16, enabled=self.bf16)
 
 
 class StockBatched(Stock):
@@ -130,16 +131,18 @@ class StockBatched(Stock):
         return logits[:, 0].float().cpu().numpy()
 
 
-class StockLower(Stock):
-    """Box by box, with autocast to bfloat16."""
-
-    bf16 = True
-
-
 class StockBatchedLower(StockBatched):
     """The batch, with autocast to bfloat16."""
 
     bf16 = True
+
+
+class StockLower(StockBatchedLower):
+    """Box by box, with autocast to bfloat16, which `SamPredictor.predict` cannot give back."""
+
+    def work(self, boxes: np.ndarray) -> None:
+        for box in boxes.reshape(-1, 4):
+            self.predict(box[None])
 
 
 class Ours(Contender):
