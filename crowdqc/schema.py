@@ -48,6 +48,13 @@ def _columns(text: str) -> tuple[Column, ...]:
     return tuple(columns)
 
 
+_SCORES = "set:text case:text slice:float? label:text dice:float?"
+_COMPARISON = (
+    "label:text a:text b:text n:int mean_a:float? ci_a:float? mean_b:float? ci_b:float? "
+    "difference:float? low:float? high:float? test:text? statistic:float? p:float? "
+    "p_holm:float? effect:float? shapiro_p:float? detectable:float? why:text?"
+)
+
 TABLES: dict[str, tuple[Column, ...]] = {
     "images": _columns(
         "case:text slice:int height:int width:int "
@@ -60,13 +67,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "measurements": _columns(
         "measure:text case:text? slice:float? rater:text? label:text? value:float? "
-        "low:float? high:float? n:int unit:text? why:text?"
+        "low:float? high:float? n:int unit:text? why:text? other:text?"
     ),
     "raters": _columns(
         "rater:text n_cases:int n_slices:int n_boxes:int "
         "agreement:float? agreement_low:float? agreement_high:float? reliability:float? "
         "miss_rate:float? extra_rate:float? shift_x:float? shift_y:float? size_ratio:float? "
-        "weight:float? verdict:text reasons:text?"
+        "weight:float? verdict:text reasons:text? faults:text?"
     ),
     "consensus": _columns(
         "case:text slice:int label:text x0:float? y0:float? x1:float? y1:float? "
@@ -86,12 +93,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
         "interpolated:bool risk:float? "
         "information_between:float? information_within:float? model_dice:float?"
     ),
-    "scores": _columns("set:text case:text slice:float? label:text dice:float?"),
-    "comparison": _columns(
-        "label:text a:text b:text n:int mean_a:float? ci_a:float? mean_b:float? ci_b:float? "
-        "difference:float? low:float? high:float? test:text? statistic:float? p:float? "
-        "p_holm:float? effect:float? shapiro_p:float? detectable:float? why:text?"
+    "todo": _columns(
+        "rater:text case:text label:text? task:text slices:text? n_slices:int why:text"
     ),
+    "scores": _columns(_SCORES),
+    "comparison": _columns(_COMPARISON),
+    "model_scores": _columns(_SCORES),
+    "model_comparison": _columns(_COMPARISON),
 }
 """Columns of each table, in order. A table may carry more columns behind these."""
 

@@ -22,12 +22,13 @@ ROOMS = {
     "agreement": ("Agreement and raters", {"crowdqc.agreement": (), "crowdqc.crowd": ()}),
     "fusion": ("Fusion", {"crowdqc.fusion": ()}),
     "completeness": ("Completeness", {"crowdqc.completeness": ()}),
-    "gate": ("Gate", {"crowdqc.gate": ()}),
+    "gate": ("Gate", {"crowdqc.gate": (), "crowdqc.policy": ("ask_all",)}),
     "compare": ("Paired comparison", {"crowdqc.compare": ()}),
     "simulate": ("Simulation", {"crowdqc.simulate": ()}),
     "plan": ("How many raters", {"crowdqc.plan": ()}),
     "risk": ("Risk of masks", {"crowdqc.risk": ()}),
     "report": ("Report", {"crowdqc.report": ()}),
+    "paper": ("A paper, recomputed", {"crowdqc.paper": ()}),
     "samgen": (
         "Masks from boxes: samgen",
         {

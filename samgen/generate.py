@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.engine import LOCAL, Engine, LocalEngine
 from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.fusion.members import COLUMN as MEMBERS
 from crowdqc.schema import conform, empty, natural_order
-from crowdqc.store import sha256
-from crowdqc.volumes import from_pictures, write_labels, write_map
+from crowdqc.volumes import from_pictures, hash_volume, write_labels, write_map
 from samgen.images import read_pictures
 from samgen.predictor import BoxPredictor, Prompts
 from samgen.prompts import make_prompts, prompt_rng
@@ -68,6 +69,7 @@ def generate_masks(
     *,
     images: Mapping[str, Path],
     out: Path,
+    engine: Engine = LOCAL,
     say: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -87,6 +89,9 @@ def generate_masks(
         Folder; gets ``<case>.nii.gz`` (labels, uint8 or uint16, 0 is background),
         ``<case>.uncertainty.nii.gz`` (float32, nats: on each voxel the largest entropy of
         a label's mean probability) and ``<case>.json``, in the geometry of the volume.
+    engine : Engine
+        Where the cases are drawn. Other machines than this one load the model for themselves: give
+        it as a `samgen.predictor.LazyPredictor`.
     say : callable, optional
         Told a line for each case when it is done.
     progress : callable, optional
@@ -107,13 +112,42 @@ def generate_masks(
     """
     work = cases_of(prompts, task, images=images)
     tracker = _Tracker({one.name: one.slices for one in work}, progress or _silent)
-    tables = []
-    for one in work:
-        rows, new = one.rows(out, drawn=tracker.slice_done)
-        tracker.case_done(one.name, new=new)
-        (say or _silent)(f"{one.name}: {len(rows)} masks{'' if new else ' are up to date'}")
-        tables.append(conform("masks", pd.DataFrame(rows)))
+
+    def report(case: str, done: tuple[Rows, bool]) -> None:
+        rows, new = done
+        tracker.case_done(case, new=new)
+        (say or _silent)(f"{case}: {len(rows)} masks{'' if new else ' are up to date'}")
+
+    # Workers elsewhere cannot tell of each slice.
+    drawn = tracker.slice_done if isinstance(engine, LocalEngine) else _silent
+    hire = partial(_Worker, task, out.absolute(), drawn)
+    done = engine.run(hire, {one.name: one.order() for one in work}, done=report)
+    tables = [conform("masks", pd.DataFrame(rows)) for rows, _ in done]
     return pd.concat(tables, ignore_index=True) if tables else empty("masks")
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A case to draw: its name, its prompts in order, its volume."""
+
+    case: str
+    prompts: pd.DataFrame
+    image: Path
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """Draws one case after the other with the model of `task`, into `out`."""
+
+    task: Task
+    out: Path
+    drawn: Callable[[str], None]
+    """Told the name of a case for each slice that was drawn."""
+
+    def __call__(self, order: _Order) -> tuple[Rows, bool]:
+        """Rows of the table, and whether they are new."""
+        case = Case(order.case, order.prompts, order.image, self.task)
+        return case.rows(self.out, self.drawn)
 
 
 def cases_of(prompts: pd.DataFrame, task: Task, *, images: Mapping[str, Path]) -> list[Case]:
@@ -170,15 +204,16 @@ class Case:
         """Number of slices with prompts."""
         return int(self.prompts["slice"].nunique())
 
+    def order(self) -> _Order:
+        """What a worker needs to know of it."""
+        return _Order(self.name, self.prompts, self.image.absolute())
+
     def is_current(self, out: Path) -> bool:
         """Whether its masks are in `out`, and made from what it has now."""
         return read_record(out / f"{self.name}.json", self._signature()) is not None
 
     def rows(self, out: Path, drawn: Callable[[str], None]) -> tuple[Rows, bool]:
-        """Rows of the table, from the record or by drawing, and whether they are new.
-
-        `drawn` is told the name of the case for each slice that was drawn.
-        """
+        """Rows of the table, from the record or by drawing, and whether they were drawn."""
         record, signature = out / f"{self.name}.json", self._signature()
         rows = read_record(record, signature)
         if rows is not None:
@@ -186,8 +221,9 @@ class Case:
         rows, labels, uncertainty = self._draw(drawn)
         files = [f"{self.name}.nii.gz", f"{self.name}.uncertainty.nii.gz"]
         record.unlink(missing_ok=True)
-        write_labels(out / files[0], labels, like=self.image)
-        write_map(out / files[1], uncertainty, like=self.image)
+        plane = self.task.settings.plane
+        write_labels(out / files[0], labels, like=self.image, plane=plane)
+        write_map(out / files[1], uncertainty, like=self.image, plane=plane)
         write_record(record, signature, files=files, rows=rows)
         return rows, True
 
@@ -195,7 +231,7 @@ class Case:
         task = self.task
         return signature_of(
             prompts=self.prompts.to_csv(index=False),
-            image=sha256(self.image),
+            image=hash_volume(self.image),
             labels=dict(task.labels),
             model=task.predictor.signature,
             second=task.second and task.second.signature,
@@ -205,7 +241,9 @@ class Case:
     def pictures(self) -> NDArray[np.uint8]:
         """Grey pictures of all its slices, (planes, rows, columns)."""
         settings = self.task.settings
-        pictures, _ = read_pictures(self.image, picture=settings.picture, window=settings.window)
+        pictures, _ = read_pictures(
+            self.image, plane=settings.plane, picture=settings.picture, window=settings.window
+        )
         self._refuse_outside(pictures.shape)
         return pictures
 
@@ -296,9 +334,10 @@ class Case:
             box = boxes[bad.argmax()].round(2).tolist()
             raise InputError(
                 f"{self.image}: has {planes} slices of {height} rows and {width} columns "
-                f"(picture = '{self.task.settings.picture}'), but the box of {row['label']} on "
+                f"(plane = '{self.task.settings.plane}', picture = "
+                f"'{self.task.settings.picture}'), but the box of {row['label']} on "
                 f"slice {row['slice']} is {box}; {int(bad.sum())} boxes of the case lie outside. "
-                "Is it the volume that was annotated, and [images] picture?"
+                "Is it the volume that was annotated, and [images] plane and picture?"
             )
 
 

@@ -12,7 +12,7 @@ and maps need, computed where the masks are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -170,3 +170,27 @@ class BoxPredictor(Protocol):
                 region=region,
                 predicted_iou=prediction.predicted_iou,
             )
+
+
+class LazyPredictor:
+    """A model that is loaded where and when it is first asked for anything.
+
+    It travels to another machine as the way to load it, not as its weights.
+
+    Parameters
+    ----------
+    load : callable
+        Gives the `BoxPredictor` that this one stands for.
+    """
+
+    def __init__(self, load: Callable[[], BoxPredictor]) -> None:
+        self._load = load
+        self._model: BoxPredictor | None = None
+
+    def __reduce__(self) -> tuple[type[LazyPredictor], tuple[Callable[[], BoxPredictor]]]:
+        return LazyPredictor, (self._load,)
+
+    def __getattr__(self, name: str) -> Any:
+        if self._model is None:
+            self._model = self._load()
+        return getattr(self._model, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from crowdqc.config import Picture, Window
+from crowdqc.config import Picture, Plane, Window
 
 Origins = Literal["fused", "raters", "both"]
 """The boxes round which prompts lie: the fused one, those that raters drew of it, or both."""
@@ -36,6 +36,8 @@ class PromptSettings:
 class MaskSettings:
     """How masks are made of a study's volumes."""
 
+    plane: Plane = "stored"
+    """Which slices of the volume are ``volume[:, :, k]``."""
     picture: Picture = "rot90"
     """How the annotated picture was made from ``volume[:, :, k]``."""
     window: Window = field(default_factory=lambda: Window(percentiles=(0.5, 99.5)))

@@ -55,6 +55,8 @@ def test_the_planted_faults_are_found_and_named(demo):
     assert all(verdicts[name] != "accept" for name in ("careless", "shifted", "swapping"))
     assert verdicts["skipping"] != "accept"
     assert "coverage" in reasons["skipping"]
+    words = {"accept": "pass", "review": "watch", "reject": "fail"}
+    assert raters["verdict"].to_dict() == {name: words[v] for name, v in verdicts.items()}
     assert raters.loc["shifted", ["shift_x", "shift_y"]].tolist() == pytest.approx([4, -2], abs=0.5)
     assert raters["reliability"].idxmax() in {"steady", "skipping"}
     assert all(name in page for name in ("careless", "shifted", "swapping", "skipping"))
@@ -104,6 +106,21 @@ def test_two_runs_give_the_same_bytes(demo, tmp_path):
     first, second = contents(folder / "out"), contents(tmp_path / "again")
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_cluster_draws_the_same_bytes(demo, tmp_path, nodes, monkeypatch):
+    folder, _ = demo
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    shutil.copytree(folder / "out", tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "masks")
+
+    result = call("masks", folder / "study.toml", "--out", tmp_path / "out", "--engine", "ray")
+
+    assert result.exit_code == 0, result.stderr
+    assert "up to date" not in result.stderr
+    drawn = contents(folder / "out" / "masks")
+    assert len(drawn) > 0
+    assert contents(tmp_path / "out" / "masks") == drawn
 
 
 def test_a_second_run_does_only_the_report(demo):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.config import Plane
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import conform
 from crowdqc.volumes import Geometry, read_labels
@@ -134,6 +135,7 @@ def score_masks(
     set_name: str,
     labels: Mapping[str, int],
     truth_values: Mapping[str, int] | None = None,
+    plane: Plane = "stored",
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Score masks against true masks.
 
@@ -147,6 +149,8 @@ def score_masks(
         Label and its value in the masks.
     truth_values : mapping of str to int, optional
         Label and its value in the true masks, where that is another one.
+    plane : str
+        Which slices of the volumes were annotated (`crowdqc.config.Plane`).
 
     Returns
     -------
@@ -166,8 +170,8 @@ def score_masks(
     values = {**labels, **(truth_values or {})}
     tables, findings = [], []
     for case in cases:
-        truth, grid = read_labels(case.truth)
-        mask, found = _mask_of(case, grid)
+        truth, grid = read_labels(case.truth, plane=plane)
+        mask, found = _mask_of(case, grid, plane)
         findings += found
         if mask is None:
             continue
@@ -181,13 +185,13 @@ def score_masks(
     return conform("scores", rows), findings
 
 
-def _mask_of(case: ScoredCase, grid: Geometry) -> tuple[Labels | None, list[Finding]]:
+def _mask_of(case: ScoredCase, grid: Geometry, plane: Plane) -> tuple[Labels | None, list[Finding]]:
     """The mask of a case, if it can be compared on the grid of its truth."""
     if not case.mask.exists():
         message = f"{case.mask}: is not there; every label of case {case.case} scores as missed."
         return np.zeros(grid.shape, np.int32), [_finding("mask-missing", message, case.case)]
     try:
-        mask, geometry = read_labels(case.mask)
+        mask, geometry = read_labels(case.mask, plane=plane)
     except InputError as error:
         return None, [_finding("mask-unreadable", f"{error} Not scored.", case.case)]
     mismatch = grid_mismatch(geometry, grid)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crowdqc.cli.options import OUT, REFUSED, STUDY, guarded, output_options, speaker
+from crowdqc.cli.options import (
+    ENGINE,
+    OUT,
+    REFUSED,
+    STUDY,
+    guarded,
+    open_run,
+    output_options,
+    speaker,
+)
 from crowdqc.findings import Verdict
 
 if TYPE_CHECKING:
@@ -73,7 +82,7 @@ def perform(
     what it would do), and that view of it is shown.
     """
     from crowdqc.cli.progress import watcher
-    from crowdqc.stages import PIPELINE, open_run, run_all
+    from crowdqc.stages import PIPELINE, run_all
     from crowdqc.stages.views import BEFORE, VIEWS
 
     say = speaker(quiet=quiet)
@@ -161,6 +170,7 @@ masks = _stage(
     ),
     change("--mode", "masks.mode", text="SAM and MedSAM as trained (best), or as in the paper."),
     change("--device", "masks.device", text="Device of torch."),
+    ENGINE,
     view("--dry-run", "Draw nothing: count slices and prompts, and estimate time and memory."),
 )
 dataset = _stage(
@@ -174,12 +184,14 @@ evaluate = _stage(
     """Score masks against the truth: Dice per volume and slice.
 
     Writes scores.csv and, filtered against unfiltered, comparison.csv.""",
+    ENGINE,
 )
 
 
 @click.command()
 @STUDY
 @OUT
+@ENGINE
 @output_options
 @guarded
 def run(study: Path, out: Path | None, **options: Any) -> None:

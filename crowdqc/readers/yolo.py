@@ -60,8 +60,9 @@ def read_yolo(config: Config) -> Draft:
         _read_lines(
             text, classes.of(path.rpartition(os.sep)[0]), file=file, files=files, lines=lines
         )
+    readings = files.readings()
     findings = [*classes.findings, *files.findings]
-    return Draft(_boxes(lines, files), files.readings(), findings, fractions=True)
+    return Draft(_boxes(lines, files), readings, findings, fractions=True)
 
 
 def scale(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:

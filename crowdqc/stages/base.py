@@ -105,6 +105,7 @@ class Pipeline:
 
     def run(self, name: str, run: Run) -> Result:
         """Run a stage, and before it those it needs that are not up to date."""
+        run.store.claim()
         self.prepare(name, run)
         return self._finish(self.stages[name], run)
 
@@ -148,6 +149,7 @@ class Pipeline:
 
     def _finish(self, stage: Stage, run: Run) -> Result:
         stamp = self.stamp(stage.name, run.config)
+        run.store.begin(stage.name)
         result = stage.run(run)
         run.store.set_stamp(stage.name, stamp, result.files)
         return result

@@ -10,6 +10,7 @@ accepted cases and labels, fused without the raters who were rejected. ``unfilte
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,14 +18,15 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.engine import Engine, open_engine
 from crowdqc.findings import Finding, InputError, Verdict
 from crowdqc.fusion.members import with_members
 from crowdqc.gate import USABLE
 from crowdqc.schema import conform
 from crowdqc.stages.base import Result, Run, worst
+from crowdqc.stages.boxes import person
 from crowdqc.stages.drawn import SETS, mask_files, read_manifest
 from crowdqc.stages.images import case_files, image_files, is_volume
-from crowdqc.stages.judge import person_names
 from crowdqc.stages.risk import RISK, judge_masks, write_risk
 from crowdqc.stages.truth import truth_values
 
@@ -61,9 +63,12 @@ def has_images(config: Config) -> bool:
 def masks(run: Run) -> Result:
     """Draw masks with an uncertainty, filtered as the manifest says, and unfiltered."""
     if not has_images(run.config):
-        raise InputError(f"{run.config.file}: masks need volumes: give [images] path (NIfTI).")
+        raise InputError(
+            f"{run.config.file}: masks need volumes: give [images] path (NIfTI or DICOM)."
+        )
     sets = mask_prompts(run)
-    tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in sets.items()}
+    task = mask_task(run.config, cache=run.store.path("embeddings"))
+    tables = {name: _draw(run, task, name, prompts=one) for name, one in sets.items()}
     table = tables["filtered"]
     risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
     table = table.drop(columns="risk").merge(risk[[*_KEY, "risk"]], on=_KEY, how="left")
@@ -92,20 +97,24 @@ def mask_prompts(run: Run) -> dict[str, pd.DataFrame]:
         return prompts
     rejected = [one["rater"] for one in manifest.raters if one["verdict"] == Verdict.REJECT]
     boxes = run.store.read("boxes")
-    person = person_names(boxes, run.config.annotations.rater_scope)
-    drawn = {"filtered": boxes[~person.isin(rejected)], "unfiltered": boxes}
+    who = person(boxes, run.config.annotations.rater_scope)
+    drawn = {"filtered": boxes[~who.isin(rejected)], "unfiltered": boxes}
     iou = run.config.match.iou
     return {name: with_members(table, drawn[name], iou=iou) for name, table in prompts.items()}
 
 
-def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
-    config = run.config
-    generate = load("samgen.generate")
-    task = mask_task(config, cache=run.store.path("embeddings"))
-    out = run.store.path(folder)
-    with run.watch(f"Slices of {folder}") as progress:
-        table: pd.DataFrame = generate.generate_masks(
-            prompts, task, images=image_files(config), out=out, say=run.say, progress=progress
+def _draw(run: Run, task: Any, name: str, *, prompts: pd.DataFrame) -> pd.DataFrame:
+    """Draw one set of masks."""
+    out = run.store.path(SETS[name])
+    with run.watch(f"Slices, {name}") as progress:
+        table: pd.DataFrame = load("samgen.generate").generate_masks(
+            prompts,
+            task,
+            images=image_files(run.config),
+            out=out,
+            engine=engine(run.config),
+            say=run.say,
+            progress=progress,
         )
     _remove_others(out, set(table["case"]))
     return table
@@ -126,6 +135,7 @@ def mask_settings(config: Config) -> Any:
     """Settings of `samgen`, from the study file."""
     settings = load("samgen.settings")
     return settings.MaskSettings(
+        plane=config.images.plane,
         picture=config.images.picture,
         window=config.images.window,
         prompts=settings.PromptSettings(
@@ -159,15 +169,13 @@ def prompt_origins(config: Config) -> str:
 def predictors(config: Config, cache: Path | None) -> tuple[Any, Any]:
     """The model that ``[masks] model`` names, and the second one, or None.
 
-    SAM keeps its embeddings in `cache`.
-
-    Raises
-    ------
-    InputError
-        If there is no such model, or its weights are not at hand.
+    SAM keeps its embeddings in `cache`. The models are loaded when and where they are first
+    used; then there is an `InputError` if there is no such model, or no weights are at hand.
     """
+    lazy = load("samgen.predictor").LazyPredictor
+    where = cache and cache.absolute()
     names = (config.masks.model, config.masks.second_model)
-    first, second = (name and _predictor(name, config, cache) for name in names)
+    first, second = (name and lazy(partial(_predictor, name, config, where)) for name in names)
     return first, second
 
 
@@ -178,6 +186,14 @@ def _predictor(name: str, config: Config, cache: Path | None) -> Any:
     return load("samgen.sam").load_predictor(
         name, mode=section.mode, device=section.device, cache=cache
     )
+
+
+def engine(config: Config) -> Engine:
+    """Where masks are drawn, with a GPU for each worker where the model uses one."""
+    section = config.masks
+    if section.device == "cpu" or {section.model, section.second_model} <= {"intensity", None}:
+        return open_engine(config.engine, gpus=0)
+    return open_engine(config.engine, gpus=None if section.device == "auto" else 1)
 
 
 def dataset(run: Run) -> Result:
@@ -265,5 +281,6 @@ def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
         set_name=name,
         labels={label.name: label.value for label in config.labels.values()},
         truth_values=truth_values(config),
+        plane=config.images.plane,
     )
     return table, findings

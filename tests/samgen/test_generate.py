@@ -1,6 +1,8 @@
 import dataclasses
+import pickle
 import subprocess
 import sys
+from functools import partial
 
 import nibabel as nib
 import numpy as np
@@ -10,12 +12,14 @@ from nibabel.orientations import inv_ornt_aff
 from numpy.testing import assert_array_equal
 
 from crowdqc.config import Window
+from crowdqc.engine.cluster import RayEngine
 from crowdqc.findings import InputError
 from crowdqc.schema import TABLES, conform
 from crowdqc.volumes import to_pictures
 from samgen.generate import Task, _Tracker, generate_masks
-from samgen.predictor import BoxPredictor, Prediction
+from samgen.predictor import BoxPredictor, LazyPredictor, Prediction
 from samgen.settings import MaskSettings, PromptSettings
+from tests.ray_nodes import say_and_wait, travel
 
 SHAPE = (30, 24, 5)
 LABELS = {"liver": 7, "aorta": 300}
@@ -267,6 +271,48 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_with_the_same_bytes(tmp_path,
     assert model.encoded == 4
     pd.testing.assert_frame_equal(again, whole)
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
+
+
+class Waiting(Painter):
+    """Paints only when told to."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def encode(self, picture):
+        say_and_wait(self.folder, "encodes")
+        return super().encode(picture)
+
+
+def test_a_cluster_that_loses_a_node_draws_the_same_bytes(tmp_path, images, nodes):
+    travel(__name__)
+    whole = generate(THREE, images, tmp_path / "whole", settings=MANY)
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    model = LazyPredictor(partial(Waiting, notes))
+
+    with nodes.doomed(notes) as raylet:
+        engine = RayEngine(address=nodes.address)
+        table = generate(
+            THREE, images, tmp_path / "ray", predictor=model, settings=MANY, engine=engine
+        )
+
+    assert raylet.returncode == -9  # killed while it drew
+    pd.testing.assert_frame_equal(table, whole)
+    assert files(tmp_path / "ray") == files(tmp_path / "whole")
+
+
+def test_a_lazy_model_is_loaded_once_and_where_it_is_used():
+    loads = []
+    model = LazyPredictor(lambda: loads.append(1) or Painter())
+    assert loads == []
+
+    assert (model.name, model.signature, model.last_wins) == ("painter", "painter 1", False)
+    assert loads == [1]
+    assert isinstance(model, BoxPredictor)
+    other = pickle.loads(pickle.dumps(LazyPredictor(Painter)))  # noqa: S301 - our own
+    assert other.name == "painter"
 
 
 def test_the_order_of_rows_does_not_matter(tmp_path, images):
