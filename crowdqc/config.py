@@ -281,6 +281,17 @@ class Masks(Section):
     """SAM and MedSAM as they were trained (best), or as in the study that crowdqc grew out of."""
     device: str = "auto"
     """Device of torch; auto is the first GPU, or the CPU."""
+    reprompt: bool = False
+    """Whether a slice whose mask disagrees with both its neighbours' is prompted again, with the
+    box halfway between theirs; kept is what agrees better with them."""
+    smooth_mm: float = Field(default=0.0, ge=0, le=100, strict=False)
+    """Standard deviation, in mm, of the kernel that averages probabilities across slices where
+    an organ goes on; 0 averages nothing."""
+    remove_islands: bool = False
+    """Whether pieces of an organ are removed that hang on to nothing in 3D, and are on no slice
+    the largest."""
+    fill_holes: bool = False
+    """Whether background is filled that an organ encloses in 3D."""
 
 
 class Gate(Section):
@@ -383,6 +394,8 @@ class Engine(Section):
     """Cores of each worker, which are the threads of its model."""
     workers: int | None = Field(default=None, ge=1)
     """Largest number of workers; none given: as many as the cluster has room for."""
+    per_gpu: int = Field(default=1, ge=1, le=16)
+    """Workers that share a GPU, where each needs one: while one reads, another computes."""
 
 
 class Config(Section):

@@ -28,6 +28,7 @@ ROOMS = {
     "plan": ("How many raters", {"crowdqc.plan": ()}),
     "risk": ("Risk of masks", {"crowdqc.risk": ()}),
     "report": ("Report", {"crowdqc.report": ()}),
+    "engine": ("Engines", {"crowdqc.engine": (), "crowdqc.engine.cluster": ("RayEngine",)}),
     "paper": ("A paper, recomputed", {"crowdqc.paper": ()}),
     "samgen": (
         "Masks from boxes: samgen",

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from crowdqc.volumes import read_geometry
-from samgen.generate import Case, Task, cases_of
+from samgen.case import Case, Task
+from samgen.generate import cases_of
 from samgen.predictor import BoxPredictor, Prompts
 from samgen.slices import Drawn, draw_objects
 
@@ -97,7 +98,7 @@ def measure_rates(
     """
     work = {one.name: one for one in cases_of(prompts, task, images=images)}
     first = work[cases[0]]
-    pictures, volume_s = _timed(first.pictures)
+    (pictures, _), volume_s = _timed(first.read)
     k, on_slice = max(first.by_slice(), key=lambda pair: len(pair[1]))
     asked = list(first.ask(pictures.shape[1:], on_slice))
     slice_s = prompt_s = 0.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.config import Plane
+from crowdqc.engine import LOCAL, Engine
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import conform
 from crowdqc.volumes import Geometry, read_labels
@@ -34,6 +36,10 @@ class ScoredCase:
     case: str
     mask: Path
     truth: Path
+
+    def absolute(self) -> ScoredCase:
+        """The same, with paths that are right from any folder."""
+        return replace(self, mask=self.mask.absolute(), truth=self.truth.absolute())
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,7 @@ def score_masks(
     labels: Mapping[str, int],
     truth_values: Mapping[str, int] | None = None,
     plane: Plane = "stored",
+    engine: Engine = LOCAL,
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Score masks against true masks.
 
@@ -151,6 +158,8 @@ def score_masks(
         Label and its value in the true masks, where that is another one.
     plane : str
         Which slices of the volumes were annotated (`crowdqc.config.Plane`).
+    engine : Engine
+        Where the cases are scored.
 
     Returns
     -------
@@ -167,22 +176,33 @@ def score_masks(
     InputError
         If a true mask cannot be read.
     """
-    values = {**labels, **(truth_values or {})}
-    tables, findings = [], []
-    for case in cases:
-        truth, grid = read_labels(case.truth, plane=plane)
-        mask, found = _mask_of(case, grid, plane)
-        findings += found
-        if mask is None:
-            continue
-        overlap = count_overlap(
-            renumber(mask, labels.values()),
-            renumber(truth, [values[label] for label in labels]),
-            len(labels),
-        )
-        tables.append(_rows(overlap, list(labels)).assign(case=case.case))
+    scorer = partial(_Scorer, dict(labels), {**labels, **(truth_values or {})}, plane)
+    scored = engine.run(scorer, {case.case: case.absolute() for case in cases})
+    tables = [table for table, _ in scored]
     rows = pd.concat([_no_rows(), *tables], ignore_index=True).assign(set=set_name)
-    return conform("scores", rows), findings
+    return conform("scores", rows), [finding for _, found in scored for finding in found]
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Scores one case after the other."""
+
+    labels: Mapping[str, int]
+    truth_values: Mapping[str, int]
+    plane: Plane
+
+    def __call__(self, case: ScoredCase) -> tuple[pd.DataFrame, list[Finding]]:
+        """Rows of the table; none where the findings say why the case cannot be scored."""
+        truth, grid = read_labels(case.truth, plane=self.plane)
+        mask, findings = _mask_of(case, grid, self.plane)
+        if mask is None:
+            return _no_rows(), findings
+        overlap = count_overlap(
+            renumber(mask, self.labels.values()),
+            renumber(truth, [self.truth_values[label] for label in self.labels]),
+            len(self.labels),
+        )
+        return _rows(overlap, list(self.labels)).assign(case=case.case), findings
 
 
 def _mask_of(case: ScoredCase, grid: Geometry, plane: Plane) -> tuple[Labels | None, list[Finding]]:

@@ -143,6 +143,12 @@ def mask_settings(config: Config) -> Any:
             origins=prompt_origins(config),
             jitter=config.masks.jitter,
         ),
+        volume=settings.VolumeSettings(
+            reprompt=config.masks.reprompt,
+            smooth_mm=config.masks.smooth_mm,
+            remove_islands=config.masks.remove_islands,
+            fill_holes=config.masks.fill_holes,
+        ),
         seed=config.study.seed,
     )
 
@@ -173,9 +179,9 @@ def predictors(config: Config, cache: Path | None) -> tuple[Any, Any]:
     used; then there is an `InputError` if there is no such model, or no weights are at hand.
     """
     lazy = load("samgen.predictor").LazyPredictor
-    where = cache and cache.absolute()
+    cache = None if cache is None else cache.absolute()
     names = (config.masks.model, config.masks.second_model)
-    first, second = (name and lazy(partial(_predictor, name, config, where)) for name in names)
+    first, second = (name and lazy(partial(_predictor, name, config, cache)) for name in names)
     return first, second
 
 
@@ -282,5 +288,6 @@ def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
         labels={label.name: label.value for label in config.labels.values()},
         truth_values=truth_values(config),
         plane=config.images.plane,
+        engine=open_engine(config.engine),
     )
     return table, findings
