@@ -52,7 +52,9 @@ def _columns(text: str) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-_SCORES = "set:text case:text slice:float? label:text dice:float?"
+_SCORES = (
+    "set:text case:text slice:float? label:text dice:float? surface_dice:float? hd95_mm:float?"
+)
 _COMPARISON = (
     "label:text a:text b:text n:int mean_a:float? ci_a:float? mean_b:float? ci_b:float? "
     "difference:float? low:float? high:float? test:text? statistic:float? p:float? "

@@ -287,6 +287,7 @@ def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
         set_name=name,
         labels={label.name: label.value for label in config.labels.values()},
         truth_values=truth_values(config),
+        tolerances_mm=config.tolerances_mm,
         plane=config.images.plane,
         engine=open_engine(config.engine),
     )
