@@ -290,10 +290,10 @@ class Masks(Section):
     """SAM and MedSAM as they were trained (best), or as in the study that crowdqc grew out of."""
     device: str = "auto"
     """Device of torch; auto is the first GPU, or the CPU."""
-    reprompt: bool = False
+    reprompt: bool = True
     """Whether a slice whose mask disagrees with both its neighbours' is prompted again, with the
     box halfway between theirs; kept is what agrees better with them."""
-    smooth_mm: float = Field(default=0.0, ge=0, le=100, strict=False)
+    smooth_mm: float = Field(default=2.0, ge=0, le=100, strict=False)
     """Standard deviation, in mm, of the kernel that averages probabilities across slices where
     an organ goes on; 0 averages nothing."""
     remove_islands: bool = False

@@ -93,7 +93,7 @@ def find(pattern: Path, *, folders: bool = False) -> Findings:
 
 def _fits(parts: tuple[str, ...], root: Path) -> bool:
     """Whether a folder fits a pattern that no file fits."""
-    return any(True for _ in _Search(parts, folders=True).walk(root, 0))
+    return bool(list(_Search(parts, folders=True).walk(root, 0)))
 
 
 class Name:

@@ -143,13 +143,21 @@ def mask_settings(config: Config) -> Any:
             origins=prompt_origins(config),
             jitter=config.masks.jitter,
         ),
-        volume=settings.VolumeSettings(
-            reprompt=config.masks.reprompt,
-            smooth_mm=config.masks.smooth_mm,
-            remove_islands=config.masks.remove_islands,
-            fill_holes=config.masks.fill_holes,
-        ),
+        volume=_volume_settings(config),
         seed=config.study.seed,
+    )
+
+
+def _volume_settings(config: Config) -> Any:
+    """What is done between slices: nothing, in the study that crowdqc grew out of."""
+    kind, section = load("samgen.settings").VolumeSettings, config.masks
+    if section.mode == "paper":
+        return kind()
+    return kind(
+        reprompt=section.reprompt,
+        smooth_mm=section.smooth_mm,
+        remove_islands=section.remove_islands,
+        fill_holes=section.fill_holes,
     )
 
 
