@@ -33,7 +33,8 @@ ROOMS = {
     "samgen": (
         "Masks from boxes: samgen",
         {
-            "samgen.generate": ("generate_masks",),
+            "samgen.generate": ("Task", "generate_masks"),
+            "samgen.forecast": (),
             "samgen.predictor": (),
             "samgen.intensity": (),
             "samgen.prompts": (),
