@@ -56,7 +56,9 @@ def make_study(folder, slices, *, n_raters=5, seed=0):
             drift = 0.05 * np.sin(k / 30 + np.arange(len(LABELS)))[:, None]
             boxes = np.hstack([centre + drift, np.full((len(LABELS), 2), 0.2)])
             boxes = boxes + rng.normal(0, 0.004 * (1 + rater), boxes.shape)
-            lines = (f"{i} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\r\n" for i, (x, y, w, h) in enumerate(boxes))
+            lines = (
+                f"{i} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\r\n" for i, (x, y, w, h) in enumerate(boxes)
+            )
             (place / f"img{case}-slice{k}.txt").write_text("".join(lines), newline="")
     labels = "\n".join(f'{i} = {{ name = "{n}", value = {i + 1} }}' for i, n in enumerate(LABELS))
     (folder / "study.toml").write_text(STUDY.format(labels=labels))
