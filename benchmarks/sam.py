@@ -275,9 +275,7 @@ def main() -> None:
         names = [name for name in CONTENDERS if lower or not CONTENDERS[name].bf16]
         for name in names:
             command = [sys.executable, __file__, *sys.argv[1:]]
-            subprocess.run(  # noqa: S603
-                [*command, "--contender", name, "--folder", folder], check=True
-            )
+            subprocess.run([*command, "--contender", name, "--folder", folder], check=True)
         report(options, names)
 
 
