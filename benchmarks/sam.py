@@ -94,6 +94,10 @@ class Stock:
         with self._precision():
             return np.stack([self._predict_one(box) for box in boxes - HALF_PIXEL])
 
+    def work(self, boxes: np.ndarray) -> None:
+        for part in boxes:
+            self.predict(part)
+
     def _predict_one(self, box: np.ndarray) -> np.ndarray:
         logits, _, _ = self.predictor.predict(box=box, multimask_output=False, return_logits=True)
         return logits[0]
@@ -122,14 +126,20 @@ class StockBatched(Stock):
         return logits[:, 0].float().cpu().numpy()
 
 
+class StockLower(Stock):
+    """Box by box, with autocast to bfloat16."""
+
+    bf16 = True
+
+
 class StockBatchedLower(StockBatched):
-    """The same with autocast to bfloat16."""
+    """The batch, with autocast to bfloat16."""
 
     bf16 = True
 
 
 class Ours:
-    """samgen, as `crowdqc masks` uses it."""
+    """samgen, asked for all masks in full."""
 
     bf16 = False
 
@@ -142,17 +152,34 @@ class Ours:
     def encode(self, picture: np.ndarray) -> None:
         self.encoded = self.predictor.encode(picture)
 
+    def work(self, boxes: np.ndarray) -> None:
+        for part in boxes:
+            self.predict(part)
+
     def predict(self, boxes: np.ndarray) -> np.ndarray:
         probability = self.predictor.predict(self.encoded, boxes).probability
         with np.errstate(divide="ignore"):
             return np.log(probability.astype(np.float64) / (1 - probability.astype(np.float64)))
 
 
+class OursDrawn(Ours):
+    """samgen, as `crowdqc masks` uses it: all objects at once, and of their masks what it keeps."""
+
+    def work(self, boxes: np.ndarray) -> None:
+        from samgen.predictor import Prompts
+        from samgen.slices import draw_objects
+
+        prompts = [Prompts(box=part[0], boxes=part, sizes=(len(part),)) for part in boxes]
+        list(draw_objects(self.predictor, self.encoded, prompts))
+
+
 CONTENDERS = {
     "stock": Stock,
     "stock batched": StockBatched,
+    "stock bf16": StockLower,
     "stock batched bf16": StockBatchedLower,
     "samgen": Ours,
+    "samgen drawn": OursDrawn,
 }
 
 
@@ -206,7 +233,7 @@ def run_once(contender: object, picture: np.ndarray, boxes: np.ndarray) -> dict[
     times = {}
     for what, work in (
         ("encode", lambda: contender.encode(picture)),
-        ("predict", lambda: [contender.predict(part) for part in boxes]),
+        ("predict", lambda: contender.work(boxes)),
     ):
         wall, cpu = time.perf_counter(), time.process_time()
         work()
@@ -298,7 +325,7 @@ def report(options: argparse.Namespace, names: list[str]) -> None:
     print()
     for name, run in runs.items():
         print(f"{name} / samgen: {run['wall'] / ours['wall']:.2f} wall, ", end="")
-        print(f"{cpu_seconds(run) / cpu_seconds(ours):.2f} CPU; {1 / run['wall']:.3f} slices/s")
+        print(f"{cpu_seconds(run) / cpu_seconds(ours):.2f} CPU seconds")
     print(
         f"encoding for every box, as SAM-U's code does, {options.per_box} boxes measured: ", end=""
     )
@@ -308,20 +335,23 @@ def report(options: argparse.Namespace, names: list[str]) -> None:
     )
     print(f"samgen: {n * stock['per_box'] / ours['wall']:.0f} wall, ", end="")
     print(f"{n * stock['per_box_cpu'] / cpu_seconds(ours):.0f} CPU")
-    report_roof(options, ours["wall"])
+    report_roof(options, {name: run["wall"] for name, run in runs.items()})
 
 
 def cpu_seconds(run: dict[str, float]) -> float:
     return run["encode_cpu"] + run["predict_cpu"]
 
 
-def report_roof(options: argparse.Namespace, seconds: float) -> None:
+def report_roof(options: argparse.Namespace, walls: dict[str, float]) -> None:
+    """How much of what the device can do in matrix products each contender uses."""
     operations = count_operations(options.architecture, options.objects * options.prompts)
-    rate = operations / seconds
     single, lower = measure_roof(options.device)
-    print(f"matrix products: float32 {single / 1e12:.2f}, bfloat16 {lower / 1e12:.2f} TFLOP/s;")
-    print(f"samgen: {rate / 1e12:.2f} TFLOP/s of the stock model's operations, ", end="")
-    print(f"{rate / single:.0%} and {rate / lower:.0%} of them; {1 / seconds:.2f} slices/s")
+    print(f"\nmatrix products: float32 {single / 1e12:.2f}, bfloat16 {lower / 1e12:.2f} TFLOP/s;")
+    print(f"the stock model's {operations / 1e12:.2f} TFLOP for a slice:")
+    for name, seconds in walls.items():
+        rate = operations / seconds
+        print(f"{name}: {rate / 1e12:.2f} TFLOP/s, {rate / single:.0%} of float32's, ", end="")
+        print(f"{rate / lower:.0%} of bfloat16's; {1 / seconds:.3f} slices/s")
 
 
 if __name__ == "__main__":

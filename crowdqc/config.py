@@ -176,6 +176,12 @@ class Truth(Section):
     """NIfTI files of expert masks, with ``{case}``."""
     values: dict[str, int] = Field(default_factory=dict)
     """Label -> value in the expert masks, where it is not ``[labels]``' own."""
+    tolerance_mm: float = Field(default=2.0, ge=0, strict=False)
+    """Distance of surfaces in mm that is no error in the surface Dice, as between two experts."""
+    tolerances_mm: dict[str, Annotated[float, Field(ge=0, strict=False)]] = Field(
+        default_factory=dict
+    )
+    """Label -> tolerance, where it is another one."""
     boxes: str | None = None
     """A table of expert boxes."""
     columns: dict[str, str] = Field(default_factory=dict)
@@ -281,6 +287,17 @@ class Masks(Section):
     """SAM and MedSAM as they were trained (best), or as in the study that crowdqc grew out of."""
     device: str = "auto"
     """Device of torch; auto is the first GPU, or the CPU."""
+    reprompt: bool = False
+    """Whether a slice whose mask disagrees with both its neighbours' is prompted again, with the
+    box halfway between theirs; kept is what agrees better with them."""
+    smooth_mm: float = Field(default=0.0, ge=0, le=100, strict=False)
+    """Standard deviation, in mm, of the kernel that averages probabilities across slices where
+    an organ goes on; 0 averages nothing."""
+    remove_islands: bool = False
+    """Whether pieces of an organ are removed that hang on to nothing in 3D, and are on no slice
+    the largest."""
+    fill_holes: bool = False
+    """Whether background is filled that an organ encloses in 3D."""
 
 
 class Gate(Section):
@@ -321,6 +338,8 @@ class Simulate(Section):
     model: Literal["tight", "paper"] = "tight"
     """Boxes tight round each organ, or as in the paper: a 5x5 uniform filter of the mask above
     0.01, boxes round its components."""
+    raters_per_case: int | None = Field(default=None, ge=1)
+    """How many of the raters draw each case, dealt evenly; none given: all."""
     raters: dict[str, FaultyRater]
     """Rater -> faults."""
 
@@ -383,6 +402,8 @@ class Engine(Section):
     """Cores of each worker, which are the threads of its model."""
     workers: int | None = Field(default=None, ge=1)
     """Largest number of workers; none given: as many as the cluster has room for."""
+    per_gpu: int = Field(default=1, ge=1, le=16)
+    """Workers that share a GPU, where each needs one: while one reads, another computes."""
 
 
 class Config(Section):
@@ -416,6 +437,12 @@ class Config(Section):
         return tuple(label.name for label in self.labels.values())
 
     @property
+    def tolerances_mm(self) -> dict[str, float]:
+        """Label -> distance of surfaces that counts as no error."""
+        truth = self.truth or Truth()
+        return dict.fromkeys(self.label_names, truth.tolerance_mm) | truth.tolerances_mm
+
+    @property
     def out(self) -> Path:
         """The folder of results."""
         return self.resolve(self.study.out)
@@ -430,11 +457,15 @@ class Config(Section):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _simulated(cls, data: Any) -> Any:
-        """Simulated annotations lie in the folder of results, where nobody else's are."""
+        """Simulated annotations lie in the folder of results, where nobody else's are.
+
+        Their raters write an empty file only for what they have read and found empty.
+        """
         if isinstance(data, dict) and "simulate" in data and "annotations" not in data:
             study = data.get("study")
             out = study.get("out", "out") if isinstance(study, dict) else "out"
-            return {**data, "annotations": {"format": "yolo", "path": f"{out}/{SIMULATED}"}}
+            made = {"format": "yolo", "path": f"{out}/{SIMULATED}", "empty_file": "nothing"}
+            return {**data, "annotations": made}
         return data
 
     @pydantic.model_validator(mode="after")
@@ -452,6 +483,7 @@ class Config(Section):
         used = {"annotations.rater_of": list(self.annotations.rater_of)}
         if self.truth:
             used["truth.values"] = list(self.truth.values)
+            used["truth.tolerances_mm"] = list(self.truth.tolerances_mm)
         if self.simulate:
             for rater, faults in self.simulate.raters.items():
                 used[f"simulate.raters.{rater}.swap"] = list(faults.swap or ())

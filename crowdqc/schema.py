@@ -39,6 +39,10 @@ class Column:
     optional: bool = False
 
 
+_ABSENT: dict[str, object] = {"text": "", "int": 0, "float": np.nan, "bool": False}
+"""What an optional column holds in a table that came without it."""
+
+
 def _columns(text: str) -> tuple[Column, ...]:
     """Columns from ``"name:kind name:kind?"``; ``?`` marks an optional one."""
     columns = []
@@ -48,7 +52,9 @@ def _columns(text: str) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-_SCORES = "set:text case:text slice:float? label:text dice:float?"
+_SCORES = (
+    "set:text case:text slice:float? label:text dice:float? surface_dice:float? hd95_mm:float?"
+)
 _COMPARISON = (
     "label:text a:text b:text n:int mean_a:float? ci_a:float? mean_b:float? ci_b:float? "
     "difference:float? low:float? high:float? test:text? statistic:float? p:float? "
@@ -91,7 +97,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         "predicted_iou:float? stability:float? entropy:float? mutual_information:float? "
         "pairwise_dice:float? expected_dice:float? box_iou:float? z_dice:float? "
         "interpolated:bool risk:float? "
-        "information_between:float? information_within:float? model_dice:float?"
+        "information_between:float? information_within:float? model_dice:float? "
+        "reprompted:bool? removed_px:int? filled_px:int?"
     ),
     "todo": _columns(
         "rater:text case:text label:text? task:text slices:text? n_slices:int why:text"
@@ -153,8 +160,7 @@ def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _typed(table: str, column: Column, frame: pd.DataFrame) -> pd.Series:
     if column.name not in frame.columns:
-        fill: object = "" if column.kind == "text" else np.nan
-        values = pd.Series([fill] * len(frame), dtype=object)
+        values = pd.Series([_ABSENT[column.kind]] * len(frame), dtype=object)
     else:
         values = frame[column.name].reset_index(drop=True)
     missing = values.isna()

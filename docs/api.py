@@ -28,11 +28,13 @@ ROOMS = {
     "plan": ("How many raters", {"crowdqc.plan": ()}),
     "risk": ("Risk of masks", {"crowdqc.risk": ()}),
     "report": ("Report", {"crowdqc.report": ()}),
+    "engine": ("Engines", {"crowdqc.engine": (), "crowdqc.engine.cluster": ("RayEngine",)}),
     "paper": ("A paper, recomputed", {"crowdqc.paper": ()}),
     "samgen": (
         "Masks from boxes: samgen",
         {
-            "samgen.generate": ("generate_masks",),
+            "samgen.generate": ("Task", "generate_masks"),
+            "samgen.forecast": (),
             "samgen.predictor": (),
             "samgen.intensity": (),
             "samgen.prompts": (),

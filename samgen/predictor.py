@@ -106,6 +106,10 @@ class BoxPredictor(Protocol):
         """How the boxes strayed that the model was trained with: a law of `samgen.prompts`."""
         return "sam"
 
+    def device_bytes(self) -> int:
+        """Most memory that it took on its GPU so far; 0 without one."""
+        return 0
+
     def encode(self, picture: NDArray[np.uint8]) -> Any:
         """Do once what is the same for all boxes on a picture.
 

@@ -221,6 +221,11 @@ class SamBoxPredictor(BoxPredictor):
     def _preprocessing(self) -> str:
         return f"{self.family} {self.mode} {self.sam.image_encoder.img_size}"
 
+    def device_bytes(self) -> int:
+        """Most memory that torch took on the GPU so far; 0 on a CPU."""
+        device = self.sam.device
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
     def encode(self, picture: NDArray[np.uint8]) -> Embedding:
         """Embedding of a picture, from the cache where it is there.
 

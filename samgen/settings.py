@@ -33,6 +33,25 @@ class PromptSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VolumeSettings:
+    """What is done with the masks of an organ once it is drawn on all slices (`samgen.refine`)."""
+
+    reprompt: bool = False
+    """Whether a slice that disagrees with both its neighbours is prompted by their boxes."""
+    smooth_mm: float = 0.0
+    """Standard deviation, in mm, of the kernel that averages probabilities across slices."""
+    remove_islands: bool = False
+    """Whether pieces that hang on to nothing are removed."""
+    fill_holes: bool = False
+    """Whether background that the organ encloses is filled."""
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is done at all."""
+        return self != VolumeSettings()
+
+
+@dataclass(frozen=True, kw_only=True)
 class MaskSettings:
     """How masks are made of a study's volumes."""
 
@@ -43,6 +62,8 @@ class MaskSettings:
     window: Window = field(default_factory=lambda: Window(percentiles=(0.5, 99.5)))
     """How intensities become the grey values that the model sees."""
     prompts: PromptSettings = PromptSettings()
+    volume: VolumeSettings = VolumeSettings()
+    """What is done between slices."""
     seed: int = 0
     """Seed of the study."""
 

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from crowdqc.cli import main
+from crowdqc.findings import read_findings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -118,9 +119,9 @@ def test_a_cluster_draws_the_same_bytes(demo, tmp_path, nodes, monkeypatch):
 
     assert result.exit_code == 0, result.stderr
     assert "up to date" not in result.stderr
-    drawn = contents(folder / "out" / "masks")
-    assert len(drawn) > 0
-    assert contents(tmp_path / "out" / "masks") == drawn
+    first, second = (contents(where / "out" / "masks") for where in (folder, tmp_path))
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
 
 
 def test_a_second_run_does_only_the_report(demo):
@@ -175,6 +176,15 @@ def test_the_crowd_study(data, tmp_path, monkeypatch):
         "left_kidney": 6,
         "right_kidney": 6,
     }
+    # reports/btcv.md
+    states = completeness["state"].value_counts()
+    assert states.to_dict() == {"partial": 47, "unread": 30, "complete": 19, "missing": 19}
+    assert len(pd.read_csv(out / "todo.csv")) == 108
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    verdicts = [case["verdict"] for case in manifest["cases"]]
+    assert [verdicts.count(v) for v in ("accept", "review", "reject")] == [1, 5, 17]
+    named = {f.check for f in read_findings(out / "agree.findings.jsonl")}
+    assert named == {"edge-jump", "edge-outlier", "organ-unlike-others"}
     unread = completeness.groupby("case")["state"].agg(lambda state: (state == "unread").all())
     files = sorted((data / "btcv_crowd" / "prompt").iterdir())
     drawn = {path.name[3:7]: set() for path in files}

@@ -1,9 +1,10 @@
-"""Dice of masks against true masks, per volume and per slice."""
+"""Masks against true masks: Dice of volumes and slices, surface Dice and HD95 of volumes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.config import Plane
+from crowdqc.engine import LOCAL, Engine
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import conform
 from crowdqc.volumes import Geometry, read_labels
 from train.grid import grid_mismatch
+from train.surface import hd95_mm, measure_surfaces, surface_dice
 
 Labels = NDArray[np.integer]
+
+TOLERANCE_MM = 2.0
+"""Distance of surfaces that counts as no error, where nothing else is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +40,10 @@ class ScoredCase:
     case: str
     mask: Path
     truth: Path
+
+    def absolute(self) -> ScoredCase:
+        """The same, with paths that are right from any folder."""
+        return replace(self, mask=self.mask.absolute(), truth=self.truth.absolute())
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,9 @@ def score_masks(
     set_name: str,
     labels: Mapping[str, int],
     truth_values: Mapping[str, int] | None = None,
+    tolerances_mm: Mapping[str, float] | None = None,
     plane: Plane = "stored",
+    engine: Engine = LOCAL,
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Score masks against true masks.
 
@@ -149,14 +161,19 @@ def score_masks(
         Label and its value in the masks.
     truth_values : mapping of str to int, optional
         Label and its value in the true masks, where that is another one.
+    tolerances_mm : mapping of str to float, optional
+        Label and the tolerance of its surface Dice; `TOLERANCE_MM` where it has none.
     plane : str
         Which slices of the volumes were annotated (`crowdqc.config.Plane`).
+    engine : Engine
+        Where the cases are scored.
 
     Returns
     -------
     scores : DataFrame
-        Table `scores`. A row for each label of a case with an empty `slice`: Dice of the
-        volume, 0 for an organ that one side lacks, nan for one that both lack. A row for each
+        Table `scores`. A row for each label of a case with an empty `slice`: Dice, surface Dice
+        and HD95 of the volume. For an organ that one side lacks Dice and surface Dice are 0 and
+        HD95 is inf; all are nan for one that both lack. A row, with Dice only, for each
         slice on which at least one side has the label; a slice that both leave empty has none,
         because no mean should count the slices where there is nothing to find.
     findings : list of Finding
@@ -167,22 +184,39 @@ def score_masks(
     InputError
         If a true mask cannot be read.
     """
-    values = {**labels, **(truth_values or {})}
-    tables, findings = [], []
-    for case in cases:
-        truth, grid = read_labels(case.truth, plane=plane)
-        mask, found = _mask_of(case, grid, plane)
-        findings += found
-        if mask is None:
-            continue
-        overlap = count_overlap(
-            renumber(mask, labels.values()),
-            renumber(truth, [values[label] for label in labels]),
-            len(labels),
-        )
-        tables.append(_rows(overlap, list(labels)).assign(case=case.case))
+    scorer = partial(
+        _Scorer,
+        labels=dict(labels),
+        truth_values={**labels, **(truth_values or {})},
+        tolerances_mm=[(tolerances_mm or {}).get(label, TOLERANCE_MM) for label in labels],
+        plane=plane,
+    )
+    scored = engine.run(scorer, {case.case: case.absolute() for case in cases})
+    tables = [table for table, _ in scored]
     rows = pd.concat([_no_rows(), *tables], ignore_index=True).assign(set=set_name)
-    return conform("scores", rows), findings
+    return conform("scores", rows), [finding for _, found in scored for finding in found]
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Scores one case after the other."""
+
+    labels: Mapping[str, int]
+    truth_values: Mapping[str, int]
+    tolerances_mm: list[float]
+    plane: Plane
+
+    def __call__(self, case: ScoredCase) -> tuple[pd.DataFrame, list[Finding]]:
+        """Rows of the table; none where the findings say why the case cannot be scored."""
+        true_values, grid = read_labels(case.truth, plane=self.plane)
+        values, findings = _mask_of(case, grid, self.plane)
+        if values is None:
+            return _no_rows(), findings
+        mask = renumber(values, self.labels.values())
+        truth = renumber(true_values, [self.truth_values[label] for label in self.labels])
+        rows = _rows(count_overlap(mask, truth, len(self.labels)), list(self.labels))
+        surfaces = _surface_scores(mask, truth, grid=grid, tolerances_mm=self.tolerances_mm)
+        return rows.join(surfaces).assign(case=case.case), findings
 
 
 def _mask_of(case: ScoredCase, grid: Geometry, plane: Plane) -> tuple[Labels | None, list[Finding]]:
@@ -228,3 +262,15 @@ def _rows(overlap: Overlap, labels: list[str]) -> pd.DataFrame:
         }
     )
     return pd.concat([volumes, slices], ignore_index=True)
+
+
+def _surface_scores(
+    mask: Labels, truth: Labels, *, grid: Geometry, tolerances_mm: list[float]
+) -> pd.DataFrame:
+    """Surface Dice and HD95 of label 1, 2, ...; a row for each."""
+    rows = []
+    for number, tolerance in enumerate(tolerances_mm, start=1):
+        surfaces = measure_surfaces(mask == number, truth == number, spacing_mm=grid.spacing)
+        dice_within = surface_dice(*surfaces, tolerance_mm=tolerance)
+        rows.append({"surface_dice": dice_within, "hd95_mm": hd95_mm(*surfaces)})
+    return pd.DataFrame(rows)

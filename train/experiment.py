@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pydantic
 
-from crowdqc.config import Config, Train
+from crowdqc.config import Config, Train, load_config
 from crowdqc.engine import LOCAL, Engine
 from crowdqc.findings import Finding, InputError
 from crowdqc.schema import conform, empty
@@ -83,6 +83,8 @@ def list_commands(
     """
     given = {name: value for name, value in settings.items() if value is not None}
     extra = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    if folders.base != load_config(config.file).out:
+        extra += ["--out", str(folders.base)]
     prepared, folded = [], []
     for name in sets:
         dataset = _existing(config, folders, name).name
@@ -232,6 +234,7 @@ def evaluate_sets(
             set_name=f"nnunet-{name}",
             labels={label: number for number, label in enumerate(values, start=1)},
             truth_values=values,
+            tolerances_mm=config.tolerances_mm,
             plane=config.images.plane,
         )
         tables.append(table)

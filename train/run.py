@@ -7,14 +7,17 @@ import json
 import math
 import shlex
 import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from crowdqc.config import Train
 from crowdqc.findings import InputError
 from crowdqc.store import atomic, sha256
-from crowdqc.volumes import read_geometry
+from crowdqc.volumes import read_geometry, read_labels, write_labels
 from train.environment import Folders, nnunet
 
 PLANS = "crowdqcPlans"
@@ -115,9 +118,15 @@ def train_fold(
 
 
 def predict(
-    folders: Folders, dataset: str, *, output: Path, settings: Train, images: Path | None = None
+    folders: Folders,
+    dataset: str,
+    *,
+    output: Path,
+    settings: Train,
+    images: Path | None = None,
+    folds: Sequence[int | str] | None = None,
 ) -> list[Path]:
-    """Predict the test images with all folds that are trained, their mean deciding.
+    """Predict the test images with folds that are trained, their mean deciding.
 
     Parameters
     ----------
@@ -127,6 +136,8 @@ def predict(
         Folder for the predictions, ``<case>.nii.gz``, with the dataset's label numbers.
     images : Path, optional
         Folder of images ``<case>_0000.nii.gz``; the dataset's ``imagesTs`` if not given.
+    folds : sequence of int or "all", optional
+        Folds that predict; all that are trained, if not given.
 
     Returns
     -------
@@ -136,18 +147,23 @@ def predict(
     Raises
     ------
     InputError
-        If no fold is trained, or there is no image.
+        If no fold is trained, one of `folds` is not, or there is no image.
     """
     model = model_folder(folders, dataset, settings)
-    folds = sorted(path.name[5:] for path in model.glob("fold_*") if is_trained(path))
-    if not folds:
-        raise InputError(f"{model}: no fold is trained to the end; run 'crowdqc train' first.")
+    trained = sorted(path.name[5:] for path in model.glob("fold_*") if is_trained(path))
+    wanted = trained if folds is None else [str(fold) for fold in folds]
+    if not wanted or not set(wanted) <= set(trained):
+        missing = f"fold {', '.join(sorted(set(wanted) - set(trained)))}" if wanted else "no fold"
+        state = "is not" if wanted else "is"
+        raise InputError(
+            f"{model}: {missing} {state} trained to the end; run 'crowdqc train' first."
+        )
     source = images or folders.raw / dataset / "imagesTs"
     if not any(source.glob("*_0000.nii.gz")):
         raise InputError(f"{source}: holds no image to predict; set [dataset] test.")
     output.mkdir(parents=True, exist_ok=True)
     with nnunet(folders, workers=settings.workers):
-        _run_prediction(model, folds, source=source, output=output, device=settings.device)
+        _run_prediction(model, wanted, source=source, output=output, device=settings.device)
     return sorted(output.glob("*.nii.gz"))
 
 
@@ -244,7 +260,9 @@ def _preprocess(raw: Path, settings: Train) -> None:
     # nnU-Net draws 10^8 foreground voxels with replacement: more than all voxels is waste.
     most = extractor.num_foreground_voxels_for_intensitystats
     extractor.num_foreground_voxels_for_intensitystats = min(most, _count_voxels(raw))
-    extractor.run(overwrite_existing=True)
+    with tempfile.TemporaryDirectory() as folder:
+        _hide_ignored(extractor, Path(folder))
+        extractor.run(overwrite_existing=True)
     planner = api.ExperimentPlanner(
         number, gpu_memory_target_in_gb=settings.memory_gb, plans_name=PLANS
     )
@@ -253,6 +271,22 @@ def _preprocess(raw: Path, settings: Train) -> None:
     api.preprocess_dataset(
         number, PLANS, (settings.configuration,), (workers,), show_progress_bar=False
     )
+
+
+def _hide_ignored(extractor: Any, folder: Path) -> None:
+    """Let the fingerprint take its intensities from labels alone.
+
+    nnU-Net counts every voxel above 0 as foreground, also the ignored ones, which are mostly
+    background; CT is clipped and normalised by what it finds there.
+    """
+    ignore = extractor.dataset_json["labels"].get("ignore")
+    if ignore is None:
+        return
+    for case, files in extractor.dataset.items():
+        labels, _ = read_labels(Path(files["label"]))
+        target = folder / f"{case}.nii.gz"
+        write_labels(target, np.where(labels == ignore, 0, labels), like=Path(files["label"]))
+        files["label"] = str(target)
 
 
 def _count_voxels(raw: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,9 @@ class Sources:
         of everything that was drawn, the expert's mask (for the set ``truth`` only).
     manifest : mapping
         The gate's ``manifest.json``: of ``cases`` the ``case``, ``verdict``, ``reasons`` and
-        ``labels``; of ``prompts``, one for each accepted box, ``case``, ``slice``, ``label``.
+        ``labels``; of ``prompts``, one for each accepted box, ``case``, ``slice``, ``label``;
+        of ``units`` the boxes, slices and masks that were rejected one by one, of ``raters``
+        those who were.
     readings : DataFrame, optional
         Table `readings`, for the set ``ignore``: without it every slice counts as read.
     """
@@ -182,17 +184,36 @@ def _why(case: Mapping[str, Any], labels: Iterable[str]) -> str:
 def _unknown(case: str, sources: Sources, *, labels: list[str], plane: Plane) -> NDArray[np.bool_]:
     """Which labels are not known on which slices of a case, (P, L).
 
-    A label is not known where the gate rejects it, on a slice that nobody read who was asked
-    for it, and in a gap: a slice without a box between two slices with one.
+    A label is not known where the gate rejects it, its box or its mask there, or the slice; on a
+    slice that nobody read who was asked for it and was not rejected; and in a gap: a slice
+    without a box between two slices with one.
     """
     planes = read_geometry(sources.masks[case], plane=plane).shape[2]
     unknown = _gaps(case, sources.manifest["prompts"], labels=labels, planes=planes)
     if sources.readings is not None:
-        unknown |= ~_read(sources.readings[sources.readings["case"] == case], labels, planes)
+        rejected = [one["rater"] for one in sources.manifest.get("raters", []) if _rejects(one)]
+        table = sources.readings[~sources.readings["rater"].isin(rejected)]
+        unknown |= ~_read(table[table["case"] == case], labels, planes)
     for record in sources.manifest["cases"]:
         if record["case"] == case:
             unknown |= [_rejects(record["labels"].get(x, {"verdict": ""})) for x in labels]
+    for row, column in _rejected_units(case, sources.manifest, labels):
+        unknown[row, column] = True
     return unknown
+
+
+def _rejected_units(
+    case: str, manifest: Mapping[str, Any], labels: list[str]
+) -> Iterator[tuple[int, int | slice]]:
+    """Slice and label (or all labels) of the boxes, masks and slices that the gate rejects."""
+    for scope, units in manifest.get("units", {}).items():
+        for unit in units:
+            if unit["case"] != case or not _rejects(unit):
+                continue
+            if scope == "slice":
+                yield int(unit["slice"]), slice(None)
+            elif unit["label"] in labels:
+                yield int(unit["slice"]), labels.index(unit["label"])
 
 
 def _gaps(

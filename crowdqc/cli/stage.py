@@ -30,6 +30,7 @@ TITLES = {
     "agree": "Raters",
     "fuse": "Fused boxes",
     "ask": "Where one more rater is worth most",
+    "dry-run": "Masks to draw",
     "complete": "Not complete",
     "gate": "Verdicts",
     "masks": "Masks",
@@ -77,14 +78,18 @@ def perform(
 ) -> None:
     """Run a stage (or ``"run"``, all), show its result, leave with the exit code it asks for.
 
-    With `look`, a stage runs only if it is not up to date, and that view of it is shown.
+    With `look`, a stage runs only if it is not up to date (or not at all, where the view is of
+    what it would do), and that view of it is shown.
     """
+    from crowdqc.cli.progress import watcher
     from crowdqc.stages import PIPELINE, run_all
-    from crowdqc.stages.views import VIEWS
+    from crowdqc.stages.views import BEFORE, VIEWS
 
-    opened = open_run(study, out=out, changes=_by_section(changes), say=speaker(quiet=quiet))
+    say = speaker(quiet=quiet)
+    watch = watcher(say, quiet=quiet)
+    opened = open_run(study, out=out, changes=_by_section(changes), say=say, watch=watch)
     if look is not None:
-        PIPELINE.ensure(name, opened)
+        (PIPELINE.prepare if look in BEFORE else PIPELINE.ensure)(name, opened)
         result = VIEWS[look](opened)
     else:
         result = run_all(opened) if name == "run" else PIPELINE.run(name, opened)
@@ -166,6 +171,7 @@ masks = _stage(
     change("--mode", "masks.mode", text="SAM and MedSAM as trained (best), or as in the paper."),
     change("--device", "masks.device", text="Device of torch."),
     ENGINE,
+    view("--dry-run", "Draw nothing: count slices and prompts, and estimate time and memory."),
 )
 dataset = _stage(
     "dataset",

@@ -102,7 +102,13 @@ def open_engine(settings: Settings, *, gpus: int | None = 0) -> Engine:
     from crowdqc.engine.cluster import RayEngine  # noqa: PLC0415 - and Ray, only where it is used
 
     address = None if settings.address is None else expand(settings.address)
-    return RayEngine(address=address, cpus=settings.cpus, gpus=gpus, workers=settings.workers)
+    return RayEngine(
+        address=address,
+        cpus=settings.cpus,
+        gpus=gpus,
+        per_gpu=settings.per_gpu,
+        workers=settings.workers,
+    )
 
 
-__all__ = ["LOCAL", "Engine", "LocalEngine", "Settings", "Work", "open_engine"]
+__all__ = ["LOCAL", "Engine", "LocalEngine", "open_engine"]

@@ -50,6 +50,8 @@ class RayEngine:
         Cores of each worker.
     gpus : int, optional
         GPUs of each worker; `None` is one where the cluster has any.
+    per_gpu : int
+        Workers that share a GPU, where each needs one.
     workers : int, optional
         Largest number of workers; none given, as many as there is room for.
     """
@@ -57,6 +59,7 @@ class RayEngine:
     address: str | None = None
     cpus: int = 1
     gpus: int | None = 0
+    per_gpu: int = 1
     workers: int | None = None
 
     def run(
@@ -149,10 +152,12 @@ class _Crew:
         for worker in [*(worker for worker, _ in self.busy.values()), *self.free]:
             self.ray.kill(worker)
 
-    def _gpus(self) -> int:
-        if self.engine.gpus is not None:
-            return self.engine.gpus
-        return int(any(machine.get("GPU", 0) >= 1 for machine in self._machines()))
+    def _gpus(self) -> float:
+        """GPUs, or the part of one, that a worker gets."""
+        gpus = self.engine.gpus
+        if gpus is None:
+            gpus = int(any(machine.get("GPU", 0) >= 1 for machine in self._machines()))
+        return gpus / self.engine.per_gpu if gpus == 1 else gpus
 
     def _machines(self) -> list[dict[str, float]]:
         """What each machine has, CPU and GPU."""
@@ -160,12 +165,12 @@ class _Crew:
 
     def _room(self) -> int:
         """Number of workers for which the machines have room."""
-        room = 0.0
+        room = 0
         for machine in self._machines():
-            by_cpu = machine.get("CPU", 0) // self.engine.cpus
-            by_gpu = machine.get("GPU", 0) // self.gpus if self.gpus else by_cpu
+            by_cpu = int(machine.get("CPU", 0) // self.engine.cpus)
+            by_gpu = int(machine.get("GPU", 0) / self.gpus + 1e-6) if self.gpus else by_cpu
             room += min(by_cpu, by_gpu)
-        return int(room)
+        return room
 
     def _staff(self, left: int) -> None:
         """Ask for as many workers as there is room and work for."""
@@ -173,7 +178,7 @@ class _Crew:
         if not room and not there:
             raise InputError(
                 f"{_called(self.engine.address)}: no machine of it has {self.engine.cpus} cores "
-                f"and {self.gpus} GPUs for a worker; see 'ray status', and [engine] cpus."
+                f"and {self.gpus:g} GPUs for a worker; see 'ray status', and [engine] cpus."
             )
         hired = self.ray.remote(Worker).options(
             num_cpus=self.engine.cpus,

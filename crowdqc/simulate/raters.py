@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -51,10 +51,14 @@ def simulate_study(
     """
     names = tuple(labels)
     images, readings, boxes = [], [], []
-    for case, stack in truths:
+    hands = deal_raters(
+        list(simulate.raters), simulate.raters_per_case, rng=np.random.default_rng(seed)
+    )
+    for (case, stack), hand in zip(truths, hands, strict=False):
         true = true_drawing(stack, labels, model=simulate.model)
         images.append(_image_rows(case, stack))
-        for rater, faults in simulate.raters.items():
+        for rater in hand:
+            faults = simulate.raters[rater]
             stream = [seed, zlib.crc32(rater.encode()), zlib.crc32(case.encode())]
             rng = np.random.default_rng(stream)
             drawn = draw(true, faults, names=names, size=stack.shape[1:], rng=rng)
@@ -69,6 +73,39 @@ def simulate_study(
         boxes=table,
         single=frozenset(names) if simulate.model == "tight" else frozenset(),
     )
+
+
+def deal_raters(
+    raters: Sequence[str], per_case: int | None, *, rng: np.random.Generator
+) -> Iterator[list[str]]:
+    """Who draws the first case, the second, and so on without end.
+
+    Parameters
+    ----------
+    raters : sequence of str
+        All raters.
+    per_case : int, optional
+        How many draw a case; all, if not given or more than there are.
+    rng : Generator
+        Decides between raters who have drawn equally often.
+
+    Yields
+    ------
+    list of str
+        In the order of `raters`; no rater is ever more than one case ahead of another.
+
+    Examples
+    --------
+    >>> hands = deal_raters(["a", "b", "c"], 2, rng=np.random.default_rng(0))
+    >>> next(hands), next(hands), next(hands)
+    (['b', 'c'], ['a', 'c'], ['a', 'b'])
+    """
+    drawn = np.zeros(len(raters), dtype=np.int64)
+    while True:
+        order = np.lexsort((rng.random(len(raters)), drawn))
+        hand = np.sort(order[:per_case])
+        drawn[hand] += 1
+        yield [raters[i] for i in hand]
 
 
 def true_drawing(

@@ -10,7 +10,7 @@ import crowdqc
 from crowdqc.config import Changes, Config, load_config
 from crowdqc.readers import annotation_files
 from crowdqc.stages import boxes, drawn, judge, masks, show, truth
-from crowdqc.stages.base import Pipeline, Result, Run, Stage
+from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, unwatched
 from crowdqc.stages.images import case_files, input_files
 from crowdqc.store import Store
 
@@ -25,6 +25,7 @@ def open_run(
     out: Path | None = None,
     changes: Changes | None = None,
     say: Callable[[str], None],
+    watch: Watch = unwatched,
 ) -> Run:
     """Open a study for running.
 
@@ -38,6 +39,8 @@ def open_run(
         As for `crowdqc.config.load_config`.
     say : callable
         Told a line for everything that happens.
+    watch : callable
+        Shows how far long work is.
     """
     where = {"study": {"out": None if out is None else str(out.absolute())}}
     config = load_config(file, changes={**(changes or {}), **where})
@@ -47,7 +50,7 @@ def open_run(
             f"{store.folder} was written by crowdqc {store.written_by}; this is "
             f"{crowdqc.__version__}, so every stage runs again before its results are used."
         )
-    return Run(config, store, say)
+    return Run(config, store, say, watch)
 
 
 def run_all(run: Run) -> Result:

@@ -66,7 +66,7 @@ def masks(run: Run) -> Result:
         raise InputError(
             f"{run.config.file}: masks need volumes: give [images] path (NIfTI or DICOM)."
         )
-    sets = _prompts(run)
+    sets = mask_prompts(run)
     tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in sets.items()}
     table = tables["filtered"]
     risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
@@ -84,7 +84,7 @@ def masks(run: Run) -> Result:
     )
 
 
-def _prompts(run: Run) -> dict[str, pd.DataFrame]:
+def mask_prompts(run: Run) -> dict[str, pd.DataFrame]:
     """Set of masks -> its fused boxes, with those of the raters who may speak for it."""
     manifest = read_manifest(run)
     consensus = run.store.read("consensus")
@@ -105,19 +105,31 @@ def _prompts(run: Run) -> dict[str, pd.DataFrame]:
 def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
     config = run.config
     generate = load("samgen.generate")
-    first, second = predictors(config, run.store.path("embeddings"))
-    task = generate.Task(
+    task = mask_task(config, cache=run.store.path("embeddings"))
+    out = run.store.path(folder)
+    with run.watch(f"Slices of {folder}") as progress:
+        table: pd.DataFrame = generate.generate_masks(
+            prompts,
+            task,
+            images=image_files(config),
+            out=out,
+            engine=engine(config),
+            say=run.say,
+            progress=progress,
+        )
+    _remove_others(out, set(table["case"]))
+    return table
+
+
+def mask_task(config: Config, *, cache: Path | None) -> Any:
+    """What `samgen` is to do; SAM keeps its embeddings in `cache`."""
+    first, second = predictors(config, cache)
+    return load("samgen.generate").Task(
         labels={label.name: label.value for label in config.labels.values()},
         predictor=first,
         second=second,
         settings=mask_settings(config),
     )
-    out = run.store.path(folder)
-    table: pd.DataFrame = generate.generate_masks(
-        prompts, task, images=image_files(config), out=out, engine=engine(config), say=run.say
-    )
-    _remove_others(out, set(table["case"]))
-    return table
 
 
 def mask_settings(config: Config) -> Any:
@@ -131,6 +143,12 @@ def mask_settings(config: Config) -> Any:
             n_prompts=n_prompts(config),
             origins=prompt_origins(config),
             jitter=config.masks.jitter,
+        ),
+        volume=settings.VolumeSettings(
+            reprompt=config.masks.reprompt,
+            smooth_mm=config.masks.smooth_mm,
+            remove_islands=config.masks.remove_islands,
+            fill_holes=config.masks.fill_holes,
         ),
         seed=config.study.seed,
     )
@@ -155,21 +173,20 @@ def prompt_origins(config: Config) -> str:
     return "fused" if config.masks.mode == "paper" else config.masks.origins
 
 
-def predictors(config: Config, cache: Path) -> tuple[Any, Any]:
+def predictors(config: Config, cache: Path | None) -> tuple[Any, Any]:
     """The model that ``[masks] model`` names, and the second one, or None.
 
     SAM keeps its embeddings in `cache`. The models are loaded when and where they are first
     used; then there is an `InputError` if there is no such model, or no weights are at hand.
     """
     lazy = load("samgen.predictor").LazyPredictor
+    cache = None if cache is None else cache.absolute()
     names = (config.masks.model, config.masks.second_model)
-    first, second = (
-        name and lazy(partial(_predictor, name, config, cache.absolute())) for name in names
-    )
+    first, second = (name and lazy(partial(_predictor, name, config, cache)) for name in names)
     return first, second
 
 
-def _predictor(name: str, config: Config, cache: Path) -> Any:
+def _predictor(name: str, config: Config, cache: Path | None) -> Any:
     if name == "intensity":
         return load("samgen.intensity").IntensityPredictor()
     section = config.masks
@@ -271,6 +288,8 @@ def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
         set_name=name,
         labels={label.name: label.value for label in config.labels.values()},
         truth_values=truth_values(config),
+        tolerances_mm=config.tolerances_mm,
         plane=config.images.plane,
+        engine=open_engine(config.engine),
     )
     return table, findings

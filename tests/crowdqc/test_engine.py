@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -134,6 +135,27 @@ def test_a_cluster_without_room_says_so(nodes, needs):
         RayEngine(address=nodes.address, **needs).run(hire_poison, TASKS)
 
 
+@pytest.mark.parametrize(
+    ("needs", "room"),
+    [
+        ({"cpus": 2}, 8 + 2),
+        ({"cpus": 8}, 2),
+        ({"gpus": 1}, 4),
+        ({"gpus": None}, 4),
+        ({"gpus": 2, "per_gpu": 3}, 2),
+        ({"gpus": 1, "per_gpu": 3}, 12),
+        ({"gpus": 1, "per_gpu": 10}, 16),
+        ({"gpus": 1, "per_gpu": 3, "cpus": 8}, 2),
+    ],
+)
+def test_a_machine_takes_as_many_workers_as_it_has_room_for(needs, room):
+    machines = [{"CPU": 16.0, "GPU": 4.0}, {"CPU": 4.0}, {"GPU": 1.0}, {"CPU": 99.0, "GPU": 9.0}]
+    nodes = [{"Resources": one, "Alive": k < 3} for k, one in enumerate(machines)]
+    ray = SimpleNamespace(nodes=lambda: nodes)
+
+    assert cluster._Crew(ray, RayEngine(**needs), hire_poison)._room() == room
+
+
 def test_a_cluster_that_does_not_answer_says_so(monkeypatch):
     pytest.importorskip("ray")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -161,9 +183,9 @@ def test_another_version_of_crowdqc_is_refused():
 
 def test_the_study_file_chooses(monkeypatch):
     monkeypatch.setenv("HEAD", "there:6379")
-    settings = Settings(name="ray", address="${HEAD}", cpus=4, workers=3)
+    settings = Settings(name="ray", address="${HEAD}", cpus=4, workers=3, per_gpu=2)
 
     assert isinstance(open_engine(Settings()), LocalEngine)
     assert open_engine(settings, gpus=None) == RayEngine(
-        address="there:6379", cpus=4, gpus=None, workers=3
+        address="there:6379", cpus=4, gpus=None, workers=3, per_gpu=2
     )

@@ -1,5 +1,7 @@
 import dataclasses
 import pickle
+import subprocess
+import sys
 from functools import partial
 
 import nibabel as nib
@@ -14,9 +16,9 @@ from crowdqc.engine.cluster import RayEngine
 from crowdqc.findings import InputError
 from crowdqc.schema import TABLES, conform
 from crowdqc.volumes import to_pictures
-from samgen.generate import Task, generate_masks
+from samgen.generate import Task, _Tracker, generate_masks
 from samgen.predictor import BoxPredictor, LazyPredictor, Prediction
-from samgen.settings import MaskSettings, PromptSettings
+from samgen.settings import MaskSettings, PromptSettings, VolumeSettings
 from tests.ray_nodes import say_and_wait, travel
 
 SHAPE = (30, 24, 5)
@@ -362,6 +364,31 @@ def test_a_case_whose_input_changed_is_done_again(tmp_path, images, change):
     assert model.encoded == 6
 
 
+def test_progress_counts_the_slices_that_are_drawn(tmp_path, images):
+    told = []
+    settings = {"settings": MANY, "progress": lambda *counts: told.append(counts)}
+
+    generate(THREE[THREE["case"] == "a"], images, tmp_path / "out", **settings)
+    assert told == [(1, 2), (1, 2), (0, 2)]
+
+    told.clear()
+    generate(THREE, images, tmp_path / "out", **settings)
+    assert sum(done for done, _ in told) == 4
+    assert told[0] == (0, 4)
+    assert told[-1] == (0, 4)
+
+
+def test_progress_of_whole_cases_alone_comes_to_the_same():
+    told = []
+    tracker = _Tracker({"a": 2, "b": 3, "c": 4}, lambda *counts: told.append(counts))
+
+    tracker.case_done("a", new=True)
+    tracker.case_done("b", new=False)
+    tracker.case_done("c", new=True)
+
+    assert told == [(2, 9), (0, 6), (4, 6)]
+
+
 def test_no_prompts_give_an_empty_table(tmp_path, images):
     table = generate(consensus(), images, tmp_path / "out")
 
@@ -391,3 +418,83 @@ def test_a_case_must_be_able_to_name_a_file(tmp_path, images):
 
     with pytest.raises(InputError, match="must not hold a '/'"):
         generate(prompts, {"../a": images["a"]}, tmp_path / "out")
+
+
+def test_drawing_with_the_embedded_model_never_loads_torch():
+    code = (
+        "import sys, samgen.generate, samgen.forecast, samgen.intensity, samgen.volume3d;"
+        "print([name for name in ('torch', 'segment_anything') if name in sys.modules])"
+    )
+
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert said.stdout == "[]\n"
+
+
+BETWEEN = {
+    "reprompt": VolumeSettings(reprompt=True),
+    "smooth": VolumeSettings(smooth_mm=2.0),
+    "all": VolumeSettings(reprompt=True, smooth_mm=2.0, remove_islands=True, fill_holes=True),
+}
+
+
+def with_volume(name):
+    return dataclasses.replace(ONE, volume=BETWEEN[name])
+
+
+def test_a_slice_beside_its_neighbours_is_prompted_again(tmp_path, images):
+    prompts = consensus(
+        [0, "liver", 2, 3, 10, 11],
+        [1, "liver", 12, 13, 20, 21],
+        [2, "liver", 2, 3, 10, 11],
+        [1, "aorta", 22, 3, 26, 7],
+    )
+
+    plain = generate(prompts, images, tmp_path / "plain")
+    table = generate(prompts, images, tmp_path / "out", settings=with_volume("reprompt"))
+
+    assert not plain["reprompted"].any()
+    assert table.loc[table["reprompted"], ["slice", "label"]].to_numpy().tolist() == [[1, "liver"]]
+    labels = to_pictures(nib.load(tmp_path / "out" / "a.nii.gz").get_fdata(), "rot90")
+    assert_array_equal(labels[1] == 7, labels[0] == 7)
+    assert (labels[1] == 300).sum() == 16
+
+
+def test_probabilities_are_smoothed_across_slices_in_mm(tmp_path):
+    # The organ jumps aside on the middle slice: its neighbours outvote it where slices are near.
+    prompts = consensus(
+        *[[k, "liver", 2 + 6 * (k == 2), 3, 10 + 6 * (k == 2), 11] for k in range(5)]
+    )
+    areas = {}
+    for spacing in (0.5, 20.0):
+        image = volume(tmp_path / f"{spacing}.nii.gz", np.diag([1, 1, spacing, 1]))
+        out = tmp_path / f"out{spacing}"
+        generate(prompts, {"a": image}, out, settings=with_volume("smooth"))
+        labels = to_pictures(nib.load(out / "a.nii.gz").get_fdata(), "rot90")
+        areas[spacing] = [
+            int((labels[2] == 7)[:, part].sum()) for part in (slice(2, 8), slice(10, 16))
+        ]
+
+    assert areas == {0.5: [48, 0], 20.0: [0, 48]}
+
+
+def test_objects_of_one_label_on_one_slice_are_left_as_they_are(tmp_path, images):
+    prompts = consensus(
+        *[[k, "liver", 2 + 6 * (k == 1), 3, 10 + 6 * (k == 1), 11] for k in range(3)],
+        [1, "liver", 20, 13, 26, 19],
+    )
+
+    plain = generate(prompts, images, tmp_path / "plain")
+    table = generate(prompts, images, tmp_path / "out", settings=with_volume("all"))
+
+    pd.testing.assert_frame_equal(table, plain)
+
+
+def test_steps_between_slices_give_the_same_bytes_in_any_order(tmp_path, images):
+    settings = dataclasses.replace(MANY, volume=BETWEEN["all"])
+    first = generate(THREE, images, tmp_path / "first", settings=settings)
+    generate(THREE, images, tmp_path / "second", settings=MANY)
+    second = generate(THREE[::-1], images, tmp_path / "second", settings=settings)
+
+    pd.testing.assert_frame_equal(first, second)
+    assert files(tmp_path / "first") == files(tmp_path / "second")

@@ -203,6 +203,14 @@ def test_sam_u_moves_every_box_25_px_outwards_and_by_whole_pixels():
         assert counts.max() - counts.min() <= 2
 
 
+def test_noise_larger_than_the_box_does_not_turn_it_inside_out():
+    # 1/32 of 4000 px is 125 px, far more than the margin and the box.
+    boxes = draw(50, box=[2000, 2000, 2010, 2010], shape=(4000, 4000), jitter="sam-u")
+
+    assert (boxes[:, 2:] - boxes[:, :2] >= 0.2 * 10 - 1e-9).all()
+    assert boxes[:, 2].max() > 2100
+
+
 def test_fnpc_moves_the_whole_box_in_a_disc():
     boxes = draw(900, jitter="fnpc")
 

@@ -123,6 +123,26 @@ def test_a_mask_may_leave_its_box_and_the_numbers_in_the_box_stay():
     assert drawn.measures["entropy"] == pytest.approx(np.log(2))
 
 
+def test_what_is_all_but_impossible_counts_inside_the_prompts_only():
+    class Once(Painter):
+        """Paints the rim of the first box only: 0.015 there is 0.005 on average."""
+
+        def predict(self, encoded, boxes):
+            drawn = super().predict(encoded, boxes)
+            drawn.probability[1:][drawn.probability[1:] < 0.5] = 0
+            return drawn
+
+    outside = draw([[5, 4, 15, 9]] * 3, Once(inside=1.0, rim=0.015))
+    inside = draw([[5, 4, 15, 9]], Painter(inside=0.01, rim=0.02))
+
+    assert outside.measures["expected_dice"] == 1
+    assert (outside.mean > 0).sum() == 50
+    assert inside.mean.max() == np.float32(0.02)
+    assert inside.measures["entropy"] == pytest.approx(
+        -(0.01 * np.log(0.01) + 0.99 * np.log(0.99)), rel=1e-5
+    )
+
+
 def test_a_model_that_finds_nothing_leaves_what_is_undefined_open():
     drawn = draw([[5, 4, 15, 9]] * 2, Painter(inside=0.0))
 

@@ -5,11 +5,13 @@ import re
 import hypothesis.extra.numpy as hnp
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crowdqc.engine.cluster import RayEngine
 from crowdqc.findings import InputError
 from train.evaluate import ScoredCase, count_overlap, renumber, score_masks
 
@@ -55,6 +57,16 @@ def test_volume_and_slice_dice_are_simpleitk_s(mask, truth):
             assert got == pytest.approx(measure.GetDiceCoefficient())
 
 
+def test_a_cluster_scores_the_same(case, nodes):
+    here = score_masks([case], set_name="filtered", labels=LABELS)
+    there = score_masks(
+        [case], set_name="filtered", labels=LABELS, engine=RayEngine(address=nodes.address)
+    )
+
+    pd.testing.assert_frame_equal(here[0], there[0])
+    assert there[1] == []
+
+
 def test_rows_are_volumes_and_the_slices_where_there_is_something(case):
     scores, findings = score_masks([case], set_name="filtered", labels=LABELS)
 
@@ -80,7 +92,35 @@ def test_an_organ_that_neither_has_is_nan(tmp_path):
     )
 
     assert len(scores) == 2
-    assert scores["dice"].isna().all()
+    assert scores[["dice", "surface_dice", "hd95_mm"]].isna().all(axis=None)
+
+
+def test_an_organ_that_was_missed_is_at_no_finite_distance(case):
+    scores, _ = score_masks([case], set_name="s", labels=LABELS)
+
+    liver = scores[scores["slice"].isna()].set_index("label").loc["liver"]
+    assert (liver["dice"], liver["surface_dice"], liver["hd95_mm"]) == (0, 0, np.inf)
+    assert scores.loc[scores["slice"].notna(), ["surface_dice", "hd95_mm"]].isna().all(axis=None)
+
+
+def test_surfaces_are_measured_in_mm_with_the_tolerance_of_the_label(tmp_path):
+    truth, mask = np.zeros((2, 8, 8, 8))
+    truth[1:7, 1:7, 1:3], mask[1:7, 1:7, 1:4] = 1, 1  # one slice of 3 mm too many
+    truth[1:7, 1:7, 5:7], mask[1:7, 1:7, 5:8] = 300, 300
+    cases = [
+        ScoredCase(
+            case="1",
+            mask=save(tmp_path / "m.nii.gz", mask),
+            truth=save(tmp_path / "t.nii.gz", truth),
+        )
+    ]
+
+    scores, _ = score_masks(cases, set_name="s", labels=LABELS, tolerances_mm={"liver": 3.0})
+
+    volumes = scores[scores["slice"].isna()].set_index("label")
+    assert volumes["hd95_mm"].tolist() == [3.0, 3.0]
+    assert volumes.loc["liver", "surface_dice"] == 1
+    assert 0.3 < volumes.loc["spleen", "surface_dice"] < 0.9  # the usual 2 mm
 
 
 def test_truth_may_have_values_of_its_own(case, tmp_path):

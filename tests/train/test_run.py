@@ -35,8 +35,11 @@ SETTINGS = Train(
 )
 
 
-def build(base):
-    """A dataset of three tiny abdomens and one to test on."""
+def build(base, *, unknown=None):
+    """A dataset of three tiny abdomens and one to test on.
+
+    With `unknown`, of shape (slices, labels), what is not known is ignored.
+    """
     cases = []
     for number in range(4):
         rng = np.random.default_rng(number)
@@ -44,7 +47,9 @@ def build(base):
         paths = [base / kind / f"a{number}.nii.gz" for kind in ("images", "labels")]
         write_pictures(paths[0], abdomen.density, abdomen)
         write_pictures(paths[1], abdomen.mask, abdomen)
-        cases.append(TrainingCase(case=f"a{number}", image=paths[0], mask=paths[1]))
+        cases.append(
+            TrainingCase(case=f"a{number}", image=paths[0], mask=paths[1], unknown=unknown)
+        )
     folders = Folders(base)
     plan = DatasetPlan(
         number=501,
@@ -52,6 +57,7 @@ def build(base):
         labels=LABELS,
         training=cases[:3],
         test={"a3": cases[3].image},
+        unknown_is="background" if unknown is None else "ignore",
     )
     built = build_dataset(folders.raw, plan)
     splits = make_splits(built.cases, folds=3)
@@ -266,6 +272,28 @@ def test_other_data_is_preprocessed_again(copy):
     assert 3 not in np.unique(np.asarray(nib.load(kept).dataobj))
 
 
+def test_ignored_voxels_are_no_foreground_of_the_fingerprint(tmp_path):
+    pytest.importorskip("nnunetv2")
+    unknown = np.zeros((24, len(LABELS)), dtype=bool)
+    unknown[::3, 0] = True  # the spleen: and with it the air round the body, at -1000 HU
+    folders = build(tmp_path, unknown=unknown)
+
+    prepare(folders, NAME, settings=SETTINGS)
+
+    volumes = [
+        (np.asarray(nib.load(folders.raw / NAME / kind).dataobj) for kind in (image, mask))
+        for image, mask in (
+            (f"imagesTr/a{k}_0000.nii.gz", f"labelsTr/a{k}.nii.gz") for k in range(3)
+        )
+    ]
+    known = np.concatenate([image[(mask > 0) & (mask < 6)] for image, mask in volumes])
+    text = (folders.preprocessed / NAME / "dataset_fingerprint.json").read_text()
+    got = json.loads(text)["foreground_intensity_properties_per_channel"]["0"]
+    assert got["min"] >= known.min() > -500
+    assert got["max"] <= known.max()
+    assert got["mean"] == pytest.approx(known.mean(), abs=2)
+
+
 def test_nothing_leaks_out_of_the_door(tmp_path, capsys):
     pytest.importorskip("nnunetv2")
     before, context = dict(os.environ), multiprocessing.get_context
@@ -307,6 +335,8 @@ def test_what_cannot_be_trained_is_refused(copy, tmp_path):
         train_fold(copy, NAME, fold=3, settings=SETTINGS)
     with pytest.raises(InputError, match="no fold is trained to the end"):
         predict(copy, NAME, output=tmp_path / "p", settings=SETTINGS)
+    with pytest.raises(InputError, match="fold 2 is not trained to the end"):
+        predict(copy, NAME, output=tmp_path / "p", settings=SETTINGS, folds=[2])
 
 
 def test_images_that_are_not_there_are_refused(trained, tmp_path):

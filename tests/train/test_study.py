@@ -154,6 +154,44 @@ def test_a_slice_that_nobody_read_is_not_known_in_the_ignore_set(tmp_path, sourc
     assert (labels[..., 4] == 0).all()
 
 
+def test_a_slice_read_by_a_rejected_rater_only_is_not_known_in_the_ignore_set(tmp_path, sources):
+    rows = [(c, k, rater, "", "boxed") for c in CASES for k in range(5) for rater in ("ann", "bob")]
+    readings = pd.DataFrame(rows, columns=["case", "slice", "rater", "labels", "state"])
+    ann_left_out = (readings["rater"] == "ann") & (readings["case"] == "c4")
+    readings = readings[~(ann_left_out & (readings["slice"] == 4))]
+    sources.manifest["raters"] = [
+        {"rater": "ann", "verdict": "review"},
+        {"rater": "bob", "verdict": "reject"},
+    ]
+
+    build_datasets(
+        config_of(tmp_path),
+        dataclasses.replace(sources, readings=readings),
+        raw=tmp_path / "raw",
+    )
+
+    labels = label(tmp_path / "raw", "Dataset503_trial-ignore", "c4")
+    assert (labels[..., 4] == 3).all()
+    assert (labels[..., 0] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("scope", "left"),
+    [("mask", {2, 3}), ("box", {2, 3}), ("slice", {3})],
+)
+def test_what_is_rejected_by_itself_is_not_known_in_the_ignore_set(tmp_path, sources, scope, left):
+    unit = {"case": "c4", "slice": 2, "label": "spleen", "reasons": ""}
+    sources.manifest["units"] = {
+        scope: [{**unit, "verdict": "reject"}, {**unit, "slice": 1, "verdict": "review"}]
+    }
+
+    build_datasets(config_of(tmp_path), sources, raw=tmp_path / "raw")
+
+    labels = label(tmp_path / "raw", "Dataset503_trial-ignore", "c4")
+    assert set(np.unique(labels[..., 2])) == left
+    assert 3 not in labels[..., [0, 1, 3, 4]]
+
+
 def test_splits_are_the_same_in_every_dataset(tmp_path, sources):
     raw = tmp_path / "raw"
     build_datasets(config_of(tmp_path), sources, raw=raw)

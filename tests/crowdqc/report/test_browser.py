@@ -185,6 +185,27 @@ def test_only_cases_to_finish(page: Page, folder: Path, tmp_path: Path):
     assert page.run(f"{rows}.length") == 9 - complete
 
 
+def test_three_hundred_cases_stay_usable(page: Page, folder: Path, tmp_path: Path):
+    path = tmp_path / "report.html"
+    raters = ("careless", "shifted", "skipping", "d", "e", "f", "g", "h")
+    store = write_results(folder, Spec(n_cases=300, raters=raters, n_findings=1000))
+    path.write_text(render(gather(store), charts=False), encoding="utf-8")
+    page.open(path)
+    shown = "document.querySelector('[data-table=todo] .shown').textContent"
+    search = "document.querySelector('[data-table=todo] [data-search]')"
+
+    page.run(
+        f"(() => {{ {search}.value = '0150'; {search}.dispatchEvent(new Event('input')); }})()"
+    )
+    page.run("document.querySelector('[data-cell=\"299,0\"]').click()")
+
+    assert path.stat().st_size < 5_000_000  # with plotly it is 5 MB more
+    tasks = store.read("todo").head(1000)  # as many as the page holds
+    assert page.run(shown).startswith(f"{(tasks['case'] == '0150').sum()} of ")
+    assert page.run("document.getElementById('details-title').textContent").startswith("0300, ")
+    assert page.logged == []
+
+
 def test_layers_of_pictures_are_switched(page: Page, report: Path):
     page.open(report)
     visible = "getComputedStyle(document.querySelector('.l-boxes')).display !== 'none'"
