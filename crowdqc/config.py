@@ -82,9 +82,9 @@ class Label(Section):
 class Annotations(Section):
     """``[annotations]``: where the boxes are and what their files leave unsaid."""
 
-    format: Literal["yolo", "table", "coco", "cvat", "labelstudio", "voc"]
+    format: Literal["yolo", "table", "coco", "cvat", "labelstudio", "voc", "lidc"]
     """YOLO text files, a CSV (or CSV.gz) table of boxes in px, COCO JSON, CVAT for images XML,
-    Label Studio JSON or JSON-MIN, Pascal VOC XML."""
+    Label Studio JSON or JSON-MIN, Pascal VOC XML, LIDC-IDRI XML."""
     path: str
     """The files, with ``{case}``, ``{slice}`` and ``{rater}`` for what their names say."""
     image: str | None = None
