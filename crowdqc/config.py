@@ -377,6 +377,8 @@ class Train(Section):
     """Epochs of training."""
     iterations: int = Field(default=250, ge=1)
     """Training batches per epoch; a fifth of it validates."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """nnU-Net's own, or its variant with AdamW, which gets somewhere in a short training."""
     mirror: bool = False
     """Whether mirroring augments: it would make a left kidney of a right one."""
     save_every: int = Field(default=5, ge=1)
