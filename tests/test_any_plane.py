@@ -159,3 +159,16 @@ def test_check_refuses_a_series_with_a_slice_missing(folder):
 
     assert result.exit_code == 2
     assert "8 mm apart, where most slices are 4 mm apart; 1 slices seem" in result.stderr
+
+
+def test_a_study_of_which_the_gate_lets_nothing_through_has_unfiltered_masks_only(folder):
+    study, out = folder / "study.toml", folder / "out"
+    text = STUDY.format(path="dicom/{case}/", plane="axial")
+    pancreas = '2 = { name = "pancreas", value = 3 }\n[images]'
+    study.write_text(text.replace("[images]", pancreas))  # asked for, and drawn by nobody
+
+    result = call("masks", study)
+
+    assert result.exit_code == 0
+    assert "0 masks of 0 cases" in result.stderr
+    assert [path.name for path in (out / "masks" / "unfiltered").glob("?.nii.gz")]

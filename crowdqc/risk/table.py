@@ -135,7 +135,7 @@ def assess_risk(
         for label, run in _runs(case, boxes, sets, labels=labels, spacing=spacing[case])
     ]
     if not parts:
-        return pd.DataFrame({column: [] for column in COLUMNS})
+        return pd.DataFrame({column: [] for column in COLUMNS}).astype({"case": str, "label": str})
     table = pd.concat(parts, ignore_index=True)
     table["extent"] = _extents(table, boxes, spacing, labels=list(labels))
     if prompts is not None:

@@ -166,7 +166,7 @@ def _remove_others(folder: Path, cases: set[str]) -> None:
     """Remove masks of cases that an earlier manifest let through and this one does not."""
     endings = (".nii.gz", ".uncertainty.nii.gz", ".json")
     ours = {f"{case}{ending}" for case in cases for ending in endings}
-    for path in folder.iterdir():
+    for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_file() and path.name not in ours:
             path.unlink()
 
