@@ -1,13 +1,13 @@
 """A study of 2,500,000 boxes: how long each stage takes, how much memory, and how both grow.
 
-    python benchmarks/scale.py                   # 100,000 slices x 5 labels x 5 raters
+    python benchmarks/scale.py                        # 100,000 slices, 5 labels, 5 raters
     python benchmarks/scale.py --slices 10000         # a smaller one
     python benchmarks/scale.py --growth               # an eighth, a quarter, a half, the whole
     python benchmarks/scale.py --peers PYTHON         # reading, against datumaro and supervision
     python benchmarks/scale.py --profile check        # where the time of a stage goes
 
-The study is made below --where (a temporary folder) and removed afterwards. Each stage is a
-process of its own: CPU seconds (user and system) and peak memory are the kernel's count for it.
+The study is made below --where (a temporary folder) and removed afterwards. Each stage is a process
+of its own: CPU seconds (user and system) and peak memory are the kernel's count for that process.
 PYTHON is an interpreter that has datumaro and supervision.
 """
 
@@ -141,7 +141,7 @@ def compare_readers(folder, python, *, repeats=3):
     Image.new("L", (512, 512)).save(picture)
     texts = sorted(folder.glob("rater*/*.txt"))
     for text in texts:
-        os.link(picture, text.with_suffix(".png"))
+        shutil.copyfile(picture, text.with_suffix(".png"))
     names = "\n".join(f"  {i}: {name}" for i, name in enumerate(LABELS))
     (folder / "data.yaml").write_text(f"names:\n{names}\n")
     darknet = folder / "darknet"

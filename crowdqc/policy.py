@@ -51,7 +51,7 @@ class Rule(Section):
     """Name of the number, a column of the scope's measures (`crowdqc.gate.measures`)."""
     op: Literal["<", "<=", ">", ">=", "==", "!="]
     """How the measure is held against the limit."""
-    limit: float = Field(strict=False)
+    limit: float = Field(strict=False, allow_inf_nan=False)
     """The limit, in the unit of the measure."""
     severity: Severity = Field(strict=False)
     """What the rule asks for where it fires: note, review or reject."""

@@ -177,7 +177,7 @@ def _typed(table: str, column: Column, frame: pd.DataFrame) -> pd.Series:
                 return values.astype(np.float64)
             case "bool":
                 return values.astype(bool)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SchemaError(
             f"Table '{table}', column '{column.name}' must be {column.kind}: {error}"
         ) from error

@@ -27,12 +27,13 @@ from numpy.typing import NDArray
 from crowdqc.config import Picture, Plane, Window
 from crowdqc.dicom import hash_series, read_series, read_values
 from crowdqc.findings import InputError
+from crowdqc.nifti import refuse_claim, refuse_large
 from crowdqc.planes import turn_back, turn_grid, turn_voxels
 from crowdqc.store import atomic, sha256
 
 Array = NDArray[Any]
 
-VOXELS_MAX = 2**31
+VOXELS_MAX = 2**30
 """Most voxels of a volume that is read; more is a broken or hostile header."""
 WHOLE = 1e-3
 """How far a label may lie from a whole number: scaled masks read as 5.000000177."""
@@ -307,6 +308,7 @@ def _load(path: Path) -> Any:
     """A NIfTI image whose values are not read yet; of a DICOM series, the frame alone."""
     if path.is_dir():
         return _frame(path)
+    refuse_large(path)
     try:
         image = nib.load(path)
     except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
@@ -318,6 +320,7 @@ def _load(path: Path) -> Any:
         raise InputError(f"{path}: has shape {shape}; a volume has three axes.")
     if np.prod([float(n) for n in shape]) > VOXELS_MAX:
         raise InputError(f"{path}: has shape {shape}, more than {VOXELS_MAX} voxels.")
+    refuse_claim(path, np.prod([float(n) for n in shape]) * image.get_data_dtype().itemsize)
     return image
 
 

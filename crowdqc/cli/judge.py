@@ -57,10 +57,11 @@ def gate(
     used, and hashes of everything that they come from.
     """
     from crowdqc.cli.stage import finish
+    from crowdqc.gate import Manifest
     from crowdqc.stages import PIPELINE, judge, masks_are_current
 
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
-    before = None if against is None else judge.read_old(against)
+    before = None if against is None else Manifest.read(against)
     result = PIPELINE.run("gate", opened)
     title = "Verdicts"
     if unit is not None:

@@ -14,15 +14,49 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pydantic
 
 import crowdqc
 from crowdqc.findings import InputError, Verdict
 from crowdqc.gate.decide import Decision, by_case
 from crowdqc.policy import Judged, Policy
-from crowdqc.schema import TABLES, conform
+from crowdqc.schema import TABLES, SchemaError, conform
 from crowdqc.store import sha256
 
 FORMAT_VERSION = 1
+
+
+class _Checked(pydantic.BaseModel):
+    """What a part of the file must look like; further keys are kept and not looked at."""
+
+    model_config = pydantic.ConfigDict(strict=True, extra="allow")
+
+
+class _Unit(_Checked):
+    verdict: Verdict
+    reasons: list[str]
+
+
+class _Rater(_Unit):
+    rater: str
+
+
+class _Case(_Unit):
+    case: str
+    labels: dict[str, _Unit]
+
+
+class _Record(_Checked):
+    study: str
+    created_from: dict[str, str]
+    policy: dict[str, Any]
+    verdict: Verdict
+    raters: list[_Rater]
+    cases: list[_Case]
+    prompts: list[dict[str, Any]]
+    counts: dict[str, int]
+    reasons: list[str] = []
+    units: dict[str, list[dict[str, Any]]] = {}
 
 
 @dataclass(frozen=True)
@@ -70,20 +104,42 @@ class Manifest:
         try:
             record = json.loads(text)
             version = record["format_version"]
-            manifest = cls(**{**record, "verdict": Verdict(record["verdict"])})
-        except (KeyError, TypeError, ValueError) as error:
+            if version == FORMAT_VERSION:
+                _Record.model_validate_json(text)
+                return cls(**{**record, "verdict": Verdict(record["verdict"])})
+        except pydantic.ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            message = f"Not a manifest: {place}: {first['msg']}. Run crowdqc gate again."
+            raise InputError(message) from error
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise InputError(f"Not a manifest: {error}. Run crowdqc gate again.") from error
-        if version != FORMAT_VERSION:
-            raise InputError(
-                f"The manifest has format version {version!r}; this crowdqc reads "
-                f"{FORMAT_VERSION}. Run crowdqc gate again."
-            )
-        return manifest
+        raise InputError(
+            f"The manifest has format version {version!r:.60}; this crowdqc reads "
+            f"{FORMAT_VERSION}. Run crowdqc gate again."
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """The manifest in a file.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read; the file is named.
+        """
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, InputError) as error:
+            raise InputError(f"{path}: {error}") from error
 
     def prompt_table(self) -> pd.DataFrame:
         """`prompts` as the table ``consensus``."""
         names = [column.name for column in TABLES["consensus"]]
-        return conform("consensus", pd.DataFrame(self.prompts, columns=names))
+        try:
+            return conform("consensus", pd.DataFrame(self.prompts, columns=names))
+        except SchemaError as error:
+            raise InputError(f"Not a manifest: prompts: {error} Run crowdqc gate again.") from error
 
     def accepted_cases(self) -> list[str]:
         """Cases that were not rejected."""

@@ -3,15 +3,14 @@
 files -> Draft (what the format says) -> rules that all formats share -> Study + findings
 
 One file a slice: `yolo`, `voc` (on `slicefiles`). Files of many slices: `coco`, `cvat`,
-`labelstudio` (on `collect`). A table of all: `table`. The rules: `draft`, `names`, `states`,
-`images`.
+`labelstudio`, `lidc` (on `collect`). A table of all: `table`. The rules: `draft`, `names`,
+`states`, `images`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 
@@ -22,6 +21,7 @@ from crowdqc.readers.cvat import read_cvat
 from crowdqc.readers.draft import Draft, to_study
 from crowdqc.readers.images import guess_sizes, images_table, settle_sizes
 from crowdqc.readers.labelstudio import read_labelstudio
+from crowdqc.readers.lidc import read_lidc
 from crowdqc.readers.names import sound_names
 from crowdqc.readers.patterns import find
 from crowdqc.readers.table import read_table
@@ -40,6 +40,7 @@ _READERS: dict[str, Callable[[Config], Draft]] = {
     "cvat": read_cvat,
     "labelstudio": read_labelstudio,
     "voc": read_voc,
+    "lidc": read_lidc,
 }
 
 
@@ -101,8 +102,8 @@ def read_gold(
     return study.boxes.loc[study.boxes["rater"] == truth.rater, TRUTH_COLUMNS], []
 
 
-def annotation_files(config: Config) -> list[Path]:
-    """Files that `read_study` reads, in a fixed order.
+def annotation_files(config: Config) -> list[str]:
+    """Paths of the files that `read_study` reads, in a fixed order.
 
     Raises
     ------
@@ -111,8 +112,8 @@ def annotation_files(config: Config) -> list[Path]:
     """
     path = config.resolve(config.annotations.path)
     if config.annotations.format == "table":
-        return [path]
-    return [found.path for found in find(path).files]
+        return [str(path)]
+    return [found.name for found in find(path).files]
 
 
 def _draft(config: Config) -> Draft:

@@ -54,7 +54,7 @@ def read_text(path: str | Path, limit: int) -> str:
     """
     data = read_bytes(path, limit)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode().removeprefix("\ufeff")  # quicker than the codec utf-8-sig
     except UnicodeDecodeError as error:
         byte = data[error.start]
         raise Unreadable(f"is not UTF-8 text (byte {error.start}: {byte:#04x}).") from error
@@ -94,7 +94,7 @@ def relative_names(paths: Sequence[str | Path], config: Config) -> list[str]:
 
 def printable(text: str) -> str:
     """`text` with everything escaped that UTF-8 cannot say (odd bytes in file names)."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def short(text: str) -> str:

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import itertools
+import json
 import re
 import zlib
 from collections import Counter
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import TextIO
 
 from crowdqc.findings import InputError
+from crowdqc.readers.files import printable
+from crowdqc.readers.guess_documents import Contents, look_into
 
 FILES_MAX = 5000
 """Files that are looked into."""
@@ -54,6 +57,10 @@ class Guess:
     """Id -> name."""
     columns: dict[str, str] = field(default_factory=dict)
     image_path: str | None = None
+    more: list[str] = field(default_factory=list)
+    """Further lines of ``[annotations]``."""
+    says_rater: bool = False
+    """Whether the files name the rater."""
     remarks: list[str] = field(default_factory=list)
 
 
@@ -63,18 +70,25 @@ def guess_study(folder: Path) -> Guess:
     Raises
     ------
     InputError
-        If it is no folder, or holds neither YOLO files nor a table of boxes.
+        If it is no folder, or holds no annotations of a format that is known.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder.")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     texts = [p for p in files if p.suffix == ".txt" and p.stem.lower() not in NOT_BOXES]
+    documents = [path for path in files if path.suffix in {".json", ".xml"}]
+    found = None if texts else look_into(documents)
     if texts:
         guess = _guess_yolo(folder, texts)
+    elif found is not None:
+        guess = _guess_documents(folder, *found)
     else:
         tables = [path for path in files if path.name.endswith((".csv", ".csv.gz"))]
         if not tables:
-            raise InputError(f"{folder}: holds neither YOLO files (.txt) nor a table (.csv).")
+            raise InputError(
+                f"{folder}: holds no annotations that are known: no YOLO files (.txt), no COCO or "
+                "Label Studio JSON, no CVAT, Pascal VOC or LIDC XML, no table (.csv)."
+            )
         try:
             guess = _guess_table(folder, tables[0])
         except (OSError, EOFError, csv.Error, zlib.error) as error:
@@ -86,7 +100,7 @@ def guess_study(folder: Path) -> Guess:
 def render_study(guess: Guess, *, name: str) -> str:
     """Text of a commented study file (TOML)."""
     labels = "\n".join(
-        f'{_key(key)} = {{ name = "{label}", value = {value} }}'
+        f"{_key(key)} = {{ name = {_text(label)}, value = {value} }}"
         for value, (key, label) in enumerate(guess.labels.items(), start=1)
     )
     lines = [
@@ -102,8 +116,9 @@ def render_study(guess: Guess, *, name: str) -> str:
         "",
         "[annotations]",
         f'format = "{guess.format}"',
-        f'path   = "{guess.path}"',
+        f"path   = {_text(guess.path)}",
         *_columns(guess),
+        *guess.more,
         *_rater(guess),
         "",
         *_image_lines(guess),
@@ -114,12 +129,12 @@ def render_study(guess: Guess, *, name: str) -> str:
 def _columns(guess: Guess) -> list[str]:
     if not guess.columns:
         return []
-    inner = ", ".join(f'{name} = "{column}"' for name, column in guess.columns.items())
+    inner = ", ".join(f"{name} = {_text(column)}" for name, column in guess.columns.items())
     return [f"columns = {{ {inner} }}"]
 
 
 def _rater(guess: Guess) -> list[str]:
-    if "{rater}" in guess.path or "rater" in guess.columns:
+    if "{rater}" in guess.path or "rater" in guess.columns or guess.says_rater:
         return []
     return [
         'rater  = "all"           # one rater for everything; if each label had its own:',
@@ -129,9 +144,8 @@ def _rater(guess: Guess) -> list[str]:
 
 def _image_lines(guess: Guess) -> list[str]:
     if guess.image_path is None:
-        size = "# size   = [512, 512]      # rows, columns of every image: fill in"
-        return [size] if guess.format == "yolo" else []
-    lines = ["[images]", f'path = "{guess.image_path}"']
+        return [_SIZE] if guess.format == "yolo" else []
+    lines = ["[images]", f"path = {_text(guess.image_path)}"]
     if guess.image_path.endswith((".nii", ".nii.gz")):
         lines += [
             'picture = "rot90"         # how the annotated picture was made from volume[:, :, k]',
@@ -141,10 +155,66 @@ def _image_lines(guess: Guess) -> list[str]:
 
 
 def _key(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else f'"{text}"'
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else _text(text)
+
+
+def _text(text: str) -> str:
+    """A TOML string; what JSON escapes is what TOML must."""
+    return json.dumps(printable(text), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _guess_documents(folder: Path, found: Contents, paths: list[Path]) -> Guess:
+    one_a_slice = found.format in {"voc", "lidc"}
+    guess = Guess(found.format, "", says_rater=found.says_rater)
+    guess.path = _path_of(folder, paths, each_a_slice=one_a_slice)
+    guess.labels = {name: re.sub(r"[^\w.+-]", "_", name) for name in sorted(found.labels)}
+    stems = [Path(re.split(r"[\\/]", name)[-1]) for name in found.images]
+    if stems:
+        pattern = _stem_pattern([one.stem for one in stems], case_known="{case}" in guess.path)
+        if "{slice}" in pattern:
+            guess.more.append(f"image  = {_text(pattern + stems[0].suffix)}")
+    if found.format == "voc":
+        guess.more.append(_FIRST_PIXEL[found.first_pixel])
+    if found.format == "lidc":
+        guess.more += ['rater_scope = "case"   # a session of two scans is two people', _SIZE]
+    if not guess.labels:
+        guess.remarks.append("No box was found: say in [labels] which labels there are.")
+        guess.labels = {"0": "label_0"}
+    return guess
+
+
+_FIRST_PIXEL = {
+    0: "first_pixel = 0          # a box begins at 0",
+    None: "# first_pixel = 1        # 1 as in Pascal VOC itself, 0 as OpenLabeling: fill in",
+}
+_SIZE = "# size   = [512, 512]      # rows, columns of every image: fill in"
+
+
+def _path_of(folder: Path, paths: list[Path], *, each_a_slice: bool) -> str:
+    """Pattern of the files: each a slice or a scan, or each a rater's."""
+    if each_a_slice:
+        return _pattern(folder, paths)
+    names = [path.relative_to(folder).parts for path in paths]
+    depth, _ = Counter(map(len, names)).most_common(1)[0]
+    names = [name for name in names if len(name) == depth]
+    parts = list(names[0])
+    varying = [i for i in range(depth) if len({name[i] for name in names}) > 1]
+    if varying:
+        ending = paths[0].suffix if varying[0] == depth - 1 else ""
+        parts[varying[0]] = "{rater}" + ending
+    return "/".join(parts)
 
 
 def _guess_yolo(folder: Path, texts: list[Path]) -> Guess:
+    guess = Guess("yolo", _pattern(folder, texts))
+    guess.labels = _classes(folder, texts)
+    if "{slice}" not in guess.path:
+        guess.remarks.append("No slice number was found in the file names: each file is a case.")
+    return guess
+
+
+def _pattern(folder: Path, texts: list[Path]) -> str:
+    """Pattern of files with one slice each."""
     names = [path.relative_to(folder) for path in texts]
     depth, _ = Counter(len(name.parts) for name in names).most_common(1)[0]
     names = [name for name in names if len(name.parts) == depth]
@@ -157,11 +227,7 @@ def _guess_yolo(folder: Path, texts: list[Path]) -> Guess:
         if several and len(varying) > 1:
             inner[varying[1]] = "{case}"
     stem = _stem_pattern(list(stems), case_known="{case}" in inner)
-    guess = Guess("yolo", "/".join([*inner, f"{stem}.txt"]))
-    guess.labels = _classes(folder, texts)
-    if "{slice}" not in stem:
-        guess.remarks.append("No slice number was found in the file names: each file is a case.")
-    return guess
+    return "/".join([*inner, f"{stem}{names[0].suffix}"])
 
 
 def _stem_pattern(stems: list[str], *, case_known: bool) -> str:

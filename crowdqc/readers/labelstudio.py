@@ -63,7 +63,7 @@ class _File:
 
     def _task(self, task: dict[str, Any], source: str) -> None:
         """A task of the full JSON: annotations by several people."""
-        name = _image_name(task.get("data"))
+        name = find_image_name(task.get("data"))
         said = _said_size(task.get("data"))
         annotations = task.get("annotations", task.get("completions"))
         for place, one in enumerate(_objects(annotations)):
@@ -87,7 +87,7 @@ class _File:
             for box in _objects(value)
             if "rectanglelabels" in box or {"x", "y", "width", "height"} <= box.keys()
         ]
-        image = self.document.image(_image_name(row), _size(boxes), source)
+        image = self.document.image(find_image_name(row), _size(boxes), source)
         if image is None:
             return
         rater = _rater(row.get("annotator"))
@@ -181,7 +181,7 @@ def _rater(value: object) -> str | None:
     return rater_name(value)
 
 
-def _image_name(data: object) -> str | None:
+def find_image_name(data: object) -> str | None:
     """Name of the image of a task: of several texts the first that looks like a file's."""
     if not isinstance(data, dict):
         return None

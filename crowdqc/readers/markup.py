@@ -29,6 +29,7 @@ class _Children(TreeBuilder):
         self._line = 0
 
     def start(self, tag: str, attrs: dict[str, str]) -> Element:
+        tag = tag.rpartition("}")[2]  # names without their namespace
         if self._depth == 0 and tag != self._tag:
             raise Unreadable(f"begins with <{tag[:60]}>, not with <{self._tag}>.")
         if self._depth == 1:
@@ -42,7 +43,7 @@ class _Children(TreeBuilder):
         return element
 
     def end(self, tag: str) -> Element:
-        element = super().end(tag)
+        element = super().end(tag.rpartition("}")[2])
         self._depth -= 1
         if self._depth == 1 and self._root is not None:
             self.done.append((element, self._line))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from crowdqc.findings import InputError
 
@@ -19,8 +20,7 @@ FIELDS = ("case", "slice", "rater")
 _SERIES = " Folders do: where each holds a DICOM series, end the path with '/'."
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """One file that fits a pattern, and what its path says."""
 
     name: str
@@ -81,7 +81,11 @@ def find(pattern: Path, *, folders: bool = False) -> Findings:
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder (needed for '{pattern}').")
     search = _Search(parts[first:], folders=folders)
-    files = sorted(search.walk(root, 0), key=lambda found: found.name)
+    try:
+        search.walk(str(root), 0, {})
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}.") from error
+    files = sorted(search.files, key=attrgetter("name"))
     if not files:
         what = "folder" if folders else "file"
         hint = "" if folders or not _fits(parts[first:], root) else _SERIES
@@ -93,7 +97,9 @@ def find(pattern: Path, *, folders: bool = False) -> Findings:
 
 def _fits(parts: tuple[str, ...], root: Path) -> bool:
     """Whether a folder fits a pattern that no file fits."""
-    return any(True for _ in _Search(parts, folders=True).walk(root, 0))
+    search = _Search(parts, folders=True)
+    search.walk(str(root), 0, {})
+    return bool(search.files)
 
 
 class Name:
@@ -131,34 +137,39 @@ class _Search:
         self.matchers = [re.compile(_regex(part)) for part in parts]
         self.suffix = Path(parts[-1]).suffix
         self.folders = folders
+        self.files: list[Found] = []
         self.strays: list[Path] = []
 
-    def walk(self, folder: Path, depth: int) -> Iterator[Found]:
-        yield from self._walk(str(folder), depth, {})
-
-    def _walk(self, folder: str, depth: int, known: dict[str, str]) -> Iterator[Found]:
-        last = depth == len(self.matchers) - 1
+    def walk(self, folder: str, depth: int, known: dict[str, str]) -> None:
+        if depth == len(self.matchers) - 1:
+            self._collect(folder, known)
+            return
+        matches = self.matchers[depth].fullmatch
         for entry in os.scandir(folder):
-            if not (entry.is_file() if last and not self.folders else entry.is_dir()):
+            match = matches(entry.name) if entry.is_dir() else None
+            fields = match and merged(known, match.groupdict())
+            if fields is not None:
+                self.walk(entry.path, depth + 1, fields)
+
+    def _collect(self, folder: str, known: dict[str, str]) -> None:
+        """Files of the last folder: there may be half a million."""
+        matches = self.matchers[-1].fullmatch
+        for entry in os.scandir(folder):
+            if not (entry.is_dir() if self.folders else entry.is_file()):
                 continue
-            match = self.matchers[depth].fullmatch(entry.name)
-            fields = None if match is None else merged(known, match.groupdict())
-            if fields is None:
-                if last and entry.name.endswith(self.suffix):
-                    self.strays.append(Path(entry.path))
-            elif last:
-                yield Found(entry.path, fields)
-            else:
-                yield from self._walk(entry.path, depth + 1, fields)
+            match = matches(entry.name)
+            fields = match and merged(known, match.groupdict())
+            if fields is not None:
+                self.files.append(Found(entry.path, fields))
+            elif entry.name.endswith(self.suffix):
+                self.strays.append(Path(entry.path))
 
 
 def merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:
     """Both together, or `None` where they contradict each other."""
-    if not known:
-        return new
-    if any(known.get(name, value) != value for name, value in new.items()):
+    if not known.keys().isdisjoint(new) and any(new.get(k, v) != v for k, v in known.items()):
         return None
-    return {**known, **new}
+    return known | new
 
 
 def _regex(part: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from array import array
 from dataclasses import dataclass, field
 
@@ -28,6 +29,9 @@ BYTES_MAX = 10_000_000
 
 _NUMBERS = ("x_centre", "y_centre", "width", "height")
 _INF = math.inf
+_ROW = r"[0-9A-Za-z]+(?: [0-9.]+){4}"
+_REGULAR = re.compile(rf"(?:{_ROW}\r?\n)*+(?:{_ROW})?")
+"""Files as most tools write them; possessive, so that it needs no memory for each line."""
 
 
 @dataclass
@@ -78,33 +82,29 @@ def _read_lines(
     text: str, classes: dict[str, str], *, file: int, files: SliceFiles, lines: _Lines
 ) -> None:
     """Append the sound lines of a file; a finding for each other (the first of very many)."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not _read_regular(text, classes, file=file, lines=lines):
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
         _read_each(text, classes, file=file, files=files, lines=lines)
 
 
 def _read_regular(text: str, classes: dict[str, str], *, file: int, lines: _Lines) -> bool:
     """Append all lines of a file at once, if each is a box in the usual way; whether they are."""
-    rows = [row.split() for row in text.rstrip("\n").split("\n")] if text else []
+    if _REGULAR.fullmatch(text) is None:
+        return False
+    words = text.split()
     try:
-        labels = [classes[row[0]] for row in rows]
-        numbers = [float(word) for row in rows for word in row[1:]]
-    except (IndexError, KeyError, ValueError):
+        labels = [classes[word] for word in words[::5]]
+        del words[::5]
+        numbers = [float(word) for word in words]
+    except (KeyError, ValueError):
         return False
-    if not set(map(len, rows)) <= {5} or not _plain(text):
+    if numbers and not 0 < min(numbers) <= max(numbers) < _INF:
         return False
-    if rows and not (min(numbers) > 0 and sum(numbers) < _INF):  # a nan makes the sum nan
-        return False
-    lines.file.extend([file] * len(rows))
-    lines.line.extend(range(1, len(rows) + 1))
+    lines.file.extend([file] * len(labels))
+    lines.line.extend(range(1, len(labels) + 1))
     lines.label.extend(labels)
     lines.numbers.extend(numbers)
     return True
-
-
-def _plain(text: str) -> bool:
-    """Whether all numbers are written plainly: float() reads 1_0 and the digits of all scripts."""
-    return text.isascii() and "_" not in text
 
 
 def _read_each(

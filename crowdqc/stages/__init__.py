@@ -75,7 +75,7 @@ def _gate(run: Run) -> Result:
     return judge.gate(run, masks=masks_are_current(run))
 
 
-def _annotations(config: Config) -> list[Path]:
+def _annotations(config: Config) -> list[str | Path]:
     return [*annotation_files(config), *input_files(config)]
 
 

@@ -22,6 +22,7 @@ import pandas as pd
 import crowdqc
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity, Verdict
+from crowdqc.readers.files import relative_names
 from crowdqc.store import Store
 
 
@@ -67,6 +68,8 @@ class Run:
     store: Store
     say: Callable[[str], None]
     watch: Watch = unwatched
+    stamps: dict[str, str] = field(default_factory=dict, repr=False)
+    """Stamps as they were when first asked for, until a stage has run."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Stage:
     run: Callable[[Run], Result]
     needs: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
-    inputs: Callable[[Config], list[Path]] = lambda config: []  # noqa: ARG005
+    inputs: Callable[[Config], Iterable[str | Path]] = lambda config: []  # noqa: ARG005
     applies: Callable[[Config], bool] = lambda config: True  # noqa: ARG005
 
 
@@ -130,27 +133,33 @@ class Pipeline:
 
     def is_current(self, name: str, run: Run) -> bool:
         """Whether the result of a stage is there, and that of the study as it is now."""
-        return run.store.stamp_of(name) == self.stamp(name, run.config)
+        return run.store.stamp_of(name) == self.stamp(name, run)
 
-    def stamp(self, name: str, config: Config) -> str:
+    def stamp(self, name: str, run: Run) -> str:
         """Hash of everything that the result of a stage depends on."""
-        stage = self.stages[name]
+        if name not in run.stamps:
+            run.stamps[name] = self._stamp(self.stages[name], run)
+        return run.stamps[name]
+
+    def _stamp(self, stage: Stage, run: Run) -> str:
+        config = run.config
         sections = {section: _plain(getattr(config, section)) for section in stage.sections}
         needs = [need for need in stage.needs if self.stages[need].applies(config)]
         record = {
             "crowdqc": crowdqc.__version__,
-            "stage": name,
+            "stage": stage.name,
             "study": [config.study.name, config.study.seed],
             "sections": sections,
-            "inputs": [_fingerprint(path, config.file.parent) for path in stage.inputs(config)],
-            "needs": [self.stamp(need, config) for need in needs],
+            "inputs": _fingerprint(stage.inputs(config), config),
+            "needs": [self.stamp(need, run) for need in needs],
         }
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
     def _finish(self, stage: Stage, run: Run) -> Result:
-        stamp = self.stamp(stage.name, run.config)
+        stamp = self.stamp(stage.name, run)
         run.store.begin(stage.name)
         result = stage.run(run)
+        run.stamps.clear()  # a stage may write what another one reads
         run.store.set_stamp(stage.name, stamp, result.files)
         return result
 
@@ -162,14 +171,18 @@ def _plain(section: object) -> object:
     return dump(mode="json") if dump else section
 
 
-def _fingerprint(path: Path, folder: Path) -> list[object]:
-    """What tells whether a file has changed; the same where the whole study was moved."""
-    name = os.path.relpath(path, folder)
-    try:
-        stat = path.stat()
-    except OSError:
-        return [name, None]
-    return [name, stat.st_size, stat.st_mtime_ns]
+def _fingerprint(paths: Iterable[str | Path], config: Config) -> str:
+    """What tells whether files have changed; the same where the whole study was moved."""
+    files = [str(path) for path in paths]
+    digest = hashlib.sha256()
+    for name, path in zip(relative_names(files, config), files, strict=True):
+        try:
+            stat = os.stat(path)  # noqa: PTH116 - half a million files: no Path for each
+            words = f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
+        except OSError:
+            words = f"{name}\0\n"
+        digest.update(words.encode())
+    return digest.hexdigest()
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:

@@ -18,7 +18,7 @@ def read_manifest(run: Run) -> Manifest:
     path = run.store.path("manifest.json")
     if not path.is_file():
         raise InputError(f"{path}: is not there; run crowdqc gate.")
-    manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
+    manifest = Manifest.read(path)
     manifest.check(run.store.folder)
     return manifest
 

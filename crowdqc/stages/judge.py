@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.findings import Finding, InputError, Verdict
+from crowdqc.findings import Finding, Verdict
 from crowdqc.gate import (
     USABLE,
     Decision,
@@ -217,20 +216,6 @@ def verdict_table(manifest: Manifest) -> pd.DataFrame:
     )
 
 
-def read_old(path: Path) -> Manifest:
-    """A manifest of an earlier gating, kept somewhere else.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
-    try:
-        return Manifest.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, InputError) as error:
-        raise InputError(f"{path}: {error}") from error
-
-
 def changed(run: Run, before: Manifest, result: Result) -> Result:
     """The result of a gating, showing what it decided differently from an earlier one."""
     return result.showing(changes(before, _manifest(run)))
@@ -242,4 +227,4 @@ def as_text(run: Run, style: str) -> str:
 
 
 def _manifest(run: Run) -> Manifest:
-    return Manifest.from_json(run.store.path(MANIFEST).read_text(encoding="utf-8"))
+    return Manifest.read(run.store.path(MANIFEST))

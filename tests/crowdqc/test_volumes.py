@@ -1,4 +1,6 @@
+import gzip
 import itertools
+import tracemalloc
 
 import nibabel as nib
 import numpy as np
@@ -245,3 +247,42 @@ def test_real_headers(data):
     assert crowd.picture_axes("rot90") == ("L", "P")
     assert crowd.picture_shape("rot90") == (512, 512)
     assert ct.picture_axes("rot90") == ("R", "P")
+
+
+# Hostile files ---------------------------------------------------------------------------------
+
+
+def claiming(shape, *, offset=352, dtype=np.uint8, kind=nib.Nifti1Header):
+    """A packed NIfTI file of zeros whose header claims more than there is."""
+    header = kind()
+    header.set_data_dtype(dtype)
+    header["dim"][:4] = [3, *shape]
+    header["vox_offset"] = offset
+    header["magic"] = header.default_structarr()["magic"]
+    return gzip.compress(header.binaryblock + bytes(20_000_000), mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (claiming((32_767, 32_767, 32_767)), "voxels"),
+        (claiming((1024, 1024, 1024), dtype=np.complex128), "bytes of voxels"),
+        (claiming((10, 10, 10), offset=1e30), "begin at byte 1e\\+30"),
+        (claiming((10, 10, 10), offset=np.nan), "begin at byte nan"),
+        (claiming((10, 10, 10), offset=2**62, kind=nib.Nifti2Header), "begin at byte 4"),
+        (claiming((500, 500, 500)), "cut off or damaged"),
+    ],
+    ids=["voxels", "bytes", "offset", "nan", "offset of version 2", "less than claimed"],
+)
+def test_a_packed_volume_that_claims_too_much_takes_no_memory(tmp_path, data, says):
+    path = tmp_path / "bomb.nii.gz"
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=says):
+            read_labels(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 60e6

@@ -412,3 +412,97 @@ def test_names_that_differ_in_case_only_are_told(read):
 
     assert checks(findings) == ["names-alike", "names-alike"]
     assert study.raters == ["Ann", "ann"]
+
+
+# LIDC ------------------------------------------------------------------------------------------
+
+NODULE = '[study]\nname = "s"\n[labels]\n0 = { name = "lesion", value = 1 }\n'
+LIDC = 'format = "lidc"\npath = "{case}.xml"\nsize = [512, 512]\nrater_scope = "case"\n'
+
+
+def roi(z, points, inclusion="TRUE"):
+    edges = "".join(
+        f"<edgeMap><xCoord>{x}</xCoord><yCoord>{y}</yCoord></edgeMap>" for x, y in points
+    )
+    return (
+        f"<roi><imageZposition>{z}</imageZposition><imageSOP_UID>1.2</imageSOP_UID>"
+        f"<inclusion>{inclusion}</inclusion>{edges}</roi>"
+    )
+
+
+def lidc(*sessions):
+    """A scan: for each session a list of nodules, each a list of rois."""
+    parts = []
+    for nodules in sessions:
+        inner = "".join(
+            f"<unblindedReadNodule><noduleID>{k}</noduleID>{''.join(rois)}</unblindedReadNodule>"
+            for k, rois in enumerate(nodules)
+        )
+        more = "<nonNodule><locus><xCoord>1</xCoord></locus></nonNodule>"
+        parts.append(f"<readingSession><annotationVersion/>{inner}{more}</readingSession>")
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<LidcReadMessage uid="1.3" '
+        'xmlns="http://www.nih.gov"><ResponseHeader/>' + "".join(parts) + "</LidcReadMessage>"
+    )
+
+
+@pytest.fixture
+def read_lidc(make_config, write):
+    def read_lidc(text, annotations=LIDC, **more):
+        write("p1.xml", text)
+        return read_study(make_config(annotations, **{"labels": NODULE, **more}))
+
+    return read_lidc
+
+
+RING = [(10, 20), (14, 24), (12, 28), (10, 24)]
+
+
+def test_lidc_outlines_become_boxes_of_what_they_enclose(read_lidc):
+    first = [[roi(-125.0, RING), roi(-122.5, RING)], [roi(-122.5, [(99, 99)])]]
+    second = [[roi(-117.5, RING), roi(-117.5, RING, "FALSE")]]
+    study, findings = read_lidc(lidc(first, second, []))
+
+    assert study.boxes[["slice", "rater"]].to_numpy().tolist() == [[0, "1"], [1, "1"], [3, "2"]]
+    # Pixels 11 to 13 and 21 to 27 lie inside the ring.
+    assert study.boxes[EDGES].iloc[0].tolist() == [11, 21, 14, 28]
+    assert set(study.boxes["label"]) == {"lesion"}
+    assert states(study)["p1", 0, "3"] == states(study)["p1", 3, "1"] == "reviewed_empty"
+    messages = " ".join(f.message for f in findings)
+    assert "3 marks of non-nodules" in messages
+    assert "1 points (nodules below 3 mm)" in messages
+    assert "1 outlines of what does not belong" in messages
+
+
+def test_lidc_positions_that_fit_no_steps_are_told(read_lidc):
+    rois = [[roi(z, RING) for z in (0, 2, 5)]]
+
+    study, findings = read_lidc(lidc(rois))
+
+    assert study.boxes["slice"].tolist() == [0, 1, 2]
+    assert "slice-position" in checks(findings)
+
+
+@pytest.mark.parametrize("points", [[("x", 1), (2, 3)], [(1, 1), (1, 5)], []])
+def test_lidc_outlines_that_enclose_nothing_are_refused(read_lidc, points):
+    rois = [[roi(0, RING), roi(1, points)]]
+
+    study, findings = read_lidc(lidc(rois))
+
+    assert len(study.boxes) == 1
+    assert [f.severity for f in findings if f.check in {"not-a-number", "box-empty"}]
+
+
+def test_lidc_slices_cannot_be_laid_on_images(read_lidc):
+    with pytest.raises(InputError, match="do not number slices"):
+        read_lidc(lidc([]), LIDC + '[images]\npath = "{case}.nii.gz"\n')
+
+
+def test_lidc_chest_x_rays_are_something_else(read_lidc):
+    with pytest.raises(InputError, match="<IdriReadMessage>, not with <LidcReadMessage>"):
+        read_lidc(lidc([]).replace("LidcRead", "IdriRead"))
+
+
+def test_lidc_readers_are_not_the_same_in_two_scans(read_lidc):
+    with pytest.raises(InputError, match="rater_scope = 'case'"):
+        read_lidc(lidc([]), LIDC.replace('"case"', '"study"'))

@@ -1,0 +1,313 @@
+"""Fuzz everything that reads files: each reader, the study file, the policy, the manifest, NIfTI.
+
+    python benchmarks/fuzz.py                          # random changes of good files, 60 s each
+    python benchmarks/fuzz.py --seconds 600 --only yolo,cvat
+    python benchmarks/fuzz.py --atheris yolo           # guided by coverage (pip install atheris)
+
+A good file (a seed) is changed in a few places: bytes turned, cut out, doubled, replaced by odd
+ones. Whatever comes of it must be read, or refused with an `InputError` or findings. Prints how
+many inputs were tried, how many of them were still read, and what the slowest one took.
+"""
+
+import argparse
+import gzip
+import json
+import random as random_module
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import nibabel as nib
+import numpy as np
+
+from crowdqc.config import load_config
+from crowdqc.findings import Finding, InputError, dump_findings
+from crowdqc.gate import Manifest, load_policy
+from crowdqc.readers import read_study
+from crowdqc.readers.guess import guess_study, render_study
+from crowdqc.volumes import read_geometry, read_labels
+
+STUDY = """[study]
+name = "s"
+[labels]
+0 = { name = "spleen", value = 1 }
+1 = { name = "liver", value = 2, single = false }
+2 = { name = "nodule", value = 3 }
+[annotations]
+"""
+POLICY = """[[rules]]
+scope = "label"
+measure = "n_slices"
+op = "<"
+limit = 1
+severity = "reject"
+because = "a label without slices"
+"""
+YOLO = 'format = "yolo"\npath = "{rater}/img{case}-slice{slice}.txt"\nsize = [100, 200]\n'
+IMAGE = 'image = "{case}-{slice}.png"\n'
+COCO = {
+    "images": [{"id": 1, "file_name": "a-0.png", "height": 9, "width": 9, "rater_list": ["r"]}],
+    "categories": [{"id": 1, "name": "spleen"}],
+    "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3.5, 4], "rater_id": "r"}
+    ],
+}
+BOX = {"x": 10, "y": 10, "width": 5, "height": 5, "rotation": 0, "rectanglelabels": ["liver"]}
+RESULT = {"type": "rectanglelabels", "value": BOX, "original_width": 9, "original_height": 9}
+TASK = {
+    "data": {"image": "/data/upload/1/0a1b2c3d-a-0.png"},
+    "annotations": [{"completed_by": 3, "was_cancelled": False, "result": [RESULT]}],
+}
+ROW = {
+    "image": "a-0.png",
+    "annotator": 2,
+    "label": [{**BOX, "original_width": 9, "original_height": 9}],
+}
+CVAT = """<?xml version="1.0"?><annotations><version>1.1</version><meta><task><assignee>
+<username>r</username></assignee></task></meta><image id="0" name="a-0.png" width="9" height="9">
+<box label="spleen" xtl="1" ytl="2" xbr="3.5" ybr="4" rotation="0"/></image></annotations>"""
+VOC = """<annotation><size><width>9</width><height>9</height></size><object><name>spleen</name>
+<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>"""
+LIDC = """<LidcReadMessage xmlns="http://www.nih.gov"><readingSession><unblindedReadNodule>
+<noduleID>1</noduleID><roi><imageZposition>-1.5</imageZposition><inclusion>TRUE</inclusion>
+<edgeMap><xCoord>1</xCoord><yCoord>1</yCoord></edgeMap><edgeMap><xCoord>5</xCoord><yCoord>6</yCoord>
+</edgeMap></roi></unblindedReadNodule></readingSession></LidcReadMessage>"""
+TABLE = "case,slice,rater,label,x0,y0,x1,y1\np,0,r,spleen,1,2,3,4\np,1,r,,,,,\n"
+COLUMNS = 'columns = { case = "case", slice = "slice", rater = "rater", label = "label", '
+COLUMNS += 'x0 = "x0", y0 = "y0", x1 = "x1", y1 = "y1" }\nsize = [9, 9]\n'
+MANIFEST = {
+    "format_version": 1,
+    "study": "s",
+    "created_from": {"boxes.csv": "0" * 64},
+    "policy": {},
+    "verdict": "accept",
+    "raters": [{"rater": "r", "verdict": "accept", "reasons": []}],
+    "cases": [
+        {
+            "case": "p",
+            "verdict": "review",
+            "reasons": ["x"],
+            "labels": {"spleen": {"verdict": "accept", "reasons": []}},
+        }
+    ],
+    "prompts": [
+        {
+            "case": "p",
+            "slice": 0,
+            "label": "spleen",
+            "method": "median",
+            "state": "agreed",
+            "x0": 1.0,
+            "y0": 1.0,
+            "x1": 2.0,
+            "y1": 2.0,
+            "support": 2,
+            "n_raters": 2,
+        }
+    ],
+    "counts": {"prompts": 1},
+    "reasons": [],
+    "units": {},
+}
+
+
+def nifti():
+    image = nib.Nifti1Image(np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.eye(4))
+    return image.to_bytes()
+
+
+def reader(name, annotations):
+    """A target that reads a study of one file."""
+
+    def target(data, folder):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+        (folder / "study.toml").write_text(STUDY + annotations)
+        return study_of(folder)
+
+    return target
+
+
+def study_of(folder):
+    """Whether the study of a folder is read; what comes of it can be written down."""
+    try:
+        study, findings = read_study(load_config(folder / "study.toml"))
+    except InputError as error:
+        str(error).encode()
+        return False
+    dump_findings(findings).encode()
+    study.boxes.to_csv().encode()
+    return len(study.boxes) > 0
+
+
+def study_file(data, folder):
+    (folder / "r").mkdir(exist_ok=True)
+    (folder / "r" / "img1-slice0.txt").write_text("0 .5 .5 .2 .2\n")
+    (folder / "study.toml").write_bytes(data)
+    return study_of(folder)
+
+
+def one_file(name, read):
+    """A target that reads one file, or raises `InputError`."""
+
+    def target(data, folder):
+        path = folder / name
+        path.write_bytes(data)
+        try:
+            read(path)
+        except InputError as error:
+            str(error).encode()
+            return False
+        return True
+
+    return target
+
+
+def read_manifest(path):
+    made = Manifest.read(path)
+    made.prompt_table()
+    made.accepted_cases()
+
+
+def read_volume(path):
+    read_geometry(path)
+    read_labels(path)
+
+
+def read_finding(path):
+    Finding.from_json(path.read_bytes().decode("utf-8", "replace"))
+
+
+def guess(data, folder):
+    place = folder / "guess"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    (place / "p-0.txt").write_bytes(data)
+    (place / "classes.txt").write_bytes(data)
+    try:
+        render_study(guess_study(place), name="s")
+    except InputError:
+        return False
+    return True
+
+
+TARGETS = {
+    "yolo": reader("r/img1-slice0.txt", YOLO),
+    "table": reader("b.csv", f'format = "table"\npath = "b.csv"\n{COLUMNS}'),
+    "table.gz": reader("b.csv.gz", f'format = "table"\npath = "b.csv.gz"\n{COLUMNS}'),
+    "coco": reader("all.json", f'format = "coco"\npath = "all.json"\n{IMAGE}'),
+    "labelstudio": reader("all.json", f'format = "labelstudio"\npath = "all.json"\n{IMAGE}'),
+    "cvat": reader("all.xml", f'format = "cvat"\npath = "all.xml"\n{IMAGE}'),
+    "voc": reader("p.xml", 'format = "voc"\npath = "{case}.xml"\nrater = "r"\nfirst_pixel = 0\n'),
+    "lidc": reader("p.xml", 'format = "lidc"\npath = "{case}.xml"\nrater_scope = "case"\n'),
+    "study file": study_file,
+    "policy": one_file("gate.toml", load_policy),
+    "manifest": one_file("manifest.json", read_manifest),
+    "finding": one_file("f.jsonl", read_finding),
+    "nifti": one_file("v.nii", read_volume),
+    "nifti.gz": one_file("v.nii.gz", read_volume),
+    "guess": guess,
+}
+"""Name -> function of bytes and a folder: whether they are read; raises where it must not."""
+SEEDS = {
+    "yolo": [b"0 .5 .5 .2 .2\r\n1 0.25 0.25 0.1 0.1\r\n", b"0 0.5 0.5 0.2 0.2"],
+    "table": [TABLE.encode()],
+    "table.gz": [gzip.compress(TABLE.encode(), mtime=0)],
+    "coco": [json.dumps(COCO).encode()],
+    "labelstudio": [json.dumps([TASK]).encode(), json.dumps([ROW]).encode()],
+    "cvat": [CVAT.encode()],
+    "voc": [VOC.encode()],
+    "lidc": [LIDC.encode()],
+    "study file": [(STUDY + YOLO).encode()],
+    "policy": [POLICY.encode()],
+    "manifest": [json.dumps(MANIFEST).encode()],
+    "finding": [b'{"version": 1, "check": "c", "severity": "note", "message": "m", "value": 1.5}'],
+    "nifti": [nifti()],
+    "nifti.gz": [gzip.compress(nifti(), mtime=0)],
+    "guess": [b"0 .5 .5 .2 .2\n"],
+}
+ODD = [b"nan", b"-1", b"1e308", b"9" * 400, b"0", b"", b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b"{}"]
+ODD += [b"null", b"[]", b'"', b"<!DOCTYPE a [<!ENTITY b 'c'>]>", b"&b;", b"../../x", b"\r", b"]]>"]
+
+
+def mutated(data, random):
+    """A seed with one to four changes."""
+    data = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        a, b = sorted(random.randint(0, len(data)) for _ in range(2))
+        b = min(b, a + 30)
+        match random.randint(0, 4):
+            case 0:
+                data[a:b] = b""
+            case 1:
+                data[a:a] = random.choice(ODD)
+            case 2:
+                data[a:b] = random.choice(ODD)
+            case 3:
+                data[a:a] = data[a:b] * random.choice([1, 2, 300])
+            case 4 if a < len(data):
+                data[a] = random.randrange(256)
+    return bytes(data)
+
+
+def fuzz(name, seconds, random):
+    """Inputs tried and read, the longest time of one (s); raises what a target raises."""
+    counts, longest = Counter(), 0.0
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        data = mutated(random.choice(SEEDS[name]), random)
+        began = time.process_time()
+        try:
+            counts["read"] += bool(TARGETS[name](data, folder))
+        except BaseException:
+            Path("fuzz-failure.bin").write_bytes(data)
+            print(f"{name}: failed, input kept in fuzz-failure.bin", flush=True)
+            raise
+        longest = max(longest, time.process_time() - began)
+        counts["tried"] += 1
+    shutil.rmtree(folder)
+    return counts, longest
+
+
+def fuzz_guided(name):
+    """Run atheris until it finds something or is stopped; further words are libFuzzer's."""
+    import atheris
+
+    atheris.instrument_all()
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    corpus = folder / "corpus"
+    corpus.mkdir()
+    for number, data in enumerate(SEEDS[name]):
+        (corpus / str(number)).write_bytes(data)
+    atheris.Setup(
+        [sys.argv[0], str(corpus), *sys.argv[3:]], lambda data: TARGETS[name](data, folder)
+    )
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--atheris"]:
+        fuzz_guided(sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60, help="CPU seconds for each target")
+    parser.add_argument("--only", default=",".join(TARGETS))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    print(
+        "| what | inputs | still read | slowest, CPU s | peak of the process, GiB |\n"
+        "|---|---|---|---|---|",
+    )
+    for target in options.only.split(","):
+        found, slowest = fuzz(target, options.seconds, random_module.Random(options.seed))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(
+            f"| {target} | {found['tried']:,} | {found['read']:,} | {slowest:.2f} | {peak:.2f} |",
+            flush=True,
+        )
