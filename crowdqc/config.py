@@ -295,7 +295,7 @@ class Masks(Section):
     box halfway between theirs; kept is what agrees better with them."""
     smooth_mm: float = Field(default=2.0, ge=0, le=100, strict=False)
     """Standard deviation, in mm, of the kernel that averages probabilities across slices where
-    an organ goes on; 0 averages nothing."""
+    an organ goes on, but at most a sixteenth of the organ's length; 0 averages nothing."""
     remove_islands: bool = False
     """Whether pieces of an organ are removed that hang on to nothing in 3D, and are on no slice
     the largest."""
