@@ -31,7 +31,10 @@ from tests.crowdqc.agreement.organs import (
     copy_of,
     guessed,
     organ_study,
+    shuffled,
     some,
+    swapped,
+    tired,
     whole_image,
 )
 from tests.crowdqc.gold import f1_of_raters, gold_study
@@ -173,44 +176,54 @@ PLANTED = {
     "rater-misses": [{"miss": share} for share in (0.2, 0.35, 0.5)],
     "rater-adds": [{"extra": rate} for rate in (1.2, 2.0, 4.0)],
     "boxes-repeated": [{"hold": hold, "noise": 0.0} for hold in (2, 3, 6)],
-    "labels-swapped": [{"swap": ("right_kidney", "left_kidney")}],
+}
+ORGANS = [["aorta"], ["aorta", "spleen"], ["aorta", "spleen", "liver"]]
+LEFT_OUT = {
+    "rater-misses (organs)": [{"omit": organs} for organs in ORGANS],
+    "rater-misses (stops early)": [{"stop": share} for share in (0.15, 0.25, 0.4)],
 }
 ALTERED = {
     "boxes-copied": [some(share, copy_of("good1")) for share in (0.5, 0.7, 1.0)],
     "boxes-whole-image": [some(share, whole_image) for share in (0.3, 0.5, 1.0)],
     "boxes-constant": [some(share, constant) for share in (0.5, 0.7, 1.0)],
-    "boxes-guessed": [guessed],
+    "boxes-guessed": [shuffled("case", "label"), shuffled("label"), guessed],
+    "labels-swapped": [swapped(share) for share in (0.25, 0.5, 1.0)],
+    "rater-drifts": [tired(px) for px in (12, 16, 24)],
     "boxes-astray": [some(share, guessed) for share in (0.25, 0.5, 0.8)],
 }
 
 
 def faults(studies=20):
     rows = []
-    for kind, table in (("faults", PLANTED), ("alter", ALTERED)):
+    for kind, table in (("faults", PLANTED | LEFT_OUT), ("alter", ALTERED)):
         for check, strengths in table.items():
+            check_name = check.split()[0]
             for strength, wrong in enumerate(strengths):
-                named, innocent = 0, 0
+                named, innocent, flagged = 0, 0, 0
                 for seed in range(studies):
                     bad = {"noise": 1.5, **(wrong if kind == "faults" else {})}
                     alter = {"bad": wrong} if kind == "alter" else None
                     study = organ_study({**GOOD, "bad": bad}, seed=seed, slices=16, alter=alter)
                     found = review_raters(match(study), resampling=NONE).raters
                     found = found.set_index("rater")
-                    named += check in found.loc["bad", "faults"].split()
+                    named += check_name in found.loc["bad", "faults"].split()
+                    flagged += found.loc["bad", "verdict"] != "pass"
                     others = found.drop(["bad", "good1"] if "copied" in check else ["bad"])
                     innocent += (others["verdict"] != "pass").any()
-                rows.append((check, strength + 1, named, innocent, studies))
-    columns = ["fault", "strength", "named", "innocent flagged", "studies"]
+                rows.append((check, strength + 1, named, flagged, innocent, studies))
+                print(rows[-1], flush=True)
+    columns = ["fault", "strength", "named", "flagged", "innocent flagged", "studies"]
     print(pd.DataFrame(rows, columns=columns).to_string(index=False))
     for n_raters, n_cases in ((5, 6), (3, 6), (5, 3), (4, 12)):
         flagged, what = 0, Counter()
-        for seed in range(100):
+        for seed in range(5 * studies):
             clean = {f"r{k}": {"noise": 1.5} for k in range(n_raters)}
             study = organ_study(clean, seed=1000 + seed, cases=n_cases, slices=16)
             found = review_raters(match(study), resampling=NONE)
             flagged += (found.raters["verdict"] != "pass").any() or bool(found.findings)
             what.update(finding.check for finding in found.findings)
-        print(f"clean: {n_raters} raters, {n_cases} cases: {flagged} of 100 studies {dict(what)}")
+        of = f"{flagged} of {5 * studies} studies"
+        print(f"clean: {n_raters} raters, {n_cases} cases: {of} {dict(what)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Crowds to judge fusion on, real and simulated, and how they are scored."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pandas as pd
@@ -124,24 +125,28 @@ CARELESS = {
 }
 
 
-def organs(careless, seed):
-    """Two abdomens, drawn by four fair raters and one careless one: study, true boxes."""
-    cases = {}
+@functools.cache
+def abdomens(seed):
+    """Two abdomens: case, mask, true boxes of every label and slice."""
+    found = []
     for case in ("a", "b"):
         rng = np.random.default_rng([seed, ord(case)])
-        cases[case] = make_abdomen(rng, shape=(24, 192, 192), spacing=(1.75, 1.75, 5.0)).mask
+        mask = make_abdomen(rng, shape=(24, 192, 192), spacing=(1.75, 1.75, 5.0)).mask
+        drawn = true_drawing(mask, LABELS)
+        labels = np.array(list(LABELS), dtype=object)[drawn.labels]
+        frame = pd.DataFrame(drawn.boxes, columns=BOX)
+        found.append((case, mask, frame.assign(case=case, slice=drawn.planes, label=labels)))
+    return found
+
+
+def organs(careless, seed):
+    """Two abdomens, drawn by four fair raters and one careless one: study, true boxes."""
+    cases = [(case, mask) for case, mask, _ in abdomens(seed)]
     raters = {
         f"r{k}": {"noise": noise, "miss": 0.02} for k, noise in enumerate((1.2, 1.5, 1.8, 1.5))
     }
     raters["careless"] = {"miss": 0.02} | careless
     simulate = Simulate(raters=raters)
-    study = simulate_study(
-        cases.items(), name="organs", labels=LABELS, simulate=simulate, seed=seed
-    )
-    true = []
-    for case, mask in cases.items():
-        drawn = true_drawing(mask, LABELS)
-        labels = np.array(list(LABELS), dtype=object)[drawn.labels]
-        frame = pd.DataFrame(drawn.boxes, columns=BOX)
-        true.append(frame.assign(case=case, slice=drawn.planes, label=labels))
-    return study, pd.concat(true).set_index(PLACE)[BOX]
+    study = simulate_study(cases, name="organs", labels=LABELS, simulate=simulate, seed=seed)
+    true = pd.concat([boxes for _, _, boxes in abdomens(seed)])
+    return study, true.set_index(PLACE)[BOX]

@@ -72,10 +72,18 @@ def save_weights(options: argparse.Namespace) -> None:
     torch.save(sam.state_dict(), options.folder / "weights.pth")
 
 
-class Stock:
-    """The package as it is: the picture once, then box by box."""
+class Contender:
+    """Encodes a picture once, and is then asked for all boxes, object by object."""
 
     bf16 = False
+
+    def work(self, boxes: np.ndarray) -> None:
+        for part in boxes:
+            self.predict(part)
+
+
+class Stock(Contender):
+    """The package as it is: the picture once, then box by box."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         from segment_anything import SamPredictor, sam_model_registry
@@ -94,10 +102,6 @@ class Stock:
         with self._precision():
             return np.stack([self._predict_one(box) for box in boxes - HALF_PIXEL])
 
-    def work(self, boxes: np.ndarray) -> None:
-        for part in boxes:
-            self.predict(part)
-
     def _predict_one(self, box: np.ndarray) -> np.ndarray:
         logits, _, _ = self.predictor.predict(box=box, multimask_output=False, return_logits=True)
         return logits[0]
@@ -105,7 +109,8 @@ class Stock:
     def _precision(self) -> contextlib.AbstractContextManager:
         import torch
 
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.bf16)
+        kind = self.device.partition(":")[0]
+        return torch.autocast(kind, torch.bfloat16, enabled=self.bf16)
 
 
 class StockBatched(Stock):
@@ -126,22 +131,22 @@ class StockBatched(Stock):
         return logits[:, 0].float().cpu().numpy()
 
 
-class StockLower(Stock):
-    """Box by box, with autocast to bfloat16."""
-
-    bf16 = True
-
-
 class StockBatchedLower(StockBatched):
     """The batch, with autocast to bfloat16."""
 
     bf16 = True
 
 
-class Ours:
-    """samgen, asked for all masks in full."""
+class StockLower(StockBatchedLower):
+    """Box by box, with autocast to bfloat16, which `SamPredictor.predict` cannot give back."""
 
-    bf16 = False
+    def work(self, boxes: np.ndarray) -> None:
+        for box in boxes.reshape(-1, 4):
+            self.predict(box[None])
+
+
+class Ours(Contender):
+    """samgen, asked for all masks in full."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         from samgen.sam import load_predictor
@@ -151,10 +156,6 @@ class Ours:
 
     def encode(self, picture: np.ndarray) -> None:
         self.encoded = self.predictor.encode(picture)
-
-    def work(self, boxes: np.ndarray) -> None:
-        for part in boxes:
-            self.predict(part)
 
     def predict(self, boxes: np.ndarray) -> np.ndarray:
         probability = self.predictor.predict(self.encoded, boxes).probability
@@ -229,7 +230,7 @@ def device_name(device: str) -> str:
     return names[0] if names else platform.processor()
 
 
-def run_once(contender: object, picture: np.ndarray, boxes: np.ndarray) -> dict[str, float]:
+def run_once(contender: Contender, picture: np.ndarray, boxes: np.ndarray) -> dict[str, float]:
     times = {}
     for what, work in (
         ("encode", lambda: contender.encode(picture)),

@@ -4,7 +4,7 @@
 
 Boxes are tight round the expert masks; or each edge is moved by a normal error of 5 % of its
 side, and half a pixel (noisy); or noisy, and one slice in ten has its box moved by 40 % of its
-size (faulty). The embedded model draws each object from 8 prompts, once; every option then works
+size (faulty). The embedded model draws each object from 4 prompts, once; every option then works
 on the same drawings. Dice is that of an organ in a volume, with no other organ in its way. The
 interval is that of the mean difference to what was drawn: 10,000 bootstrap samples of organs (CT,
 one patient each) or of patients (MR).
@@ -12,6 +12,7 @@ one patient each) or of patients (MR).
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ OPTIONS = {
     ),
 }
 BOXES = ("tight", "noisy", "faulty")
-SETTINGS = PromptSettings(n_prompts=8, origins="fused", jitter="training")
+SETTINGS = PromptSettings(n_prompts=4, origins="fused", jitter="training")
 
 
 class Volume(NamedTuple):
@@ -76,7 +77,7 @@ def volumes(root: Path) -> Iterator[Volume]:
         ("CT 512 px, 2 mm", "dicom", "dicom_seg.nii.gz"),
     ):
         yield read(data, folder / image, folder / labels, window=CT, names=ORGANS)
-    for path in sorted((root / "hippocampus" / "imagesTr").glob("*.nii.gz")):
+    for path in sorted((root / "hippocampus" / "imagesTr").glob("*.nii.gz"))[::3]:
         truth = root / "hippocampus" / "labelsTr" / path.name
         yield read("MR 1 mm", path, truth, window=MR, names={1: "anterior", 2: "posterior"})
 
@@ -163,16 +164,22 @@ def interval(rows: pd.DataFrame, option: str) -> tuple[float, float, float]:
     return each.mean(), *np.percentile(means, [2.5, 97.5])
 
 
-def main() -> None:
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
-    table = pd.DataFrame([row for volume in volumes(root) for row in score(volume)])
-    for (data, kind), rows in table.groupby(["data", "boxes"], sort=False):
-        n = f"{rows['case'].nunique()} volumes, {len(rows)} organs, {rows['slices'].sum()} slices"
-        print(f"\n{data}, {kind} boxes ({n}): Dice as drawn {rows['as drawn'].mean():.4f}")
+def report(table: pd.DataFrame) -> None:
+    for kind, rows in table.groupby("boxes", sort=False):
+        n = f"{len(set(rows['case']))} volumes, {len(rows)} organs, {rows['slices'].sum()} slices"
+        drawn = rows["as drawn"].mean()
+        print(f"\n{rows['data'].iloc[0]}, {kind} boxes ({n}): Dice as drawn {drawn:.4f}")
         for option in OPTIONS:
             mean, low, high = interval(rows, option)
             again = int(rows[f"{option}: reprompted"].sum())
             print(f"  {option:16s} {mean:+.4f} [{low:+.4f}, {high:+.4f}]  {again} reprompted")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    for _, group in itertools.groupby(volumes(root), key=lambda volume: volume.data):
+        report(pd.DataFrame([row for volume in group for row in score(volume)]))
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ from crowdqc.cli import main
 main(["masks", sys.argv[1]])
 """
 IN_A_SLICE = {"module": "intensity", "target": "owner = module.IntensityPredictor"}
-WRITING = {"module": "generate", "target": "owner = module"}
+WRITING = {"module": "case", "target": "owner = module"}
 
 
 @pytest.mark.parametrize(

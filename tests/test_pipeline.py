@@ -1,5 +1,6 @@
 """The whole pipeline, from boxes to the report, as a user runs it."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -8,8 +9,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from crowdqc.agreement import Resampling, assess_raters
 from crowdqc.cli import main
+from crowdqc.config import load_config
 from crowdqc.findings import read_findings
+from crowdqc.matching import match
+from crowdqc.readers import read_study
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -209,6 +214,52 @@ def test_real_photographs(data, tmp_path, monkeypatch):
     assert len(pd.read_csv(tmp_path / "out" / "raters.csv")) == 169
     consensus = pd.read_csv(tmp_path / "out" / "consensus.csv")
     assert set(consensus["state"]) >= {"agreed", "no_consensus"}
+
+
+def test_messy_boxes_of_real_workers(data, tmp_path, monkeypatch):
+    """What is malformed is named and left out; the workers are ranked, with intervals."""
+    monkeypatch.setenv("CROWDQC_DATA", str(data))
+    out = tmp_path / "out"
+    assert call("agree", CONFIGS / "mturk_pedestrians.toml", "--out", out).exit_code == 0
+
+    raw = pd.read_csv(data / "mturk_pedestrians" / "worker_boxes.csv.gz")
+    drawn = raw.dropna(subset=["x0"])
+    size = drawn[["width", "height"]].to_numpy()
+    low, high = drawn[["x0", "y0"]].to_numpy(), drawn[["x1", "y1"]].to_numpy()
+    bad = ((high <= low) | (low < -1e-4 * size) | (high > size * (1 + 1e-4))).any(axis=1)
+    found = [json.loads(line) for line in (out / "findings.jsonl").read_text().splitlines()]
+    rejected = [one for one in found if one["severity"] == "reject"]
+    assert bad.sum() > 100
+    assert len(rejected) == bad.sum()
+    raters = pd.read_csv(out / "raters.csv").set_index("rater")
+    assert set(raters.index) == set(raw["worker"])
+    assert (raters["agreement_low"] <= raters["agreement"]).all()
+    assert (raters["agreement"] <= raters["agreement_high"]).all()
+    assert raters["reliability"].notna().all()
+    assert raters.loc[raters["agreement"].idxmin(), "verdict"] != "pass"
+
+
+def test_readers_of_two_scans_are_never_one_person(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("CROWDQC_DATA", str(data))
+    study, _ = read_study(load_config(CONFIGS / "lidc.toml"))
+    few = study.images["case"].unique()[:60]
+    some = {
+        name: table[table["case"].isin(few)]
+        for name, table in (
+            ("images", study.images), ("readings", study.readings), ("boxes", study.boxes)
+        )
+    }  # fmt: skip
+    matched = match(dataclasses.replace(study, **some))
+    found = assess_raters(matched, resampling=Resampling(n=0))
+
+    people = some["readings"][["case", "rater"]].drop_duplicates()
+    assert len(found.raters) == len(people) > 100
+    assert set(found.raters["rater"]) == set(people["case"] + "/" + people["rater"])
+    assert (found.raters["n_cases"] == 1).all()
+    pairs = found.measurements.query("measure == 'pair_iou'")
+    scans = pairs[["rater", "other"]].apply(lambda names: names.str.partition("/")[0])
+    assert len(pairs) > 100
+    assert (scans["rater"] == scans["other"]).all()
 
 
 def test_a_real_ct_with_simulated_raters(data, tmp_path, monkeypatch):

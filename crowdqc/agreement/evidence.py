@@ -70,6 +70,8 @@ class Evidence:
         Where faults begin.
     level : float
         Coverage of the bounds, for all raters together.
+    bias : ndarray, shape (R, 4)
+        Bias of each rater's edges as a share of the object's size.
     """
 
     compared: Compared
@@ -83,6 +85,7 @@ class Evidence:
     people: tuple[str, ...]
     limits: RaterLimits
     level: float
+    bias: Floats
 
     @property
     def item_place(self) -> Ints:

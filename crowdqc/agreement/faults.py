@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdqc.agreement.evidence import EXAMPLES, FEWEST, Evidence, Fault, confused_boxes
-from crowdqc.agreement.profile import Grouping, Placement
+from crowdqc.agreement.profile import Grouping, Placement, straight
 from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.agreement.suspicion import fit_gain, recurring, repeated, whole_image
 from crowdqc.agreement.units import confusions
@@ -212,23 +212,34 @@ def _boxes_everything(evidence: Evidence) -> list[Fault]:
 
 
 def _guesses(evidence: Evidence) -> list[Fault]:
-    """Raters whose boxes fit another slice as well as their own."""
-    items, limit = evidence.compared.items, evidence.limits.guess
-    rows, gain = fit_gain(items, evidence.compared.drawn, evidence.place_label)
+    """Raters whose boxes fit other slices as well as their own: of other cases, or of the case."""
+    label = evidence.place_label
+    run = label * (int(evidence.place_case.max(initial=0)) + 1) + evidence.place_case
+    faults: dict[int, Fault] = {}
+    for group in (label, run):
+        for fault in _guesses_within(evidence, group):
+            faults.setdefault(fault.rater, fault)
+    return list(faults.values())
+
+
+def _guesses_within(evidence: Evidence, group: Ints) -> list[Fault]:
+    items = evidence.compared.items
+    drawn = evidence.compared.drawn
+    rows, gain = fit_gain(items, drawn, straight(drawn, evidence.bias), group=group)
     at = evidence.item_place[rows]
     ratio = evidence.ratio(gain, np.ones(len(rows)), rater=items.rater[rows], at=at)
     _, high = ratio.bounds(evidence.level)
-    found = _rows((high < limit) & (ratio.n >= 2 * FEWEST))
+    limit = max(evidence.limits.guess, evidence.limits.guess_share * _usual(ratio))
     return [
         Fault(
             r,
             "boxes-guessed",
-            "draws boxes that fit another slice as well as their own",
+            "draws boxes that fit other slices as well as their own",
             *(float(ratio.value[r]), limit, "IoU gained"),
             evidence.worst(r, items.rater[rows], at=at, badness=1.0 - gain),
             fatal=True,
         )
-        for r in found
+        for r in _rows((high < limit) & (ratio.n >= 2 * FEWEST))
     ]
 
 
@@ -309,7 +320,7 @@ def drifting(evidence: Evidence, ratio: Ratio) -> list[Fault]:
             "rater-drifts",
             f"loses {-ratio.value[r]:.2f} of IoU from the first to the last slice read",
             *(float(-ratio.value[r]), limit, "IoU"),
-            np.zeros(0, np.int64),
+            _typical(evidence, r),
         )
         for r in _rows((high < -limit) & (ratio.n >= 2 * FEWEST))
     ]

@@ -138,10 +138,10 @@ def gwet_ac1(data: ArrayLike) -> float:
         return float("nan")
     if counts.shape[1] < 2:
         return 1.0
-    return float(ac1_of_counts(pairs, np.mean(counts / m[:, None], axis=0)))
+    return float(_ac1_of_counts(pairs, np.mean(counts / m[:, None], axis=0)))
 
 
-def ac1_of_counts(pairs: Floats, share: Floats) -> Floats:
+def _ac1_of_counts(pairs: Floats, share: Floats) -> Floats:
     """AC1 from the counts (U, V) of units with two values or more, and the share of values (V,)."""
     m = pairs.sum(axis=1)
     observed = np.mean((np.square(pairs).sum(axis=1) - m) / (m * (m - 1)))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crowdqc.agreement.boxes import Drawn, Items, median_without
 from crowdqc.agreement.resample import Ratio, clustered_ratio
+from crowdqc.geometry import Boxes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -19,6 +20,8 @@ Bools = NDArray[np.bool_]
 
 CLIP = 0.5
 """Share of the object's size at which an edge's distance is cut: a box elsewhere is no shift."""
+_LEAST = 0.1
+"""Smallest size of a rater's boxes, as a share of the object's, that is undone."""
 _SD = 1.4826
 """Standard deviation of a normal value, over its median absolute deviation."""
 
@@ -97,9 +100,7 @@ def placement(
     """
     rater, own = items.rater[rows], items.box[rows]
     kept = Grouping(group.cluster[rows], group.n_raters)
-    sides = drawn.boxes[:, 2:] - drawn.boxes[:, :2]
-    straight = drawn.boxes - bias[drawn.rater] * np.hstack([sides, sides])
-    others = median_without(straight, drawn.object, items.object[rows], own=own)
+    others = median_without(straight(drawn, bias), drawn.object, items.object[rows], own=own)
     sound = np.asarray((others[:, 2:] > others[:, :2]).all(axis=1))
     others = np.where(sound[:, None], others, items.others[rows])
     away = drawn.boxes[own] - others
@@ -123,6 +124,15 @@ def placement(
         size_ratio=np.exp(medians[:, 2]),
         scatter=_SD * _medians(np.abs(away - typical[rater]), rater, group.n_raters),
     )
+
+
+def straight(drawn: Drawn, bias: Floats) -> Boxes:
+    """Boxes (N, 4) freed of the bias (R, 4) of their raters, a share of the object's size."""
+    mine = bias[drawn.rater]
+    drawn_sides = drawn.boxes[:, 2:] - drawn.boxes[:, :2]
+    sides = drawn_sides / np.maximum(1 + mine[:, 2:] - mine[:, :2], _LEAST)
+    freed: Boxes = drawn.boxes - mine * np.hstack([sides, sides])
+    return freed
 
 
 def _medians(values: Floats, rater: Ints, n_raters: int) -> Floats:

@@ -23,7 +23,7 @@ from crowdqc.agreement.scores import Scores, judge, unit_range
 from crowdqc.agreement.speed import hurrying
 from crowdqc.agreement.verdict import severity, with_verdicts
 from crowdqc.config import RaterLimits
-from crowdqc.crowd import Crowd, fit
+from crowdqc.crowd import fit
 from crowdqc.findings import Finding
 from crowdqc.matching import Matched
 from crowdqc.policy import Policy, load_policy
@@ -129,9 +129,10 @@ def judge_raters(
     judging: Judging,
 ) -> Review:
     """As `review_raters`, of a study whose boxes were held against each other before."""
-    evidence = _evidence(matched, places, compared, limits=judging.limits)
     crowd = fit(matched)
-    placed = _placement(evidence, crowd)
+    bias = np.nan_to_num(crowd.bias)
+    evidence = _evidence(matched, places, compared, limits=judging.limits, bias=bias)
+    placed = _placement(evidence)
     change = drift(compared.items, _moments(matched, evidence), grouping(evidence))
     faults = [
         *find_faults(evidence, placed),
@@ -170,7 +171,7 @@ def _by_rater(fault: Fault) -> int:
 
 
 def _evidence(
-    matched: Matched, places: Places, compared: Compared, *, limits: RaterLimits
+    matched: Matched, places: Places, compared: Compared, *, limits: RaterLimits, bias: Floats
 ) -> Evidence:
     images = matched.study.images.set_index(["case", "slice"])
     area = (images["height"] * images["width"]).astype(np.float64)
@@ -187,6 +188,7 @@ def _evidence(
         people=matched.people,
         limits=limits,
         level=places.level,
+        bias=bias,
     )
 
 
@@ -244,7 +246,7 @@ def _sure(scores: Scores, people: pd.Index) -> pd.DataFrame:
     return pd.DataFrame(bounds, index=people)
 
 
-def _placement(evidence: Evidence, crowd: Crowd) -> Placement:
+def _placement(evidence: Evidence) -> Placement:
     """How raters place the edges of what the others drew, too, and called the same."""
     items = evidence.compared.items
     confused = np.isin(items.box, confused_boxes(evidence)[0])
@@ -253,7 +255,7 @@ def _placement(evidence: Evidence, crowd: Crowd) -> Placement:
         items,
         grouping(evidence),
         rows=np.flatnonzero((items.iou > 0) & ~confused),
-        bias=np.nan_to_num(crowd.bias),
+        bias=evidence.bias,
     )
 
 

@@ -105,54 +105,61 @@ def whole_image(items: Items, boxes: Boxes, image_area: Floats) -> tuple[Bools, 
     return drew, whole & (most <= PART * image_area)
 
 
-def fit_gain(items: Items, drawn: Drawn, label: Ints) -> tuple[Ints, Floats]:
+def fit_gain(items: Items, drawn: Drawn, boxes: Boxes, *, group: Ints) -> tuple[Ints, Floats]:
     """By how much a rater's boxes fit the others' boxes on their own slice better than elsewhere.
 
     Each box is held against all that the others drew on its place, and against all that they
-    drew on another place of the same rater and label, half of these places away; the better of
-    the IoUs counts, 0 where the others drew nothing. A place where the others drew nothing, or
-    the same as elsewhere (mean IoU above `ALIKE`), cannot tell a guess from a look.
+    drew on other places of the same rater and group, a quarter, half and three quarters of these
+    places away; the better of the IoUs counts, 0 where the others drew nothing. A place where
+    the others drew nothing, or the same as elsewhere (mean IoU above `ALIKE`), cannot tell a
+    guess from a look.
 
     Parameters
     ----------
     items : Items
         Each rater against the others.
     drawn : Drawn
-        The boxes.
-    label : ndarray of int
-        Label of each place.
+        What was drawn where.
+    boxes : ndarray, shape (N, 4)
+        The boxes, freed of the bias of their raters: boxes that are too large fit everywhere.
+    group : ndarray of int
+        Group of each place, such as its label.
 
     Returns
     -------
     rows : ndarray of int, shape (M,)
         Items with a box on a place that can tell.
     gain : ndarray, shape (M,)
-        IoU on the own place less IoU elsewhere.
+        IoU on the own place less the mean IoU elsewhere.
     """
     place = drawn.place[items.object]
     span = int(place.max(initial=0)) + 1
-    who = items.rater * (int(label.max(initial=0)) + 1) + label[place]
+    who = items.rater * (int(group.max(initial=0)) + 1) + group[place]
     key = who * span + place
     rows = np.flatnonzero(items.box >= 0)
     known = np.unique(key[rows])
-    other = _elsewhere(known, known // span)
-    theirs = ~items.extra & np.isfinite(items.others).all(axis=1)
-    real = np.flatnonzero(theirs & np.isin(key, known))
+    real = np.flatnonzero(np.isfinite(items.others).all(axis=1) & np.isin(key, known))
     fit = partial(_best, real_key=key[real], real=items.others[real])
-    at = np.searchsorted(known, key[real])
-    alike = np.bincount(at, fit(items.others[real], other[at]), len(known))
-    count = np.bincount(at, minlength=len(known))
-    tells = (count > 0) & (alike <= ALIKE * count)
-    rows = rows[tells[np.searchsorted(known, key[rows])]]
-    boxes, at = drawn.boxes[items.box[rows]], np.searchsorted(known, key[rows])
-    return rows, fit(boxes, key[rows]) - fit(boxes, other[at])
+    at, mine = np.searchsorted(known, key[rows]), boxes[items.box[rows]]
+    real_at = np.searchsorted(known, key[real])
+    count = np.bincount(real_at, minlength=len(known))
+    there, times = np.zeros(len(rows)), np.zeros(len(rows))
+    for quarters in (1, 2, 3):
+        other = _elsewhere(known, known // span, quarters)
+        alike = np.bincount(real_at, fit(items.others[real], other[real_at]), len(known))
+        tells = ((count > 0) & (alike <= ALIKE * count))[at]
+        there += np.where(tells, fit(mine, other[at]), 0.0)
+        times += tells
+    told = times > 0
+    return rows[told], fit(mine, key[rows])[told] - there[told] / times[told]
 
 
-def _elsewhere(known: Ints, group: Ints) -> Ints:
-    """For each place (in order) another one of its group, half of the group's places away."""
+def _elsewhere(known: Ints, group: Ints, quarters: int) -> Ints:
+    """For each place (in order) another one, some quarters of the places of its group away."""
     start = np.searchsorted(group, group, side="left")
     count = np.searchsorted(group, group, side="right") - start
-    return known[start + (np.arange(len(known)) - start + np.maximum(count // 2, 1)) % count]
+    step = np.maximum(quarters * count // 4, 1)
+    return known[start + (np.arange(len(known)) - start + step) % count]
 
 
 def _best(boxes: Boxes, key: Ints, *, real_key: Ints, real: Boxes) -> Floats:

@@ -248,17 +248,15 @@ def connected(address: str | None) -> Iterator[Any]:
         return
     address = address or os.environ.get("RAY_ADDRESS")
     _refuse_silence(address)
-    # Ray tells of lost machines on stdout, at length; stdout is for results.
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with _environment(), _stdout_off():
         try:
-            with _statistics_off():
-                ray.init(
-                    address,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.CRITICAL,
-                )
-        except (OSError, RuntimeError, ValueError) as error:
+            ray.init(
+                address,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+            )
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise InputError(f"{_called(address)}: {error}. {_REMEDY}") from error
         try:
             yield ray
@@ -267,21 +265,28 @@ def connected(address: str | None) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _statistics_off() -> Iterator[None]:
-    """A cluster that Ray starts now does not report on its use."""
-    name = "RAY_USAGE_STATS_ENABLED"
-    before = os.environ.get(name)
-    os.environ[name] = "0"
+def _environment() -> Iterator[None]:
+    """No report on its use from a cluster that Ray starts now; what Ray sets goes with it."""
+    before = dict(os.environ)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        os.environ.clear()
+        os.environ.update(before)
 
 
-_REMEDY = "Start one by 'ray start --head', and give its address in [engine] or RAY_ADDRESS."
+@contextlib.contextmanager
+def _stdout_off() -> Iterator[None]:
+    """Ray tells of lost machines on stdout, at length; but stdout is for results."""
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+_REMEDY = (
+    "Start one by 'ray start --head', and give its address in [engine] or RAY_ADDRESS; one that "
+    "asks for a token wants it here too, with RAY_AUTH_MODE=token."
+)
 
 
 def _refuse_silence(address: str | None) -> None:

@@ -17,6 +17,7 @@ from crowdqc.report.scorecards import (
     faults_of,
     further,
     further_sentences,
+    told,
     with_numbers,
 )
 from crowdqc.report.strips import Schematic, schematics
@@ -30,7 +31,7 @@ MAX_FINDINGS = 5
 BY_LABEL = "mean_iou"
 """Measure that gives a rater's agreement on each label."""
 
-Decided = dict[str, tuple[str, str]]
+Decided = dict[str, tuple[str, tuple[str, ...]]]
 """Rater -> status and reasons."""
 
 _STATUS = {
@@ -54,7 +55,7 @@ COLUMNS = (
     Column("shift_y", "Shift ↓", "px", 1, note="Mean displacement downwards, px"),
     Column("size_ratio", "Size", "number", note="Size of boxes relative to the consensus"),
     Column("n_boxes", "Boxes", "count"),
-    Column("reasons", "Why", "text"),
+    Column("reasons", "Why", "reasons"),
 )  # fmt: skip
 
 
@@ -76,7 +77,7 @@ class Card:
     colour: int
     dashed: bool
     status: str
-    reasons: str
+    reasons: tuple[str, ...]
     faults: tuple[str, ...]
     edges: str
     """Where each edge of the boxes lies, for people who hear it."""
@@ -114,11 +115,11 @@ def verdicts(results: Results) -> Decided:
     rater does, and the gate's where the scorecard gives none.
     """
     table = results.table("raters")
-    found = {row.rater: (status_of(row.verdict), row.reasons) for row in table.itertuples()}
+    found = {row.rater: (status_of(row.verdict), told(row.reasons)) for row in table.itertuples()}
     for entry in results.manifest.get("raters") or []:
         rater = str(entry["rater"])
-        reasons = found.get(rater, ("", ""))[1]
-        judged = "; ".join(reasons_of(entry))
+        reasons = found.get(rater, ("", ()))[1]
+        judged = told("; ".join(reasons_of(entry)))
         found[rater] = (status_of(str(entry.get("verdict", ""))), reasons or judged)
     return found
 

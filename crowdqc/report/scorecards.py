@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,8 @@ from crowdqc.report.content import Column, Interval, Table
 from crowdqc.report.words import number, readable
 
 MAX_ROWS = 500
+_RULE = re.compile(r"(?P<asked>\S+ \S+ (?:[<>]=?|[=!]=) \S+): (?P<because>.*)", re.DOTALL)
+"""What a rule of the policy says of a rater: measure, value, operator and limit; and its reason."""
 EDGES = ("x0", "y0", "x1", "y1")
 
 COLUMNS = (
@@ -34,6 +37,20 @@ COLUMNS = (
     Column("faults", "Faults", "text"),
 )  # fmt: skip
 """Columns of `further`; one that is not in the scorecards, or holds nothing, is left out."""
+
+
+def told(reasons: str) -> tuple[str, ...]:
+    """Reasons of a verdict for people: what the rater does first, then the rules that it broke.
+
+    Examples
+    --------
+    >>> told("best 0.35 < 0.6: agreement is close to IoU 0.5; scatters edges by 28%")
+    ('scatters edges by 28%', 'agreement is close to IoU 0.5 (best 0.35 < 0.6)')
+    """
+    parts = [part for part in reasons.split("; ") if part]
+    rules = {part: match for part in parts if (match := _RULE.fullmatch(part))}
+    plain = [part for part in parts if part not in rules]
+    return (*plain, *(f"{rule['because']} ({rule['asked']})" for rule in rules.values()))
 
 
 def with_numbers(table: pd.DataFrame) -> pd.DataFrame:

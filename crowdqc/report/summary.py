@@ -89,8 +89,8 @@ def _raters(results: Results) -> list[Step]:
     failed = [name for name, (status, _) in verdicts(results).items() if status == "reject"]
     if not failed:
         return []
-    reasons = [verdicts(results)[name][1] for name in failed]
-    why = f"{failed[0]}: {reasons[0]}" if reasons[0] else "They fail the rules of the policy."
+    reasons = verdicts(results)[failed[0]][1]
+    why = f"{failed[0]}: {reasons[0]}" if reasons else "They fail the rules of the policy."
     return [
         Step(
             f"Leave out {listing(failed)}, or train them again",

@@ -67,7 +67,8 @@ def masks(run: Run) -> Result:
             f"{run.config.file}: masks need volumes: give [images] path (NIfTI or DICOM)."
         )
     sets = mask_prompts(run)
-    tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in sets.items()}
+    task = mask_task(run.config, cache=run.store.path("embeddings"))
+    tables = {name: _draw(run, task, name, prompts=one) for name, one in sets.items()}
     table = tables["filtered"]
     risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
     table = table.drop(columns="risk").merge(risk[[*_KEY, "risk"]], on=_KEY, how="left")
@@ -102,18 +103,16 @@ def mask_prompts(run: Run) -> dict[str, pd.DataFrame]:
     return {name: with_members(table, drawn[name], iou=iou) for name, table in prompts.items()}
 
 
-def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
-    config = run.config
-    generate = load("samgen.generate")
-    task = mask_task(config, cache=run.store.path("embeddings"))
-    out = run.store.path(folder)
-    with run.watch(f"Slices of {folder}") as progress:
-        table: pd.DataFrame = generate.generate_masks(
+def _draw(run: Run, task: Any, name: str, *, prompts: pd.DataFrame) -> pd.DataFrame:
+    """Draw one set of masks."""
+    out = run.store.path(SETS[name])
+    with run.watch(f"Slices, {name}") as progress:
+        table: pd.DataFrame = load("samgen.generate").generate_masks(
             prompts,
             task,
-            images=image_files(config),
+            images=image_files(run.config),
             out=out,
-            engine=engine(config),
+            engine=engine(run.config),
             say=run.say,
             progress=progress,
         )
@@ -144,13 +143,21 @@ def mask_settings(config: Config) -> Any:
             origins=prompt_origins(config),
             jitter=config.masks.jitter,
         ),
-        volume=settings.VolumeSettings(
-            reprompt=config.masks.reprompt,
-            smooth_mm=config.masks.smooth_mm,
-            remove_islands=config.masks.remove_islands,
-            fill_holes=config.masks.fill_holes,
-        ),
+        volume=_volume_settings(config),
         seed=config.study.seed,
+    )
+
+
+def _volume_settings(config: Config) -> Any:
+    """What is done between slices: nothing, in the study that crowdqc grew out of."""
+    kind, section = load("samgen.settings").VolumeSettings, config.masks
+    if section.mode == "paper":
+        return kind()
+    return kind(
+        reprompt=section.reprompt,
+        smooth_mm=section.smooth_mm,
+        remove_islands=section.remove_islands,
+        fill_holes=section.fill_holes,
     )
 
 

@@ -156,6 +156,46 @@ def test_a_machine_takes_as_many_workers_as_it_has_room_for(needs, room):
     assert cluster._Crew(ray, RayEngine(**needs), hire_poison)._room() == room
 
 
+class PretendedRay:
+    """As much of Ray as the engine asks for, in this process: nodes join while it works."""
+
+    exceptions = SimpleNamespace(RayError=OSError, RayTaskError=OSError)
+
+    def __init__(self):
+        self.hired, self.cores = 0, 1
+
+    def nodes(self):
+        return [{"Alive": True, "Resources": {"CPU": self.cores}}]
+
+    def remote(self, _):
+        return self
+
+    def options(self, **_):
+        return SimpleNamespace(remote=self.hire)
+
+    def hire(self):
+        self.hired += 1
+        worker = Worker()
+        methods = {name: partial(partial, getattr(worker, name)) for name in ("open", "do")}
+        return SimpleNamespace(**{name: SimpleNamespace(remote=m) for name, m in methods.items()})
+
+    def wait(self, promises, **_):
+        return promises[:1], promises[1:]
+
+    def get(self, promise):
+        self.cores = 3
+        return promise()
+
+
+def test_machines_that_join_are_used():
+    ray = PretendedRay()
+
+    answers = cluster._Crew(ray, RayEngine(), lambda: root).work_off(TASKS, None)
+
+    assert answers == [math.sqrt(number) for number in range(7)]
+    assert ray.hired == 3
+
+
 def test_a_cluster_that_does_not_answer_says_so(monkeypatch):
     pytest.importorskip("ray")
     with socket.create_server(("127.0.0.1", 0)) as server:

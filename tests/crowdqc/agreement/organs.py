@@ -104,3 +104,43 @@ def guessed(mine, everything, rng):
     low = rng.uniform(40, 160, (len(mine), 2))
     high = low + rng.uniform(20, 60, (len(mine), 2))
     return mine.assign(x0=low[:, 0], y0=low[:, 1], x1=high[:, 0], y1=high[:, 1])
+
+
+def shuffled(*keys):
+    """Boxes of the rater's other slices with the same `keys`: drawn without looking."""
+
+    def change(mine, everything, rng):
+        mixed = mine.copy()
+        for rows in mine.groupby(list(keys)).indices.values():
+            mixed.iloc[rows, mixed.columns.get_indexer(BOX)] = (
+                mine[BOX].iloc[rng.permutation(rows)].to_numpy()
+            )
+        return mixed
+
+    return change
+
+
+def swapped(share, first="right_kidney", second="left_kidney"):
+    """Two labels taken for each other on a share of the slices."""
+    other = {first: second, second: first}
+
+    def change(mine, everything, rng):
+        slices = mine["case"] + "/" + mine["slice"].astype(str)
+        chosen = [name for name in slices.unique() if rng.random() < share]
+        called = mine["label"].replace(other)
+        return mine.assign(label=mine["label"].where(~slices.isin(chosen), called))
+
+    return change
+
+
+def tired(px):
+    """Boxes that are larger and larger, by `px` at each edge on the last slice read."""
+
+    def change(mine, everything, rng):
+        order = mine["case"].astype(int) * 1000 + mine["slice"]
+        late = order.rank(method="dense").to_numpy()
+        sign = np.array([-1.0, -1.0, 1.0, 1.0])
+        worse = mine[BOX].to_numpy() + (late / late.max())[:, None] * px * sign
+        return mine.assign(**dict(zip(BOX, worse.T, strict=True)))
+
+    return change

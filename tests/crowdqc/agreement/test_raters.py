@@ -21,7 +21,10 @@ from tests.crowdqc.agreement.organs import (
     copy_of,
     guessed,
     organ_study,
+    shuffled,
     some,
+    swapped,
+    tired,
     whole_image,
 )
 from tests.crowdqc.crowds import crowd_study
@@ -39,13 +42,16 @@ PLANTED = [
     ("rater-misses", [{"miss": 0.2}, {"miss": 0.35}, {"stop": 0.4}]),
     ("rater-adds", [{"extra": 1.2}, {"extra": 2.0}, {"extra": 4.0}]),
     ("labels-swapped", [{"swap": KIDNEYS}]),
+    ("rater-misses", [{"omit": ["aorta"]}]),
     ("boxes-repeated", [{"hold": h, "noise": 0.0} for h in (2, 3, 6)]),
 ]
 ALTERED = [
     ("boxes-copied", [some(0.6, copy_of("good1")), copy_of("good1")]),
     ("boxes-whole-image", [some(share, whole_image) for share in (0.3, 0.5, 1.0)]),
     ("boxes-constant", [constant]),
-    ("boxes-guessed", [guessed]),
+    ("boxes-guessed", [shuffled("case", "label"), guessed]),
+    ("labels-swapped", [swapped(share) for share in (0.3, 0.6)]),
+    ("rater-drifts", [tired(px) for px in (12, 24)]),
     ("boxes-astray", [some(share, guessed) for share in (0.3, 0.5, 0.8)]),
 ]
 

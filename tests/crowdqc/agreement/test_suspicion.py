@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crowdqc.agreement.arrays import to_drawn
-from crowdqc.agreement.boxes import leave_one_out
+from crowdqc.agreement.boxes import Drawn, leave_one_out
+from crowdqc.agreement.profile import straight
 from crowdqc.agreement.suspicion import fit_gain, recurring, repeated, whole_image
 from crowdqc.matching import match
 from tests.crowdqc.crowds import crowd_study
@@ -59,7 +62,7 @@ def test_true_boxes_fit_their_own_slice_better_and_others_do_not():
     drawn = to_drawn(match(study))
     label = np.zeros(len(drawn.place), np.int64)
 
-    rows, gain = fit_gain(leave_one_out(drawn), drawn, label)
+    rows, gain = fit_gain(leave_one_out(drawn), drawn, drawn.boxes, group=label)
 
     assert len(rows) == len(drawn.boxes)
     assert gain.mean() > 0.5
@@ -67,4 +70,34 @@ def test_true_boxes_fit_their_own_slice_better_and_others_do_not():
         np.tile(BOX, (len(drawn.boxes), 1)), drawn.object, drawn.rater, drawn.place,
         drawn.asked_place, drawn.asked_rater, 4,
     )  # fmt: skip
-    assert len(fit_gain(leave_one_out(same), same, label)[0]) == 0
+    assert len(fit_gain(leave_one_out(same), same, same.boxes, group=label)[0]) == 0
+
+
+def drawing(boxes, plane, rater):
+    """Boxes of objects that each slice holds one of; all raters were asked for all slices."""
+    slices, raters = np.unique(plane), np.unique(rater)
+    asked = np.repeat(slices, len(raters)), np.tile(raters, len(slices))
+    return Drawn(np.array(boxes, float), plane, rater, slices, *asked, int(rater.max()) + 1)
+
+
+def test_a_guess_may_come_from_another_slice():
+    """Two slices, two raters who agree, and a third who draws the box of the other slice."""
+    near, far = [0, 0, 10, 10], [20, 0, 30, 10]
+    drawn = drawing(
+        [near, near, far, far, far, near], np.repeat([0, 1], 3), np.tile(np.arange(3), 2)
+    )
+    items = leave_one_out(drawn)
+    rows, gain = fit_gain(items, drawn, drawn.boxes, group=np.zeros(2, int))
+
+    assert gain[items.rater[rows] == 2].tolist() == [-1.0, -1.0]
+    assert len(fit_gain(items, drawn, drawn.boxes, group=np.arange(2))[0]) == 0
+
+
+@given(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
+def test_a_known_bias_is_undone(low, high):
+    true = np.array([[10.0, 20, 30, 70], [0, 0, 5, 5]])
+    sides = true[:, 2:] - true[:, :2]
+    bias = np.array([[0.0, 0, 0, 0], [low, high, high, low]])
+    seen = drawing(true + bias[1] * np.hstack([sides, sides]), np.arange(2), np.ones(2, int))
+
+    assert straight(seen, bias) == pytest.approx(true)

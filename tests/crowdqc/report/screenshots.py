@@ -24,6 +24,8 @@ TALLEST = 900
 TALLEST_MASKS = 520
 """The same for pictures of slices, which take more room in a file."""
 MARGIN = 12
+PARTS = {"cards": ".cards", "todo": "[data-table=todo]"}
+"""Parts of sections that have a picture of their own, and where they are."""
 
 
 def main(report: Path, folder: Path) -> None:
@@ -41,6 +43,8 @@ def main(report: Path, folder: Path) -> None:
             page.run(f"document.getElementById('{key}').scrollIntoView()")
             page.run("new Promise((done) => setTimeout(done, 700))")
             (folder / f"report-{key}.png").write_bytes(_shot(page, f"#{key}"))
+        for name, selector in PARTS.items():
+            (folder / f"report-{name}.png").write_bytes(_shot(page, selector))
 
 
 def _shot(page: Page, selector: str) -> bytes:
