@@ -122,10 +122,10 @@ def alphas(matched):
     return float(nominal_alpha(totals.sum(axis=0), same.sum())), float(np.nanmean(images))
 
 
-def timed(work, repeats=5):
-    """Result, and the least CPU time of some runs: other processes do not count."""
+def timed(work, repeats=5, seconds=1.0):
+    """Result, and the least CPU time of five runs and a second: other processes hardly count."""
     took = []
-    for _ in range(repeats):
+    while len(took) < repeats or sum(took) < seconds:
         start = time.process_time()
         result = work()
         took.append(time.process_time() - start)

@@ -28,6 +28,7 @@ from crowdqc.gate import (
     load_policy,
     make_manifest,
     rater_measures,
+    rater_runs,
 )
 from crowdqc.schema import Study, conform
 from crowdqc.simulate import label_boxes, make_abdomen
@@ -287,10 +288,11 @@ def judge(boxes: pd.DataFrame, table: pd.DataFrame, findings: list[Finding]) -> 
     fixed = {"support": 1, "n_raters": 1, "score": 1.0, "method": "median", "state": "single"}
     consensus = conform("consensus", boxes.assign(**fixed).drop(columns="rater"))
     raters = pd.DataFrame({"rater": sorted(table["rater"].unique())})
-    raters = raters.assign(agreement_low=0.8, agreement_high=0.9)
+    known = {"sure_high": 0.9, "best": 0.85, "best_low": 0.8, "confuses": 0.0}
+    raters = rater_measures(raters.assign(**known)).join(rater_runs(table))
     labels = label_measures(consensus, table)
     measures = {
-        "rater": rater_measures(raters, table),
+        "rater": raters,
         "label": labels,
         "case": case_measures(labels),
     }

@@ -27,7 +27,7 @@ from PIL import Image
 from crowdqc.config import Window
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
 from samgen.intensity import IntensityPredictor
-from samgen.prompts import prompt_boxes
+from samgen.prompts import make_prompts
 from samgen.settings import IntensitySettings, PromptSettings
 
 CT = Window(level=40, width=400)
@@ -128,9 +128,9 @@ def score(example: Example, seed: int) -> dict[str, object]:
     encoded = model.encode(example.picture)
     row: dict[str, object] = {"data": example.data, "organ": example.organ, "n": 1}
     for name, box in (("tight", tight_box(example.mask)), ("noisy", noisy_box(example.mask, rng))):
-        prompts = prompt_boxes(
-            box, spread=None, shape=example.mask.shape, rng=rng, settings=PromptSettings()
-        )
+        prompts = make_prompts(
+            box, shape=example.mask.shape, rng=rng, settings=PromptSettings()
+        ).boxes
         start = time.process_time()
         probability = model.predict(encoded, prompts).probability
         row["ms/box"] = 1e3 * (time.process_time() - start) / len(prompts)

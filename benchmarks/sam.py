@@ -36,6 +36,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=16, help="boxes per organ")
     parser.add_argument("--repeats", type=int, default=2, help="the best of them counts")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: as torch likes")
+    parser.add_argument(
+        "--per-box", type=int, default=2, help="boxes for which the picture is encoded anew"
+    )
+    parser.add_argument("--bf16", action="store_true", help="the stock code in bfloat16 on a CPU")
     parser.add_argument("--contender", choices=sorted(CONTENDERS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -84,10 +88,15 @@ class Stock:
     def encode(self, picture: np.ndarray) -> None:
         with self._precision():
             self.predictor.set_image(np.repeat(picture[..., None], 3, axis=2))
+        self.predictor.features[0, 0, 0, 0].item()  # waits for the device
 
     def predict(self, boxes: np.ndarray) -> np.ndarray:
         with self._precision():
             return np.stack([self._predict_one(box) for box in boxes - HALF_PIXEL])
+
+    def work(self, boxes: np.ndarray) -> None:
+        for part in boxes:
+            self.predict(part)
 
     def _predict_one(self, box: np.ndarray) -> np.ndarray:
         logits, _, _ = self.predictor.predict(box=box, multimask_output=False, return_logits=True)
@@ -117,14 +126,22 @@ class StockBatched(Stock):
         return logits[:, 0].float().cpu().numpy()
 
 
+class StockLower(Stock):
+    """Box by box, with autocast to bfloat16."""
+
+    bf16 = True
+
+
 class StockBatchedLower(StockBatched):
-    """The same with autocast to bfloat16."""
+    """The batch, with autocast to bfloat16."""
 
     bf16 = True
 
 
 class Ours:
-    """samgen, as `crowdqc masks` uses it."""
+    """samgen, asked for all masks in full."""
+
+    bf16 = False
 
     def __init__(self, options: argparse.Namespace) -> None:
         from samgen.sam import load_predictor
@@ -135,17 +152,34 @@ class Ours:
     def encode(self, picture: np.ndarray) -> None:
         self.encoded = self.predictor.encode(picture)
 
+    def work(self, boxes: np.ndarray) -> None:
+        for part in boxes:
+            self.predict(part)
+
     def predict(self, boxes: np.ndarray) -> np.ndarray:
         probability = self.predictor.predict(self.encoded, boxes).probability
         with np.errstate(divide="ignore"):
             return np.log(probability.astype(np.float64) / (1 - probability.astype(np.float64)))
 
 
+class OursDrawn(Ours):
+    """samgen, as `crowdqc masks` uses it: all objects at once, and of their masks what it keeps."""
+
+    def work(self, boxes: np.ndarray) -> None:
+        from samgen.predictor import Prompts
+        from samgen.slices import draw_objects
+
+        prompts = [Prompts(box=part[0], boxes=part, sizes=(len(part),)) for part in boxes]
+        list(draw_objects(self.predictor, self.encoded, prompts))
+
+
 CONTENDERS = {
     "stock": Stock,
     "stock batched": StockBatched,
+    "stock bf16": StockLower,
     "stock batched bf16": StockBatchedLower,
     "samgen": Ours,
+    "samgen drawn": OursDrawn,
 }
 
 
@@ -164,17 +198,42 @@ def contend(options: argparse.Namespace) -> None:
     if options.device.startswith("cuda"):
         best["device_gb"] = torch.cuda.max_memory_allocated() / 1e9
     best["threads"] = torch.get_num_threads()
+    best["device"] = device_name(options.device)
     name = options.contender.replace(" ", "_")
     (options.folder / f"{name}.json").write_text(json.dumps(best))
+    if options.contender == "stock":
+        best |= run_per_box(contender, picture, boxes.reshape(-1, 4)[: options.per_box])
     logits = [contender.predict(part).astype(np.float32) for part in boxes]
     np.save(options.folder / f"{name}.npy", np.concatenate(logits))
+
+
+def run_per_box(contender: Stock, picture: np.ndarray, boxes: np.ndarray) -> dict[str, float]:
+    """Seconds for each box where the picture is encoded anew for it, as SAM-U's code does."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    for box in boxes:
+        contender.encode(picture)
+        contender.predict(box[None])
+    return {
+        "per_box": (time.perf_counter() - wall) / len(boxes),
+        "per_box_cpu": (time.process_time() - cpu) / len(boxes),
+    }
+
+
+def device_name(device: str) -> str:
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def run_once(contender: object, picture: np.ndarray, boxes: np.ndarray) -> dict[str, float]:
     times = {}
     for what, work in (
         ("encode", lambda: contender.encode(picture)),
-        ("predict", lambda: [contender.predict(part) for part in boxes]),
+        ("predict", lambda: contender.work(boxes)),
     ):
         wall, cpu = time.perf_counter(), time.process_time()
         work()
@@ -239,12 +298,11 @@ def main() -> None:
         options.folder = Path(folder)
         save_weights(options)
         on_gpu = options.device != "cpu"
-        names = [name for name in CONTENDERS if on_gpu or name != "stock batched bf16"]
+        lower = on_gpu or options.bf16
+        names = [name for name in CONTENDERS if lower or not CONTENDERS[name].bf16]
         for name in names:
             command = [sys.executable, __file__, *sys.argv[1:]]
-            subprocess.run(  # noqa: S603
-                [*command, "--contender", name, "--folder", folder], check=True
-            )
+            subprocess.run([*command, "--contender", name, "--folder", folder], check=True)
         report(options, names)
 
 
@@ -252,37 +310,48 @@ def report(options: argparse.Namespace, names: list[str]) -> None:
     n = options.objects * options.prompts
     folder = options.folder
     runs = {n: json.loads((folder / f"{n.replace(' ', '_')}.json").read_text()) for n in names}
-    threads = runs["stock"]["threads"]
-    print(f"{options.architecture}, {options.device}, {platform.processor()} {threads} threads")
+    stock, ours = runs["stock"], runs["samgen"]
+    print(f"{options.architecture}, {stock['device']}, {stock['threads']} threads")
     print(f"one slice {SIDE} x {SIDE}, {options.objects} objects x {options.prompts} boxes\n")
     print("| | encode s | predict s | wall s | CPU s | peak GB | logits and masks against stock |")
     print("|---|---|---|---|---|---|---|")
     for name, run in runs.items():
-        cpu = run["encode_cpu"] + run["predict_cpu"]
         memory = f"{run['peak_gb']:.2f}"
         memory += f" ({run['device_gb']:.2f} device)" if "device_gb" in run else ""
         print(
-            f"| {name} | {run['encode']:.2f} | {run['predict']:.2f} | {run['wall']:.2f} | {cpu:.2f}"
-            f" | {memory} | {compare(folder, name)} |"
+            f"| {name} | {run['encode']:.2f} | {run['predict']:.2f} | {run['wall']:.2f} "
+            f"| {cpu_seconds(run):.2f} | {memory} | {compare(folder, name)} |"
         )
-    stock, ours = runs["stock"], runs["samgen"]
-    per_box = {k: n * stock["encode" + k] + stock["predict" + k] for k in ("", "_cpu")}
-    ours_cpu = ours["encode_cpu"] + ours["predict_cpu"]
-    stock_cpu = stock["encode_cpu"] + stock["predict_cpu"]
-    print(f"\nstock / samgen: {stock['wall'] / ours['wall']:.2f} wall, ", end="")
-    print(f"{stock_cpu / ours_cpu:.2f} CPU seconds")
-    print("encoding for every box, as SAM-U's code does (computed from the stock row) / samgen: ")
-    print(f"{per_box[''] / ours['wall']:.0f} wall, {per_box['_cpu'] / ours_cpu:.0f} CPU seconds")
-    report_roof(options, ours["wall"])
+    print()
+    for name, run in runs.items():
+        print(f"{name} / samgen: {run['wall'] / ours['wall']:.2f} wall, ", end="")
+        print(f"{cpu_seconds(run) / cpu_seconds(ours):.2f} CPU seconds")
+    print(
+        f"encoding for every box, as SAM-U's code does, {options.per_box} boxes measured: ", end=""
+    )
+    print(
+        f"{stock['per_box']:.2f} s wall, {stock['per_box_cpu']:.2f} s CPU a box; {n} boxes / ",
+        end="",
+    )
+    print(f"samgen: {n * stock['per_box'] / ours['wall']:.0f} wall, ", end="")
+    print(f"{n * stock['per_box_cpu'] / cpu_seconds(ours):.0f} CPU")
+    report_roof(options, {name: run["wall"] for name, run in runs.items()})
 
 
-def report_roof(options: argparse.Namespace, seconds: float) -> None:
+def cpu_seconds(run: dict[str, float]) -> float:
+    return run["encode_cpu"] + run["predict_cpu"]
+
+
+def report_roof(options: argparse.Namespace, walls: dict[str, float]) -> None:
+    """How much of what the device can do in matrix products each contender uses."""
     operations = count_operations(options.architecture, options.objects * options.prompts)
-    rate = operations / seconds
     single, lower = measure_roof(options.device)
-    print(f"matrix products: float32 {single / 1e12:.2f}, bfloat16 {lower / 1e12:.2f} TFLOP/s;")
-    print(f"samgen: {rate / 1e12:.2f} TFLOP/s of the stock model's operations, ", end="")
-    print(f"{rate / single:.0%} and {rate / lower:.0%} of them; {1 / seconds:.2f} slices/s")
+    print(f"\nmatrix products: float32 {single / 1e12:.2f}, bfloat16 {lower / 1e12:.2f} TFLOP/s;")
+    print(f"the stock model's {operations / 1e12:.2f} TFLOP for a slice:")
+    for name, seconds in walls.items():
+        rate = operations / seconds
+        print(f"{name}: {rate / 1e12:.2f} TFLOP/s, {rate / single:.0%} of float32's, ", end="")
+        print(f"{rate / lower:.0%} of bfloat16's; {1 / seconds:.3f} slices/s")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ Picture = Literal[
 ]
 """The eight ways in which a picture may have been made from ``volume[:, :, k]``."""
 
+Plane = Literal["stored", "axial", "coronal", "sagittal"]
+"""Which slices of a volume are pictures: those of its third axis, or those of the patient."""
 
 Side = Annotated[int, Field(ge=1, le=1_000_000)]
 """Rows or columns of an image."""
@@ -104,12 +106,24 @@ class Annotations(Section):
     empty_file: Literal["infer", "nothing", "unread"] = "infer"
     """What an empty file means: looked at where the rater drew on slices before and after it
     (infer), nothing there, or not looked at."""
+    file_times: bool = False
+    """Whether the times at which yolo or voc files were last written say when slices were read.
+    Only in the folder in which raters drew, or a copy that kept times (cp -p, rsync -a, zip)."""
     outside: Literal["refuse", "clip"] = "refuse"
     """What becomes of a box that reaches beyond its image: left out, or clipped to it."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Our name of a column -> its name in the file (``format = "table"``)."""
     keep: dict[str, str | list[str]] = Field(default_factory=dict)
     """Rows of the table to keep: column in the file -> value, or values (as text)."""
+
+    @pydantic.model_validator(mode="after")
+    def _whose_times(self) -> Annotations:
+        own = self.format in ("yolo", "voc") and "{rater}" in self.path
+        if self.file_times and not own:
+            raise ValueError(
+                "'file_times' needs yolo or voc files of one rater each, with {rater} in 'path'"
+            )
+        return self
 
 
 class Window(Section):
@@ -141,9 +155,14 @@ class Images(Section):
     """``[images]``: the pictures or volumes. Quality control of boxes needs none."""
 
     path: str | None = None
-    """NIfTI volumes (with {case}) or pictures (with {case} and {slice})."""
+    """NIfTI volumes or, where it ends with ``/``, folders of one DICOM series (with {case}); or
+    pictures (with {case} and {slice})."""
     geometry: str | None = None
-    """NIfTI files that only lend size and spacing, where the images may not be had."""
+    """Volumes that only lend size and spacing, where the images may not be had."""
+    plane: Plane = "stored"
+    """Which slices were annotated: ``volume[:, :, k]`` as it is stored; or axial, coronal or
+    sagittal ones of the volume turned to the nearest RAS+: k counts from the patient's feet,
+    back or left, and ``picture = "transverse"`` is the radiologist's view."""
     picture: Picture = "rot90"
     """How the annotated picture was made from ``volume[:, :, k]``, in numpy's names."""
     window: Window = Window(percentiles=(0.5, 99.5))
@@ -179,16 +198,12 @@ class Match(Section):
 
 
 class RaterLimits(Section):
-    """``[agree.limits]``: when a rater fails, is watched, or has a named fault.
+    """``[agree.limits]``: where the named faults of raters begin; verdicts are the policy's.
 
     A limit is crossed only when the whole interval lies beyond it, at the level of ``[agree]``
     for all raters of the study together.
     """
 
-    fail: float = Field(default=0.5, ge=0, le=1, strict=False)
-    """Agreement under which a rater fails: below IoU 0.5 a box by convention is not a hit."""
-    watch: float = Field(default=0.6, ge=0, le=1, strict=False)
-    """Agreement that a rater must reach, with a lower bound above `fail`, to pass."""
     miss: float = Field(default=0.1, ge=0, le=1, strict=False)
     """Share of missed objects: one slice in ten without its box leaves holes in a volume."""
     extra: float = Field(default=0.1, ge=0, le=1, strict=False)
@@ -229,7 +244,7 @@ class Agree(Section):
     level: float = Field(default=0.95, gt=0, lt=1, strict=False)
     """Coverage of intervals."""
     limits: RaterLimits = RaterLimits()
-    """Where raters fail, and where their faults begin."""
+    """Where the faults of raters begin."""
 
 
 class Fuse(Section):
@@ -246,6 +261,8 @@ class Fuse(Section):
     """How likely an object must be to exist (``edges``)."""
     interpolate: bool = False
     """Whether boxes missing between two drawn slices are interpolated."""
+    whole_pixels: bool = False
+    """Whether edges are rounded to whole pixels: for tools that draw on whole pixels."""
 
 
 class Masks(Section):
@@ -256,10 +273,31 @@ class Masks(Section):
     ``sam_vit_h``, ``medsam``; or the path of a checkpoint, relative to the working directory."""
     prompts: int = Field(default=16, ge=1)
     """Number of box prompts per object."""
+    origins: Literal["fused", "raters", "both"] = "both"
+    """Boxes that prompts lie round: the fused one, those that two or more raters drew of the
+    object, or both."""
+    jitter: Literal["spread", "training", "sam", "medsam", "sam-u", "fnpc"] = "spread"
+    """How far prompts stray: as far as raters differ, and as the boxes of the model's training
+    where that is not known (spread); always as the latter (training); or as SAM's or MedSAM's
+    training, SAM-U or FNPC-SAM did, whatever the model."""
+    second_model: str | None = None
+    """Another model, as in `model`, that draws the same objects; masks.csv says how well the two
+    agree."""
     mode: Literal["best", "paper"] = "best"
     """SAM and MedSAM as they were trained (best), or as in the study that crowdqc grew out of."""
     device: str = "auto"
     """Device of torch; auto is the first GPU, or the CPU."""
+    reprompt: bool = False
+    """Whether a slice whose mask disagrees with both its neighbours' is prompted again, with the
+    box halfway between theirs; kept is what agrees better with them."""
+    smooth_mm: float = Field(default=0.0, ge=0, le=100, strict=False)
+    """Standard deviation, in mm, of the kernel that averages probabilities across slices where
+    an organ goes on; 0 averages nothing."""
+    remove_islands: bool = False
+    """Whether pieces of an organ are removed that hang on to nothing in 3D, and are on no slice
+    the largest."""
+    fill_holes: bool = False
+    """Whether background is filled that an organ encloses in 3D."""
 
 
 class Gate(Section):
@@ -354,6 +392,22 @@ class Train(Section):
     """Where to train."""
 
 
+class Engine(Section):
+    """``[engine]``: where cases and folds are worked on. The results are the same."""
+
+    name: Literal["local", "ray"] = "local"
+    """In this process one after the other, or on the machines of a Ray cluster."""
+    address: str | None = None
+    """Address of the cluster, ``host:port`` as ``ray start --head`` says it; none given: that of
+    ``RAY_ADDRESS``, or else this machine alone."""
+    cpus: int = Field(default=1, ge=1)
+    """Cores of each worker, which are the threads of its model."""
+    workers: int | None = Field(default=None, ge=1)
+    """Largest number of workers; none given: as many as the cluster has room for."""
+    per_gpu: int = Field(default=1, ge=1, le=16)
+    """Workers that share a GPU, where each needs one: while one reads, another computes."""
+
+
 class Config(Section):
     """A whole study file."""
 
@@ -370,6 +424,7 @@ class Config(Section):
     simulate: Simulate | None = None
     dataset: Dataset = Dataset()
     train: Train = Train()
+    engine: Engine = Engine()
 
     _file: Path = pydantic.PrivateAttr(default=Path("study.toml"))
 

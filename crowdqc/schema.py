@@ -39,6 +39,10 @@ class Column:
     optional: bool = False
 
 
+_ABSENT: dict[str, object] = {"text": "", "int": 0, "float": np.nan, "bool": False}
+"""What an optional column holds in a table that came without it."""
+
+
 def _columns(text: str) -> tuple[Column, ...]:
     """Columns from ``"name:kind name:kind?"``; ``?`` marks an optional one."""
     columns = []
@@ -47,6 +51,15 @@ def _columns(text: str) -> tuple[Column, ...]:
         columns.append(Column(name, kind, optional=word.endswith("?")))  # type: ignore[arg-type]
     return tuple(columns)
 
+
+_SCORES = (
+    "set:text case:text slice:float? label:text dice:float? surface_dice:float? hd95_mm:float?"
+)
+_COMPARISON = (
+    "label:text a:text b:text n:int mean_a:float? ci_a:float? mean_b:float? ci_b:float? "
+    "difference:float? low:float? high:float? test:text? statistic:float? p:float? "
+    "p_holm:float? effect:float? shapiro_p:float? detectable:float? why:text?"
+)
 
 TABLES: dict[str, tuple[Column, ...]] = {
     "images": _columns(
@@ -60,13 +73,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "measurements": _columns(
         "measure:text case:text? slice:float? rater:text? label:text? value:float? "
-        "low:float? high:float? n:int unit:text? why:text?"
+        "low:float? high:float? n:int unit:text? why:text? other:text?"
     ),
     "raters": _columns(
         "rater:text n_cases:int n_slices:int n_boxes:int "
         "agreement:float? agreement_low:float? agreement_high:float? reliability:float? "
         "miss_rate:float? extra_rate:float? shift_x:float? shift_y:float? size_ratio:float? "
-        "weight:float? verdict:text reasons:text?"
+        "weight:float? verdict:text reasons:text? faults:text?"
     ),
     "consensus": _columns(
         "case:text slice:int label:text x0:float? y0:float? x1:float? y1:float? "
@@ -83,16 +96,17 @@ TABLES: dict[str, tuple[Column, ...]] = {
         "case:text slice:int label:text model:text n_prompts:int area_px:int "
         "predicted_iou:float? stability:float? entropy:float? mutual_information:float? "
         "pairwise_dice:float? expected_dice:float? box_iou:float? z_dice:float? "
-        "interpolated:bool risk:float?"
+        "interpolated:bool risk:float? "
+        "information_between:float? information_within:float? model_dice:float? "
+        "reprompted:bool? removed_px:int? filled_px:int?"
     ),
-    "scores": _columns(
-        "set:text case:text slice:float? label:text dice:float? surface_dice:float? hd95_mm:float?"
+    "todo": _columns(
+        "rater:text case:text label:text? task:text slices:text? n_slices:int why:text"
     ),
-    "comparison": _columns(
-        "label:text a:text b:text n:int mean_a:float? ci_a:float? mean_b:float? ci_b:float? "
-        "difference:float? low:float? high:float? test:text? statistic:float? p:float? "
-        "p_holm:float? effect:float? shapiro_p:float? detectable:float? why:text?"
-    ),
+    "scores": _columns(_SCORES),
+    "comparison": _columns(_COMPARISON),
+    "model_scores": _columns(_SCORES),
+    "model_comparison": _columns(_COMPARISON),
 }
 """Columns of each table, in order. A table may carry more columns behind these."""
 
@@ -146,8 +160,7 @@ def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _typed(table: str, column: Column, frame: pd.DataFrame) -> pd.Series:
     if column.name not in frame.columns:
-        fill: object = "" if column.kind == "text" else np.nan
-        values = pd.Series([fill] * len(frame), dtype=object)
+        values = pd.Series([_ABSENT[column.kind]] * len(frame), dtype=object)
     else:
         values = frame[column.name].reset_index(drop=True)
     missing = values.isna()

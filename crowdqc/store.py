@@ -3,6 +3,7 @@
 Files appear whole or not at all. ``crowdqc.json`` says which study the folder belongs to, in
 which format version, and for each stage from which inputs it was last run, so that a stage
 whose inputs are unchanged need not run again, and results of another study are never touched.
+Whoever writes holds the folder's lock; what a killed process left half done is swept away.
 """
 
 from __future__ import annotations
@@ -21,12 +22,18 @@ import pandas as pd
 
 import crowdqc
 from crowdqc.findings import Finding, InputError, dump_findings, read_findings
+from crowdqc.lock import NAME as LOCK
+from crowdqc.lock import FolderLock
 from crowdqc.schema import TABLES, conform
 
 FORMAT_VERSION = 1
 """Version of the layout of the folder and of the tables in it."""
 
 STATE = "crowdqc.json"
+_PART = ".part-"
+"""Beginning of the names of files that are not finished."""
+_UNLOCKED = ("nnUNet_preprocessed", "nnUNet_results")
+"""What a training fills for days, without the lock: other commands go on meanwhile."""
 
 
 class Store:
@@ -48,6 +55,7 @@ class Store:
     def __init__(self, folder: Path, study: str) -> None:
         self.folder = Path(folder)
         self.study = study
+        self._lock = FolderLock(self.folder)
         self._refuse_strangers()
 
     @classmethod
@@ -66,6 +74,36 @@ class Store:
                 "[study] out of a study."
             )
         return cls(folder, str(study))
+
+    @property
+    def written_by(self) -> str | None:
+        """Version of crowdqc that wrote here last; `None` where none did."""
+        version = self._state().get("crowdqc")
+        return None if version is None else str(version)
+
+    def claim(self) -> None:
+        """Make the folder ours to write in, for as long as this object lives.
+
+        Raises
+        ------
+        InputError
+            If another process writes in it, or the folder cannot be made.
+        """
+        if self._lock.held:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be made: {error.strerror}.") from error
+        self._lock.acquire()
+        self._refuse_strangers()  # again: another study may have been quicker
+        self._sweep()
+        if not self.path(STATE).exists():
+            self._write_state({"format_version": FORMAT_VERSION, "study": self.study, "stages": {}})
+
+    def release(self) -> None:
+        """Let other processes write in the folder."""
+        self._lock.release()
 
     def path(self, name: str) -> Path:
         """Path of a file in the folder."""
@@ -87,7 +125,7 @@ class Store:
         text = {column.name: str for column in TABLES[table] if column.kind == "text"}
         try:
             frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=_missing(table))
-            return conform(table, frame)
+            return conform(table, _with_numbers(frame, table))
         except FileNotFoundError as error:
             raise InputError(f"{path}: is not there; run the stage that writes it.") from error
         except ValueError as error:
@@ -110,24 +148,30 @@ class Store:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the folder atomically, as UTF-8."""
-        self._claim()
+        self.claim()
         with atomic(self.path(name)) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
 
     @contextlib.contextmanager
     def new_folder(self, name: str) -> Iterator[Path]:
         """A new folder that takes the place of `name` when the block ends well."""
-        self._claim()
-        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder))
+        self.claim()
+        target = self.path(name)
         try:
-            yield temporary
-            temporary.chmod(0o755)
-            shutil.rmtree(self.path(name), ignore_errors=True)
-            temporary.replace(self.path(name))
+            parts = Path(tempfile.mkdtemp(prefix=_PART, dir=self.folder))
         except OSError as error:
-            raise InputError(f"{self.path(name)}: cannot be written: {error.strerror}.") from error
+            raise InputError(f"{target}: cannot be written: {error.strerror}.") from error
+        new, old = parts / "new", parts / "old"
+        try:
+            new.mkdir()
+            yield new
+            if target.exists():
+                target.replace(old)
+            new.replace(target)
+        except OSError as error:
+            raise InputError(f"{target}: cannot be written: {error.strerror or error}.") from error
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(parts, ignore_errors=True)
 
     def stamp_of(self, stage: str) -> str | None:
         """Fingerprint of what `stage` was last finished with; `None` if it never was."""
@@ -136,9 +180,17 @@ class Store:
             return None
         return str(record["stamp"])
 
+    def begin(self, stage: str) -> None:
+        """Forget that `stage` was finished: until it is again, its files may be of two runs."""
+        self.claim()
+        state = self._state()
+        if stage in state["stages"]:
+            stages = {name: one for name, one in state["stages"].items() if name != stage}
+            self._write_state({**state, "stages": stages})
+
     def set_stamp(self, stage: str, stamp: str, files: Iterable[str]) -> None:
         """Record that `stage` was finished with inputs of this fingerprint, writing `files`."""
-        self._claim()
+        self.claim()
         state = self._state()
         stages = {**state["stages"], stage: {"stamp": stamp, "files": sorted(files)}}
         self._write_state({**state, "stages": stages})
@@ -163,19 +215,21 @@ class Store:
 
     def _refuse_foreign_files(self) -> None:
         """A folder with files but without our state file is somebody else's."""
-        if self.folder.is_dir() and any(self.folder.iterdir()):
+        if self.folder.is_dir() and any(not _is_ours(path.name) for path in self.folder.iterdir()):
             raise InputError(
                 f"{self.folder}: is not empty and was not written by crowdqc (no {STATE}). "
                 "Choose another [study] out, so that nothing of yours is overwritten."
             )
 
-    def _claim(self) -> None:
-        if not self.path(STATE).exists():
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(f"{self.folder}: cannot be made: {error.strerror}.") from error
-            self._write_state({"format_version": FORMAT_VERSION, "study": self.study, "stages": {}})
+    def _sweep(self) -> None:
+        """Remove what a process that was killed had not finished."""
+        for folder, folders, files in os.walk(self.folder):
+            folders[:] = [name for name in folders if name not in _UNLOCKED]
+            for name in [name for name in folders if name.startswith(_PART)]:
+                folders.remove(name)
+                shutil.rmtree(os.path.join(folder, name), ignore_errors=True)  # noqa: PTH118
+            for name in [name for name in files if name.startswith(_PART)]:
+                Path(folder, name).unlink(missing_ok=True)
 
     def _state(self) -> dict[str, Any]:
         return _read_state(self.path(STATE))
@@ -187,13 +241,29 @@ class Store:
 
 
 def _read_state(path: Path) -> dict[str, Any]:
+    """What the state file says, if it is there; its stages are always of the right form."""
     if not path.is_file():
         return {}
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: is not JSON ({error}); remove the folder.") from error
-    return state if isinstance(state, dict) else {}
+        stages = state.get("stages", {})
+        if all(_is_record(record) for record in stages.values()):
+            return {**state, "stages": stages}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: is not ours or damaged ({error}); remove the folder.") from error
+    raise InputError(f"{path}: holds a stage that is none; remove the folder.")
+
+
+def _is_record(record: object) -> bool:
+    files = record.get("files") if isinstance(record, dict) else None
+    return isinstance(files, list) and all(isinstance(name, str) for name in files)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a file is one that we leave where we are killed before the first result."""
+    return name == LOCK or name.startswith(_PART)
 
 
 def findings_file(stage: str) -> str:
@@ -218,9 +288,9 @@ def atomic(path: Path) -> Iterator[Path]:
     InputError
         If the file cannot be written (no space, no permission).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix="-" + path.name, dir=path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=_PART, suffix="-" + path.name, dir=path.parent)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}.") from error
     os.close(handle)
@@ -239,6 +309,16 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _with_numbers(frame: pd.DataFrame, table: str) -> pd.DataFrame:
+    """`frame` with further columns, which may miss some numbers, as numbers where they are."""
+    known = {column.name for column in TABLES[table]}
+    for name in [name for name in frame if name not in known and frame[name].dtype.kind == "O"]:
+        numbers = pd.to_numeric(frame[name].where(frame[name] != ""), errors="coerce")
+        if (numbers.notna() == (frame[name] != "")).all():
+            frame = frame.assign(**{name: numbers})
+    return frame
 
 
 def _missing(table: str) -> dict[str, list[str]]:

@@ -1,8 +1,13 @@
-"""NIfTI volumes in and out, the pictures that people annotate, and how one becomes the other.
+"""Volumes in and out, the pictures that people annotate, and how one becomes the other.
 
-A volume is an array ``(i, j, k)`` as nibabel reads it, with an affine to the patient's space
-(RAS+, mm). People annotate *pictures* of its slices ``volume[:, :, k]``, turned in one of eight
-ways (`crowdqc.config.Picture`). A stack of pictures is ``(plane, row, column)`` with plane = k.
+Volumes are read from NIfTI files and DICOM series, and written as NIfTI. A volume is an array
+``(i, j, k)`` with an affine to the patient's space (RAS+, mm). People annotate *pictures* of its
+slices ``volume[:, :, k]``, turned in one of eight ways (`crowdqc.config.Picture`). A stack of
+pictures is ``(plane, row, column)`` with plane = k.
+
+Which axis is the third is said by a plane (`crowdqc.config.Plane`), and settled at the door:
+what is read is turned so that the slices that were annotated are ``volume[:, :, k]``, and what is
+written is turned back to the grid of its source. ``"stored"`` turns nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +24,11 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
-from crowdqc.config import Picture, Window
+from crowdqc.config import Picture, Plane, Window
+from crowdqc.dicom import hash_series, read_series, read_values
 from crowdqc.findings import InputError
-from crowdqc.store import atomic
+from crowdqc.planes import turn_back, turn_grid, turn_voxels
+from crowdqc.store import atomic, sha256
 
 Array = NDArray[Any]
 
@@ -136,19 +143,32 @@ def from_pictures(pictures: Array, picture: Picture) -> Array:
     return np.moveaxis(_TURNS[_INVERSE.get(picture, picture)](pictures), 0, 2)
 
 
-def read_geometry(path: Path) -> Geometry:
-    """Geometry of a NIfTI file, from its header alone.
+def read_geometry(path: Path, *, plane: Plane = "stored") -> Geometry:
+    """Geometry of a volume, from its header alone.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file, or folder of a DICOM series.
+    plane : str
+        Which of its axes becomes the third.
 
     Raises
     ------
     InputError
-        If it is no readable NIfTI file, or does not have three axes.
+        If it is no readable NIfTI file, or does not have three axes; if the series is none that
+        `crowdqc.dicom.read_series` takes.
     """
-    return _geometry(_load(path), path)
+    return _turned(_geometry(_load(path), path), plane)
 
 
-def read_volume(path: Path) -> tuple[NDArray[np.float32], Geometry]:
-    """Intensities of a NIfTI file, scaled as its header says.
+def read_volume(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.float32], Geometry]:
+    """Intensities of a volume, scaled as its header says.
+
+    Parameters
+    ----------
+    path, plane
+        As for `read_geometry`.
 
     Returns
     -------
@@ -158,18 +178,28 @@ def read_volume(path: Path) -> tuple[NDArray[np.float32], Geometry]:
     Raises
     ------
     InputError
-        If it cannot be read, or a voxel is not finite.
+        As `read_geometry`, or if a voxel is not finite.
     """
-    image = _load(path)
-    volume = np.asarray(_values(image, path), dtype=np.float32)
+    if path.is_dir():
+        series = read_series(path)
+        volume, geometry = read_values(series), Geometry(series.shape, series.affine)
+    else:
+        image = _load(path)
+        volume = np.asarray(_values(image, path), dtype=np.float32)
+        geometry = _geometry(image, path)
     if not np.isfinite(volume).all():
         bad = np.argwhere(~np.isfinite(volume))[0].tolist()
         raise InputError(f"{path}: voxel {bad} is not finite; intensities must be numbers.")
-    return volume, _geometry(image, path)
+    return _view(volume, geometry, plane)
 
 
-def read_labels(path: Path) -> tuple[NDArray[np.int32], Geometry]:
+def read_labels(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.int32], Geometry]:
     """Labels of a NIfTI file, as whole numbers.
+
+    Parameters
+    ----------
+    path, plane
+        As for `read_geometry`; a DICOM series holds no labels.
 
     Returns
     -------
@@ -183,6 +213,8 @@ def read_labels(path: Path) -> tuple[NDArray[np.int32], Geometry]:
     InputError
         If it cannot be read, or a voxel is negative or no whole number.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; labels must be a NIfTI file.")
     image = _load(path)
     values = _values(image, path)
     exact = values.dtype.kind in "ui"
@@ -196,10 +228,10 @@ def read_labels(path: Path) -> tuple[NDArray[np.int32], Geometry]:
             f"{path}: voxel {list(voxel)} is {values[voxel]:g}; labels must be whole numbers "
             "from 0 to 65535."
         )
-    return labels.astype(np.int32), _geometry(image, path)
+    return _view(labels.astype(np.int32), _geometry(image, path), plane)
 
 
-def write_labels(path: Path, labels: Array, *, like: Path) -> None:
+def write_labels(path: Path, labels: Array, *, like: Path, plane: Plane = "stored") -> None:
     """Write labels as a NIfTI file on the grid of another, byte-identical each time.
 
     Parameters
@@ -209,7 +241,9 @@ def write_labels(path: Path, labels: Array, *, like: Path) -> None:
     labels : ndarray of int, shape (I, J, K)
         Stored as uint8, or uint16 where a label is above 255.
     like : Path
-        NIfTI file whose affine, codes and units are kept.
+        NIfTI file whose affine, codes and units are kept, or folder of a DICOM series.
+    plane : str
+        How `labels` is turned, as it was read; it is turned back to the grid of `like`.
 
     Raises
     ------
@@ -217,12 +251,24 @@ def write_labels(path: Path, labels: Array, *, like: Path) -> None:
         If `like` cannot be read or has another shape, or `path` cannot be written.
     """
     dtype = np.uint8 if labels.max(initial=0) <= 255 else np.uint16
-    _write(path, labels.astype(dtype), like=like)
+    _write(path, labels.astype(dtype), like=like, plane=plane)
 
 
-def write_map(path: Path, values: Array, *, like: Path) -> None:
+def write_map(path: Path, values: Array, *, like: Path, plane: Plane = "stored") -> None:
     """Write a map of real numbers as float32, as `write_labels`."""
-    _write(path, values.astype(np.float32), like=like)
+    _write(path, values.astype(np.float32), like=like, plane=plane)
+
+
+def write_volume(path: Path, source: Path) -> None:
+    """Write the intensities of a volume as NIfTI: int16 where they are whole numbers, as in CT."""
+    values, _ = read_volume(source)
+    whole = (np.rint(values) == values).all() and np.abs(values).max(initial=0) < 2**15
+    _write(path, values.astype(np.int16) if whole else values, like=source, plane="stored")
+
+
+def hash_volume(path: Path) -> str:
+    """SHA-256 of a volume's file, or of all files of its DICOM series."""
+    return hash_series(path) if path.is_dir() else sha256(path)
 
 
 def to_grey(volume: Array, window: Window) -> NDArray[np.uint8]:
@@ -258,6 +304,9 @@ def window_limits(volume: Array, window: Window) -> tuple[float, float]:
 
 
 def _load(path: Path) -> Any:
+    """A NIfTI image whose values are not read yet; of a DICOM series, the frame alone."""
+    if path.is_dir():
+        return _frame(path)
     try:
         image = nib.load(path)
     except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
@@ -269,6 +318,15 @@ def _load(path: Path) -> Any:
         raise InputError(f"{path}: has shape {shape}; a volume has three axes.")
     if np.prod([float(n) for n in shape]) > VOXELS_MAX:
         raise InputError(f"{path}: has shape {shape}, more than {VOXELS_MAX} voxels.")
+    return image
+
+
+def _frame(folder: Path) -> Any:
+    series = read_series(folder)
+    image = nib.Nifti1Image(np.broadcast_to(np.uint8(0), series.shape), series.affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(series.affine, code="scanner")
+    image.set_qform(series.affine, code="scanner")
     return image
 
 
@@ -291,15 +349,27 @@ def _values(image: Any, path: Path) -> Array:
     return values.reshape(values.shape[:3])
 
 
-def _write(path: Path, data: Array, *, like: Path) -> None:
+def _turned(geometry: Geometry, plane: Plane) -> Geometry:
+    return Geometry(*turn_grid(geometry.shape, geometry.affine, plane))
+
+
+def _view(volume: Any, geometry: Geometry, plane: Plane) -> tuple[Any, Geometry]:
+    """A volume, as stored, and its geometry turned to a plane."""
+    return turn_voxels(volume, geometry.affine, plane), _turned(geometry, plane)
+
+
+def _write(path: Path, data: Array, *, like: Path, plane: Plane) -> None:
     source = _load(like)
+    data = turn_back(data, _geometry(source, like).affine, plane)
     if data.shape != source.shape[:3]:
         raise InputError(f"{path}: has shape {data.shape}, but {like} has {source.shape[:3]}.")
     header = source.header.copy()
     header.set_data_dtype(data.dtype)
     header.set_slope_inter(1, 0)
     header["cal_min"] = header["cal_max"] = 0
-    header.extensions.clear()  # they are about the source's values, or its patient
+    header.extensions.clear()  # these are about the source's values, or its patient
+    for name in ("descrip", "aux_file", "intent_name", "db_name"):
+        header[name] = b""
     image = type(source)(data, source.affine, header)
     for name in ("sform", "qform"):  # the constructor guesses codes; the source's own are kept
         affine, code = getattr(source, f"get_{name}")(coded=True)

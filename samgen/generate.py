@@ -1,58 +1,29 @@
 """Masks of a whole study: consensus boxes and volumes in, label and uncertainty volumes out.
 
-One case is done at a time, and three files of it are written, each atomically: the labels, the
-uncertainty, and last a record of what they were made from (`samgen.records`). A run that was
-cut short goes on after the last case whose record fits, and ends with the same bytes.
+One case is done at a time (`samgen.case`), here or on the machines of a cluster. A run that was cut
+short goes on after the last case whose record fits, and ends with the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from crowdqc.engine import LOCAL, Engine, LocalEngine
 from crowdqc.findings import InputError
-from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.schema import conform, empty, natural_order
-from crowdqc.store import sha256
-from crowdqc.volumes import from_pictures, write_labels, write_map
-from samgen.images import read_pictures
-from samgen.predictor import BoxPredictor
-from samgen.prompts import prompt_boxes, prompt_rng
-from samgen.records import Rows, read_record, signature_of, write_record
-from samgen.settings import MaskSettings
-from samgen.slices import Drawn, draw_object, resolve
-from samgen.volume3d import z_dice
+from samgen.case import Case, Task
+from samgen.records import Rows
 
-OUTSIDE_PX = 1.0
-"""A box that leaves its picture by more than this is of another picture."""
+__all__ = ["Task", "cases_of", "generate_masks"]
+
+Progress = Callable[[int, int], None]
 
 _BOX = ["x0", "y0", "x1", "y1"]
-_SPREAD = [f"spread_{edge}" for edge in _BOX]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What is the same for all cases of a study.
-
-    Parameters
-    ----------
-    labels : Mapping
-        Label -> value in the masks, 1 to 65535.
-    predictor : BoxPredictor
-        The model.
-    settings : MaskSettings
-        Pictures, prompts and seed.
-    """
-
-    labels: Mapping[str, int]
-    predictor: BoxPredictor
-    settings: MaskSettings = field(default_factory=MaskSettings)
 
 
 def generate_masks(
@@ -61,7 +32,9 @@ def generate_masks(
     *,
     images: Mapping[str, Path],
     out: Path,
+    engine: Engine = LOCAL,
     say: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Draw the masks of all cases.
 
@@ -69,7 +42,8 @@ def generate_masks(
     ----------
     prompts : DataFrame
         Rows of the table ``consensus``. Rows without a box, and those in the state
-        ``no_consensus``, are no prompts.
+        ``no_consensus``, are no prompts. The raters' own boxes are in the column that
+        `crowdqc.fusion.members.with_members` adds.
     task : Task
         Labels, model and settings.
     images : Mapping
@@ -78,8 +52,14 @@ def generate_masks(
         Folder; gets ``<case>.nii.gz`` (labels, uint8 or uint16, 0 is background),
         ``<case>.uncertainty.nii.gz`` (float32, nats: on each voxel the largest entropy of
         a label's mean probability) and ``<case>.json``, in the geometry of the volume.
+    engine : Engine
+        Where the cases are drawn. Other machines than this one load the model for themselves: give
+        it as a `samgen.predictor.LazyPredictor`.
     say : callable, optional
-        Told a line for each case.
+        Told a line for each case when it is done.
+    progress : callable, optional
+        Told how many slices were drawn since it was told last, and how many there are to draw in
+        all; slices of cases that turn out to be up to date do not count.
 
     Returns
     -------
@@ -93,123 +73,86 @@ def generate_masks(
     InputError
         If a case has no volume, a slice or box lies outside it, or a label is not known.
     """
-    usable = _usable(prompts, task.labels)
-    _refuse_missing(usable, images)
-    tables = []
-    for case in natural_order(usable["case"].unique()):
-        job = _Case(case, usable[usable["case"] == case], images[case], task)
-        rows = job.rows(out, say or _silent)
-        tables.append(conform("masks", pd.DataFrame(rows)))
+    work = cases_of(prompts, task, images=images)
+    tracker = _Tracker({one.name: one.slices for one in work}, progress or _silent)
+    # Only here can slices be counted; another machine tells of whole cases.
+    drawn = tracker.slice_done if isinstance(engine, LocalEngine) else _silent
+
+    def done(case: str, answer: tuple[Rows, bool]) -> None:
+        rows, new = answer
+        tracker.case_done(case, new=new)
+        (say or _silent)(f"{case}: {len(rows)} masks{'' if new else ' are up to date'}")
+
+    answers = engine.run(
+        partial(_Worker, task, out.absolute(), drawn),
+        {one.name: _Order(one.name, one.prompts, one.image.absolute()) for one in work},
+        done=done,
+    )
+    tables = [conform("masks", pd.DataFrame(rows)) for rows, _ in answers]
     return pd.concat(tables, ignore_index=True) if tables else empty("masks")
 
 
-@dataclass(frozen=True)
-class _Case:
-    """One case: its prompts in order, its volume, and how to draw."""
+def cases_of(prompts: pd.DataFrame, task: Task, *, images: Mapping[str, Path]) -> list[Case]:
+    """The cases that `generate_masks` would draw; it says what is refused."""
+    usable = _usable(prompts, task.labels)
+    _refuse_missing(usable, images)
+    names = natural_order(usable["case"].unique())
+    return [Case(name, usable[usable["case"] == name], images[name], task) for name in names]
 
-    name: str
+
+@dataclass(frozen=True)
+class _Order:
+    """A case to draw, without the model."""
+
+    case: str
     prompts: pd.DataFrame
     image: Path
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """Draws one case after the other with the model of `task`, into `out`."""
+
     task: Task
+    out: Path
+    drawn: Callable[[str], None]
 
-    def rows(self, out: Path, say: Callable[[str], None]) -> Rows:
-        """Rows of the table, from the record or by drawing."""
-        record, signature = out / f"{self.name}.json", self._signature()
-        rows = read_record(record, signature)
-        say(f"{self.name}: {len(self.prompts)} masks{' are up to date' if rows else ''}")
-        if rows is None:
-            rows, labels, uncertainty = self._draw()
-            files = [f"{self.name}.nii.gz", f"{self.name}.uncertainty.nii.gz"]
-            record.unlink(missing_ok=True)
-            write_labels(out / files[0], labels, like=self.image)
-            write_map(out / files[1], uncertainty, like=self.image)
-            write_record(record, signature, files=files, rows=rows)
-        return rows
+    def __call__(self, order: _Order) -> tuple[Rows, bool]:
+        """Rows of the table, and whether they are new."""
+        case = Case(order.case, order.prompts, order.image, self.task)
+        return case.rows(self.out, self.drawn)
 
-    def _signature(self) -> str:
-        task = self.task
-        return signature_of(
-            prompts=self.prompts.to_csv(index=False),
-            image=sha256(self.image),
-            labels=dict(task.labels),
-            model=task.predictor.signature,
-            settings=str(task.settings),
-        )
 
-    def _draw(self) -> tuple[Rows, NDArray[np.uint16], NDArray[np.float32]]:
-        """Rows, label volume and uncertainty volume."""
-        settings = self.task.settings
-        pictures, _ = read_pictures(self.image, picture=settings.picture, window=settings.window)
-        self._refuse_outside(pictures.shape)
-        labels = np.zeros(pictures.shape, dtype=np.uint16)
-        uncertainty = np.zeros(pictures.shape, dtype=np.float32)
-        rows: Rows = []
-        for k, on_slice in self.prompts.groupby("slice"):
-            objects = list(self._objects(pictures[k], on_slice))
-            owner, uncertainty[k] = resolve(
-                objects, pictures.shape[1:], last_wins=self.task.predictor.last_wins
-            )
-            values = [self.task.labels[label] for label in on_slice["label"]]
-            labels[k] = np.array([*values, 0], dtype=np.uint16)[owner]
-            areas = np.bincount(owner[owner >= 0], minlength=len(objects))
-            rows += self._slice_rows(on_slice, objects, areas)
-        self._add_z_dice(rows, labels)
-        picture = settings.picture
-        return rows, from_pictures(labels, picture), from_pictures(uncertainty, picture)
+class _Tracker:
+    """Counts slices, whether it is told of each of them or of whole cases only.
 
-    def _objects(self, picture: NDArray[np.uint8], on_slice: pd.DataFrame) -> Iterator[Drawn]:
-        predictor, settings = self.task.predictor, self.task.settings
-        encoded = predictor.encode(picture)
-        nth = on_slice.groupby("label").cumcount()
-        for row, n in zip(on_slice.to_dict("records"), nth, strict=True):
-            # Objects of one label on one slice must not stray in step.
-            label = f"{row['label']}#{n}" if n else row["label"]
-            rng = prompt_rng(settings.seed, case=self.name, slice=row["slice"], label=label)
-            boxes = prompt_boxes(
-                [row[edge] for edge in _BOX],
-                spread=[row[edge] for edge in _SPREAD],
-                shape=picture.shape,
-                rng=rng,
-                settings=settings.prompts,
-            )
-            yield draw_object(predictor, encoded, boxes)
+    Parameters
+    ----------
+    slices : dict
+        Case -> number of its slices.
+    progress : callable
+        As in `generate_masks`.
+    """
 
-    def _slice_rows(
-        self, on_slice: pd.DataFrame, objects: list[Drawn], areas: NDArray[np.intp]
-    ) -> Iterator[dict[str, Any]]:
-        for row, item, area in zip(on_slice.to_dict("records"), objects, areas, strict=True):
-            yield {
-                "case": self.name,
-                "slice": int(row["slice"]),
-                "label": row["label"],
-                "model": self.task.predictor.name,
-                "n_prompts": self.task.settings.prompts.n_prompts,
-                "area_px": int(area),
-                **item.measures,
-                "interpolated": row["method"] == INTERPOLATED,
-            }
+    def __init__(self, slices: dict[str, int], progress: Progress) -> None:
+        self._left = dict(slices)
+        self._total = sum(slices.values())
+        self._progress = progress
 
-    def _add_z_dice(self, rows: Rows, labels: NDArray[np.uint16]) -> None:
-        names = {row["label"] for row in rows}
-        dice = {name: z_dice(labels == self.task.labels[name]) for name in names}
-        for row in rows:
-            row["z_dice"] = float(dice[row["label"]][row["slice"]])
+    def slice_done(self, case: str) -> None:
+        """A slice of a case was drawn."""
+        self._left[case] -= 1
+        self._tell(1)
 
-    def _refuse_outside(self, shape: tuple[int, int, int]) -> None:
-        planes, height, width = shape
-        boxes = self.prompts[_BOX].to_numpy()
-        limit = np.array([width, height, width, height]) + OUTSIDE_PX
-        bad = ((boxes < -OUTSIDE_PX) | (boxes > limit)).any(axis=1)
-        bad |= ~self.prompts["slice"].between(0, planes - 1).to_numpy()
-        if bad.any():
-            row = self.prompts.iloc[int(bad.argmax())]
-            box = boxes[bad.argmax()].round(2).tolist()
-            raise InputError(
-                f"{self.image}: has {planes} slices of {height} rows and {width} columns "
-                f"(picture = '{self.task.settings.picture}'), but the box of {row['label']} on "
-                f"slice {row['slice']} is {box}; {int(bad.sum())} boxes of the case lie outside. "
-                "Is it the volume that was annotated, and [images] picture?"
-            )
+    def case_done(self, case: str, *, new: bool) -> None:
+        """The rest of a case was drawn, or it was up to date."""
+        rest, self._left[case] = self._left[case], 0
+        if not new:
+            self._total -= rest
+        self._tell(rest if new else 0)
+
+    def _tell(self, drawn: int) -> None:
+        self._progress(drawn, self._total)
 
 
 def _usable(prompts: pd.DataFrame, labels: Mapping[str, int]) -> pd.DataFrame:
@@ -239,5 +182,5 @@ def _refuse_missing(prompts: pd.DataFrame, images: Mapping[str, Path]) -> None:
             raise InputError(f"Case '{case}' cannot name a file: it must not hold a '/'.")
 
 
-def _silent(_: str) -> None:
+def _silent(*_: object) -> None:
     """Say nothing."""

@@ -34,6 +34,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,11 +43,12 @@ from scipy import ndimage
 from scipy.special import expit
 
 from crowdqc.geometry import Boxes, as_boxes
-from samgen.predictor import Prediction
+from samgen.predictor import BoxPredictor, Prediction, Prompts
+from samgen.regions import Region, hull, region_of, shape_of, within
 from samgen.settings import IntensitySettings
+from samgen.uncertainty import Summary, summarise
 
 Floats = NDArray[np.float32]
-Region = tuple[slice, slice]
 
 VERSION = 1
 """Raised whenever the same settings give other masks."""
@@ -64,7 +66,7 @@ _LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32) / 6
 """Immerkaer's mask: of a picture of noise, its result has the standard deviation of the noise."""
 
 
-class IntensityPredictor:
+class IntensityPredictor(BoxPredictor):
     """The embedded model as a `samgen.predictor.BoxPredictor`.
 
     Parameters
@@ -117,6 +119,18 @@ class IntensityPredictor:
             region = _region(box, encoded.shape, self.settings)
             mask[region] = segment(encoded, box, region=region, settings=self.settings)
         return Prediction(probability, np.full(len(boxes), np.nan))
+
+    def summarise(self, encoded: Any, objects: Sequence[Prompts]) -> Iterator[Summary]:
+        """What is kept of the masks of each object, looking at what lies round its boxes."""
+        for prompts in objects:
+            boxes = as_boxes("boxes", prompts.boxes)
+            regions = [_region(box, encoded.shape, self.settings) for box in boxes]
+            outer = hull(regions)
+            probability = np.zeros((len(boxes), *shape_of(outer)), dtype=np.float32)
+            for mask, box, region in zip(probability, boxes, regions, strict=True):
+                drawn = segment(encoded, box, region=region, settings=self.settings)
+                mask[within(region, outer)] = drawn
+            yield summarise(probability, prompts.sizes, region=outer)
 
 
 def noise_level(grey: Floats) -> float:
@@ -329,7 +343,8 @@ def _bell(centre: float, spread: float) -> Floats:
 def _fit(belongs: Floats, scene: _Scene, settings: IntensitySettings) -> float:
     """IoU of the box and the box round the mask."""
     mask = _pieces(belongs > 0.5, scene.box, settings)
-    return _overlap(_extent(mask), scene.box) if mask.any() else 0.0
+    found = region_of(mask)
+    return 0.0 if found is None else _overlap(_bounds(found), scene.box)
 
 
 def _tidy(belongs: Floats, scene: _Scene, settings: IntensitySettings) -> Floats:
@@ -370,11 +385,6 @@ Extent = tuple[float, float, float, float]
 def _bounds(piece: tuple[slice, slice]) -> Extent:
     rows, columns = piece
     return columns.start, rows.start, columns.stop, rows.stop
-
-
-def _extent(mask: NDArray[np.bool_]) -> Extent:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
 def _hull(a: Extent, b: Extent) -> Extent:

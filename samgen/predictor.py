@@ -3,10 +3,16 @@
 A picture is encoded once, and any number of boxes is then asked of it: that is where the time
 goes with SAM, whose encoder takes a hundred times as long as its decoder. Only NumPy arrays
 pass through this door, so that whoever uses a model needs to know neither it nor torch.
+
+There are two ways to ask. `BoxPredictor.predict` is for people: some boxes, and for each of them
+its mask on the whole picture. `BoxPredictor.summarise` is for work: all objects of a picture at
+once, so that a GPU has enough to do, and of the many masks of an object only what the numbers
+and maps need, computed where the masks are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,6 +20,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdqc.geometry import Boxes
+from samgen.regions import Region, hull, region_of, region_round
+from samgen.settings import Noise
+from samgen.uncertainty import Summary, summarise
+
+SUPPORT = 0.01
+"""A probability up to this, outside of all prompts, is background: nobody looks at it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """What a model is asked about one object.
+
+    Parameters
+    ----------
+    box : ndarray of float64, shape (4,)
+        ``x0, y0, x1, y1`` in px: the box of the object, which masks should fit.
+    boxes : ndarray of float64, shape (K, 4)
+        The prompts; those of one origin lie next to each other.
+    sizes : tuple of int
+        Number of prompts of each origin (the box itself, or that of a rater); their sum is K.
+    """
+
+    box: NDArray[np.float64]
+    boxes: Boxes
+    sizes: tuple[int, ...]
+
+    def region(self, also: Region | None = None) -> Region:
+        """The part of the picture with all pixels that a prompt touches, and another part."""
+        own = region_round(self.boxes)
+        return own if also is None else hull([own, also])
+
+
+def in_groups(objects: Iterable[Prompts], limit: int) -> Iterator[list[Prompts]]:
+    """Objects in groups of up to `limit` prompts, or of one object with more."""
+    group: list[Prompts] = []
+    for one in objects:
+        if group and sum(len(other.boxes) for other in [*group, one]) > limit:
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +84,7 @@ class Prediction:
 
 @runtime_checkable
 class BoxPredictor(Protocol):
-    """A model that draws masks from boxes."""
+    """A model that draws masks from boxes; one that derives from it gets `summarise`."""
 
     @property
     def name(self) -> str:
@@ -52,6 +100,15 @@ class BoxPredictor(Protocol):
     def last_wins(self) -> bool:
         """Whether overlaps go to the last object in order; else to the most probable one."""
         ...
+
+    @property
+    def noise(self) -> Noise:
+        """How the boxes strayed that the model was trained with: a law of `samgen.prompts`."""
+        return "sam"
+
+    def device_bytes(self) -> int:
+        """Most memory that it took on its GPU so far; 0 without one."""
+        return 0
 
     def encode(self, picture: NDArray[np.uint8]) -> Any:
         """Do once what is the same for all boxes on a picture.
@@ -84,3 +141,56 @@ class BoxPredictor(Protocol):
             Each mask depends on its own box only, not on the others of the call.
         """
         ...
+
+    def summarise(self, encoded: Any, objects: Sequence[Prompts]) -> Iterator[Summary]:
+        """What is kept of the masks of each of some objects of one encoded picture.
+
+        A model that gains by it decodes the prompts of many objects together; this one, for
+        the others, asks `predict` about one object after another.
+
+        Parameters
+        ----------
+        encoded : object
+            From `encode`.
+        objects : sequence of Prompts
+
+        Yields
+        ------
+        Summary
+            One for each object, in order. Its region holds all prompts, and all pixels that
+            one of the masks gives more than `SUPPORT`.
+        """
+        for prompts in objects:
+            prediction = self.predict(encoded, prompts.boxes)
+            support = prediction.probability.max(axis=0) > SUPPORT
+            region = prompts.region(region_of(support))
+            yield summarise(
+                prediction.probability[:, *region],
+                prompts.sizes,
+                region=region,
+                predicted_iou=prediction.predicted_iou,
+            )
+
+
+class LazyPredictor:
+    """A model that is loaded where and when it is first asked for anything.
+
+    It travels to another machine as the way to load it, not as its weights.
+
+    Parameters
+    ----------
+    load : callable
+        Gives the `BoxPredictor` that this one stands for.
+    """
+
+    def __init__(self, load: Callable[[], BoxPredictor]) -> None:
+        self._load = load
+        self._model: BoxPredictor | None = None
+
+    def __reduce__(self) -> tuple[type[LazyPredictor], tuple[Callable[[], BoxPredictor]]]:
+        return LazyPredictor, (self._load,)
+
+    def __getattr__(self, name: str) -> Any:
+        if self._model is None:
+            self._model = self._load()
+        return getattr(self._model, name)

@@ -14,7 +14,7 @@ from typing import Any
 
 from crowdqc.store import atomic, sha256
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 """Format version of a record; raised, too, when the same input gives other masks."""
 
 Rows = list[dict[str, Any]]

@@ -26,6 +26,8 @@ References
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,21 +35,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from segment_anything import SamPredictor, sam_model_registry
-from torch.nn import functional
 
 from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes, as_boxes
 from samgen.cache import Embedding, EmbeddingCache, Signature, hash_pixels
 from samgen.decoder import CHUNK_CPU, CHUNK_GPU, decode_boxes
 from samgen.encoder import encode_pictures
-from samgen.predictor import Prediction
+from samgen.enlarge import Enlargement, enlarge_directly, enlarge_through
+from samgen.predictor import SUPPORT, BoxPredictor, Prediction, Prompts, in_groups
 from samgen.preparation import enhance_picture, place_boxes, prepare_for_medsam, prepare_for_sam
+from samgen.regions import Region
+from samgen.settings import Noise
+from samgen.uncertainty import Summary, reduce_masks
 from samgen.weights import Family, architecture_of, find_weights, load_state
 
 Mode = Literal["best", "paper"]
 
-VERSION = 1
+VERSION = 2
 """Version of the masks: raised when the same input gives others."""
+
+GRID = 4
+"""Side of a cell of the decoder's grid, in px of the encoder's input."""
+
+LEAST = math.log(SUPPORT / (1 - SUPPORT))
+"""Logit up to which a pixel is background."""
+
+TOGETHER = 512
+"""Boxes decoded in one go: their logits take 128 MiB."""
 
 JUST_INSIDE = np.nextafter(np.float32(0.5), np.float32(1))
 
@@ -133,7 +147,7 @@ def build_sam(architecture: str, state: dict[str, Any]) -> Any:
     return sam.float().eval().requires_grad_(requires_grad=False)
 
 
-class SamBoxPredictor:
+class SamBoxPredictor(BoxPredictor):
     """SAM or MedSAM on grey pictures.
 
     Parameters
@@ -188,6 +202,11 @@ class SamBoxPredictor:
         return self.mode == "paper"
 
     @property
+    def noise(self) -> Noise:
+        """How the boxes strayed that the model was trained with."""
+        return self.family
+
+    @property
     def _arithmetic(self) -> str:
         if self.mode == "paper":
             return f"stock {self.sam.device.type} float32"
@@ -201,6 +220,11 @@ class SamBoxPredictor:
     @property
     def _preprocessing(self) -> str:
         return f"{self.family} {self.mode} {self.sam.image_encoder.img_size}"
+
+    def device_bytes(self) -> int:
+        """Most memory that torch took on the GPU so far; 0 on a CPU."""
+        device = self.sam.device
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
 
     def encode(self, picture: NDArray[np.uint8]) -> Embedding:
         """Embedding of a picture, from the cache where it is there.
@@ -260,25 +284,63 @@ class SamBoxPredictor:
         boxes = as_boxes("boxes", boxes)
         if self.mode == "paper":
             return self._predict_as_paper(encoded, boxes)
-        side = self.sam.image_encoder.img_size
+        logits, predicted_iou = self._decode(encoded, boxes)
+        enlarge = self._enlargement(encoded)
+        probability = np.empty((len(boxes), *encoded.picture_size), np.float32)
+        step = CHUNK_CPU if logits.device.type == "cpu" else CHUNK_GPU
+        for start in range(0, len(boxes), step):
+            part = slice(start, start + step)
+            probability[part] = self._soft(logits[part], enlarge).cpu().numpy()
+        return Prediction(probability=probability, predicted_iou=predicted_iou.cpu().numpy())
+
+    def summarise(self, encoded: Embedding, objects: Sequence[Prompts]) -> Iterator[Summary]:
+        """What is kept of the masks of each object, computed on the device.
+
+        The boxes of all objects are decoded together, up to `TOGETHER` of them.
+        """
+        if self.mode == "paper":
+            yield from super().summarise(encoded, objects)
+            return
+        enlarge = self._enlargement(encoded)
+        for some in in_groups(objects, TOGETHER):
+            logits, predicted_iou = self._decode(encoded, np.vstack([one.boxes for one in some]))
+            per_object = logits.split([len(one.boxes) for one in some])
+            ious = predicted_iou.cpu().split([len(one.boxes) for one in some])
+            found = enlarge.reach(torch.stack([part.amax(dim=0) > LEAST for part in per_object]))
+            regions = [one.region(also) for one, also in zip(some, found, strict=True)]
+            for one, part, region, iou in zip(some, per_object, regions, ious, strict=True):
+                soft = self._soft(part, enlarge, region)
+                kept = reduce_masks(soft, one.sizes, entr=torch.special.entr)
+                mean, origins, each, shared = (array.cpu().numpy() for array in kept)
+                yield Summary(region, mean, origins, each, shared, iou.numpy(), len(one.sizes))
+
+    def _decode(self, encoded: Embedding, boxes: Boxes) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (K, h, w) on the decoder's grid and predicted IoU (K,), on the device."""
         placed = place_boxes(boxes, picture=encoded.picture_size, covered=encoded.input_size)
         features = self._tensor(encoded.features)
         logits, ious = decode_boxes(self.sam, features, self._tensor(placed))
-        probability = np.empty((len(boxes), *encoded.picture_size), np.float32)
-        step = CHUNK_CPU if features.device.type == "cpu" else CHUNK_GPU
-        for start in range(0, len(boxes), step):
-            part = logits[start : start + step, None]
-            if self.family == "sam":
-                soft = enlarge_logits(part, side=side, encoded=encoded).sigmoid()
-            else:
-                soft = functional.interpolate(
-                    part.sigmoid(), encoded.picture_size, mode="bilinear", align_corners=False
-                )
-            probability[start : start + step] = soft[:, 0].cpu().numpy()
-        predicted_iou = ious.cpu().numpy().astype(np.float64)
+        return logits, torch.full_like(ious, torch.nan) if self.family == "medsam" else ious
+
+    def _enlargement(self, encoded: Embedding) -> Enlargement:
+        side = self.sam.image_encoder.img_size
+        grid = side // GRID, side // GRID
         if self.family == "medsam":
-            predicted_iou[:] = np.nan
-        return Prediction(probability=probability, predicted_iou=predicted_iou)
+            return enlarge_directly(grid, encoded.picture_size, device=self.sam.device)
+        return enlarge_through(
+            side,
+            grid,
+            encoded.picture_size,
+            covered=encoded.input_size,
+            device=self.sam.device,
+        )
+
+    def _soft(
+        self, logits: torch.Tensor, enlarge: Enlargement, region: Region | None = None
+    ) -> torch.Tensor:
+        """Probabilities on a region; SAM resizes its logits, MedSAM its probabilities."""
+        if self.family == "sam":
+            return enlarge(logits, region).sigmoid()
+        return enlarge(logits.sigmoid(), region)
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         return torch.as_tensor(array, dtype=torch.float32, device=self.sam.device)
@@ -331,29 +393,3 @@ def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Above 0.5 exactly where the logit is above 0, also where rounding would make it 0.5."""
     soft = torch.as_tensor(logits).sigmoid().numpy()
     return np.where(logits > 0, np.maximum(soft, JUST_INSIDE), np.minimum(soft, np.float32(0.5)))
-
-
-def enlarge_logits(logits: torch.Tensor, *, side: int, encoded: Embedding) -> torch.Tensor:
-    """Logits in the size of the picture, as SAM resizes them.
-
-    Parameters
-    ----------
-    logits : Tensor, shape (K, 1, S / 4, S / 4)
-        From the decoder.
-    side : int
-        Side S of the encoder's input in px.
-    encoded : Embedding
-        Says how the picture lies in it.
-
-    Returns
-    -------
-    enlarged : Tensor, shape (K, 1, rows, columns)
-    """
-    rows, columns = encoded.picture_size
-    if 2 * rows == side and 2 * columns == side:
-        # Bilinear up by 4 and down by 2 is bilinear up by 2: both points that the second step
-        # averages lie on the same straight piece of the first.
-        return functional.interpolate(logits, (rows, columns), mode="bilinear", align_corners=False)
-    large = functional.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
-    large = large[..., : encoded.input_size[0], : encoded.input_size[1]]
-    return functional.interpolate(large, (rows, columns), mode="bilinear", align_corners=False)

@@ -3,37 +3,67 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
-from crowdqc.config import Picture, Window
+from crowdqc.config import Picture, Plane, Window
+
+Origins = Literal["fused", "raters", "both"]
+"""The boxes round which prompts lie: the fused one, those that raters drew of it, or both."""
+
+Noise = Literal["sam", "medsam", "sam-u", "fnpc"]
+"""A law by which prompts stray; `samgen.prompts` has them."""
+
+Jitter = Literal["spread", "training", "sam", "medsam", "sam-u", "fnpc"]
+"""As far as raters differ, and where that is not known, as a model's training boxes did;
+always the latter; or one of the laws, whatever the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSettings:
-    """How many boxes are made of one, and how far they stray where nobody measured a spread.
-
-    The defaults of the noise are those that SAM was trained with: each edge moves uniformly by
-    a tenth of the box's side, but by 20 px of a 1024 px picture at most.
-    """
+    """How many boxes are made of one, and how far they stray."""
 
     n_prompts: int = 16
-    """Boxes per object; the first is the box itself."""
-    noise_share: float = 0.1
-    """Largest displacement of an edge as a share of the side that it bounds."""
-    noise_limit_px: float = 20.0
-    """Largest displacement in px of a picture whose longer side has 1024 px."""
-    edge_limit_share: float = 0.4
-    """No edge moves by more than this share of its side: below 0.5, boxes stay boxes."""
+    """Boxes per object, the boxes themselves among them."""
+    origins: Origins = "both"
+    """What they lie round. An object of which fewer than two raters' boxes are known has the
+    fused one."""
+    jitter: Jitter = "spread"
+    """How they stray. Raters' own boxes hold their spread already: with ``"spread"``, those
+    stray as the training's did, and only the fused box as far as raters differ."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeSettings:
+    """What is done with the masks of an organ once it is drawn on all slices (`samgen.refine`)."""
+
+    reprompt: bool = False
+    """Whether a slice that disagrees with both its neighbours is prompted by their boxes."""
+    smooth_mm: float = 0.0
+    """Standard deviation, in mm, of the kernel that averages probabilities across slices."""
+    remove_islands: bool = False
+    """Whether pieces that hang on to nothing are removed."""
+    fill_holes: bool = False
+    """Whether background that the organ encloses is filled."""
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is done at all."""
+        return self != VolumeSettings()
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSettings:
     """How masks are made of a study's volumes."""
 
+    plane: Plane = "stored"
+    """Which slices of the volume are ``volume[:, :, k]``."""
     picture: Picture = "rot90"
     """How the annotated picture was made from ``volume[:, :, k]``."""
     window: Window = field(default_factory=lambda: Window(percentiles=(0.5, 99.5)))
     """How intensities become the grey values that the model sees."""
     prompts: PromptSettings = PromptSettings()
+    volume: VolumeSettings = VolumeSettings()
+    """What is done between slices."""
     seed: int = 0
     """Seed of the study."""
 

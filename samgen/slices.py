@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdqc.geometry import Boxes
-from samgen.predictor import BoxPredictor
+from samgen.predictor import SUPPORT, BoxPredictor, Prompts
+from samgen.regions import Region, common, within
 from samgen.uncertainty import (
+    Summary,
     binary_entropy,
     box_iou,
     expected_dice,
-    mutual_information,
     pairwise_dice,
     stability,
 )
-
-Region = tuple[slice, slice]
-
-_SUPPORT = 0.01
-"""Below this probability, a pixel outside the prompts is not looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,19 +29,25 @@ class Drawn:
     ----------
     region : tuple of slice
         The part of the picture that holds the prompts and the mask.
-    mean : ndarray of float64, shape of the region
+    mean : ndarray of float, shape of the region
         Mean probability over the prompts.
     measures : dict
         Columns of the table ``masks`` by name.
     """
 
     region: Region
-    mean: NDArray[np.float64]
+    mean: NDArray[np.floating[Any]]
     measures: dict[str, float]
 
+    def adding(self, **measures: float) -> Drawn:
+        """The same with more measures."""
+        return Drawn(self.region, self.mean, {**self.measures, **measures})
 
-def draw_object(predictor: BoxPredictor, encoded: Any, boxes: Boxes) -> Drawn:
-    """Soft masks from all prompts of one object, their mean, and how well they agree.
+
+def draw_objects(
+    predictor: BoxPredictor, encoded: Any, objects: Sequence[Prompts]
+) -> Iterator[Drawn]:
+    """Soft masks from all prompts of each object, their mean, and how well they agree.
 
     Parameters
     ----------
@@ -54,33 +55,51 @@ def draw_object(predictor: BoxPredictor, encoded: Any, boxes: Boxes) -> Drawn:
         The model.
     encoded : object
         The picture, as the model encoded it.
-    boxes : ndarray, shape (K, 4)
-        The prompts; the first is the box that was asked for.
+    objects : sequence of Prompts
+        All objects of the picture.
 
-    Returns
-    -------
+    Yields
+    ------
     Drawn
-        `entropy` and `mutual_information` are means over the box round all prompts.
+        One for each object, in order. Of its measures, `entropy` and the three kinds of
+        `information` are means over the box round all prompts. `information_between` and
+        `information_within`, which sum up to `mutual_information`, are nan where all prompts
+        have one origin.
     """
-    prediction = predictor.predict(encoded, boxes)
-    around = _around(boxes)
-    region = _region(prediction.probability, around)
-    probability = prediction.probability[:, *region].astype(np.float64)
-    mean = probability.mean(axis=0)
-    inner = tuple(
-        slice(a.start - r.start, a.stop - r.start) for a, r in zip(around, region, strict=True)
-    )
+    answers = predictor.summarise(encoded, objects)
+    for prompts, summary in zip(objects, answers, strict=True):
+        yield _drawn(prompts, summary)
+
+
+def _drawn(prompts: Prompts, summary: Summary) -> Drawn:
+    region = summary.region
+    around = within(prompts.region(), region)
+    likely = summary.mean > SUPPORT
+    likely[around] = True
+    mean = np.where(likely, summary.mean, 0)
+    between, within_origins = (float(part[around].mean()) for part in summary.information())
+    several = summary.n_origins > 1
     corner = np.tile([region[1].start, region[0].start], 2)
     measures = {
-        "predicted_iou": float(prediction.predicted_iou.mean()),
+        "predicted_iou": float(summary.predicted_iou.mean()),
         "stability": stability(mean),
-        "entropy": float(binary_entropy(mean[inner]).mean()),
-        "mutual_information": float(mutual_information(probability[:, *inner]).mean()),
-        "pairwise_dice": pairwise_dice(probability > 0.5),
+        "entropy": float(binary_entropy(mean[around]).mean()),
+        "mutual_information": between + within_origins if several else within_origins,
+        "pairwise_dice": pairwise_dice(summary.shared),
         "expected_dice": expected_dice(mean),
-        "box_iou": box_iou(mean > 0.5, boxes[0] - corner),
+        "box_iou": box_iou(mean > 0.5, prompts.box - corner),
+        "information_between": between if several else float("nan"),
+        "information_within": within_origins if several else float("nan"),
     }
     return Drawn(region, mean, measures)
+
+
+def mask_dice(a: Drawn, b: Drawn) -> float:
+    """Dice of the masks at 0.5 of two drawings of one object; nan where both are empty."""
+    shared = common(a.region, b.region)
+    one, other = ((item.mean > 0.5)[within(shared, item.region)] for item in (a, b))
+    total = int((a.mean > 0.5).sum()) + int((b.mean > 0.5).sum())
+    return 2 * int((one & other).sum()) / total if total else float("nan")
 
 
 def resolve(
@@ -117,18 +136,3 @@ def resolve(
         part = entropy[item.region]
         np.maximum(part, binary_entropy(item.mean).astype(np.float32), out=part)
     return owner, entropy
-
-
-def _around(boxes: Boxes) -> Region:
-    """The pixels that any of the boxes touches."""
-    low = np.floor(boxes[:, :2].min(axis=0)).astype(int)
-    high = np.ceil(boxes[:, 2:].max(axis=0)).astype(int)
-    return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
-
-
-def _region(probability: NDArray[np.float32], around: Region) -> Region:
-    """The smallest part of the picture with `around` and all that is not sure background."""
-    support = probability.max(axis=0) > _SUPPORT
-    support[around] = True
-    rows, columns = np.flatnonzero(support.any(axis=1)), np.flatnonzero(support.any(axis=0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

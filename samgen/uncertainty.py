@@ -1,7 +1,12 @@
 """How sure a set of masks of one object is of itself.
 
-From K soft masks of one object, each drawn from another box: maps, and numbers per object.
+From K soft masks of one object, each drawn from another box: maps, and numbers per object. The
+K boxes stem from one or more *origins*, the boxes of raters among them, each with some jitter
+round it; so doubt has a part between origins and a part within them [4]_.
 Entropies are in nats. 0/0 is nan everywhere.
+
+All that the numbers need of K masks is in a `Summary`: four maps and a table of counts.
+`reduce_masks` makes them from arrays of NumPy or torch, on the device where the masks are.
 
 References
 ----------
@@ -13,19 +18,26 @@ References
 .. [3] N. Houlsby et al., "Bayesian active learning for classification and preference learning",
    2011 (mutual information as the entropy of the mean less the mean entropy).
    :arxiv:`1112.5745`
+.. [4] E. Germani, K. Nyangoh-Timoh, P. Jannin, J. S. H. Baxter, "Disentangling prompt dependence
+   to evaluate segmentation reliability in gynecological MRI", 2026 (ambiguity between users and
+   sensitivity to one user's prompt go together little, and both go with poor masks).
+   :arxiv:`2603.13369`
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import entr
+from scipy.special import entr as scipy_entr
 
 from crowdqc.geometry import paired_iou
+from samgen.regions import Region, region_of
 
-Map = NDArray[np.float64]
+Map = NDArray[np.floating[Any]]
 
 STABILITY_OFFSET = 1.0
 """Logits by which the threshold is moved up and down (segment_anything's default)."""
@@ -50,42 +62,143 @@ def binary_entropy(probability: ArrayLike) -> Map:
     array([0.    , 0.6931, 0.    ])
     """
     p = np.asarray(probability, dtype=np.float64)
-    entropy: Map = entr(p) + entr(1 - p)
+    entropy: Map = scipy_entr(p) + scipy_entr(1 - p)
     return entropy
 
 
-def mutual_information(probability: ArrayLike) -> Map:
-    """The part of the entropy that the choice of the box causes, in nats.
-
-    The entropy of the mean less the mean of the entropies (source 3 of this module): 0 where all
-    K masks agree, however unsure each of them is.
+def reduce_masks(
+    probability: Any, sizes: Sequence[int], *, entr: Callable[[Any], Any] = scipy_entr
+) -> tuple[Any, Any, Any, Any]:
+    """What a `Summary` keeps of K soft masks, computed where they are.
 
     Parameters
     ----------
-    probability : array_like, shape (K, ...)
-        Soft masks of one object.
+    probability : array or Tensor, shape (K, rows, columns)
+        Soft masks of one object, those of one origin next to each other.
+    sizes : sequence of int
+        Number of masks of each origin; they sum up to K.
+    entr : callable
+        ``-x ln x``, 0 at 0, for arrays of this kind: `scipy.special.entr` or
+        ``torch.special.entr``.
 
     Returns
     -------
-    information : ndarray, shape (...)
-        In ``[0, ln 2]``.
+    mean : array, shape (rows, columns)
+        Mean probability.
+    origin_entropy : array, shape (rows, columns)
+        Mean over origins, weighted by their number of masks, of the entropy of their mean.
+    prompt_entropy : array, shape (rows, columns)
+        Mean entropy of a mask.
+    shared : array, shape (K, K)
+        Number of pixels that both of two masks hold (above 0.5).
 
-    Examples
-    --------
-    >>> mutual_information([[0.0, 0.5], [1.0, 0.5]]).round(4)
-    array([0.6931, 0.    ])
+    Raises
+    ------
+    ValueError
+        If `sizes` do not sum up to K, or one is not positive.
     """
-    p = np.asarray(probability, dtype=np.float64)
-    information = binary_entropy(p.mean(axis=0)) - binary_entropy(p).mean(axis=0)
-    return np.maximum(information, 0.0)
+    total = len(probability)
+    if sum(sizes) != total or min(sizes, default=0) < 1:
+        raise ValueError(
+            f"'sizes' must be positive and sum up to the {total} masks; got {list(sizes)}."
+        )
+
+    def entropy(p: Any) -> Any:
+        return entr(p) + entr(1 - p)
+
+    ends = np.cumsum(sizes).tolist()
+    means = [probability[b - n : b].mean(0) for b, n in zip(ends, sizes, strict=True)]
+    mean = sum(one * (n / total) for one, n in zip(means, sizes, strict=True))
+    origins = sum(entropy(one) * (n / total) for one, n in zip(means, sizes, strict=True))
+    hard = (probability.reshape(total, -1) > 0.5) * 1.0
+    return mean, origins, entropy(probability).mean(0), hard @ hard.T
 
 
-def pairwise_dice(masks: ArrayLike) -> float:
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What is kept of K soft masks of one object; `reduce_masks` says what the arrays are.
+
+    Parameters
+    ----------
+    region : tuple of slice
+        The part of the picture that the maps show. What lies outside is background.
+    mean, origin_entropy, prompt_entropy : ndarray, shape of the region
+    shared : ndarray, shape (K, K)
+    predicted_iou : ndarray of float64, shape (K,)
+        How good the model thinks each mask is; nan where it has no trained opinion.
+    n_origins : int
+        Number of boxes round which the prompts lie.
+    """
+
+    region: Region
+    mean: Map
+    origin_entropy: Map
+    prompt_entropy: Map
+    shared: NDArray[np.float64]
+    predicted_iou: NDArray[np.float64]
+    n_origins: int
+
+    def information(self) -> tuple[Map, Map]:
+        """Mutual information of mask and prompt, in nats: between origins, and within them.
+
+        Between: the entropy of the mean less the mean over origins of the entropy of their own
+        mean. Within: that less the mean entropy of a mask. The two sum up to the entropy of the
+        mean less the mean of the entropies, which is 0 where all K masks agree, however unsure
+        each of them is (sources 3 and 4 of this module).
+
+        Returns
+        -------
+        between, within : ndarray, shape of the region
+            In ``[0, ln 2]``. Of one origin, the first is 0.
+
+        Examples
+        --------
+        >>> masks = np.array([[0.0, 0.5, 0.2], [1.0, 0.5, 0.2]])[:, None]
+        >>> one, two = summarise(masks, [2]), summarise(masks, [1, 1])
+        >>> one.information()[1].round(4), two.information()[0].round(4)
+        (array([[0.6931, 0.    , 0.    ]]), array([[0.6931, 0.    , 0.    ]]))
+        """
+        between = binary_entropy(self.mean) - self.origin_entropy
+        within = self.origin_entropy - self.prompt_entropy
+        return np.maximum(between, 0.0), np.maximum(within, 0.0)
+
+
+def summarise(
+    probability: NDArray[Any],
+    sizes: Sequence[int],
+    *,
+    region: Region | None = None,
+    predicted_iou: NDArray[np.float64] | None = None,
+) -> Summary:
+    """Summary of K soft masks that are arrays of NumPy.
+
+    Parameters
+    ----------
+    probability : ndarray, shape (K, rows, columns)
+    sizes : sequence of int
+        As in `reduce_masks`.
+    region : tuple of slice, optional
+        Where the masks lie; by default they are of the whole picture.
+    predicted_iou : ndarray, shape (K,), optional
+        By default nan.
+    """
+    whole = slice(0, probability.shape[1]), slice(0, probability.shape[2])
+    unknown = np.full(len(probability), np.nan)
+    return Summary(
+        whole if region is None else region,
+        *reduce_masks(probability, sizes),
+        unknown if predicted_iou is None else predicted_iou,
+        len(sizes),
+    )
+
+
+def pairwise_dice(shared: ArrayLike) -> float:
     """Mean Dice of all pairs of K masks.
 
     Parameters
     ----------
-    masks : array_like of bool, shape (K, ...)
+    shared : array_like, shape (K, K)
+        Number of pixels that two masks share; on the diagonal, their own.
 
     Returns
     -------
@@ -94,19 +207,18 @@ def pairwise_dice(masks: ArrayLike) -> float:
 
     Examples
     --------
-    >>> pairwise_dice([[1, 1, 0], [0, 1, 1], [1, 1, 0]]) == (0.5 + 1 + 0.5) / 3
+    >>> masks = np.array([[1, 1, 0], [0, 1, 1], [1, 1, 0]])
+    >>> pairwise_dice(masks @ masks.T) == (0.5 + 1 + 0.5) / 3
     True
     """
-    flat = np.asarray(masks, dtype=bool).reshape(len(np.asarray(masks)), -1).astype(np.float32)
-    # Counts of shared pixels of all pairs at once; exact up to 2**24 pixels.
-    shared = (flat @ flat.T).astype(np.float64)
-    first, second = np.triu_indices(len(flat), k=1)
-    size = np.diag(shared)
+    counts = np.asarray(shared, dtype=np.float64)
+    first, second = np.triu_indices(len(counts), k=1)
+    size = np.diag(counts)
     total = size[first] + size[second]
-    counts = total > 0
-    if not counts.any():
+    known = total > 0
+    if not known.any():
         return float("nan")
-    return float((2 * shared[first, second][counts] / total[counts]).mean())
+    return float((2 * counts[first, second][known] / total[known]).mean())
 
 
 def expected_dice(probability: ArrayLike) -> float:
@@ -183,8 +295,9 @@ def box_iou(mask: NDArray[Any], box: ArrayLike) -> float:
     >>> box_iou(np.array([[0, 0, 0], [0, 1, 1]], bool), [0, 0, 3, 2]) == 2 / 6
     True
     """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
+    found = region_of(mask)
+    if found is None:
         return 0.0
-    tight = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    rows, columns = found
+    tight = [columns.start, rows.start, columns.stop, rows.stop]
     return float(paired_iou([tight], [np.asarray(box, dtype=np.float64)])[0])

@@ -22,3 +22,13 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data: {folder} is not there (set CROWDQC_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def nodes():
+    """A Ray cluster of two nodes with one core each."""
+    from tests.ray_nodes import Nodes
+
+    nodes = Nodes()
+    yield nodes
+    nodes.stop()

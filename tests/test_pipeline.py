@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from crowdqc.cli import main
+from crowdqc.findings import read_findings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -55,6 +56,8 @@ def test_the_planted_faults_are_found_and_named(demo):
     assert all(verdicts[name] != "accept" for name in ("careless", "shifted", "swapping"))
     assert verdicts["skipping"] != "accept"
     assert "coverage" in reasons["skipping"]
+    words = {"accept": "pass", "review": "watch", "reject": "fail"}
+    assert raters["verdict"].to_dict() == {name: words[v] for name, v in verdicts.items()}
     assert raters.loc["shifted", ["shift_x", "shift_y"]].tolist() == pytest.approx([4, -2], abs=0.5)
     assert raters["reliability"].idxmax() in {"steady", "skipping"}
     assert all(name in page for name in ("careless", "shifted", "swapping", "skipping"))
@@ -102,6 +105,21 @@ def test_two_runs_give_the_same_bytes(demo, tmp_path):
 
     assert result.exit_code == 0, result.stderr
     first, second = contents(folder / "out"), contents(tmp_path / "again")
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_cluster_draws_the_same_bytes(demo, tmp_path, nodes, monkeypatch):
+    folder, _ = demo
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    shutil.copytree(folder / "out", tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "masks")
+
+    result = call("masks", folder / "study.toml", "--out", tmp_path / "out", "--engine", "ray")
+
+    assert result.exit_code == 0, result.stderr
+    assert "up to date" not in result.stderr
+    first, second = (contents(where / "out" / "masks") for where in (folder, tmp_path))
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
 
@@ -158,6 +176,15 @@ def test_the_crowd_study(data, tmp_path, monkeypatch):
         "left_kidney": 6,
         "right_kidney": 6,
     }
+    # reports/btcv.md
+    states = completeness["state"].value_counts()
+    assert states.to_dict() == {"partial": 47, "unread": 30, "complete": 19, "missing": 19}
+    assert len(pd.read_csv(out / "todo.csv")) == 108
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    verdicts = [case["verdict"] for case in manifest["cases"]]
+    assert [verdicts.count(v) for v in ("accept", "review", "reject")] == [1, 5, 17]
+    named = {f.check for f in read_findings(out / "agree.findings.jsonl")}
+    assert named == {"edge-jump", "edge-outlier", "organ-unlike-others"}
     unread = completeness.groupby("case")["state"].agg(lambda state: (state == "unread").all())
     files = sorted((data / "btcv_crowd" / "prompt").iterdir())
     drawn = {path.name[3:7]: set() for path in files}

@@ -40,9 +40,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import crowdqc
+from crowdqc.config import Plane
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import natural_order
-from crowdqc.volumes import read_geometry, read_labels, write_labels
+from crowdqc.volumes import read_geometry, read_labels, write_labels, write_volume
 from train.evaluate import Labels, renumber
 from train.grid import grid_mismatch
 
@@ -60,9 +61,9 @@ class TrainingCase:
     case : str
         Name of the case.
     image, mask : Path
-        NIfTI files on one grid.
+        NIfTI files on one grid; the image may be the folder of a DICOM series.
     unknown : ndarray of bool, shape (P, L), optional
-        Which labels are not known on which slices (the last axis of the volume). Without it,
+        Which labels are not known on which slices (those that were annotated). Without it,
         all is known: where the mask has no label, there is background.
     """
 
@@ -96,6 +97,8 @@ class DatasetPlan:
         Whether masks may hold values that are no label, which become background.
     left_out : mapping of str to str
         Case that was left out, and why; only written down.
+    plane : str
+        Which slices of the volumes were annotated, and are numbered in `unknown`.
     """
 
     number: int
@@ -107,6 +110,7 @@ class DatasetPlan:
     unknown_is: Literal["background", "ignore"] = "background"
     other_values: bool = False
     left_out: Mapping[str, str] = field(default_factory=dict)
+    plane: Plane = "stored"
 
     @property
     def folder(self) -> str:
@@ -147,7 +151,7 @@ def build_dataset(raw: Path, plan: DatasetPlan, *, place: Place = "copy") -> Bui
         What goes into it.
     place : {"copy", "hardlink", "symlink"}
         How images get there. Copies travel to other machines; links cost no space. An image
-        that is not gzipped is always written anew.
+        that is not gzipped, or is a DICOM series, is always written anew.
 
     Returns
     -------
@@ -253,8 +257,8 @@ def _add_training(
 ) -> Finding | None:
     """Add a case, or say why it cannot be added."""
     try:
-        grid = read_geometry(case.image)
-        mask, geometry = read_labels(case.mask)
+        grid = read_geometry(case.image, plane=plan.plane)
+        mask, geometry = read_labels(case.mask, plane=plan.plane)
     except InputError as error:
         return _left_out("dataset-file", case.case, str(error))
     mismatch = grid_mismatch(grid, geometry)
@@ -270,7 +274,8 @@ def _add_training(
     if not ((labels > 0) & (labels <= len(values))).any():
         message = f"{case.mask}: nothing is labelled, which would teach that nothing is there."
         return _left_out("dataset-empty-mask", case.case, message)
-    write_labels(work / "labelsTr" / f"{case.case}{ENDING}", labels, like=case.image)
+    target = work / "labelsTr" / f"{case.case}{ENDING}"
+    write_labels(target, labels, like=case.image, plane=plan.plane)
     _put_image(case.image, work / "imagesTr" / f"{case.case}_0000{ENDING}", place)
     return None
 
@@ -282,7 +287,9 @@ def _left_out(check: str, case: str, message: str) -> Finding:
 
 def _put_image(source: Path, target: Path, place: Place) -> None:
     try:
-        if not source.name.endswith(ENDING):
+        if source.is_dir():
+            write_volume(target, source)
+        elif not source.name.endswith(ENDING):
             target.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
         elif place == "copy":
             shutil.copyfile(source, target)

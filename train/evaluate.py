@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.config import Plane
+from crowdqc.engine import LOCAL, Engine
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import conform
 from crowdqc.volumes import Geometry, read_labels
@@ -37,6 +40,10 @@ class ScoredCase:
     case: str
     mask: Path
     truth: Path
+
+    def absolute(self) -> ScoredCase:
+        """The same, with paths that are right from any folder."""
+        return replace(self, mask=self.mask.absolute(), truth=self.truth.absolute())
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,8 @@ def score_masks(
     labels: Mapping[str, int],
     truth_values: Mapping[str, int] | None = None,
     tolerances_mm: Mapping[str, float] | None = None,
+    plane: Plane = "stored",
+    engine: Engine = LOCAL,
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Score masks against true masks.
 
@@ -154,6 +163,10 @@ def score_masks(
         Label and its value in the true masks, where that is another one.
     tolerances_mm : mapping of str to float, optional
         Label and the tolerance of its surface Dice; `TOLERANCE_MM` where it has none.
+    plane : str
+        Which slices of the volumes were annotated (`crowdqc.config.Plane`).
+    engine : Engine
+        Where the cases are scored.
 
     Returns
     -------
@@ -171,31 +184,48 @@ def score_masks(
     InputError
         If a true mask cannot be read.
     """
-    values = {**labels, **(truth_values or {})}
-    tolerances = [(tolerances_mm or {}).get(label, TOLERANCE_MM) for label in labels]
-    tables, findings = [], []
-    for case in cases:
-        truth, grid = read_labels(case.truth)
-        mask, found = _mask_of(case, grid)
-        findings += found
-        if mask is None:
-            continue
-        mask = renumber(mask, labels.values())
-        truth = renumber(truth, [values[label] for label in labels])
-        rows = _rows(count_overlap(mask, truth, len(labels)), list(labels))
-        surfaces = _surface_scores(mask, truth, grid=grid, tolerances_mm=tolerances)
-        tables.append(rows.join(surfaces).assign(case=case.case))
+    scorer = partial(
+        _Scorer,
+        labels=dict(labels),
+        truth_values={**labels, **(truth_values or {})},
+        tolerances_mm=[(tolerances_mm or {}).get(label, TOLERANCE_MM) for label in labels],
+        plane=plane,
+    )
+    scored = engine.run(scorer, {case.case: case.absolute() for case in cases})
+    tables = [table for table, _ in scored]
     rows = pd.concat([_no_rows(), *tables], ignore_index=True).assign(set=set_name)
-    return conform("scores", rows), findings
+    return conform("scores", rows), [finding for _, found in scored for finding in found]
 
 
-def _mask_of(case: ScoredCase, grid: Geometry) -> tuple[Labels | None, list[Finding]]:
+@dataclass(frozen=True)
+class _Scorer:
+    """Scores one case after the other."""
+
+    labels: Mapping[str, int]
+    truth_values: Mapping[str, int]
+    tolerances_mm: list[float]
+    plane: Plane
+
+    def __call__(self, case: ScoredCase) -> tuple[pd.DataFrame, list[Finding]]:
+        """Rows of the table; none where the findings say why the case cannot be scored."""
+        true_values, grid = read_labels(case.truth, plane=self.plane)
+        values, findings = _mask_of(case, grid, self.plane)
+        if values is None:
+            return _no_rows(), findings
+        mask = renumber(values, self.labels.values())
+        truth = renumber(true_values, [self.truth_values[label] for label in self.labels])
+        rows = _rows(count_overlap(mask, truth, len(self.labels)), list(self.labels))
+        surfaces = _surface_scores(mask, truth, grid=grid, tolerances_mm=self.tolerances_mm)
+        return rows.join(surfaces).assign(case=case.case), findings
+
+
+def _mask_of(case: ScoredCase, grid: Geometry, plane: Plane) -> tuple[Labels | None, list[Finding]]:
     """The mask of a case, if it can be compared on the grid of its truth."""
     if not case.mask.exists():
         message = f"{case.mask}: is not there; every label of case {case.case} scores as missed."
         return np.zeros(grid.shape, np.int32), [_finding("mask-missing", message, case.case)]
     try:
-        mask, geometry = read_labels(case.mask)
+        mask, geometry = read_labels(case.mask, plane=plane)
     except InputError as error:
         return None, [_finding("mask-unreadable", f"{error} Not scored.", case.case)]
     mismatch = grid_mismatch(geometry, grid)

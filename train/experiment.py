@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import pydantic
 
 from crowdqc.config import Config, Train, load_config
+from crowdqc.engine import LOCAL, Engine
 from crowdqc.findings import Finding, InputError
 from crowdqc.schema import conform, empty
 from train.environment import Folders
@@ -100,9 +102,10 @@ def train_sets(
     *,
     folds: Sequence[int | str] | None = None,
     gpus: int = 1,
+    engine: Engine = LOCAL,
     say: Say,
 ) -> pd.DataFrame:
-    """Train folds of datasets one after the other; those that are done are left as they are.
+    """Train folds of datasets; those that are done are left as they are.
 
     Parameters
     ----------
@@ -111,11 +114,13 @@ def train_sets(
     folders : Folders
         Where nnU-Net keeps its files.
     sets : sequence of str
-        Datasets to train on.
+        Datasets to train on; prepared.
     folds : sequence of int or "all", optional
         Folds; every one if not given.
     gpus : int
         GPUs for each fold.
+    engine : Engine
+        Where the folds are trained: one after the other, or each on a machine of a cluster.
     say : callable
         Where to say what happens.
 
@@ -125,25 +130,59 @@ def train_sets(
         ``set, dataset, fold, state, dice, folder``: ``state`` is ``trained`` or ``was trained``,
         ``dice`` nnU-Net's mean over labels and validation cases.
     """
-    rows = []
-    for name in sets:
-        dataset = _existing(config, folders, name).name
-        wanted = range(count_folds(folders, dataset)) if folds is None else folds
-        for fold in wanted:
-            say(f"training {dataset}, fold {fold} ...")
-            new = train_fold(folders, dataset, fold=fold, settings=config.train, gpus=gpus)
-            model = model_folder(folders, dataset, config.train) / f"fold_{fold}"
-            rows.append(
-                {
-                    "set": name,
-                    "dataset": dataset,
-                    "fold": str(fold),
-                    "state": "trained" if new else "was trained",
-                    "dice": _validation_dice(model),
-                    "folder": model.relative_to(folders.base).as_posix(),
-                }
-            )
-    return pd.DataFrame(rows)
+    folds_of = {
+        name: range(count_folds(folders, _existing(config, folders, name).name))
+        if folds is None
+        else folds
+        for name in sets
+    }
+    tasks = {
+        f"{dataset_name(config, name)}, fold {fold}": (name, dataset_name(config, name), fold)
+        for name in sets
+        for fold in folds_of[name]
+    }
+    say(f"training {len(tasks)} folds ...")
+    states = engine.run(
+        partial(_open_trainer, Folders(folders.base.absolute()), config.train, gpus),
+        tasks,
+        done=lambda task, state: say(f"  {task}: {state}"),
+    )
+    return pd.DataFrame(
+        [
+            {
+                "set": name,
+                "dataset": dataset,
+                "fold": str(fold),
+                "state": state,
+                **_validated(folders, dataset, config, fold=fold),
+            }
+            for (name, dataset, fold), state in zip(tasks.values(), states, strict=True)
+        ]
+    )
+
+
+def _open_trainer(
+    folders: Folders, settings: Train, gpus: int
+) -> Callable[[tuple[str, str, int | str]], str]:
+    """What trains one fold, and says whether it had to be."""
+
+    def train(task: tuple[str, str, int | str]) -> str:
+        _, dataset, fold = task
+        new = train_fold(folders, dataset, fold=fold, settings=settings, gpus=gpus)
+        return "trained" if new else "was trained"
+
+    return train
+
+
+def _validated(
+    folders: Folders, dataset: str, config: Config, *, fold: int | str
+) -> dict[str, object]:
+    """Where a trained fold is, and nnU-Net's mean Dice over its validation cases."""
+    model = model_folder(folders, dataset, config.train) / f"fold_{fold}"
+    return {
+        "dice": _validation_dice(model),
+        "folder": model.relative_to(folders.base).as_posix(),
+    }
 
 
 def evaluate_sets(
@@ -196,6 +235,7 @@ def evaluate_sets(
             labels={label: number for number, label in enumerate(values, start=1)},
             truth_values=values,
             tolerances_mm=config.tolerances_mm,
+            plane=config.images.plane,
         )
         tables.append(table)
         findings += found

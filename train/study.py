@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crowdqc.config import Config
+from crowdqc.config import Config, Plane
 from crowdqc.findings import Finding, InputError, Severity, Verdict
 from crowdqc.schema import ReadingState, natural_order
 from crowdqc.store import atomic
@@ -126,7 +126,11 @@ def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
             case=case,
             image=_image_of(case, sources.images),
             mask=masks[case],
-            unknown=_unknown(case, sources, labels=list(values)) if name == "ignore" else None,
+            unknown=(
+                _unknown(case, sources, labels=list(values), plane=config.images.plane)
+                if name == "ignore"
+                else None
+            ),
         )
         for case in wanted
         if case not in left_out
@@ -141,6 +145,7 @@ def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
         unknown_is="ignore" if name == "ignore" else "background",
         other_values=name == "truth",
         left_out={case: why for case, why in left_out.items() if case in wanted},
+        plane=config.images.plane,
     )
 
 
@@ -176,14 +181,14 @@ def _why(case: Mapping[str, Any], labels: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(reasons)) or "rejected"
 
 
-def _unknown(case: str, sources: Sources, *, labels: list[str]) -> NDArray[np.bool_]:
+def _unknown(case: str, sources: Sources, *, labels: list[str], plane: Plane) -> NDArray[np.bool_]:
     """Which labels are not known on which slices of a case, (P, L).
 
     A label is not known where the gate rejects it, its box or its mask there, or the slice; on a
     slice that nobody read who was asked for it and was not rejected; and in a gap: a slice
     without a box between two slices with one.
     """
-    planes = read_geometry(sources.masks[case]).shape[2]
+    planes = read_geometry(sources.masks[case], plane=plane).shape[2]
     unknown = _gaps(case, sources.manifest["prompts"], labels=labels, planes=planes)
     if sources.readings is not None:
         rejected = [one["rater"] for one in sources.manifest.get("raters", []) if _rejects(one)]

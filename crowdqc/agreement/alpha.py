@@ -5,6 +5,7 @@ Arrays are named by their letters: R raters, U units, V distinct values, K given
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -80,9 +81,12 @@ def as_ratings(data: ArrayLike) -> Floats:
 
 def summed(group: Ints, weight: NDArray[Any], n: int) -> Floats:
     """Sum of the weights (K,) or (K, ...) of each of `n` groups, (n,) or (n, ...)."""
-    flat = np.asarray(weight, np.float64).reshape(len(weight), -1)
-    sums = np.stack([np.bincount(group, column, n) for column in flat.T], axis=1)
-    return sums.astype(np.float64).reshape(n, *np.shape(weight)[1:])
+    shape = np.shape(weight)[1:]
+    flat = np.asarray(weight, np.float64).reshape(len(weight), math.prod(shape))
+    sums = np.empty((n, flat.shape[1]))
+    for k, column in enumerate(flat.T):
+        sums[:, k] = np.bincount(group, column, n)
+    return sums.reshape(n, *shape)
 
 
 def nominal_sums(unit: Ints, value: Ints, *, n_units: int, n_values: int) -> tuple[Floats, Floats]:

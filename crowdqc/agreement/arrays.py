@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.agreement.boxes import Drawn, Items, Pairs, leave_one_out, pair_items
@@ -78,7 +77,7 @@ def to_units(matched: Matched, *, iou: float) -> Units:
     person, place = boxes["person"].to_numpy(np.int64), boxes["place"].to_numpy(np.int64)
     asked_place = asked["place"].to_numpy(np.int64)
     image, label = number.image[place], number.label[place]
-    edges = boxes[EDGES].to_numpy(np.float64)
+    edges = np.column_stack([boxes[edge].to_numpy(np.float64) for edge in EDGES])
     votes = Votes(
         object=link_boxes(edges, image=image, rater=person, label=label, iou=iou),
         rater=person,
@@ -108,21 +107,8 @@ class PlaceNumbers:
 
 def number_of_places(matched: Matched) -> PlaceNumbers:
     """Numbers of all places that were asked for or hold boxes."""
-    n = 1 + max(
-        (int(frame["place"].max()) for frame in (matched.asked, matched.objects) if len(frame)),
-        default=-1,
-    )
-    case, plane, label = (np.zeros(n, np.int64) for _ in range(3))
-    cases, labels = pd.Index(matched.study.cases), pd.Index(matched.study.labels)
-    for frame in (matched.objects, matched.asked):
-        place = frame["place"].to_numpy(np.int64)
-        row = np.full(n, -1)
-        row[place] = np.arange(len(place))
-        known = np.flatnonzero(row >= 0)
-        some = frame.iloc[row[known]]
-        case[known] = cases.get_indexer(some["case"])
-        plane[known] = some["slice"].to_numpy(np.int64)
-        label[known] = labels.get_indexer(some["label"])
-    new = np.ones(n, bool)
+    names = ("case_number", "slice", "label_number")
+    case, plane, label = (matched.places[name].to_numpy(np.int64) for name in names)
+    new = np.ones(len(case), bool)
     new[1:] = (np.diff(case) != 0) | (np.diff(plane) != 0)
     return PlaceNumbers(case, plane, label, np.cumsum(new) - 1)

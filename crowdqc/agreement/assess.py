@@ -9,9 +9,8 @@ import pandas as pd
 from crowdqc.agreement.arrays import compare
 from crowdqc.agreement.measures import measurements
 from crowdqc.agreement.pool import number_places
-from crowdqc.agreement.raters import judge_raters
+from crowdqc.agreement.raters import Judging, judge_raters
 from crowdqc.agreement.resample import Resampling
-from crowdqc.config import RaterLimits
 from crowdqc.findings import Finding
 from crowdqc.matching import Matched
 
@@ -40,19 +39,19 @@ def assess_raters(
     *,
     gold: pd.DataFrame | None = None,
     resampling: Resampling | None = None,
-    limits: RaterLimits | None = None,
+    judging: Judging | None = None,
     iou: float = 0.5,
 ) -> Assessment:
     """Measure agreement and judge the raters; boxes are held against each other only once.
 
     Parameters
     ----------
-    matched, gold, resampling, limits, iou
+    matched, gold, resampling, judging, iou
         As in `measure_agreement` and `review_raters`.
     """
     resampling = resampling or Resampling()
     places = number_places(matched, resampling)
     compared = compare(matched, iou=iou)
     table = measurements(matched, compared, places, resampling=resampling)
-    review = judge_raters(matched, compared, places, gold=gold, limits=limits or RaterLimits())
+    review = judge_raters(matched, compared, places, gold=gold, judging=judging or Judging())
     return Assessment(table, review.raters, review.findings)

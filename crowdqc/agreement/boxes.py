@@ -148,7 +148,7 @@ def pair_items(drawn: Drawn) -> Pairs:
     """Each two raters on each object that at least one of them drew where both were asked."""
     objects, raters = drawn.asked()
     own = _own_box(drawn, objects, raters)
-    a, b = _pairs_within(objects)
+    a, b = pairs_within(objects)
     later = raters[a] > raters[b]
     a, b = np.where(later, b, a), np.where(later, a, b)
     drew_a, drew_b = own[a] >= 0, own[b] >= 0
@@ -207,7 +207,7 @@ def median_without(boxes: Floats, of: Ints, objects: Ints, *, own: Ints) -> Floa
     return result
 
 
-def _pairs_within(groups: Ints) -> tuple[Ints, Ints]:
+def pairs_within(groups: Ints) -> tuple[Ints, Ints]:
     """All pairs of different rows of one group; rows of a group are adjacent."""
     _, start, count = np.unique(groups, return_index=True, return_counts=True)
     first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]

@@ -1,14 +1,18 @@
-"""Intraclass correlation of box edges: do raters place them alike, set against the anatomy."""
+"""Intraclass correlation and alpha of box edges: do raters place them alike, by the anatomy."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from crowdqc.agreement.alpha import summed
 from crowdqc.agreement.arrays import EDGES
 from crowdqc.agreement.icc import icc
-from crowdqc.agreement.pool import ALONE
+from crowdqc.agreement.pool import ALONE, Places, Summands, pool
 from crowdqc.matching import Matched
+
+Floats = NDArray[np.float64]
 
 LEAST = 3
 """Objects that the same raters must all have drawn."""
@@ -45,6 +49,40 @@ def _rows(
             found = {"value": value, "low": low, "high": high, "n": len(block), "why": names}
             rows.append(row | found)
     return rows
+
+
+def edge_alphas(matched: Matched, places: Places) -> pd.DataFrame:
+    """Krippendorff's alpha (interval) of each edge, for each label; raters may be missing.
+
+    The same question as `edge_correlations` asks, of all objects that two raters or more drew.
+    """
+    boxes = matched.boxes
+    group = boxes["object"].to_numpy(np.int64)
+    m = summed(group, np.ones(len(group)), len(matched.objects))
+    place = matched.objects["place"].to_numpy(np.int64)
+    shared = np.flatnonzero(m >= 2)
+    rows = []
+    for edge in EDGES:
+        value = boxes[edge].to_numpy(np.float64)
+        value = value - value.mean()  # alpha is the same; the sums of squares lose less
+        total = summed(group, value, len(m))[shared]
+        squares = summed(group, np.square(value), len(m))[shared]
+        n = m[shared]
+        apart = 2 * (n * squares - np.square(total)) / (n - 1)
+        summands = Summands(place[shared], (n, total, squares, apart), statistic=_interval_alpha)
+        rows.append(pool(summands, ["label"], places, measure=f"alpha_{edge}"))
+    found = pd.concat(rows, ignore_index=True)
+    return found.assign(why=np.where(found["value"].isna(), "all edges are the same", ""))
+
+
+def _interval_alpha(*sums: Floats) -> Floats:
+    """Alpha with squared distances, from the sums over units of n, values, squares, distances."""
+    n, total, squares, apart = sums
+    expected = 2 * (n * squares - np.square(total))
+    ratio = np.full(np.shape(n), np.nan)
+    np.divide((n - 1) * apart, expected, out=ratio, where=expected > 1e-9 * np.maximum(n, 1) ** 2)
+    alpha: Floats = 1 - ratio
+    return alpha
 
 
 def _largest_block(boxes: pd.DataFrame) -> tuple[np.ndarray, tuple[int, ...]]:

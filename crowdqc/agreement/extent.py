@@ -17,7 +17,7 @@ _RUN = ["case", "label"]
 def extents(matched: Matched, places: Places) -> pd.DataFrame:
     """How far raters' first and last slices of an organ are from the others' median.
 
-    Of labels that a slice holds once; for the study, each label and each rater. In mm, or in
+    Of labels that a slice holds once; for the study, each label, case and rater. In mm, or in
     slices (`unit` says which) where the distance of slices is not known for every case.
     """
     found = _ends(matched)
@@ -32,11 +32,10 @@ def extents(matched: Matched, places: Places) -> pd.DataFrame:
         away = _away(found, end) * step
         summands = Summands(
             found["place"].to_numpy(),
-            away,
-            np.ones(len(found)),
+            (away, np.ones(len(found))),
             {"rater": found["person"].to_numpy()},
         )
-        parts: list[list[str]] = [[], ["label"], ["rater"]]
+        parts: list[list[str]] = [[], ["label"], ["case"], ["rater"]]
         rows += [pool(summands, keys, places, measure=name, unit=unit) for keys in parts]
     return pd.concat(rows, ignore_index=True)
 

@@ -7,7 +7,7 @@ look at the items.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from crowdqc.agreement.alpha import summed
 from crowdqc.agreement.arrays import number_of_places
-from crowdqc.agreement.resample import Resampling, blocks, case_weights, clusters, ratio_interval
+from crowdqc.agreement.resample import (
+    Resampling,
+    Statistic,
+    blocks,
+    case_weights,
+    clusters,
+    ratio,
+    statistic_interval,
+)
 from crowdqc.matching import Matched
 
 Ints = NDArray[np.int64]
@@ -95,15 +103,16 @@ def number_places(matched: Matched, resampling: Resampling) -> Places:
 
 @dataclass(frozen=True)
 class Summands:
-    """What each item adds above and below the line of a ratio, and where it belongs.
+    """What each item adds to the sums of a statistic, and where it belongs.
 
-    `place` is the place of each item; `codes` holds the numbers of further keys, by column.
+    `place` is the place of each item; `parts` are its summands, for a ratio those above and
+    below the line; `codes` holds the numbers of further keys, by column.
     """
 
     place: Ints
-    top: Floats
-    bottom: Floats
-    codes: dict[str, Ints]
+    parts: tuple[Floats, ...]
+    codes: dict[str, Ints] = field(default_factory=dict)
+    statistic: Statistic = ratio
 
     def key(self, name: str, places: Places) -> Ints:
         """Number of each item in a key column."""
@@ -116,7 +125,7 @@ class Summands:
 def pool(
     summands: Summands, keys: list[str], places: Places, *, measure: str, unit: str = "1"
 ) -> pd.DataFrame:
-    """One row for each group of `keys`: ratio of the group's sums, n, and its interval."""
+    """One row for each group of `keys`: statistic of the group's sums, n, and its interval."""
     codes = [summands.key(key, places) for key in keys]
     sizes = [len(places.names[key]) for key in keys]
     group = np.zeros(len(summands.place), np.int64)
@@ -124,8 +133,7 @@ def pool(
         group = group * size + code
     known, of = np.unique(group, return_inverse=True)
     of = of.reshape(-1)
-    above, below = (np.bincount(of, w, len(known)) for w in (summands.top, summands.bottom))
-    value = np.divide(above, below, out=np.full(len(known), np.nan), where=below > 0)
+    value = summands.statistic(*(np.bincount(of, part, len(known)) for part in summands.parts))
     names: dict[str, object] = {}
     for key, size in zip(keys[::-1], sizes[::-1], strict=True):
         names[key] = places.names[key][known % size]
@@ -148,6 +156,15 @@ def pool(
     )
 
 
+def undefined(measure: str, keys: list[str], places: Places) -> pd.DataFrame:
+    """Rows for all groups of `keys` that say that nobody can be compared."""
+    index = pd.DataFrame(index=[0])
+    if keys:
+        names = [places.names[key] for key in keys]
+        index = pd.MultiIndex.from_product(names, names=keys).to_frame(index=False)
+    return index.assign(measure=measure, value=np.nan, n=0, unit="1", why=ALONE)
+
+
 def _intervals(
     summands: Summands, of: Ints, places: Places, *, n_groups: int
 ) -> tuple[Floats, Floats]:
@@ -164,13 +181,13 @@ def _intervals(
         first = block * step
         width = min(step, n_groups - first)
         cell = places.cluster[summands.place[rows]] * width + of[rows] - first
-        above, below = (
-            summed(cell, w[rows], n_clusters * width).reshape(n_clusters, width)
-            for w in (summands.top, summands.bottom)
-        )
+        sums = [
+            summed(cell, part[rows], n_clusters * width).reshape(n_clusters, width)
+            for part in summands.parts
+        ]
         columns = slice(first, first + width)
-        low[columns], high[columns] = ratio_interval(
-            above, below, places.weights, level=places.level
+        low[columns], high[columns] = statistic_interval(
+            summands.statistic, sums, places.weights, level=places.level
         )
     return low, high
 

@@ -5,7 +5,7 @@ The formulas stand in ``docs/measures.md``, a row for each column.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -16,22 +16,43 @@ from crowdqc.agreement.continuity import check_continuity
 from crowdqc.agreement.evidence import Evidence, Fault, confused_boxes
 from crowdqc.agreement.faults import drifting, find_faults, grouping
 from crowdqc.agreement.gold import gold_scores
-from crowdqc.agreement.pool import ALONE, Places, Summands, number_places, pool
+from crowdqc.agreement.pool import Places, Summands, number_places, pool
 from crowdqc.agreement.profile import Placement, drift, placement
 from crowdqc.agreement.resample import Resampling
-from crowdqc.agreement.scores import Scores, agreement_words, judge, unit_range
+from crowdqc.agreement.scores import Scores, judge, unit_range
 from crowdqc.agreement.speed import hurrying
+from crowdqc.agreement.verdict import severity, with_verdicts
 from crowdqc.config import RaterLimits
 from crowdqc.crowd import Crowd, fit
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding
 from crowdqc.matching import Matched
+from crowdqc.policy import Policy, load_policy
 from crowdqc.schema import conform, natural_order
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 AGREEMENT = "agreement"
-IDLE = "every file was only opened: nothing says that a slice was read"
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What raters are judged by.
+
+    Parameters
+    ----------
+    limits : RaterLimits
+        Where faults begin.
+    policy : Policy, optional
+        Whose rules about raters give the verdicts. None: the one that crowdqc ships.
+    runs : DataFrame, optional
+        What completeness says of each rater, indexed by rater, as from `crowdqc.gate.rater_runs`;
+        without it, rules on these measures are not asked.
+    """
+
+    limits: RaterLimits = field(default_factory=RaterLimits)
+    policy: Policy | None = None
+    runs: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -56,11 +77,11 @@ def score_raters(
     *,
     gold: pd.DataFrame | None = None,
     resampling: Resampling | None = None,
-    limits: RaterLimits | None = None,
+    judging: Judging | None = None,
     iou: float = 0.5,
 ) -> pd.DataFrame:
     """A scorecard for each rater: the table of `review_raters`."""
-    return review_raters(matched, gold=gold, resampling=resampling, limits=limits, iou=iou).raters
+    return review_raters(matched, gold=gold, resampling=resampling, judging=judging, iou=iou).raters
 
 
 def review_raters(
@@ -68,7 +89,7 @@ def review_raters(
     *,
     gold: pd.DataFrame | None = None,
     resampling: Resampling | None = None,
-    limits: RaterLimits | None = None,
+    judging: Judging | None = None,
     iou: float = 0.5,
 ) -> Review:
     """Score each rater, and name the faults of each.
@@ -82,8 +103,8 @@ def review_raters(
         has no gold, unless the whole case has some: then nothing is there.
     resampling : Resampling, optional
         How intervals are made. None: 1000 resamples, 95 %.
-    limits : RaterLimits, optional
-        Where verdicts and faults begin. None: the defaults.
+    judging : Judging, optional
+        Where faults begin, and the policy. None: the defaults.
     iou : float
         IoU from which two boxes count as the same, in scores against gold and in alpha.
 
@@ -91,12 +112,12 @@ def review_raters(
     -------
     Review
         In a study in which no slice was read by two raters for the same label, scores are
-        nan, verdicts "watch", and `reasons` says so.
+        nan, `reasons` says so, and a policy that asks for them gives the verdict "watch".
     """
     resampling = resampling or Resampling()
     places = number_places(matched, resampling)
     compared = compare(matched, iou=iou)
-    return judge_raters(matched, compared, places, gold=gold, limits=limits or RaterLimits())
+    return judge_raters(matched, compared, places, gold=gold, judging=judging or Judging())
 
 
 def judge_raters(
@@ -105,17 +126,17 @@ def judge_raters(
     places: Places,
     *,
     gold: pd.DataFrame | None,
-    limits: RaterLimits,
+    judging: Judging,
 ) -> Review:
     """As `review_raters`, of a study whose boxes were held against each other before."""
-    evidence = _evidence(matched, places, compared, limits=limits)
+    evidence = _evidence(matched, places, compared, limits=judging.limits)
     crowd = fit(matched)
     placed = _placement(evidence, crowd)
     change = drift(compared.items, _moments(matched, evidence), grouping(evidence))
     faults = [
         *find_faults(evidence, placed),
         *drifting(evidence, change),
-        *hurrying(matched, limit=limits.seconds),
+        *hurrying(matched, limit=judging.limits.seconds),
     ]
     scores = judge(evidence, crowd)
     table = _counts(matched)
@@ -123,35 +144,25 @@ def judge_raters(
     table = table.join(_placed_columns(matched, placed)).assign(drift=change.value)
     if gold is not None:
         table = table.join(gold_scores(matched, gold, iou=compared.iou, level=places.level))
-    verdicts = [
-        _verdict(r, scores, faults=faults, limits=limits) for r in range(len(matched.people))
-    ]
-    table["verdict"] = [verdict for verdict, _ in verdicts]
-    table["reasons"] = [reasons for _, reasons in verdicts]
-    table["faults"] = [
-        " ".join(sorted({f.check for f in faults if f.rater == r})) for r in range(len(table))
-    ]
+    table = pd.concat([table, _idle(matched)])
+    if judging.runs is not None:
+        table = table.join(judging.runs)
+    table = with_verdicts(table, faults, judging.policy or load_policy())
     findings = [_finding(fault, matched, places) for fault in sorted(faults, key=_by_rater)]
     findings += check_continuity(matched)
-    everybody = _with_idle(table.reset_index(), matched)
-    return Review(conform("raters", everybody), findings)
+    table = table.loc[natural_order(table.index)].rename_axis("rater").reset_index()
+    return Review(conform("raters", table), findings)
 
 
-def _with_idle(table: pd.DataFrame, matched: Matched) -> pd.DataFrame:
-    """`table` with a row for each rater of whom every file says nothing."""
+def _idle(matched: Matched) -> pd.DataFrame:
+    """A row for each rater of whom every file says nothing."""
     readings = matched.study.readings
     names = readings["rater"]
     if matched.study.rater_scope == "case":
         names = readings["case"] + "/" + names
-    order = natural_order(set(names) | set(matched.people))
-    idle = [name for name in order if name not in set(matched.people)]
-    if not idle:
-        return table
-    rows = pd.DataFrame({"rater": idle}).assign(
-        n_cases=0, n_slices=0, n_boxes=0, verdict="watch", reasons=IDLE, faults=""
-    )
-    table = pd.concat([table, rows], ignore_index=True)
-    return table.set_index("rater").loc[order].reset_index()
+    idle = natural_order(set(names) - set(matched.people))
+    counts = {"n_cases": 0, "n_slices": 0, "n_boxes": 0}
+    return pd.DataFrame(counts, index=pd.Index(idle, name="rater", dtype=object))
 
 
 def _by_rater(fault: Fault) -> int:
@@ -200,7 +211,7 @@ def _agreement(evidence: Evidence, places: Places, scores: Scores) -> pd.DataFra
     items, at = evidence.compared.items, evidence.item_place
     one = np.ones(len(items.iou))
     pooled = pool(
-        Summands(at, items.iou, one, {"rater": items.rater}), ["rater"], places, measure=AGREEMENT
+        Summands(at, (items.iou, one), {"rater": items.rater}), ["rater"], places, measure=AGREEMENT
     ).set_index("rater")[["value", "low", "high"]]
     people = pd.Index(evidence.people, name="rater")
     table = pooled.reindex(people).set_axis(
@@ -226,9 +237,11 @@ def _agreement(evidence: Evidence, places: Places, scores: Scores) -> pd.DataFra
 
 
 def _sure(scores: Scores, people: pd.Index) -> pd.DataFrame:
-    """Bounds of agreement that hold for all raters together: no rater fails by chance."""
+    """Bounds of agreement that hold for all raters together, and the better of two scores."""
     low, high = scores.sure()
-    return pd.DataFrame({"sure_low": low, "sure_high": high}, index=people)
+    likely, least = scores.likely()
+    bounds = {"sure_low": low, "sure_high": high, "best": likely, "best_low": least}
+    return pd.DataFrame(bounds, index=people)
 
 
 def _placement(evidence: Evidence, crowd: Crowd) -> Placement:
@@ -298,25 +311,6 @@ def _moments(matched: Matched, evidence: Evidence) -> Floats:
     return np.where(reading[at] == wanted, moment[at], np.nan) if len(reading) else np.zeros(0)
 
 
-def _verdict(
-    rater: int, scores: Scores, *, faults: list[Fault], limits: RaterLimits
-) -> tuple[str, str]:
-    """Verdict of one rater, and the reasons for it."""
-    own = [fault for fault in faults if fault.rater == rater]
-    reasons = [fault.what for fault in own]
-    value = scores.agreement.value[rater]
-    if np.isnan(value):
-        fatal = any(fault.fatal for fault in own)
-        return "fail" if fatal else "watch", "; ".join([ALONE, *reasons])
-    fails = scores.sure()[1][rater] < limits.fail or any(fault.fatal for fault in own)
-    likely, least = (float(one[rater]) for one in scores.likely())
-    if fails or not (likely >= limits.watch and least >= limits.fail):
-        reasons.insert(0, agreement_words(rater, scores))
-    if fails:
-        return "fail", "; ".join(reasons)
-    return ("watch" if reasons else "pass"), "; ".join(reasons)
-
-
 def _finding(fault: Fault, matched: Matched, places: Places) -> Finding:
     """A fault as a finding that names places which show it."""
     name = matched.people[fault.rater]
@@ -328,7 +322,7 @@ def _finding(fault: Fault, matched: Matched, places: Places) -> Finding:
     where = f" See {', '.join(shown)}." if shown else ""
     return Finding(
         check=fault.check,
-        severity=Severity.REVIEW,
+        severity=severity(fault),
         message=f"Rater {name} {fault.what}; the limit is {fault.limit:.3g}.{where}",
         rater=name,
         value=float(fault.value),

@@ -7,14 +7,18 @@ of `BLOCK` consecutive slices of a case.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Statistic = Callable[..., Floats]
+"""A function of sums: of arrays of one shape, to one of that shape."""
 
 FEW_CASES = 5
 """Below this the spread between cases cannot be told: two of four say hardly anything."""
@@ -66,15 +70,25 @@ def case_weights(n_cases: int, *, n_resamples: int, rng: np.random.Generator) ->
     return rng.multinomial(n_cases, chance, size=n_resamples).astype(np.float64)
 
 
-def ratio_interval(
-    numerator: Floats, denominator: Floats, weights: Floats, *, level: float
+def ratio(top: Floats, bottom: Floats) -> Floats:
+    """`top` over `bottom`, nan where that is 0 or less: the statistic of most measures."""
+    quotient: Floats = np.divide(
+        top, bottom, out=np.full(np.shape(bottom), np.nan), where=np.asarray(bottom) > 0
+    )
+    return quotient
+
+
+def statistic_interval(
+    statistic: Statistic, sums: Sequence[Floats], weights: Floats, *, level: float
 ) -> tuple[Floats, Floats]:
-    """Percentile interval of ratios of sums over cases.
+    """Percentile interval of statistics that are functions of sums over cases.
 
     Parameters
     ----------
-    numerator, denominator : ndarray, shape (C, M)
-        Sums of each case (C) for each of M ratios.
+    statistic : callable
+        Takes as many arrays as there are `sums`, of one shape, and gives one of that shape.
+    sums : sequence of ndarray, shape (C, M)
+        Sums of each case (C) for each of M values of the statistic.
     weights : ndarray, shape (B, C)
         As from `case_weights`.
     level : float
@@ -83,26 +97,92 @@ def ratio_interval(
     Returns
     -------
     low, high : ndarray, shape (M,)
-        nan where fewer than two cases have a denominator, or there is no resample.
+        nan where fewer than two cases have any sum, the statistic of every resample is nan, or
+        there is no resample.
 
     References
     ----------
     .. [1] B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
-    low = np.full(numerator.shape[1], np.nan)
+    low = np.full(sums[0].shape[1], np.nan)
     high = low.copy()
     if len(weights) == 0 or weights.shape[1] < 2:
         return low, high
-    tail = (1 - level) / 2
-    defined = np.flatnonzero((denominator > 0).sum(axis=0) >= 2)
+    told = np.zeros(sums[0].shape, bool)
+    for part in sums:
+        told |= part != 0
+    defined = np.flatnonzero(told.sum(axis=0) >= 2)
     step = max(1, _CELLS // len(weights))
     for columns in np.split(defined, range(step, len(defined), step)):
-        below = weights @ denominator[:, columns]
-        above = weights @ numerator[:, columns]
-        ratio = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
-        if len(columns):
-            low[columns], high[columns] = np.nanquantile(ratio, [tail, 1 - tail], axis=0)
+        values = statistic(*(weights @ part[:, columns] for part in sums))
+        known = np.isfinite(values).any(axis=0)
+        if known.any():
+            bounds = np.nanquantile(values[:, known], [(1 - level) / 2, (1 + level) / 2], axis=0)
+            low[columns[known]], high[columns[known]] = bounds
     return low, high
+
+
+class Estimate(NamedTuple):
+    """A measure with its interval, and the number of units that it rests on."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def bootstrap(
+    kernel: Callable[[Floats], float],
+    data: ArrayLike,
+    case: ArrayLike,
+    *,
+    resampling: Resampling | None = None,
+) -> Estimate:
+    """Any measure of agreement with its bootstrap interval over cases.
+
+    Parameters
+    ----------
+    kernel : callable
+        Gives the measure of values (R, U), for example `krippendorff_alpha` with any level or
+        distance, `fleiss_kappa`, `gwet_ac1`, or ``lambda d: icc(d.T).value``.
+    data : array_like, shape (R, U)
+        Value that each rater gave to each unit; nan where a rater did not value a unit.
+    case : array_like, shape (U,)
+        Case of each unit: units of one case are drawn together.
+    resampling : Resampling, optional
+        None: 1000 resamples, 95 %.
+
+    Returns
+    -------
+    Estimate
+        `n` is the number of units with two values or more. No interval (nan) where there are
+        fewer than two cases, or the measure of every resample is nan.
+
+    Raises
+    ------
+    ValueError
+        If `case` does not have one entry for each unit.
+
+    Examples
+    --------
+    >>> from crowdqc.agreement import gwet_ac1
+    >>> data = [[0, 0, 1, 1, 1, 0], [0, 0, 1, 1, 0, 0]]
+    >>> bootstrap(gwet_ac1, data, [0, 0, 1, 1, 2, 2], resampling=Resampling(n=0))[3]
+    6
+    """
+    values = np.asarray(data, np.float64)
+    known, of = np.unique(np.asarray(case), return_inverse=True)
+    if of.shape != values.shape[1:]:
+        raise ValueError(f"'case' must have shape {values.shape[1:]}; got {of.shape}.")
+    n = int(((~np.isnan(values)).sum(axis=0) >= 2).sum())
+    weights = (resampling := resampling or Resampling()).weights(len(known)).astype(np.int64)
+    if len(known) < 2 or not len(weights):
+        return Estimate(kernel(values), np.nan, np.nan, n)
+    drawn = np.array([kernel(np.repeat(values, row[of], axis=1)) for row in weights])
+    drawn = drawn[np.isfinite(drawn)]
+    tail = (1 - resampling.level) / 2
+    bounds = np.quantile(drawn, [tail, 1 - tail]) if len(drawn) else (np.nan, np.nan)
+    return Estimate(kernel(values), float(bounds[0]), float(bounds[1]), n)
 
 
 @dataclass(frozen=True)

@@ -91,14 +91,3 @@ def _reliability(evidence: Evidence, crowd: Crowd, agreement: Floats) -> Ratio:
     )
     value = np.where(np.isfinite(agreement), crowd.reliability, np.nan)
     return Ratio(value, ratio.error, ratio.df, ratio.n)
-
-
-def agreement_words(rater: int, scores: Scores) -> str:
-    """Agreement of one rater with its own interval, for people."""
-    value, adjusted = scores.agreement.value[rater], scores.adjusted.value[rater]
-    low, high = (
-        unit_range(bound)[rater] for bound in scores.agreement.bounds(scores.level, share=1)
-    )
-    told = f" ({low:.2f} to {high:.2f})" if np.isfinite(low) else ", without interval"
-    beside = f", {adjusted:.2f} on an average case" if abs(adjusted - value) >= 0.05 else ""
-    return f"agreement {value:.2f}{told}{beside}"

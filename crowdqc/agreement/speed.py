@@ -1,4 +1,4 @@
-"""Raters who draw faster than anybody can look, where readings have a time."""
+"""Raters who draw faster than anybody can look, where readings say how long they took."""
 
 from __future__ import annotations
 
@@ -6,48 +6,53 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crowdqc.agreement.evidence import FEWEST, Fault
+from crowdqc.agreement.evidence import EXAMPLES, FEWEST, Fault
 from crowdqc.matching import Matched
 
 Floats = NDArray[np.float64]
 
+_KEY = ["case", "slice", "rater"]
+
 
 def seconds_per_box(matched: Matched) -> pd.DataFrame:
-    """Median seconds that each rater took for a box, from the column `time` of the readings.
+    """Seconds that a rater took for each box of a slice.
 
     Returns
     -------
     DataFrame
-        Indexed by the number of the rater: ``seconds``, the median over slices with boxes of
-        the time since the reading before over the number of boxes; ``n``, these slices. A
-        rater of whose steps half or more took no time is left out: such files were copied,
-        not written one by one. No row where readings have no column `time`, in seconds.
+        ``person, place, each``: a row for each reading with boxes of which it is known, from the
+        column `seconds` of the readings, else from the time since the rater's reading before, in
+        the column `time`. A rater of whose steps half or more took no time has none of the
+        latter: such files were copied, not written one by one.
     """
     readings = matched.study.readings
-    if "time" not in readings.columns:
-        return pd.DataFrame({"seconds": [], "n": []})
-    key = ["case", "slice", "rater"]
-    boxes = matched.boxes.groupby([*key, "person"], sort=True).size().rename("boxes").reset_index()
-    timed = readings[[*key, "time"]].merge(boxes, on=key, how="left")
-    timed = timed.sort_values(["rater", "time"], kind="stable")
-    timed["took"] = timed.groupby("rater")["time"].diff()
-    drawn = timed.dropna(subset=["boxes", "took"])
-    groups = drawn.assign(each=drawn["took"] / drawn["boxes"]).groupby(drawn["person"].astype(int))
-    table = groups.agg(seconds=("each", "median"), n=("each", "size"))
-    return table[groups["took"].agg(lambda took: float((took <= 0).mean())) < 0.5]
+    boxes = matched.boxes.groupby([*_KEY, "person"], sort=True)
+    boxes = boxes.agg(boxes=("box", "size"), place=("place", "min")).reset_index()
+    known = [name for name in ("time", "seconds") if name in readings]
+    timed = readings[[*_KEY, *known]].merge(boxes, on=_KEY, how="left")
+    took = _steps(timed) if "time" in known else pd.Series(np.nan, index=timed.index)
+    took = timed["seconds"].fillna(took) if "seconds" in known else took
+    rows = timed.assign(each=took / timed["boxes"]).dropna(subset=["each"])
+    return rows[["person", "place", "each"]].astype({"person": np.int64, "place": np.int64})
+
+
+def _steps(timed: pd.DataFrame) -> pd.Series:
+    """Seconds since the reading of the rater before; nan for those who took none."""
+    order = timed.sort_values(["rater", "time"], kind="stable")
+    steps = order.groupby("rater")["time"].diff()
+    still = (steps <= 0).where(steps.notna() & order["boxes"].notna())
+    copied = still.astype(np.float64).groupby(order["rater"]).transform("mean") >= 0.5
+    return steps.mask(copied).reindex(timed.index)
 
 
 def hurrying(matched: Matched, *, limit: float) -> list[Fault]:
-    """Raters whose median box took less than `limit` seconds."""
-    table = seconds_per_box(matched)
-    fast = table[(table["seconds"] < limit) & (table["n"] >= 2 * FEWEST)]
-    return [
-        Fault(
-            int(person),
-            "rater-too-fast",
-            f"takes {row['seconds']:.1f} s for a box",
-            *(float(row["seconds"]), limit, "s"),
-            np.zeros(0, np.int64),
-        )
-        for person, row in fast.iterrows()
-    ]
+    """Raters whose median box took less than `limit` seconds, with the fastest of their slices."""
+    faults = []
+    for person, mine in seconds_per_box(matched).groupby("person", sort=True):
+        usual = float(mine["each"].median())
+        if usual < limit and len(mine) >= 2 * FEWEST:
+            places = mine.sort_values("each", kind="stable")["place"].to_numpy()[:EXAMPLES]
+            what = f"takes {usual:.2g} s for a box"
+            fault = Fault(int(person), "rater-too-fast", what, usual, limit, "s", places)
+            faults.append(fault)
+    return faults

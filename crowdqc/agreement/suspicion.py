@@ -5,6 +5,8 @@ Arrays are named by their letters: N boxes, K items, R raters.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +23,9 @@ WHOLE = 0.9
 """Share of the image that a box round the whole image covers."""
 PART = 0.5
 """Share of the image up to which the others' box shows that the object is only a part."""
+
+ALIKE = 0.8
+"""IoU above which what the others drew elsewhere is the same as here."""
 
 
 def repeated(boxes: Boxes, run: Ints, plane: Ints) -> tuple[Bools, Bools]:
@@ -105,7 +110,8 @@ def fit_gain(items: Items, drawn: Drawn, label: Ints) -> tuple[Ints, Floats]:
 
     Each box is held against all that the others drew on its place, and against all that they
     drew on another place of the same rater and label, half of these places away; the better of
-    the IoUs counts, 0 where the others drew nothing.
+    the IoUs counts, 0 where the others drew nothing. A place where the others drew nothing, or
+    the same as elsewhere (mean IoU above `ALIKE`), cannot tell a guess from a look.
 
     Parameters
     ----------
@@ -119,31 +125,34 @@ def fit_gain(items: Items, drawn: Drawn, label: Ints) -> tuple[Ints, Floats]:
     Returns
     -------
     rows : ndarray of int, shape (M,)
-        Items with a box.
+        Items with a box on a place that can tell.
     gain : ndarray, shape (M,)
         IoU on the own place less IoU elsewhere.
     """
-    rows = np.flatnonzero(items.box >= 0)
     place = drawn.place[items.object]
     span = int(place.max(initial=0)) + 1
     who = items.rater * (int(label.max(initial=0)) + 1) + label[place]
-    real = np.flatnonzero(~items.extra & np.isfinite(items.others).all(axis=1))
-    real_key, own_key = who[real] * span + place[real], who[rows] * span + place[rows]
-    boxes = drawn.boxes[items.box[rows]]
-    here = _best(boxes, own_key, real_key=real_key, real=items.others[real])
-    there = _best(boxes, _elsewhere(own_key, who[rows]), real_key=real_key, real=items.others[real])
-    return rows, here - there
+    key = who * span + place
+    rows = np.flatnonzero(items.box >= 0)
+    known = np.unique(key[rows])
+    other = _elsewhere(known, known // span)
+    theirs = ~items.extra & np.isfinite(items.others).all(axis=1)
+    real = np.flatnonzero(theirs & np.isin(key, known))
+    fit = partial(_best, real_key=key[real], real=items.others[real])
+    at = np.searchsorted(known, key[real])
+    alike = np.bincount(at, fit(items.others[real], other[at]), len(known))
+    count = np.bincount(at, minlength=len(known))
+    tells = (count > 0) & (alike <= ALIKE * count)
+    rows = rows[tells[np.searchsorted(known, key[rows])]]
+    boxes, at = drawn.boxes[items.box[rows]], np.searchsorted(known, key[rows])
+    return rows, fit(boxes, key[rows]) - fit(boxes, other[at])
 
 
-def _elsewhere(key: Ints, group: Ints) -> Ints:
-    """For each box another place of its rater and label, half of these places away."""
-    known, of = np.unique(key, return_inverse=True)
-    who = np.zeros(len(known), np.int64)
-    who[of.reshape(-1)] = group
-    start = np.searchsorted(who, who, side="left")
-    count = np.searchsorted(who, who, side="right") - start
-    other = start + (np.arange(len(known)) - start + np.maximum(count // 2, 1)) % count
-    return known[other][of.reshape(-1)]
+def _elsewhere(known: Ints, group: Ints) -> Ints:
+    """For each place (in order) another one of its group, half of the group's places away."""
+    start = np.searchsorted(group, group, side="left")
+    count = np.searchsorted(group, group, side="right") - start
+    return known[start + (np.arange(len(known)) - start + np.maximum(count // 2, 1)) % count]
 
 
 def _best(boxes: Boxes, key: Ints, *, real_key: Ints, real: Boxes) -> Floats:

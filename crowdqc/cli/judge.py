@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from crowdqc.cli.options import OUT, STUDY, STYLES, guarded, output_options, speaker
+from crowdqc.cli.options import OUT, STUDY, STYLES, guarded, open_run, output_options, speaker
 
 
 @click.command()
@@ -26,7 +26,7 @@ def complete(study: Path, *, out: Path | None, todo: bool, **show: Any) -> None:
     import pandas as pd
 
     from crowdqc.cli.stage import finish
-    from crowdqc.stages import PIPELINE, open_run
+    from crowdqc.stages import PIPELINE
 
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
     result = PIPELINE.run("complete", opened)
@@ -57,7 +57,7 @@ def gate(
     used, and hashes of everything that they come from.
     """
     from crowdqc.cli.stage import finish
-    from crowdqc.stages import PIPELINE, judge, masks_are_current, open_run
+    from crowdqc.stages import PIPELINE, judge, masks_are_current
 
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
     before = None if against is None else judge.read_old(against)

@@ -6,11 +6,14 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from crowdqc.findings import InputError
+
+if TYPE_CHECKING:
+    from crowdqc.stages.base import Run
 
 REFUSED = 3
 """Exit code of a gate that says no."""
@@ -23,6 +26,12 @@ OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of results instead of [study] out."
 )
 
+ENGINE = click.option(
+    "--engine",
+    "engine__name",
+    type=click.Choice(["local", "ray"]),
+    help="Work here, or on the machines of a Ray cluster. Instead of [engine] name.",
+)
 
 STYLES = ("table", "json", "csv")
 
@@ -69,3 +78,12 @@ def speaker(*, quiet: bool) -> Callable[[str], None]:
             click.echo(text, err=True)
 
     return say
+
+
+def open_run(study: Path, *, say: Callable[[str], None], **more: Any) -> Run:
+    """As `crowdqc.stages.open_run`; the folder of results is let go when the command ends."""
+    from crowdqc import stages
+
+    run = stages.open_run(study, say=say, **more)
+    click.get_current_context().call_on_close(run.store.release)
+    return run

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from crowdqc.cli.options import OUT, STUDY, guarded, output_options, speaker
+from crowdqc.cli.options import OUT, STUDY, guarded, open_run, output_options, speaker
 
 
 @click.command()
@@ -27,7 +27,6 @@ def plan(
     hard the objects are. Writes plan.csv: what a consensus of 1, 2, ... raters is worth.
     """
     from crowdqc.cli.stage import finish
-    from crowdqc.stages import open_run
     from crowdqc.stages.plan import plan_study
 
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from crowdqc.cli.options import OUT, STUDY, guarded, speaker
+from crowdqc.cli.options import OUT, STUDY, guarded, open_run, speaker
 
 
 @click.command()
@@ -52,7 +52,7 @@ def report(
     report.json or the folder report/ there, and its path on stdout. With --compare, a section sets
     verdicts, raters, agreement, completeness and counts beside those of another folder of results.
     """
-    from crowdqc.stages import PIPELINE, open_run
+    from crowdqc.stages import PIPELINE
     from crowdqc.stages.show import write_report
     from crowdqc.store import Store
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from crowdqc.cli.options import OUT, STUDY, guarded, output_options, speaker
+from crowdqc.cli.options import OUT, STUDY, guarded, open_run, output_options, speaker
 
 
 @click.command()
@@ -41,7 +41,7 @@ def risk(
     where models disagree. Writes risk.csv: risk from 0 to 1, and the signals that it is made of.
     """
     from crowdqc.cli.stage import finish
-    from crowdqc.stages import PIPELINE, open_run
+    from crowdqc.stages import PIPELINE
     from crowdqc.stages.risk import assess
 
     opened = open_run(study, out=out, say=speaker(quiet=quiet))

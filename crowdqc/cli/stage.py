@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crowdqc.cli.options import OUT, REFUSED, STUDY, guarded, output_options, speaker
+from crowdqc.cli.options import (
+    ENGINE,
+    OUT,
+    REFUSED,
+    STUDY,
+    guarded,
+    open_run,
+    output_options,
+    speaker,
+)
 from crowdqc.findings import Verdict
 
 if TYPE_CHECKING:
@@ -21,6 +30,7 @@ TITLES = {
     "agree": "Raters",
     "fuse": "Fused boxes",
     "ask": "Where one more rater is worth most",
+    "dry-run": "Masks to draw",
     "complete": "Not complete",
     "gate": "Verdicts",
     "masks": "Masks",
@@ -68,14 +78,18 @@ def perform(
 ) -> None:
     """Run a stage (or ``"run"``, all), show its result, leave with the exit code it asks for.
 
-    With `look`, a stage runs only if it is not up to date, and that view of it is shown.
+    With `look`, a stage runs only if it is not up to date (or not at all, where the view is of
+    what it would do), and that view of it is shown.
     """
-    from crowdqc.stages import PIPELINE, open_run, run_all
-    from crowdqc.stages.views import VIEWS
+    from crowdqc.cli.progress import watcher
+    from crowdqc.stages import PIPELINE, run_all
+    from crowdqc.stages.views import BEFORE, VIEWS
 
-    opened = open_run(study, out=out, changes=_by_section(changes), say=speaker(quiet=quiet))
+    say = speaker(quiet=quiet)
+    watch = watcher(say, quiet=quiet)
+    opened = open_run(study, out=out, changes=_by_section(changes), say=say, watch=watch)
     if look is not None:
-        PIPELINE.ensure(name, opened)
+        (PIPELINE.prepare if look in BEFORE else PIPELINE.ensure)(name, opened)
         result = VIEWS[look](opened)
     else:
         result = run_all(opened) if name == "run" else PIPELINE.run(name, opened)
@@ -146,9 +160,18 @@ masks = _stage(
     change(
         "--model", "masks.model", text="The model: intensity, sam_vit_b, medsam, ... or a file."
     ),
+    change("--also", "masks.second_model", text="Another model, to see where the two agree."),
     change("--prompts", "masks.prompts", text="Box prompts per object.", kind=int),
+    change("--origins", "masks.origins", text="What prompts lie round: fused, raters, both."),
+    change(
+        "--jitter",
+        "masks.jitter",
+        text="How prompts stray: spread, training, sam, medsam, sam-u, fnpc.",
+    ),
     change("--mode", "masks.mode", text="SAM and MedSAM as trained (best), or as in the paper."),
     change("--device", "masks.device", text="Device of torch."),
+    ENGINE,
+    view("--dry-run", "Draw nothing: count slices and prompts, and estimate time and memory."),
 )
 dataset = _stage(
     "dataset",
@@ -161,12 +184,14 @@ evaluate = _stage(
     """Score masks against the truth: Dice per volume and slice.
 
     Writes scores.csv and, filtered against unfiltered, comparison.csv.""",
+    ENGINE,
 )
 
 
 @click.command()
 @STUDY
 @OUT
+@ENGINE
 @output_options
 @guarded
 def run(study: Path, out: Path | None, **options: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from crowdqc.cli.options import STUDY, guarded, output_options, speaker
+from crowdqc.cli.options import STUDY, guarded, open_run, output_options, speaker
 
 
 @click.command()
@@ -92,7 +92,6 @@ def convert(
     """
     from crowdqc.cli.show import print_table, write_out
     from crowdqc.readers import read_study
-    from crowdqc.stages import open_run
     from crowdqc.stages.boxes import findings_table
     from crowdqc.stages.images import known_images
     from crowdqc.writers import convert as write

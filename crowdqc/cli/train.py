@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from crowdqc.cli.options import OUT, REFUSED, STUDY, guarded, output_options, speaker
+from crowdqc.cli.options import (
+    ENGINE,
+    OUT,
+    REFUSED,
+    STUDY,
+    guarded,
+    open_run,
+    output_options,
+    speaker,
+)
 from crowdqc.findings import Verdict
 
 Command = Callable[..., Any]
@@ -43,6 +52,7 @@ def _action(name: str, text: str) -> Callable[[Command], Command]:
 @click.option("--device", help="Instead of [train] device: cuda, cpu or mps.")
 @click.option("--workers", type=int, help="Instead of [train] workers.")
 @click.option("--gpus", type=int, default=1, show_default=True, help="GPUs that share a fold.")
+@ENGINE
 @output_options
 @guarded
 def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: Any) -> None:
@@ -52,7 +62,7 @@ def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: 
     the lines to submit: the preparations first, then the folds, which may run at the same time.
     """
     from crowdqc.cli.show import print_table, write_out
-    from crowdqc.stages import open_run, training
+    from crowdqc.stages import training
 
     say = speaker(quiet=quiet)
     request = training.Request(
@@ -62,7 +72,8 @@ def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: 
         gpus=options["gpus"],
         settings={name: options[name] for name in SETTINGS},
     )
-    result = training.train(open_run(study, out=out, say=say), request)
+    changes = {"engine": {"name": options["engine__name"]}}
+    result = training.train(open_run(study, out=out, changes=changes, say=say), request)
     if style != "table":
         write_out(result.table, style)
     elif request.action == "print":

@@ -4,17 +4,21 @@
 rater how often it finds what is there, invents what is not, and how it places each edge.
 """
 
+from crowdqc.crowd.confusion import Confusion, Given, dawid_skene
 from crowdqc.crowd.edges import EdgeSettings, median_boxes
 from crowdqc.crowd.evidence import Evidence, evidence
 from crowdqc.crowd.existence import ExistenceSettings
 from crowdqc.crowd.fit import Crowd, CrowdSettings, fit, fit_evidence
 
 __all__ = [
+    "Confusion",
     "Crowd",
     "CrowdSettings",
     "EdgeSettings",
     "Evidence",
     "ExistenceSettings",
+    "Given",
+    "dawid_skene",
     "evidence",
     "fit",
     "fit_evidence",

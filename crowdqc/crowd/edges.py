@@ -56,8 +56,8 @@ class Edges:
     box : ndarray, shape (O, 4)
         Estimated true box in px.
     spread : ndarray, shape (O, 4)
-        Standard deviation of where the true edge lies, in px; nan where no object of the
-        study was drawn by two raters.
+        Standard deviation of where the true edge lies, in px, as far as raters err apart from
+        one another; nan where no object of the study was drawn by two raters.
     without : ndarray, shape (N, 4)
         The box of a drawn box's object, estimated without it; nan where it is alone.
     weight : ndarray, shape (N,)
@@ -116,7 +116,8 @@ def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
     with np.errstate(invalid="ignore", divide="ignore"):
         without = np.where(shared > 0, (top[of] - weight * drawn) / rest, np.nan)
     share = (weight / total[of]).mean(axis=1)
-    return Edges(box, total**-0.5, without, share, hard, bias, sd)
+    known = (settings.freedom + 1) / (settings.freedom + 3)  # a Student value tells less
+    return Edges(box, (known * total) ** -0.5, without, share, hard, bias, sd)
 
 
 def _unknown(evidence: Evidence, box: Floats) -> Edges:

@@ -6,6 +6,7 @@ published, on arrays.
 """
 
 from crowdqc.fusion.ask import ask
+from crowdqc.fusion.members import with_members
 from crowdqc.fusion.staple import Prior, Staple, staple_boxes, staple_labels, staple_masks
 from crowdqc.fusion.table import METHODS, fuse
 
@@ -18,4 +19,5 @@ __all__ = [
     "staple_boxes",
     "staple_labels",
     "staple_masks",
+    "with_members",
 ]

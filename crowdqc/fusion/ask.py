@@ -95,6 +95,8 @@ def _edge_error(spread: Floats) -> Floats:
 def _average_sd(crowd: Crowd) -> Floats:
     """Spread of an average box, (4,): raters count with their boxes."""
     of = crowd.evidence.rater
+    if not len(of):
+        return np.full(4, np.nan)
     spread: Floats = np.sqrt(np.mean(crowd.sd[of] ** 2, axis=0))
     return spread
 
@@ -102,6 +104,8 @@ def _average_sd(crowd: Crowd) -> Floats:
 def _after(crowd: Crowd, *, now: Floats, then: Floats) -> Floats:
     """Expected error after one more average rater was asked, (O,)."""
     read = crowd.evidence.asked_rater
+    if not len(now):
+        return now
     draws_real, draws_false = crowd.detection[read].mean(), crowd.invention[read].mean()
     total = np.zeros(len(now))
     for real, false, edges in (

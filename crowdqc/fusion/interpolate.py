@@ -50,7 +50,8 @@ def interpolate_gaps(consensus: pd.DataFrame) -> pd.DataFrame:
     several = usable.loc[~alone, ["case", "label"]].drop_duplicates()
     filled = [consensus]
     for (case, label), run in usable[alone].groupby(["case", "label"], sort=False):
-        if not ((several["case"] == case) & (several["label"] == label)).any():
+        twice = ((several["case"] == case) & (several["label"] == label)).any()
+        if len(run) > 1 and not twice:
             filled.append(_fill(run.sort_values("slice")))
     result = pd.concat([part for part in filled if len(part)] or [consensus], ignore_index=True)
     order = result.groupby(["case", "label"], sort=False).ngroup()

@@ -108,7 +108,9 @@ def staple_masks(
     Start and prior are those of SimpleITK: the truth starts as the mean of the votes, and the
     prevalence is its mean. Where nobody marked anything (SimpleITK: nan) the probability is 0,
     every sensitivity nan and every specificity 1; where all raters marked all of it, the
-    probability is 1. A single rater is believed.
+    probability is 1. A single rater is believed. Which of two raters who contradict one another
+    is right the votes alone cannot say: without a prior one of them, both or neither may be
+    believed, as in SimpleITK; a prior that takes raters for good believes what both marked.
 
     References
     ----------

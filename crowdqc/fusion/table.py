@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -40,6 +42,7 @@ def fuse(
     min_raters: int = 2,
     probability: float = 0.5,
     interpolate: bool = False,
+    whole_pixels: bool = False,
 ) -> pd.DataFrame:
     """One box per object of a matched study.
 
@@ -59,6 +62,9 @@ def fuse(
     interpolate : bool
         Whether boxes missing between two drawn slices are interpolated, see
         `crowdqc.fusion.interpolate`.
+    whole_pixels : bool
+        Whether fused edges are rounded to whole px. Worth it where raters draw on whole px: the
+        truth lies there too, and on small objects half a pixel is a large share of the IoU.
 
     Returns
     -------
@@ -98,7 +104,27 @@ def fuse(
     frame[_BOX] = fused.box
     frame[[f"spread_{edge}" for edge in _BOX]] = fused.spread
     consensus = conform("consensus", frame)
-    return interpolate_gaps(consensus) if interpolate else consensus
+    if interpolate:
+        consensus = interpolate_gaps(consensus)
+    if whole_pixels:
+        consensus[_BOX] = rounded(consensus[_BOX].to_numpy())
+    return consensus
+
+
+def rounded(box: Floats) -> Floats:
+    """Boxes (O, 4) with edges on whole px; opposite edges that would meet stay as they are.
+
+    Halves go up, so that boxes which are shifted by a pixel are rounded alike.
+
+    Examples
+    --------
+    >>> rounded(np.array([[0.5, 1.4, 7.5, 8.6], [2.1, 0.0, 2.4, 5.2]]))
+    array([[1. , 1. , 8. , 9. ],
+           [2.1, 0. , 2.4, 5. ]])
+    """
+    near = np.floor(box + 0.5)
+    met = near[:, 2:] <= near[:, :2]
+    return np.where(np.hstack([met, met]), box, near)
 
 
 def _backs(data: Evidence, fused: Fused, iou: float) -> NDArray[np.bool_]:
@@ -116,5 +142,4 @@ def _names(matched: Matched, backs: NDArray[np.bool_]) -> list[str]:
     boxes = boxes.sort_values(["object", "person"])
     raters = boxes["rater"].tolist()
     stops = np.cumsum(np.bincount(boxes["object"], minlength=len(matched.objects))).tolist()
-    starts = [0, *stops[:-1]]
-    return [" ".join(raters[a:b]) for a, b in zip(starts, stops, strict=True)]
+    return [" ".join(raters[a:b]) for a, b in itertools.pairwise([0, *stops])]

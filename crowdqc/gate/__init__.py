@@ -1,6 +1,6 @@
 """The gate: a policy (data) and measures (numbers) in, verdicts and the manifest out."""
 
-from crowdqc.gate.decide import Decision, Judged, decide, study_measures
+from crowdqc.gate.decide import Decision, decide, study_measures
 from crowdqc.gate.explain import changes, explain
 from crowdqc.gate.formats import to_github, to_junit
 from crowdqc.gate.manifest import Manifest, make_manifest
@@ -11,9 +11,10 @@ from crowdqc.gate.measures import (
     judged_findings,
     label_measures,
     rater_measures,
+    rater_runs,
     slice_measures,
 )
-from crowdqc.gate.policy import Policy, Rule, load_policy
+from crowdqc.policy import Judged, Policy, Rule, load_policy
 
 __all__ = [
     "USABLE",
@@ -32,6 +33,7 @@ __all__ = [
     "load_policy",
     "make_manifest",
     "rater_measures",
+    "rater_runs",
     "slice_measures",
     "study_measures",
     "to_github",

@@ -16,41 +16,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.findings import Finding, Severity, Verdict
-from crowdqc.gate.policy import Policy, Rule
+from crowdqc.policy import VERDICT, Judged, Policy, Scope, ask_all
 
-VERDICT = {
-    Severity.NOTE: Verdict.ACCEPT,
-    Severity.REVIEW: Verdict.REVIEW,
-    Severity.REJECT: Verdict.REJECT,
-}
+COARSE: tuple[Scope, ...] = ("rater", "label", "case")
+"""Scopes of few units, each with its reasons."""
 FINE = {
     "box": ["case", "slice", "label"],
     "slice": ["case", "slice"],
     "mask": ["case", "slice", "label"],
 }
 """Scopes of many units, and what names one."""
-
-
-@dataclass
-class Judged:
-    """What was decided about one unit, and why: the gravest reasons first."""
-
-    verdict: Verdict = Verdict.ACCEPT
-    reasons: list[str] = field(default_factory=list)
-    _n_grave: int = field(default=0, repr=False)
-
-    def add(self, severity: Severity, reason: str) -> None:
-        """Take one more reason into account."""
-        verdict = VERDICT[severity]
-        if verdict.rank > self.verdict.rank:
-            self.verdict = verdict
-        if verdict is Verdict.ACCEPT or reason in self.reasons:
-            return
-        if verdict is Verdict.REJECT:
-            self.reasons.insert(self._n_grave, reason)
-            self._n_grave += 1
-        else:
-            self.reasons.append(reason)
 
 
 @dataclass(frozen=True)
@@ -135,8 +110,8 @@ def decide(
         case. A rejected rater, who can be left out, asks for a review. Without any usable box
         it is rejected.
     """
-    judged = {scope: _apply(policy, scope, measures[scope]) for scope in ("rater", "label", "case")}
-    raters, labels, cases = (judged[scope] for scope in ("rater", "label", "case"))
+    judged = {scope: ask_all(policy.of(scope), measures[scope]) for scope in COARSE}
+    raters, labels, cases = (judged[scope] for scope in COARSE)
     fine = {
         scope: _judge_rows(policy, scope, measures[scope]) for scope in FINE if scope in measures
     }
@@ -155,22 +130,6 @@ def decide(
         decision.study.add(Severity.REJECT, "there is no box that may be used")
     _judge_study(policy, decision)
     return decision
-
-
-def _apply(policy: Policy, scope: Any, frame: pd.DataFrame) -> dict[Any, Judged]:
-    judged: dict[Any, Judged] = {unit: Judged() for unit in frame.index}
-    for rule in policy.of(scope):
-        values = frame.get(rule.measure, pd.Series(np.nan, index=frame.index))
-        for unit, value in values.items():
-            _ask(rule, float(value), judged[unit])
-    return judged
-
-
-def _ask(rule: Rule, value: float, judged: Judged) -> None:
-    if np.isnan(value):
-        judged.add(Severity.REVIEW, rule.unknown())
-    elif rule.fires(value):
-        judged.add(rule.severity, rule.text(value))
 
 
 def _judge_rows(policy: Policy, scope: Any, frame: pd.DataFrame) -> pd.DataFrame:
@@ -261,7 +220,7 @@ def _judge_study(policy: Policy, decision: Decision) -> None:
     rules = policy.of("study")
     measures = study_measures(decision)
     for rule in rules:
-        _ask(rule, measures.get(rule.measure, float("nan")), decision.study)
+        decision.study.ask(rule, measures.get(rule.measure, float("nan")))
     for kind, units in (("case", decision.cases), ("rater", decision.raters)):
         strict = kind == "case" and not rules
         for verdict in (Verdict.REJECT, Verdict.REVIEW):

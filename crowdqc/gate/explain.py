@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.findings import Finding, InputError
-from crowdqc.gate.decide import Decision, Judged, study_measures
+from crowdqc.gate.decide import Decision, study_measures
 from crowdqc.gate.manifest import Manifest
-from crowdqc.gate.policy import Policy
+from crowdqc.policy import Judged, Policy
 
 COLUMNS = ["unit", "asked", "value", "limit", "result", "because"]
 

@@ -17,8 +17,8 @@ import pandas as pd
 
 import crowdqc
 from crowdqc.findings import InputError, Verdict
-from crowdqc.gate.decide import Decision, Judged, by_case
-from crowdqc.gate.policy import Policy
+from crowdqc.gate.decide import Decision, by_case
+from crowdqc.policy import Judged, Policy
 from crowdqc.schema import TABLES, conform
 from crowdqc.store import sha256
 

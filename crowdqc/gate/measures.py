@@ -21,31 +21,26 @@ ORGAN = ["case", "label"]
 _SWAPPED = r"\b(?:labels-swapped|wrong-side)\b"
 
 
-def rater_measures(raters: pd.DataFrame, completeness: pd.DataFrame) -> pd.DataFrame:
-    """Measures of each rater, indexed by rater.
+def rater_measures(raters: pd.DataFrame) -> pd.DataFrame:
+    """Measures of each rater, indexed by rater: every number of the table ``raters``."""
+    return raters.set_index("rater").select_dtypes("number")
 
-    Every number of the table ``raters``, and ``coverage``: the mean share of the expected
-    slices over the runs of the rater; nan where nothing was expected of anyone. ``sole_share``:
-    the share of the rater's runs that no other rater drew, too, so that no agreement is known.
-    ``confuses``: 1 for a rater who was found to take one label for another, else 0.
+
+def rater_runs(completeness: pd.DataFrame) -> pd.DataFrame:
+    """What completeness says of each rater, indexed by rater: columns of the table ``raters``.
+
+    ``coverage``: the mean share of the expected slices over the runs of the rater; nan where
+    nothing was expected of anyone. ``sole_share``: the share of the rater's runs that no other
+    rater drew, too, so that no agreement is known; nan for a rater who drew nothing.
     """
-    numbers = raters.set_index("rater").select_dtypes("number")
-    runs = completeness.groupby("rater")
-    several = completeness[completeness["n_slices"] > 0].groupby(ORGAN)["rater"].size()
-    drawn = completeness[completeness["n_slices"] > 0].set_index(ORGAN)
-    alone = pd.Series(several.reindex(drawn.index).to_numpy() == 1).groupby(
-        drawn["rater"].to_numpy()
+    drawn = completeness[completeness["n_slices"] > 0]
+    several = drawn.groupby(ORGAN)["rater"].transform("size") > 1
+    return pd.DataFrame(
+        {
+            "coverage": completeness.groupby("rater")["coverage"].mean(),
+            "sole_share": (~several).groupby(drawn["rater"]).mean(),
+        }
     )
-    return numbers.assign(
-        coverage=runs["coverage"].mean().reindex(numbers.index),
-        sole_share=alone.mean().reindex(numbers.index),
-        confuses=_confuses(raters).to_numpy(),
-    )
-
-
-def _confuses(raters: pd.DataFrame) -> pd.Series:
-    faults = raters.get("faults", pd.Series("", index=raters.index))
-    return faults.fillna("").str.contains(_SWAPPED).astype(float)
 
 
 def label_measures(consensus: pd.DataFrame, completeness: pd.DataFrame) -> pd.DataFrame:

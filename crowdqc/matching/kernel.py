@@ -14,6 +14,7 @@ exact for two raters, a local optimum for more.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +32,10 @@ EXACT = 9
 
 _SLACK = 1e-9
 """An IoU of the threshold itself links; scores closer than this are ties."""
+_STRIP_PX = 1e-3
+"""Rounding that is granted to the sweep along x, which only sorts out what is far apart."""
+_PAIRS = 2**16
+"""Pairs in one block of the sweep: their numbers stay in the cache of a processor."""
 _CELLS = 2**22
 """Numbers in one block of work, to bound memory (32 MiB)."""
 
@@ -149,27 +154,36 @@ def linked_pairs(boxes: Boxes, place: Ints, person: Ints, *, iou: float) -> tupl
 
     Boxes (N, 4) are sorted by place and ``x0``; the first of a pair comes first.
     """
-    first, second = [], []
     x0, y0, x1, y1 = np.ascontiguousarray(boxes.T)
     # No IoU is above the overlap along one axis: where another box may begin at the latest.
     share = iou - 2 * _SLACK
     right, low = x1 - share * (x1 - x0), y1 - share * (y1 - y0)
-    active = np.arange(len(boxes) - 1)
-    for step in range(1, len(boxes)):
-        active = active[active + step < len(boxes)]
-        other = active + step
-        reach = (place[active] == place[other]) & (x0[other] <= right[active])
-        active, other = active[reach], other[reach]
-        if len(active) == 0:
-            break
-        may = (y0[other] <= low[active]) & (y0[active] <= low[other])
-        may &= person[active] != person[other]
-        a, b = active[may], other[may]
+    least = x0.min(initial=0.0)
+    width = x1.max(initial=0.0) - least + 1  # of a strip in which each place lies alone
+    reach = np.searchsorted(place * width + x0 - least, place * width + right - least + _STRIP_PX)
+    count = np.maximum(reach - np.arange(len(boxes)) - 1, 0)
+    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for rows in _blocks(count):
+        a = np.repeat(rows, count[rows])
+        b = a + 1 + _within(count[rows])
+        may = (y0[b] <= low[a]) & (y0[a] <= low[b]) & (person[a] != person[b])
+        a, b = a[may], b[may]
         near = paired_iou(boxes[a], boxes[b]) >= iou - _SLACK
         first.append(a[near])
         second.append(b[near])
-    none = np.zeros(0, dtype=np.int64)
-    return np.concatenate([none, *first]), np.concatenate([none, *second])
+    return np.concatenate(first), np.concatenate(second)
+
+
+def _blocks(count: Ints) -> Iterator[Ints]:
+    """Rows in blocks that have about `_PAIRS` of `count` together."""
+    block = np.cumsum(count) // _PAIRS
+    yield from np.split(np.arange(len(count)), np.flatnonzero(np.diff(block)) + 1)
+
+
+def _within(count: Ints) -> Ints:
+    """0, 1, ... below each of `count`, one after the other."""
+    within: Ints = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return within
 
 
 def _cliques(group: Ints, first: Ints) -> NDArray[np.bool_]:

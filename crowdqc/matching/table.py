@@ -35,11 +35,14 @@ class Matched:
         are called ``case/rater``.
     iou : float
         Threshold of the matching.
+    places : DataFrame
+        ``case, slice, label`` of each place, in the order of case, slice and label, with
+        ``case_number`` and ``label_number`` in the orders of the study.
 
     Notes
     -----
-    ``person`` indexes `people`; ``place`` numbers the (case, slice, label) that were asked for
-    or hold boxes; ``object`` counts from 0 in the order of case, slice, label and position.
+    ``person`` indexes `people`, ``place`` the rows of `places`, which were asked for or hold boxes;
+    ``object`` counts from 0 in the order of case, slice, label and position.
     """
 
     study: Study
@@ -48,6 +51,7 @@ class Matched:
     asked: pd.DataFrame
     people: tuple[str, ...]
     iou: float
+    places: pd.DataFrame
 
 
 def match(study: Study, *, iou: float = 0.3, opened: bool = False) -> Matched:
@@ -87,7 +91,7 @@ def match(study: Study, *, iou: float = 0.3, opened: bool = False) -> Matched:
         single=boxes["label"].isin(study.single).to_numpy(),
     )
     asked = asked.assign(person=asked_person, place=asked_place)
-    return Matched(study, boxes, _objects(boxes, asked, places), asked, people, iou)
+    return Matched(study, boxes, _objects(boxes, asked, places), asked, people, iou, places)
 
 
 def _people(study: Study, asked: pd.DataFrame) -> tuple[tuple[str, ...], list[Ints]]:
@@ -112,7 +116,8 @@ def _places(study: Study, asked: pd.DataFrame) -> tuple[pd.DataFrame, list[Ints]
     codes, known = pd.factorize(np.concatenate(keys), sort=True)
     slices, label = np.divmod(known, len(labels))
     case, slices = np.divmod(slices, depth)
-    places = pd.DataFrame({"case": cases[case], "slice": slices, "label": labels[label]})
+    names = {"case": cases[case], "slice": slices, "label": labels[label]}
+    places = pd.DataFrame({**names, "case_number": case, "label_number": label})
     return places, np.split(codes.astype(np.int64), [len(frames[0])])
 
 
@@ -121,6 +126,6 @@ def _objects(boxes: pd.DataFrame, asked: pd.DataFrame, places: pd.DataFrame) -> 
     place = np.zeros(len(n_boxes), dtype=np.int64)
     place[boxes["object"]] = boxes["place"]
     n_asked = np.bincount(asked["place"], minlength=len(places))[place]
-    objects = places.iloc[place].reset_index(drop=True)
+    objects = places[["case", "slice", "label"]].iloc[place].reset_index(drop=True)
     objects.insert(0, "object", np.arange(len(n_boxes)))
     return objects.assign(n_boxes=n_boxes, n_asked=n_asked, place=place)

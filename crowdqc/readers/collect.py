@@ -21,6 +21,7 @@ from crowdqc.readers.files import Unreadable, parse_number, relative, short
 from crowdqc.readers.labels import Labels
 from crowdqc.readers.raters import asked, check_raters
 from crowdqc.readers.slicefiles import slice_number, strays
+from crowdqc.readers.times import WHEN, moment
 
 NAME_MAX = 1000
 """Characters of an image's name."""
@@ -46,6 +47,8 @@ class _Reading:
     height: float
     width: float
     source: str
+    time: float = math.nan
+    seconds: float = math.nan
 
 
 class Collector:
@@ -90,11 +93,12 @@ class Collector:
     def draft(self) -> Draft:
         """All that was collected."""
         rows = [
-            (*key, one.labels, one.state, one.height, one.width)
+            (*key, one.labels, one.state, one.height, one.width, one.time, one.seconds)
             for key, one in self.readings.items()
         ]
-        columns = ["case", "slice", "rater", "labels", "state", "height", "width"]
+        columns = ["case", "slice", "rater", "labels", "state", "height", "width", *WHEN]
         readings = pd.DataFrame(rows, columns=columns)
+        readings = readings.drop(columns=[name for name in WHEN if readings[name].isna().all()])
         if readings["height"].isna().all():
             readings = readings.drop(columns=["height", "width"])
         return Draft(box_frame(self.boxes), readings, [*self.findings, *self._uncounted()])
@@ -178,6 +182,14 @@ class Document:
         """
         for rater, labels in self._asked_of(raters).items():
             self._reading(image, rater, labels=labels, state=state)
+
+    def took(self, image: Image, rater: str | None, *, time: object, seconds: object) -> None:
+        """Note when an image was read, and how long that took, as far as the file says it."""
+        for name in self._asked_of(None if rater is None else [rater]):
+            reading = self._all.readings.get((image.case, image.slice, name))
+            if reading is not None and reading.source == f"{self.where}:{image.source}":
+                reading.time = math.nan if (when := moment(time)) is None else when
+                reading.seconds = math.nan if (spent := number(seconds)) is None else spent
 
     def box(
         self,

@@ -2,6 +2,7 @@
 
 ``completed_by`` (JSON) or ``annotator`` (JSON-MIN) says who drew. An annotation without a box was
 reviewed, one that was cancelled (skipped) only opened. Boxes that are rotated are refused.
+``updated_at`` and ``lead_time`` say when an annotation was made and how many seconds it took.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class _File:
                 continue
             rater = _rater(one.get("completed_by"))
             skipped = one.get("was_cancelled") is True
-            self._read_by(image, rater, state="opened" if skipped else "reviewed_empty")
+            self._read_by(image, rater, state="opened" if skipped else "reviewed_empty", said=one)
             for number_, result in enumerate(results):
                 self._result(result, image, rater=rater, source=f"{where}, result {number_}")
 
@@ -90,13 +91,17 @@ class _File:
         if image is None:
             return
         rater = _rater(row.get("annotator"))
-        self._read_by(image, rater, state="reviewed_empty")
+        self._read_by(image, rater, state="reviewed_empty", said=row)
         for place, box in enumerate(boxes):
             where = f"{source}, box {place}"
             self._box(box, image, rater=rater, source=where)
 
-    def _read_by(self, image: Image, rater: str | None, *, state: str) -> None:
+    def _read_by(
+        self, image: Image, rater: str | None, *, state: str, said: dict[str, Any]
+    ) -> None:
         self.document.read_by(image, None if rater is None else [rater], state=state)
+        time = said.get("updated_at") or said.get("created_at")
+        self.document.took(image, rater, time=time, seconds=said.get("lead_time"))
 
     def _result(
         self, result: dict[str, Any], image: Image, *, rater: str | None, source: str

@@ -16,6 +16,8 @@ from crowdqc.findings import InputError
 
 FIELDS = ("case", "slice", "rater")
 
+_SERIES = " Folders do: where each holds a DICOM series, end the path with '/'."
+
 
 @dataclass(frozen=True)
 class Found:
@@ -58,8 +60,14 @@ def fill(pattern: str | Path, **fields: str | int) -> Path:
     return Path(text)
 
 
-def find(pattern: Path) -> Findings:
+def find(pattern: Path, *, folders: bool = False) -> Findings:
     """All files that fit `pattern`, an absolute or relative path with placeholders.
+
+    Parameters
+    ----------
+    pattern : Path
+    folders : bool
+        Whether folders are looked for instead.
 
     Raises
     ------
@@ -72,11 +80,20 @@ def find(pattern: Path) -> Findings:
     root = Path(*parts[:first])
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder (needed for '{pattern}').")
-    search = _Search(parts[first:])
+    search = _Search(parts[first:], folders=folders)
     files = sorted(search.walk(root, 0), key=lambda found: found.name)
     if not files:
-        raise InputError(f"{pattern}: no file fits this pattern. Its folder {root} is there.")
+        what = "folder" if folders else "file"
+        hint = "" if folders or not _fits(parts[first:], root) else _SERIES
+        raise InputError(
+            f"{pattern}: no {what} fits this pattern. Its folder {root} is there.{hint}"
+        )
     return Findings(files, sorted(search.strays))
+
+
+def _fits(parts: tuple[str, ...], root: Path) -> bool:
+    """Whether a folder fits a pattern that no file fits."""
+    return any(True for _ in _Search(parts, folders=True).walk(root, 0))
 
 
 class Name:
@@ -110,9 +127,10 @@ class Name:
 class _Search:
     """Walks down one folder level per part of the pattern, and only where the name fits."""
 
-    def __init__(self, parts: tuple[str, ...]) -> None:
+    def __init__(self, parts: tuple[str, ...], *, folders: bool) -> None:
         self.matchers = [re.compile(_regex(part)) for part in parts]
         self.suffix = Path(parts[-1]).suffix
+        self.folders = folders
         self.strays: list[Path] = []
 
     def walk(self, folder: Path, depth: int) -> Iterator[Found]:
@@ -121,7 +139,7 @@ class _Search:
     def _walk(self, folder: str, depth: int, known: dict[str, str]) -> Iterator[Found]:
         last = depth == len(self.matchers) - 1
         for entry in os.scandir(folder):
-            if not (entry.is_file() if last else entry.is_dir()):
+            if not (entry.is_file() if last and not self.folders else entry.is_dir()):
                 continue
             match = self.matchers[depth].fullmatch(entry.name)
             fields = None if match is None else merged(known, match.groupdict())

@@ -12,6 +12,7 @@ from crowdqc.readers import patterns
 from crowdqc.readers.draft import SLICE_MAX, bad_file
 from crowdqc.readers.files import relative_names
 from crowdqc.readers.raters import asked, check_raters
+from crowdqc.readers.times import file_times
 
 
 class SliceFiles:
@@ -66,7 +67,12 @@ class SliceFiles:
     def readings(self) -> pd.DataFrame:
         """A reading of each file by all who were asked; states are still to be inferred."""
         rows = list(self._readings())
-        return pd.DataFrame(rows, columns=["case", "slice", "rater", "labels", "state"])
+        table = pd.DataFrame(rows, columns=["case", "slice", "rater", "labels", "state"])
+        if self.config.annotations.file_times:
+            time, findings = file_times(self.paths, table["rater"])
+            self.findings += findings
+            table = table if time is None else table.assign(time=time)
+        return table
 
     def _readings(self) -> Iterator[tuple[str, int, str, str, str]]:
         everyone = asked(self.config)

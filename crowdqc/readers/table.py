@@ -1,8 +1,8 @@
 """Tables of boxes: CSV or CSV.gz, one box a row, corners in pixels.
 
 ``[annotations] columns`` says which column of the file is which of ours: ``case, slice, rater,
-label, x0, y0, x1, y1, height, width``. Without `slice` every case is one image; without
-`label` the study must have a single one. A row without a box means: read, nothing there.
+label, x0, y0, x1, y1, height, width, time, seconds``. Without `slice` every case is one image;
+without `label` the study must have a single one. A row without a box means: read, nothing there.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.findings import Finding, InputError
+from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.readers.draft import EDGES, FAULTS_MAX, SIDE_MAX, SLICE_MAX, Draft, bad_file, bad_line
 from crowdqc.readers.files import parse_number, relative, short
+from crowdqc.readers.times import WHEN, moment
 from crowdqc.schema import ReadingState
 
-KNOWN = ["case", "slice", "rater", "label", *EDGES, "height", "width"]
+KNOWN = ["case", "slice", "rater", "label", *EDGES, "height", "width", *WHEN]
 _KEYS = ["case", "slice", "rater"]
 BYTES_MAX = 500_000_000
 """Most characters that a table may unpack to: as text in memory it takes ten times as much."""
@@ -73,6 +74,7 @@ def read_boxes(
 def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draft:
     place, bad_places = _places(frame)
     frame = frame.loc[place.index]  # first: assigning to an empty frame would add rows
+    place, bad_times = _timed(place, frame)
     place = place.assign(nothing=_says_nothing(frame))
     edges, bad_edges = _edges(frame[~place["nothing"]])
     names = {label.name: label.name for label in config.labels.values()}
@@ -86,7 +88,7 @@ def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draf
     return Draft(
         boxes=boxes[[*_KEYS, "label", *EDGES, "source"]].reset_index(drop=True),
         readings=_readings(place),
-        findings=[*findings, *bad_places, *bad_edges, *bad_labels],
+        findings=[*findings, *bad_places, *bad_times, *bad_edges, *bad_labels],
     )
 
 
@@ -202,6 +204,23 @@ def _places(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     return place, findings
 
 
+def _timed(place: pd.DataFrame, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    """`place` with ``time`` and ``seconds`` of the rows, nan where a row does not say them."""
+    findings: list[Finding] = []
+    for name in [name for name in WHEN if name in frame]:
+        values = frame[name].map(moment).astype(np.float64)
+        odd = frame[values.isna() & (frame[name] != "")]
+        if len(odd):
+            first = odd.iloc[0]
+            message = (
+                f"{first['source']}: {name} is '{short(first[name])}' (and {len(odd) - 1} more), "
+                "which is no number of seconds and no date with time. It is taken as not known."
+            )
+            findings.append(Finding(check="time-unknown", severity=Severity.NOTE, message=message))
+        place = place.assign(**{name: values})
+    return place, findings
+
+
 def _edges(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     """``x0, y0, x1, y1`` of the rows where all four are numbers (nan and inf are judged later)."""
     findings: list[Finding] = []
@@ -252,4 +271,6 @@ def _readings(place: pd.DataFrame) -> pd.DataFrame:
     reviewed = place.groupby(_KEYS, sort=False)["nothing"].any().to_numpy()
     state = np.where(reviewed, ReadingState.REVIEWED_EMPTY.value, ReadingState.OPENED.value)
     first = place.drop_duplicates(_KEYS).drop(columns="nothing")
+    for name in [name for name in WHEN if name in place]:  # the last row ends the reading
+        first[name] = place.groupby(_KEYS, sort=False)[name].max().to_numpy()
     return first.assign(labels="", state=state).reset_index(drop=True)

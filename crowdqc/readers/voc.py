@@ -92,7 +92,8 @@ def read_voc(config: Config) -> Draft:
             boxes.read(file)
         except Unreadable as error:
             boxes.files.refuse(file, str(error))
-    return Draft(box_frame(boxes.rows), _readings(boxes), boxes.files.findings)
+    readings = _readings(boxes)
+    return Draft(box_frame(boxes.rows), readings, boxes.files.findings)
 
 
 def _readings(boxes: _Boxes) -> pd.DataFrame:

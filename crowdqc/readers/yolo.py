@@ -60,15 +60,17 @@ def read_yolo(config: Config) -> Draft:
         _read_lines(
             text, classes.of(path.rpartition(os.sep)[0]), file=file, files=files, lines=lines
         )
+    readings = files.readings()
     findings = [*classes.findings, *files.findings]
-    return Draft(_boxes(lines, files), files.readings(), findings, fractions=True)
+    return Draft(_boxes(lines, files), readings, findings, fractions=True)
 
 
 def scale(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Boxes with YOLO fractions in the columns of the edges, in px of their images."""
     size = boxes[KEYS].merge(images, on=KEYS, how="left")[["height", "width"]].to_numpy(np.float64)
     pixels = yolo_to_pixels(boxes[EDGES].to_numpy(np.float64), height=1.0, width=1.0)
-    pixels = pixels * size[:, [1, 0, 1, 0]]
+    with np.errstate(over="ignore"):  # what is not finite is refused with its line
+        pixels = pixels * size[:, [1, 0, 1, 0]]
     return boxes.assign(**dict(zip(EDGES, pixels.T, strict=True)))
 
 

@@ -26,6 +26,7 @@ MAX_ROWS = 50
 TITLES = {
     "pair_iou": "Mean IoU of two raters",
     "pair_f1": "F1 of two raters",
+    "pair_kappa": "Cohen's kappa of presence, of two raters",
     "mean_iou": "Mean IoU with the others",
     "alpha_box": "Krippendorff's alpha of boxes",
     "alpha_box_mean": "Krippendorff's alpha of boxes, mean of slices",
@@ -245,9 +246,10 @@ def _by_organ(
 
 
 def _case_table(cases: pd.DataFrame) -> Table:
-    known = cases[cases["value"].notna()].sort_values("value", kind="stable")
+    known = cases[cases["value"].notna()]
     if len(known):
         known = known[known["measure"] == known["measure"].iloc[0]]
+    known = known.sort_values("value", kind="stable")
     columns = (
         Column("case", "Case", "name"),
         Column("label", "Organ", "name"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.report.content import Column, Section, Table
+from crowdqc.report.content import PAGE, Column, Section, Table
 from crowdqc.report.results import Results
 from crowdqc.report.strips import Run, Strip, said, strip
 from crowdqc.report.words import count, percent, readable, share
@@ -16,6 +16,9 @@ from crowdqc.schema import natural_order
 
 MAX_ROWS = 300
 """Rows of the list that goes into the page; the file has all."""
+
+MAX_TASKS = 1000
+"""Tasks of the worklist that go into the page; ``todo.csv`` has all."""
 
 STATUS = {"complete": "accept", "partial": "review", "missing": "reject", "unread": ""}
 _RANK = {"missing": 0, "partial": 1, "unread": 2, "complete": 3}
@@ -32,6 +35,17 @@ COLUMNS = (
     Column("truncated", "Cut off", "text"),
     Column("coverage", "Coverage", "percent", note="Boxed slices of those expected"),
     Column("reasons", "Why", "text"),
+)
+
+
+TASKS = (
+    Column("rater", "Rater", "name"),
+    Column("case", "Case", "name"),
+    Column("label", "Organ", "text"),
+    Column("task", "To do", "text"),
+    Column("slices", "Slices", "text"),
+    Column("n_slices", "How many", "count"),
+    Column("why", "Why", "text"),
 )
 
 
@@ -76,7 +90,7 @@ def completeness_section(results: Results) -> Section:
         "completeness",
         "Completeness",
         lead=tuple(_lead(table)),
-        tables=(_table(table),),
+        tables=tuple(t for t in (_tasks(results.table("todo")), _table(table)) if t.rows),
         status=_status(table),
         view=view,
     )
@@ -113,6 +127,39 @@ def _lead(table: pd.DataFrame) -> list[str]:
     return lead
 
 
+def _tasks(tasks: pd.DataFrame) -> Table:
+    """The worklist, a row for each task of a rater."""
+    names = [column.name for column in TASKS]
+    rows = [
+        (
+            *(task.rater, task.case, _labels(task.label), task.task),
+            *(_shown(task.slices), task.n_slices, _labels(task.why)),
+        )
+        for task in tasks.head(MAX_TASKS)[names].itertuples(index=False)
+    ]
+    return Table(
+        "todo",
+        "The work list: what each rater has to do again",
+        TASKS,
+        tuple(rows),
+        n_left_out=max(len(tasks) - MAX_TASKS, 0),
+        search=True,
+        paged=len(rows) > PAGE,
+        choose="rater",
+    )
+
+
+def _shown(ranges: str, limit: int = 12) -> str:
+    """Slices as the worklist has them, in the page's hand."""
+    parts = ranges.replace("-", "\u2013").split()
+    more = f" and {len(parts) - limit} more" if len(parts) > limit else ""
+    return ", ".join(parts[:limit]) + more
+
+
+def _labels(text: str) -> str:
+    return ", ".join(readable(name) for name in text.split(", "))
+
+
 def _table(table: pd.DataFrame) -> Table:
     work = table[table["state"] != "complete"]
     work = work.assign(_rank=work["state"].map(lambda s: _RANK.get(s, 9)))
@@ -127,7 +174,7 @@ def _table(table: pd.DataFrame) -> Table:
     )
     return Table(
         "completeness",
-        "What has to be drawn again or looked at",
+        "Every run that is not complete",
         COLUMNS,
         rows,
         n_left_out=max(len(work) - MAX_ROWS, 0),

@@ -18,6 +18,10 @@ Kind = Literal[
 """How a column is written: decides digits, alignment and marks, never the order of rows."""
 
 
+PAGE = 100
+"""Rows of a paged table that are in the page from the start; the rest is data."""
+
+
 class Interval(NamedTuple):
     """A number with the interval round it; nan where either is not known."""
 

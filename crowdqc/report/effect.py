@@ -15,12 +15,29 @@ from crowdqc.report.words import count, number, p_value, readable
 
 LEVEL = 0.05
 """p value below which a difference is called more than chance."""
+MAX_ROWS = 300
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where scores of one kind stand, and how people call them."""
+
+    key: str
+    scores: str
+    comparison: str
+    what: str
+
+
+MASKS = Source("effect", "scores", "comparison", "masks")
+MODELS = Source("effect_models", "model_scores", "model_comparison", "trained models")
 
 
 @dataclass(frozen=True)
 class Paired:
     """Two scores of the same thing, for each organ."""
 
+    key: str
+    what: str
     a: str
     b: str
     labels: tuple[str, ...]
@@ -30,35 +47,40 @@ class Paired:
 
 
 def effect_section(results: Results) -> Section:
-    """The section that holds filtered against unfiltered."""
+    """The section that holds filtered against unfiltered: masks, and models trained on them."""
     key, title = "effect", "Filtered against unfiltered"
-    if not results.has("comparison") and not results.has("scores"):
+    present = [s for s in (MASKS, MODELS) if results.has(s.scores) or results.has(s.comparison)]
+    if not present:
         remedy = "" if results.has_volumes else NEEDS_VOLUMES
         remedy = remedy if results.has_truth or remedy else NEEDS_TRUTH
         return Section(key, title, missing="crowdqc evaluate", remedy=remedy)
-    comparison = results.table("comparison")
-    tables = (_table(comparison), _scores(results))
+    compared = [results.table(source.comparison) for source in present]
+    tables = [
+        table
+        for source, comparison in zip(present, compared, strict=True)
+        for table in (_table(comparison, source), _scores(results, source))
+    ]
+    pairs = [_paired(results, *both) for both in zip(compared, present, strict=True)]
     return Section(
         key,
         title,
-        lead=tuple(_lead(comparison)),
+        lead=tuple(said for both in zip(compared, present, strict=True) for said in _lead(*both)),
         tables=tuple(table for table in tables if table.rows),
-        missing="" if len(comparison) else "crowdqc compare",
-        view=_paired(results, comparison),
+        missing="" if any(map(len, compared)) else "crowdqc compare",
+        view=tuple(pair for pair in pairs if pair is not None),
     )
 
 
-def _lead(comparison: pd.DataFrame) -> list[str]:
+def _lead(comparison: pd.DataFrame, source: Source) -> list[str]:
     lead = []
     for row in comparison[comparison["label"] == "overall"].itertuples(index=False):
         better, worse = (row.a, row.b) if row.difference >= 0 else (row.b, row.a)
-        name = readable(better)
         where = f"{count(row.n, 'case')}, difference {number(row.difference, 3)}"
         if not math.isnan(row.low):
             where += f", interval {number(row.low, 3)} to {number(row.high, 3)}"
         lead.append(
-            f"{name[0].upper()}{name[1:]} scores {number(abs(row.difference), 3)} Dice above "
-            f"{readable(worse)} on average ({where})."
+            f"Of the {source.what}, {readable(better)} scores {number(abs(row.difference), 3)} "
+            f"Dice above {readable(worse)} on average ({where})."
         )
         lead.append(_chance(row))
     return lead
@@ -72,11 +94,15 @@ def _chance(row: Any) -> str:
         return f"{test} gives no p value{f': {why}' if why else ''}."
     verdict = "chance alone would rarely make it" if row.p < LEVEL else "chance may explain it"
     text = p_value(row.p)
-    return f"{test}: p {text if text.startswith('<') else f'= {text}'}, so {verdict}."
+    said = f"{test}: p {text if text.startswith('<') else f'= {text}'}, so {verdict}."
+    if not math.isnan(row.detectable) and not row.p < LEVEL:
+        least = number(row.detectable, 3)
+        said += f" A difference below {least} would probably not have been seen with so few."
+    return said
 
 
-def _table(comparison: pd.DataFrame) -> Table:
-    """The table `comparison`; where it is of two sets only, they name the columns."""
+def _table(comparison: pd.DataFrame, source: Source) -> Table:
+    """A table `comparison`; where it is of two sets only, they name the columns."""
     one = len(comparison[["a", "b"]].drop_duplicates()) == 1
     a, b = ("A", "B") if not one else (readable(n) for n in comparison[["a", "b"]].iloc[0])
     why = list(comparison["why"]) if "why" in comparison.columns else []
@@ -94,6 +120,13 @@ def _table(comparison: pd.DataFrame) -> Table:
         Column("p", "p", "p"),
         Column("p_holm", "p (Holm)", "p", note="Corrected for the number of organs"),
         Column("effect", "Effect", "number", note="Matched-pairs rank-biserial, from −1 to 1"),
+        Column(
+            "detectable",
+            "Could be seen",
+            "number",
+            3,
+            note="Smallest difference that the test would have seen in four of five such studies",
+        ),
         Column("why", "Remark"),
     )
     sets = (
@@ -103,16 +136,17 @@ def _table(comparison: pd.DataFrame) -> Table:
         (
             *(r.label, *names, r.n, r.mean_a, r.mean_b),
             Interval(r.difference, r.low, r.high),
-            *(r.test.capitalize(), r.p, r.p_holm, r.effect, text),
+            *(r.test.capitalize(), r.p, r.p_holm, r.effect, r.detectable, text),
         )
         for r, names, text in zip(comparison.itertuples(index=False), sets, why, strict=True)
     )
-    return Table("comparison", "Paired comparison", columns, rows)
+    caption = f"Paired comparison of the {source.what}"
+    return Table(source.comparison, caption, columns, rows)
 
 
-def _scores(results: Results) -> Table:
+def _scores(results: Results, source: Source) -> Table:
     """Dice of whole volumes: one row per case and organ, a column per set."""
-    volumes = _volumes(results)
+    volumes = _volumes(results, source)
     sets = list(dict.fromkeys(volumes["set"]))
     wide = volumes.pivot_table(index=["case", "label"], columns="set", values="dice", sort=True)
     wide = wide.reindex(columns=sets)
@@ -125,22 +159,22 @@ def _scores(results: Results) -> Table:
         (*index, *values) for index, values in zip(wide.index, wide.to_numpy(), strict=True)
     )
     return Table(
-        "scores",
-        "Dice of whole volumes",
+        source.scores,
+        f"Dice of whole volumes, {source.what}",
         columns,
-        tuple((case, label, *map(float, values)) for case, label, *values in rows[:300]),
-        n_left_out=max(len(rows) - 300, 0),
+        tuple((case, label, *map(float, values)) for case, label, *values in rows[:MAX_ROWS]),
+        n_left_out=max(len(rows) - MAX_ROWS, 0),
         search=True,
     )
 
 
-def _volumes(results: Results) -> pd.DataFrame:
-    scores = results.table("scores")
+def _volumes(results: Results, source: Source) -> pd.DataFrame:
+    scores = results.table(source.scores)
     return scores[scores["slice"].isna() & scores["dice"].notna()]
 
 
-def _paired(results: Results, comparison: pd.DataFrame) -> Paired | None:
-    volumes = _volumes(results)
+def _paired(results: Results, comparison: pd.DataFrame, source: Source) -> Paired | None:
+    volumes = _volumes(results, source)
     a, b = _sets(volumes, comparison)
     if not b:
         return None
@@ -151,6 +185,8 @@ def _paired(results: Results, comparison: pd.DataFrame) -> Paired | None:
     if not groups:
         return None
     return Paired(
+        source.key,
+        source.what,
         a,
         b,
         tuple(groups),

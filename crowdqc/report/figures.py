@@ -41,9 +41,7 @@ def figures(content: ReportContent) -> dict[str, Figure]:
     signals = (content.section("masks").view or ((), None))[1]
     if signals is not None:
         found["masks"] = points(signals)
-    pairs = content.section("effect").view
-    if pairs is not None:
-        found["effect"] = paired(pairs)
+    found |= {pairs.key: paired(pairs) for pairs in content.section("effect").view or ()}
     return found
 
 
@@ -156,4 +154,4 @@ def viridis(value: float, low: float, high: float) -> tuple[str, str]:
     """
     share = (value - low) / (high - low) if high > low else 1.0
     step = round(min(max(share, 0.0), 1.0) * (len(VIRIDIS) - 1))
-    return VIRIDIS[step], "#111" if step > 5 else "#fff"
+    return VIRIDIS[step], "#111" if step > 4 else "#fff"

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import crowdqc
 from crowdqc.findings import Severity
-from crowdqc.report.content import Column, Section, Table
+from crowdqc.report.content import PAGE, Column, Section, Table
 from crowdqc.report.results import STAGES, Found, Results
 from crowdqc.report.words import count, listing, megabytes
 
 MAX_FINDINGS = 5000
-PAGE = 100
 
 COLUMNS = (
     Column("severity", "Severity", "severity"),

@@ -52,7 +52,7 @@ class FileLook:
         if name is None:
             return None
         path = self._config.file.parent / name
-        if path.name.endswith((".nii", ".nii.gz")):
+        if path.name.endswith((".nii", ".nii.gz")) or path.is_dir():
             return _plane(self._volume(path), k)
         return self._picture(path)
 
@@ -71,7 +71,7 @@ class FileLook:
 
     def _read_volume(self, path: Path) -> NDArray[np.uint8] | None:
         try:
-            volume, _ = read_volume(path)
+            volume, _ = read_volume(path, plane=self._config.images.plane)
         except InputError as error:
             self._tell(error)
             return None
@@ -82,7 +82,8 @@ class FileLook:
         if not path.is_file():
             return None
         try:
-            return to_pictures(read_labels(path)[0], self._config.images.picture)
+            images = self._config.images
+            return to_pictures(read_labels(path, plane=images.plane)[0], images.picture)
         except InputError as error:
             self._tell(error)
             return None
@@ -91,7 +92,8 @@ class FileLook:
         if not path.is_file():
             return None
         try:
-            return to_pictures(read_volume(path)[0], self._config.images.picture)
+            images = self._config.images
+            return to_pictures(read_volume(path, plane=images.plane)[0], images.picture)
         except InputError as error:
             self._tell(error)
             return None

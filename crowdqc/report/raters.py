@@ -12,6 +12,13 @@ import pandas as pd
 from crowdqc.findings import Finding, Severity
 from crowdqc.report.content import Column, Interval, Link, Section, Table
 from crowdqc.report.results import Results
+from crowdqc.report.scorecards import (
+    edge_biases,
+    faults_of,
+    further,
+    further_sentences,
+    with_numbers,
+)
 from crowdqc.report.strips import Schematic, schematics
 from crowdqc.report.words import count, listing, percent, share, shifted
 
@@ -70,6 +77,9 @@ class Card:
     dashed: bool
     status: str
     reasons: str
+    faults: tuple[str, ...]
+    edges: str
+    """Where each edge of the boxes lies, for people who hear it."""
     sentences: tuple[str, ...]
     work: str
     drawing: Schematic | None
@@ -129,7 +139,7 @@ def raters_section(results: Results) -> Section:
     if not results.has("raters"):
         return Section("raters", "Raters", missing="crowdqc agree")
     decided = verdicts(results)
-    table = results.table("raters")
+    table = with_numbers(results.table("raters"))
     order = table["rater"].map(lambda r: _RANK[decided[r][0]])
     table = table.assign(_order=order).sort_values(
         ["_order", "agreement"], kind="stable", na_position="last"
@@ -139,7 +149,7 @@ def raters_section(results: Results) -> Section:
         "raters",
         "Raters",
         lead=tuple(_lead(table, statuses)),
-        tables=(_table(results, table, decided),),
+        tables=tuple(t for t in (_table(results, table, decided), further(table)) if t.rows),
         status=worst(statuses),
         view=_view(results, table, decided),
     )
@@ -199,10 +209,10 @@ def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
 
 
 def _view(results: Results, table: pd.DataFrame, decided: Decided) -> RatersView:
-    shifts = list(table[["shift_x", "shift_y", "size_ratio"]].itertuples(index=False, name=None))
+    biases = list(edge_biases(table).itertuples(index=False, name=None))
     found, labels = _findings(results), _labels(results)
-    cards = []
-    for row, drawing in zip(table.itertuples(index=False), schematics(shifts), strict=True):
+    cards: list[Card] = []
+    for row, drawing in zip(table.itertuples(index=False), schematics(biases), strict=True):
         place = results.raters.index(row.rater)
         card = Card(
             rater=row.rater,
@@ -211,6 +221,8 @@ def _view(results: Results, table: pd.DataFrame, decided: Decided) -> RatersView
             dashed=dashed(place),
             status=decided[row.rater][0],
             reasons=decided[row.rater][1],
+            faults=faults_of(row),
+            edges=_edges(biases[len(cards)]),
             sentences=_sentences(row),
             work=_work(row),
             drawing=None if math.isnan(row.shift_x) and math.isnan(row.shift_y) else drawing,
@@ -252,7 +264,18 @@ def _sentences(row: Any) -> tuple[str, ...]:
         said.append(f"Missed of what the others drew: {percent(row.miss_rate)}.")
     if not math.isnan(row.extra_rate):
         said.append(f"Boxes where nobody else drew: {percent(row.extra_rate)}.")
-    return tuple(said)
+    return (*said, *further_sentences(row))
+
+
+def _edges(bias: tuple[float, ...]) -> str:
+    """The four edges in words."""
+    names = ("left", "upper", "right", "lower")
+    axes = ((1, 0), (0, 1), (1, 0), (0, 1))
+    said = [
+        f"{name} edge {shifted(value * x, value * y)}"
+        for name, value, (x, y) in zip(names, bias, axes, strict=True)
+    ]
+    return f"{', '.join(said)}.".capitalize()
 
 
 def _size(ratio: float) -> str:

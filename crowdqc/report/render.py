@@ -20,14 +20,12 @@ import jinja2
 
 from crowdqc.report import words
 from crowdqc.report.completeness import CompletenessView
-from crowdqc.report.content import Column, Interval, Link, ReportContent, Section, Table
+from crowdqc.report.content import PAGE, Column, Interval, Link, ReportContent, Section, Table
 from crowdqc.report.figures import figures, viridis
 from crowdqc.report.strips import REFERENCE
 
 PILLS = ("verdict", "judgement", "state", "severity")
 """Kinds of columns whose words stand in a coloured mark."""
-PAGE = 100
-"""Rows of a paged table that are in the page from the start; the rest is data."""
 _STATUS = {
     "reject": "reject", "fail": "reject", "missing": "reject",
     "review": "review", "watch": "review", "partial": "review", "no consensus": "review",

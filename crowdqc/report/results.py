@@ -18,7 +18,10 @@ from crowdqc.findings import Finding, InputError
 from crowdqc.schema import TABLES, empty, natural_order
 from crowdqc.store import STATE, Store, findings_file, sha256
 
-STAGES = ("check", "agree", "fuse", "complete", "gate", "masks", "dataset", "evaluate", "compare")
+STAGES = (
+    "check", "agree", "fuse", "complete", "gate", "masks", "risk", "dataset", "evaluate", "compare",
+    "train",
+)  # fmt: skip
 """Stages in the order in which a study goes through them."""
 
 MANIFEST = "manifest.json"

@@ -128,71 +128,71 @@ def _bar(x: float, width: float, *, top: float, height: float = BAR) -> str:
 
 @dataclass(frozen=True)
 class Schematic:
-    """A rater's box against the consensus, moved and scaled as the rater does, exaggerated."""
+    """A rater's box against the consensus, each edge moved as the rater moves it, exaggerated."""
 
     x: float
     y: float
     width: float
     height: float
-    dx: float
-    dy: float
+    arrows: str
+    """An arrow from each edge of the consensus to the rater's, as one SVG path."""
     times: float
-
-    @property
-    def arrow(self) -> str:
-        """Arrow from the centre of the consensus to that of the rater; "" where they meet."""
-        length = math.hypot(self.dx, self.dy)
-        if length < _SEEN:
-            return ""
-        x, y = REFERENCE[0] + REFERENCE[2] / 2, REFERENCE[1] + REFERENCE[3] / 2
-        ux, uy = self.dx / length, self.dy / length
-        tip = (x + self.dx, y + self.dy)
-        back = (tip[0] - 5 * ux, tip[1] - 5 * uy)
-        wings = ((back[0] - 3 * uy, back[1] + 3 * ux), (back[0] + 3 * uy, back[1] - 3 * ux))
-        line = [(x, y), tip, wings[0], tip, wings[1]]
-        return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in line)
+    """Units of the drawing for one px."""
 
 
-_SEEN = 2.5
+_SEEN = 3.0
 """Length in units from which an arrow is worth drawing."""
 REFERENCE = (80.0, 30.0, 80.0, 60.0)
 """The consensus box in a schematic of 240 x 120 units: x, y, width, height."""
 _ROOM = 20.0
 
+Edges = tuple[float, float, float, float]
 
-def schematics(shifts: Sequence[tuple[float, float, float]]) -> list[Schematic]:
+
+def schematics(biases: Sequence[Edges]) -> list[Schematic]:
     """Schematic boxes of all raters, all exaggerated alike.
 
     Parameters
     ----------
-    shifts : sequence of (dx, dy, size_ratio)
-        Displacement in px and ratio of the side lengths; nan counts as none.
+    biases : sequence of (x0, y0, x1, y1)
+        Mean displacement of each edge in px, to the right and downwards; nan counts as none.
 
     Returns
     -------
     list of Schematic
         The largest displacement takes `_ROOM` units.
     """
-    known = [(_or(dx, 0.0), _or(dy, 0.0), _or(size, 1.0)) for dx, dy, size in shifts]
-    largest = max((abs(v) for dx, dy, _ in known for v in (dx, dy)), default=0.0)
+    known = [[value if math.isfinite(value) else 0.0 for value in bias] for bias in biases]
+    largest = max((abs(value) for bias in known for value in bias), default=0.0)
     times = _ROOM / largest if largest > 0.05 else 1.0
-    return [_schematic(shift, times) for shift in known]
+    return [_schematic([value * times for value in bias], times) for bias in known]
 
 
-def _schematic(shift: tuple[float, float, float], times: float) -> Schematic:
+def _schematic(moved: Sequence[float], times: float) -> Schematic:
     x, y, width, height = REFERENCE
-    dx, dy = shift[0] * times, shift[1] * times
-    grow = min(max(shift[2], 0.5), 1.45)
+    left, top, right, bottom = moved
+    middle_x, middle_y = x + width / 2, y + height / 2
+    arrows = [
+        _arrow((x, middle_y), left, across=True),
+        _arrow((x + width, middle_y), right, across=True),
+        _arrow((middle_x, y), top, across=False),
+        _arrow((middle_x, y + height), bottom, across=False),
+    ]
     return Schematic(
-        x=x + dx + width * (1 - grow) / 2,
-        y=y + dy + height * (1 - grow) / 2,
-        width=width * grow,
-        height=height * grow,
-        dx=dx,
-        dy=dy,
+        x=x + left,
+        y=y + top,
+        width=width + right - left,
+        height=height + bottom - top,
+        arrows="".join(arrows),
         times=times,
     )
 
 
-def _or(value: float, otherwise: float) -> float:
-    return value if math.isfinite(value) else otherwise
+def _arrow(start: tuple[float, float], length: float, *, across: bool) -> str:
+    """An arrow along one axis; "" where it would be too short to see."""
+    if abs(length) < _SEEN:
+        return ""
+    back = length - math.copysign(min(5.0, abs(length)), length)
+    points = [(0.0, 0.0), (length, 0.0), (back, 3.0), (length, 0.0), (back, -3.0)]
+    placed = [(a, b) if across else (b, a) for a, b in points]
+    return "M" + "L".join(f"{start[0] + a:.1f} {start[1] + b:.1f}" for a, b in placed)

@@ -5,7 +5,8 @@ The training-free risk is one minus the Dice coefficient that may be expected of
 
 - `support` is the mean vote of other versions of the mask (`crowdqc.risk.votes`): the other
   models on this slice, all models on the slices beside it, nothing beyond the ends of the run,
-  the ellipse in the prompt box, and the other prompts of the same model where they were tried;
+  the ellipse in the prompt box, and the other prompts of the same model, and a second model on
+  the same prompts, where they were tried;
 - `present` is the probability that the organ is on the slice at all. The share of the other
   cases in which it reaches that height (`crowdqc.completeness.extent`) is the prior, and the box
   of a rater is evidence that counts `LIKELIHOOD` to one.
@@ -48,6 +49,8 @@ SPACING_MM = 3.0
 LIKELIHOOD = 4.0
 """How much likelier a rater draws a box where the organ is than where it is not, near its ends;
 the ranking changes little from 2 to 8."""
+DRAWN = ("pairwise_dice", "model_dice")
+"""Columns of the table ``masks`` that vote for a mask."""
 MARGIN_PX = 2
 """Pixels kept round everything when a run is cut out."""
 
@@ -103,19 +106,20 @@ def assess_risk(
     images : DataFrame
         Table ``images``: spacing in mm. Slices must run in the same direction in all cases.
     prompts : DataFrame, optional
-        Table ``masks`` with ``pairwise_dice`` of the judged set: Dice between the masks from
-        several jittered prompts.
+        Table ``masks`` of the judged set, with ``pairwise_dice``, Dice between the masks from
+        several prompts, or ``model_dice``, Dice with the masks of a second model, or both.
 
     Returns
     -------
     DataFrame
         One row for each slice of a label with a box or a judged mask: ``case, slice, label``;
         `risk` in ``[0, 1]``; the signals, nan where they do not apply: `agreement` (mean Dice
-        with the other sets), `z_dice` (mean Dice with the slices beside), `end_mm` (distance to
-        the nearer end of the run), `box_iou` (of the box round the mask with the prompt),
-        `box_fill` (area of the mask over that of the box), `box_z_iou` (mean IoU of the prompt
-        with those beside it), `area_mm2`, `extent` (share of other cases in which the label
-        reaches this height), `support` (mean vote).
+        with the other sets, or where there are none with the second model of `prompts`),
+        `z_dice` (mean Dice with the slices beside), `end_mm` (distance to the nearer end of the
+        run), `box_iou` (of the box round the mask with the prompt), `box_fill` (area of the mask
+        over that of the box), `box_z_iou` (mean IoU of the prompt with those beside it),
+        `area_mm2`, `extent` (share of other cases in which the label reaches this height),
+        `support` (mean vote).
 
     Raises
     ------
@@ -272,14 +276,20 @@ def _extents(
     return share
 
 
-def _with_prompts(table: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
-    """One more vote where the model tried several prompts."""
-    vote = table[_KEY].merge(prompts[[*_KEY, "pairwise_dice"]], on=_KEY, how="left")
-    dice = vote["pairwise_dice"].to_numpy()
-    known = np.isfinite(dice) & (table["area_mm2"] > 0).to_numpy()
-    return table.assign(
-        total=table["total"] + np.where(known, dice, 0.0), weight=table["weight"] + known
-    )
+def _with_prompts(table: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
+    """One more vote where the model tried several prompts, and one where there was another."""
+    known = [name for name in DRAWN if name in drawn]
+    means = drawn.groupby(_KEY, as_index=False)[known].mean()  # of several objects of a label
+    found = table[_KEY].merge(means, on=_KEY, how="left")
+    total, weight = table["total"].to_numpy(), table["weight"].to_numpy()
+    for name in known:
+        dice = found[name].to_numpy()
+        votes = np.isfinite(dice) & (table["area_mm2"] > 0).to_numpy()
+        total, weight = total + np.where(votes, dice, 0.0), weight + votes
+    table = table.assign(total=total, weight=weight)
+    if "model_dice" in known:
+        table["agreement"] = table["agreement"].fillna(found["model_dice"])
+    return table
 
 
 def _risk(table: pd.DataFrame) -> NDArray[np.float64]:

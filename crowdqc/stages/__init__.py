@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import crowdqc
 from crowdqc.config import Changes, Config, load_config
 from crowdqc.readers import annotation_files
 from crowdqc.stages import boxes, drawn, judge, masks, show, truth
-from crowdqc.stages.base import Pipeline, Result, Run, Stage
-from crowdqc.stages.images import case_files, image_files
+from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, unwatched
+from crowdqc.stages.images import case_files, input_files
 from crowdqc.store import Store
 
 __all__ = ["PIPELINE", "Result", "masks_are_current", "open_run", "run_all"]
@@ -24,6 +25,7 @@ def open_run(
     out: Path | None = None,
     changes: Changes | None = None,
     say: Callable[[str], None],
+    watch: Watch = unwatched,
 ) -> Run:
     """Open a study for running.
 
@@ -37,10 +39,18 @@ def open_run(
         As for `crowdqc.config.load_config`.
     say : callable
         Told a line for everything that happens.
+    watch : callable
+        Shows how far long work is.
     """
     where = {"study": {"out": None if out is None else str(out.absolute())}}
     config = load_config(file, changes={**(changes or {}), **where})
-    return Run(config, Store(config.out, config.study.name), say)
+    store = Store(config.out, config.study.name)
+    if store.written_by not in {None, crowdqc.__version__}:
+        say(
+            f"{store.folder} was written by crowdqc {store.written_by}; this is "
+            f"{crowdqc.__version__}, so every stage runs again before its results are used."
+        )
+    return Run(config, store, say, watch)
 
 
 def run_all(run: Run) -> Result:
@@ -66,7 +76,7 @@ def _gate(run: Run) -> Result:
 
 
 def _annotations(config: Config) -> list[Path]:
-    return [*annotation_files(config), *image_files(config).values()]
+    return [*annotation_files(config), *input_files(config)]
 
 
 def _truth(config: Config) -> list[Path]:
@@ -95,15 +105,15 @@ PIPELINE = Pipeline(
             applies=truth.is_simulated,
         ),
         Stage("check", boxes.check, needs=("simulate",), sections=_READ, inputs=_annotations),
+        Stage("complete", boxes.complete, needs=("check",), sections=("labels", "images")),
         Stage(
             "agree",
             boxes.agree,
-            needs=("check",),
+            needs=("check", "complete"),
             sections=("match", "agree", "truth"),
-            inputs=_gold_boxes,
+            inputs=lambda config: [*_gold_boxes(config), *_policy(config)],
         ),
         Stage("fuse", boxes.fuse, needs=("check",), sections=("match", "fuse")),
-        Stage("complete", boxes.complete, needs=("check",), sections=("labels", "images")),
         Stage(
             "gate",
             _gate,
@@ -116,7 +126,7 @@ PIPELINE = Pipeline(
             masks.masks,
             needs=("gate",),
             sections=("labels", "images", "masks"),
-            inputs=lambda config: list(image_files(config).values()),
+            inputs=input_files,
             applies=masks.has_images,
         ),
         Stage(

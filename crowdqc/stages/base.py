@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +47,18 @@ class Result:
         return dataclasses.replace(self, table=table, shown=table)
 
 
+Progress = Callable[[int, int], None]
+"""Told how much was done since it was told last, and how much there is to do in all."""
+
+Watch = Callable[[str], AbstractContextManager[Progress]]
+"""Shows how far long work of a title is."""
+
+
+def unwatched(title: str) -> AbstractContextManager[Progress]:  # noqa: ARG001
+    """Progress that nobody looks at."""
+    return nullcontext(lambda *_: None)
+
+
 @dataclass(frozen=True)
 class Run:
     """One study being run: its file, its results, and where to say what happens."""
@@ -53,6 +66,7 @@ class Run:
     config: Config
     store: Store
     say: Callable[[str], None]
+    watch: Watch = unwatched
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,7 @@ class Pipeline:
 
     def run(self, name: str, run: Run) -> Result:
         """Run a stage, and before it those it needs that are not up to date."""
+        run.store.claim()
         self.prepare(name, run)
         return self._finish(self.stages[name], run)
 
@@ -134,6 +149,7 @@ class Pipeline:
 
     def _finish(self, stage: Stage, run: Run) -> Result:
         stamp = self.stamp(stage.name, run.config)
+        run.store.begin(stage.name)
         result = stage.run(run)
         run.store.set_stamp(stage.name, stamp, result.files)
         return result
@@ -160,3 +176,21 @@ def worst(findings: Iterable[Finding]) -> Verdict:
     """``reject`` where a finding rejects, else ``accept``: what ends with exit code 3."""
     rejects = any(finding.severity is Severity.REJECT for finding in findings)
     return Verdict.REJECT if rejects else Verdict.ACCEPT
+
+
+def duration(seconds: float) -> str:
+    """A time for people, to two of its units.
+
+    Examples
+    --------
+    >>> [duration(s) for s in (0.4, 59.6, 61, 3600, 90061)]
+    ['0 s', '1 min', '1 min 1 s', '1 h', '1 d 1 h']
+    """
+    left = round(seconds)
+    parts: list[tuple[int, str]] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append((count, unit))
+    shown = [f"{count} {unit}" for count, unit in parts[:2] if count]
+    return " ".join(shown) or "0 s"

@@ -12,7 +12,7 @@ import pandas as pd
 from crowdqc.completeness import Orientation, assess, todo
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
-from crowdqc.gate import USABLE
+from crowdqc.gate import USABLE, Policy, load_policy, rater_runs
 from crowdqc.matching import Matched, match
 from crowdqc.readers import read_gold, read_study
 from crowdqc.readers.patterns import find, has
@@ -102,6 +102,17 @@ def fuse(run: Run) -> Result:
     return Result(table=consensus, shown=counts.reset_index(), summary=summary, files=files)
 
 
+def person(frame: pd.DataFrame, scope: str) -> pd.Series:
+    """Name of the rater of each row as `raters.csv` has it."""
+    return frame["case"] + "/" + frame["rater"] if scope == "case" else frame["rater"]
+
+
+def policy_of(config: Config) -> Policy:
+    """The policy that the study names, else the one that crowdqc ships."""
+    named = config.gate.policy
+    return load_policy(None if named is None else config.resolve(named))
+
+
 def match_study(study: Study, config: Config) -> Matched:
     """The study with its boxes matched, as the study file says."""
     return match(study, iou=config.match.iou)
@@ -116,7 +127,16 @@ def fuse_options(config: Config) -> dict[str, Any]:
         "min_raters": section.min_raters,
         "probability": section.probability,
         "interpolate": section.interpolate,
+        "whole_pixels": section.whole_pixels,
     }
+
+
+def _with_slices(images: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
+    """`images` with a row for every place: one that nobody opened is like its case."""
+    new = places.merge(images[["case", "slice"]], how="left", indicator=True)
+    new = new.loc[new["_merge"] == "left_only", ["case", "slice"]]
+    alike = images.drop_duplicates("case").drop(columns=["slice", "path"])
+    return pd.concat([images, new.merge(alike, on="case")], ignore_index=True)
 
 
 def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[str]:
@@ -131,7 +151,7 @@ def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[st
     fused = Study(
         name=study.name,
         labels=study.labels,
-        images=study.images,
+        images=_with_slices(study.images, places),
         readings=places.assign(rater="consensus", state=""),
         boxes=usable.assign(rater="consensus", box=np.arange(len(usable))),
     )
@@ -152,16 +172,19 @@ def _slice_digits(config: Config) -> int:
 
 def agree(run: Run) -> Result:
     """Measure agreement, and score each rater."""
-    from crowdqc.agreement import Resampling, assess_raters
+    from crowdqc.agreement import Judging, Resampling, assess_raters
 
     config = run.config
     section = config.agree
     gold, bad = read_gold(config, known_images(config))
+    study = load_study(run)
+    runs = run.store.read("completeness")
+    runs = rater_runs(runs.assign(rater=person(runs, study.rater_scope)))
     result = assess_raters(
-        match_study(load_study(run), config),
+        match_study(study, config),
         gold=gold,
         iou=section.iou,
-        limits=section.limits,
+        judging=Judging(section.limits, policy_of(config), runs),
         resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),
     )
     findings = [*bad, *result.findings]
@@ -184,7 +207,7 @@ def complete(run: Run) -> Result:
     tasks = todo(table, findings)
     run.store.write("completeness", table)
     run.store.write_findings("complete", findings)
-    run.store.write_text("todo.csv", tasks.to_csv(index=False, lineterminator="\n"))
+    run.store.write("todo", tasks)
     states = table["state"].value_counts()
     counts = ", ".join(f"{states.get(name, 0)} {name}" for name in STATES)
     shown = table.loc[table["state"] != "complete", COMPLETENESS_SHOWN]

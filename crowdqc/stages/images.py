@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from crowdqc.config import Config
+from crowdqc.dicom import series_files
 from crowdqc.findings import InputError
 from crowdqc.readers.patterns import fill, find, has
 from crowdqc.volumes import Geometry, read_geometry
@@ -27,13 +28,16 @@ _COLUMNS = [
 
 
 def image_files(config: Config) -> dict[str, Path]:
-    """Case -> volume (NIfTI) of ``[images] path`` or ``geometry``; empty where there is none."""
+    """Case -> volume of ``[images] path`` or ``geometry``; empty where there is none.
+
+    A volume is a NIfTI file, or the folder of a DICOM series.
+    """
     pattern = config.images.path or config.images.geometry
     return {} if pattern is None else case_files(config, pattern)
 
 
 def case_files(config: Config, pattern: str) -> dict[str, Path]:
-    """Case -> file, for a pattern of the study file with ``{case}``.
+    """Case -> file, for a pattern of the study file with ``{case}``; or folder, if it ends so.
 
     A pattern without ``{case}`` is the one file of a study with a single case, which then
     carries the study's name.
@@ -43,12 +47,21 @@ def case_files(config: Config, pattern: str) -> dict[str, Path]:
     InputError
         If no file fits.
     """
-    path = config.resolve(pattern)
+    path, folders = config.resolve(pattern), is_series(pattern)
     if not has(path, "case"):
-        if not path.is_file():
-            raise InputError(f"{path}: there is no such file.")
+        if not (path.is_dir() if folders else path.is_file()):
+            raise InputError(f"{path}: there is no such {'folder' if folders else 'file'}.")
         return {config.study.name: path}
-    return {found.fields["case"]: found.path for found in find(path).files}
+    return {found.fields["case"]: found.path for found in find(path, folders=folders).files}
+
+
+def input_files(config: Config) -> list[Path]:
+    """All files that the study's images are read from."""
+    return [
+        file
+        for path in image_files(config).values()
+        for file in (series_files(path) if path.is_dir() else [path])
+    ]
 
 
 def known_images(config: Config) -> pd.DataFrame | None:
@@ -76,7 +89,12 @@ def known_images(config: Config) -> pd.DataFrame | None:
 
 def is_volume(pattern: str) -> bool:
     """Whether a file name is that of a volume (else of a picture)."""
-    return pattern.endswith((".nii", ".nii.gz"))
+    return pattern.endswith((".nii", ".nii.gz")) or is_series(pattern)
+
+
+def is_series(pattern: str) -> bool:
+    """Whether a pattern means folders with one DICOM series each: it ends with a slash."""
+    return pattern.endswith("/")
 
 
 def geometries(config: Config) -> dict[str, Geometry]:
@@ -84,11 +102,12 @@ def geometries(config: Config) -> dict[str, Geometry]:
     pattern = config.images.path or config.images.geometry
     if pattern is None or not is_volume(pattern):
         return {}
-    return {case: read_geometry(path) for case, path in image_files(config).items()}
+    plane = config.images.plane
+    return {case: read_geometry(path, plane=plane) for case, path in image_files(config).items()}
 
 
 def _volume_rows(case: str, path: Path, config: Config) -> pd.DataFrame:
-    geometry = read_geometry(path)
+    geometry = read_geometry(path, plane=config.images.plane)
     height, width = geometry.picture_shape(config.images.picture)
     spacing = geometry.picture_spacing(config.images.picture)
     where = config.images.path and _relative(path, config)
@@ -142,4 +161,12 @@ def _relative(path: Path, config: Config) -> str:
     return relative(path, config)
 
 
-__all__ = ["case_files", "fill", "geometries", "image_files", "is_volume", "known_images"]
+__all__ = [
+    "case_files",
+    "fill",
+    "geometries",
+    "image_files",
+    "input_files",
+    "is_volume",
+    "known_images",
+]

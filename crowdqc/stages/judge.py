@@ -22,7 +22,6 @@ from crowdqc.gate import (
     explain,
     judged_findings,
     label_measures,
-    load_policy,
     make_manifest,
     rater_measures,
     slice_measures,
@@ -32,7 +31,7 @@ from crowdqc.gate import (
 from crowdqc.gate.manifest import Manifest
 from crowdqc.schema import Study, empty
 from crowdqc.stages.base import Result, Run
-from crowdqc.stages.boxes import fuse_options, load_study, match_study
+from crowdqc.stages.boxes import fuse_options, load_study, match_study, person, policy_of
 from crowdqc.stages.risk import RISK, read_risk
 from crowdqc.store import sha256
 
@@ -42,6 +41,7 @@ CREATED_FROM = [
     "boxes.csv",
     "findings.jsonl",
     "raters.csv",
+    "agree.findings.jsonl",
     "completeness.csv",
     "complete.findings.jsonl",
     "consensus.csv",
@@ -118,13 +118,13 @@ def verdict_for_exit(manifest: Manifest) -> Verdict:
 def judge(run: Run, *, masks: bool) -> Judgement:
     """Measure and decide, from what the stages before wrote."""
     config = run.config
-    named = config.gate.policy
-    policy = load_policy(None if named is None else config.resolve(named))
+    policy = policy_of(config)
     tables = {name: run.store.read(name) for name in ("raters", "completeness", "consensus")}
     completeness = tables["completeness"]
-    raters = rater_measures(tables["raters"], completeness)
+    raters = rater_measures(tables["raters"])
     consensus = tables["consensus"]
-    first = decide(policy, _measures(consensus, completeness, raters))
+    faults = [one for one in run.store.read_findings("agree") if one.case is None and one.rater]
+    first = decide(policy, _measures(consensus, completeness, raters), faults)
     rejected = [name for name, one in first.raters.items() if one.verdict is Verdict.REJECT]
     if rejected:
         consensus = _without(rejected, load_study(run), config)
@@ -133,7 +133,7 @@ def judge(run: Run, *, masks: bool) -> Judgement:
     if masks and policy.of("mask") and run.store.path(RISK).is_file():
         measures["mask"] = read_risk(run)
     complete = judged_findings(run.store.read_findings("complete"), completeness)
-    findings = [*run.store.read_findings("check"), *complete]
+    findings = [*run.store.read_findings("check"), *complete, *faults]
     return Judgement(policy, measures, findings, prompts, decide(policy, measures, findings))
 
 
@@ -171,18 +171,13 @@ def _without(rejected: list[str], study: Study, config: Config) -> pd.DataFrame:
     from crowdqc.fusion import fuse
 
     kept = {
-        table: frame[~_person(frame, study).isin(rejected)]
+        table: frame[~person(frame, study.rater_scope).isin(rejected)]
         for table, frame in (("readings", study.readings), ("boxes", study.boxes))
     }
     if kept["boxes"].empty:
         return empty("consensus")
     rest = dataclasses.replace(study, **kept)
     return fuse(match_study(rest, config), **fuse_options(config))
-
-
-def _person(frame: pd.DataFrame, study: Study) -> pd.Series:
-    """Name of the person as `raters.csv` has it."""
-    return frame["case"] + "/" + frame["rater"] if study.rater_scope == "case" else frame["rater"]
 
 
 def _brief(manifest: Manifest) -> pd.DataFrame:

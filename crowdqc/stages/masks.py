@@ -10,6 +10,7 @@ accepted cases and labels, fused without the raters who were rejected. ``unfilte
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,10 +18,13 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.findings import Finding, InputError
+from crowdqc.engine import Engine, open_engine
+from crowdqc.findings import Finding, InputError, Verdict
+from crowdqc.fusion.members import with_members
 from crowdqc.gate import USABLE
 from crowdqc.schema import conform
 from crowdqc.stages.base import Result, Run, worst
+from crowdqc.stages.boxes import person
 from crowdqc.stages.drawn import SETS, mask_files, read_manifest
 from crowdqc.stages.images import case_files, image_files, is_volume
 from crowdqc.stages.risk import RISK, judge_masks, write_risk
@@ -59,16 +63,13 @@ def has_images(config: Config) -> bool:
 def masks(run: Run) -> Result:
     """Draw masks with an uncertainty, filtered as the manifest says, and unfiltered."""
     if not has_images(run.config):
-        raise InputError(f"{run.config.file}: masks need volumes: give [images] path (NIfTI).")
-    manifest = read_manifest(run)
-    consensus = run.store.read("consensus")
-    drawn = {
-        "filtered": manifest.prompt_table(),
-        "unfiltered": consensus[consensus["state"].isin(USABLE)],
-    }
-    tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in drawn.items()}
+        raise InputError(
+            f"{run.config.file}: masks need volumes: give [images] path (NIfTI or DICOM)."
+        )
+    sets = mask_prompts(run)
+    tables = {name: _draw(run, prompts, SETS[name]) for name, prompts in sets.items()}
     table = tables["filtered"]
-    risk = judge_masks(run, drawn["filtered"], [mask_files(run, "filtered")], drawn=table)
+    risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
     table = table.drop(columns="risk").merge(risk[[*_KEY, "risk"]], on=_KEY, how="left")
     table = conform("masks", table)
     write_risk(run, risk)
@@ -83,25 +84,74 @@ def masks(run: Run) -> Result:
     )
 
 
+def mask_prompts(run: Run) -> dict[str, pd.DataFrame]:
+    """Set of masks -> its fused boxes, with those of the raters who may speak for it."""
+    manifest = read_manifest(run)
+    consensus = run.store.read("consensus")
+    prompts = {
+        "filtered": manifest.prompt_table(),
+        "unfiltered": consensus[consensus["state"].isin(USABLE)],
+    }
+    if prompt_origins(run.config) == "fused":
+        return prompts
+    rejected = [one["rater"] for one in manifest.raters if one["verdict"] == Verdict.REJECT]
+    boxes = run.store.read("boxes")
+    who = person(boxes, run.config.annotations.rater_scope)
+    drawn = {"filtered": boxes[~who.isin(rejected)], "unfiltered": boxes}
+    iou = run.config.match.iou
+    return {name: with_members(table, drawn[name], iou=iou) for name, table in prompts.items()}
+
+
 def _draw(run: Run, prompts: pd.DataFrame, folder: str) -> pd.DataFrame:
     config = run.config
-    generate, settings = load("samgen.generate"), load("samgen.settings")
-    task = generate.Task(
-        labels={label.name: label.value for label in config.labels.values()},
-        predictor=predictor(config, run.store.path("embeddings")),
-        settings=settings.MaskSettings(
-            picture=config.images.picture,
-            window=config.images.window,
-            prompts=settings.PromptSettings(n_prompts=n_prompts(config)),
-            seed=config.study.seed,
-        ),
-    )
+    generate = load("samgen.generate")
+    task = mask_task(config, cache=run.store.path("embeddings"))
     out = run.store.path(folder)
-    table: pd.DataFrame = generate.generate_masks(
-        prompts, task, images=image_files(config), out=out, say=run.say
-    )
+    with run.watch(f"Slices of {folder}") as progress:
+        table: pd.DataFrame = generate.generate_masks(
+            prompts,
+            task,
+            images=image_files(config),
+            out=out,
+            engine=engine(config),
+            say=run.say,
+            progress=progress,
+        )
     _remove_others(out, set(table["case"]))
     return table
+
+
+def mask_task(config: Config, *, cache: Path | None) -> Any:
+    """What `samgen` is to do; SAM keeps its embeddings in `cache`."""
+    first, second = predictors(config, cache)
+    return load("samgen.generate").Task(
+        labels={label.name: label.value for label in config.labels.values()},
+        predictor=first,
+        second=second,
+        settings=mask_settings(config),
+    )
+
+
+def mask_settings(config: Config) -> Any:
+    """Settings of `samgen`, from the study file."""
+    settings = load("samgen.settings")
+    return settings.MaskSettings(
+        plane=config.images.plane,
+        picture=config.images.picture,
+        window=config.images.window,
+        prompts=settings.PromptSettings(
+            n_prompts=n_prompts(config),
+            origins=prompt_origins(config),
+            jitter=config.masks.jitter,
+        ),
+        volume=settings.VolumeSettings(
+            reprompt=config.masks.reprompt,
+            smooth_mm=config.masks.smooth_mm,
+            remove_islands=config.masks.remove_islands,
+            fill_holes=config.masks.fill_holes,
+        ),
+        seed=config.study.seed,
+    )
 
 
 def _remove_others(folder: Path, cases: set[str]) -> None:
@@ -118,20 +168,39 @@ def n_prompts(config: Config) -> int:
     return 1 if config.masks.mode == "paper" else config.masks.prompts
 
 
-def predictor(config: Config, cache: Path) -> Any:
-    """The model that ``[masks] model`` names; SAM keeps its embeddings in `cache`.
+def prompt_origins(config: Config) -> str:
+    """What prompts lie round; the one prompt of the paper's mode is the fused box."""
+    return "fused" if config.masks.mode == "paper" else config.masks.origins
 
-    Raises
-    ------
-    InputError
-        If there is no such model, or its weights are not at hand.
+
+def predictors(config: Config, cache: Path | None) -> tuple[Any, Any]:
+    """The model that ``[masks] model`` names, and the second one, or None.
+
+    SAM keeps its embeddings in `cache`. The models are loaded when and where they are first
+    used; then there is an `InputError` if there is no such model, or no weights are at hand.
     """
-    section = config.masks
-    if section.model == "intensity":
+    lazy = load("samgen.predictor").LazyPredictor
+    cache = None if cache is None else cache.absolute()
+    names = (config.masks.model, config.masks.second_model)
+    first, second = (name and lazy(partial(_predictor, name, config, cache)) for name in names)
+    return first, second
+
+
+def _predictor(name: str, config: Config, cache: Path | None) -> Any:
+    if name == "intensity":
         return load("samgen.intensity").IntensityPredictor()
+    section = config.masks
     return load("samgen.sam").load_predictor(
-        section.model, mode=section.mode, device=section.device, cache=cache
+        name, mode=section.mode, device=section.device, cache=cache
     )
+
+
+def engine(config: Config) -> Engine:
+    """Where masks are drawn, with a GPU for each worker where the model uses one."""
+    section = config.masks
+    if section.device == "cpu" or {section.model, section.second_model} <= {"intensity", None}:
+        return open_engine(config.engine, gpus=0)
+    return open_engine(config.engine, gpus=None if section.device == "auto" else 1)
 
 
 def dataset(run: Run) -> Result:
@@ -220,5 +289,7 @@ def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
         labels={label.name: label.value for label in config.labels.values()},
         truth_values=truth_values(config),
         tolerances_mm=config.tolerances_mm,
+        plane=config.images.plane,
+        engine=open_engine(config.engine),
     )
     return table, findings

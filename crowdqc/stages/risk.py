@@ -143,7 +143,7 @@ def _reader(paths: dict[str, Path], config: Config) -> Callable[[str], NDArray[A
     def read(case: str) -> NDArray[Any] | None:
         if case not in paths:
             return None
-        labels, _ = read_labels(paths[case])
+        labels, _ = read_labels(paths[case], plane=config.images.plane)
         return to_pictures(labels, config.images.picture)
 
     return read

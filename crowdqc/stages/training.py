@@ -14,11 +14,10 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.engine import open_engine
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.stages import masks
 from crowdqc.stages.base import Result, Run, worst
-
-SCORES, COMPARISON = "model_scores.csv", "model_comparison.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +110,16 @@ def _print(work: _Work) -> Result:
 
 def _train(work: _Work) -> Result:
     _prepare(work)
+    gpus = work.request.gpus
     table: pd.DataFrame = work.experiment.train_sets(
         work.config,
         work.folders,
         work.sets,
         folds=work.request.folds or None,
-        gpus=work.request.gpus,
+        gpus=gpus,
+        engine=open_engine(
+            work.config.engine, gpus=gpus if work.config.train.device == "cuda" else 0
+        ),
         say=work.run.say,
     )
     summary = f"{len(table)} folds are trained, in nnUNet_results/."
@@ -138,14 +141,14 @@ def _test(work: _Work) -> Result:
         say=work.run.say,
     )
     store = work.run.store
-    store.write_text(SCORES, scores.to_csv(index=False, lineterminator="\n"))
+    store.write("model_scores", scores)
     first, *others = scores["set"].unique()
     compared = [
         compare_scores(scores, names=(name, first), seed=work.config.study.seed) for name in others
     ]
     if compared:
         comparison = pd.concat([table for table, _ in compared], ignore_index=True)
-        store.write_text(COMPARISON, comparison.to_csv(index=False, lineterminator="\n"))
+        store.write("model_comparison", comparison)
     findings += [finding for _, found in compared for finding in found]
     store.write_findings("train", findings)
     volumes = scores[scores["slice"].isna()]

@@ -57,5 +57,5 @@ def simulate(run: Run) -> Result:
 
 def _true_pictures(config: Config, pattern: str) -> Iterator[tuple[str, NDArray[Any]]]:
     for case, path in case_files(config, pattern).items():
-        labels, _ = read_labels(path)
+        labels, _ = read_labels(path, plane=config.images.plane)
         yield case, to_pictures(labels, config.images.picture).astype(np.int32)

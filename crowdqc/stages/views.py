@@ -24,5 +24,14 @@ def ask(run: Run) -> Result:
     return Result(table=table, shown=table.loc[known, shown].head(MOST), summary=summary)
 
 
-VIEWS: dict[str, Callable[[Run], Result]] = {"ask": ask}
+def dry_run(run: Run) -> Result:
+    """What drawing masks would take."""
+    from crowdqc.stages.forecast import dry_run as forecast
+
+    return forecast(run)
+
+
+VIEWS: dict[str, Callable[[Run], Result]] = {"ask": ask, "dry-run": dry_run}
 """Flag of a command -> what it shows."""
+BEFORE = {"dry-run"}
+"""Flags that show what a stage would do: it is not run, but those that it needs are."""

@@ -130,6 +130,33 @@ def test_everything_is_trained_and_tested(study, nnunet):
     assert comparison["a"].unique().tolist() == ["nnunet-filtered"]
 
 
+def test_folds_are_trained_on_a_cluster(study, nnunet, nodes, monkeypatch):
+    cloudpickle = pytest.importorskip("ray.cloudpickle")
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    cloudpickle.register_pickle_by_value(experiment)  # with what stands in for nnU-Net
+    try:
+        result = call(study, "--engine", "ray", "--device", "cpu", "--format", "json")
+    finally:
+        cloudpickle.unregister_pickle_by_value(experiment)
+
+    assert result.exit_code == 0, result.output
+    assert [(fold["set"], fold["fold"], fold["state"]) for fold in json.loads(result.stdout)] == [
+        *[("unfiltered", fold, "trained") for fold in "01"],
+        *[("filtered", fold, "trained") for fold in "012"],
+    ]
+    assert [asked[0] for asked in nnunet] == ["prepare", "prepare", "predict", "predict"]
+    assert "Dataset502_tiny-filtered, fold 2: trained" in result.stderr
+
+
+def test_a_cluster_without_gpus_trains_nothing_that_needs_one(study, nnunet, nodes, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+
+    result = call(study, "--engine", "ray", "--gpus", 2)
+
+    assert result.exit_code == 2
+    assert "no machine of it has 1 cores and 2 GPUs" in result.stderr
+
+
 def test_one_fold_of_one_set_is_trained_and_not_tested(study, nnunet):
     result = call(study, "--set", "filtered", "--fold", 1, "--gpus", 2, "--format", "json")
 

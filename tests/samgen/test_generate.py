@@ -1,4 +1,8 @@
 import dataclasses
+import pickle
+import subprocess
+import sys
+from functools import partial
 
 import nibabel as nib
 import numpy as np
@@ -8,23 +12,25 @@ from nibabel.orientations import inv_ornt_aff
 from numpy.testing import assert_array_equal
 
 from crowdqc.config import Window
+from crowdqc.engine.cluster import RayEngine
 from crowdqc.findings import InputError
 from crowdqc.schema import TABLES, conform
 from crowdqc.volumes import to_pictures
-from samgen.generate import Task, generate_masks
-from samgen.predictor import Prediction
-from samgen.settings import MaskSettings, PromptSettings
+from samgen.generate import Task, _Tracker, generate_masks
+from samgen.predictor import BoxPredictor, LazyPredictor, Prediction
+from samgen.settings import MaskSettings, PromptSettings, VolumeSettings
+from tests.ray_nodes import say_and_wait, travel
 
 SHAPE = (30, 24, 5)
 LABELS = {"liver": 7, "aorta": 300}
 ONE = MaskSettings(prompts=PromptSettings(n_prompts=1), window=Window(level=0, width=100))
 
 
-class Painter:
+class Painter(BoxPredictor):
     """A fake model: paints each box, more surely the smaller it is, and counts its pictures."""
 
     name = "painter"
-
+    signature = ""
     last_wins = False
 
     def __init__(self, signature="painter 1", limit=None):
@@ -179,6 +185,65 @@ def test_several_objects_of_one_label_stray_on_their_own(tmp_path, images):
     assert not np.allclose(seen[0], seen[1])
 
 
+def with_raters(prompts, *boxes):
+    return prompts.assign(rater_boxes=pd.Series([boxes] * len(prompts), dtype=object))
+
+
+def test_doubt_between_raters_and_within_their_prompts_is_told_apart(tmp_path, images):
+    # Raters disagree on a column of the organ, and the painter does not mind a tenth of a side.
+    prompts = with_raters(consensus([1, "liver", 2, 2, 12, 12]), (2, 2, 12, 12), (3, 2, 12, 12))
+    settings = dataclasses.replace(ONE, prompts=PromptSettings(n_prompts=3, origins="both"))
+
+    row = generate(prompts, images, tmp_path / "raters", settings=settings).iloc[0]
+    alone = generate(consensus([1, "liver", 2, 2, 12, 12]), images, tmp_path / "one")
+
+    def entropy(p):
+        return -(p * np.log(p) + (1 - p) * np.log(1 - p))
+
+    # The painter says 0.9 to a box 10 px wide, 0.91 to one of 9; 0 in the first column there.
+    doubtful = entropy(1.8 / 3) - 2 / 3 * entropy(0.9)
+    rest = entropy((1.8 + 0.91) / 3) - (2 * entropy(0.9) + entropy(0.91)) / 3
+    between = 0.1 * doubtful + 0.9 * rest
+    assert row["information_between"] == pytest.approx(between, abs=1e-6)
+    assert row["information_within"] == pytest.approx(0, abs=1e-6)
+    assert row["mutual_information"] == pytest.approx(between, abs=1e-6)
+    assert alone[["information_between", "information_within"]].isna().all(axis=None)
+
+
+def test_boxes_of_raters_make_other_masks(tmp_path, images):
+    prompts = consensus([1, "liver", 2, 2, 12, 12])
+    settings = dataclasses.replace(ONE, prompts=PromptSettings(n_prompts=3))
+    generate(prompts, images, tmp_path / "out", settings=settings)
+    model = Painter()
+
+    raters = with_raters(prompts, (2, 2, 12, 12), (3, 2, 12, 12))
+    generate(raters, images, tmp_path / "out", predictor=model, settings=settings)
+
+    assert model.encoded == 1
+
+
+class Shifted(Painter):
+    """Paints 2 px further right."""
+
+    def predict(self, encoded, boxes):
+        return super().predict(encoded, boxes + np.array([2, 0, 2, 0]))
+
+
+def test_a_second_model_says_how_far_models_agree(tmp_path, images):
+    prompts = consensus([1, "liver", 2, 3, 12, 8], [2, "liver", 2, 3, 6, 8])
+
+    def table(second, out):
+        task = Task(labels=LABELS, predictor=Painter(), settings=ONE, second=second)
+        return generate_masks(prompts, task, images=images, out=tmp_path / out)
+
+    both = table(Shifted("painter 2"), "both")
+    assert both["model_dice"].tolist() == pytest.approx([0.8, 0.5])
+    assert table(None, "one")["model_dice"].isna().all()
+    # Masks are those of the first model alone.
+    name = "a.nii.gz"
+    assert (tmp_path / "both" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
 THREE = pd.concat(
     [
         consensus(
@@ -208,6 +273,48 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_with_the_same_bytes(tmp_path,
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
+class Waiting(Painter):
+    """Paints only when told to."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def encode(self, picture):
+        say_and_wait(self.folder, "encodes")
+        return super().encode(picture)
+
+
+def test_a_cluster_that_loses_a_node_draws_the_same_bytes(tmp_path, images, nodes):
+    travel(__name__)
+    whole = generate(THREE, images, tmp_path / "whole", settings=MANY)
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    model = LazyPredictor(partial(Waiting, notes))
+
+    with nodes.doomed(notes) as raylet:
+        engine = RayEngine(address=nodes.address)
+        table = generate(
+            THREE, images, tmp_path / "ray", predictor=model, settings=MANY, engine=engine
+        )
+
+    assert raylet.returncode == -9  # killed while it drew
+    pd.testing.assert_frame_equal(table, whole)
+    assert files(tmp_path / "ray") == files(tmp_path / "whole")
+
+
+def test_a_lazy_model_is_loaded_once_and_where_it_is_used():
+    loads = []
+    model = LazyPredictor(lambda: loads.append(1) or Painter())
+    assert loads == []
+
+    assert (model.name, model.signature, model.last_wins) == ("painter", "painter 1", False)
+    assert loads == [1]
+    assert isinstance(model, BoxPredictor)
+    other = pickle.loads(pickle.dumps(LazyPredictor(Painter)))  # noqa: S301 - our own
+    assert other.name == "painter"
+
+
 def test_the_order_of_rows_does_not_matter(tmp_path, images):
     first = generate(THREE, images, tmp_path / "first", settings=MANY)
     second = generate(THREE[::-1], images, tmp_path / "second", settings=MANY)
@@ -229,10 +336,11 @@ def test_nothing_is_done_twice(tmp_path, images):
     assert said[-1] == "c: 3 masks are up to date"
 
 
-@pytest.mark.parametrize("change", ["box", "seed", "model", "image", "value", "window"])
+@pytest.mark.parametrize("change", ["box", "seed", "model", "second", "image", "value", "window"])
 def test_a_case_whose_input_changed_is_done_again(tmp_path, images, change):
     generate(THREE, images, tmp_path / "out", settings=MANY)
     model, prompts, settings, labels = Painter(), THREE.copy(), MANY, LABELS
+    second = None
     match change:
         case "box":
             prompts["x0"] += 0.5
@@ -240,6 +348,8 @@ def test_a_case_whose_input_changed_is_done_again(tmp_path, images, change):
             settings = dataclasses.replace(MANY, seed=1)
         case "model":
             model.signature = "painter 2"
+        case "second":
+            second = Painter()
         case "image":
             for path in images.values():
                 volume(path, np.diag([1, 1, 3, 1]))
@@ -248,10 +358,35 @@ def test_a_case_whose_input_changed_is_done_again(tmp_path, images, change):
         case "window":
             settings = dataclasses.replace(MANY, window=Window(level=0, width=90))
 
-    task = Task(labels=labels, predictor=model, settings=settings)
+    task = Task(labels=labels, predictor=model, settings=settings, second=second)
     generate_masks(prompts, task, images=images, out=tmp_path / "out")
 
     assert model.encoded == 6
+
+
+def test_progress_counts_the_slices_that_are_drawn(tmp_path, images):
+    told = []
+    settings = {"settings": MANY, "progress": lambda *counts: told.append(counts)}
+
+    generate(THREE[THREE["case"] == "a"], images, tmp_path / "out", **settings)
+    assert told == [(1, 2), (1, 2), (0, 2)]
+
+    told.clear()
+    generate(THREE, images, tmp_path / "out", **settings)
+    assert sum(done for done, _ in told) == 4
+    assert told[0] == (0, 4)
+    assert told[-1] == (0, 4)
+
+
+def test_progress_of_whole_cases_alone_comes_to_the_same():
+    told = []
+    tracker = _Tracker({"a": 2, "b": 3, "c": 4}, lambda *counts: told.append(counts))
+
+    tracker.case_done("a", new=True)
+    tracker.case_done("b", new=False)
+    tracker.case_done("c", new=True)
+
+    assert told == [(2, 9), (0, 6), (4, 6)]
 
 
 def test_no_prompts_give_an_empty_table(tmp_path, images):
@@ -283,3 +418,83 @@ def test_a_case_must_be_able_to_name_a_file(tmp_path, images):
 
     with pytest.raises(InputError, match="must not hold a '/'"):
         generate(prompts, {"../a": images["a"]}, tmp_path / "out")
+
+
+def test_drawing_with_the_embedded_model_never_loads_torch():
+    code = (
+        "import sys, samgen.generate, samgen.forecast, samgen.intensity, samgen.volume3d;"
+        "print([name for name in ('torch', 'segment_anything') if name in sys.modules])"
+    )
+
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert said.stdout == "[]\n"
+
+
+BETWEEN = {
+    "reprompt": VolumeSettings(reprompt=True),
+    "smooth": VolumeSettings(smooth_mm=2.0),
+    "all": VolumeSettings(reprompt=True, smooth_mm=2.0, remove_islands=True, fill_holes=True),
+}
+
+
+def with_volume(name):
+    return dataclasses.replace(ONE, volume=BETWEEN[name])
+
+
+def test_a_slice_beside_its_neighbours_is_prompted_again(tmp_path, images):
+    prompts = consensus(
+        [0, "liver", 2, 3, 10, 11],
+        [1, "liver", 12, 13, 20, 21],
+        [2, "liver", 2, 3, 10, 11],
+        [1, "aorta", 22, 3, 26, 7],
+    )
+
+    plain = generate(prompts, images, tmp_path / "plain")
+    table = generate(prompts, images, tmp_path / "out", settings=with_volume("reprompt"))
+
+    assert not plain["reprompted"].any()
+    assert table.loc[table["reprompted"], ["slice", "label"]].to_numpy().tolist() == [[1, "liver"]]
+    labels = to_pictures(nib.load(tmp_path / "out" / "a.nii.gz").get_fdata(), "rot90")
+    assert_array_equal(labels[1] == 7, labels[0] == 7)
+    assert (labels[1] == 300).sum() == 16
+
+
+def test_probabilities_are_smoothed_across_slices_in_mm(tmp_path):
+    # The organ jumps aside on the middle slice: its neighbours outvote it where slices are near.
+    prompts = consensus(
+        *[[k, "liver", 2 + 6 * (k == 2), 3, 10 + 6 * (k == 2), 11] for k in range(5)]
+    )
+    areas = {}
+    for spacing in (0.5, 20.0):
+        image = volume(tmp_path / f"{spacing}.nii.gz", np.diag([1, 1, spacing, 1]))
+        out = tmp_path / f"out{spacing}"
+        generate(prompts, {"a": image}, out, settings=with_volume("smooth"))
+        labels = to_pictures(nib.load(out / "a.nii.gz").get_fdata(), "rot90")
+        areas[spacing] = [
+            int((labels[2] == 7)[:, part].sum()) for part in (slice(2, 8), slice(10, 16))
+        ]
+
+    assert areas == {0.5: [48, 0], 20.0: [0, 48]}
+
+
+def test_objects_of_one_label_on_one_slice_are_left_as_they_are(tmp_path, images):
+    prompts = consensus(
+        *[[k, "liver", 2 + 6 * (k == 1), 3, 10 + 6 * (k == 1), 11] for k in range(3)],
+        [1, "liver", 20, 13, 26, 19],
+    )
+
+    plain = generate(prompts, images, tmp_path / "plain")
+    table = generate(prompts, images, tmp_path / "out", settings=with_volume("all"))
+
+    pd.testing.assert_frame_equal(table, plain)
+
+
+def test_steps_between_slices_give_the_same_bytes_in_any_order(tmp_path, images):
+    settings = dataclasses.replace(MANY, volume=BETWEEN["all"])
+    first = generate(THREE, images, tmp_path / "first", settings=settings)
+    generate(THREE, images, tmp_path / "second", settings=MANY)
+    second = generate(THREE[::-1], images, tmp_path / "second", settings=settings)
+
+    pd.testing.assert_frame_equal(first, second)
+    assert files(tmp_path / "first") == files(tmp_path / "second")

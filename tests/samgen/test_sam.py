@@ -14,8 +14,10 @@ from crowdqc.findings import InputError  # noqa: E402
 from samgen import sam as module  # noqa: E402
 from samgen import weights  # noqa: E402
 from samgen.cache import EmbeddingCache  # noqa: E402
-from samgen.predictor import BoxPredictor  # noqa: E402
+from samgen.enlarge import enlarge_directly, enlarge_through  # noqa: E402
+from samgen.predictor import SUPPORT, BoxPredictor, Prompts  # noqa: E402
 from samgen.sam import SamBoxPredictor, choose_device, load_predictor  # noqa: E402
+from samgen.uncertainty import summarise  # noqa: E402
 
 SIDE = 160
 SHAPES = [(80, 80), (160, 160), (64, 101), (101, 64), (200, 90)]
@@ -280,3 +282,86 @@ def test_devices():
     for name in ("gpu", "cuda:99"):
         with pytest.raises(InputError, match=f"got '{name}'"):
             choose_device(name)
+
+
+def some_objects(shape, seed=1):
+    boxes = some_boxes(shape, n=7, seed=seed)
+    return [Prompts(boxes[0], boxes[:4], (3, 1)), Prompts(boxes[4], boxes[4:], (3,))]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("settings", [{}, {"family": "medsam"}, {"mode": "paper"}])
+def test_what_is_kept_of_many_masks_is_what_whole_masks_give(sam, shape, settings):
+    picture, objects = grey(shape), some_objects(shape)
+    model = best(sam, **settings)
+    encoded = model.encode(picture)
+
+    kept = list(model.summarise(encoded, objects))
+
+    for one, prompts in zip(kept, objects, strict=True):
+        drawn = model.predict(encoded, prompts.boxes)
+        whole = summarise(drawn.probability.astype(float), prompts.sizes)
+        outside = np.ones(shape, bool)
+        outside[one.region] = False
+        assert (whole.mean[outside] <= SUPPORT).all()
+        for name in ("mean", "origin_entropy", "prompt_entropy"):
+            expected = getattr(whole, name)[one.region]
+            np.testing.assert_allclose(getattr(one, name), expected, atol=1e-5)
+        np.testing.assert_allclose(one.shared, whole.shared, atol=2)  # pixels at a tie
+        np.testing.assert_array_equal(one.predicted_iou, drawn.predicted_iou)
+
+
+def test_many_objects_are_decoded_in_groups(sam, monkeypatch):
+    shape = (64, 101)
+    model = best(sam)
+    encoded = model.encode(grey(shape))
+    objects = [*some_objects(shape), *some_objects(shape, seed=2)]
+    together = list(model.summarise(encoded, objects))
+    monkeypatch.setattr(module, "TOGETHER", 5)
+    sizes = []
+    decode = module.decode_boxes
+
+    def spy(*args, **more):
+        sizes.append(len(args[2]))
+        return decode(*args, **more)
+
+    monkeypatch.setattr(module, "decode_boxes", spy)
+
+    apart = list(model.summarise(encoded, objects))
+
+    assert sizes == [4, 3, 4, 3]
+    for a, b in zip(together, apart, strict=True):
+        np.testing.assert_allclose(a.mean, b.mean, atol=1e-6)
+
+
+def test_only_the_surroundings_of_an_object_are_enlarged():
+    # A grid of 10 x 10 cells of 4 x 4 px, one of them marked.
+    enlarge = enlarge_directly((10, 10), (40, 40), device=torch.device("cpu"))
+    marked = torch.zeros(2, 10, 10, dtype=torch.bool)
+    marked[0, 3, 5] = True
+
+    region, nothing = enlarge.reach(marked)
+
+    maps = torch.zeros(1, 10, 10)
+    maps[0, 3, 5] = 1
+    touched = np.flatnonzero((enlarge(maps)[0] > 0).any(dim=1))
+    assert region[0] == slice(touched[0], touched[-1] + 1)
+    assert nothing is None
+    torch.testing.assert_close(enlarge(maps, region), enlarge(maps)[:, *region])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_two_matrices_resize_as_torch_does(shape):
+    side, grid = 160, (40, 40)
+    covered = (min(round(160 * shape[0] / max(shape)), 160), round(160 * shape[1] / max(shape)))
+    maps = torch.randn(3, *grid, generator=torch.Generator().manual_seed(0))
+
+    def resize(maps, size):
+        return functional.interpolate(maps[None], size, mode="bilinear", align_corners=False)[0]
+
+    directly = enlarge_directly(grid, shape, device=torch.device("cpu"))
+    through = enlarge_through(side, grid, shape, covered=covered, device=torch.device("cpu"))
+
+    torch.testing.assert_close(directly(maps), resize(maps, shape), atol=1e-5, rtol=0)
+    large = resize(maps, (side, side))[:, : covered[0], : covered[1]]
+    torch.testing.assert_close(through(maps), resize(large, shape), atol=1e-5, rtol=0)

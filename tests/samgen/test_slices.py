@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from samgen.predictor import BoxPredictor, Prediction
-from samgen.slices import draw_object, resolve
+from samgen.predictor import BoxPredictor, Prediction, Prompts
+from samgen.slices import draw_objects, mask_dice, resolve
 
 SHAPE = (20, 30)
 
 
-class Painter:
+class Painter(BoxPredictor):
     """A fake model: paints each box, with a probability, and a rim round it."""
 
     name = "painter"
@@ -33,8 +33,16 @@ def test_the_fake_model_is_a_predictor():
 
 
 def draw(boxes, model=None):
+    return draw_all([boxes], model)[0]
+
+
+def draw_all(objects, model=None, sizes=None):
     model = model or Painter()
-    return draw_object(model, model.encode(np.zeros(SHAPE, np.uint8)), np.array(boxes, float))
+    prompts = [
+        Prompts(np.array(boxes[0], float), np.array(boxes, float), sizes or (len(boxes),))
+        for boxes in objects
+    ]
+    return list(draw_objects(model, model.encode(np.zeros(SHAPE, np.uint8)), prompts))
 
 
 def test_equal_prompts_leave_no_doubt():
@@ -42,15 +50,20 @@ def test_equal_prompts_leave_no_doubt():
 
     assert drawn.region == (slice(4, 9), slice(5, 15))
     assert (drawn.mean == 1).all()
-    assert drawn.measures == {
-        "predicted_iou": 0.75,
-        "stability": 1,
-        "entropy": 0,
-        "mutual_information": 0,
-        "pairwise_dice": 1,
-        "expected_dice": 1,
-        "box_iou": 1,
-    }
+    assert drawn.measures == pytest.approx(
+        {
+            "predicted_iou": 0.75,
+            "stability": 1,
+            "entropy": 0,
+            "mutual_information": 0,
+            "pairwise_dice": 1,
+            "expected_dice": 1,
+            "box_iou": 1,
+            "information_between": np.nan,
+            "information_within": np.nan,
+        },
+        nan_ok=True,
+    )
 
 
 def test_prompts_that_differ_disagree_where_they_do():
@@ -65,6 +78,44 @@ def test_prompts_that_differ_disagree_where_they_do():
     assert drawn.measures["box_iou"] == pytest.approx(40 / 50)
 
 
+def test_doubt_has_a_part_between_origins_and_a_part_within_them():
+    # One origin says 1 and 0 on two rows, the other 1 and 1, and a third part is sure.
+    boxes = [[5, 4, 15, 9], [5, 5, 15, 9], [5, 5, 15, 9], [5, 5, 15, 9]]
+
+    measures = draw_all([boxes], sizes=(2, 2))[0].measures
+
+    def coin(p):
+        return -(p * np.log(p) + (1 - p) * np.log(1 - p))
+
+    # The first row of five: 1 of 2 in the first origin, 0 of 2 in the second.
+    between, within = coin(1 / 4) - (coin(1 / 2) + 0) / 2, coin(1 / 2) / 2
+    assert measures["information_between"] == pytest.approx(between / 5)
+    assert measures["information_within"] == pytest.approx(within / 5)
+    assert measures["mutual_information"] == pytest.approx(coin(1 / 4) / 5)
+
+
+def test_objects_come_in_order_and_do_not_touch_each_other():
+    objects = [[[5, 4, 15, 9]], [[1, 1, 9, 9], [2, 1, 9, 9]], [[5, 4, 15, 9], [4, 4, 15, 9]]]
+
+    together = draw_all(objects)
+
+    for drawn, boxes in zip(together, objects, strict=True):
+        alone = draw(boxes)
+        assert drawn.region == alone.region
+        np.testing.assert_array_equal(drawn.mean, alone.mean)
+        assert drawn.measures == pytest.approx(alone.measures, nan_ok=True)
+
+
+def test_dice_of_two_drawings_is_that_of_their_masks():
+    # 10 x 5 and 8 x 8 that share 8 columns and 4 rows.
+    a, b = draw([[5, 4, 15, 9]]), draw([[7, 5, 15, 13]])
+
+    assert mask_dice(a, b) == 2 * 8 * 4 / (50 + 64)
+    assert mask_dice(a, draw([[16, 10, 20, 15]])) == 0
+    empty = draw([[5, 4, 15, 9]], Painter(inside=0.2))
+    assert np.isnan(mask_dice(empty, empty))
+
+
 def test_a_mask_may_leave_its_box_and_the_numbers_in_the_box_stay():
     drawn = draw([[5, 4, 15, 9]] * 2, Painter(inside=0.5, rim=0.3))
 
@@ -72,11 +123,32 @@ def test_a_mask_may_leave_its_box_and_the_numbers_in_the_box_stay():
     assert drawn.measures["entropy"] == pytest.approx(np.log(2))
 
 
+def test_what_is_all_but_impossible_counts_inside_the_prompts_only():
+    class Once(Painter):
+        """Paints the rim of the first box only: 0.015 there is 0.005 on average."""
+
+        def predict(self, encoded, boxes):
+            drawn = super().predict(encoded, boxes)
+            drawn.probability[1:][drawn.probability[1:] < 0.5] = 0
+            return drawn
+
+    outside = draw([[5, 4, 15, 9]] * 3, Once(inside=1.0, rim=0.015))
+    inside = draw([[5, 4, 15, 9]], Painter(inside=0.01, rim=0.02))
+
+    assert outside.measures["expected_dice"] == 1
+    assert (outside.mean > 0).sum() == 50
+    assert inside.mean.max() == np.float32(0.02)
+    assert inside.measures["entropy"] == pytest.approx(
+        -(0.01 * np.log(0.01) + 0.99 * np.log(0.99)), rel=1e-5
+    )
+
+
 def test_a_model_that_finds_nothing_leaves_what_is_undefined_open():
     drawn = draw([[5, 4, 15, 9]] * 2, Painter(inside=0.0))
 
     undefined = {name for name, value in drawn.measures.items() if np.isnan(value)}
-    assert undefined == {"stability", "pairwise_dice", "expected_dice"}
+    split = {"information_between", "information_within"}
+    assert undefined == {"stability", "pairwise_dice", "expected_dice"} | split
     assert drawn.measures["box_iou"] == 0
 
 

@@ -12,9 +12,9 @@ from samgen.uncertainty import (
     binary_entropy,
     box_iou,
     expected_dice,
-    mutual_information,
     pairwise_dice,
     stability,
+    summarise,
 )
 
 soft = hnp.arrays(
@@ -32,27 +32,72 @@ def test_entropy_is_largest_where_nothing_is_known():
     assert binary_entropy(0.5) == math.log(2)
 
 
+def information(p, sizes=None):
+    """Between origins and within them, of masks (K, ...) given as lists."""
+    p = np.atleast_3d(np.array(p, float))
+    return [part.ravel() for part in summarise(p, sizes or [len(p)]).information()]
+
+
+def coin(p):
+    return stats.entropy([p, 1 - p])
+
+
 def test_information_of_masks_that_disagree_is_all_their_entropy():
-    assert mutual_information([[0.0], [1.0]]) == pytest.approx(math.log(2))
+    assert information([[0.0], [1.0]])[1] == pytest.approx(math.log(2))
 
 
 def test_information_of_masks_that_agree_on_not_knowing_is_nothing():
-    assert mutual_information([[0.5, 0.3], [0.5, 0.3]]) == pytest.approx(0)
+    assert information([[0.5, 0.3], [0.5, 0.3]])[1] == pytest.approx(0)
 
 
 def test_information_in_closed_form():
     # H(1/2) less the mean of H(1/4) and H(3/4), which are equal.
-    quarter = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
-
-    assert mutual_information([[0.25], [0.75]]) == pytest.approx(math.log(2) - quarter)
+    assert information([[0.25], [0.75]])[1] == pytest.approx(math.log(2) - coin(0.25))
 
 
-@given(soft)
-def test_information_is_a_part_of_the_entropy(p):
-    information = mutual_information(p)
+def test_information_of_origins_in_closed_form():
+    # Origin one says 0.1 and 0.3, origin two 0.8, which weighs a third of the three masks.
+    between, within = information([[0.1], [0.3], [0.8]], [2, 1])
 
-    assert (information >= 0).all()
-    assert (information <= binary_entropy(p.mean(axis=0)) + 1e-12).all()
+    mean, own = coin(1.2 / 3), (2 * coin(0.2) + coin(0.8)) / 3
+    assert between == pytest.approx(mean - own)
+    assert within == pytest.approx(own - (coin(0.1) + coin(0.3) + coin(0.8)) / 3)
+
+
+def test_information_of_raters_who_are_sure_but_differ_is_all_between_them():
+    between, within = information([[1.0], [1.0], [0.0], [0.0]], [2, 2])
+
+    assert (between[0], within[0]) == pytest.approx((math.log(2), 0))
+
+
+def test_information_of_raters_who_are_alike_is_all_within_them():
+    between, within = information([[1.0], [0.0], [1.0], [0.0]], [2, 2])
+
+    assert (between[0], within[0]) == pytest.approx((0, math.log(2)))
+
+
+@given(soft, st.data())
+def test_both_parts_sum_up_to_the_whole_however_prompts_are_grouped(p, data):
+    ends = sorted(data.draw(st.sets(st.integers(1, len(p))))) if len(p) > 1 else []
+    sizes = np.diff([0, *[end for end in ends if end < len(p)], len(p)]).tolist()
+
+    between, within = summarise(p, sizes).information()
+
+    total = binary_entropy(p.mean(axis=0)) - binary_entropy(p).mean(axis=0)
+    np.testing.assert_allclose(between + within, np.maximum(total, 0), atol=1e-12)
+    assert (between >= 0).all()
+    assert (within >= 0).all()
+    assert (between + within <= binary_entropy(p.mean(axis=0)) + 1e-12).all()
+
+
+@pytest.mark.parametrize("sizes", [[2], [2, 2], [3, 0], []])
+def test_origins_must_have_all_masks_and_one_each(sizes):
+    with pytest.raises(ValueError, match="sum up to the 3 masks"):
+        summarise(np.zeros((3, 2, 2)), sizes)
+
+
+def of_masks(masks):
+    return pairwise_dice(summarise(masks.astype(float), [len(masks)]).shared)
 
 
 @given(hard)
@@ -65,12 +110,12 @@ def test_pairwise_dice_is_the_mean_over_pairs_counted_one_by_one(masks):
 
     expected = np.mean(dice) if dice else math.nan
 
-    assert pairwise_dice(masks) == pytest.approx(expected, nan_ok=True)
+    assert of_masks(masks) == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize("masks", [[[1, 1]], [[0, 0], [0, 0]]], ids=["one mask", "empty masks"])
 def test_pairwise_dice_of_nothing_is_nan(masks):
-    assert math.isnan(pairwise_dice(masks))
+    assert math.isnan(of_masks(np.array(masks)[:, None]))
 
 
 @given(hnp.arrays(bool, 12))

@@ -5,11 +5,13 @@ import re
 import hypothesis.extra.numpy as hnp
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crowdqc.engine.cluster import RayEngine
 from crowdqc.findings import InputError
 from train.evaluate import ScoredCase, count_overlap, renumber, score_masks
 
@@ -53,6 +55,16 @@ def test_volume_and_slice_dice_are_simpleitk_s(mask, truth):
             measure = SimpleITK.LabelOverlapMeasuresImageFilter()
             measure.Execute(SimpleITK.GetImageFromArray(a), SimpleITK.GetImageFromArray(b))
             assert got == pytest.approx(measure.GetDiceCoefficient())
+
+
+def test_a_cluster_scores_the_same(case, nodes):
+    here = score_masks([case], set_name="filtered", labels=LABELS)
+    there = score_masks(
+        [case], set_name="filtered", labels=LABELS, engine=RayEngine(address=nodes.address)
+    )
+
+    pd.testing.assert_frame_equal(here[0], there[0])
+    assert there[1] == []
 
 
 def test_rows_are_volumes_and_the_slices_where_there_is_something(case):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from crowdqc.config import Train, load_config
+from crowdqc.engine.cluster import RayEngine
 from crowdqc.findings import InputError
 from crowdqc.simulate import make_abdomen
 from crowdqc.simulate.abdomen import LABELS
@@ -148,7 +149,8 @@ def test_the_whole_path_ends_with_scores(trained, config):
     assert said == [
         f"preparing {NAME} ...",
         "  was prepared already",
-        f"training {NAME}, fold 0 ...",
+        "training 1 folds ...",
+        f"  {NAME}, fold 0: was trained",
         f"predicting with {NAME} ...",
     ]
 
@@ -238,6 +240,22 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(trained, copy)
     assert len(resumed["logging"]["train_losses"]) == 3
     for name, value in whole["network_weights"].items():
         np.testing.assert_array_equal(resumed["network_weights"][name], value)
+
+
+def test_a_cluster_trains_as_this_process_does(trained, copy, config, nodes):
+    table = train_sets(
+        config,
+        copy,
+        ["unfiltered"],
+        folds=[0],
+        engine=RayEngine(address=nodes.address),
+        say=print,
+    )
+
+    assert table["state"].tolist() == ["trained"]
+    here, there = weights(trained), weights(copy)
+    for name, value in here["network_weights"].items():  # sums of another number of threads
+        np.testing.assert_allclose(there["network_weights"][name], value, atol=1e-3)
 
 
 def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path, monkeypatch):

@@ -189,7 +189,7 @@
   };
   if (document.readyState === "complete") idle(next); else addEventListener("load", () => idle(next));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  addEventListener("beforeprint", () => { places.forEach(draw); redraw(); });
+  addEventListener("beforeprint", () => { all("td details").forEach((part) => { part.open = true; }); places.forEach(draw); redraw(); });
   addEventListener("afterprint", redraw);
 
   // Navigation: mark the section that is read.

@@ -1,10 +1,14 @@
 """The table of measurements, by hand and by other ways."""
 
+import dataclasses
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from crowdqc.agreement import (
     Resampling,
+    bootstrap,
     cohen_kappa,
     fleiss_kappa,
     gwet_ac1,
@@ -57,7 +61,128 @@ def test_presence_is_that_of_the_kernels(study, table):
         assert found["value"] == pytest.approx(kernel(data))
         assert found["n"] == data.shape[1]
         assert found["low"] < found["value"] < found["high"]
-    assert cohen_kappa(data[0], data[2]) > 0.5
+
+
+@pytest.mark.parametrize("pair", [("a", "b"), ("a", "c"), ("b", "c")], ids="".join)
+def test_kappa_of_a_pair_is_cohens(study, table, pair):
+    data = np.hstack([presence(study, label) for label in study.labels])
+    first, second = (data["abc".index(rater)] for rater in pair)
+
+    found = row(table, "pair_kappa", rater=pair[0], other=pair[1])
+
+    assert found["value"] == pytest.approx(cohen_kappa(first, second))
+    assert found["n"] == data.shape[1]
+    assert found["low"] < found["value"] < found["high"]
+
+
+def test_presence_of_a_case_is_that_of_its_slices(study, table):
+    mine = (study.images["case"] == "0003").to_numpy()
+    data = np.hstack([presence(study, label)[:, mine] for label in study.labels])
+
+    for measure, kernel in (("alpha_presence", krippendorff_alpha), ("ac1_presence", gwet_ac1)):
+        assert row(table, measure, case="0003")["value"] == pytest.approx(kernel(data))
+
+
+def test_slices_of_different_numbers_of_raters_have_no_fleiss(study):
+    readings = study.readings[~((study.readings["rater"] == "c") & (study.readings["slice"] == 3))]
+    boxes = study.boxes[~((study.boxes["rater"] == "c") & (study.boxes["slice"] == 3))]
+    less = dataclasses.replace(study, readings=readings, boxes=boxes)
+    found = row(measure_agreement(match(less), resampling=Resampling(n=20)), "fleiss_presence")
+
+    assert found[["value", "low", "high"]].isna().all()
+    assert found["why"] == "slices were read by different numbers of raters"
+
+
+def test_raters_who_always_say_the_same_have_no_kappa():
+    study = organ_study({"a": {}, "b": {}}, cases=2, slices=8)
+    everywhere = study.boxes.groupby(["case", "slice", "label"])["rater"].transform("nunique") == 2
+    shared = study.boxes[everywhere]
+    places = pd.MultiIndex.from_frame(shared[["case", "slice"]].drop_duplicates())
+    read = pd.MultiIndex.from_frame(study.readings[["case", "slice"]]).isin(places)
+    labels = shared.groupby(["case", "slice"])["label"].agg(lambda names: " ".join(set(names)))
+    readings = study.readings[read].drop(columns="labels").join(labels, on=["case", "slice"])
+    readings = readings.rename(columns={"label": "labels"})
+    same = dataclasses.replace(study, boxes=shared, readings=readings)
+    table = measure_agreement(match(same), resampling=Resampling(n=20))
+
+    for measure in ("alpha_presence", "fleiss_presence"):
+        assert np.isnan(row(table, measure)["value"])
+        assert row(table, measure)["why"] == "all raters always said the same"
+    assert np.isnan(row(table, "pair_kappa", rater="a", other="b")["value"])
+    assert row(table, "ac1_presence")["value"] == 1
+
+
+def test_f1_of_a_rater_is_over_all_pairs_of_that_rater(table):
+    pairs = table[table["measure"] == "pair_f1"]
+    of_a = row(table, "f1", rater="a")
+
+    assert of_a["n"] == pairs.loc[pairs["rater"] == "a", "n"].sum()
+    assert pairs.loc[pairs["rater"] == "a", "value"].min() < of_a["value"]
+    assert of_a["value"] < pairs.loc[pairs["rater"] == "a", "value"].max()
+
+
+def test_alpha_of_edges_is_krippendorffs(study, table):
+    liver = study.boxes[study.boxes["label"] == "liver"]
+    wide = liver.pivot_table(index="rater", columns=["case", "slice"], values="y1")
+
+    found = row(table, "alpha_y1", label="liver")
+
+    assert found["value"] == pytest.approx(krippendorff_alpha(wide.to_numpy(), "interval"))
+    assert found["n"] == (wide.notna().sum() >= 2).sum()
+    assert found["low"] < found["value"] < found["high"]
+
+
+def test_alpha_of_the_images_of_a_case_add_up(table):
+    parts = table[(table["measure"] == "alpha_box_mean") & (table["case"] != "")]
+    whole = row(table, "alpha_box_mean")
+
+    assert len(parts) == 6
+    assert parts["n"].sum() == whole["n"]
+    assert np.average(parts["value"], weights=parts["n"]) == pytest.approx(whole["value"])
+
+
+def test_what_raters_call_a_label_adds_up(study, table):
+    called = table[table["measure"].str.startswith("called_")]
+
+    assert set(called["rater"]) == {"a", "b", "c"}
+    assert called.groupby(["rater", "label"])["value"].sum().to_numpy() == pytest.approx(1)
+    missed = row(table, "called_nothing", rater="b", label="liver")
+    assert missed["value"] == pytest.approx(0.2, abs=0.08)
+    assert missed["low"] < missed["value"] < missed["high"]
+    assert row(table, "called_liver", rater="a", label="liver")["value"] > 0.95
+
+
+def test_who_swaps_kidneys_is_seen_in_what_they_are_called():
+    swapped = {"noise": 1.5, "swap": ("left_kidney", "right_kidney")}
+    study = organ_study({**FAULTS, "d": {"noise": 1.5}, "bad": swapped}, cases=3, slices=12)
+    table = measure_agreement(match(study), resampling=Resampling(n=0))
+
+    for true, said in (("left_kidney", "right_kidney"), ("right_kidney", "left_kidney")):
+        assert row(table, f"called_{said}", rater="bad", label=true)["value"] > 0.9
+        assert row(table, f"called_{true}", rater="d", label=true)["value"] > 0.9
+
+
+def test_two_raters_have_no_confusions():
+    study = organ_study({"a": {}, "b": {}}, cases=2, slices=8)
+    table = measure_agreement(match(study), resampling=Resampling(n=0))
+
+    assert not table["measure"].str.startswith("called_").any()
+
+
+def test_any_measure_has_an_interval_over_cases(study, table):
+    data = presence(study, "liver")
+    case = study.images["case"].to_numpy()
+    known = row(table, "alpha_presence", label="liver")
+
+    found = bootstrap(krippendorff_alpha, data, case, resampling=Resampling(n=200, seed=1))
+
+    assert found == pytest.approx(tuple(known[["value", "low", "high", "n"]]))
+    ordinal = bootstrap(lambda d: krippendorff_alpha(d, "ordinal"), data, case)
+    assert ordinal.low < ordinal.value < ordinal.high
+    assert bootstrap(gwet_ac1, data, case, resampling=Resampling(n=0)).low != ordinal.low
+    assert np.isnan(bootstrap(gwet_ac1, data, np.zeros(len(case))).low)
+    with pytest.raises(ValueError, match="case"):
+        bootstrap(gwet_ac1, data, case[:-1])
 
 
 def test_a_pair_by_hand(study, table):
@@ -96,7 +221,7 @@ def test_intervals_hold_their_value_and_cases_have_none(table):
 
 def test_first_and_last_slices_are_in_mm(study, table):
     ends = study.boxes.groupby(["case", "label", "rater"])["slice"].agg(["min", "max"])
-    wide = ends.unstack("rater")
+    wide = ends.unstack("rater")  # noqa: PD010
     for end, measure in (("min", "first_slice_error"), ("max", "last_slice_error")):
         first = wide[end].to_numpy()
         away = [abs(first[:, k] - np.median(np.delete(first, k, axis=1), axis=1)) for k in range(3)]

@@ -1,17 +1,22 @@
 """Scorecards: planted faults are named, clean raters are left alone, and the tables conform."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from crowdqc.agreement import Resampling, assess_raters, measure_agreement, review_raters
+from crowdqc.agreement import Judging, Resampling, assess_raters, measure_agreement, review_raters
 from crowdqc.agreement.mixed import Adjusted
 from crowdqc.agreement.resample import Ratio
 from crowdqc.agreement.scores import Scores
+from crowdqc.agreement.speed import seconds_per_box
 from crowdqc.config import RaterLimits
 from crowdqc.matching import match
+from crowdqc.policy import Policy
 from crowdqc.schema import TABLES
 from tests.crowdqc.agreement.organs import (
+    BOX,
     constant,
     copy_of,
     guessed,
@@ -186,10 +191,43 @@ def test_who_draws_faster_than_anybody_can_look_is_named(step, expected):
         study.name, study.labels, study.images, study.readings.assign(time=time), study.boxes,
         single=study.single,
     )  # fmt: skip
-    raters = review_raters(match(timed), resampling=NONE).raters.set_index("rater")
+    found = review_raters(match(timed), resampling=NONE)
+    raters = found.raters.set_index("rater")
 
     assert ("rater-too-fast" in raters.loc["good2", "faults"]) is expected
     assert (raters["faults"].drop("good2") == "").all()
+    assert all(f.message.count("case 000") == 3 for f in found.findings)
+
+
+def test_seconds_that_the_tool_took_itself_count_before_times():
+    study = organ_study(GOOD, cases=2, slices=16)
+    boxes = study.boxes.groupby(["case", "slice", "rater"]).size().rename("n")
+    drawn = study.readings.join(boxes, on=["case", "slice", "rater"])
+    hasty = drawn["rater"] == "good2"
+    late = (drawn["case"] == "0001") & (drawn["slice"] >= 10)
+    readings = study.readings.assign(
+        seconds=(np.where(hasty, 0.4, 5.0) * drawn["n"]).where(~late),
+        time=10.0 * np.arange(len(drawn)),
+    )
+    timed = dataclasses.replace(study, readings=readings)
+    each = seconds_per_box(match(timed))
+    raters = review_raters(match(timed), resampling=NONE).raters.set_index("rater")
+
+    assert raters.loc["good2", "faults"] == "rater-too-fast"
+    assert (raters["faults"].drop("good2") == "").all()
+    fast = each[(each["person"] == 2) & (each["each"] < 1)]
+    assert fast["each"].to_numpy() == pytest.approx(0.4)
+    assert 0 < len(fast) < (each["person"] == 2).sum()
+
+
+def test_an_organ_that_stays_where_it_is_makes_no_guesses():
+    def still(mine, everything, rng):
+        middle = mine.groupby(["case", "label"])[BOX].transform("mean")
+        return mine.assign(**{edge: middle[edge] + rng.normal(0, 0.5, len(mine)) for edge in BOX})
+
+    found = review(GOOD, alter=dict.fromkeys(GOOD, still))
+
+    assert (found.raters["faults"] == "").all()
 
 
 def test_clean_raters_are_left_alone():
@@ -291,9 +329,42 @@ def test_who_only_opened_files_has_a_row_that_says_so(scope):
     assert rows["n_slices"].dtype == np.int64
 
 
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        (("sure_high", "<", 1.0, "reject"), "fail"),
+        (("agreement", "<", 0.99, "review"), "watch"),
+        (("agreement", "<", 0.1, "reject"), "pass"),
+        (("agreement", "<", 0.99, "note"), "pass"),
+        (("no_such_measure", "<", 0.1, "note"), "watch"),
+        (("coverage", "<", 0.8, "reject"), "pass"),
+    ],
+    ids=str,
+)
+def test_the_policy_gives_the_verdicts(rule, verdict):
+    names = ("measure", "op", "limit", "severity")
+    rules = [{"scope": "rater", "because": "so", **dict(zip(names, rule, strict=True))}]
+    policy = Policy.model_validate({"rules": rules})
+    study = organ_study({**GOOD, "bad": {"noise": 1.5}}, cases=3, slices=12)
+    raters = review_raters(match(study), resampling=NONE, judging=Judging(policy=policy)).raters
+
+    assert set(raters["verdict"]) == {verdict}
+    assert raters["reasons"].str.startswith(rule[0]).all() == (verdict != "pass")
+
+
+def test_what_completeness_says_counts_too():
+    study = organ_study(GOOD, cases=3, slices=12)
+    runs = pd.DataFrame({"coverage": [0.95, 0.5, 0.9, 0.9], "sole_share": 0.0}, index=list(GOOD))
+    raters = review_raters(match(study), resampling=NONE, judging=Judging(runs=runs)).raters
+
+    assert raters["verdict"].tolist() == ["pass", "watch", "pass", "pass"]
+    assert raters["coverage"].tolist() == runs["coverage"].tolist()
+    assert raters["reasons"][1].startswith("coverage 0.5 < 0.8: ")
+
+
 def test_limits_are_the_study_files():
     study = organ_study({**GOOD, "bad": {"noise": 1.5, "miss": 0.25}}, cases=6, slices=16)
-    lenient = review_raters(match(study), resampling=NONE, limits=RaterLimits(miss=0.5))
+    lenient = review_raters(match(study), resampling=NONE, judging=Judging(RaterLimits(miss=0.5)))
 
     assert (lenient.raters["verdict"] == "pass").all()
 

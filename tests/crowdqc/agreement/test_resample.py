@@ -11,7 +11,8 @@ from crowdqc.agreement.resample import (
     case_weights,
     clustered_ratio,
     clusters,
-    ratio_interval,
+    ratio,
+    statistic_interval,
 )
 
 
@@ -84,10 +85,10 @@ def test_percentile_intervals_cover_the_mean():
     rng = np.random.default_rng(3)
     top = rng.normal(1, 1, (200, 3))
     bottom = np.ones((200, 3))
-    bottom[1:, 2] = 0
+    top[1:, 2] = bottom[1:, 2] = 0
     weights = case_weights(200, n_resamples=2000, rng=rng)
 
-    low, high = ratio_interval(top, bottom, weights, level=0.95)
+    low, high = statistic_interval(ratio, [top, bottom], weights, level=0.95)
 
     half = 1.96 / np.sqrt(200)
     assert high[:2] - low[:2] == pytest.approx(2 * half, rel=0.15)

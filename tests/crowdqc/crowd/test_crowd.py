@@ -167,6 +167,15 @@ def test_equal_raters_give_the_mean_and_its_standard_error():
     np.testing.assert_allclose(found.weight, 0.25, rtol=1e-6)
 
 
+def test_the_spread_covers_the_truth_as_often_as_it_says():
+    """Five equal raters, 400 objects: 1,600 edges, so that a share has an error of about 0.01."""
+    data, truth = planted(4, sd=np.full((5, 4), 0.03), bias=np.zeros((5, 4)), n=400)
+    found = fit_edges(data, EdgeSettings())
+    away = np.abs(found.box - truth) / found.spread
+    for share, within in ((0.5, 0.674), (0.8, 1.282), (0.95, 1.960)):
+        assert np.mean(away < within) == pytest.approx(share, abs=0.035)
+
+
 def test_one_slip_does_not_move_the_box():
     data, truth = planted(2, sd=np.full((5, 4), 0.02), bias=np.zeros((5, 4)), n=60)
     boxes = data.boxes.copy()

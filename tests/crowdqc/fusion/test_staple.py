@@ -182,6 +182,19 @@ def test_degenerate_cases_have_a_rule():
     assert not cropped.probability(0).any()
 
 
+@pytest.mark.parametrize("second", [[14, 10, 24, 20], [10, 10, 20, 24], [30, 30, 40, 42]])
+def test_of_two_raters_a_prior_believes_what_both_marked(second):
+    good = Prior(hits=80, misses=20, rejects=80, extras=20)
+    boxes = [[10, 10, 20, 20], second]
+    found = staple_boxes(boxes, rater=[0, 1], plane=[0, 0], shape=(1, 64, 64), prior=good)
+    votes = np.zeros((64, 64), int)
+    for x0, y0, x1, y1 in boxes:
+        votes[y0:y1, x0:x1] += 1
+    probability = found.probability(0)
+    assert probability[votes == 2].min(initial=1) > 0.98
+    assert probability[votes == 1].max() < 0.27
+
+
 def test_boxes_beyond_the_image_are_cut_off():
     found = staple_boxes([[-5, -5, 4, 4]], rater=[0], plane=[0], shape=(1, 8, 8))
     assert found.probability(0).sum() == pytest.approx(16)

@@ -7,6 +7,7 @@ from crowdqc.crowd import fit
 from crowdqc.fusion import METHODS, ask, fuse
 from crowdqc.fusion.ask import expected_error
 from crowdqc.fusion.interpolate import METHOD, interpolate_gaps
+from crowdqc.fusion.table import rounded
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from crowdqc.schema import TABLES, Study
@@ -104,6 +105,27 @@ def test_supporters_are_named_and_dissenters_are_not():
     study = small([(0, "b", *near), (0, "a", *near), (0, "c", *far)], raters="abcd")
     found = fuse(match(study), method="median").iloc[0]
     assert (found["raters"], found["support"], found["n_raters"]) == ("a b", 2, 4)
+
+
+def test_edges_are_rounded_to_whole_pixels_when_asked():
+    drawn = [("a", 10, 30), ("b", 11, 33)]
+    study = small(
+        [(z, r, x0 + z, 10 + z, x1 + z, 30 + z) for z in (0, 2) for r, x0, x1 in drawn],
+        raters="ab",
+    )
+    matched = match(study)
+
+    exact = fuse(matched, method="mean", interpolate=True)
+    whole = fuse(matched, method="mean", interpolate=True, whole_pixels=True)
+
+    assert exact[BOX].to_numpy().tolist()[0] == [10.5, 10, 31.5, 30]
+    assert whole[BOX].to_numpy().tolist() == [[11, 10, 32, 30], [12, 11, 33, 31], [13, 12, 34, 32]]
+    pd.testing.assert_frame_equal(exact.drop(columns=BOX), whole.drop(columns=BOX))
+
+
+def test_a_box_that_rounding_would_empty_is_left():
+    found = rounded(np.array([[0.6, -0.5, 1.4, 2.0], [4.4, 1.0, 4.6, 1.4]]))
+    np.testing.assert_array_equal(found, [[0.6, 0, 1.4, 2], [4, 1.0, 5, 1.4]])
 
 
 def test_unknown_method_is_refused():

@@ -3,14 +3,17 @@
 import numpy as np
 import pandas as pd
 
-from crowdqc.gate import Policy, case_measures, label_measures, rater_measures
+from crowdqc.gate import Policy, case_measures, label_measures, rater_measures, rater_runs
 from crowdqc.schema import conform
 
 RATERS = pd.DataFrame(
     {
         "rater": ["a", "b"],
         "agreement_low": [0.8, 0.7],
-        "agreement_high": [0.9, 0.8],
+        "sure_high": [0.9, 0.8],
+        "best": [0.85, 0.75],
+        "best_low": [0.8, 0.7],
+        "confuses": [0.0, 0.0],
     }
 )
 
@@ -48,7 +51,8 @@ def whole(cases=("1", "2"), labels=("liver", "spleen"), n=5):
 
 def measures(boxes, runs, raters=RATERS):
     labels = label_measures(boxes, runs)
-    return {"rater": rater_measures(raters, runs), "label": labels, "case": case_measures(labels)}
+    known = rater_measures(raters).join(rater_runs(runs))
+    return {"rater": known, "label": labels, "case": case_measures(labels)}
 
 
 def policy(*rules, **keys):

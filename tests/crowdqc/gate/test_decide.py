@@ -12,6 +12,7 @@ from crowdqc.gate import (
     label_measures,
     load_policy,
     rater_measures,
+    rater_runs,
     slice_measures,
 )
 from tests.crowdqc.gate.tables import (
@@ -302,10 +303,11 @@ def test_measures_of_raters():
         ]
     )
 
-    found = rater_measures(RATERS, runs)
+    found = rater_runs(runs)
 
     assert found.loc["a", ["coverage", "sole_share"]].tolist() == [pytest.approx(0.9), 0.5]
     assert found.loc["b", ["coverage", "sole_share"]].tolist() == [0.5, 0.0]
+    assert rater_measures(RATERS).loc["b"].to_dict() == RATERS.iloc[1].drop("rater").to_dict()
 
 
 def test_the_fault_of_one_rater_of_several_is_no_fault_of_the_label():

@@ -1,5 +1,6 @@
 """The report in a real browser: it runs without errors, asks nobody, and does what it offers."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from .browser import Page
 from .results_folder import Spec, write_results
 
 HOSTILE = "<script>alert(1)</script>"
+ACCESS = (Path(__file__).parent / "access.js").read_text(encoding="utf-8")
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 ROWS = "[...document.querySelectorAll('[data-table={}] tbody tr')]"
 
 
@@ -44,6 +47,56 @@ def test_it_opens_without_errors_and_asks_nobody(page: Page, charted: Path):
     asked = {url.split(":")[0] for url in page.requests}
     assert asked <= {"file", "data", "about"}
     assert [url for url in page.requests if url.startswith("file")] == [charted.as_uri()]
+
+
+def test_nothing_hinders_a_screen_reader_or_the_keyboard(page: Page, folder: Path, tmp_path: Path):
+    path = tmp_path / "report.html"
+    spec = Spec(n_findings=350, stages=(*Spec().stages, "train"))
+    path.write_text(render(gather(write_results(folder, spec))), encoding="utf-8")
+    page.open(path)
+
+    assert page.run(ACCESS) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_stand_out_from_what_lies_behind(page: Page, report: Path, scheme: str):
+    # WCAG 2.2, 1.4.3: a contrast of 4.5 for text, counted from the colours as the page has them.
+    page.call(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
+    )
+    page.open(report)
+
+    weak = page.run(CONTRAST)
+
+    assert weak == []
+
+
+def test_the_work_list_of_one_rater(page: Page, report: Path):
+    page.open(report)
+
+    page.run(
+        "(() => { const s = document.querySelector('[data-table=todo] select');"
+        "s.value = 'skipping'; s.dispatchEvent(new Event('input')); })()"
+    )
+
+    assert set(first_column(page, "todo")) == {"skipping"}
+
+
+def test_reasons_are_open_on_paper(page: Page, folder: Path, tmp_path: Path):
+    path = tmp_path / "report.html"
+    store = write_results(folder, Spec())
+    manifest = json.loads(store.path("manifest.json").read_text(encoding="utf-8"))
+    manifest["raters"][2]["reasons"] = ["one", "two"]
+    store.write_text("manifest.json", json.dumps(manifest))
+    path.write_text(render(gather(store), charts=False), encoding="utf-8")
+    page.open(path)
+    closed = "document.querySelectorAll('td details:not([open])').length"
+
+    before = page.run(closed)
+    page.run("dispatchEvent(new Event('beforeprint'))")
+
+    assert before == 1
+    assert page.run(closed) == 0
 
 
 def test_raters_are_sorted_by_a_click(page: Page, report: Path):
@@ -130,6 +183,27 @@ def test_only_cases_to_finish(page: Page, folder: Path, tmp_path: Path):
 
     assert complete > 0
     assert page.run(f"{rows}.length") == 9 - complete
+
+
+def test_three_hundred_cases_stay_usable(page: Page, folder: Path, tmp_path: Path):
+    path = tmp_path / "report.html"
+    raters = ("careless", "shifted", "skipping", "d", "e", "f", "g", "h")
+    store = write_results(folder, Spec(n_cases=300, raters=raters, n_findings=1000))
+    path.write_text(render(gather(store), charts=False), encoding="utf-8")
+    page.open(path)
+    shown = "document.querySelector('[data-table=todo] .shown').textContent"
+    search = "document.querySelector('[data-table=todo] [data-search]')"
+
+    page.run(
+        f"(() => {{ {search}.value = '0150'; {search}.dispatchEvent(new Event('input')); }})()"
+    )
+    page.run("document.querySelector('[data-cell=\"299,0\"]').click()")
+
+    assert path.stat().st_size < 5_000_000  # with plotly it is 5 MB more
+    tasks = store.read("todo").head(1000)  # as many as the page holds
+    assert page.run(shown).startswith(f"{(tasks['case'] == '0150').sum()} of ")
+    assert page.run("document.getElementById('details-title').textContent").startswith("0300, ")
+    assert page.logged == []
 
 
 def test_layers_of_pictures_are_switched(page: Page, report: Path):

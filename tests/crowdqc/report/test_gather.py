@@ -10,6 +10,7 @@ import pytest
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.report import gather, render
 from crowdqc.report.content import Column, Interval, Link, Table
+from crowdqc.schema import TABLES
 from crowdqc.store import Store
 
 from .results_folder import Spec, write_results
@@ -105,9 +106,87 @@ def test_bias_is_drawn_to_one_scale(store: Store):
     shifted, other = cards["shifted"].drawing, cards["amy"].drawing
 
     assert shifted.times == other.times
-    assert shifted.dx == pytest.approx(20)
-    assert shifted.dy == pytest.approx(20 * 2.5 / 5.04)
+    assert (shifted.x, shifted.width) == pytest.approx((80 + 20, 80))
+    assert shifted.y == pytest.approx(30 + 20 * 2.5 / 5.04)
     assert "5.0 px to the right, 2.5 px down" in cards["shifted"].sentences[0]
+
+
+def test_an_arrow_for_each_edge_that_goes_elsewhere(store: Store):
+    cards = {card.rater: card for card in gather(store).section("raters").view.cards}
+
+    assert cards["amy"].drawing.arrows == ""
+    assert cards["careless"].drawing.arrows.count("M") == 2  # left and right edge, outwards
+    assert cards["shifted"].drawing.arrows.count("M") == 4
+    assert cards["shifted"].edges == (
+        "Left edge 5.0 px to the right, upper edge 2.5 px down, right edge 5.0 px to the right, "
+        "lower edge 2.5 px down."
+    )
+
+
+def test_scorecards_show_what_lies_behind_the_schema(store: Store):
+    content = gather(store)
+    table = next(t for t in content.section("raters").tables if t.name == "raters_further")
+    rows = {row["rater"]: row for row in table.records()}
+    card = next(c for c in content.section("raters").view.cards if c.rater == "careless")
+
+    assert rows["careless"]["faults"] == "drifts, scatters"
+    assert rows["careless"]["drift"] == pytest.approx(-0.12)
+    assert rows["careless"]["adjusted_low"] == pytest.approx(0.57)
+    assert rows["careless"]["gold_f1"] == pytest.approx(0.61)
+    assert rows["amy"]["gold_f1"] is None
+    assert "gold_iou" not in rows["amy"]  # nobody has it: no column
+    assert card.faults == ("drifts", "scatters")
+    assert "Boxes get worse on the way: IoU 0.12 from first to last." in card.sentences
+
+
+def test_scorecards_without_further_columns_have_one_table(folder: Path):
+    store = write_results(folder, Spec(stages=("check", "agree")))
+    table = store.read("raters")
+    known = [column.name for column in TABLES["raters"]]
+    store.write("raters", table[known])
+
+    section = gather(store).section("raters")
+
+    assert [t.name for t in section.tables] == ["raters", "raters_further"]
+    assert [c.name for c in section.tables[1].columns] == ["rater", "reliability", "weight"]
+
+
+def test_the_work_list_is_in_the_report(store: Store):
+    table = gather(store).section("completeness").tables[0]
+    first = next(table.records())
+
+    assert table.name == "todo"
+    assert len(table.rows) == len(store.read("todo"))
+    assert table.choose == "rater"
+    assert (first["task"], first["slices"], first["n_slices"]) == ("draw", "7, 9\u201311", 4)
+    assert first["why"] == "organ gap, run short"
+
+
+def test_trained_models_are_compared_beside_masks(folder: Path):
+    spec = Spec(stages=(*Spec().stages, "train"))
+    section = gather(write_results(folder, spec)).section("effect")
+
+    assert [pair.key for pair in section.view] == ["effect", "effect_models"]
+    names = ["comparison", "scores", "model_comparison", "model_scores"]
+    assert [table.name for table in section.tables] == names
+    assert any("Of the trained models, filtered scores" in text for text in section.lead)
+
+
+def test_a_difference_that_could_not_be_seen_says_so(folder: Path):
+    store = write_results(folder, Spec())
+    table = store.read("comparison").assign(p=0.4, detectable=0.05)
+    store.write("comparison", table)
+
+    said = " ".join(gather(store).section("effect").lead)
+
+    assert "A difference below 0.050 would probably not have been seen" in said
+
+
+def test_cases_and_their_chart_show_one_measure(store: Store):
+    section = gather(store).section("agreement")
+    table = next(t for t in section.tables if t.name == "agreement_by_case")
+
+    assert table.columns[2].title == section.view.title
 
 
 def test_absolute_paths_are_taken_out(folder: Path):

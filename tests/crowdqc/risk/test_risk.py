@@ -276,6 +276,34 @@ def test_prompts_that_disagree_raise_the_risk():
     assert of(table, slice_=14)["risk"] < of(calm, slice_=14)["risk"]
 
 
+def test_a_second_model_that_disagrees_raises_the_risk_and_is_the_agreement():
+    drawn = prompts(good())[["case", "slice", "label"]].assign(model_dice=0.999)
+    unsure = (drawn["case"] == "2") & (drawn["slice"] == 15)
+    drawn.loc[unsure, "model_dice"] = 0.1
+
+    table, calm = assess(good(), prompts=drawn), assess(good())
+
+    assert of(table)["risk"] > of(calm)["risk"]
+    assert of(table)["agreement"] == 0.1
+    assert of(table, slice_=14)["risk"] < of(calm, slice_=14)["risk"]
+
+
+def test_a_table_of_masks_without_such_columns_changes_nothing():
+    drawn = prompts(good())[["case", "slice", "label"]].assign(model_dice=np.nan)
+
+    for table in (drawn, drawn.drop(columns="model_dice")):
+        pd.testing.assert_frame_equal(assess(good(), prompts=table), assess(good()))
+
+
+def test_several_masks_of_a_label_on_a_slice_vote_together():
+    drawn = prompts(good())[["case", "slice", "label"]]
+    two = pd.concat([drawn.assign(pairwise_dice=0.4), drawn.assign(pairwise_dice=0.8)])
+
+    table = assess(good(), prompts=two)
+
+    pd.testing.assert_frame_equal(table, assess(good(), prompts=drawn.assign(pairwise_dice=0.6)))
+
+
 def test_several_boxes_of_a_label_on_a_slice_count_together():
     twice = pd.concat([prompts(good())] * 2)
 

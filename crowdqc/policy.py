@@ -1,20 +1,31 @@
-"""A policy: rules as data, each with its reason, read from TOML."""
+"""A policy: rules as data, each with its reason, read from TOML, and how they are asked.
+
+Raters are judged by it as soon as they are measured (`crowdqc.agreement`), all else by the gate.
+"""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
 import pydantic
 from pydantic import Field
 
 from crowdqc.config import Section, read_toml, validate
-from crowdqc.findings import InputError, Severity, Verdict
+from crowdqc.findings import Severity, Verdict
 
-FORMAT_VERSION = 1
+VERDICT = {
+    Severity.NOTE: Verdict.ACCEPT,
+    Severity.REVIEW: Verdict.REVIEW,
+    Severity.REJECT: Verdict.REJECT,
+}
+"""What a rule or a finding of each severity asks for."""
 
 SCOPES = ("rater", "box", "slice", "mask", "label", "case", "study")
 """What can be judged, in the order in which it is."""
@@ -103,9 +114,58 @@ def load_policy(path: Path | None = None) -> Policy:
     """
     if path is not None:
         return validate(Policy, read_toml(path), path)
-    shipped = resources.files("crowdqc.gate") / "default.toml"
+    shipped = resources.files("crowdqc") / "default_policy.toml"
     with resources.as_file(shipped) as file:
         return validate(Policy, read_toml(file), file)
 
 
-__all__ = ["FORMAT_VERSION", "SCOPES", "InputError", "Policy", "Rule", "Scope", "load_policy"]
+@dataclass
+class Judged:
+    """What was decided about one unit, and why: the gravest reasons first."""
+
+    verdict: Verdict = Verdict.ACCEPT
+    reasons: list[str] = field(default_factory=list)
+    _n_grave: int = field(default=0, repr=False)
+
+    def add(self, severity: Severity, reason: str) -> None:
+        """Take one more reason into account."""
+        verdict = VERDICT[severity]
+        if verdict.rank > self.verdict.rank:
+            self.verdict = verdict
+        if verdict is Verdict.ACCEPT or reason in self.reasons:
+            return
+        if verdict is Verdict.REJECT:
+            self.reasons.insert(self._n_grave, reason)
+            self._n_grave += 1
+        else:
+            self.reasons.append(reason)
+
+    def ask(self, rule: Rule, value: float) -> None:
+        """Ask a rule of a value; nan asks for a review."""
+        if np.isnan(value):
+            self.add(Severity.REVIEW, rule.unknown())
+        elif rule.fires(value):
+            self.add(rule.severity, rule.text(value))
+
+
+def ask_all(rules: Iterable[Rule], measures: pd.DataFrame) -> dict[Any, Judged]:
+    """Ask rules of every unit.
+
+    Parameters
+    ----------
+    rules : iterable of Rule
+        Of one scope.
+    measures : DataFrame
+        A row for each unit, a column for each measure; one that is absent is not known.
+
+    Returns
+    -------
+    dict
+        Unit (index of `measures`) -> what was decided.
+    """
+    judged: dict[Any, Judged] = {unit: Judged() for unit in measures.index}
+    for rule in rules:
+        values = measures.get(rule.measure, pd.Series(np.nan, index=measures.index))
+        for unit, value in values.items():
+            judged[unit].ask(rule, float(value))
+    return judged

@@ -1,0 +1,140 @@
+"""Kill every stage at random points, run again, and compare with a run that nobody disturbed.
+
+    python benchmarks/crash.py --kills 100             # the demo, all stages
+    python benchmarks/crash.py --kills 5 --small       # two cases, in tests
+
+A run is killed (SIGKILL) by itself, at one of the moments at which it touches a file of the folder
+of results (chosen at random among all of them), or after a random time. It is killed up to three
+times in a row, sometimes on top of the results of other settings; then it may end. Every byte in
+the folder must be that of the undisturbed run, and no file may be left over.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from click.testing import CliRunner
+
+from crowdqc.cli import main
+from crowdqc.simulate.demo import make_demo
+
+EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "shutil.rmtree"}
+KEPT = ("abdomen1", "abdomen4")
+
+
+def make_study(folder, *, small):
+    """The demo; a small one has two of its cases, and draws less."""
+    file = make_demo(folder)
+    if small:
+        for path in [path for path in folder.rglob("abdomen*") if path.is_file()]:
+            if not path.name.startswith(KEPT):
+                path.unlink()
+        text = file.read_text().replace("prompts = 16", "prompts = 2")
+        file.write_text(text + "\n[agree]\nbootstrap = 20\n")
+    return file
+
+
+def run(file, out, *, iou="0.3"):
+    """All stages, in this process."""
+    words = ["run", str(file), "--out", str(out), "--quiet"]
+    path = file.with_name(f"study{iou}.toml")
+    if not path.exists():
+        path.write_text(file.read_text() + f"\n[match]\niou = {iou}\n")
+    words[1] = str(path)
+    result = CliRunner().invoke(main, words)
+    if result.exit_code not in (0, 3):
+        sys.exit(f"exit code {result.exit_code}: {result.output}")
+
+
+def in_child(work, *, limit=None, counter=None, out=None):
+    """Do `work` in a process of its own, killed at its `limit`-th event or after so many seconds.
+
+    Returns whether it was killed.
+    """
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        if isinstance(limit, float):
+            time.sleep(limit)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+            sys.exit("a run failed")
+        return os.WIFSIGNALED(status)
+    seen = 0
+
+    def hook(event, args):
+        nonlocal seen
+        if event in EVENTS and args and str(out) in str(args[:2]):
+            seen += 1
+            if seen == limit:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    if isinstance(limit, int) or counter is not None:
+        sys.addaudithook(hook)
+    with contextlib.redirect_stderr(io.StringIO()):
+        work()
+    if counter is not None:
+        counter.write_text(str(seen))
+    os._exit(0)
+
+
+def contents(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def survive(where, *, kills, small, seed):
+    """Number of kills that were survived, by how they came; stops at the first loss."""
+    rng = np.random.default_rng(seed)
+    file = make_study(where / "study", small=small)
+    whole, other, out = (where / name for name in ("whole", "other", "out"))
+    counter = where / "events"
+    began = time.monotonic()
+    in_child(lambda: run(file, whole), counter=counter, out=whole)
+    seconds, events = time.monotonic() - began, int(counter.read_text())
+    in_child(lambda: run(file, other, iou="0.6"))
+    expected = contents(whole)
+    print(f"{len(expected)} files, {events} moments, {seconds:.1f} s undisturbed", flush=True)
+    counts = Counter()
+    while counts.total() < kills:
+        shutil.rmtree(out, ignore_errors=True)
+        stale = rng.random() < 0.3
+        if stale:
+            shutil.copytree(other, out)
+        for _ in range(int(rng.integers(1, 4))):
+            by_time = rng.random() < 0.3
+            limit = float(rng.uniform(0, seconds)) if by_time else int(rng.integers(1, events + 1))
+            killed = in_child(lambda: run(file, out), limit=limit, out=out)
+            counts["at a time" if by_time else "at a file"] += killed
+        in_child(lambda: run(file, out))
+        got = contents(out)
+        wrong = sorted(n for n in got.keys() | expected if got.get(n) != expected.get(n))
+        if wrong:
+            sys.exit(f"after {counts.total()} kills these files differ: {wrong[:10]}")
+    return counts
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="crash-") as name:
+        found = survive(Path(name), kills=options.kills, small=options.small, seed=options.seed)
+    parts = ", ".join(f"{n} {how}" for how, n in sorted(found.items()) if n)
+    print(f"survived {found.total()} kills: {parts}")

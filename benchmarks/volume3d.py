@@ -1,0 +1,179 @@
+"""Dice of whole organs with and without what `samgen.refine` does between slices.
+
+    python benchmarks/volume3d.py ../shared/data
+
+Boxes are tight round the expert masks; or each edge is moved by a normal error of 5 % of its
+side, and half a pixel (noisy); or noisy, and one slice in ten has its box moved by 40 % of its
+size (faulty). The embedded model draws each object from 8 prompts, once; every option then works
+on the same drawings. Dice is that of an organ in a volume, with no other organ in its way. The
+interval is that of the mean difference to what was drawn: 10,000 bootstrap samples of organs (CT,
+one patient each) or of patients (MR).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crowdqc.config import Window
+from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
+from samgen.intensity import IntensityPredictor
+from samgen.prompts import make_prompts
+from samgen.refine import refine
+from samgen.regions import region_of
+from samgen.settings import PromptSettings, VolumeSettings
+from samgen.slices import Drawn, draw_objects
+
+CT, MR = Window(level=40, width=400), Window(percentiles=(0.5, 99.5))
+ORGANS = {
+    1: "spleen",
+    2: "right kidney",
+    3: "left kidney",
+    5: "liver",
+    6: "stomach",
+    7: "pancreas",
+    20: "colon",
+    52: "aorta",
+    63: "vena cava",
+    79: "spinal cord",
+}
+OPTIONS = {
+    "reprompt": VolumeSettings(reprompt=True),
+    "smooth 1 mm": VolumeSettings(smooth_mm=1),
+    "smooth 2 mm": VolumeSettings(smooth_mm=2),
+    "smooth 4 mm": VolumeSettings(smooth_mm=4),
+    "islands": VolumeSettings(remove_islands=True),
+    "holes": VolumeSettings(fill_holes=True),
+    "together (2 mm)": VolumeSettings(
+        reprompt=True, smooth_mm=2, remove_islands=True, fill_holes=True
+    ),
+}
+BOXES = ("tight", "noisy", "faulty")
+SETTINGS = PromptSettings(n_prompts=8, origins="fused", jitter="training")
+
+
+class Volume(NamedTuple):
+    """One patient: grey pictures, labels, distance of slices in mm."""
+
+    data: str
+    case: str
+    pictures: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    spacing_mm: float
+    names: dict[int, str]
+
+
+def volumes(root: Path) -> Iterator[Volume]:
+    folder = root / "totalsegmentator_ct"
+    for data, image, labels in (
+        ("CT 3 mm", "ct.nii.gz", "seg.nii.gz"),
+        ("CT 512 px, 2 mm", "dicom", "dicom_seg.nii.gz"),
+    ):
+        yield read(data, folder / image, folder / labels, window=CT, names=ORGANS)
+    for path in sorted((root / "hippocampus" / "imagesTr").glob("*.nii.gz")):
+        truth = root / "hippocampus" / "labelsTr" / path.name
+        yield read("MR 1 mm", path, truth, window=MR, names={1: "anterior", 2: "posterior"})
+
+
+def read(data: str, image: Path, truth: Path, *, window: Window, names: dict[int, str]) -> Volume:
+    values, grid = read_volume(image, plane="axial")
+    labels, _ = read_labels(truth, plane="axial")
+    pictures = to_pictures(to_grey(values, window), "transverse")
+    seen = to_pictures(labels, "transverse")
+    return Volume(data, image.stem, pictures, seen, grid.spacing[2], names)
+
+
+def boxes_of(mask: NDArray[np.bool_], kind: str, rng: np.random.Generator) -> dict[int, NDArray]:
+    """Slice -> box."""
+    found = {}
+    for k in np.flatnonzero(mask.any(axis=(1, 2))):
+        rows, columns = region_of(mask[k])
+        box = np.array([columns.start, rows.start, columns.stop, rows.stop], float)
+        side = np.tile(box[2:] - box[:2], 2)
+        if kind != "tight":
+            box = box + rng.normal(size=4) * (0.05 * side + 0.5)
+        if kind == "faulty" and rng.random() < 0.1:
+            angle = rng.uniform(0, 2 * np.pi)
+            box = box + 0.4 * side * np.tile([np.cos(angle), np.sin(angle)], 2)
+        limit = np.array(mask.shape[:0:-1])
+        low, high = np.clip(box[:2], 0, limit - 1), np.clip(box[2:], 1, limit)
+        found[int(k)] = np.concatenate([low, np.maximum(high, low + 1)])
+    return found
+
+
+def score(volume: Volume) -> Iterator[dict[str, object]]:
+    model = IntensityPredictor()
+    encoded: dict[int, object] = {}
+
+    def draw(k: int, box: NDArray, spread: NDArray | None = None) -> Drawn:
+        if k not in encoded:
+            encoded[k] = model.encode(volume.pictures[k])
+        prompts = make_prompts(
+            box,
+            spread=spread,
+            shape=volume.pictures.shape[1:],
+            rng=np.random.default_rng(k),
+            settings=SETTINGS,
+        )
+        return next(draw_objects(model, encoded[k], [prompts]))
+
+    for value, name in volume.names.items():
+        truth = volume.labels == value
+        if truth.sum() < 100:
+            continue
+        for kind in BOXES:
+            boxes = boxes_of(truth, kind, np.random.default_rng(value))
+            items = [draw(k, box) for k, box in boxes.items()]
+            dice = {"as drawn": dice_of(list(boxes), items, truth)}
+            for option, settings in OPTIONS.items():
+                refined = refine(
+                    list(boxes),
+                    items,
+                    spacing_mm=volume.spacing_mm,
+                    settings=settings,
+                    redraw=draw,
+                )
+                dice[option] = dice_of(list(boxes), refined, truth)
+                dice[f"{option}: reprompted"] = sum(i.measures["reprompted"] for i in refined)
+            place = {"data": volume.data, "case": volume.case, "organ": name, "boxes": kind}
+            yield {**place, "slices": len(boxes), **dice}
+
+
+def dice_of(slices: list[int], items: list[Drawn], truth: NDArray[np.bool_]) -> float:
+    shared = size = 0
+    for k, item in zip(slices, items, strict=True):
+        mask = item.mean > 0.5
+        shared += int((mask & truth[k][item.region]).sum())
+        size += int(mask.sum())
+    return 2 * shared / (size + int(truth.sum()))
+
+
+def interval(rows: pd.DataFrame, option: str) -> tuple[float, float, float]:
+    """Mean difference to what was drawn, and its interval: organs or, of many patients, these."""
+    unit = "case" if len(set(rows["case"])) > 1 else "organ"
+    each = (rows[option] - rows["as drawn"]).groupby(rows[unit]).mean().to_numpy()
+    rng = np.random.default_rng(0)
+    means = each[rng.integers(len(each), size=(10_000, len(each)))].mean(axis=1)
+    return each.mean(), *np.percentile(means, [2.5, 97.5])
+
+
+def main() -> None:
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    table = pd.DataFrame([row for volume in volumes(root) for row in score(volume)])
+    for (data, kind), rows in table.groupby(["data", "boxes"], sort=False):
+        n = f"{rows['case'].nunique()} volumes, {len(rows)} organs, {rows['slices'].sum()} slices"
+        print(f"\n{data}, {kind} boxes ({n}): Dice as drawn {rows['as drawn'].mean():.4f}")
+        for option in OPTIONS:
+            mean, low, high = interval(rows, option)
+            again = int(rows[f"{option}: reprompted"].sum())
+            print(f"  {option:16s} {mean:+.4f} [{low:+.4f}, {high:+.4f}]  {again} reprompted")
+
+
+if __name__ == "__main__":
+    main()

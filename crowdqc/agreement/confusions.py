@@ -1,0 +1,50 @@
+"""What raters call each label: their rates of confusion, by the model of Dawid and Skene."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crowdqc.agreement.pool import Places, Summands, pool
+from crowdqc.agreement.units import Units
+from crowdqc.crowd import Given, dawid_skene
+
+Ints = NDArray[np.int64]
+
+PRIOR = 10.0
+"""Votes of all raters lent to each: with ten objects of a label, half of a rate is the rater's."""
+NOTHING = "nothing"
+"""What an object is called by a rater who does not draw it."""
+UNLIKELY = 1e-3
+"""Probability below which a unit is left out of what is true of a label."""
+
+
+def confusions_of_raters(units: Units, places: Places) -> pd.DataFrame:
+    """Rows ``called_LABEL`` of each rater and true label: how often it was called that.
+
+    Of units that two raters or more were asked for, weighted by how likely the label is true.
+    `n` counts these units. Rates of 0 have no row; nor has a study of one or two raters, of
+    whom nothing says who is right.
+    """
+    people, labels = places.names["rater"], places.names["label"]
+    count = np.bincount(units.unit, minlength=len(units.image))
+    rows = np.flatnonzero(count[units.unit] >= 2)
+    unit, rater, value = units.unit[rows], units.rater[rows], units.value[rows]
+    if len(people) < 3 or not len(rows):
+        return pd.DataFrame()
+    votes = Given(unit, rater, value, len(units.image), len(people), len(labels) + 1)
+    likely = dawid_skene(votes, prior=PRIOR).posterior[unit]
+    place = np.zeros(int(places.image.max(initial=-1)) + 1, np.int64)
+    place[places.image] = np.arange(len(places.image))
+    at, true = np.nonzero(likely[:, :-1] > UNLIKELY)
+    weight = likely[at, true]
+    codes = {"rater": rater[at], "label": true}
+    tables = []
+    for said in np.unique(value[at]):
+        name = labels[said] if said < len(labels) else NOTHING
+        parts = (np.where(value[at] == said, weight, 0.0), weight)
+        summands = Summands(place[units.image[unit[at]]], parts, codes)
+        table = pool(summands, ["rater", "label"], places, measure=f"called_{name}")
+        tables.append(table[table["value"] > 0])
+    return pd.concat(tables, ignore_index=True)

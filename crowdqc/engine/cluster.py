@@ -1,0 +1,299 @@
+"""Tasks on the machines of a Ray cluster.
+
+Each worker is a Ray actor with cores (and a GPU) of its own. It gets its next task when it has
+done the one before: tasks take seconds (a case) to days (a fold), and none shall wait for a slow
+machine while another has nothing to do. Where a worker or its machine is lost, its task goes to
+another and a new worker is asked for; machines that join while the work goes on are used.
+
+What travels between machines is pickled by Ray. It is what this program made, never a file of
+somebody's; but whoever reaches the ports of a Ray cluster can run code on it, so that they belong
+into a network of your own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import socket
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import crowdqc
+from crowdqc.findings import InputError
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+
+LOSSES = 3
+"""So many workers may be lost over one task, or before one is ready, until we give up."""
+LOOK_S = 5.0
+"""How often, in seconds, we look whether machines have joined."""
+ANSWER_S = 10.0
+"""How long, in seconds, a cluster may take to answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayEngine:
+    """A Ray cluster as a `crowdqc.engine.Engine`.
+
+    Parameters
+    ----------
+    address : str, optional
+        ``host:port`` of its head, or ``ray://host:port``; none given, that of ``RAY_ADDRESS``,
+        else what Ray finds on this machine, else this machine's own cores.
+    cpus : int
+        Cores of each worker.
+    gpus : int, optional
+        GPUs of each worker; `None` is one where the cluster has any.
+    per_gpu : int
+        Workers that share a GPU, where each needs one.
+    workers : int, optional
+        Largest number of workers; none given, as many as there is room for.
+    """
+
+    address: str | None = None
+    cpus: int = 1
+    gpus: int | None = 0
+    per_gpu: int = 1
+    workers: int | None = None
+
+    def run(
+        self,
+        hire: Callable[[], Callable[[Task], Answer]],
+        tasks: Mapping[str, Task],
+        *,
+        done: Callable[[str, Answer], None] | None = None,
+    ) -> list[Answer]:
+        """As `crowdqc.engine.Engine.run`.
+
+        Raises
+        ------
+        InputError
+            Also if Ray is not installed, does not answer, has no room for a worker, or if one
+            task loses worker after worker.
+        """
+        if not tasks:
+            return []
+        with connected(self.address) as ray:
+            crew = _Crew(ray, self, hire)
+            try:
+                answers: list[Answer] = crew.work_off(tasks, done)
+            finally:
+                crew.dismiss()
+        return answers
+
+
+class Worker:
+    """What runs on a machine of the cluster."""
+
+    def open(self, hire: Callable[[], Callable[[Any], Any]], version: str) -> _Reply:
+        """Get ready; only where this is the crowdqc that the tasks come from."""
+        if version != crowdqc.__version__:
+            return None, (
+                f"{socket.gethostname()}: has crowdqc {crowdqc.__version__}, but the tasks come "
+                f"from crowdqc {version}. Install the same on all machines."
+            )
+        self.hire = hire
+        _, error = _attempt(self._hire)
+        return None, error
+
+    def do(self, task: Any) -> _Reply:
+        """Do a task."""
+        return _attempt(lambda: self.work(task))
+
+    def _hire(self) -> None:
+        self.work = self.hire()
+
+
+_Reply = tuple[Any, str | None]
+"""An answer, or what was wrong with the input."""
+
+
+def _attempt(call: Callable[[], Any]) -> _Reply:
+    try:
+        return call(), None
+    except InputError as error:
+        return None, str(error)
+
+
+class _Crew:
+    """The workers of one run, and who does what."""
+
+    def __init__(self, ray: Any, engine: RayEngine, hire: Callable[[], Any]) -> None:
+        self.ray = ray
+        self.engine = engine
+        self.hire = hire
+        self.gpus = self._gpus()
+        self.busy: dict[Any, tuple[Any, str | None]] = {}  # promise: worker, its task or None
+        self.free: list[Any] = []
+        self.losses: Counter[str | None] = Counter()
+
+    def work_off(self, tasks: Mapping[str, Any], done: Callable[[str, Any], None] | None) -> Any:
+        """Answers to all tasks."""
+        waiting, answers = deque(tasks), dict[str, Any]()
+        while len(answers) < len(tasks):
+            self._staff(len(tasks) - len(answers))
+            while self.free and waiting:
+                worker, name = self.free.pop(), waiting.popleft()
+                self.busy[worker.do.remote(tasks[name])] = worker, name
+            for name, answer in self._collect(waiting):
+                answers[name] = answer
+                if done is not None:
+                    done(name, answer)
+        return [answers[name] for name in tasks]
+
+    def dismiss(self) -> None:
+        """Let all workers go, whatever they do."""
+        for worker in [*(worker for worker, _ in self.busy.values()), *self.free]:
+            self.ray.kill(worker)
+
+    def _gpus(self) -> float:
+        """GPUs, or the part of one, that a worker gets."""
+        gpus = self.engine.gpus
+        if gpus is None:
+            gpus = int(any(machine.get("GPU", 0) >= 1 for machine in self._machines()))
+        return gpus / self.engine.per_gpu if gpus == 1 else gpus
+
+    def _machines(self) -> list[dict[str, float]]:
+        """What each machine has, CPU and GPU."""
+        return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+
+    def _room(self) -> int:
+        """Number of workers for which the machines have room."""
+        room = 0
+        for machine in self._machines():
+            by_cpu = int(machine.get("CPU", 0) // self.engine.cpus)
+            by_gpu = int(machine.get("GPU", 0) / self.gpus + 1e-6) if self.gpus else by_cpu
+            room += min(by_cpu, by_gpu)
+        return room
+
+    def _staff(self, left: int) -> None:
+        """Ask for as many workers as there is room and work for."""
+        room, there = self._room(), len(self.busy) + len(self.free)
+        if not room and not there:
+            raise InputError(
+                f"{_called(self.engine.address)}: no machine of it has {self.engine.cpus} cores "
+                f"and {self.gpus:g} GPUs for a worker; see 'ray status', and [engine] cpus."
+            )
+        hired = self.ray.remote(Worker).options(
+            num_cpus=self.engine.cpus,
+            num_gpus=self.gpus,
+            max_restarts=0,
+            scheduling_strategy="SPREAD",
+        )
+        for _ in range(min(left, room, self.engine.workers or room) - there):
+            worker = hired.remote()
+            self.busy[worker.open.remote(self.hire, crowdqc.__version__)] = worker, None
+
+    def _collect(self, waiting: deque[str]) -> Iterator[tuple[str, Any]]:
+        """Tasks that are done, and their answers; those of a lost worker wait again."""
+        promises, _ = self.ray.wait(list(self.busy), num_returns=1, timeout=LOOK_S)
+        for promise in promises:
+            worker, name = self.busy.pop(promise)
+            try:
+                answer = self._answer(promise)
+            except self.ray.exceptions.RayError as error:
+                self.ray.kill(worker)
+                self._count_loss(name, error)
+                waiting.extendleft([] if name is None else [name])
+                continue
+            self.free.append(worker)
+            if name is not None:
+                yield name, answer
+
+    def _answer(self, promise: Any) -> Any:
+        """The answer; a fault of the input or of the program is raised as it was there."""
+        try:
+            answer, wrong = self.ray.get(promise)
+        except self.ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        if wrong is not None:
+            raise InputError(wrong)
+        return answer
+
+    def _count_loss(self, name: str | None, error: Exception) -> None:
+        self.losses[name] += 1
+        if self.losses[name] >= LOSSES:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise InputError(
+                f"{_called(self.engine.address)}: {LOSSES} workers were lost "
+                f"{'before they began' if name is None else f'while they did {name}'}: "
+                f"{reason} Is crowdqc installed there, and is there memory enough?"
+            )
+
+
+@contextlib.contextmanager
+def connected(address: str | None) -> Iterator[Any]:
+    """Ray, connected; a program that is connected already stays so.
+
+    Raises
+    ------
+    InputError
+        If Ray is not installed, or the cluster does not answer.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise InputError(
+            '[engine] name = "ray" needs Ray, which is not installed: pip install '
+            "'crowdqc[cluster]'."
+        )
+    import ray  # noqa: PLC0415 - heavy, and only here
+
+    if ray.is_initialized():
+        yield ray
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    _refuse_silence(address)
+    # Ray tells of lost machines on stdout, at length; stdout is for results.
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        try:
+            with _statistics_off():
+                ray.init(
+                    address,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InputError(f"{_called(address)}: {error}. {_REMEDY}") from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _statistics_off() -> Iterator[None]:
+    """A cluster that Ray starts now does not report on its use."""
+    name = "RAY_USAGE_STATS_ENABLED"
+    before = os.environ.get(name)
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+_REMEDY = "Start one by 'ray start --head', and give its address in [engine] or RAY_ADDRESS."
+
+
+def _refuse_silence(address: str | None) -> None:
+    """Ray would wait for many minutes."""
+    host, separator, port = (address or "").rpartition("//")[2].rpartition(":")
+    if not separator:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{_called(address)}: does not answer ({error}). {_REMEDY}") from error
+
+
+def _called(address: str | None) -> str:
+    return f"The Ray cluster at {address}" if address else "The Ray cluster of this machine"

@@ -1,0 +1,60 @@
+"""From a fused box back to the boxes that raters drew of the same object."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from crowdqc.geometry import paired_iou
+
+COLUMN = "rater_boxes"
+"""Column that `with_members` adds to the table ``consensus``."""
+
+_PLACE = ["case", "slice", "label"]
+_BOX = ["x0", "y0", "x1", "y1"]
+
+
+def with_members(consensus: pd.DataFrame, boxes: pd.DataFrame, *, iou: float = 0.3) -> pd.DataFrame:
+    """The table ``consensus`` with the box of each rater who supports an object.
+
+    Parameters
+    ----------
+    consensus : DataFrame
+        Table ``consensus``; its column `raters` names those who support an object.
+    boxes : DataFrame
+        Table ``boxes``. A rater without a box here has no member.
+    iou : float
+        What supporting means: the IoU with the fused box that a box must reach, as in the
+        matching. Of several boxes of a rater the one with the highest counts.
+
+    Returns
+    -------
+    DataFrame
+        `consensus` with the column ``rater_boxes``: a tuple of boxes ``(x0, y0, x1, y1)``, in
+        the order of the raters' names, empty where nobody drew the box (an interpolated one).
+
+    Examples
+    --------
+    >>> place = {"case": ["a"], "slice": [3], "label": ["liver"]}
+    >>> fused = pd.DataFrame(place | {"x0": 1.0, "y0": 2.0, "x1": 9.0, "y1": 8.0, "raters": "AK"})
+    >>> drawn = pd.DataFrame(place | {"x0": 1.0, "y0": 2.0, "x1": 8.0, "y1": 8.0, "rater": "AK"})
+    >>> with_members(fused, drawn)["rater_boxes"].iloc[0]
+    ((1.0, 2.0, 8.0, 8.0),)
+    """
+    rows = consensus.reset_index(drop=True)
+    rows = rows[rows[_BOX].notna().all(axis=1)].reset_index(names="row")
+    pairs = rows[["row", "raters", *_PLACE, *_BOX]].merge(
+        boxes[[*_PLACE, "rater", *_BOX]], on=_PLACE, suffixes=("_fused", "")
+    )
+    fused = pairs[[f"{edge}_fused" for edge in _BOX]].to_numpy(dtype=np.float64)
+    pairs["iou"] = paired_iou(fused, pairs[_BOX].to_numpy(dtype=np.float64))
+    names = zip(pairs["rater"], pairs["raters"], strict=True)
+    named = np.array([f" {rater} " in f" {raters} " for rater, raters in names], dtype=bool)
+    found = pairs[named & (pairs["iou"] >= iou)].sort_values(
+        ["row", "rater", "iou", *_BOX], ascending=[True, True, False, True, True, True, True]
+    )
+    found = found.drop_duplicates(["row", "rater"])
+    members: list[tuple[tuple[float, ...], ...]] = [()] * len(consensus)
+    for row, group in found.groupby("row"):
+        members[row] = tuple(map(tuple, group[_BOX].to_numpy(dtype=np.float64).tolist()))
+    return consensus.assign(**{COLUMN: pd.Series(members, index=consensus.index, dtype=object)})

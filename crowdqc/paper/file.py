@@ -1,0 +1,149 @@
+"""What was published: values with their source, and claims, in a TOML file that people edit."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+
+from crowdqc.findings import InputError
+
+_PLAIN = r"\d+\.?\d*(?:[eE][+-]?\d+)?"
+_PRINTED = re.compile(rf"(<?)\s*({_PLAIN})(?:\s*(?:±|\+-)\s*({_PLAIN}))?")
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A number as it was printed: its digits say how exact it is.
+
+    Examples
+    --------
+    >>> read_printed("0.80 ± 0.05").agrees(0.7987, 0.0451)
+    True
+    >>> read_printed("<0.001").agrees(0.0043)
+    False
+    """
+
+    value: Decimal
+    ci: Decimal | None = None
+    below: bool = False
+
+    def agrees(self, ours: float, ci: float = float("nan")) -> bool:
+        """Whether `ours`, and its half width where one was printed, round to what was printed."""
+        if self.below:
+            return ours < float(self.value)
+        return _rounds_to(ours, self.value) and (self.ci is None or _rounds_to(ci, self.ci))
+
+
+def _printed(text: str) -> str:
+    read_printed(text)
+    return text
+
+
+class Published(BaseModel):
+    """Published values of one column of one table, and where they were found."""
+
+    model_config = ConfigDict(extra="forbid")
+    table: str
+    column: str
+    source: str
+    printed: dict[str, Annotated[str, AfterValidator(_printed)]]
+    """Row -> the number as printed: ``"0.80"``, ``"0.80 ± 0.05"`` or ``"<0.001"``."""
+
+
+class Bound(BaseModel):
+    """A published bound on p values: of whole tables, or of each of their rows."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str
+    source: str
+    tables: list[str]
+    rows: list[str] = []
+    """Rows that the claim is about; all, when empty."""
+    below: float
+
+
+class Annotations(BaseModel):
+    """What was said of the annotations: boxes by case, and which cases are complete."""
+
+    model_config = ConfigDict(extra="forbid")
+    study: str
+    """Study file of the annotations."""
+    source: str
+    labels: list[str]
+    boxes: dict[str, list[int]]
+    """Case -> boxes of each of `labels`."""
+    complete: list[str]
+    """Cases that were said to be fully annotated."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Annotations:
+        """A count for each label, and no complete case without counts."""
+        short = [case for case, row in self.boxes.items() if len(row) != len(self.labels)]
+        alone = sorted(set(self.complete) - set(self.boxes))
+        if short or alone:
+            raise ValueError(
+                "'boxes' must give each case a count for each of 'labels', and hold every case "
+                f"of 'complete'; got {[*short, *alone]}."
+            )
+        return self
+
+
+class PaperFile(BaseModel):
+    """What ``crowdqc paper`` reads."""
+
+    model_config = ConfigDict(extra="forbid")
+    results: str
+    out: str
+    published: list[Published] = []
+    bound: list[Bound] = []
+    annotated: Annotations | None = None
+
+
+def read_paper(path: Path) -> PaperFile:
+    """Read the file of a reproduction.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or a key is unknown, missing or of the wrong type.
+    """
+    try:
+        return PaperFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
+        raise InputError(f"{path.name} must be a readable paper file; {error}") from error
+
+
+def read_printed(text: str) -> Printed:
+    """Read a number as it was printed.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    match = _PRINTED.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(
+            f"'printed' must be numbers like '0.80', '0.80 ± 0.05' or '<0.001'; got {text!r}."
+        )
+    below, value, ci = match.groups()
+    return Printed(Decimal(value), Decimal(ci) if ci else None, below=bool(below))
+
+
+def folder(path: Path, text: str) -> Path:
+    """The folder `text` beside `path`; ``${NAME:-default}`` is read from the environment."""
+    said = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda m: os.environ.get(m[1], m[2]), text)
+    return (path.parent / said).resolve()
+
+
+def _rounds_to(ours: float, printed: Decimal) -> bool:
+    """Within half a unit of the last digit that was printed."""
+    unit = Decimal(1).scaleb(int(printed.as_tuple().exponent))
+    return abs(ours - float(printed)) <= 0.5 * float(unit) * (1 + 1e-9) + 1e-12

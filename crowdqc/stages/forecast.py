@@ -1,0 +1,70 @@
+"""What `crowdqc masks` would do, how long it would take and in how much memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from crowdqc.findings import InputError
+from crowdqc.stages.base import Result, Run, duration
+from crowdqc.stages.drawn import SETS
+from crowdqc.stages.images import image_files
+from crowdqc.stages.masks import has_images, load, mask_prompts, mask_task
+
+COUNTS = ["slices", "objects", "prompts"]
+
+
+def dry_run(run: Run) -> Result:
+    """Count what there is to draw, measure one slice, and draw nothing."""
+    config = run.config
+    if not has_images(config):
+        raise InputError(f"{config.file}: masks need volumes: give [images] path (NIfTI).")
+    forecast = load("samgen.forecast")
+    task, images, sets = mask_task(config, cache=None), image_files(config), mask_prompts(run)
+    work = {
+        name: forecast.list_work(prompts, task, images=images, out=run.store.path(SETS[name]))
+        for name, prompts in sets.items()
+    }
+    table = pd.concat([one.assign(set=name) for name, one in work.items()], ignore_index=True)
+    table = table[["set", *table.columns.drop("set")]]
+    left = table[~table["current"]]
+    if left.empty:
+        summary = "All masks are up to date: there is nothing to draw."
+    else:
+        name = left["set"].iloc[0]
+        todo = left.loc[left["set"] == name, "case"].tolist()
+        rates = forecast.measure_rates(sets[name], task, images=images, cases=todo)
+        summary = _summary(rates, left, encoded_once=config.masks.model != "intensity")
+    return Result(table=table, shown=_totals(table), summary=summary)
+
+
+def _totals(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each set of masks."""
+    rows = []
+    for name, one in table.groupby("set", sort=False):
+        left = one[~one["current"]]
+        counts = {"set": name, "cases": len(one), "up_to_date": int(one["current"].sum())}
+        rows.append(counts | {f"{what}_to_draw": int(left[what].sum()) for what in COUNTS})
+    return pd.DataFrame(rows)
+
+
+def _summary(rates: Any, left: pd.DataFrame, *, encoded_once: bool) -> str:
+    """How long and in how much memory, and how that is known."""
+    per_case = left.groupby("case")["slices"]
+    slices = int((per_case.max() if encoded_once else per_case.sum()).sum())
+    prompts = int(left["prompts"].sum())
+    seconds = rates.seconds(cases=len(left), slices=slices, prompts=prompts)
+    device = f", and {rates.device_gb:.1f} GB on the GPU" if rates.device_gb else ""
+    return (
+        f"About {duration(seconds)} and {rates.host_gb:.1f} GB of memory{device}: "
+        f"{len(left)} volumes to read ({_short(rates.volume_s)} each), {slices} slices to encode "
+        f"({_short(rates.slice_s)}), {prompts} prompts ({_short(rates.prompt_s)}), measured now on "
+        f"{rates.where}, one after the other on this machine. Not counted: writing files, and "
+        "that pictures encoded before are not encoded again. Memory is the peak so far, and what "
+        "the largest volume adds."
+    )
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1e3 * seconds:.1f} ms"

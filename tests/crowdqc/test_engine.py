@@ -1,0 +1,191 @@
+import importlib.util
+import math
+import os
+import socket
+import time
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+
+import crowdqc
+from crowdqc.config import Engine as Settings
+from crowdqc.engine import LOCAL, LocalEngine, cluster, open_engine
+from crowdqc.engine.cluster import RayEngine, Worker
+from crowdqc.findings import InputError
+from tests.ray_nodes import say_and_wait, travel
+
+
+def counted(folder):
+    """A worker that leaves a file for each time that one is hired, and takes square roots."""
+    (folder / f"hired-{os.getpid()}-{time.monotonic_ns()}").touch()
+    return root
+
+
+def root(number):
+    if number < 0:
+        raise InputError(f"'number' must not be negative; got {number}.")
+    return math.sqrt(number)
+
+
+def broken(_):
+    raise KeyError("a bug")
+
+
+TASKS = {f"task {number}": number for number in range(7)}
+
+
+@pytest.fixture(params=["local", "ray"])
+def engine(request):
+    if request.param == "local":
+        return LOCAL
+    nodes = request.getfixturevalue("nodes")
+    travel(__name__)
+    return RayEngine(address=nodes.address)
+
+
+def test_answers_come_in_the_order_of_the_tasks(engine, tmp_path):
+    told = []
+
+    answers = engine.run(
+        partial(counted, tmp_path), TASKS, done=lambda name, answer: told.append((name, answer))
+    )
+
+    assert answers == [math.sqrt(number) for number in range(7)]
+    assert sorted(told) == sorted(zip(TASKS, answers, strict=True))
+    hired = len(list(tmp_path.glob("hired-*")))
+    assert hired == 1 if engine is LOCAL else 1 <= hired <= 2
+
+
+def test_without_tasks_nobody_is_hired(engine, tmp_path):
+    assert engine.run(partial(counted, tmp_path), {}) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fault_of_the_input_comes_back_as_it_is(engine, tmp_path):
+    with pytest.raises(InputError, match=r"^'number' must not be negative; got -1\.$"):
+        engine.run(partial(counted, tmp_path), {"right": 4, "wrong": -1})
+
+
+def refuse():
+    raise InputError("There are no weights.")
+
+
+def test_a_worker_that_cannot_get_ready_says_why(engine):
+    with pytest.raises(InputError, match=r"^There are no weights\.$"):
+        engine.run(refuse, TASKS)
+
+
+def hire_broken():
+    return broken
+
+
+def test_a_bug_stays_a_bug(engine):
+    with pytest.raises(KeyError, match="a bug"):
+        engine.run(hire_broken, TASKS)
+
+
+def hire_waiting(folder):
+    return partial(wait, folder)
+
+
+def wait(folder, number):
+    say_and_wait(folder, f"{number}-{os.getpid()}")
+    return number**2
+
+
+def hire_poison():
+    return poison
+
+
+def poison(number):
+    if number == 3:
+        os._exit(1)
+    return number
+
+
+def test_a_task_that_kills_its_workers_is_named(nodes, monkeypatch):
+    travel(__name__)
+    monkeypatch.setattr(cluster, "LOSSES", 2)
+    engine = RayEngine(address=nodes.address, workers=1)
+
+    with pytest.raises(InputError, match=r"2 workers were lost while they did task 3: .*memory"):
+        engine.run(hire_poison, TASKS)
+
+
+def test_no_task_waits_for_a_worker_that_has_another(nodes, tmp_path, monkeypatch):
+    travel(__name__)
+    (tmp_path / "go").touch()
+    loads, collect = [], cluster._Crew._collect
+
+    def spy(crew, waiting):
+        workers = [id(worker) for worker, _ in crew.busy.values()]
+        loads.append(max(workers.count(worker) for worker in workers))
+        return collect(crew, waiting)
+
+    monkeypatch.setattr(cluster._Crew, "_collect", spy)
+    RayEngine(address=nodes.address).run(partial(hire_waiting, tmp_path), TASKS)
+
+    assert set(loads) == {1}
+
+
+@pytest.mark.parametrize("needs", [{"cpus": 64}, {"gpus": 1}])
+def test_a_cluster_without_room_says_so(nodes, needs):
+    with pytest.raises(InputError, match=r"no machine of it has \d+ cores and \d GPUs"):
+        RayEngine(address=nodes.address, **needs).run(hire_poison, TASKS)
+
+
+@pytest.mark.parametrize(
+    ("needs", "room"),
+    [
+        ({"cpus": 2}, 8 + 2),
+        ({"cpus": 8}, 2),
+        ({"gpus": 1}, 4),
+        ({"gpus": None}, 4),
+        ({"gpus": 2, "per_gpu": 3}, 2),
+        ({"gpus": 1, "per_gpu": 3}, 12),
+        ({"gpus": 1, "per_gpu": 10}, 16),
+        ({"gpus": 1, "per_gpu": 3, "cpus": 8}, 2),
+    ],
+)
+def test_a_machine_takes_as_many_workers_as_it_has_room_for(needs, room):
+    machines = [{"CPU": 16.0, "GPU": 4.0}, {"CPU": 4.0}, {"GPU": 1.0}, {"CPU": 99.0, "GPU": 9.0}]
+    nodes = [{"Resources": one, "Alive": k < 3} for k, one in enumerate(machines)]
+    ray = SimpleNamespace(nodes=lambda: nodes)
+
+    assert cluster._Crew(ray, RayEngine(**needs), hire_poison)._room() == room
+
+
+def test_a_cluster_that_does_not_answer_says_so(monkeypatch):
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+
+    with pytest.raises(InputError, match=rf"cluster at 127.0.0.1:{port}: .* 'ray start --head'"):
+        RayEngine().run(hire_poison, TASKS)
+    with pytest.raises(InputError, match=r"cluster at ray://127.0.0.1:x: does not answer"):
+        RayEngine(address="ray://127.0.0.1:x").run(hire_poison, TASKS)
+
+
+def test_without_ray_the_remedy_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", {}.get)
+
+    with pytest.raises(InputError, match=r"pip install 'crowdqc\[cluster\]'"):
+        RayEngine().run(hire_poison, TASKS)
+
+
+def test_another_version_of_crowdqc_is_refused():
+    _, wrong = Worker().open(hire_poison, "0.0.1")
+
+    assert f"has crowdqc {crowdqc.__version__}, but the tasks come from crowdqc 0.0.1" in wrong
+
+
+def test_the_study_file_chooses(monkeypatch):
+    monkeypatch.setenv("HEAD", "there:6379")
+    settings = Settings(name="ray", address="${HEAD}", cpus=4, workers=3, per_gpu=2)
+
+    assert isinstance(open_engine(Settings()), LocalEngine)
+    assert open_engine(settings, gpus=None) == RayEngine(
+        address="there:6379", cpus=4, gpus=None, workers=3, per_gpu=2
+    )

@@ -1,0 +1,258 @@
+"""The stage that draws masks, as a user runs it: what it would do, cut short, raters left out."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from crowdqc.cli import main, progress
+from crowdqc.stages import open_run
+from crowdqc.stages.base import duration
+from crowdqc.stages.masks import mask_prompts
+
+STUDY = """
+[study]
+name = "small"
+[labels]
+0 = { name = "organ", value = 3 }
+[annotations]
+format = "table"
+path = "boxes.csv"
+[annotations.columns]
+COLUMNS
+[images]
+path = "{case}.nii.gz"
+picture = "identity"
+[fuse]
+method = "median"
+[agree]
+bootstrap = 0
+[masks]
+prompts = 4
+"""
+COLUMNS = ["case", "slice", "rater", "label", "x0", "y0", "x1", "y1"]
+STUDY = STUDY.replace("COLUMNS", "\n".join(f'{name} = "{name}"' for name in COLUMNS))
+SLICES = range(1, 5)
+RATERS = {"AK": 0, "BL": 1, "CM": 0, "far": 9}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Three cases with an organ on four of six slices, and four raters, one of them far off."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for case in "abc":
+        volume = rng.normal(20, 4, (36, 40, 6)).astype(np.float32)
+        volume[10:24, 12:30, 1:5] += 90
+        nib.save(nib.Nifti1Image(volume, np.diag([1, 1, 3, 1])), tmp_path / f"{case}.nii.gz")
+        for k in SLICES:
+            for rater, off in RATERS.items():
+                rows.append((case, k, rater, "organ", 12 + off, 10 + off, 30 + off, 24 + off))
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / "boxes.csv", index=False)
+    (tmp_path / "study.toml").write_text(STUDY)
+    return tmp_path / "study.toml"
+
+
+def call(*words):
+    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
+
+
+def masks(study, *words):
+    result = call("masks", study, *words)
+    assert result.exit_code == 0, result.stderr
+    return result
+
+
+def results(out):
+    files = sorted(path for path in (out / "masks").rglob("*") if path.is_file())
+    return {str(path.relative_to(out)): path.read_bytes() for path in [*files, out / "masks.csv"]}
+
+
+def test_a_dry_run_counts_what_is_left_and_draws_nothing(study):
+    before = masks(study, "--dry-run", "--format", "csv")
+
+    table = pd.read_csv(io.StringIO(before.stdout))
+    assert not (study.parent / "out" / "masks").exists()
+    assert table["set"].tolist() == ["filtered"] * 3 + ["unfiltered"] * 3
+    assert not table["current"].any()
+    assert table[["slices", "objects", "prompts"]].drop_duplicates().to_numpy().tolist() == [
+        [4, 4, 16]
+    ]
+    assert "24 slices to encode" in before.stderr
+    assert "96 prompts" in before.stderr
+    assert "GB of memory" in before.stderr
+
+    masks(study)
+    (study.parent / "out" / "masks" / "b.json").unlink()
+    after = pd.read_csv(io.StringIO(masks(study, "--dry-run", "--format", "csv").stdout))
+    assert after.loc[~after["current"], ["set", "case"]].to_numpy().tolist() == [["filtered", "b"]]
+
+
+def test_a_dry_run_says_that_there_is_nothing_to_do(study):
+    masks(study)
+
+    assert "nothing to draw" in masks(study, "--dry-run").stderr
+
+
+BLOCK = """
+import sys, time
+import samgen.{module} as module
+{target}
+plain, calls = owner.{name}, []
+
+def block(*args, **more):
+    calls.append(0)
+    if len(calls) == {nth}:
+        print("here", flush=True)
+        time.sleep(600)
+    return plain(*args, **more)
+
+owner.{name} = block
+from crowdqc.cli import main
+main(["masks", sys.argv[1]])
+"""
+IN_A_SLICE = {"module": "intensity", "target": "owner = module.IntensityPredictor"}
+WRITING = {"module": "generate", "target": "owner = module"}
+
+
+@pytest.mark.parametrize(
+    ("where", "whole"),
+    [
+        ({**IN_A_SLICE, "name": "encode", "nth": 7}, 1),
+        ({**WRITING, "name": "write_map", "nth": 2}, 1),
+        ({**WRITING, "name": "write_record", "nth": 3}, 2),
+    ],
+    ids=["drawing", "writing a volume", "writing the record"],
+)
+def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_bytes(study, where, whole):
+    folder = study.parent
+    masks(study, "--out", folder / "uncut")
+    process = subprocess.Popen(
+        [sys.executable, "-c", BLOCK.format(**where), study],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    with process:
+        assert process.stdout.readline() == "here\n"
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    out = folder / "out"
+    assert len(list(out.glob("masks/*.json"))) == whole
+    assert not (out / "masks.csv").exists()
+
+    said = masks(study).stderr
+
+    assert said.count("masks are up to date") == whole
+    assert results(out) == results(folder / "uncut")
+
+
+POLICY = """
+format_version = 1
+[[rules]]
+scope = "rater"
+measure = "agreement"
+op = "<"
+limit = 0.5
+severity = "reject"
+because = "this one draws somewhere else"
+"""
+
+
+def test_raters_whom_the_gate_rejects_give_no_prompts_where_masks_are_filtered(study):
+    (study.parent / "policy.toml").write_text(POLICY)
+    study.write_text(STUDY + '[gate]\npolicy = "policy.toml"\n[match]\niou = 0.1\n')
+    assert call("gate", study).exit_code == 0
+
+    sets = mask_prompts(open_run(study, say=print))
+
+    assert {len(boxes) for boxes in sets["filtered"]["rater_boxes"]} == {3}
+    assert {len(boxes) for boxes in sets["unfiltered"]["rater_boxes"]} == {4}
+    far = (21.0, 19.0, 39.0, 33.0)
+    assert all(far in boxes for boxes in sets["unfiltered"]["rater_boxes"])
+    assert not any(far in boxes for boxes in sets["filtered"]["rater_boxes"])
+
+
+def test_the_paper_has_one_prompt_and_no_raters(study):
+    study.write_text(STUDY + 'mode = "paper"\n')
+    assert call("gate", study).exit_code == 0
+
+    sets = mask_prompts(open_run(study, say=print))
+
+    assert "rater_boxes" not in sets["filtered"]
+
+
+def test_options_take_the_place_of_the_study_file(study):
+    masks(study, "--also", "intensity", "--origins", "raters", "--jitter", "fnpc")
+
+    table = pd.read_csv(study.parent / "out" / "masks.csv")
+    assert (table["model_dice"] == 1).all()
+    assert table["information_between"].notna().all()
+
+
+def test_a_second_model_that_is_not_there_is_refused(study):
+    result = call("masks", study, "--also", "nothing.pth")
+
+    assert result.exit_code == 2
+    assert "nothing.pth" in result.stderr
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_without_a_terminal_a_line_now_and_then_says_how_long_it_will_take():
+    said, clock = [], Clock()
+    with progress._lines("Slices", said.append, clock=clock) as tell:
+        for seconds, done, total in [(5, 1, 100), (30, 4, 100), (10, 1, 100), (90, 0, 54)]:
+            clock.now += seconds
+            tell(done, total)
+
+    # 5 of 100 in 35 s leave 95; then 6 of 54 in 135 s.
+    assert said == ["Slices: 5 of 100, 11 min 5 s left", "Slices: 6 of 54, 18 min left"]
+
+
+def test_nothing_is_said_of_work_that_is_quick_or_was_done_before():
+    said, clock = [], Clock()
+    with progress._lines("Slices", said.append, clock=clock) as tell:
+        tell(10, 10)
+        clock.now += 100
+    with progress._lines("Slices", said.append, clock=clock) as tell:
+        clock.now += 100
+        tell(0, 0)
+
+    assert said == []
+
+
+def test_on_a_terminal_there_is_a_bar(monkeypatch):
+    from rich.console import Console
+
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100)
+
+    with progress._bar("Slices", screen) as tell:
+        tell(3, 10)
+        tell(7, 10)
+
+    assert "Slices" in screen.file.getvalue()
+    assert "10/10" in screen.file.getvalue()
+
+
+def test_a_quiet_run_shows_no_progress():
+    with progress.watcher(print, quiet=True)("Slices") as tell:
+        tell(1, 2)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (3599.7, "1 h"), (7290, "2 h 1 min")])
+def test_durations_have_two_units(seconds, text):
+    assert duration(seconds) == text
