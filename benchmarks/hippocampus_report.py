@@ -49,6 +49,7 @@ def write_report(runs: Mapping[str, Run], folder: Path, *, cpu: Path) -> None:
     draw_scores(scores, folder / PICTURES / "hippocampus_scores.svg")
     draw_curves(run, folder / PICTURES / "hippocampus_curves.svg")
     draw_masks(run, folder / PICTURES / "hippocampus_masks.png")
+    page = Path(__file__).with_name("hippocampus_page.md").read_text(encoding="utf-8")
     parts = {
         "raters": table(raters(run)),
         "gate": gate_sentence(run),
@@ -63,7 +64,7 @@ def write_report(runs: Mapping[str, Run], folder: Path, *, cpu: Path) -> None:
         "settings": settings(run.config),
         "cpu": cpu_sentence(cpu),
     }
-    (folder / "hippocampus.md").write_text(PAGE.format(**parts), encoding="utf-8")
+    (folder / "hippocampus.md").write_text(page.format(**parts), encoding="utf-8")
 
 
 def read(run: Run, name: str) -> pd.DataFrame:
@@ -378,21 +379,3 @@ def show(axis: Axes, run: Run, case: str, *, mask: Path, title: str) -> None:
     axis.set_title(title if mask.is_file() else f"{title}: left out")
     axis.set_xticks([])
     axis.set_yticks([])
-
-
-PAGE = """\
-# Does filtering help? nnU-Net on real volumes
-
-{settings}
-{raters}
-{gate}
-{datasets}
-{masks}
-{mask_tests}
-{models}
-{folds}
-{tests}
-{surface_tests}
-{verdict}
-{cpu}
-"""

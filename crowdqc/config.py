@@ -295,7 +295,7 @@ class Masks(Section):
     box halfway between theirs; kept is what agrees better with them."""
     smooth_mm: float = Field(default=2.0, ge=0, le=100, strict=False)
     """Standard deviation, in mm, of the kernel that averages probabilities across slices where
-    an organ goes on; 0 averages nothing."""
+    an organ goes on, but at most a sixteenth of the organ's length; 0 averages nothing."""
     remove_islands: bool = False
     """Whether pieces of an organ are removed that hang on to nothing in 3D, and are on no slice
     the largest."""
@@ -377,6 +377,8 @@ class Train(Section):
     """Epochs of training."""
     iterations: int = Field(default=250, ge=1)
     """Training batches per epoch; a fifth of it validates."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """nnU-Net's own, or its variant with AdamW, which gets somewhere in a short training."""
     mirror: bool = False
     """Whether mirroring augments: it would make a left kidney of a right one."""
     save_every: int = Field(default=5, ge=1)

@@ -101,7 +101,7 @@ def preflight(folder: Path, *, settings: Train, patient: str | None = None) -> l
     findings = [*_check_labels(dataset), *_check_files(dataset)]
     for case in dataset.cases:
         findings += _check_case(dataset, case)
-    findings += [*_check_presence(dataset), *_check_copies(dataset)]
+    findings += [*_check_presence(dataset), *_check_tests(dataset), *_check_copies(dataset)]
     try:
         splits = _read_splits(folder)
         findings += _check_splits(dataset, splits)
@@ -243,6 +243,19 @@ def _check_presence(dataset: _Dataset) -> Iterator[Finding]:
             yield _review("rare-label", message, label=name)
 
 
+def _check_tests(dataset: _Dataset) -> Iterator[Finding]:
+    """Test images, which nnU-Net reads when all the training is done and paid for."""
+    for path in sorted((dataset.folder / "imagesTs").glob(f"*{ENDING}")):
+        case = path.name[: -len(ENDING) - 5]
+        try:
+            _, grid = read_volume(path)
+        except InputError as error:
+            yield _reject("unreadable", str(error), case=case)
+            continue
+        yield from _check_affine(case, grid)
+        yield from _check_codes(case, path)
+
+
 def _check_copies(dataset: _Dataset) -> Iterator[Finding]:
     """The same image twice, which would leak between training, validation and test."""
     for path in sorted((dataset.folder / "imagesTs").glob(f"*{ENDING}")):
@@ -279,6 +292,19 @@ def _check_splits(dataset: _Dataset, splits: list[Split] | None) -> Iterator[Fin
         if patients[0] & patients[1]:
             both = natural_order(patients[0] & patients[1])
             yield _reject("leak", f"Fold {fold} trains and validates on {', '.join(both[:5])}.")
+        yield from _check_fold_labels(dataset, fold, trained=set(split["train"]))
+
+
+def _check_fold_labels(dataset: _Dataset, fold: int, *, trained: set[str]) -> Iterator[Finding]:
+    """Labels that several cases have, but none that a fold trains on."""
+    for name, value in dataset.labels.items():
+        cases = dataset.found[value]
+        if name not in {"background", "ignore"} and len(cases) > 1 and not cases & trained:
+            message = (
+                f"Fold {fold} trains on no case with the label '{name}'; all that have it, "
+                f"{', '.join(natural_order(cases)[:5])}, validate."
+            )
+            yield _review("label-not-trained", message, label=name)
 
 
 def _estimate(dataset: _Dataset, settings: Train, *, folds: int) -> Iterator[Finding]:

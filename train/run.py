@@ -237,6 +237,7 @@ def _record(raw: Path, settings: Train, *, seed: int) -> dict[str, Any]:
         "training": {
             "epochs": settings.epochs,
             "iterations": settings.iterations,
+            "optimizer": settings.optimizer,
             "save_every": settings.save_every,
             "mirror": settings.mirror,
             "seed": seed,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.optimizer.nnUNetTrainerAdam import nnUNetTrainerAdam
 
 RECORD = "crowdqc"
 """Key of our settings in the plans."""
@@ -27,8 +28,8 @@ class CrowdqcTrainer(nnUNetTrainer):
     Parameters
     ----------
     plans : dict
-        nnU-Net's plans; under ``crowdqc``, ``training``: ``epochs, iterations, save_every,
-        mirror, seed``.
+        nnU-Net's plans; under ``crowdqc``, ``training``: ``epochs, iterations, optimizer,
+        save_every, mirror, seed``.
     configuration : str
         nnU-Net's configuration.
     fold : int or "all"
@@ -53,6 +54,7 @@ class CrowdqcTrainer(nnUNetTrainer):
         self.num_iterations_per_epoch = settings["iterations"]
         self.num_val_iterations_per_epoch = max(1, settings["iterations"] // 5)
         self.save_every = settings["save_every"]
+        self.optimizer_name = settings["optimizer"]
         self.mirror = settings["mirror"]
         self.seed = settings["seed"]
 
@@ -62,6 +64,12 @@ class CrowdqcTrainer(nnUNetTrainer):
         if not self.mirror:
             axes = self.inference_allowed_mirroring_axes = None
         return (*others, axes)
+
+    def configure_optimizers(self) -> tuple[Any, Any]:
+        """As nnU-Net, or as its variant with AdamW."""
+        kind = nnUNetTrainerAdam if self.optimizer_name == "adam" else nnUNetTrainer
+        optimizer, schedule = kind.configure_optimizers(self)
+        return optimizer, schedule
 
     def initialize(self) -> None:
         """As nnU-Net, with weights that the seed decides."""

@@ -185,8 +185,9 @@ def _one_sided(
             lost = int((mine & ~other)[:, column].sum())
             if lost:
                 message = (
-                    f"{label}: {name} has no value for {lost} of {len(left)} pairs, which are not "
-                    "compared. A missed object scores 0; nan is for one that is in neither."
+                    f"{label}: {name} has no finite value for {lost} of {len(left)} pairs, which "
+                    "are not compared. A missed object has a Dice of 0 and a distance of inf; nan "
+                    "is for one that is in neither."
                 )
                 findings.append(_finding("comparison-one-sided", message, value=lost, label=label))
     return findings

@@ -170,7 +170,7 @@ def test_a_value_on_one_side_only_is_told():
     assert table.loc[table["label"] == "liver", "n"].item() == 1
     told = [f for f in findings if f.check == "comparison-one-sided"]
     assert [(f.label, f.value) for f in told] == [("liver", 1.0)]
-    assert "old has no value for 1 of 2 pairs" in told[0].message
+    assert "old has no finite value for 1 of 2 pairs" in told[0].message
 
 
 def test_long_tables_compare_by_label_and_the_columns_are_those_of_the_schema():

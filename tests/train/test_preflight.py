@@ -96,6 +96,19 @@ def everywhere(folder, value, other):
         save(mask(folder, case), np.where(labels == value, other, labels))
 
 
+def image_to_test(folder):
+    return folder / "imagesTs" / "c5_0000.nii.gz"
+
+
+def only_validated(folder):
+    """Only the two cases on which fold 0 validates keep the label 2."""
+    validated = json.loads((folder / "splits_final.json").read_text())[0]["val"]
+    for case in CASES[:-1]:
+        if case not in validated:
+            labels = voxels(mask(folder, case))
+            save(mask(folder, case), np.where(labels == 2, 1, labels))
+
+
 FAULTS = {
     "shape": ("geometry", lambda f: save(mask(f), voxels(mask(f))[:-1])),
     "origin off by 10 mm": (
@@ -131,6 +144,17 @@ FAULTS = {
     "a test image in training": (
         "same-image", lambda f: shutil.copy(f / "imagesTs" / "c5_0000.nii.gz", image(f)),
     ),
+    "a test image cut": (
+        "unreadable", lambda f: image_to_test(f).write_bytes(image_to_test(f).read_bytes()[:-12]),
+    ),
+    "a test image with nan": (
+        "unreadable",
+        lambda f: save(image_to_test(f), voxels(image_to_test(f)) * np.nan, dtype=np.float32),
+    ),
+    "a test image sheared": (
+        "sheared", lambda f: save(image_to_test(f), voxels(image_to_test(f)), affine=sheared()),
+    ),
+    "label that one fold validates only": ("label-not-trained", only_validated),
     "no description": ("description", lambda f: (f / "dataset.json").unlink()),
     "half a description": ("description", lambda f: (f / "dataset.json").write_text("{}")),
     "labels with a gap": (
@@ -166,7 +190,9 @@ def test_each_fault_is_found(folder, fault):
     findings = [f for f in preflight(folder, settings=SETTINGS) if f.severity != "note"]
 
     assert f"preflight-{check}" in [f.check for f in findings]
-    expected = "review" if check in {"rare-label", "no-orientation"} else "reject"
+    expected = (
+        "review" if check in {"rare-label", "no-orientation", "label-not-trained"} else "reject"
+    )
     assert {f.severity for f in findings if f.check == f"preflight-{check}"} == {expected}
 
 

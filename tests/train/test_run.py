@@ -4,6 +4,10 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -22,6 +26,7 @@ from train.experiment import check_sets, evaluate_sets, override, prepare_sets, 
 from train.run import count_folds, model_folder, predict, prepare, train_fold
 from train.splits import make_splits
 
+ROOT = Path(__file__).parents[2]
 NAME = "Dataset501_tiny-unfiltered"
 SETTINGS = Train(
     epochs=3,
@@ -182,24 +187,51 @@ def test_our_settings_reached_nnunet(trained):
     assert sorted(path.name[:2] for path in validated) == splits[0]["val"]
 
 
+@pytest.mark.parametrize(("name", "kind"), [("sgd", "SGD"), ("adam", "AdamW")])
+def test_the_optimizer_is_the_one_that_was_asked_for(copy, name, kind):
+    trainers, torch = (pytest.importorskip(one) for one in ("train.trainers", "torch"))
+    plans = json.loads((copy.preprocessed / NAME / "crowdqcPlans.json").read_text())
+    plans["crowdqc"]["training"]["optimizer"] = name
+    plans["continue_training"] = False
+    description = json.loads((copy.raw / NAME / "dataset.json").read_text())
+    with nnunet(copy, workers=0):
+        trainer = trainers.CrowdqcTrainer(plans, "3d_fullres", 0, description, torch.device("cpu"))
+        trainer.initialize()
+
+    assert type(trainer.optimizer).__name__ == kind
+
+
 def test_what_is_done_is_not_done_again(trained):
     assert not prepare(trained, NAME, settings=SETTINGS, seed=1)
     assert not train_fold(trained, NAME, fold=0, settings=SETTINGS)
 
 
-def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(trained, copy, monkeypatch):
-    trainers = pytest.importorskip("train.trainers")
-    begin = trainers.CrowdqcTrainer.on_epoch_start
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from crowdqc.config import Train
+from train import trainers
+from train.environment import Folders
+from train.run import train_fold
 
-    def killed(self):
-        if self.current_epoch == 2:
-            raise KeyboardInterrupt
-        begin(self)
+begin = trainers.CrowdqcTrainer.on_epoch_start
 
-    with monkeypatch.context() as patch:
-        patch.setattr(trainers.CrowdqcTrainer, "on_epoch_start", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train_fold(copy, NAME, fold=0, settings=SETTINGS)
+def killed(self):
+    if self.current_epoch == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    begin(self)
+
+trainers.CrowdqcTrainer.on_epoch_start = killed
+base, dataset, settings = sys.argv[1:]
+settings = Train.model_validate_json(settings)
+train_fold(Folders(Path(base)), dataset, fold=0, settings=settings)
+"""
+
+
+def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(trained, copy):
+    words = [sys.executable, "-c", KILLED, str(copy.base), NAME, SETTINGS.model_dump_json()]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert weights(copy, "checkpoint_latest.pth")["current_epoch"] == 2
 
     assert train_fold(copy, NAME, fold=0, settings=SETTINGS)
