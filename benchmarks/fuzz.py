@@ -26,6 +26,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import nibabel as nib
 import numpy as np
 
+if "--atheris" in sys.argv:
+    import atheris
+
+    with atheris.instrument_imports(include=["crowdqc"]):
+        import crowdqc.gate
+        import crowdqc.readers.guess
+        import crowdqc.volumes  # noqa: F401
+
 from crowdqc.config import load_config
 from crowdqc.findings import Finding, InputError, dump_findings
 from crowdqc.gate import Manifest, load_policy
@@ -278,9 +286,6 @@ def fuzz(name, seconds, random):
 
 def fuzz_guided(name):
     """Run atheris until it finds something or is stopped; further words are libFuzzer's."""
-    import atheris
-
-    atheris.instrument_all()
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     corpus = folder / "corpus"
     corpus.mkdir()

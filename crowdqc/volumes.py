@@ -22,6 +22,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from crowdqc.config import Picture, Plane, Window
@@ -38,6 +40,11 @@ VOXELS_MAX = 2**30
 WHOLE = 1e-3
 """How far a label may lie from a whole number: scaled masks read as 5.000000177."""
 
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, OverflowError, zlib.error),
+    *(ImageFileError, HeaderDataError, HeaderTypeError, WrapStructError),
+)
+"""What nibabel raises where a file is damaged."""
 _MM = {"meter": 1e3, "micron": 1e-3}
 """Units of length that a header may name, in mm; it means mm where it names none."""
 
@@ -311,7 +318,7 @@ def _load(path: Path) -> Any:
     refuse_large(path)
     try:
         image = nib.load(path)
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path}: cannot be read as NIfTI: {error}.") from error
     if not isinstance(image, nib.Nifti1Image | nib.Nifti2Image):
         raise InputError(f"{path}: is {type(image).__name__}; a NIfTI file is needed.")
@@ -334,7 +341,10 @@ def _frame(folder: Path) -> Any:
 
 
 def _geometry(image: Any, path: Path) -> Geometry:
-    unit = _MM.get(image.header.get_xyzt_units()[0], 1.0)
+    try:
+        unit = _MM.get(image.header.get_xyzt_units()[0], 1.0)
+    except KeyError as error:
+        raise InputError(f"{path}: names no unit of length that NIfTI knows ({error}).") from error
     affine = np.diag([unit, unit, unit, 1.0]) @ np.asarray(image.affine, np.float64)
     if not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) == 0:
         raise InputError(f"{path}: has an affine that is singular or not finite.")
@@ -345,7 +355,7 @@ def _geometry(image: Any, path: Path) -> Geometry:
 def _values(image: Any, path: Path) -> Array:
     try:
         values = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path}: is cut off or damaged: {error}.") from error
     if values.dtype.kind not in "uif":
         raise InputError(f"{path}: holds {values.dtype}; voxels must be single numbers.")

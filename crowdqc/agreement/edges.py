@@ -64,7 +64,7 @@ def edge_alphas(matched: Matched, places: Places) -> pd.DataFrame:
     rows = []
     for edge in EDGES:
         value = boxes[edge].to_numpy(np.float64)
-        value = value - value.mean()  # alpha is the same; the sums of squares lose less
+        value = value - value.sum() / max(len(value), 1)  # so that the sums of squares lose less
         total = summed(group, value, len(m))[shared]
         squares = summed(group, np.square(value), len(m))[shared]
         n = m[shared]
