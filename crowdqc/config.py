@@ -39,6 +39,8 @@ Side = Annotated[int, Field(ge=1, le=1_000_000)]
 
 Millimetres = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)]
 """A length."""
+Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=False)]
+"""A length that may be nothing, in mm."""
 
 DatasetName = Literal["unfiltered", "filtered", "ignore", "truth"]
 """The datasets that one study can give."""
@@ -176,11 +178,9 @@ class Truth(Section):
     """NIfTI files of expert masks, with ``{case}``."""
     values: dict[str, int] = Field(default_factory=dict)
     """Label -> value in the expert masks, where it is not ``[labels]``' own."""
-    tolerance_mm: float = Field(default=2.0, ge=0, strict=False)
+    tolerance_mm: Tolerance = 2.0
     """Distance of surfaces in mm that is no error in the surface Dice, as between two experts."""
-    tolerances_mm: dict[str, Annotated[float, Field(ge=0, strict=False)]] = Field(
-        default_factory=dict
-    )
+    tolerances_mm: dict[str, Tolerance] = Field(default_factory=dict)
     """Label -> tolerance, where it is another one."""
     boxes: str | None = None
     """A table of expert boxes."""

@@ -180,6 +180,18 @@ def test_the_printed_lines_are_commands_that_do_it(study, nnunet):
     assert len([asked for asked in nnunet if asked[0] == "train"]) == 5
 
 
+def test_the_printed_lines_name_another_folder_of_results(study, nnunet):
+    (study.parent / "out").rename(study.parent / "elsewhere")
+
+    result = call(study, "--out", study.parent / "elsewhere", "--print")
+
+    assert all(
+        line.endswith(f" --out {study.parent / 'elsewhere'}") for line in result.stdout.splitlines()
+    )
+    assert len(result.stdout.splitlines()) == 7
+    assert nnunet == []
+
+
 def test_a_check_that_finds_a_fault_ends_with_3(study, nnunet):
     assert call(study, "--check").exit_code == 0
     path = study.parent / "out/nnUNet_raw/Dataset502_tiny-filtered/labelsTr/c1.nii.gz"

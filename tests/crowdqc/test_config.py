@@ -56,6 +56,23 @@ def test_each_fault_is_named_with_its_place(tmp_path, old, new, says):
     assert "Traceback" not in str(caught.value)
 
 
+def test_a_label_has_the_tolerance_of_its_own_or_the_common_one(tmp_path):
+    assert load(tmp_path, GOOD).tolerances_mm == {"spleen": 2.0, "liver": 2.0}
+    truth = "[truth]\ntolerance_mm = 1\ntolerances_mm = { liver = 3 }\n"
+    assert load(tmp_path, GOOD + truth).tolerances_mm == {"spleen": 1.0, "liver": 3.0}
+    with pytest.raises(InputError, match=r"truth.tolerances_mm .*'livr'; did you mean 'liver'"):
+        load(tmp_path, GOOD + truth.replace("liver", "livr"))
+    with pytest.raises(InputError, match=r"'truth.tolerance_mm': .*greater than or equal to 0"):
+        load(tmp_path, GOOD + truth.replace("1", "-1"))
+
+
+def test_simulated_raters_write_an_empty_file_for_what_they_found_empty(tmp_path):
+    drawn = "[simulate.raters.a]\n[truth]\npath = 't/{case}.nii.gz'\n"
+    config = load(tmp_path, GOOD[: GOOD.index("[annotations]")] + drawn)
+
+    assert config.annotations.empty_file == "nothing"
+
+
 def test_all_faults_are_told_at_once(tmp_path):
     text = GOOD.replace('name = "s"', 'nmae = "s"').replace("value = 2", "value = 0")
 

@@ -261,6 +261,22 @@ def test_what_a_rater_draws_does_not_depend_on_the_others(study, stack):
     assert there[EDGES].to_numpy().tolist() == alone.boxes[EDGES].to_numpy().tolist()
 
 
+def test_cases_are_dealt_evenly_to_some_of_the_raters(stack):
+    raters = {name: FaultyRater() for name in "abcde"}
+    study = simulate_study(
+        ((f"c{number}", stack) for number in range(15)),
+        name="trial",
+        labels=LABEL_VALUES,
+        simulate=Simulate(raters=raters, raters_per_case=2),
+        seed=3,
+    )
+
+    who = study.readings.groupby("case")["rater"].unique().map(frozenset)
+    assert {len(hand) for hand in who} == {2}
+    assert {name: sum(name in hand for hand in who) for name in raters} == dict.fromkeys(raters, 6)
+    assert len(set(who)) > 5  # not the same two together again and again
+
+
 def test_written_files_read_as_the_study_that_was_written(study, tmp_path):
     write_slices(study, tmp_path / "boxes", ids={"spleen": "0", "liver": "7"})
     (tmp_path / "study.toml").write_text(
