@@ -200,10 +200,10 @@ def contend(options: argparse.Namespace) -> None:
         best["device_gb"] = torch.cuda.max_memory_allocated() / 1e9
     best["threads"] = torch.get_num_threads()
     best["device"] = device_name(options.device)
-    name = options.contender.replace(" ", "_")
-    (options.folder / f"{name}.json").write_text(json.dumps(best))
     if options.contender == "stock":
         best |= run_per_box(contender, picture, boxes.reshape(-1, 4)[: options.per_box])
+    name = options.contender.replace(" ", "_")
+    (options.folder / f"{name}.json").write_text(json.dumps(best))
     logits = [contender.predict(part).astype(np.float32) for part in boxes]
     np.save(options.folder / f"{name}.npy", np.concatenate(logits))
 

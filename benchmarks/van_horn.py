@@ -1,10 +1,11 @@
-"""The crowd model of Van Horn and Branson for boxes, written from the paper to be compared with.
+"""The crowd model of Van Horn and Branson for boxes, written anew to be compared with.
 
 Raters have a chance to invent, a chance to miss and a spread; objects have a spread; a true box
 is one of the drawn boxes, and which ones are is a problem of facility location: opening one
 costs a miss of every rater, and each box joins an opened one (at most one box of a rater) or is
-an invention. Greedy location and the estimates of raters and objects take turns. The published
-program is for Python 2; distances, priors and the order of steps are its.
+an invention. Greedy location and the estimates of raters and objects take turns. It follows the
+paper, and where that is silent (distances, priors, the order of steps) the published program, which
+is for Python 2.
 
 References
 ----------

@@ -219,7 +219,7 @@ class RaterLimits(Section):
     spread_least: float = Field(default=0.03, ge=0, strict=False)
     """Scatter of edges, as a share of the object's size, that no rater is blamed for."""
     confusion: float = Field(default=0.05, ge=0, le=1, strict=False)
-    """Share of boxes with another label than the others agree on."""
+    """Share of boxes, of all or of one label, with another label than the others agree on."""
     drift: float = Field(default=0.1, ge=0, strict=False)
     """Loss of IoU from the first to the last slice that a rater read."""
     repeated: float = Field(default=0.25, ge=0, le=1, strict=False)
@@ -295,7 +295,7 @@ class Masks(Section):
     box halfway between theirs; kept is what agrees better with them."""
     smooth_mm: float = Field(default=2.0, ge=0, le=100, strict=False)
     """Standard deviation, in mm, of the kernel that averages probabilities across slices where
-    an organ goes on; 0 averages nothing."""
+    an organ goes on, but at most a sixteenth of the organ's length; 0 averages nothing."""
     remove_islands: bool = False
     """Whether pieces of an organ are removed that hang on to nothing in 3D, and are on no slice
     the largest."""

@@ -7,7 +7,8 @@ they were made from (`samgen.records`). A case whose record fits is up to date.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from samgen.records import Rows, read_record, signature_of, write_record
 from samgen.refine import Edges, Redraw, refine
 from samgen.settings import MaskSettings
 from samgen.slices import Drawn, draw_objects, mask_dice, resolve
+from samgen.square import square_pixels
 from samgen.volume3d import z_dice
 
 OUTSIDE_PX = 1.0
@@ -62,6 +64,15 @@ class Task:
     predictor: BoxPredictor
     settings: MaskSettings = field(default_factory=MaskSettings)
     second: BoxPredictor | None = None
+
+    def on_pixels(self, *, width_mm: float, height_mm: float) -> Task:
+        """The task on pictures with pixels of this size."""
+        if not self.settings.square_pixels:
+            return self
+        show = partial(square_pixels, width_mm=width_mm, height_mm=height_mm)
+        return replace(
+            self, predictor=show(self.predictor), second=self.second and show(self.second)
+        )
 
 
 @dataclass(frozen=True)
@@ -128,12 +139,12 @@ class Case:
         self, drawn: Callable[[str], None]
     ) -> tuple[Rows, NDArray[np.uint16], NDArray[np.float32]]:
         """Rows, label volume and uncertainty volume."""
-        settings = self.task.settings
         pictures, geometry = self.read()
-        slices = self._slices(pictures, drawn)
-        if settings.volume.any:
-            spacing = geometry.picture_spacing(settings.picture)[2]
-            slices = self._refined(list(slices), pictures, spacing_mm=spacing)
+        width, height, spacing = geometry.picture_spacing(self.task.settings.picture)
+        job = replace(self, task=self.task.on_pixels(width_mm=width, height_mm=height))
+        slices = job._slices(pictures, drawn)  # noqa: SLF001 - its own
+        if self.task.settings.volume.any:
+            slices = job._refined(list(slices), pictures, spacing_mm=spacing)  # noqa: SLF001
         labels = np.zeros(pictures.shape, dtype=np.uint16)
         uncertainty = np.zeros(pictures.shape, dtype=np.float32)
         rows: Rows = []

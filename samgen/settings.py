@@ -39,7 +39,8 @@ class VolumeSettings:
     reprompt: bool = False
     """Whether a slice that disagrees with both its neighbours is prompted by their boxes."""
     smooth_mm: float = 0.0
-    """Standard deviation, in mm, of the kernel that averages probabilities across slices."""
+    """Standard deviation, in mm, of the kernel that averages probabilities across slices;
+    of a short organ, less (`samgen.refine`)."""
     remove_islands: bool = False
     """Whether pieces that hang on to nothing are removed."""
     fill_holes: bool = False
@@ -64,6 +65,8 @@ class MaskSettings:
     prompts: PromptSettings = PromptSettings()
     volume: VolumeSettings = VolumeSettings()
     """What is done between slices."""
+    square_pixels: bool = True
+    """Whether models are shown pictures stretched to square pixels (`samgen.square`)."""
     seed: int = 0
     """Seed of the study."""
 

@@ -4,9 +4,11 @@ import errno
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -200,6 +202,23 @@ def test_a_state_file_that_is_none_is_refused(study, text):
 
     assert result.exit_code == 2
     assert "crowdqc.json" in result.stderr
+
+
+# Pictures --------------------------------------------------------------------------------------
+
+
+def test_a_picture_that_claims_to_be_huge_is_not_unpacked(study):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header
+    png += struct.pack(">I", zlib.crc32(header)) + struct.pack(">I", 0) + b"IDAT"
+    (study.parent / "1-0.png").write_bytes(png)
+    text = study.read_text().replace("size = [100, 100]", "")
+    study.write_text(text + '[images]\npath = "{case}-{slice}.png"\n')
+
+    result = call("check", study)
+
+    assert result.exit_code == 2
+    assert "cannot be read as a picture" in result.stderr
 
 
 # What is not ours ------------------------------------------------------------------------------

@@ -89,20 +89,35 @@ def _strays(evidence: Evidence) -> list[Fault]:
 
 
 def _confuses(evidence: Evidence) -> list[Fault]:
-    """Raters who give labels that the others agree are others."""
-    units, limit = evidence.compared.units, evidence.limits.confusion
+    """Raters who give labels that the others agree are others: of one label, or of all."""
+    units, limit, n_labels = (
+        evidence.compared.units,
+        evidence.limits.confusion,
+        len(evidence.labels),
+    )
     rows, theirs = confusions(units)
     own, who = units.value[rows], units.rater[rows]
     at = evidence.box_place[units.box[rows]]
-    ratio = evidence.ratio(own != theirs, np.ones(len(rows)), rater=who, at=at)
+    wrong = own != theirs
+    ratio = evidence.ratio(wrong, np.ones(len(rows)), rater=who, at=at)
+    of_label = clustered_ratio(
+        wrong.astype(np.float64),
+        np.ones(len(rows)),
+        rater=who * n_labels + theirs,
+        cluster=evidence.place_cluster[at],
+        n_raters=len(evidence.people) * n_labels,
+    )
     faults = []
-    for r in evidence.above(ratio, limit):
+    found = {
+        *evidence.above(ratio, limit),
+        *(k // n_labels for k in evidence.above(of_label, limit)),
+    }
+    for r in sorted(found):
         mine = who == r
-        wrong = mine & (own != theirs)
         what, check = _confusion_words(own[mine], theirs[mine], evidence.labels)
-        places = evidence.worst(r, who, at=at, badness=wrong.astype(float))
-        value = float(ratio.value[r])
-        faults.append(Fault(r, check, what, value, limit, "share of boxes", places))
+        places = evidence.worst(r, who, at=at, badness=(mine & wrong).astype(float))
+        value = float(np.nanmax(of_label.value.reshape(-1, n_labels)[r]))
+        faults.append(Fault(r, check, what, value, limit, "share of a label's boxes", places))
     return faults
 
 

@@ -98,6 +98,7 @@ def _by_parts(compared: Compared, places: Places) -> list[pd.DataFrame]:
     """Measures of cases, of raters and of pairs of raters."""
     return [
         _mean_iou(compared, ["case"], places),
+        _mean_iou(compared, ["case", "label"], places),
         _f1(compared, ["case"], places),
         _case_alpha(compared.units, places),
         _alpha_box_mean(compared.units, ["case"], places),

@@ -21,16 +21,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import crowdqc
+from crowdqc.engine import Answer, Task, Work
 from crowdqc.findings import InputError
 
-Task = TypeVar("Task")
-Answer = TypeVar("Answer")
-
 LOSSES = 3
-"""So many workers may be lost over one task, or before one is ready, until we give up."""
+"""So many workers may be lost over one task, or before one gets ready, until we give up."""
 LOOK_S = 5.0
 """How often, in seconds, we look whether machines have joined."""
 ANSWER_S = 10.0
@@ -64,7 +62,7 @@ class RayEngine:
 
     def run(
         self,
-        hire: Callable[[], Callable[[Task], Answer]],
+        hire: Callable[[], Work[Task, Answer]],
         tasks: Mapping[str, Task],
         *,
         done: Callable[[str, Answer], None] | None = None,
@@ -91,23 +89,19 @@ class RayEngine:
 class Worker:
     """What runs on a machine of the cluster."""
 
-    def open(self, hire: Callable[[], Callable[[Any], Any]], version: str) -> _Reply:
+    def open(self, hire: Callable[[], Work[Any, Any]], version: str) -> _Reply:
         """Get ready; only where this is the crowdqc that the tasks come from."""
         if version != crowdqc.__version__:
             return None, (
                 f"{socket.gethostname()}: has crowdqc {crowdqc.__version__}, but the tasks come "
                 f"from crowdqc {version}. Install the same on all machines."
             )
-        self.hire = hire
-        _, error = _attempt(self._hire)
+        self.work, error = _attempt(hire)
         return None, error
 
     def do(self, task: Any) -> _Reply:
         """Do a task."""
         return _attempt(lambda: self.work(task))
-
-    def _hire(self) -> None:
-        self.work = self.hire()
 
 
 _Reply = tuple[Any, str | None]
@@ -203,6 +197,7 @@ class _Crew:
                 waiting.extendleft([] if name is None else [name])
                 continue
             self.free.append(worker)
+            self.losses[name] = 0
             if name is not None:
                 yield name, answer
 

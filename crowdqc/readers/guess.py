@@ -93,7 +93,8 @@ def guess_study(folder: Path) -> Guess:
             guess = _guess_table(folder, tables[0])
         except (OSError, EOFError, csv.Error, zlib.error) as error:
             raise InputError(f"{tables[0]}: cannot be read as a table: {error}.") from error
-    guess.image_path = _images(folder, files)
+    if guess.format != "lidc":  # its slices cannot be laid on images
+        guess.image_path = _images(folder, files)
     return guess
 
 

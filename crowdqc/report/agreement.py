@@ -35,6 +35,7 @@ TITLES = {
     "fleiss_presence": "Fleiss' kappa of presence",
     **{f"icc_{edge}": f"ICC, {side}" for edge, side in EDGES.items()},
     **{f"icc_mean_{edge}": f"ICC of the mean, {side}" for edge, side in EDGES.items()},
+    **{f"alpha_{edge}": f"Alpha, {side}" for edge, side in EDGES.items()},
     "first_slice_error": "First slice",
     "last_slice_error": "Last slice",
 }
@@ -109,7 +110,7 @@ def _pairs_lead(met: pd.DataFrame) -> tuple[str, ...]:
 
 def _pairs_table(met: pd.DataFrame) -> Table:
     rows = met.drop_duplicates(["measure", "rater", "other"])
-    rows = rows[rows["rater"] < rows["other"]].sort_values("value", kind="stable")
+    rows = rows.sort_values("value", kind="stable")
     columns = (
         Column("measure", "Measure"),
         Column("rater", "Rater", "name"),
@@ -207,12 +208,12 @@ def _whole_table(whole: pd.DataFrame) -> Table:
 
 def _organ_tables(results: Results, organ: pd.DataFrame) -> list[Table]:
     """One row for each organ, one column for each measure; edges apart, for there are many."""
-    edges = organ["measure"].str.startswith("icc_")
+    edges = organ["measure"].str.startswith(("icc_", "alpha_x", "alpha_y"))
     return [
         Table("agreement_by_label", "By organ", *_by_organ(results, organ[~edges])),
         Table(
             "agreement_edges",
-            "Edges of boxes: intraclass correlation of one rater, and of the mean of all",
+            "Edges of boxes: intraclass correlation of one rater and of the mean of all, and alpha",
             *_by_organ(results, organ[edges]),
         ),
     ]

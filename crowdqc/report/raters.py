@@ -28,7 +28,7 @@ N_COLOURS = 6
 MAX_CARDS = 24
 MAX_ROWS = 500
 MAX_FINDINGS = 5
-BY_LABEL = "mean_iou"
+BY_LABEL = "rater_agreement"
 """Measure that gives a rater's agreement on each label."""
 
 Decided = dict[str, tuple[str, tuple[str, ...]]]

@@ -144,6 +144,7 @@ def mask_settings(config: Config) -> Any:
             jitter=config.masks.jitter,
         ),
         volume=_volume_settings(config),
+        square_pixels=config.masks.mode == "best",
         seed=config.study.seed,
     )
 

@@ -41,7 +41,7 @@ DOT = {"R": 9, "A": 3, "S": 8}  # a single voxel
 
 
 class Painter(BoxPredictor):
-    """A fake model that fills each box."""
+    """A fake model that fills each box, and pixels that it cuts in part."""
 
     name = signature = "painter"
     last_wins = False
@@ -55,8 +55,12 @@ class Painter(BoxPredictor):
 
     def predict(self, encoded, boxes):
         probability = np.zeros((len(boxes), *encoded.shape), np.float32)
-        for mask, (x0, y0, x1, y1) in zip(probability, np.rint(boxes).astype(int), strict=True):
-            mask[y0:y1, x0:x1] = 0.9
+        for mask, (x0, y0, x1, y1) in zip(probability, boxes, strict=True):
+            rows, columns = (
+                np.clip(np.minimum(np.arange(n) + 1, b) - np.maximum(np.arange(n), a), 0, 1)
+                for n, a, b in ((mask.shape[0], y0, y1), (mask.shape[1], x0, x1))
+            )
+            mask[:] = 0.9 * np.outer(rows, columns)
         return Prediction(probability, np.full(len(boxes), np.nan))
 
 

@@ -179,7 +179,9 @@ def test_any_measure_has_an_interval_over_cases(study, table):
     assert found == pytest.approx(tuple(known[["value", "low", "high", "n"]]))
     ordinal = bootstrap(lambda d: krippendorff_alpha(d, "ordinal"), data, case)
     assert ordinal.low < ordinal.value < ordinal.high
-    assert bootstrap(gwet_ac1, data, case, resampling=Resampling(n=0)).low != ordinal.low
+    gappy = data.copy()
+    gappy[:2, 0] = np.nan  # one value says nothing about agreement
+    assert bootstrap(gwet_ac1, gappy, case, resampling=Resampling(n=0)).n == data.shape[1] - 1
     assert np.isnan(bootstrap(gwet_ac1, data, np.zeros(len(case))).low)
     with pytest.raises(ValueError, match="case"):
         bootstrap(gwet_ac1, data, case[:-1])
@@ -210,6 +212,17 @@ def test_parts_add_up_to_the_whole(table):
         parts = parts[(parts[others] == "").all(axis=1)]
         assert parts["n"].sum() == whole["n"]
         assert np.average(parts["value"], weights=parts["n"]) == pytest.approx(whole["value"])
+
+
+def test_a_label_of_a_case_is_part_of_both(table):
+    parts = table[(table["measure"] == "mean_iou") & (table[["case", "label"]] != "").all(axis=1)]
+
+    assert len(parts) == 30
+    for key in ("case", "label"):
+        name = parts[key].iloc[0]
+        mine = parts[parts[key] == name]
+        whole = row(table, "mean_iou", **{key: name})
+        assert np.average(mine["value"], weights=mine["n"]) == pytest.approx(whole["value"])
 
 
 def test_intervals_hold_their_value_and_cases_have_none(table):

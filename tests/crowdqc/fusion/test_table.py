@@ -1,3 +1,6 @@
+import inspect
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +14,7 @@ from crowdqc.fusion.table import rounded
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from crowdqc.schema import TABLES, Study
+from crowdqc.stages.boxes import fuse_options
 from tests.crowdqc.crowds import BOX, crowd_study
 from tests.crowdqc.gold import f1, gold_study
 
@@ -136,6 +140,13 @@ def test_unknown_method_is_refused():
 def test_study_file_and_methods_know_the_same_names():
     assert set(Fuse.model_fields["method"].annotation.__args__) == set(METHODS)
     assert Fuse().method == "edges"
+
+
+def test_every_key_of_the_study_file_reaches_fusion():
+    config = SimpleNamespace(fuse=Fuse(whole_pixels=True))
+    options = fuse_options(config)
+    assert options == config.fuse.model_dump()
+    assert set(options) == set(inspect.signature(fuse).parameters) - {"matched"}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -228,7 +228,7 @@ def _by_label(spec: Spec) -> list[dict[str, object]]:
             rows.append(_measured("mean_iou", value, case=case, label=label))
         for rater in spec.raters:
             value = float(np.clip(rng.normal(0.8, 0.07), 0, 1))
-            rows.append(_measured("mean_iou", value, rater=rater, label=label))
+            rows.append(_measured("rater_agreement", value, rater=rater, label=label))
     return rows
 
 
