@@ -108,8 +108,9 @@ def reduce_masks(
 
     ends = np.cumsum(sizes).tolist()
     means = [probability[b - n : b].mean(0) for b, n in zip(ends, sizes, strict=True)]
-    mean = sum(one * (n / total) for one, n in zip(means, sizes, strict=True))
-    origins = sum(entropy(one) * (n / total) for one, n in zip(means, sizes, strict=True))
+    # Divided last, so that rounding never gives a mean above 1, of which there is no entropy.
+    mean = sum(one * n for one, n in zip(means, sizes, strict=True)) / total
+    origins = sum(entropy(one) * n for one, n in zip(means, sizes, strict=True)) / total
     hard = (probability.reshape(total, -1) > 0.5) * 1.0
     return mean, origins, entropy(probability).mean(0), hard @ hard.T
 

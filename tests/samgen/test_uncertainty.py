@@ -90,6 +90,14 @@ def test_both_parts_sum_up_to_the_whole_however_prompts_are_grouped(p, data):
     assert (between + within <= binary_entropy(p.mean(axis=0)) + 1e-12).all()
 
 
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=7))
+def test_masks_that_are_sure_stay_sure_however_weights_round(sizes):
+    kept = summarise(np.ones((sum(sizes), 1, 1), np.float32), sizes)
+
+    assert kept.mean.item() == 1
+    assert [part.item() for part in kept.information()] == [0, 0]
+
+
 @pytest.mark.parametrize("sizes", [[2], [2, 2], [3, 0], []])
 def test_origins_must_have_all_masks_and_one_each(sizes):
     with pytest.raises(ValueError, match="sum up to the 3 masks"):
