@@ -103,6 +103,22 @@ def test_gating_once_more_judges_the_masks_as_long_as_they_are_current(demo, tmp
     assert "mask" not in manifest["units"]
 
 
+def test_masks_drawn_otherwise_are_judged_again(demo, tmp_path):
+    folder = shutil.copytree(demo[0], tmp_path / "demo")
+    study, manifest = folder / "study.toml", folder / "out" / "manifest.json"
+    before = json.loads(manifest.read_text())["created_from"]
+
+    assert call("masks", study, "--prompts", "2").exit_code == 0
+    result = call("dataset", study)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(manifest.read_text())["created_from"] == before
+
+    assert call("risk", study, "--masks", "out/masks/unfiltered/{case}.nii.gz").exit_code == 0
+    assert call("dataset", study).exit_code == 0
+    after = json.loads(manifest.read_text())["created_from"]
+    assert [name for name in before if after[name] != before[name]] == ["risk.csv"]
+
+
 def test_two_runs_give_the_same_bytes(demo, tmp_path):
     folder, _ = demo
 

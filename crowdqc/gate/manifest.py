@@ -7,7 +7,7 @@ still the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,16 +145,23 @@ class Manifest:
         """Cases that were not rejected."""
         return [one["case"] for one in self.cases if one["verdict"] != Verdict.REJECT]
 
-    def check(self, folder: Path) -> None:
+    def check(self, folder: Path, *, but: Collection[str] = ()) -> None:
         """Refuse to go on where an input has changed since the gate decided.
+
+        Parameters
+        ----------
+        folder : Path
+            The folder of results.
+        but : collection of str
+            Inputs that may have changed.
 
         Raises
         ------
         InputError
             If a file is gone or has another hash; both hashes are named.
         """
-        for name, digest in self.created_from.items():
-            path = folder / name
+        for name in self.created_from.keys() - set(but):
+            path, digest = folder / name, self.created_from[name]
             found = sha256(path) if path.is_file() else "no such file"
             if found != digest:
                 raise InputError(

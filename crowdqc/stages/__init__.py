@@ -134,7 +134,7 @@ PIPELINE = Pipeline(
             _gate,
             needs=("masks",),
             sections=("gate",),
-            inputs=_policy,
+            inputs=lambda config: [*_policy(config), config.out / drawn.RISK],
             applies=masks.has_images,
         ),
         Stage(

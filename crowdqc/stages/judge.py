@@ -31,7 +31,8 @@ from crowdqc.gate.manifest import Manifest
 from crowdqc.schema import Study, empty
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.boxes import fuse_options, load_study, match_study, person, policy_of
-from crowdqc.stages.risk import RISK, read_risk
+from crowdqc.stages.drawn import RISK
+from crowdqc.stages.risk import read_risk
 from crowdqc.store import sha256
 
 CREATED_FROM = [

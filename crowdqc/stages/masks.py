@@ -25,9 +25,9 @@ from crowdqc.gate import USABLE
 from crowdqc.schema import conform
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.boxes import person
-from crowdqc.stages.drawn import SETS, mask_files, read_manifest
+from crowdqc.stages.drawn import RISK, SETS, mask_files, read_manifest
 from crowdqc.stages.images import case_files, image_files, is_volume
-from crowdqc.stages.risk import RISK, judge_masks, write_risk
+from crowdqc.stages.risk import judge_masks, write_risk
 from crowdqc.stages.truth import truth_values
 
 _KEY = ["case", "slice", "label"]

@@ -19,12 +19,11 @@ from crowdqc.findings import InputError
 from crowdqc.gate import USABLE
 from crowdqc.risk import assess_risk, calibrate, cross_validate
 from crowdqc.stages.base import Result, Run
-from crowdqc.stages.drawn import mask_files, read_manifest
+from crowdqc.stages.drawn import RISK, mask_files, read_manifest
 from crowdqc.stages.images import case_files
 from crowdqc.volumes import read_labels, to_pictures
 
 _KEY = ["case", "slice", "label"]
-RISK = "risk.csv"
 WORST = 15
 """Masks that are shown."""
 
