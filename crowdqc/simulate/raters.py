@@ -98,7 +98,7 @@ def deal_raters(
     --------
     >>> hands = deal_raters(["a", "b", "c"], 2, rng=np.random.default_rng(0))
     >>> next(hands), next(hands), next(hands)
-    (['b', 'c'], ['a', 'c'], ['a', 'b'])
+    (['b', 'c'], ['a', 'b'], ['a', 'c'])
     """
     drawn = np.zeros(len(raters), dtype=np.int64)
     while True:
