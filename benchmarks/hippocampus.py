@@ -121,18 +121,14 @@ def main() -> None:
     given = parser.parse_args()
     os.environ["CROWDQC_DATA"] = str(given.data.absolute())
     given.out.mkdir(parents=True, exist_ok=True)
-    last = cpu_seconds()
     runs = draw_masks(given.out)
     run = runs[FUSIONS[0]]
-    for step, work in (
-        ("boxes to masks", lambda: None),
-        ("training", lambda: train(run, jobs=given.jobs)),
-        ("testing", lambda: test(run)),
-    ):
-        work()
-        now = cpu_seconds()
-        timed(given.out, step, now - last)
-        last = now
+    begun = cpu_seconds()
+    train(run, jobs=given.jobs)
+    trained = cpu_seconds()
+    timed(given.out, "training", trained - begun)
+    test(run)
+    timed(given.out, "testing", cpu_seconds() - trained)
     write_report(runs, given.report, cpu=given.out / "cpu_seconds.json")
 
 

@@ -217,26 +217,31 @@ def test(scores: pd.DataFrame, pair: Sequence[str], measure: str) -> pd.DataFram
 
 
 def verdict(scores: pd.DataFrame, runs: Mapping[str, Run]) -> str:
-    """What came out, a sentence for each comparison that the study asks for."""
+    """What came out, a line for each comparison."""
     lines = []
     for fusion, run in runs.items():
         row = compared(mask_scores(run), ("filtered", "unfiltered"), "dice").iloc[-1]
-        lines.append(f"- Masks, boxes fused by `{fusion}`: filtered {direction(row)} unfiltered.")
+        lines.append(
+            f"- Masks from boxes fused by `{fusion}`, filtered against unfiltered: {words(row)}."
+        )
     for a, b in PAIRS:
         row = compared(scores, (a, b), "dice").iloc[-1]
-        lines.append(f"- nnU-Net: trained on {a} {direction(row)} on {b}.")
+        lines.append(f"- nnU-Net trained on {a} against {b}: {words(row)}.")
+    mean = scores.groupby("set")["dice"].mean()
+    share = (mean["filtered"] - mean["unfiltered"]) / (mean["truth"] - mean["unfiltered"])
+    lines.append(f"- Filtering makes up {share:.0%} of what unfiltered masks lose to the expert's.")
     return "\n".join(lines)
 
 
-def direction(row: pd.Series) -> str:
+def words(row: pd.Series) -> str:
     """A difference in words; it counts as one only where its interval leaves out zero."""
     size = (
-        f"by {abs(row.difference):.3f} Dice (95 % interval of the difference {row.low:+.3f} to "
-        f"{row.high:+.3f}, p {short_p(row.p)}, smallest detectable {row.detectable:.3f})"
+        f"{row.difference:+.3f} Dice (95 % interval {row.low:+.3f} to {row.high:+.3f}, "
+        f"p {short_p(row.p)}, smallest detectable {row.detectable:.3f})"
     )
     if row.low <= 0 <= row.high:
-        return f"differs {size}, which is no clear difference, from"
-    return f"is {'better' if row.difference > 0 else 'worse'} {size} than"
+        return f"no clear difference, {size}"
+    return f"{'better' if row.difference > 0 else 'worse'}, {size}"
 
 
 def settings(config: Config) -> str:
