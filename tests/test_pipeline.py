@@ -52,10 +52,10 @@ def test_the_demo_ends_with_the_path_of_its_report(demo):
 def test_the_planted_faults_are_found_and_named(demo):
     folder, _ = demo
     raters = pd.read_csv(folder / "out" / "raters.csv").set_index("rater")
-    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    manifest = json.loads((folder / "out" / "manifest.json").read_text(encoding="utf-8"))
     verdicts = {one["rater"]: one["verdict"] for one in manifest["raters"]}
     reasons = {one["rater"]: " ".join(one["reasons"]) for one in manifest["raters"]}
-    page = (folder / "out" / "report.html").read_text()
+    page = (folder / "out" / "report.html").read_text(encoding="utf-8")
 
     assert verdicts["steady"] == "accept"
     assert all(verdicts[name] != "accept" for name in ("careless", "shifted", "swapping"))
@@ -79,7 +79,7 @@ def test_filtering_helps_where_faults_were_planted(demo):
 
 def test_the_masks_are_judged_once_they_are_drawn(demo):
     folder, _ = demo
-    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    manifest = json.loads((folder / "out" / "manifest.json").read_text(encoding="utf-8"))
     masks = pd.read_csv(folder / "out" / "masks.csv")
 
     assert masks["risk"].between(0, 1).all()
@@ -99,23 +99,23 @@ def test_gating_once_more_judges_the_masks_as_long_as_they_are_current(demo, tmp
     box = next((folder / "boxes" / "steady").glob("*.txt"))
     box.write_text("")
     assert call("gate", folder / "study.toml").exit_code == 0
-    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    manifest = json.loads((folder / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert "mask" not in manifest["units"]
 
 
 def test_masks_drawn_otherwise_are_judged_again(demo, tmp_path):
     folder = shutil.copytree(demo[0], tmp_path / "demo")
     study, manifest = folder / "study.toml", folder / "out" / "manifest.json"
-    before = json.loads(manifest.read_text())["created_from"]
+    before = json.loads(manifest.read_text(encoding="utf-8"))["created_from"]
 
     assert call("masks", study, "--prompts", "2").exit_code == 0
     result = call("dataset", study)
     assert result.exit_code == 0, result.stderr
-    assert json.loads(manifest.read_text())["created_from"] == before
+    assert json.loads(manifest.read_text(encoding="utf-8"))["created_from"] == before
 
     assert call("risk", study, "--masks", "out/masks/unfiltered/{case}.nii.gz").exit_code == 0
     assert call("dataset", study).exit_code == 0
-    after = json.loads(manifest.read_text())["created_from"]
+    after = json.loads(manifest.read_text(encoding="utf-8"))["created_from"]
     assert [name for name in before if after[name] != before[name]] == ["risk.csv"]
 
 
@@ -210,7 +210,9 @@ def test_the_crowd_study(data, tmp_path, monkeypatch):
     files = sorted((data / "btcv_crowd" / "prompt").iterdir())
     drawn = {path.name[3:7]: set() for path in files}
     for path in files:
-        drawn[path.name[3:7]] |= {line.split()[0] for line in path.read_text().splitlines()}
+        drawn[path.name[3:7]] |= {
+            line.split()[0] for line in path.read_text(encoding="utf-8").splitlines()
+        }
     assert set(unread[unread].index) == {case for case, found in drawn.items() if not found}
     missing = completeness[completeness["state"] == "missing"]["case"].unique()
     assert set(missing) == {case for case, found in drawn.items() if 0 < len(found) < 5}
@@ -243,7 +245,10 @@ def test_messy_boxes_of_real_workers(data, tmp_path, monkeypatch):
     size = drawn[["width", "height"]].to_numpy()
     low, high = drawn[["x0", "y0"]].to_numpy(), drawn[["x1", "y1"]].to_numpy()
     bad = ((high <= low) | (low < -1e-4 * size) | (high > size * (1 + 1e-4))).any(axis=1)
-    found = [json.loads(line) for line in (out / "findings.jsonl").read_text().splitlines()]
+    found = [
+        json.loads(line)
+        for line in (out / "findings.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     rejected = [one for one in found if one["severity"] == "reject"]
     assert bad.sum() > 100
     assert len(rejected) == bad.sum()

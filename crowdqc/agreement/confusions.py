@@ -47,4 +47,4 @@ def confusions_of_raters(units: Units, places: Places) -> pd.DataFrame:
         summands = Summands(place[units.image[unit[at]]], parts, codes)
         table = pool(summands, ["rater", "label"], places, measure=f"called_{name}")
         tables.append(table[table["value"] > 0])
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -134,7 +134,8 @@ PIPELINE = Pipeline(
             _gate,
             needs=("masks",),
             sections=("gate",),
-            inputs=lambda config: [*_policy(config), config.out / drawn.RISK],
+            inputs=_policy,
+            results=(drawn.RISK,),
             applies=masks.has_images,
         ),
         Stage(

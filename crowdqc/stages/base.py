@@ -23,7 +23,7 @@ import crowdqc
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity, Verdict
 from crowdqc.readers.files import relative_names
-from crowdqc.store import Store
+from crowdqc.store import Store, sha256
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class Stage:
         Sections of the study file on which the result depends.
     inputs : callable
         Files of the user that it reads.
+    results : tuple of str
+        Files in the folder of results that may change without the stages that it needs.
     applies : callable
         Whether the study asks for this stage at all.
     """
@@ -97,6 +99,7 @@ class Stage:
     needs: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     inputs: Callable[[Config], Iterable[str | Path]] = lambda config: []  # noqa: ARG005
+    results: tuple[str, ...] = ()
     applies: Callable[[Config], bool] = lambda config: True  # noqa: ARG005
 
 
@@ -151,6 +154,9 @@ class Pipeline:
             "study": [config.study.name, config.study.seed],
             "sections": sections,
             "inputs": _fingerprint(stage.inputs(config), config),
+            "results": [
+                sha256(path) for path in map(run.store.path, stage.results) if path.is_file()
+            ],
             "needs": [self.stamp(need, run) for need in needs],
         }
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
