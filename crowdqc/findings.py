@@ -126,7 +126,14 @@ class Finding:
             version = record.pop("version")
             numbers = {n: float(record[n]) for n in ("value", "limit") if n in record}
             finding = cls(**{**record, **numbers, "severity": Severity(record["severity"])})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (
+            AttributeError,
+            KeyError,
+            OverflowError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise InputError(f"Not a finding: {line[:200]!r} ({error}).") from error
         if version != VERSION:
             raise InputError(

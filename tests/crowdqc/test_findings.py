@@ -62,6 +62,8 @@ def test_absent_file_holds_no_finding(tmp_path):
         ("nonsense", "Not a finding"),
         ("[1]", "Not a finding"),
         ('{"check": "c"}', "Not a finding"),
+        (f'{{"version": 1, "value": 1{"0" * 400}}}', "Not a finding"),
+        ("[" * 100_000, "Not a finding"),
         ('{"version": 1, "check": "c", "severity": "dire", "message": "m"}', "Not a finding"),
         ('{"version": 1, "severity": "note", "message": "m"}', "Not a finding"),
         ('{"version": 9, "check": "c", "severity": "note", "message": "m"}', "version 9"),
