@@ -28,13 +28,7 @@ def read_coco(config: Config) -> Draft:
     InputError
         If no file is found, or the study file contradicts itself about who drew.
     """
-    collector = Collector(config)
-    for document in collector.documents():
-        try:
-            _File(document).read()
-        except Unreadable as error:
-            document.refuse(error)
-    return collector.draft()
+    return Collector(config).read(lambda document: _File(document).read())
 
 
 class _File:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -75,6 +75,15 @@ class Collector:
         self.readings: dict[tuple[str, int, str], _Reading] = {}
         self.boxes: list[tuple[object, ...]] = []
         self._faults: Counter[tuple[object, ...]] = Counter()
+
+    def read(self, read: Callable[[Document], None]) -> Draft:
+        """All that `read` finds in the files; one that is `Unreadable` is a finding."""
+        for document in self.documents():
+            try:
+                read(document)
+            except Unreadable as error:
+                document.refuse(error)
+        return self.draft()
 
     def documents(self) -> list[Document]:
         """The files that fit the pattern of ``[annotations] path``."""

@@ -13,7 +13,7 @@ from crowdqc.config import Config
 from crowdqc.findings import Severity
 from crowdqc.readers.collect import Collector, Document, Image, number, rater_name
 from crowdqc.readers.draft import Draft
-from crowdqc.readers.files import Unreadable, short
+from crowdqc.readers.files import short
 from crowdqc.readers.markup import children
 
 _ASSIGNEE = "job/assignee/username", "task/assignee/username", "job/assignee", "task/assignee"
@@ -29,13 +29,7 @@ def read_cvat(config: Config) -> Draft:
     InputError
         If no file is found, or the study file contradicts itself about who drew.
     """
-    collector = Collector(config)
-    for document in collector.documents():
-        try:
-            _Job(document).read()
-        except Unreadable as error:
-            document.refuse(error)
-    return collector.draft()
+    return Collector(config).read(lambda document: _Job(document).read())
 
 
 class _Job:

@@ -52,14 +52,8 @@ def read_lidc(config: Config) -> Draft:
             f"{config.file}: LIDC files do not number slices, so they cannot be laid on [images]. "
             "Leave [images] out, or give a table with slice numbers (pylidc finds them)."
         )
-    collector = Collector(config)
     label = config.label_names[0] if len(config.labels) == 1 else LABEL
-    for document in collector.documents():
-        try:
-            _Scan(document, config, label).read()
-        except Unreadable as error:
-            document.refuse(error)
-    return collector.draft()
+    return Collector(config).read(lambda document: _Scan(document, config, label).read())
 
 
 @dataclass(frozen=True)
