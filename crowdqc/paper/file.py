@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from crowdqc.findings import InputError
+from crowdqc.config import Section, read_toml, validate
 
 _PLAIN = r"\d+\.?\d*(?:[eE][+-]?\d+)?"
 _PRINTED = re.compile(rf"(<?)\s*({_PLAIN})(?:\s*(?:±|\+-)\s*({_PLAIN}))?")
@@ -95,14 +94,13 @@ class Annotations(BaseModel):
         return self
 
 
-class PaperFile(BaseModel):
+class PaperFile(Section):
     """What ``crowdqc paper`` reads."""
 
-    model_config = ConfigDict(extra="forbid")
     results: str
     out: str
-    published: list[Published] = []
-    bound: list[Bound] = []
+    published: list[Published] = Field(default=[])
+    bound: list[Bound] = Field(default=[])
     annotated: Annotations | None = None
 
 
@@ -114,10 +112,7 @@ def read_paper(path: Path) -> PaperFile:
     InputError
         If it cannot be read or a key is unknown, missing or of the wrong type.
     """
-    try:
-        return PaperFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
-        raise InputError(f"{path.name} must be a readable paper file; {error}") from error
+    return validate(PaperFile, read_toml(path), path)
 
 
 def read_printed(text: str) -> Printed:
