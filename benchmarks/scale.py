@@ -133,7 +133,7 @@ print(n, time.process_time() - began)
 """
 
 
-def compare_readers(folder, python, *, repeats=3):
+def compare_readers(folder, python, *, repeats=7):
     """CPU seconds of reading the same files; the peers also want a picture for each of them."""
     from PIL import Image
 
@@ -170,8 +170,9 @@ def compare_readers(folder, python, *, repeats=3):
             seconds[name].append(float(taken))
     for name, taken in seconds.items():
         ratios = sorted(a / b for a, b in zip(taken, seconds["crowdqc"], strict=True))
+        low, middle, high = ratios[0], ratios[repeats // 2], ratios[-1]
         shown = " ".join(f"{x:.2f}" for x in taken)
-        print(f"{name:12} CPU s: {shown}   times crowdqc: {ratios[0]:.1f} to {ratios[-1]:.1f}")
+        print(f"{name:12} CPU s: {shown}   times crowdqc: {middle:.1f} ({low:.1f} to {high:.1f})")
 
 
 def profile(file, stage):

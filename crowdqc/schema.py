@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 
 class ReadingState(StrEnum):
@@ -170,7 +171,8 @@ def _typed(table: str, column: Column, frame: pd.DataFrame) -> pd.Series:
     try:
         match column.kind:
             case "text":
-                return values.astype("str").where(~missing, "")
+                text = values.astype("str")
+                return text.where(~missing, "") if missing.any() else text
             case "int":
                 return _whole(values)
             case "float":
@@ -276,11 +278,20 @@ def _check_key(table: str, frame: pd.DataFrame) -> None:
 
 def _check_reference(frame: pd.DataFrame, table: str, *, target: str, other: pd.DataFrame) -> None:
     key = KEYS[target]
-    known = pd.MultiIndex.from_frame(other[key])
-    absent = ~pd.MultiIndex.from_frame(frame[key]).isin(known)
+    absent = ~stands_in(other, frame, key)
     if absent.any():
         row = frame.loc[absent.argmax(), key].to_dict()
         raise SchemaError(f"Table '{table}' has {row}, which is not in '{target}'.")
+
+
+def stands_in(other: pd.DataFrame, frame: pd.DataFrame, keys: Sequence[str]) -> NDArray[np.bool_]:
+    """Whether the `keys` of each row of `frame` are those of some row of `other`, shape (N,)."""
+    code = np.zeros(len(frame) + len(other), dtype=np.int64)
+    for key in keys:
+        both = pd.concat([frame[key], other[key]], ignore_index=True)
+        part, names = pd.factorize(both)
+        code = code * len(names) + part
+    return np.isin(code[: len(frame)], code[len(frame) :])
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

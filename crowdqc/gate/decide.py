@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from crowdqc.findings import Finding, Severity, Verdict
 from crowdqc.policy import VERDICT, Judged, Policy, Scope, ask_all
+from crowdqc.schema import stands_in
 
 COARSE: tuple[Scope, ...] = ("rater", "label", "case")
 """Scopes of few units, each with its reasons."""
@@ -74,8 +75,7 @@ class Decision:
         usable = pd.MultiIndex.from_frame(boxes[["case", "label"]]).isin(good)
         slices, own = self._rejected("slice"), self._rejected("box")
         if len(slices):
-            bad = pd.MultiIndex.from_frame(slices[["case", "slice"]])
-            usable &= ~pd.MultiIndex.from_frame(boxes[["case", "slice"]]).isin(bad)
+            usable &= ~stands_in(slices, boxes, ["case", "slice"])
         result: NDArray[np.bool_] = usable & ~boxes.index.isin(own.index)
         return result
 

@@ -29,7 +29,7 @@ from crowdqc.readers.truth import COLUMNS as TRUTH_COLUMNS
 from crowdqc.readers.truth import read_truth_boxes, without_gold
 from crowdqc.readers.voc import read_voc
 from crowdqc.readers.yolo import read_yolo, scale
-from crowdqc.schema import Study
+from crowdqc.schema import Study, stands_in
 
 __all__ = ["annotation_files", "read_gold", "read_study", "read_truth_boxes"]
 
@@ -113,7 +113,7 @@ def annotation_files(config: Config) -> list[str]:
     path = config.resolve(config.annotations.path)
     if config.annotations.format == "table":
         return [str(path)]
-    return [found.name for found in find(path).files]
+    return find(path).names
 
 
 def _draft(config: Config) -> Draft:
@@ -136,9 +136,8 @@ def _settled(draft: Draft, known: pd.DataFrame | None, config: Config) -> Draft:
 
 def _within(draft: Draft, rows: pd.DataFrame, keys: list[str]) -> Draft:
     """Only what lies where `rows` are."""
-    there = pd.MultiIndex.from_frame(rows[keys])
     boxes, readings = (
-        frame[pd.MultiIndex.from_frame(frame[keys]).isin(there)].reset_index(drop=True)
+        frame[stands_in(rows, frame, keys)].reset_index(drop=True)
         for frame in (draft.boxes, draft.readings)
     )
     return dataclasses.replace(draft, boxes=boxes, readings=readings)

@@ -16,8 +16,9 @@ import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.readers.images import sizes_of
 from crowdqc.readers.states import infer_states
-from crowdqc.schema import Study, empty, natural_order
+from crowdqc.schema import Study, empty, natural_order, stands_in
 
 TOLERANCE = 1e-4
 """How far beyond the image, as a fraction of its side, a box may reach: tools round so."""
@@ -116,15 +117,14 @@ def _sound(
     """Boxes that keep all rules, and a finding for each that does not."""
     if boxes.empty:
         return empty("boxes").drop(columns="box"), []
-    size = _size_of(boxes, images)
+    size = np.tile(sizes_of(boxes, images), 2)
     corners = boxes[EDGES].to_numpy(np.float64)
     finite = np.isfinite(corners).all(axis=1)
     limit = np.inf if clip else TOLERANCE * size
     outside = finite & (np.maximum(-corners, corners - size) > limit).any(axis=1)
     corners = np.where(outside[:, None], corners, np.clip(corners, 0.0, size))
     reversed_ = finite & ~outside & (corners[:, 2:] <= corners[:, :2]).any(axis=1)
-    repeated = boxes.duplicated(["case", "slice", "rater", "label", *EDGES]).to_numpy()
-    twice = repeated & finite & ~reversed_ & ~outside
+    twice = _repeated(boxes) & finite & ~reversed_ & ~outside
     rules = [
         (~finite, "box-not-finite", "is not finite; coordinates must be finite numbers."),
         (reversed_, "box-empty", "has no area; a box needs a width and a height above zero."),
@@ -160,16 +160,16 @@ def _not_empty(readings: pd.DataFrame, boxes: pd.DataFrame, sound: pd.DataFrame)
     refused = boxes.drop(index=sound.index)
     if refused.empty:
         return readings
-    keys = ["case", "slice", "rater"]
-    where = pd.MultiIndex.from_frame(readings[keys]).isin(pd.MultiIndex.from_frame(refused[keys]))
+    where = stands_in(refused, readings, ["case", "slice", "rater"])
     return readings.assign(state=readings["state"].where(~where, "opened"))
 
 
-def _size_of(boxes: pd.DataFrame, images: pd.DataFrame) -> np.ndarray:
-    """``width, height, width, height`` of the image of each box, shape (N, 4)."""
-    keys = ["case", "slice"]
-    found = boxes[keys].merge(images[[*keys, "width", "height"]], on=keys, how="left")
-    return found[["width", "height", "width", "height"]].to_numpy(np.float64)
+def _repeated(boxes: pd.DataFrame) -> np.ndarray:
+    """Whether a row stood before, shape (N,); only the few that share all edges are compared."""
+    alike = pd.util.hash_pandas_object(boxes[EDGES] + 0.0, index=False).duplicated(keep=False)
+    repeated = alike.to_numpy(copy=True)
+    repeated[repeated] = boxes[repeated].duplicated(["case", "slice", "rater", "label", *EDGES])
+    return repeated
 
 
 def _broken(row: Any, size: np.ndarray, *, check: str, rule: str) -> Finding:
@@ -211,12 +211,12 @@ def _numbered(boxes: pd.DataFrame) -> pd.DataFrame:
 
 def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """In natural order of the keys; rows that are equal in them stay in reading order."""
-    ranks = {}
+    ranks = []
     for key in keys:
         if key == "slice":
-            ranks[key] = frame[key].to_numpy()
+            ranks.append(frame[key].to_numpy())
         else:
-            order = natural_order(frame[key].unique())
-            ranks[key] = pd.Categorical(frame[key], categories=order).codes
-    order = pd.DataFrame(ranks).sort_values(keys, kind="stable").index
-    return frame.iloc[order].reset_index(drop=True)
+            code, names = pd.factorize(frame[key])
+            place = {name: rank for rank, name in enumerate(natural_order(names))}
+            ranks.append(np.array([place[name] for name in names])[code])
+    return frame.iloc[np.lexsort(ranks[::-1])].reset_index(drop=True)

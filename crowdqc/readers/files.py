@@ -52,7 +52,17 @@ def read_text(path: str | Path, limit: int) -> str:
     Unreadable
         As `read_bytes`, or if it is not UTF-8.
     """
-    data = read_bytes(path, limit)
+    return decoded(read_bytes(path, limit))
+
+
+def decoded(data: bytes) -> str:
+    """The text that the bytes of a file say, which must be UTF-8, as `read_text`.
+
+    Raises
+    ------
+    Unreadable
+        If they are not.
+    """
     try:
         return data.decode().removeprefix("\ufeff")  # quicker than the codec utf-8-sig
     except UnicodeDecodeError as error:
@@ -89,7 +99,9 @@ def relative_names(paths: Sequence[str | Path], config: Config) -> list[str]:
         name[len(folder) :] if name.startswith(folder) else os.path.relpath(name, folder or ".")
         for name in names
     ]
-    return [printable(name.replace(os.sep, "/")) for name in names]
+    if os.sep != "/":
+        names = [name.replace(os.sep, "/") for name in names]
+    return names if "".join(names).isascii() else [printable(name) for name in names]
 
 
 def printable(text: str) -> str:

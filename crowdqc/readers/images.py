@@ -9,7 +9,7 @@ import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError, Severity
-from crowdqc.schema import conform, natural_order
+from crowdqc.schema import conform, natural_order, stands_in
 
 KEYS = ["case", "slice"]
 SIZE = ["height", "width"]
@@ -48,8 +48,7 @@ def images_table(
     if known is None:
         return _in_order(_with_size(read, config), config), []
     _refuse_contradiction(known, config)
-    absent = ~pd.MultiIndex.from_frame(read[KEYS]).isin(pd.MultiIndex.from_frame(known[KEYS]))
-    return _in_order(known, config), _no_image(read[absent])
+    return _in_order(known, config), _no_image(read[~stands_in(known, read, KEYS)])
 
 
 def guess_sizes(boxes: pd.DataFrame, readings: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
@@ -77,6 +76,15 @@ def guess_sizes(boxes: pd.DataFrame, readings: pd.DataFrame) -> tuple[pd.DataFra
         "or [images]."
     )
     return sized, [Finding(check="image-size-guessed", severity=Severity.NOTE, message=message)]
+
+
+def sizes_of(boxes: pd.DataFrame, images: pd.DataFrame) -> np.ndarray:
+    """``width, height`` in px of the image of each box, shape (N, 2)."""
+    size = images[["width", "height"]].drop_duplicates().to_numpy(np.float64)
+    if len(size) == 1:  # as in most studies
+        return np.repeat(size, len(boxes), axis=0)
+    found = boxes[KEYS].merge(images[[*KEYS, "width", "height"]], on=KEYS, how="left")
+    return found[["width", "height"]].to_numpy(np.float64)
 
 
 def settle_sizes(

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
-from operator import attrgetter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,22 +22,31 @@ _SERIES = " Folders do: where each holds a DICOM series, end the path with '/'."
 class Found(NamedTuple):
     """One file that fits a pattern, and what its path says."""
 
-    name: str
+    path: Path
     fields: dict[str, str]
-
-    @property
-    def path(self) -> Path:
-        """The file (made when asked for: there may be half a million of them)."""
-        return Path(self.name)
 
 
 @dataclass(frozen=True)
-class Findings:
-    """Files that fit a pattern, in natural path order, and their neighbours that do not."""
+class Matches:
+    """Files that fit a pattern, in the order of their paths, and their neighbours that do not.
 
-    files: list[Found]
-    strays: list[Path] = field(default_factory=list)
+    Half a million files are kept as columns: an object for each would be most of the work.
+    """
+
+    names: list[str]
+    fields: dict[str, list[str]]
+    """What each path says, for each placeholder of the pattern."""
+    strays: list[Path]
     """Files with the same ending that lie beside those that fit."""
+
+    @property
+    def files(self) -> list[Found]:
+        """One by one."""
+        rows = zip(*self.fields.values(), strict=True) if self.fields else ((),) * len(self.names)
+        return [
+            Found(Path(name), dict(zip(self.fields, row, strict=True)))
+            for name, row in zip(self.names, rows, strict=True)
+        ]
 
 
 def has(pattern: str | Path, name: str) -> bool:
@@ -60,7 +68,7 @@ def fill(pattern: str | Path, **fields: str | int) -> Path:
     return Path(text)
 
 
-def find(pattern: Path, *, folders: bool = False) -> Findings:
+def find(pattern: Path, *, folders: bool = False) -> Matches:
     """All files that fit `pattern`, an absolute or relative path with placeholders.
 
     Parameters
@@ -85,21 +93,20 @@ def find(pattern: Path, *, folders: bool = False) -> Findings:
         search.walk(str(root), 0, {})
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}.") from error
-    files = sorted(search.files, key=attrgetter("name"))
-    if not files:
+    if not search.names:
         what = "folder" if folders else "file"
         hint = "" if folders or not _fits(parts[first:], root) else _SERIES
         raise InputError(
             f"{pattern}: no {what} fits this pattern. Its folder {root} is there.{hint}"
         )
-    return Findings(files, sorted(search.strays))
+    return search.matches()
 
 
 def _fits(parts: tuple[str, ...], root: Path) -> bool:
     """Whether a folder fits a pattern that no file fits."""
     search = _Search(parts, folders=True)
     search.walk(str(root), 0, {})
-    return bool(search.files)
+    return bool(search.names)
 
 
 class Name:
@@ -137,8 +144,19 @@ class _Search:
         self.matchers = [re.compile(_regex(part)) for part in parts]
         self.suffix = Path(parts[-1]).suffix
         self.folders = folders
-        self.files: list[Found] = []
+        self.names: list[str] = []
+        self.fields: dict[str, list[str]] = {
+            name: [] for matcher in self.matchers for name in matcher.groupindex
+        }
         self.strays: list[Path] = []
+
+    def matches(self) -> Matches:
+        """All that was found, in the order of the paths."""
+        order = sorted(range(len(self.names)), key=self.names.__getitem__)
+        names, *columns = (
+            [column[k] for k in order] for column in (self.names, *self.fields.values())
+        )
+        return Matches(names, dict(zip(self.fields, columns, strict=True)), sorted(self.strays))
 
     def walk(self, folder: str, depth: int, known: dict[str, str]) -> None:
         if depth == len(self.matchers) - 1:
@@ -153,16 +171,22 @@ class _Search:
 
     def _collect(self, folder: str, known: dict[str, str]) -> None:
         """Files of the last folder: there may be half a million."""
-        matches = self.matchers[-1].fullmatch
+        matcher = self.matchers[-1]
+        again = known.keys() & matcher.groupindex
+        said = []
         for entry in os.scandir(folder):
             if not (entry.is_dir() if self.folders else entry.is_file()):
                 continue
-            match = matches(entry.name)
-            fields = match and merged(known, match.groupdict())
-            if fields is not None:
-                self.files.append(Found(entry.path, fields))
+            match = matcher.fullmatch(entry.name)
+            if match and (not again or all(match[name] == known[name] for name in again)):
+                self.names.append(entry.path)
+                said.append(match.groups())
             elif entry.name.endswith(self.suffix):
                 self.strays.append(Path(entry.path))
+        for name, values in zip(matcher.groupindex, zip(*said, strict=True), strict=False):
+            self.fields[name] += values
+        for name in known.keys() - again:
+            self.fields[name] += [known[name]] * len(said)
 
 
 def merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:

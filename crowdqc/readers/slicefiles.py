@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -43,20 +43,17 @@ class SliceFiles:
         self.cases: list[str] = []
         self.slices: list[int] = []
         self.raters: list[str | None] = []
-        self._add(found.files)
+        self._add(found)
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def drew(self, files: Sequence[int], labels: Sequence[str]) -> list[str]:
-        """Who drew each box, by its file and its label."""
+    def drew(self, files: Sequence[int], labels: Sequence[str]) -> list[str | None]:
+        """Who drew each box, by its file or else by its label."""
         annotations = self.config.annotations
-        by_label = {
-            name: annotations.rater_of.get(name, str(annotations.rater))
-            for name in self.config.label_names
-        }
-        by_file = self.raters
-        return [by_file[f] or by_label[name] for f, name in zip(files, labels, strict=True)]
+        if patterns.has(annotations.path, "rater"):
+            return [self.raters[file] for file in files]
+        return [annotations.rater_of.get(label, annotations.rater) for label in labels]
 
     def refuse(self, file: int, problem: str) -> None:
         """Note that a file cannot be read: it says nothing about its slice."""
@@ -66,52 +63,54 @@ class SliceFiles:
 
     def readings(self) -> pd.DataFrame:
         """A reading of each file by all who were asked; states are still to be inferred."""
-        rows = list(self._readings())
-        table = pd.DataFrame(rows, columns=["case", "slice", "rater", "labels", "state"])
+        state = ["opened" if file in self.half_read else "" for file in range(len(self))]
+        table = pd.DataFrame({"case": self.cases, "slice": self.slices, "path": self.paths})
+        table = table.assign(rater=self.raters, labels="", state=state)
+        if not patterns.has(self.config.annotations.path, "rater"):
+            everyone = asked(self.config)
+            who = pd.DataFrame(
+                {"rater": everyone.keys(), "labels": everyone.values()}, dtype=object
+            )
+            table = table.drop(columns=["rater", "labels"]).merge(who, how="cross")
         if self.config.annotations.file_times:
-            time, findings = file_times(self.paths, table["rater"])
+            time, findings = file_times(table["path"], table["rater"])
             self.findings += findings
             table = table if time is None else table.assign(time=time)
-        return table
+        return table.drop(columns="path")
 
-    def _readings(self) -> Iterator[tuple[str, int, str, str, str]]:
-        everyone = asked(self.config)
-        for file, (case, slice_) in enumerate(zip(self.cases, self.slices, strict=True)):
-            state = "opened" if file in self.half_read else ""
-            rater = self.raters[file]
-            for name, labels in [(rater, "")] if rater is not None else everyone.items():
-                yield case, slice_, name, labels, state
-
-    def _add(self, found: list[patterns.Found]) -> None:
+    def _add(self, found: patterns.Matches) -> None:
         """Take the first file of each case, slice and rater; a finding for each other."""
-        first: dict[tuple[str, int, str | None], str] = {}
-        study = self.config.study.name
-        names = relative_names([one.name for one in found], self.config)
-        for one, name in zip(found, names, strict=True):
-            fields = one.fields
-            slice_ = slice_number(fields.get("slice", "0"))
+        n = len(found.names)
+        names = relative_names(found.names, self.config)
+        cases = found.fields.get("case", [self.config.study.name] * n)
+        slices = [slice_number(text) for text in found.fields.get("slice", ["0"] * n)]
+        raters = found.fields.get("rater", [None] * n)
+        first: dict[tuple[str, int, str | None], int] = {}
+        for k, (case, slice_, rater) in enumerate(zip(cases, slices, raters, strict=True)):
             if slice_ is None:
-                self.findings.append(bad_file("slice-number", f"{name}: {_TOO_LARGE}", name))
+                message = f"{names[k]}: {_TOO_LARGE}"
+                self.findings.append(bad_file("slice-number", message, names[k]))
                 continue
-            key = (fields.get("case", study), slice_, fields.get("rater"))
-            if key in first:
-                message = f"{name}: is the same slice as {first[key]}, which is used. Remove one."
-                self.findings.append(bad_file("slice-twice", message, name))
-                continue
-            first[key] = name
-            self.paths.append(one.name)
-            self.names.append(name)
-            self.cases.append(key[0])
+            one = first.setdefault((case, slice_, rater), k)
+            if one != k:
+                message = f"{names[k]}: is the same slice as {names[one]}, which is used. "
+                message += "Remove one."
+                self.findings.append(bad_file("slice-twice", message, names[k]))
+        for (case, slice_, rater), k in first.items():
+            self.paths.append(found.names[k])
+            self.names.append(names[k])
+            self.cases.append(case)
             self.slices.append(slice_)
-            self.raters.append(key[2])
+            self.raters.append(rater)
 
 
 def slice_number(text: str) -> int | None:
     """The slice that digits say; `None` where no volume has so many."""
-    return int(text) if len(text) <= 20 and int(text) <= SLICE_MAX else None
+    number = int(text[:20])
+    return number if number <= SLICE_MAX and len(text) <= 20 else None
 
 
-def strays(found: patterns.Findings, config: Config) -> list[Finding]:
+def strays(found: patterns.Matches, config: Config) -> list[Finding]:
     """A finding about files beside those that fit the pattern."""
     if not found.strays:
         return []

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.findings import Finding, Severity
-from crowdqc.schema import ReadingState
+from crowdqc.schema import ReadingState, stands_in
 
 
 def infer_states(
@@ -38,13 +38,10 @@ def infer_states(
     findings : list of Finding
         What was inferred for each rater and case, and the cases that were only opened.
     """
-    drawn = pd.MultiIndex.from_frame(boxes[["case", "slice", "rater"]]).unique()
-    boxed = pd.MultiIndex.from_frame(readings[["case", "slice", "rater"]]).isin(drawn)
+    boxed = stands_in(boxes, readings, ["case", "slice", "rater"])
     state = readings["state"].to_numpy(dtype=object)
     open_question = state == ""
-    inside = _inside(readings, boxed)
-    if rule != "infer":
-        inside = np.full(len(readings), rule == "nothing")
+    inside = _inside(readings, boxed) if rule == "infer" else np.array(rule == "nothing")
     state = np.where(open_question & inside, ReadingState.REVIEWED_EMPTY.value, state)
     state = np.where(open_question & ~inside, ReadingState.OPENED.value, state)
     state = np.where(boxed, ReadingState.BOXED.value, state)

@@ -7,41 +7,40 @@ is called is said by ``[labels]``, or by a class list beside the files (`readers
 
 from __future__ import annotations
 
+import io
 import math
 import os
-import re
-from array import array
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from crowdqc.config import Config
 from crowdqc.geometry import yolo_to_pixels
 from crowdqc.readers.draft import EDGES, FAULTS_MAX, Draft, bad_line
-from crowdqc.readers.files import Unreadable, parse_number, read_text, short
-from crowdqc.readers.images import KEYS
+from crowdqc.readers.files import Unreadable, decoded, parse_number, read_bytes, short
+from crowdqc.readers.images import sizes_of
 from crowdqc.readers.labels import ClassLists
 from crowdqc.readers.slicefiles import SliceFiles
+
+Floats = NDArray[np.float64]
+_Contents = dict[int, bytes]
+_Classes = dict[str, str]
+_Line = tuple[int | str | float, ...]
 
 BYTES_MAX = 10_000_000
 """A text file of boxes larger than this is something else."""
 
 _NUMBERS = ("x_centre", "y_centre", "width", "height")
-_INF = math.inf
-_ROW = r"[0-9A-Za-z]+(?: [0-9.]+){4}"
-_REGULAR = re.compile(rf"(?:{_ROW}\r?\n)*+(?:{_ROW})?")
-"""Files as most tools write them; possessive, so that it needs no memory for each line."""
-
-
-@dataclass
-class _Lines:
-    """Sound lines of all files, column by column."""
-
-    file: array[int] = field(default_factory=lambda: array("q"))
-    line: array[int] = field(default_factory=lambda: array("q"))
-    label: list[str] = field(default_factory=list)
-    numbers: array[float] = field(default_factory=lambda: array("d"))
+_TYPES = {"file": np.int64, "line": np.int64, "label": object, **dict.fromkeys(EDGES, np.float64)}
+_BATCH = 100_000
+"""About so many bytes of files are parsed at once: alone, a small file is mostly overhead."""
+_BOM = b"\xef\xbb\xbf"
+_ALPHABET = b"0123456789.+-eE \t\r\n"
+"""All that a file holds that can be parsed with others; the rest is read line by line."""
 
 
 def read_yolo(config: Config) -> Draft:
@@ -53,75 +52,111 @@ def read_yolo(config: Config) -> Draft:
         If no file is found, or the study does not say who drew what.
     """
     files = SliceFiles(config)
-    classes = ClassLists(config)
-    lines = _Lines()
-    for file, path in enumerate(files.paths):
-        try:
-            text = read_text(path, BYTES_MAX)
-        except Unreadable as error:
-            files.refuse(file, str(error))
-            continue
-        _read_lines(
-            text, classes.of(path.rpartition(os.sep)[0]), file=file, files=files, lines=lines
-        )
+    lists = ClassLists(config)
+    lines = [_lines(batch, classes, files) for batch, classes in _batches(files, lists)]
+    boxes = _boxes(pd.concat(lines, ignore_index=True), files)
     readings = files.readings()
-    findings = [*classes.findings, *files.findings]
-    return Draft(_boxes(lines, files), readings, findings, fractions=True)
+    return Draft(boxes, readings, [*lists.findings, *files.findings], fractions=True)
 
 
 def scale(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Boxes with YOLO fractions in the columns of the edges, in px of their images."""
-    size = boxes[KEYS].merge(images, on=KEYS, how="left")[["height", "width"]].to_numpy(np.float64)
     pixels = yolo_to_pixels(boxes[EDGES].to_numpy(np.float64), height=1.0, width=1.0)
     with np.errstate(over="ignore"):  # what is not finite is refused with its line
-        pixels = pixels * size[:, [1, 0, 1, 0]]
+        pixels = pixels * np.tile(sizes_of(boxes, images), 2)
     return boxes.assign(**dict(zip(EDGES, pixels.T, strict=True)))
 
 
-def _read_lines(
-    text: str, classes: dict[str, str], *, file: int, files: SliceFiles, lines: _Lines
-) -> None:
-    """Append the sound lines of a file; a finding for each other (the first of very many)."""
-    if not _read_regular(text, classes, file=file, lines=lines):
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        _read_each(text, classes, file=file, files=files, lines=lines)
+def _batches(files: SliceFiles, lists: ClassLists) -> Iterator[tuple[_Contents, _Classes]]:
+    """What files hold, many at a time, and their classes; a finding for one it cannot read."""
+    batch: _Contents = {}
+    classes: _Classes = {}
+    size = 0
+    for folder, some in groupby(enumerate(files.paths), lambda one: one[1].rpartition(os.sep)[0]):
+        its_classes = lists.of(folder)
+        for file, path in some:
+            if its_classes is not classes or size > _BATCH:
+                yield batch, classes
+                batch, classes, size = {}, its_classes, 0
+            try:
+                batch[file] = read_bytes(path, BYTES_MAX)
+            except Unreadable as error:
+                files.refuse(file, str(error))
+            else:
+                size += len(batch[file])
+    yield batch, classes
 
 
-def _read_regular(text: str, classes: dict[str, str], *, file: int, lines: _Lines) -> bool:
-    """Append all lines of a file at once, if each is a box in the usual way; whether they are."""
-    if _REGULAR.fullmatch(text) is None:
-        return False
-    words = text.split()
+def _lines(batch: _Contents, classes: _Classes, files: SliceFiles) -> pd.DataFrame:
+    """The sound lines of some files; a finding for each other."""
+    together = _all_lines(batch, classes)
+    if together is not None:
+        return together
+    lines: list[_Line] = []
+    for file, data in batch.items():
+        try:
+            text = decoded(data)
+        except Unreadable as error:
+            files.refuse(file, str(error))
+        else:
+            lines += _each_line(text, classes, file=file, files=files)
+    return _table(list(zip(*lines, strict=True)) or [[]] * len(_TYPES))
+
+
+def _all_lines(batch: _Contents, classes: _Classes) -> pd.DataFrame | None:
+    """The lines of some files, parsed at once; `None` where one may not be a box."""
+    stripped = {file: data.removeprefix(_BOM).rstrip() for file, data in batch.items()}
+    filled = {file: data + b"\n" for file, data in stripped.items() if data}
+    if not filled:
+        return _table([[]] * len(_TYPES))
+    text = b"".join(filled.values())
+    counts = np.array([data.count(b"\n") for data in filled.values()])
+    rows = _parsed(text)
+    if rows is None or rows.shape != (counts.sum(), 5) or not _in_range(rows):
+        return None
+    keys, which = np.unique(rows[:, 0], return_inverse=True)
+    words = [f"{key:.0f}" for key in keys]
+    labels = np.array([classes.get(word) for word in words], dtype=object)
+    if None in labels or not _begin_with(text, np.array([len(word) for word in words])[which]):
+        return None
+    line = 1 + np.arange(len(rows)) - np.repeat(counts.cumsum() - counts, counts)
+    return _table([np.repeat(list(filled), counts), line, labels[which], *rows[:, 1:].T])
+
+
+def _parsed(text: bytes) -> Floats | None:
+    """The numbers of each line; `None` where there is something else."""
+    if text.translate(None, _ALPHABET):
+        return None
     try:
-        labels = [classes[word] for word in words[::5]]
-        del words[::5]
-        numbers = [float(word) for word in words]
-    except (KeyError, ValueError):
-        return False
-    if numbers and not 0 < min(numbers) <= max(numbers) < _INF:
-        return False
-    lines.file.extend([file] * len(labels))
-    lines.line.extend(range(1, len(labels) + 1))
-    lines.label.extend(labels)
-    lines.numbers.extend(numbers)
-    return True
+        return np.loadtxt(io.BytesIO(text), comments=None, ndmin=2)
+    except ValueError:
+        return None
 
 
-def _read_each(
-    text: str, classes: dict[str, str], *, file: int, files: SliceFiles, lines: _Lines
-) -> None:
-    """Append the sound lines of a file one by one; a finding for each other."""
+def _in_range(rows: Floats) -> bool:
+    """Whether all numbers are such as `_fault` allows, and classes are held exactly."""
+    return bool(np.isfinite(rows).all() and rows[:, 3:].min() > 0 and rows[:, 0].max() < 1e9)
+
+
+def _begin_with(text: bytes, n_chars: NDArray[np.int64]) -> bool:
+    """Whether the first word of each line has so many characters: ``01`` and ``1.0`` are not 1."""
+    chars = np.frombuffer(text, dtype=np.uint8)
+    start = np.flatnonzero(np.concatenate([[True], chars[:-1] == ord("\n")]))
+    return bool(np.isin(chars[start + n_chars], (ord(" "), ord("\t"))).all())
+
+
+def _each_line(text: str, classes: _Classes, *, file: int, files: SliceFiles) -> list[_Line]:
+    """The sound lines of a file, one by one; a finding for each other (the first of very many)."""
+    lines: list[_Line] = []
     faults = 0
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     for number, row in enumerate(text.split("\n"), start=1):
         words = row.split()
         if not words:
             continue
         fault = _fault(words, classes)
         if fault is None:
-            lines.file.append(file)
-            lines.line.append(number)
-            lines.label.append(classes[words[0]])
-            lines.numbers.extend(map(float, words[1:]))
+            lines.append((file, number, classes[words[0]], *map(float, words[1:])))
             continue
         faults += 1
         if faults <= FAULTS_MAX:
@@ -129,6 +164,7 @@ def _read_each(
     if faults > FAULTS_MAX:
         rest = f"and {faults - FAULTS_MAX} more lines of this file are not sound either."
         _note(("more-lines", rest), number, file=file, files=files)
+    return lines
 
 
 def _note(fault: tuple[str, str], number: int, *, file: int, files: SliceFiles) -> None:
@@ -159,17 +195,23 @@ def _fault(words: list[str], classes: dict[str, str]) -> tuple[str, str] | None:
     return None
 
 
-def _boxes(lines: _Lines, files: SliceFiles) -> pd.DataFrame:
-    file = np.array(lines.file, dtype=np.int64)
-    numbers = np.array(lines.numbers, dtype=np.float64).reshape(-1, 4)
-    source = [f"{files.names[f]}:{line}" for f, line in zip(lines.file, lines.line, strict=True)]
+def _table(columns: Sequence[Any]) -> pd.DataFrame:
+    """A table of lines, with its types also where there is none."""
+    types = zip(_TYPES.items(), columns, strict=True)
+    return pd.DataFrame({name: np.asarray(values, kind) for (name, kind), values in types})
+
+
+def _boxes(lines: pd.DataFrame, files: SliceFiles) -> pd.DataFrame:
+    file = lines["file"].to_numpy()
+    which, numbers = pd.factorize(lines["line"])
+    ends = np.array([f":{number}" for number in numbers], dtype=object)
     return pd.DataFrame(
         {
             "case": np.array(files.cases, dtype=object)[file],
             "slice": np.array(files.slices, dtype=np.int64)[file],
-            "rater": files.drew(lines.file, lines.label),
-            "label": lines.label,
-            **dict(zip(EDGES, numbers.T, strict=True)),
-            "source": source,
+            "rater": files.drew(file, lines["label"]),
+            "label": lines["label"],
+            **lines[EDGES],
+            "source": np.array(files.names, dtype=object)[file] + ends[which],
         }
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.schema import ReadingState, Study
+from crowdqc.schema import ReadingState, Study, stands_in
 from crowdqc.writers.losses import Losses
 
 KEYS = ["case", "slice", "rater"]
@@ -113,9 +113,7 @@ class Plan:
             "readings were of some labels only, which the format cannot say: all labels will count "
             "as asked for.",
         )
-        key = ["case", "slice"]
-        read = pd.MultiIndex.from_frame(self.written[key])
-        unread = ~pd.MultiIndex.from_frame(study.images[key]).isin(read)
+        unread = ~stands_in(self.written, study.images, ["case", "slice"])
         losses.add("unread-lost", int(unread.sum()), "images that nobody read are left out.")
         if self.spacing is None:
             known = int(study.images[_SPACING].notna().all(axis=1).sum())

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from crowdqc.findings import InputError, Severity
@@ -229,6 +229,44 @@ def test_no_file_can_break_the_reader(make_config, write, data):
     study, _ = read_study(make_config(RATERS))
 
     assert len(study.readings) == 1
+
+
+CLASSES = st.sampled_from(["0", "1", "01", "1.0", "+1", "-0", "1e0", "7", "10", "1_0", ""])
+NUMBERS = st.sampled_from([".5", "0.25", "2e-1", "+.5", "-.5", "1E-3", "1.", ".", "1e999", "nan"])
+SPACES = st.sampled_from([" "] * 4 + ["  ", "\t", "\r", "\x0b", "\xa0"])
+ENDS = st.sampled_from(["\n"] * 4 + ["\r\n", "\r", "\n\n", " \n", "\n ", "\x0c\n", ""])
+ROWS = st.one_of(
+    st.just("0 .5 .5 .25 .25\n"),
+    st.builds(
+        lambda words, spaces, end: "".join(map(str.__add__, words, spaces)) + end,
+        st.tuples(CLASSES, *[NUMBERS] * 4),
+        st.tuples(*[SPACES] * 4, st.just("")),
+        ENDS,
+    ),
+)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(
+        st.builds(str.__add__, st.sampled_from(["", "\ufeff"]), st.lists(ROWS).map("".join)),
+        min_size=1,
+        max_size=3,
+    )
+)
+@example(texts=["1e8 1 1 1 1"])
+def test_lines_parsed_at_once_are_those_parsed_one_by_one(make_config, write, texts):
+    annotations = RATERS + '\noutside = "clip"\nempty_file = "nothing"'
+    for slice_ in range(3):
+        write(f"boxes/a/img1-slice{slice_}.txt", texts[slice_] if slice_ < len(texts) else "")
+    write("boxes/b/img1-slice0.txt", "")
+    at_once, findings = read_study(make_config(annotations))
+    write("boxes/b/img1-slice0.txt", "a word\n")  # which has all files read line by line
+
+    each, more = read_study(make_config(annotations))
+
+    pd.testing.assert_frame_equal(at_once.boxes, each.boxes)
+    assert findings == [f for f in more if f.source != "boxes/b/img1-slice0.txt:1"]
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
