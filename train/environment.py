@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import multiprocessing
-import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from crowdqc.environment import set_variables
 from crowdqc.findings import InputError
 
 
@@ -106,7 +106,7 @@ def nnunet(
     variables = folders.variables(workers=max(workers, int(planning)))
     variables["nnUNet_compile"] = str(compiling)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_environ(variables))
+        stack.enter_context(set_variables(variables))
         log = stack.enter_context(folders.log.open("a", encoding="utf-8"))
         stack.enter_context(contextlib.redirect_stdout(log))
         stack.enter_context(warnings.catch_warnings())
@@ -114,18 +114,6 @@ def nnunet(
         if workers == 0:
             stack.enter_context(_thread_pools())
         yield
-
-
-@contextlib.contextmanager
-def _environ(variables: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for a while; what others set in between goes with them."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @contextlib.contextmanager

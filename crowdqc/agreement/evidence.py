@@ -121,6 +121,61 @@ class Evidence:
         return places[np.sort(first)[:EXAMPLES]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A fault that is a share of a rater's rows (items or boxes), named where it is too large.
+
+    Parameters
+    ----------
+    check, what, unit, fatal
+        As of a `Fault`; `what` has a place for the share.
+    rater, at : ndarray of int, shape (N,)
+        Rater and place of each row.
+    shown : ndarray of bool, shape (N,)
+        Rows that show it.
+    asked : ndarray of bool, shape (N,)
+        Rows that could.
+    limit : float
+        Largest share that is none.
+    above_usual : bool
+        Whether the limit is for what a rater has more than the median one.
+    """
+
+    check: str
+    what: str
+    rater: Ints
+    at: Ints
+    shown: Bools
+    asked: Bools
+    limit: float
+    above_usual: bool = False
+    unit: str = "share of boxes"
+    fatal: bool = False
+
+    def faults(self, evidence: Evidence) -> list[Fault]:
+        """Raters whose share is above the limit, and where it shows."""
+        ratio = evidence.ratio(self.shown, self.asked, rater=self.rater, at=self.at)
+        limit = self.limit + (usual(ratio) if self.above_usual else 0.0)
+        badness = self.shown.astype(np.float64)
+        return [
+            Fault(
+                r,
+                self.check,
+                self.what.format(ratio.value[r]),
+                *(ratio.value[r], limit, self.unit),
+                evidence.worst(r, self.rater, at=self.at, badness=badness),
+                fatal=self.fatal,
+            )
+            for r in evidence.above(ratio, limit)
+        ]
+
+
+def usual(ratio: Ratio) -> float:
+    """Value of the median rater; of one or two raters, none."""
+    known = ratio.value[np.isfinite(ratio.value)]
+    return float(np.median(known)) if len(known) > 2 else 0.0
+
+
 def confused_boxes(evidence: Evidence) -> tuple[Ints, Ints]:
     """Boxes with another label than the others agree on, and that label's number."""
     units = evidence.compared.units

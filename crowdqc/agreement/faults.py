@@ -11,7 +11,15 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdqc.agreement.evidence import EXAMPLES, FEWEST, Evidence, Fault, confused_boxes
+from crowdqc.agreement.evidence import (
+    EXAMPLES,
+    FEWEST,
+    Evidence,
+    Fault,
+    Share,
+    confused_boxes,
+    usual,
+)
 from crowdqc.agreement.profile import Grouping, Placement, straight
 from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.agreement.suspicion import fit_gain, recurring, repeated, whole_image
@@ -37,55 +45,46 @@ def find_faults(evidence: Evidence, placed: Placement) -> list[Fault]:
 
 
 def _misses(evidence: Evidence) -> list[Fault]:
-    items, limit = evidence.compared.items, evidence.limits.miss
-    ratio = evidence.ratio(items.missed, ~items.extra, rater=items.rater, at=evidence.item_place)
-    return [
-        Fault(
-            r,
-            "rater-misses",
-            f"misses {ratio.value[r]:.0%} of what the others drew",
-            *(ratio.value[r], limit, "share of objects"),
-            evidence.worst(
-                r, items.rater, at=evidence.item_place, badness=items.missed.astype(float)
-            ),
-        )
-        for r in evidence.above(ratio, limit)
-    ]
+    items = evidence.compared.items
+    return Share(
+        check="rater-misses",
+        what="misses {:.0%} of what the others drew",
+        rater=items.rater,
+        at=evidence.item_place,
+        shown=items.missed,
+        asked=~items.extra,
+        limit=evidence.limits.miss,
+        unit="share of objects",
+    ).faults(evidence)
 
 
 def _adds(evidence: Evidence) -> list[Fault]:
-    items, limit = evidence.compared.items, evidence.limits.extra
-    confused = np.isin(items.box, confused_boxes(evidence)[0])
-    extra = items.extra & ~confused
-    ratio = evidence.ratio(extra, ~items.missed, rater=items.rater, at=evidence.item_place)
-    return [
-        Fault(
-            r,
-            "rater-adds",
-            f"draws {ratio.value[r]:.0%} of the boxes where the others drew nothing",
-            *(ratio.value[r], limit, "share of boxes"),
-            evidence.worst(r, items.rater, at=evidence.item_place, badness=extra.astype(float)),
-        )
-        for r in evidence.above(ratio, limit)
-    ]
+    items = evidence.compared.items
+    return Share(
+        check="rater-adds",
+        what="draws {:.0%} of the boxes where the others drew nothing",
+        rater=items.rater,
+        at=evidence.item_place,
+        shown=items.extra & ~np.isin(items.box, confused_boxes(evidence)[0]),
+        asked=~items.missed,
+        limit=evidence.limits.extra,
+    ).faults(evidence)
 
 
 def _strays(evidence: Evidence) -> list[Fault]:
     """Raters whose boxes lie elsewhere than the others', of an organ that all drew."""
-    items, limit = evidence.compared.items, evidence.limits.astray
+    items = evidence.compared.items
     both = (items.box >= 0) & ~items.extra
-    astray = both & (items.iou < ELSEWHERE) & ~np.isin(items.box, confused_boxes(evidence)[0])
-    ratio = evidence.ratio(astray, both, rater=items.rater, at=evidence.item_place)
-    return [
-        Fault(
-            r,
-            "boxes-astray",
-            f"draws {ratio.value[r]:.0%} of the boxes elsewhere than the others",
-            *(ratio.value[r], limit, "share of boxes"),
-            evidence.worst(r, items.rater, at=evidence.item_place, badness=astray.astype(float)),
-        )
-        for r in evidence.above(ratio, limit)
-    ]
+    confused = np.isin(items.box, confused_boxes(evidence)[0])
+    return Share(
+        check="boxes-astray",
+        what="draws {:.0%} of the boxes elsewhere than the others",
+        rater=items.rater,
+        at=evidence.item_place,
+        shown=both & (items.iou < ELSEWHERE) & ~confused,
+        asked=both,
+        limit=evidence.limits.astray,
+    ).faults(evidence)
 
 
 def _confuses(evidence: Evidence) -> list[Fault]:
@@ -144,43 +143,33 @@ def _repeats(evidence: Evidence) -> list[Fault]:
     run = drawn.rater * (int(evidence.place_case.max(initial=0)) + 1) + evidence.place_case[at]
     run = run * n_labels + evidence.place_label[at]
     asked, same = repeated(drawn.boxes, run, evidence.place_plane[at])
-    ratio = evidence.ratio(same, asked, rater=drawn.rater, at=at)
-    limit = evidence.limits.repeated + _usual(ratio)
-    return [
-        Fault(
-            r,
-            "boxes-repeated",
-            f"leaves {ratio.value[r]:.0%} of the boxes as they were on the slice before",
-            *(ratio.value[r], limit, "share of boxes"),
-            evidence.worst(r, drawn.rater, at=at, badness=same.astype(float)),
-        )
-        for r in evidence.above(ratio, limit)
-    ]
-
-
-def _usual(ratio: Ratio) -> float:
-    """Value of the median rater; of one or two raters, none."""
-    known = ratio.value[np.isfinite(ratio.value)]
-    return float(np.median(known)) if len(known) > 2 else 0.0
+    return Share(
+        check="boxes-repeated",
+        what="leaves {:.0%} of the boxes as they were on the slice before",
+        rater=drawn.rater,
+        at=at,
+        shown=same,
+        asked=asked,
+        limit=evidence.limits.repeated,
+        above_usual=True,
+    ).faults(evidence)
 
 
 def _recurs(evidence: Evidence) -> list[Fault]:
     """Raters whose very same box stands in several cases."""
     drawn, at = evidence.compared.drawn, evidence.box_place
     again = recurring(drawn.boxes, drawn.rater, evidence.place_case[at])
-    ratio = evidence.ratio(again, np.ones(len(again)), rater=drawn.rater, at=at)
-    limit = evidence.limits.repeated + _usual(ratio)
-    return [
-        Fault(
-            r,
-            "boxes-constant",
-            f"draws {ratio.value[r]:.0%} of the boxes to the pixel alike in several cases",
-            *(ratio.value[r], limit, "share of boxes"),
-            evidence.worst(r, drawn.rater, at=at, badness=again.astype(float)),
-            fatal=True,
-        )
-        for r in evidence.above(ratio, limit)
-    ]
+    return Share(
+        check="boxes-constant",
+        what="draws {:.0%} of the boxes to the pixel alike in several cases",
+        rater=drawn.rater,
+        at=at,
+        shown=again,
+        asked=np.ones_like(again),
+        limit=evidence.limits.repeated,
+        above_usual=True,
+        fatal=True,
+    ).faults(evidence)
 
 
 def _copies(evidence: Evidence) -> list[Fault]:
@@ -195,7 +184,7 @@ def _copies(evidence: Evidence) -> list[Fault]:
     ratio = clustered_ratio(
         same, np.ones(len(same)), rater=of.reshape(-1), cluster=cluster, n_raters=len(known)
     )
-    limit = evidence.limits.copied + _usual(ratio)
+    limit = evidence.limits.copied + usual(ratio)
     faults = []
     for pair in evidence.above(ratio, limit):
         a, b = divmod(int(known[pair]), len(people))
@@ -209,21 +198,18 @@ def _copies(evidence: Evidence) -> list[Fault]:
 
 
 def _boxes_everything(evidence: Evidence) -> list[Fault]:
-    items, limit = evidence.compared.items, evidence.limits.whole_image
-    at = evidence.item_place
+    items, at = evidence.compared.items, evidence.item_place
     drew, whole = whole_image(items, evidence.compared.drawn.boxes, evidence.place_area[at])
-    ratio = evidence.ratio(whole, drew, rater=items.rater, at=at)
-    return [
-        Fault(
-            r,
-            "boxes-whole-image",
-            f"draws {ratio.value[r]:.0%} of the boxes round the whole image",
-            *(ratio.value[r], limit, "share of boxes"),
-            evidence.worst(r, items.rater, at=at, badness=whole.astype(float)),
-            fatal=True,
-        )
-        for r in evidence.above(ratio, limit)
-    ]
+    return Share(
+        check="boxes-whole-image",
+        what="draws {:.0%} of the boxes round the whole image",
+        rater=items.rater,
+        at=at,
+        shown=whole,
+        asked=drew,
+        limit=evidence.limits.whole_image,
+        fatal=True,
+    ).faults(evidence)
 
 
 def _guesses(evidence: Evidence) -> list[Fault]:
@@ -244,7 +230,7 @@ def _guesses_within(evidence: Evidence, group: Ints) -> list[Fault]:
     at = evidence.item_place[rows]
     ratio = evidence.ratio(gain, np.ones(len(rows)), rater=items.rater[rows], at=at)
     _, high = ratio.bounds(evidence.level)
-    limit = max(evidence.limits.guess, evidence.limits.guess_share * _usual(ratio))
+    limit = max(evidence.limits.guess, evidence.limits.guess_share * usual(ratio))
     return [
         Fault(
             r,
@@ -300,13 +286,13 @@ def _sizes(evidence: Evidence, placed: Placement) -> list[Fault]:
 
 def _scatters(evidence: Evidence, placed: Placement) -> list[Fault]:
     ratio, limits = placed.spread, evidence.limits
-    usual = float(np.nanmedian(ratio.value)) if np.isfinite(ratio.value).any() else np.nan
-    limit = max(limits.spread_least, limits.spread * usual)
+    median = float(np.nanmedian(ratio.value)) if np.isfinite(ratio.value).any() else np.nan
+    limit = max(limits.spread_least, limits.spread * median)
     return [
         Fault(
             r,
             "rater-scatters",
-            f"scatters edges by {ratio.value[r]:.1%} of the object ({usual:.1%} is usual)",
+            f"scatters edges by {ratio.value[r]:.1%} of the object ({median:.1%} is usual)",
             *(float(ratio.value[r]), limit, "share of size"),
             _typical(evidence, r),
         )

@@ -25,6 +25,7 @@ from typing import Any
 
 import crowdqc
 from crowdqc.engine import Answer, Task, Work
+from crowdqc.environment import set_variables
 from crowdqc.findings import InputError
 
 LOSSES = 3
@@ -33,6 +34,8 @@ LOOK_S = 5.0
 """How often, in seconds, we look whether machines have joined."""
 ANSWER_S = 10.0
 """How long, in seconds, a cluster may take to answer."""
+_UNREPORTED = {"RAY_USAGE_STATS_ENABLED": "0"}
+"""A cluster that Ray starts now reports its use to nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +246,7 @@ def connected(address: str | None) -> Iterator[Any]:
         return
     address = address or os.environ.get("RAY_ADDRESS")
     _refuse_silence(address)
-    with _environment(), _stdout_off():
+    with set_variables(_UNREPORTED), _stdout_off():
         try:
             ray.init(
                 address,
@@ -257,18 +260,6 @@ def connected(address: str | None) -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
-
-
-@contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    """No report on its use from a cluster that Ray starts now; what Ray sets goes with it."""
-    before = dict(os.environ)
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @contextlib.contextmanager

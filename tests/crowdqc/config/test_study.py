@@ -1,6 +1,6 @@
 import pytest
 
-from crowdqc.config import expand, load_config
+from crowdqc.config import load_config
 from crowdqc.findings import InputError
 
 GOOD = """
@@ -80,25 +80,3 @@ def test_all_faults_are_told_at_once(tmp_path):
         load(tmp_path, text)
 
     assert len(str(caught.value).splitlines()) == 3
-
-
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="cannot be read: No such file"):
-        load_config(tmp_path / "none.toml")
-
-
-def test_a_file_that_is_no_text(tmp_path):
-    (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
-
-    with pytest.raises(InputError, match="not UTF-8"):
-        load_config(tmp_path / "x.toml")
-
-
-def test_variables_are_filled_in(monkeypatch):
-    monkeypatch.setenv("CROWDQC_TEST", "here")
-    monkeypatch.delenv("CROWDQC_NONE", raising=False)
-
-    assert expand("${CROWDQC_TEST}/a") == "here/a"
-    assert expand("${CROWDQC_NONE:-../there}/a") == "../there/a"
-    with pytest.raises(InputError, match="CROWDQC_NONE"):
-        expand("${CROWDQC_NONE}/a")

@@ -1,0 +1,76 @@
+"""The study file: TOML, read into frozen models, every key checked.
+
+Paths in it are relative to the file, and may hold ``${NAME:-default}``, an environment
+variable with a default. A key that is not known is refused with the nearest one that is.
+
+`toml` reads a file and tells its faults; `inputs` and `methods` are the sections, what there is
+and what is done with it; `study` is the whole file. Other files of the user's (a policy, a paper)
+are read in the same way: `Section`, `read_toml`, `validate`.
+"""
+
+from crowdqc.config.inputs import (
+    NAME,
+    Annotations,
+    Images,
+    Label,
+    Millimetres,
+    Picture,
+    Plane,
+    Side,
+    StudySection,
+    Tolerance,
+    Truth,
+    Window,
+)
+from crowdqc.config.methods import (
+    Agree,
+    Dataset,
+    DatasetName,
+    Engine,
+    FaultyRater,
+    Fuse,
+    Gate,
+    Masks,
+    Match,
+    RaterLimits,
+    Simulate,
+    Train,
+)
+from crowdqc.config.study import SIMULATED, Changes, Config, load_config
+from crowdqc.config.toml import Model, Section, expand, read_toml, validate
+
+__all__ = [
+    "NAME",
+    "SIMULATED",
+    "Agree",
+    "Annotations",
+    "Changes",
+    "Config",
+    "Dataset",
+    "DatasetName",
+    "Engine",
+    "FaultyRater",
+    "Fuse",
+    "Gate",
+    "Images",
+    "Label",
+    "Masks",
+    "Match",
+    "Millimetres",
+    "Model",
+    "Picture",
+    "Plane",
+    "RaterLimits",
+    "Section",
+    "Side",
+    "Simulate",
+    "StudySection",
+    "Tolerance",
+    "Train",
+    "Truth",
+    "Window",
+    "expand",
+    "load_config",
+    "read_toml",
+    "validate",
+]

@@ -1,0 +1,162 @@
+"""Sections of the study file that say what there is: study, labels, boxes, images and truth."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import Field
+
+from crowdqc.config.toml import Section
+
+NAME = r"^[\w+-][\w.+-]{0,99}$"
+"""Names of labels and studies: they become parts of file names and of lists."""
+
+Picture = Literal[
+    "identity", "rot90", "rot180", "rot270", "flipud", "fliplr", "transpose", "transverse"
+]
+"""The eight ways in which a picture may have been made from ``volume[:, :, k]``."""
+
+Plane = Literal["stored", "axial", "coronal", "sagittal"]
+"""Which slices of a volume are pictures: those of its third axis, or those of the patient."""
+
+Side = Annotated[int, Field(ge=1, le=1_000_000)]
+"""Rows or columns of an image."""
+
+Millimetres = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)]
+"""A length."""
+Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=False)]
+"""A length that may be nothing, in mm."""
+
+
+class StudySection(Section):
+    """``[study]``: its name, where results go, and the seed of everything random."""
+
+    name: str = Field(pattern=NAME)
+    """Letters, digits and ``._+-``."""
+    out: str = "out"
+    """Folder of results. A folder that holds anything else is refused."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of bootstrap, prompts and simulated raters."""
+
+
+class Label(Section):
+    """One entry of ``[labels]``: the key is the id in the annotation files."""
+
+    name: str = Field(pattern=NAME)
+    """Name in tables and reports."""
+    value: int = Field(ge=1, le=65535)
+    """Value in masks; 0 is background."""
+    single: bool = True
+    """Whether a slice holds one such object at most, as it does for most organs."""
+    side: Literal["left", "right"] | None = None
+    """Side of the *patient's* body on which the organ lies, where that is certain."""
+
+
+class Annotations(Section):
+    """``[annotations]``: where the boxes are and what their files leave unsaid."""
+
+    format: Literal["yolo", "table", "coco", "cvat", "labelstudio", "voc", "lidc"]
+    """YOLO text files, a CSV (or CSV.gz) table of boxes in px, COCO JSON, CVAT for images XML,
+    Label Studio JSON or JSON-MIN, Pascal VOC XML, LIDC-IDRI XML."""
+    path: str
+    """The files, with ``{case}``, ``{slice}`` and ``{rater}`` for what their names say."""
+    image: str | None = None
+    """Names of the images in coco, cvat and labelstudio files, with ``{case}`` and ``{slice}``;
+    none given: the name without its ending is the case, and every case is one image."""
+    first_pixel: Literal[0, 1] | None = None
+    """Number of the first pixel in voc files, which must be said: 1 as in Pascal VOC itself, where
+    the last pixel counts as inside, or 0 as OpenLabeling and many others write."""
+    size: tuple[Side, Side] | None = Field(default=None, strict=False)
+    """Rows and columns of every image in px; not needed where images are given."""
+    spacing: tuple[Millimetres, Millimetres, Millimetres] | None = Field(default=None, strict=False)
+    """Width of a pixel, height of a pixel, distance of slices, in mm, where no image says it."""
+    rater: str | None = None
+    """The rater, where one person drew everything."""
+    rater_of: dict[str, str] = Field(default_factory=dict)
+    """Label -> rater, where each label was drawn by one person and the path has no {rater}."""
+    rater_scope: Literal["study", "case"] = "study"
+    """``"case"`` where a rater's name does not mean the same person in two cases."""
+    empty_file: Literal["infer", "nothing", "unread"] = "infer"
+    """What an empty file means: looked at where the rater drew on slices before and after it
+    (infer), nothing there, or not looked at."""
+    file_times: bool = False
+    """Whether the times at which yolo or voc files were last written say when slices were read.
+    Only in the folder in which raters drew, or a copy that kept times (cp -p, rsync -a, zip)."""
+    outside: Literal["refuse", "clip"] = "refuse"
+    """What becomes of a box that reaches beyond its image: left out, or clipped to it."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Our name of a column -> its name in the file (``format = "table"``)."""
+    keep: dict[str, str | list[str]] = Field(default_factory=dict)
+    """Rows of the table to keep: column in the file -> value, or values (as text)."""
+
+    @pydantic.model_validator(mode="after")
+    def _whose_times(self) -> Annotations:
+        own = self.format in ("yolo", "voc") and "{rater}" in self.path
+        if self.file_times and not own:
+            raise ValueError(
+                "'file_times' needs yolo or voc files of one rater each, with {rater} in 'path'"
+            )
+        return self
+
+
+class Window(Section):
+    """``window``: how intensities become grey, by level and width or by percentiles."""
+
+    level: float | None = Field(default=None, strict=False)
+    """Middle of the window, in HU for CT."""
+    width: float | None = Field(default=None, gt=0, strict=False)
+    """Width of the window: from level - width / 2 to level + width / 2."""
+    percentiles: tuple[float, float] | None = Field(default=None, strict=False)
+    """Percentiles of the volume that become black and white."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_way(self) -> Window:
+        by_level = self.level is not None and self.width is not None
+        half = (self.level is None) != (self.width is None)
+        if half or by_level == (self.percentiles is not None):
+            raise ValueError(
+                "needs either 'level' and 'width' (CT, in HU) or 'percentiles' (MR and PET)"
+            )
+        if self.percentiles is not None:
+            low, high = self.percentiles
+            if not 0 <= low < high <= 100:
+                raise ValueError(f"percentiles must be 0 <= low < high <= 100; got {low}, {high}")
+        return self
+
+
+class Images(Section):
+    """``[images]``: the pictures or volumes. Quality control of boxes needs none."""
+
+    path: str | None = None
+    """NIfTI volumes or, where it ends with ``/``, folders of one DICOM series (with {case}); or
+    pictures (with {case} and {slice})."""
+    geometry: str | None = None
+    """Volumes that only lend size and spacing, where the images may not be had."""
+    plane: Plane = "stored"
+    """Which slices were annotated: ``volume[:, :, k]`` as it is stored; or axial, coronal or
+    sagittal ones of the volume turned to the nearest RAS+: k counts from the patient's feet,
+    back or left, and ``picture = "transverse"`` is the radiologist's view."""
+    picture: Picture = "rot90"
+    """How the annotated picture was made from ``volume[:, :, k]``, in numpy's names."""
+    window: Window = Window(percentiles=(0.5, 99.5))
+    """How intensities become grey."""
+
+
+class Truth(Section):
+    """``[truth]``: expert masks (NIfTI) or expert boxes (a table) to score against."""
+
+    path: str | None = None
+    """NIfTI files of expert masks, with ``{case}``."""
+    values: dict[str, int] = Field(default_factory=dict)
+    """Label -> value in the expert masks, where it is not ``[labels]``' own."""
+    tolerance_mm: Tolerance = 2.0
+    """Distance of surfaces in mm that is no error in the surface Dice, as between two experts."""
+    tolerances_mm: dict[str, Tolerance] = Field(default_factory=dict)
+    """Label -> tolerance, where it is another one."""
+    boxes: str | None = None
+    """A table of expert boxes."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """As in ``[annotations]``, for `boxes`."""
+    rater: str | None = None
+    """Name of the rater in the annotations who is the gold standard."""

@@ -1,0 +1,150 @@
+"""The whole study file, what its sections ask of each other, and how it is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from pydantic import Field
+
+from crowdqc.config.inputs import Annotations, Images, Label, StudySection, Truth
+from crowdqc.config.methods import (
+    Agree,
+    Dataset,
+    Engine,
+    Fuse,
+    Gate,
+    Masks,
+    Match,
+    Simulate,
+    Train,
+)
+from crowdqc.config.toml import Section, expand, nearest, read_toml, validate
+from crowdqc.findings import InputError
+
+SIMULATED = "simulated/{rater}/{case}-slice{slice}.txt"
+"""Where `crowdqc simulate` writes, below the folder of results."""
+
+
+class Config(Section):
+    """A whole study file."""
+
+    study: StudySection
+    labels: dict[str, Label] = Field(min_length=1)
+    annotations: Annotations
+    images: Images = Images()
+    truth: Truth | None = None
+    match: Match = Match()
+    agree: Agree = Agree()
+    fuse: Fuse = Fuse()
+    masks: Masks = Masks()
+    gate: Gate = Gate()
+    simulate: Simulate | None = None
+    dataset: Dataset = Dataset()
+    train: Train = Train()
+    engine: Engine = Engine()
+
+    _file: Path = pydantic.PrivateAttr(default=Path("study.toml"))
+
+    @property
+    def file(self) -> Path:
+        """The study file itself."""
+        return self._file
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the labels, in the order of the file."""
+        return tuple(label.name for label in self.labels.values())
+
+    @property
+    def tolerances_mm(self) -> dict[str, float]:
+        """Label -> distance of surfaces that counts as no error."""
+        truth = self.truth or Truth()
+        return dict.fromkeys(self.label_names, truth.tolerance_mm) | truth.tolerances_mm
+
+    @property
+    def out(self) -> Path:
+        """The folder of results."""
+        return self.resolve(self.study.out)
+
+    def resolve(self, path: str) -> Path:
+        """`path` of the study file as a path: variables filled in, relative to the file."""
+        text = expand(path)
+        if "\0" in text:
+            raise InputError(f"{self.file}: the path {path!r} holds a NUL character; no file does.")
+        return Path(os.path.normpath(self.file.parent / text))
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _simulated(cls, data: Any) -> Any:
+        """Simulated annotations lie in the folder of results, where nobody else's are.
+
+        Their raters write an empty file only for what they have read and found empty.
+        """
+        if isinstance(data, dict) and "simulate" in data and "annotations" not in data:
+            study = data.get("study")
+            out = study.get("out", "out") if isinstance(study, dict) else "out"
+            made = {"format": "yolo", "path": f"{out}/{SIMULATED}", "empty_file": "nothing"}
+            return {**data, "annotations": made}
+        return data
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Config:
+        names = self.label_names
+        _refuse_twice("names of labels", names)
+        _refuse_twice("values of labels", [label.value for label in self.labels.values()])
+        for where, used in self._labels_used().items():
+            for name in used:
+                if name not in names:
+                    raise ValueError(f"{where} names the label '{name}'{nearest(name, names)}")
+        return self
+
+    def _labels_used(self) -> dict[str, list[str]]:
+        used = {"annotations.rater_of": list(self.annotations.rater_of)}
+        if self.truth:
+            used["truth.values"] = list(self.truth.values)
+            used["truth.tolerances_mm"] = list(self.truth.tolerances_mm)
+        if self.simulate:
+            for rater, faults in self.simulate.raters.items():
+                used[f"simulate.raters.{rater}.swap"] = list(faults.swap or ())
+                used[f"simulate.raters.{rater}.omit"] = faults.omit
+        return used
+
+
+Changes = dict[str, dict[str, Any]]
+"""Section -> key -> value to take instead of the study file's; `None` changes nothing."""
+
+
+def load_config(path: Path, *, changes: Changes | None = None) -> Config:
+    """Read and check a study file.
+
+    Parameters
+    ----------
+    path : Path
+        The TOML file.
+    changes : dict of dict, optional
+        Values to take instead of the file's: what the command line says.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no TOML, or breaks a rule: each fault on a line of its
+        own, with the path of the key, the value, the rule and the nearest known key.
+    """
+    data = read_toml(path)
+    for section, values in (changes or {}).items():
+        told = {key: value for key, value in values.items() if value is not None}
+        if told and isinstance(data.setdefault(section, {}), dict):
+            data[section] |= told
+    config = validate(Config, data, path)
+    config._file = Path(path)  # noqa: SLF001
+    return config
+
+
+def _refuse_twice(what: str, values: Sequence[object]) -> None:
+    twice = sorted({str(value) for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"{what} must differ; more than once: {', '.join(twice)}")

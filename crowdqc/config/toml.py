@@ -1,0 +1,116 @@
+"""TOML files of the user's: read, held against a model, and every fault told at once.
+
+A fault is told with the file, the path of its key, the value that was met, the rule and, of a key
+that is not known, the nearest one that is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from crowdqc.findings import InputError
+
+
+class Section(pydantic.BaseModel):
+    """A section of the study file: frozen, and without unknown keys."""
+
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+
+Model = typing.TypeVar("Model", bound=Section)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file of the user's, or raise an `InputError` that says what is wrong."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text: {error.reason}.") from error
+    except (ValueError, RecursionError) as error:  # also numbers of 5000 digits, deep nesting
+        raise InputError(f"{path}: is not valid TOML: {error}.") from error
+
+
+def validate(model: type[Model], data: dict[str, Any], path: Path) -> Model:
+    """`data` as `model`, or an `InputError` with a line for each fault, naming `path`."""
+    try:
+        return model.model_validate(data)
+    except pydantic.ValidationError as error:
+        lines = [f"{path}: {_explain(fault, model)}" for fault in error.errors()]
+        raise InputError("\n".join(lines)) from error
+
+
+def expand(text: str) -> str:
+    """`text` with ``${NAME}`` and ``${NAME:-default}`` replaced from the environment.
+
+    Raises
+    ------
+    InputError
+        If a variable without a default is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        found = os.environ.get(name) or default
+        if found is None:
+            raise InputError(f"'{text}' needs the environment variable {name}, which is not set.")
+        return found
+
+    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", value, text)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """End of a message on a name that is not known: the nearest that is, or else all."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known are {', '.join(sorted(known))}."
+
+
+def _explain(fault: Any, model: type[Section]) -> str:
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _fields_at(model, fault["loc"][:-1])
+        return f"'{place}' is not a known key{nearest(str(fault['loc'][-1]), known)}"
+    if fault["type"] == "missing":
+        return f"'{place}' is missing."
+    message = fault["msg"].removeprefix("Value error, ")
+    if not place:
+        return message
+    return f"'{place}': {message[0].lower()}{message[1:]}; got {_short(fault['input'])}."
+
+
+def _short(value: object) -> str:
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def _fields_at(model: type[Section], place: tuple[str | int, ...]) -> list[str]:
+    """Names of the keys that are known at a place of the file."""
+    kind: Any = model
+    for part in place:
+        fields = getattr(kind, "model_fields", None)
+        kind = fields[part].annotation if fields and part in fields else _inner(kind)
+        if typing.get_origin(kind) in (typing.Union, types.UnionType):
+            kind = next(a for a in typing.get_args(kind) if a is not type(None))
+    return list(getattr(kind, "model_fields", {}))
+
+
+def _inner(kind: Any) -> Any:
+    """The type of the values of a dict."""
+    arguments = typing.get_args(kind)
+    return arguments[-1] if arguments else None
