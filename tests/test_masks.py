@@ -10,12 +10,12 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
-from crowdqc.cli import main, progress
+from crowdqc.cli import progress
 from crowdqc.stages import open_run
 from crowdqc.stages.base import duration
 from crowdqc.stages.masks import mask_prompts
+from tests.commands import call
 
 STUDY = """
 [study]
@@ -58,10 +58,6 @@ def study(tmp_path):
     pd.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / "boxes.csv", index=False)
     (tmp_path / "study.toml").write_text(STUDY)
     return tmp_path / "study.toml"
-
-
-def call(*words):
-    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
 
 
 def masks(study, *words):
