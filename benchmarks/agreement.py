@@ -20,13 +20,15 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from crowdqc.agreement import Resampling, assess_raters, review_raters
+from crowdqc.agreement import assess_raters, review_raters
 from crowdqc.agreement.alpha import nominal_alpha
 from crowdqc.agreement.arrays import to_units
 from crowdqc.agreement.units import image_alpha
 from crowdqc.matching import match
 from crowdqc.schema import Study
 from tests.crowdqc.agreement.organs import (
+    GOOD,
+    NONE,
     constant,
     copy_of,
     guessed,
@@ -39,7 +41,6 @@ from tests.crowdqc.agreement.organs import (
 )
 from tests.crowdqc.gold import f1_of_raters, gold_study
 
-NONE = Resampling(n=0)
 EDGES = ["x0", "y0", "x1", "y1"]
 
 
@@ -167,7 +168,6 @@ def ranking():
     print(worst[["images", "f1", "reliability", "agreement", "verdict", "faults"]].head(10))
 
 
-GOOD = {f"good{k}": {"noise": 1.5} for k in range(4)}
 PLANTED = {
     "rater-scatters": [{"noise": noise} for noise in (3.5, 5.0, 8.0)],
     "rater-shifts": [{"shift": (shift, 0)} for shift in (5, 8, 12)],

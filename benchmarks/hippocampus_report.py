@@ -35,8 +35,6 @@ MEASURES = {"dice": "Dice", "surface_dice": "surface Dice", "hd95_mm": "HD95 (mm
 PAIRS = [tuple(reversed(pair)) for pair in combinations(COLOURS, 2)]
 """Sets to compare: the one that should be better first."""
 PICTURES = "images"
-FAULTY = ("dan", "eve")
-"""The careless raters of the study file."""
 
 
 def write_report(runs: Mapping[str, Run], folder: Path, *, cpu: Path) -> None:

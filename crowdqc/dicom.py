@@ -102,7 +102,13 @@ def read_series(folder: Path) -> Series:
 
 
 def read_values(series: Series) -> NDArray[np.float32]:
-    """Values of all voxels, scaled by each slice's own slope and intercept, as (i, j, k)."""
+    """Values of all voxels, scaled by each slice's own slope and intercept, as (i, j, k).
+
+    Raises
+    ------
+    InputError
+        If SimpleITK is not installed, or the pixels of a slice cannot be read.
+    """
     sitk = _simpleitk()
     volume = np.empty(series.shape, dtype=np.float32)
     for k, path in enumerate(series.files):

@@ -27,9 +27,8 @@ VERDICT = {
 }
 """What a rule or a finding of each severity asks for."""
 
-SCOPES = ("rater", "box", "slice", "mask", "label", "case", "study")
-"""What can be judged, in the order in which it is."""
 Scope = Literal["rater", "box", "slice", "mask", "label", "case", "study"]
+"""What can be judged, in the order in which it is."""
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,

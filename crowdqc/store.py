@@ -154,7 +154,13 @@ class Store:
 
     @contextlib.contextmanager
     def new_folder(self, name: str) -> Iterator[Path]:
-        """A new folder that takes the place of `name` when the block ends well."""
+        """A new folder that takes the place of `name` when the block ends well.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written.
+        """
         self.claim()
         target = self.path(name)
         try:

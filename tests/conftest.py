@@ -5,10 +5,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from hypothesis import settings
-
-settings.register_profile("crowdqc", deadline=None)  # tests never time
-settings.load_profile("crowdqc")
 
 hypothesis.settings.register_profile("crowdqc", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("crowdqc")

@@ -4,10 +4,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
-from crowdqc.cli import main
 from crowdqc.volumes import write_labels, write_volume
+from tests.commands import call
 from tests.crowdqc.dicoms import write_series
 
 STUDY = """
@@ -36,10 +35,6 @@ reprompt = true
 """
 SHAPE, SPACING = (26, 22, 18), (2.0, 3.0, 4.0)
 """Left, back, head: voxels and their size in mm."""
-
-
-def call(*words):
-    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
 
 
 def write_case(folder, name, shift):

@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from crowdqc.cli import main
 from crowdqc.schema import TABLES
+from tests.commands import call
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -29,7 +28,7 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     said = {}
     for program, *words in called:
         assert program == "crowdqc"
-        result = CliRunner().invoke(main, words)
+        result = call(*words)
         assert result.exit_code == 0, (words, result.output)
         said.setdefault(words[0], result.output)
 

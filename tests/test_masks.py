@@ -5,17 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
-from crowdqc.cli import main, progress
+from crowdqc.cli import progress
 from crowdqc.stages import open_run
 from crowdqc.stages.base import duration
 from crowdqc.stages.masks import mask_prompts
+from tests.commands import call
 
 STUDY = """
 [study]
@@ -58,10 +59,6 @@ def study(tmp_path):
     pd.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / "boxes.csv", index=False)
     (tmp_path / "study.toml").write_text(STUDY)
     return tmp_path / "study.toml"
-
-
-def call(*words):
-    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
 
 
 def masks(study, *words):
@@ -208,16 +205,17 @@ def test_a_second_model_that_is_not_there_is_refused(study):
     assert "nothing.pth" in result.stderr
 
 
-class Clock:
-    now = 100.0
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that tests set."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
 
-    def __call__(self):
-        return self.now
 
-
-def test_without_a_terminal_a_line_now_and_then_says_how_long_it_will_take():
-    said, clock = [], Clock()
-    with progress._lines("Slices", said.append, clock=clock) as tell:
+def test_without_a_terminal_a_line_now_and_then_says_how_long_it_will_take(clock):
+    said = []
+    with progress.watcher(said.append, quiet=False)("Slices") as tell:
         for seconds, done, total in [(5, 1, 100), (30, 4, 100), (10, 1, 100), (90, 0, 54)]:
             clock.now += seconds
             tell(done, total)
@@ -226,34 +224,44 @@ def test_without_a_terminal_a_line_now_and_then_says_how_long_it_will_take():
     assert said == ["Slices: 5 of 100, 11 min 5 s left", "Slices: 6 of 54, 18 min left"]
 
 
-def test_nothing_is_said_of_work_that_is_quick_or_was_done_before():
-    said, clock = [], Clock()
-    with progress._lines("Slices", said.append, clock=clock) as tell:
+def test_nothing_is_said_of_work_that_is_quick_or_was_done_before(clock):
+    said = []
+    watch = progress.watcher(said.append, quiet=False)
+    with watch("Slices") as tell:
         tell(10, 10)
         clock.now += 100
-    with progress._lines("Slices", said.append, clock=clock) as tell:
+    with watch("Slices") as tell:
         clock.now += 100
         tell(0, 0)
 
     assert said == []
 
 
-def test_on_a_terminal_there_is_a_bar(monkeypatch):
-    from rich.console import Console
+def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # how rich is told that it writes to a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
+    said = []
 
-    screen = Console(file=io.StringIO(), force_terminal=True, width=100)
-
-    with progress._bar("Slices", screen) as tell:
+    with progress.watcher(said.append, quiet=False)("Slices") as tell:
         tell(3, 10)
         tell(7, 10)
 
-    assert "Slices" in screen.file.getvalue()
-    assert "10/10" in screen.file.getvalue()
+    shown = capsys.readouterr().err
+    assert "Slices" in shown
+    assert "10/10" in shown
+    assert said == []
 
 
-def test_a_quiet_run_shows_no_progress():
-    with progress.watcher(print, quiet=True)("Slices") as tell:
+def test_a_quiet_run_shows_no_progress(clock, capsys):
+    said = []
+    with progress.watcher(said.append, quiet=True)("Slices") as tell:
+        clock.now += 100
         tell(1, 2)
+
+    assert said == []
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (3599.7, "1 h"), (7290, "2 h 1 min")])

@@ -7,20 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
 from crowdqc.agreement import Resampling, assess_raters
-from crowdqc.cli import main
 from crowdqc.config import load_config
 from crowdqc.findings import read_findings
 from crowdqc.matching import match
 from crowdqc.readers import read_study
+from tests.commands import call
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-
-
-def call(*words):
-    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")

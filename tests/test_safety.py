@@ -12,11 +12,10 @@ import zlib
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from crowdqc.cli import main
 from crowdqc.findings import InputError
 from crowdqc.store import Store
+from tests.commands import call
 
 ROOT = Path(__file__).parents[1]
 STUDY = """
@@ -60,10 +59,6 @@ def holder(tmp_path):
         assert process.stdout.readline() == b"held\n"
         yield process
         process.kill()
-
-
-def call(*words):
-    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
 
 
 def contents(folder):

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.agreement.arrays import EDGES
-from crowdqc.agreement.resample import clustered_ratio, clusters
+from crowdqc.agreement.resample import Ratio, clustered_ratio, clusters
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched, match_boxes
 
@@ -44,27 +44,14 @@ def gold_scores(
     asked = matched.asked[matched.asked["case"].isin(gold["case"].unique())]
     place = matched.asked[[*_PLACE, "place"]].drop_duplicates("place")
     true = gold.merge(place, on=_PLACE)
-    per_place = np.bincount(true["place"], minlength=int(place["place"].max()) + 1)
-    rater, at = asked["person"].to_numpy(np.int64), asked["place"].to_numpy(np.int64)
     drawn = matched.boxes[matched.boxes["place"].isin(asked["place"])]
     hits, overlap = _hits(drawn, true, asked, iou=iou)
-    drawn_rater = drawn["person"].to_numpy(np.int64)
-    who = np.concatenate([drawn_rater, rater])
-    where = np.concatenate([drawn["place"].to_numpy(np.int64), at])
-    known = matched.asked.drop_duplicates("place").set_index("place").reindex(where)
-    case = pd.Index(matched.study.cases).get_indexer(known["case"]).astype(np.int64)
-    cluster, _ = clusters(case, known["slice"].to_numpy(np.int64))
-    ratio = clustered_ratio(
-        np.concatenate([2.0 * hits, np.zeros(len(rater))]),
-        np.concatenate([np.ones(len(drawn)), per_place[at].astype(np.float64)]),
-        rater=who,
-        cluster=cluster,
-        n_raters=len(matched.people),
-    )
+    n_true = np.bincount(true["place"], minlength=int(place["place"].max()) + 1)
+    ratio = _f1(matched, drawn, asked, hits=hits, n_true=n_true)
     low, high = ratio.bounds(level, share=1)
-    n = len(matched.people)
-    right = np.bincount(drawn_rater, hits, n)
-    good = np.bincount(drawn_rater, overlap * hits, n)
+    n, rater = len(matched.people), drawn["person"].to_numpy(np.int64)
+    right = np.bincount(rater, hits, n)
+    good = np.bincount(rater, overlap * hits, n)
     mean = np.divide(good, right, out=np.full(n, np.nan), where=right > 0)
     return pd.DataFrame(
         {
@@ -72,9 +59,30 @@ def gold_scores(
             "gold_f1_low": np.clip(low, 0, 1),
             "gold_f1_high": np.clip(high, 0, 1),
             "gold_iou": mean,
-            "gold_places": np.bincount(rater, minlength=n),
+            "gold_places": np.bincount(asked["person"].to_numpy(np.int64), minlength=n),
         },
         index=pd.Index(matched.people, name="rater"),
+    )
+
+
+def _f1(
+    matched: Matched, drawn: pd.DataFrame, asked: pd.DataFrame, *, hits: Floats, n_true: Ints
+) -> Ratio:
+    """Two hits for each right box, of the boxes drawn and the gold ones at the places asked."""
+    who, at = (
+        np.concatenate([drawn[name].to_numpy(np.int64), asked[name].to_numpy(np.int64)])
+        for name in ("person", "place")
+    )
+    known = matched.asked.drop_duplicates("place").set_index("place").reindex(at)
+    case = pd.Index(matched.study.cases).get_indexer(known["case"]).astype(np.int64)
+    cluster, _ = clusters(case, known["slice"].to_numpy(np.int64))
+    gold = n_true[asked["place"].to_numpy(np.int64)]
+    return clustered_ratio(
+        np.concatenate([2.0 * hits, np.zeros(len(asked))]),
+        np.concatenate([np.ones(len(drawn)), gold.astype(np.float64)]),
+        rater=who,
+        cluster=cluster,
+        n_raters=len(matched.people),
     )
 
 

@@ -185,12 +185,12 @@ def expected_by_cases(runs: Runs) -> pd.DataFrame:
             "low": np.where(known, low, np.nan),
             "high": np.where(known, high, np.nan),
             "spread": spread_of_ends(ends, references) / thickness,
-            "length": _lengths(ends)[case, label],
+            "length": usual_lengths(ends)[case, label],
         }
     )
 
 
-def _lengths(ends: NDArray[np.float64], enough: int = 3) -> NDArray[np.float64]:
+def usual_lengths(ends: NDArray[np.float64], enough: int = 3) -> NDArray[np.float64]:
     """Median length of each label over the other cases; nan where fewer than `enough` have it."""
     lengths = ends[..., 1] - ends[..., 0]
     result = np.full(lengths.shape, np.nan)

@@ -29,3 +29,14 @@ def from_ranges(text: str) -> list[int]:
         first, _, last = part.partition("-")
         slices += range(int(first), int(last or first) + 1)
     return slices
+
+
+def in_ranges(text: str) -> str:
+    """Slices one by one, as tables hold them, as ranges.
+
+    Examples
+    --------
+    >>> in_ranges("3 4 5 10")
+    '3-5 10'
+    """
+    return to_ranges(int(k) for k in text.split())

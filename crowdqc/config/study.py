@@ -71,7 +71,13 @@ class Config(Section):
         return self.resolve(self.study.out)
 
     def resolve(self, path: str) -> Path:
-        """`path` of the study file as a path: variables filled in, relative to the file."""
+        """`path` of the study file as a path: variables filled in, relative to the file.
+
+        Raises
+        ------
+        InputError
+            If a variable is not set, or the path holds a NUL character.
+        """
         text = expand(path)
         if "\0" in text:
             raise InputError(f"{self.file}: the path {path!r} holds a NUL character; no file does.")

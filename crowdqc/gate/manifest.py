@@ -134,7 +134,13 @@ class Manifest:
             raise InputError(f"{path}: {error}") from error
 
     def prompt_table(self) -> pd.DataFrame:
-        """`prompts` as the table ``consensus``."""
+        """`prompts` as the table ``consensus``.
+
+        Raises
+        ------
+        InputError
+            If they are no such table: somebody has edited the manifest.
+        """
         names = [column.name for column in TABLES["consensus"]]
         try:
             return conform("consensus", pd.DataFrame(self.prompts, columns=names))

@@ -108,7 +108,24 @@ def _table(comparison: pd.DataFrame, source: Source) -> Table:
     why = list(comparison["why"]) if "why" in comparison.columns else []
     if len(set(why)) < 2:  # the sentence above the table says it once
         why = [""] * len(comparison)
-    columns = (
+    sets = (
+        [("", "")] * len(comparison) if one else zip(comparison["a"], comparison["b"], strict=True)
+    )
+    rows = tuple(
+        (
+            *(r.label, *names, r.n, r.mean_a, r.mean_b),
+            Interval(r.difference, r.low, r.high),
+            *(r.test.capitalize(), r.p, r.p_holm, r.effect, r.detectable, text),
+        )
+        for r, names, text in zip(comparison.itertuples(index=False), sets, why, strict=True)
+    )
+    caption = f"Paired comparison of the {source.what}"
+    return Table(source.comparison, caption, _columns(a, b), rows)
+
+
+def _columns(a: str, b: str) -> tuple[Column, ...]:
+    """Columns of a comparison of the sets that people call `a` and `b`."""
+    return (
         Column("label", "Organ", "name"),
         Column("a", "A"),
         Column("b", "B"),
@@ -129,19 +146,6 @@ def _table(comparison: pd.DataFrame, source: Source) -> Table:
         ),
         Column("why", "Remark"),
     )
-    sets = (
-        [("", "")] * len(comparison) if one else zip(comparison["a"], comparison["b"], strict=True)
-    )
-    rows = tuple(
-        (
-            *(r.label, *names, r.n, r.mean_a, r.mean_b),
-            Interval(r.difference, r.low, r.high),
-            *(r.test.capitalize(), r.p, r.p_holm, r.effect, r.detectable, text),
-        )
-        for r, names, text in zip(comparison.itertuples(index=False), sets, why, strict=True)
-    )
-    caption = f"Paired comparison of the {source.what}"
-    return Table(source.comparison, caption, columns, rows)
 
 
 def _scores(results: Results, source: Source) -> Table:

@@ -61,7 +61,7 @@ def points(scatter: Scatter) -> Figure:
                 "jitter": 0.5,
                 "pointpos": 0,
                 "hovertemplate": "%{text}: %{y:.2f}<extra>%{fullData.name}</extra>",
-                "marker": {"color": OKABE_ITO[place % 6], "size": 5, "opacity": 0.65},
+                "marker": {"color": OKABE_ITO[place % len(OKABE_ITO)], "size": 5, "opacity": 0.65},
                 "line": {"width": 1.5},
                 "fillcolor": "rgba(0,0,0,0)",
                 "hoveron": "points",
@@ -95,26 +95,6 @@ def heatmap(matrix: Matrix) -> Figure:
 
 def paired(pairs: Paired) -> Figure:
     """One score against the other: points above the diagonal are better in the first set."""
-    traces = []
-    columns = zip(pairs.labels, pairs.cases, pairs.first, pairs.second, strict=True)
-    for place, (label, cases, first, second) in enumerate(columns):
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": plain(readable(label)),
-                "x": [round(value, 4) for value in second],
-                "y": [round(value, 4) for value in first],
-                "text": [plain(case) for case in cases],
-                "marker": {
-                    "color": OKABE_ITO[place % 6],
-                    "symbol": SYMBOLS[place % len(SYMBOLS)],
-                    "size": 8,
-                    "opacity": 0.75,
-                },
-                "hovertemplate": "%{text}: %{x:.3f} to %{y:.3f}<extra>%{fullData.name}</extra>",
-            }
-        )
     values = [v for group in (*pairs.first, *pairs.second) for v in group]
     low = math.floor(min(values) * 20 - 0.2) / 20
     line = {"type": "line", "x0": low, "y0": low, "x1": 1, "y1": 1, "layer": "below"}
@@ -130,7 +110,30 @@ def paired(pairs: Paired) -> Figure:
         "height": 460,
         "showlegend": True,
     }
-    return {"data": traces, "layout": layout}
+    return {"data": _points(pairs), "layout": layout}
+
+
+def _points(pairs: Paired) -> list[dict[str, Any]]:
+    """Points of each label, in a colour and a shape of its own."""
+    columns = zip(pairs.labels, pairs.cases, pairs.first, pairs.second, strict=True)
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": plain(readable(label)),
+            "x": [round(value, 4) for value in second],
+            "y": [round(value, 4) for value in first],
+            "text": [plain(case) for case in cases],
+            "marker": {
+                "color": OKABE_ITO[place % len(OKABE_ITO)],
+                "symbol": SYMBOLS[place % len(SYMBOLS)],
+                "size": 8,
+                "opacity": 0.75,
+            },
+            "hovertemplate": "%{text}: %{x:.3f} to %{y:.3f}<extra>%{fullData.name}</extra>",
+        }
+        for place, (label, cases, first, second) in enumerate(columns)
+    ]
 
 
 def plain(text: str) -> str:

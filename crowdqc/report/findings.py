@@ -88,23 +88,6 @@ def _table(ranked: list[Found]) -> Table:
 def provenance_section(results: Results) -> Section:
     """The section that says what the report was made from, and how to make it again."""
     commands = [f"crowdqc {stage} STUDY.toml" for stage in results.stages]
-    files = Table(
-        "files",
-        "Files of the results that this report was made from",
-        (
-            Column("name", "File", "name"),
-            Column("size", "Size", "text"),
-            Column("sha256", "SHA-256", "hash"),
-        ),
-        tuple((file.name, megabytes(file.size), file.sha256) for file in results.files),
-    )
-    sources = results.manifest.get("created_from") or {}
-    inputs = Table(
-        "inputs",
-        "Files that the gate judged",
-        (Column("name", "File", "name"), Column("sha256", "SHA-256", "hash")),
-        tuple((str(name), str(digest)) for name, digest in sources.items()),
-    )
     versions = (
         f"Results were written by crowdqc {results.version}; this page by crowdqc "
         f"{crowdqc.__version__}."
@@ -117,6 +100,29 @@ def provenance_section(results: Results) -> Section:
         "provenance",
         "Provenance",
         lead=(versions, promise),
-        tables=tuple(table for table in (files, inputs) if table.rows),
+        tables=tuple(table for table in (_files(results), _inputs(results)) if table.rows),
         view=(*commands, "crowdqc report STUDY.toml"),
+    )
+
+
+def _files(results: Results) -> Table:
+    return Table(
+        "files",
+        "Files of the results that this report was made from",
+        (
+            Column("name", "File", "name"),
+            Column("size", "Size", "text"),
+            Column("sha256", "SHA-256", "hash"),
+        ),
+        tuple((file.name, megabytes(file.size), file.sha256) for file in results.files),
+    )
+
+
+def _inputs(results: Results) -> Table:
+    sources = results.manifest.get("created_from") or {}
+    return Table(
+        "inputs",
+        "Files that the gate judged",
+        (Column("name", "File", "name"), Column("sha256", "SHA-256", "hash")),
+        tuple((str(name), str(digest)) for name, digest in sources.items()),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ class FileLook:
         known = images[images["path"] != ""]
         self._paths = {(row.case, row.slice): row.path for row in known.itertuples()}
         # One volume at a time: pictures are asked for case by case.
-        self._volume = functools.lru_cache(maxsize=1)(self._read_volume)
-        self._labels = functools.lru_cache(maxsize=1)(self._read_labels)
-        self._doubt = functools.lru_cache(maxsize=1)(self._read_doubt)
+        self._volume = lru_cache(maxsize=1)(self._read_volume)
+        self._labels = lru_cache(maxsize=1)(partial(self._read_drawn, read_labels))
+        self._doubt = lru_cache(maxsize=1)(partial(self._read_drawn, read_volume))
 
     def grey(self, case: str, k: int) -> NDArray[np.uint8] | None:
         """Slice `k` of a case as grey values, shape (rows, columns)."""
@@ -70,30 +71,18 @@ class FileLook:
         return None if plane is None else np.clip(plane / ENTROPY_MAX, 0.0, 1.0)
 
     def _read_volume(self, path: Path) -> NDArray[np.uint8] | None:
-        try:
-            volume, _ = read_volume(path, plane=self._config.images.plane)
-        except InputError as error:
-            self._tell(error)
-            return None
-        window = self._config.images.window
-        return to_grey(to_pictures(volume, self._config.images.picture), window)
+        stack = self._stack(read_volume, path)
+        return None if stack is None else to_grey(stack, self._config.images.window)
 
-    def _read_labels(self, path: Path) -> NDArray[Any] | None:
-        if not path.is_file():
-            return None
-        try:
-            images = self._config.images
-            return to_pictures(read_labels(path, plane=images.plane)[0], images.picture)
-        except InputError as error:
-            self._tell(error)
-            return None
+    def _read_drawn(self, read: Callable[..., Any], path: Path) -> NDArray[Any] | None:
+        """A volume of the results as pictures; what was not drawn is no problem."""
+        return self._stack(read, path) if path.is_file() else None
 
-    def _read_doubt(self, path: Path) -> NDArray[Any] | None:
-        if not path.is_file():
-            return None
+    def _stack(self, read: Callable[..., Any], path: Path) -> NDArray[Any] | None:
+        """A volume as pictures, by one of the readers of `crowdqc.volumes`."""
+        images = self._config.images
         try:
-            images = self._config.images
-            return to_pictures(read_volume(path, plane=images.plane)[0], images.picture)
+            return to_pictures(read(path, plane=images.plane)[0], images.picture)
         except InputError as error:
             self._tell(error)
             return None

@@ -141,7 +141,7 @@ def make_abdomen(
     grid = _grid(shape, spacing)
     body = _body(grid)
     density = np.select(
-        [body < CAVITY, body < 0.93, body < 1.0], [FAT_HU, MUSCLE_HU, FAT_HU], AIR_HU
+        [body < CAVITY, body < WALL, body < 1.0], [FAT_HU, MUSCLE_HU, FAT_HU], AIR_HU
     )
     mask = np.zeros(shape, dtype=np.uint8)
     stretch, lift = rng.normal(1.0, 0.04, size=3), rng.normal(0.0, 3.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.completeness import Orientation, assess, todo
+from crowdqc.completeness.slices import in_ranges
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
 from crowdqc.gate import USABLE, Policy, load_policy, rater_runs
@@ -211,7 +211,7 @@ def complete(run: Run) -> Result:
     states = table["state"].value_counts()
     counts = ", ".join(f"{states.get(name, 0)} {name}" for name in STATES)
     shown = table.loc[table["state"] != "complete", COMPLETENESS_SHOWN]
-    shown = shown.assign(gap_slices=shown["gap_slices"].map(_in_ranges))
+    shown = shown.assign(gap_slices=shown["gap_slices"].map(in_ranges))
     return Result(
         table=table,
         shown=shown,
@@ -231,13 +231,3 @@ def _orientation(config: Config) -> Orientation | None:
     picture = config.images.picture
     axes = {case: geometry.picture_axes(picture)[0] for case, geometry in found.items()}
     return Orientation(sides, axes)
-
-
-def _in_ranges(slices: str) -> str:
-    """Slices in a row as first-last: ``"3 4 5 10"`` as ``"3-5 10"``."""
-    numbers = [int(text) for text in slices.split()]
-    groups = [
-        [k for _, k in group]
-        for _, group in itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
-    ]
-    return " ".join(f"{g[0]}-{g[-1]}" if len(g) > 1 else str(g[0]) for g in groups)

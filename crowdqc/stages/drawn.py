@@ -19,6 +19,11 @@ def read_manifest(run: Run) -> Manifest:
 
     The risk of masks may have changed: it comes after the boxes that they are drawn from, and where
     it does, the stage `gate again` is out of date.
+
+    Raises
+    ------
+    InputError
+        If it is not there, is damaged, or an input has changed since the gate decided.
     """
     path = run.store.path("manifest.json")
     if not path.is_file():

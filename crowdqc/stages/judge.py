@@ -186,14 +186,14 @@ def _brief(manifest: Manifest) -> pd.DataFrame:
     units += [("rater", one["rater"], one["verdict"], one["reasons"]) for one in manifest.raters]
     units += [("case", one["case"], one["verdict"], one["reasons"]) for one in manifest.cases]
     rows = [
-        (kind, name, verdict, _shortened(reasons))
+        (kind, name, verdict, shortened(reasons))
         for kind, name, verdict, reasons in units
         if verdict != Verdict.ACCEPT.value
     ]
     return pd.DataFrame(rows, columns=["kind", "name", "verdict", "reasons"])
 
 
-def _shortened(reasons: list[str]) -> str:
+def shortened(reasons: list[str]) -> str:
     """The first reasons: of a rule what it asked, of a finding its first sentence."""
     short = [_RULE.sub(r"\1", reason).partition(". ")[0] for reason in reasons[:SHOWN_REASONS]]
     left = len(reasons) - SHOWN_REASONS

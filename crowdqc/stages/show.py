@@ -13,7 +13,6 @@ from crowdqc.store import Store
 if TYPE_CHECKING:
     from crowdqc.report import ReportContent
 
-FORMS = ("html", "md", "json", "csv")
 FOLDER = "report"
 """Where the tables of a report in CSV are."""
 

@@ -131,8 +131,6 @@ def _train(work: _Work) -> Result:
 
 
 def _test(work: _Work) -> Result:
-    from crowdqc.compare import compare_scores
-
     scores, findings = work.experiment.evaluate_sets(
         work.config,
         work.folders,
@@ -142,14 +140,7 @@ def _test(work: _Work) -> Result:
     )
     store = work.run.store
     store.write("model_scores", scores)
-    first, *others = scores["set"].unique()
-    compared = [
-        compare_scores(scores, names=(name, first), seed=work.config.study.seed) for name in others
-    ]
-    if compared:
-        comparison = pd.concat([table for table, _ in compared], ignore_index=True)
-        store.write("model_comparison", comparison)
-    findings += [finding for _, found in compared for finding in found]
+    findings += _compare(work, scores)
     store.write_findings("train", findings)
     volumes = scores[scores["slice"].isna()]
     means = volumes.groupby("set", sort=False)["dice"].mean()
@@ -162,6 +153,19 @@ def _test(work: _Work) -> Result:
         + ".",
         findings=findings,
     )
+
+
+def _compare(work: _Work, scores: pd.DataFrame) -> list[Finding]:
+    """Write how each set scores beside the first one, and return what was noticed."""
+    from crowdqc.compare import compare_scores
+
+    first, *others = scores["set"].unique()
+    seed = work.config.study.seed
+    compared = [compare_scores(scores, names=(name, first), seed=seed) for name in others]
+    if compared:
+        comparison = pd.concat([table for table, _ in compared], ignore_index=True)
+        work.run.store.write("model_comparison", comparison)
+    return [finding for _, found in compared for finding in found]
 
 
 _ACTIONS: dict[str, Callable[[_Work], Result]] = {

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from crowdqc.cli import COMMANDS, main
+from crowdqc.cli import COMMANDS
+from tests.commands import call
 
 STUDY = """
 [study]
@@ -32,10 +32,6 @@ def study(tmp_path):
                 path.write_text(f"0 {0.3 + shift} .3 .2 .2\n1 .7 .7 .3 .{3 + slice_ % 2}\n")
     (tmp_path / "study.toml").write_text(STUDY)
     return tmp_path / "study.toml"
-
-
-def call(*words):
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -5,9 +5,8 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
-from crowdqc.cli import main
+from tests.commands import call
 
 STUDY = """
 [study]
@@ -56,10 +55,6 @@ def study(tmp_path):
                 path.write_text("" if (rater, case, k) == ("b", "2", 5) else lines)
     (tmp_path / "study.toml").write_text(STUDY)
     return tmp_path / "study.toml"
-
-
-def call(*words):
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def with_policy(study, text):

@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from crowdqc.cli import main
+from tests.commands import call
 
 STUDY = """
 [study]
@@ -33,13 +32,9 @@ def study(tmp_path_factory):
     return folder / "study.toml"
 
 
-def call(*words):
-    return CliRunner().invoke(main, ["report", *[str(word) for word in words]])
-
-
 @pytest.mark.parametrize("form", ["html", "md", "json", "csv"])
 def test_the_path_of_the_report_is_the_result(study, form):
-    result = call(study, "--format", form, "--no-charts")
+    result = call("report", study, "--format", form, "--no-charts")
 
     assert result.exit_code == 0, result.stderr
     path = Path(result.stdout.strip())
@@ -48,7 +43,7 @@ def test_the_path_of_the_report_is_the_result(study, form):
 
 
 def test_without_charts_the_page_is_small(study):
-    page = Path(call(study, "--no-charts").stdout.strip())
+    page = Path(call("report", study, "--no-charts").stdout.strip())
 
     assert page.stat().st_size < 1e6
     assert 'id="plotly"' not in page.read_text(encoding="utf-8")
@@ -56,9 +51,9 @@ def test_without_charts_the_page_is_small(study):
 
 def test_two_folders_of_results_side_by_side(study, tmp_path):
     other = tmp_path / "before"
-    assert call(study, "--out", other, "--no-charts").exit_code == 0
+    assert call("report", study, "--out", other, "--no-charts").exit_code == 0
 
-    result = call(study, "--format", "json", "--compare", other)
+    result = call("report", study, "--format", "json", "--compare", other)
 
     record = json.loads(Path(result.stdout.strip()).read_text(encoding="utf-8"))
     (section,) = [part for part in record["sections"] if part["key"] == "contrast"]
@@ -68,11 +63,11 @@ def test_two_folders_of_results_side_by_side(study, tmp_path):
 
 
 def test_a_folder_to_compare_with_that_is_none(study, tmp_path):
-    result = call(study, "--compare", tmp_path)
+    result = call("report", study, "--compare", tmp_path)
 
     assert result.exit_code == 2
     assert "holds no results of crowdqc" in result.stderr
 
 
 def test_a_form_that_is_none(study):
-    assert call(study, "--format", "pdf").exit_code == 2
+    assert call("report", study, "--format", "pdf").exit_code == 2

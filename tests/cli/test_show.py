@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 
 from crowdqc.cli.show import print_table
-from crowdqc.stages.boxes import _in_ranges
-from crowdqc.stages.judge import _shortened
+from crowdqc.stages.judge import shortened
 
 
 @pytest.fixture
@@ -47,14 +46,6 @@ def test_a_heading_wider_than_its_cells_is_set_in_two_lines(printed):
     assert "extra" in text
 
 
-@pytest.mark.parametrize(
-    ("slices", "said"),
-    [("", ""), ("7", "7"), ("3 4 5 10", "3-5 10"), ("1 3", "1 3"), ("8 9", "8-9")],
-)
-def test_slices_in_a_row(slices, said):
-    assert _in_ranges(slices) == said
-
-
 def test_reasons_say_what_happened_and_how_many_more_there_are():
     reasons = [
         "liver: n_gaps 1 > 0: a slice has no box: redraw it",
@@ -64,7 +55,7 @@ def test_reasons_say_what_happened_and_how_many_more_there_are():
         "n 0 < 2: empty",
     ]
 
-    assert _shortened(reasons) == (
+    assert shortened(reasons) == (
         "liver: n_gaps 1 > 0; Case 1, rater a: 65 files and not one box; "
         "coverage is not known; and 2 more"
     )

@@ -3,14 +3,13 @@
 import json
 import shlex
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
-from crowdqc.cli import main
 from crowdqc.store import Store
+from tests.commands import call
+from tests.niftis import save
 from train import experiment
 from train.dataset import DatasetPlan, TrainingCase, build_dataset
 from train.environment import Folders
@@ -34,12 +33,6 @@ path = "t/{case}.nii.gz"
 test = ["c4", "c5"]
 """
 CASES = [f"c{number}" for number in range(6)]
-
-
-def save(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(np.asarray(array, dtype=np.uint8), np.diag([-1.0, 1, 3, 1])), path)
-    return path
 
 
 @pytest.fixture
@@ -102,12 +95,8 @@ def nnunet(monkeypatch):
     return asked
 
 
-def call(*words):
-    return CliRunner().invoke(main, ["train", *map(str, words)])
-
-
 def test_everything_is_trained_and_tested(study, nnunet):
-    result = call(study, "--epochs", 7)
+    result = call("train", study, "--epochs", 7)
 
     assert result.exit_code == 0, result.output
     names = ["Dataset501_tiny-unfiltered", "Dataset502_tiny-filtered"]
@@ -135,7 +124,7 @@ def test_folds_are_trained_on_a_cluster(study, nnunet, nodes, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
     cloudpickle.register_pickle_by_value(experiment)  # with what stands in for nnU-Net
     try:
-        result = call(study, "--engine", "ray", "--device", "cpu", "--format", "json")
+        result = call("train", study, "--engine", "ray", "--device", "cpu", "--format", "json")
     finally:
         cloudpickle.unregister_pickle_by_value(experiment)
 
@@ -151,14 +140,14 @@ def test_folds_are_trained_on_a_cluster(study, nnunet, nodes, monkeypatch):
 def test_a_cluster_without_gpus_trains_nothing_that_needs_one(study, nnunet, nodes, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
 
-    result = call(study, "--engine", "ray", "--gpus", 2)
+    result = call("train", study, "--engine", "ray", "--gpus", 2)
 
     assert result.exit_code == 2
     assert "no machine of it has 1 cores and 2 GPUs" in result.stderr
 
 
 def test_one_fold_of_one_set_is_trained_and_not_tested(study, nnunet):
-    result = call(study, "--set", "filtered", "--fold", 1, "--gpus", 2, "--format", "json")
+    result = call("train", study, "--set", "filtered", "--fold", 1, "--gpus", 2, "--format", "json")
 
     assert result.exit_code == 0, result.output
     assert nnunet[1:] == [("train", "Dataset502_tiny-filtered", 1, 2)]
@@ -166,7 +155,7 @@ def test_one_fold_of_one_set_is_trained_and_not_tested(study, nnunet):
 
 
 def test_the_printed_lines_are_commands_that_do_it(study, nnunet):
-    result = call(study, "--print", "--epochs", 3)
+    result = call("train", study, "--print", "--epochs", 3)
 
     lines = result.stdout.splitlines()
     assert len(lines) == 2 + 5
@@ -174,7 +163,7 @@ def test_the_printed_lines_are_commands_that_do_it(study, nnunet):
     assert lines[-1] == f"crowdqc train {study} --set filtered --fold 2 --epochs 3"
     assert nnunet == []
     for line in lines:
-        done = CliRunner().invoke(main, shlex.split(line)[1:])
+        done = call(*shlex.split(line)[1:])
         assert done.exit_code == 0, done.output
     assert [asked[0] for asked in nnunet[:2]] == ["prepare", "prepare"]
     assert len([asked for asked in nnunet if asked[0] == "train"]) == 5
@@ -183,7 +172,7 @@ def test_the_printed_lines_are_commands_that_do_it(study, nnunet):
 def test_the_printed_lines_name_another_folder_of_results(study, nnunet):
     (study.parent / "out").rename(study.parent / "elsewhere")
 
-    result = call(study, "--out", study.parent / "elsewhere", "--print")
+    result = call("train", study, "--out", study.parent / "elsewhere", "--print")
 
     assert all(
         line.endswith(f" --out {study.parent / 'elsewhere'}") for line in result.stdout.splitlines()
@@ -193,11 +182,11 @@ def test_the_printed_lines_name_another_folder_of_results(study, nnunet):
 
 
 def test_a_check_that_finds_a_fault_ends_with_3(study, nnunet):
-    assert call(study, "--check").exit_code == 0
+    assert call("train", study, "--check").exit_code == 0
     path = study.parent / "out/nnUNet_raw/Dataset502_tiny-filtered/labelsTr/c1.nii.gz"
     save(path, np.zeros((6, 6, 4)))
 
-    result = call(study, "--check", "-v")
+    result = call("train", study, "--check", "-v")
 
     assert result.exit_code == 3
     assert "Case c1: nothing is labelled" in result.stderr
@@ -215,7 +204,7 @@ def test_a_check_that_finds_a_fault_ends_with_3(study, nnunet):
     ],
 )
 def test_what_cannot_be_done_ends_with_2(study, nnunet, words, says):
-    result = call(study, *words)
+    result = call("train", study, *words)
 
     assert result.exit_code == 2
     assert says in result.stderr
@@ -225,7 +214,7 @@ def test_what_cannot_be_done_ends_with_2(study, nnunet, words, says):
 def test_a_dataset_that_is_not_there_names_the_command(study, nnunet):
     (study.parent / "out/nnUNet_raw/Dataset502_tiny-filtered").rename(study.parent / "away")
 
-    result = call(study)
+    result = call("train", study)
 
     assert result.exit_code == 2
     assert "'crowdqc dataset'" in result.stderr

@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdqc.cli import main
 from crowdqc.findings import InputError
 from crowdqc.paper import Pairing, Published, judge, measure, read_pairings, read_paper
 from crowdqc.paper.boxplots import box_plot
 from crowdqc.paper.claims import check_annotations, check_bound
 from crowdqc.paper.file import Annotations, Bound, read_printed
 from crowdqc.paper.tables import clustered_half_width
+from tests.commands import call
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 ODD = "[[published]]\ntable = 't'\ncolumn = 'A'\nsource = 's'\nprinted.liver = 'about'"
@@ -190,7 +189,7 @@ def pages(data, tmp_path_factory):
     (place / "paper.toml").write_text(text, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CROWDQC_DATA", str(data))
-        assert CliRunner().invoke(main, ["paper", str(place / "paper.toml")]).exit_code == 0
+        assert call("paper", place / "paper.toml").exit_code == 0
     return place / "made"
 
 
@@ -232,11 +231,11 @@ def test_a_malformed_file_exits_2(tmp_path, text):
     path = tmp_path / "paper.toml"
     path.write_text(text)
 
-    assert CliRunner().invoke(main, ["paper", str(path)]).exit_code == 2
+    assert call("paper", path).exit_code == 2
 
 
 def test_missing_scores_exit_2(tmp_path):
     path = tmp_path / "paper.toml"
     path.write_text("results = 'nowhere'\nout = 'out'\n")
 
-    assert CliRunner().invoke(main, ["paper", str(path)]).exit_code == 2
+    assert call("paper", path).exit_code == 2

@@ -23,17 +23,8 @@ from crowdqc.volumes import (
     write_labels,
     write_map,
 )
+from tests.turns import TURNS
 
-NUMPY = {
-    "identity": lambda a: a,
-    "rot90": np.rot90,
-    "rot180": lambda a: np.rot90(a, 2),
-    "rot270": lambda a: np.rot90(a, -1),
-    "flipud": np.flipud,
-    "fliplr": np.fliplr,
-    "transpose": np.transpose,
-    "transverse": lambda a: np.flip(a.T),
-}
 ALL_ORIENTATIONS = [
     orientations.axcodes2ornt(tuple(pair[flip] for pair, flip in zip(order, flips, strict=True)))
     for order in itertools.permutations([("L", "R"), ("P", "A"), ("I", "S")])
@@ -49,18 +40,18 @@ def save(path, data, affine=None, **changes):
     return path
 
 
-@pytest.mark.parametrize("picture", NUMPY)
+@pytest.mark.parametrize("picture", TURNS)
 def test_a_picture_is_a_turned_slice_and_back(picture):
     volume = np.arange(2 * 3 * 4).reshape(2, 3, 4)
 
     pictures = to_pictures(volume, picture)
 
     for k in range(4):
-        np.testing.assert_array_equal(pictures[k], NUMPY[picture](volume[:, :, k]))
+        np.testing.assert_array_equal(pictures[k], TURNS[picture](volume[:, :, k]))
     np.testing.assert_array_equal(from_pictures(pictures, picture), volume)
 
 
-@pytest.mark.parametrize("picture", NUMPY)
+@pytest.mark.parametrize("picture", TURNS)
 def test_shape_and_spacing_of_a_picture(picture):
     geometry = Geometry((2, 3, 4), np.diag([0.5, 0.7, 5.0, 1.0]))
 
@@ -72,7 +63,7 @@ def test_shape_and_spacing_of_a_picture(picture):
     assert z == 5.0
 
 
-@pytest.mark.parametrize("picture", NUMPY)
+@pytest.mark.parametrize("picture", TURNS)
 @pytest.mark.parametrize(
     "orientation", ALL_ORIENTATIONS, ids=lambda o: "".join(orientations.ornt2axcodes(o))
 )

@@ -17,17 +17,8 @@ from samgen.intensity import IntensityPredictor
 from samgen.predictor import BoxPredictor, Prediction
 from samgen.settings import MaskSettings, PromptSettings
 from tests.crowdqc.dicoms import write_series
+from tests.turns import TURNS
 
-TURNS = {
-    "identity": lambda a: a,
-    "rot90": np.rot90,
-    "rot180": lambda a: np.rot90(a, 2),
-    "rot270": lambda a: np.rot90(a, -1),
-    "flipud": np.flipud,
-    "fliplr": np.fliplr,
-    "transpose": np.transpose,
-    "transverse": lambda a: np.flip(a.T),
-}
 CODES = [
     "".join(pair[flip] for pair, flip in zip(order, flips, strict=True))
     for order in itertools.permutations([("L", "R"), ("P", "A"), ("I", "S")])

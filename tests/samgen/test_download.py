@@ -7,22 +7,7 @@ import pytest
 
 from crowdqc.findings import InputError
 from samgen.download import download_checkpoint
-from samgen.weights import Checkpoint
-
-CONTENT = bytes(range(256)) * 40_000  # 10 MB: more than one block and than a socket's buffer
-
-
-def published(url="http://localhost/", content=CONTENT, algorithm="sha256"):
-    digest = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
-    return Checkpoint(
-        name="toy",
-        family="sam",
-        file="toy.pth",
-        url=url + "toy.pth",
-        megabytes=10,
-        digest=digest,
-        licence="MIT",
-    )
+from tests.samgen.checkpoints import CONTENT, published
 
 
 class Server(http.server.BaseHTTPRequestHandler):

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK
-from click.testing import CliRunner
 from PIL import Image
 
-from crowdqc.cli import main
 from crowdqc.geometry import pixels_to_yolo
+from tests.commands import call
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CTS, MR = ("amos_0004_75", "amos_0006_90"), "amos_0507_31"
@@ -40,10 +39,6 @@ path = "truth/{case}.nii.gz"
 [masks]
 prompts = 4
 """
-
-
-def call(*words):
-    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")

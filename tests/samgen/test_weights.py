@@ -16,21 +16,7 @@ from samgen.weights import (
     verify_checkpoint,
     weights_folder,
 )
-
-CONTENT = bytes(range(256)) * 40_000  # 10 MB: more than one block and than a socket's buffer
-
-
-def published(url="http://localhost/", content=CONTENT, algorithm="sha256"):
-    digest = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
-    return Checkpoint(
-        name="toy",
-        family="sam",
-        file="toy.pth",
-        url=url + "toy.pth",
-        megabytes=10,
-        digest=digest,
-        licence="MIT",
-    )
+from tests.samgen.checkpoints import CONTENT, published
 
 
 def test_the_hashes_are_those_that_the_file_names_and_their_publishers_give():

@@ -11,17 +11,11 @@ from crowdqc.findings import InputError
 from crowdqc.simulate import make_abdomen
 from crowdqc.simulate.abdomen import LABELS
 from crowdqc.simulate.demo import write_pictures
+from tests.niftis import save
 from train.dataset import DatasetPlan, TrainingCase, build_dataset, training_labels
 from train.environment import Folders, nnunet
 
 VALUES = {"spleen": 10, "liver": 300}
-
-
-def save(path, array, *, affine=None, dtype=np.int16):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    affine = np.diag([-1.0, 1.0, 3.0, 1.0]) if affine is None else affine
-    nib.save(nib.Nifti1Image(np.asarray(array, dtype=dtype), affine), path)
-    return path
 
 
 def labels_of(path):

@@ -13,16 +13,11 @@ from hypothesis import strategies as st
 
 from crowdqc.engine.cluster import RayEngine
 from crowdqc.findings import InputError
+from tests.niftis import AFFINE, save
 from train.evaluate import ScoredCase, count_overlap, renumber, score_masks
 
 LABELS = {"spleen": 1, "liver": 300}
 volumes = hnp.arrays(np.int64, (4, 5, 3), elements=st.integers(0, 3))
-
-
-def save(path, array, *, affine=None, dtype=np.uint16):
-    affine = np.diag([1.0, 1.0, 3.0, 1.0]) if affine is None else affine
-    nib.save(nib.Nifti1Image(np.asarray(array, dtype=dtype), affine), path)
-    return path
 
 
 @pytest.fixture
@@ -148,7 +143,7 @@ def test_a_missing_mask_scores_zero_and_is_told(case, tmp_path):
 
 
 def test_another_grid_is_not_scored(case, tmp_path):
-    moved = np.diag([1.0, 1.0, 3.0, 1.0])
+    moved = AFFINE.copy()
     moved[0, 3] = 0.01
     mask = save(tmp_path / "moved.nii.gz", np.asarray(nib.load(case.mask).dataobj), affine=moved)
     small = save(tmp_path / "small.nii.gz", np.zeros((6, 6, 3)))
@@ -165,7 +160,7 @@ def test_another_grid_is_not_scored(case, tmp_path):
 def test_labels_with_a_slope_are_rounded_and_fractions_refused(case, tmp_path):
     # The published masks of the crowd study are stored as multiples of 1/51.
     mask = np.asarray(nib.load(case.mask).dataobj)
-    image = nib.Nifti1Image((mask * 51).astype(np.uint8), np.diag([1.0, 1.0, 3.0, 1.0]))
+    image = nib.Nifti1Image((mask * 51).astype(np.uint8), AFFINE)
     image.header.set_slope_inter(np.float32(1 / 51), 0)
     nib.save(image, tmp_path / "sloped.nii.gz")
     sloped = ScoredCase(case="7", mask=tmp_path / "sloped.nii.gz", truth=case.truth)

@@ -8,21 +8,15 @@ import numpy as np
 import pytest
 
 from crowdqc.config import Train
+from tests.niftis import AFFINE, save
 from train.dataset import DatasetPlan, TrainingCase, build_dataset
 from train.preflight import preflight
 from train.splits import make_splits
 
 CASES = ("c1", "c2", "c3", "c4", "c5")
 SETTINGS = Train()
-AFFINE = np.diag([-1.0, 1.0, 3.0, 1.0])
 FLIPPED = AFFINE @ np.diag([-1.0, 1.0, 1.0, 1.0])
 MOVED = AFFINE + np.outer([10, 0, 0, 0], [0, 0, 0, 1])
-
-
-def save(path, array, *, affine=AFFINE, dtype=np.int16):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(np.asarray(array, dtype=dtype), affine), path)
-    return path
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from crowdqc.config import load_config
 from crowdqc.findings import InputError
+from tests.niftis import save
 from train.study import Sources, build_datasets
 
 CASES = [f"c{number}" for number in range(1, 8)]
@@ -35,12 +36,6 @@ folds = 3
 def config_of(folder, more='sets = ["unfiltered", "filtered", "ignore", "truth"]'):
     (folder / "study.toml").write_text(STUDY.format(more=more))
     return load_config(folder / "study.toml")
-
-
-def save(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(np.asarray(array, dtype=np.uint8), np.diag([-1.0, 1, 3, 1])), path)
-    return path
 
 
 def manifest_of():

@@ -3,13 +3,19 @@
 import numpy as np
 import pandas as pd
 
+from crowdqc.agreement import Resampling, review_raters
 from crowdqc.config import FaultyRater
+from crowdqc.matching import match
 from crowdqc.schema import Study
 from crowdqc.simulate import Drawing, draw
 
 LABELS = ("spleen", "right_kidney", "left_kidney", "liver", "aorta")
 BOX = ["x0", "y0", "x1", "y1"]
 SIZE = (256, 256)
+NONE = Resampling(n=0)
+"""No intervals from resampling: what is tested does not depend on them."""
+GOOD = {f"good{k}": {"noise": 1.5} for k in range(4)}
+"""Raters without a fault."""
 _CENTRE = np.array([[200, 120], [80, 170], [176, 170], [85, 110], [128, 160]])
 _HALF = np.array([[25, 30], [16, 18], [16, 18], [55, 50], [9, 9]])
 
@@ -67,6 +73,12 @@ def organ_study(faults, *, seed=0, cases=6, slices=24, alter=None, **fields):
         single=frozenset(LABELS),
         **fields,
     )
+
+
+def review(faults, **fields):
+    """Scorecards of a small study of organs."""
+    given = {"cases": 6, "slices": 16, **fields}
+    return review_raters(match(organ_study(faults, **given)), resampling=NONE)
 
 
 def copy_of(other):

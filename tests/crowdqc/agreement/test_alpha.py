@@ -11,18 +11,9 @@ from hypothesis.extra.numpy import arrays
 
 from crowdqc.agreement import krippendorff_alpha
 from crowdqc.agreement.alpha import nominal_alpha, nominal_sums
+from tests.crowdqc.agreement.reliability import FOUR
 
 NAN = np.nan
-# K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section C: 4 observers,
-# 12 units; the values below are those that he gives.
-FOUR = np.array(
-    [
-        [1, 2, 3, 3, 2, 1, 4, 1, 2, NAN, NAN, NAN],
-        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, NAN, 3],
-        [NAN, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, NAN],
-        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, NAN],
-    ]
-)
 # The reliability data of the README of the package krippendorff: 3 coders, 15 units.
 THREE = np.array(
     [

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from crowdqc.agreement import cohen_kappa, fleiss_kappa, gwet_ac1
+from tests.crowdqc.agreement.reliability import FOUR
 
 NAN = np.nan
 # J. L. Fleiss (1971), table 1: diagnoses of 30 patients by 6 psychiatrists each; kappa 0.430.
@@ -12,14 +13,6 @@ FLEISS = """
 144444 124444 222333 144444 224445 333335 111455 111112 224444 133555
 555555 244444 224555 114444 144445 222224 111155 224444 133333 555555
 """.split()  # noqa: SIM905 - a table is read more easily
-FOUR = np.array(
-    [
-        [1, 2, 3, 3, 2, 1, 4, 1, 2, NAN, NAN, NAN],
-        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, NAN, 3],
-        [NAN, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, NAN],
-        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, NAN],
-    ]
-)
 
 
 def test_fleiss_of_thirty_patients():

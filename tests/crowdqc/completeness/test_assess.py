@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowdqc.completeness import Orientation, Settings, assess
-from crowdqc.completeness.slices import from_ranges, to_ranges
 from crowdqc.config import load_config
 from crowdqc.findings import Severity
 from crowdqc.readers import read_study
@@ -307,11 +306,6 @@ def test_gaps_are_the_slices_inside_a_run_without_a_box(lost):
     assert [int(k) for k in row.gap_slices.split()] == sorted(inside)
     assert row.n_gaps == len(inside)
     assert row.coverage == pytest.approx(len(kept) / (max(kept) - min(kept) + 1))
-
-
-@given(st.sets(st.integers(0, 60)))
-def test_ranges_read_back(slices):
-    assert from_ranges(to_ranges(slices)) == sorted(slices)
 
 
 def test_the_order_of_the_rows_does_not_matter():

@@ -18,7 +18,7 @@ from crowdqc.completeness.position import (
     swapped_pairs,
     wrong_side,
 )
-from crowdqc.completeness.runs import _lengths
+from crowdqc.completeness.runs import usual_lengths
 
 ENDS = np.array([[0.0, 50], [30, 80], [60, 90]])  # three labels, mm
 SHIFTS = np.array([0.0, 13, -40, 7, 100])
@@ -152,7 +152,7 @@ def test_usual_lengths_leave_the_case_itself_out(lengths):
     ends = np.zeros((len(lengths), 1, 2))
     ends[:, 0, 1] = lengths
 
-    found = _lengths(ends)[:, 0]
+    found = usual_lengths(ends)[:, 0]
 
     for k in range(len(lengths)):
         others = lengths[:k] + lengths[k + 1 :]

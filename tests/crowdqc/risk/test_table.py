@@ -1,89 +1,16 @@
+"""The risk of masks: what is wrong is risky, on balls and rods."""
+
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from crowdqc.geometry import paired_iou
-from crowdqc.risk import assess_risk, calibrate, cross_validate, paired_dice
+from crowdqc.risk import assess_risk, paired_dice
 from crowdqc.risk.table import COLUMNS
-from crowdqc.risk.votes import Votes, beyond, ellipses, mask_boxes, neighbours, same_slice
+from crowdqc.risk.votes import mask_boxes
 
 DEPTH, SIZE = 30, 64
 LABELS = {"ball": 1, "rod": 2}
-masks = hnp.arrays(bool, st.just((3, 4, 5)))
-
-
-@given(masks, masks)
-def test_dice_is_counted_pixels(a, b):
-    for k, dice in enumerate(paired_dice(a, b)):
-        size = a[k].sum() + b[k].sum()
-        expected = 2 * (a[k] & b[k]).sum() / size if size else np.nan
-        assert dice == pytest.approx(expected, nan_ok=True)
-
-
-def test_two_empty_masks_have_no_vote():
-    empty = np.zeros((2, 3, 3), dtype=bool)
-
-    votes = same_slice(empty, empty)
-
-    assert votes.weight.tolist() == [0, 0]
-    assert np.isnan(votes.mean).all()
-
-
-@settings(max_examples=25)
-@given(hnp.arrays(bool, (5, 3, 3)), hnp.arrays(bool, (5, 3, 3)), st.floats(0.5, 4))
-def test_neighbours_vote_by_their_distance(a, b, width):
-    heights = np.array([0.0, 1, 2, 5, 9])
-    votes = neighbours(a, b, heights, width=width)
-
-    for i in range(5):
-        total = weight = 0.0
-        for j in range(5):
-            distance = abs(heights[i] - heights[j])
-            size = a[i].sum() + b[j].sum()
-            if i != j and size and distance <= 3 * width:
-                share = np.exp(-0.5 * (distance / width) ** 2)
-                weight += share
-                total += share * 2 * (a[i] & b[j]).sum() / size
-        assert votes.total[i] == pytest.approx(total)
-        assert votes.weight[i] == pytest.approx(weight)
-
-
-def test_beyond_the_ends_there_is_nothing_as_far_as_the_volume_goes():
-    weight = beyond(np.array([4, 5, 6]), depth=20, spacing=1.0, width=1.0)
-    cut = beyond(np.array([4, 5, 6]), depth=7, spacing=1.0, width=1.0)
-
-    near = np.exp([-0.5, -2.0, -4.5])
-    assert weight[0] == pytest.approx(near.sum() + near[2])
-    assert weight[1] == pytest.approx(2 * near[1:].sum())
-    assert cut[2] == pytest.approx(near[2])
-
-
-def test_an_ellipse_touches_its_box():
-    found = ellipses(np.array([[2.0, 3, 12, 9], [np.nan] * 4]), (12, 14))
-
-    assert mask_boxes(found)[0].tolist() == [2, 3, 12, 9]
-    assert found[0].sum() == pytest.approx(np.pi * 5 * 3, rel=0.05)
-    assert not found[1].any()
-
-
-@given(hnp.arrays(bool, (2, 4, 6)))
-def test_the_box_round_a_mask(stack):
-    for mask, box in zip(stack, mask_boxes(stack), strict=True):
-        rows, columns = np.nonzero(mask)
-        if not rows.size:
-            assert np.isnan(box).all()
-            continue
-        expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-        assert box.tolist() == expected
-
-
-def test_votes_add_up():
-    a, b = Votes(np.array([1.0]), np.array([2.0])), Votes(np.array([1.0]), np.array([0.5]))
-
-    assert (a + b).mean.tolist() == [0.8]
 
 
 def case_stack(seed=0):
@@ -331,76 +258,6 @@ def test_unknown_spacing_is_a_usual_one():
     table = assess(good(), other(), images=unknown)
 
     pd.testing.assert_frame_equal(table, assess(good(), other()))
-
-
-def scored(seed=0, n=400):
-    """Signals of which the truth is a known logistic model."""
-    rng = np.random.default_rng(seed)
-    support, extent = rng.uniform(0.1, 0.95, n), rng.uniform(0.1, 0.95, n)
-    label = rng.choice(["a", "b"], n)
-    score = (
-        3 - 2 * np.log(support / (1 - support)) - np.log(extent / (1 - extent)) - 4 * (label == "b")
-    )
-    wrong = rng.random(n) < 1 / (1 + np.exp(-score))
-    table = pd.DataFrame({"support": support, "extent": extent, "label": label})
-    table["case"] = rng.choice(list("wxyz"), n)
-    return table, np.where(wrong, 0.2, 0.9), 1 / (1 + np.exp(-score))
-
-
-def test_calibration_finds_the_probability():
-    table, dice, probability = scored(n=4000)
-
-    found = calibrate(table, dice).predict(table)
-
-    assert np.abs(found - probability).mean() < 0.02
-
-
-def test_calibration_is_the_minimum_that_statsmodels_finds():
-    import statsmodels.api as sm
-
-    from crowdqc.risk.calibration import _features
-
-    table, dice, _ = scored()
-    model = calibrate(table, dice)
-    x = sm.add_constant((_features(table, model.labels) - model.mean) / model.scale)
-    fit = sm.GLM((dice < 0.5).astype(float), x, family=sm.families.Binomial())
-    n, penalty = len(x), np.r_[0, np.full(x.shape[1] - 1, model.penalty)]
-    oracle = fit.fit_regularized(alpha=penalty / n, L1_wt=0.0).params
-
-    assert np.r_[model.intercept, model.weights] == pytest.approx(oracle, abs=1e-3)
-
-
-def test_cross_validation_never_saw_the_case():
-    table, dice, _ = scored()
-    spoilt = np.where(table["case"] == "w", 1.1 - dice, dice)
-
-    honest, tempted = cross_validate(table, dice), cross_validate(table, spoilt)
-
-    assert honest[table["case"] == "w"] == pytest.approx(tempted[table["case"] == "w"])
-    assert honest[table["case"] == "x"] != pytest.approx(tempted[table["case"] == "x"])
-
-
-def test_a_label_that_was_not_calibrated_has_no_intercept():
-    table, dice, _ = scored()
-    model = calibrate(table, dice)
-
-    assert model.predict(table.assign(label="c")).shape == (400,)
-
-
-@pytest.mark.parametrize("dice", [np.full(400, 0.9), np.full(400, 0.1), np.full(400, np.nan)])
-def test_calibration_needs_good_and_bad_masks(dice):
-    with pytest.raises(ValueError, match="'dice' must"):
-        calibrate(scored()[0], dice)
-
-
-def test_where_only_one_case_has_wrong_masks_its_risk_is_not_known():
-    table, dice, _ = scored()
-    dice = np.where(table["case"] == "w", dice, 0.9)
-
-    risk = cross_validate(table, dice)
-
-    assert np.isnan(risk[table["case"] == "w"]).all()
-    assert np.isfinite(risk[table["case"] != "w"]).all()
 
 
 def test_an_end_within_the_volume_has_less_support_than_one_at_its_edge():
