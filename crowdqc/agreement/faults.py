@@ -23,6 +23,8 @@ Bools = NDArray[np.bool_]
 
 ELSEWHERE = 0.1
 """IoU below which a box does not show what the others drew."""
+HIT = 0.5
+"""IoU from which boxes show the same thing by convention."""
 
 
 def find_faults(evidence: Evidence, placed: Placement) -> list[Fault]:
@@ -160,8 +162,13 @@ def _repeats(evidence: Evidence) -> list[Fault]:
 
 def _usual(ratio: Ratio) -> float:
     """Value of the median rater; of one or two raters, none."""
+    return _middle(ratio) if np.isfinite(ratio.value).sum() > 2 else 0.0
+
+
+def _middle(ratio: Ratio) -> float:
+    """Value of the median rater, also of few; nan where there is none."""
     known = ratio.value[np.isfinite(ratio.value)]
-    return float(np.median(known)) if len(known) > 2 else 0.0
+    return float(np.median(known)) if len(known) else np.nan
 
 
 def _recurs(evidence: Evidence) -> list[Fault]:
@@ -243,6 +250,11 @@ def _guesses_within(evidence: Evidence, group: Ints) -> list[Fault]:
     rows, gain = fit_gain(items, drawn, straight(drawn, evidence.bias), group=group)
     at = evidence.item_place[rows]
     ratio = evidence.ratio(gain, np.ones(len(rows)), rater=items.rater[rows], at=at)
+    agreed = evidence.ratio(
+        np.nan_to_num(items.iou[rows]), np.ones(len(rows)), rater=items.rater[rows], at=at
+    )
+    if _middle(ratio) < evidence.limits.guess and _middle(agreed) >= HIT:
+        return []  # nobody gains, and yet they agree: things lie still, but for the raters' noise
     _, high = ratio.bounds(evidence.level)
     limit = max(evidence.limits.guess, evidence.limits.guess_share * _usual(ratio))
     return [
