@@ -168,8 +168,13 @@ class Share:
 
 def usual(ratio: Ratio) -> float:
     """Value of the median rater; of one or two raters, none."""
+    return middle(ratio) if np.isfinite(ratio.value).sum() > 2 else 0.0
+
+
+def middle(ratio: Ratio) -> float:
+    """Value of the median rater, also of few; nan where there is none."""
     known = ratio.value[np.isfinite(ratio.value)]
-    return float(np.median(known)) if len(known) > 2 else 0.0
+    return float(np.median(known)) if len(known) else np.nan
 
 
 def confused_boxes(evidence: Evidence) -> tuple[Ints, Ints]:

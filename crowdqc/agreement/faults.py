@@ -17,6 +17,7 @@ from crowdqc.agreement.evidence import (
     Fault,
     Share,
     confused_boxes,
+    middle,
     usual,
 )
 from crowdqc.agreement.profile import Grouping, Placement, straight
@@ -27,6 +28,8 @@ from crowdqc.arrays import Bools, Ints
 
 ELSEWHERE = 0.1
 """IoU below which a box does not show what the others drew."""
+HIT = 0.5
+"""IoU from which boxes show the same thing by convention."""
 
 
 def find_faults(evidence: Evidence, placed: Placement) -> list[Fault]:
@@ -225,6 +228,11 @@ def _guesses_within(evidence: Evidence, group: Ints) -> list[Fault]:
     rows, gain = fit_gain(items, drawn, straight(drawn, evidence.bias), group=group)
     at = evidence.item_place[rows]
     ratio = evidence.ratio(gain, np.ones(len(rows)), rater=items.rater[rows], at=at)
+    agreed = evidence.ratio(
+        np.nan_to_num(items.iou[rows]), np.ones(len(rows)), rater=items.rater[rows], at=at
+    )
+    if middle(ratio) < evidence.limits.guess and middle(agreed) >= HIT:
+        return []  # nobody gains, and yet they agree: things lie still, but for the raters' noise
     _, high = ratio.bounds(evidence.level)
     limit = max(evidence.limits.guess, evidence.limits.guess_share * usual(ratio))
     return [

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from crowdqc.cli.options import guarded, output_options, speaker
+from crowdqc.findings import InputError
 
 
 @click.command()
@@ -40,6 +41,8 @@ def compare(  # noqa: PLR0913
     from crowdqc.store import atomic
 
     table, findings = compare_files(files, on=on, by=by, label=label, seed=seed)
+    if output in files:
+        raise InputError(f"{output}: is read, and is not overwritten; name another file.")
     if output is not None:
         with atomic(output) as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")

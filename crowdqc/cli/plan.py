@@ -9,12 +9,20 @@ import click
 
 from crowdqc.cli.options import OUT, STUDY, guarded, open_run, output_options, speaker
 
+SHARE = click.FloatRange(0.0, 1.0, min_open=True)
+
 
 @click.command()
 @STUDY
 @OUT
-@click.option("--iou", type=float, default=0.8, show_default=True, help="Wanted consensus IoU.")
-@click.option("--largest", type=int, default=9, show_default=True, help="Most raters to try.")
+@click.option("--iou", type=SHARE, default=0.8, show_default=True, help="Wanted consensus IoU.")
+@click.option(
+    "--largest",
+    type=click.IntRange(min=1),
+    default=9,
+    show_default=True,
+    help="Most raters to try.",
+)
 @click.option("--slices", is_flag=True, help="Show how many slices a rater must read instead.")
 @output_options
 @guarded

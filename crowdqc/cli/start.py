@@ -53,9 +53,9 @@ def demo(folder: Path, *, seed: int, force: bool, style: str, quiet: bool, verbo
     boxes to the report, with the embedded model. Ends with the path of the report.
     """
     from crowdqc.cli.stage import perform
-    from crowdqc.simulate.demo import make_demo
+    from crowdqc.simulate.demo import is_demo, make_demo
 
-    if force and (folder / "study.toml").is_file() and (folder / "boxes").is_dir():
+    if force and is_demo(folder):
         shutil.rmtree(folder)
     study = make_demo(folder, seed=seed)
     perform("run", study, style=style, quiet=quiet, verbose=verbose)

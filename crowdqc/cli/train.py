@@ -51,7 +51,13 @@ def _action(name: str, text: str) -> Callable[[Command], Command]:
 @click.option("--configuration", help="Instead of [train] configuration.")
 @click.option("--device", help="Instead of [train] device: cuda, cpu or mps.")
 @click.option("--workers", type=int, help="Instead of [train] workers.")
-@click.option("--gpus", type=int, default=1, show_default=True, help="GPUs that share a fold.")
+@click.option(
+    "--gpus",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="GPUs that share a fold.",
+)
 @ENGINE
 @output_options
 @guarded

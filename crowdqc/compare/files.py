@@ -48,6 +48,11 @@ def compare_files(
             f"file(s){' and --by ' + by if by else ''}."
         )
     keys = [*on, *([label] if label else []), *([by] if by else [])]
+    if len(set(keys)) < len(keys):
+        raise InputError(
+            f"The columns that pair rows, 'by' and 'label' must differ; got {', '.join(keys)}. "
+            "Rows of one label are paired with each other: --on need not name that column."
+        )
     frames = [read_scores(path, keys=keys) for path in paths]
     if by:
         names, frames = _groups(frames[0], by)

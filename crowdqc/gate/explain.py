@@ -14,6 +14,8 @@ from crowdqc.gate.manifest import Manifest
 from crowdqc.policy import Judged, Policy
 
 COLUMNS = ["unit", "asked", "value", "limit", "result", "because"]
+_SUMS = {"study", "case"}
+"""Scopes that are judged by what was decided about others, too, which no rule says."""
 
 
 def explain(
@@ -58,7 +60,8 @@ def explain(
             if _is_about(f, scope, key)
         ]
         judged = _judged(scope, key, decision)
-        rows.append((name, "verdict", None, None, judged.verdict.value, ""))
+        because = "; ".join(judged.reasons) if scope in _SUMS else ""
+        rows.append((name, "verdict", None, None, judged.verdict.value, because))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -29,6 +29,22 @@ RATERS = {
 }
 """The raters of the demo and what each does wrong; px are 3.5 mm wide."""
 
+_VOLUMES = {f"{case}.nii.gz" for case in CASES}
+
+
+def is_demo(folder: Path) -> bool:
+    """Whether `make_demo` made a folder, so that nobody's work is lost with it.
+
+    A study of somebody's own may have the same files and folders, and a study file that began as
+    the demo's: its name and the volumes tell.
+    """
+    file = folder / "study.toml"
+    if folder.is_symlink() or not file.is_file():
+        return False
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    named = lines[:1] == _template().splitlines()[:1] and 'name = "demo"' in lines
+    return named and {path.name for path in (folder / "images").glob("*")} == _VOLUMES
+
 
 def make_demo(folder: Path, *, seed: int = 0) -> Path:
     """Write a demo study: study file, CT volumes, true masks, and five raters' boxes.
@@ -70,9 +86,13 @@ def make_demo(folder: Path, *, seed: int = 0) -> Path:
     ids = {label: str(number) for number, label in enumerate(LABELS)}
     write_slices(study, folder / "boxes", ids=ids)
     file = folder / "study.toml"
-    text = resources.files("crowdqc.simulate").joinpath("demo.toml").read_text(encoding="utf-8")
-    file.write_text(text.replace("seed = 0", f"seed = {seed}"), encoding="utf-8")
+    file.write_text(_template().replace("seed = 0", f"seed = {seed}"), encoding="utf-8")
     return file
+
+
+def _template() -> str:
+    """The study file of a demo with the seed 0."""
+    return resources.files("crowdqc.simulate").joinpath("demo.toml").read_text(encoding="utf-8")
 
 
 def write_pictures(path: Path, pictures: NDArray[np.integer], abdomen: Abdomen) -> None:

@@ -214,6 +214,10 @@ def engine(config: Config) -> Engine:
 def dataset(run: Run) -> Result:
     """Build nnU-Net raw datasets."""
     config = run.config
+    if not has_images(config):
+        raise InputError(
+            f"{config.file}: datasets need volumes: give [images] path (NIfTI or DICOM)."
+        )
     study = load("train.study")
     sources = study.Sources(
         images=image_files(config),

@@ -131,8 +131,11 @@ def _read_scores(path: Path) -> pd.DataFrame:
         ) from error
     twice = frame.duplicated(_KEY)
     if twice.any():
-        row = frame[twice].iloc[0][_KEY].tolist()
-        raise InputError(f"{path}: has more than one Dice of {row}; keep one set of masks.")
+        row = frame[twice].iloc[0]
+        raise InputError(
+            f"{path}: must have one Dice for each mask; got more than one for case {row['case']}, "
+            f"slice {row['slice']}, {row['label']}. Keep the rows of one set of masks."
+        )
     return frame
 
 

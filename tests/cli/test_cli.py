@@ -209,3 +209,47 @@ def test_risk_of_masks_needs_masks(study):
 
     assert result.exit_code == 2
     assert "give --masks" in result.stderr
+
+
+def test_a_demo_replaces_no_study_of_somebody_else(study):
+    result = call("demo", study.parent, "--force")
+
+    assert result.exit_code == 2
+    assert "is not an empty folder" in result.stderr
+    assert study.read_text() == STUDY
+    assert (study.parent / "boxes" / "a" / "1-0.txt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(["plan", "--largest", "0"], "'--largest'"), (["plan", "--iou", "2"], "'--iou'"),
+     (["train", "--gpus", "0"], "'--gpus'")],
+)  # fmt: skip
+def test_a_number_out_of_range_is_refused_before_any_work(study, words, says):
+    result = call(*words, study)
+
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert not (study.parent / "out").exists()
+
+
+def test_a_dataset_of_a_study_without_images_says_what_it_lacks(study):
+    result = call("dataset", study)
+
+    assert result.exit_code == 2
+    assert "datasets need volumes: give [images] path" in result.stderr
+
+
+def test_compare_refuses_one_column_twice_and_to_write_over_what_it_reads(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text("set,case,label,dice\na,1,x,0.5\nb,1,x,0.6\na,2,x,0.5\nb,2,x,0.7\n")
+    before = path.read_text()
+    words = ("compare", path, "--by", "set", "--on", "case")
+
+    twice = call(*words, "--on", "label", "--label", "label")
+    over = call(*words, "--label", "label", "-o", path)
+
+    assert (twice.exit_code, over.exit_code) == (2, 2)
+    assert "must differ; got case, label, label, set" in twice.stderr
+    assert "is not overwritten" in over.stderr
+    assert path.read_text() == before

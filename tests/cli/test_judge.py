@@ -243,7 +243,7 @@ def test_the_risk_is_calibrated_on_scores(masks):
     ("text", "says"),
     [("case,dice\n1,0.5\n", "columns case, slice, label, dice"),
      ("case,slice,label,dice\n1,1,liver,0.9\n", "both sides of 0.5"),
-     ("case,slice,label,dice\n1,1,liver,0.9\n1,1,liver,0.1\n", "more than one Dice")],
+     ("case,slice,label,dice\n1,1,liver,0.9\n1,1,liver,0.1\n", "one for case 1, slice 1, liver")],
     ids=["columns", "no bad mask", "twice"],
 )  # fmt: skip
 def test_bad_scores_are_refused(masks, text, says):

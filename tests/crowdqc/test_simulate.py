@@ -23,7 +23,7 @@ from crowdqc.simulate import (
     true_drawing,
 )
 from crowdqc.simulate.abdomen import LABELS, SIDES
-from crowdqc.simulate.demo import RATERS, make_demo
+from crowdqc.simulate.demo import RATERS, is_demo, make_demo
 from crowdqc.simulate.faults import skipped_runs
 from crowdqc.writers.slices import write_slices
 
@@ -357,3 +357,16 @@ def test_the_demo_overwrites_nothing(tmp_path):
     with pytest.raises(InputError, match="not an empty folder"):
         make_demo(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_only_what_the_demo_made_is_taken_for_a_demo(tmp_path):
+    demo, own, link = tmp_path / "demo", tmp_path / "own", tmp_path / "link"
+    file = make_demo(demo)
+    link.symlink_to(demo)
+    for folder in (own / "boxes", own / "images"):
+        folder.mkdir(parents=True)
+    (own / "study.toml").write_text(file.read_text())  # begun with the demo's study file
+
+    assert [is_demo(folder) for folder in (demo, own, link, tmp_path)] == [True, *[False] * 3]
+    file.write_text(file.read_text().replace('name = "demo"', 'name = "mine"'))
+    assert not is_demo(demo)

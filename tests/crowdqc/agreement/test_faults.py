@@ -196,6 +196,31 @@ def test_an_organ_that_stays_where_it_is_makes_no_guesses():
     assert (found.raters["faults"] == "").all()
 
 
+@pytest.mark.parametrize("raters", ["ab", "abcd"])
+def test_a_small_thing_that_stays_where_it_is_makes_no_guesses(raters):
+    """Raters scatter more than it moves: no slice fits better than another."""
+
+    def still(mine, everything, rng):
+        low = np.array([50.0, 60.0, 62.0, 72.0])
+        return mine.assign(
+            **dict(zip(BOX, (low + rng.normal(0, 1, (len(mine), 4))).T, strict=True))
+        )
+
+    found = review({name: {} for name in raters}, alter=dict.fromkeys(raters, still))
+
+    assert not found.raters["faults"].str.contains("boxes-guessed").any()
+    assert (found.raters["agreement"] > 0.5).all()
+
+
+def test_many_who_guess_are_named_still():
+    crowd = {"good1": {}, "bad1": {}, "bad2": {}, "bad3": {}}
+
+    found = review(crowd, alter=dict.fromkeys(["bad1", "bad2", "bad3"], guessed))
+
+    raters = found.raters.set_index("rater")
+    assert raters.loc[["bad1", "bad2", "bad3"], "faults"].str.contains("boxes-guessed").all()
+
+
 def test_clean_raters_are_left_alone():
     flagged = 0
     for seed in range(20):

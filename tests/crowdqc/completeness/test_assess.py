@@ -106,6 +106,17 @@ def test_a_fault_makes_exactly_its_finding(check, fault, raters):
     assert check in run(table).faults or check == "slice-lost"
 
 
+@pytest.mark.parametrize("check", ["slice-lost", "labels-swapped"])
+def test_a_case_is_one_unit_where_each_organ_has_a_rater_of_its_own(check):
+    boxes = FAULTS[check](drawn())
+    shared = study(boxes.assign(rater="of_" + boxes["label"]))
+    asked = shared.readings["rater"].str.removeprefix("of_")
+
+    _, findings = assess(dataclasses.replace(shared, readings=shared.readings.assign(labels=asked)))
+
+    assert checks(findings) == {check}
+
+
 @pytest.mark.parametrize(
     ("fault", "slices"),
     [

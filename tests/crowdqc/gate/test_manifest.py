@@ -72,6 +72,12 @@ def test_any_name_reads_back(name, reasons):
     assert Manifest.from_json(made.to_json()) == made
 
 
+def test_an_explanation_of_a_sum_says_what_it_was_summed_from():
+    verdicts = why("study").set_index("asked").loc["verdict"]
+
+    assert verdicts["because"] == "1 of 2 cases rejected; 1 of 2 cases to review"
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"format_version": 1}', '{"format_version": 99}']
 )
