@@ -15,6 +15,7 @@ from crowdqc.gate import (
     rater_runs,
     slice_measures,
 )
+from crowdqc.policy import Judged
 from tests.crowdqc.gate.tables import (
     RATERS,
     completeness,
@@ -82,6 +83,16 @@ def test_the_gravest_reason_comes_first():
     decision = decide(policy(*rules), measures(*one_short()))
 
     assert decision.labels["2", "spleen"].reasons[0] == "n_slices 1 < 3: so"
+
+
+def test_grave_reasons_come_first_each_kind_as_it_came():
+    judged = Judged()
+    for severity, reason in zip("nrRrRR", "abcdef", strict=True):
+        judged.add(
+            {"n": Severity.NOTE, "r": Severity.REVIEW, "R": Severity.REJECT}[severity], reason
+        )
+
+    assert (judged.verdict, judged.reasons) == (Verdict.REJECT, list("cefbd"))
 
 
 def test_without_rules_for_the_study_one_rejected_case_rejects_it():
@@ -212,6 +223,16 @@ def test_boxes_that_spread_are_withheld():
     assert decision.fine["box"]["reasons"].tolist() == ["spread 50 > 20: so"]
     assert decision.labels["1", "liver"].reasons == ["1 box rejected"]
     assert decision.labels["1", "liver"].verdict is Verdict.REVIEW
+
+
+def test_a_box_is_told_only_the_rules_that_fire_for_it():
+    boxes, runs = whole()
+    boxes.loc[3, "spread_x0"] = 50.0
+    rules = [("box", "spread", ">", 20, "review"), ("box", "spread", ">", 60, "reject")]
+
+    decision = decide(policy(*rules), measures(boxes, runs) | {"box": box_measures(boxes)})
+
+    assert decision.fine["box"]["reasons"].tolist() == ["spread 50 > 20: so"]
 
 
 def test_boxes_of_a_bad_slice_are_withheld():
