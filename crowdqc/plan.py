@@ -11,18 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
 from crowdqc.agreement.arrays import to_drawn
 from crowdqc.agreement.boxes import leave_one_out
+from crowdqc.arrays import Bools, Floats
 from crowdqc.crowd import EdgeSettings, fit
 from crowdqc.findings import InputError
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _UNIT = np.array([0.0, 0.0, 1.0, 1.0])
 _LEAST = 1e-3
@@ -196,7 +193,7 @@ def plan_slices(
 
 def _draw(
     components: Components, n_raters: int, objects: int, *, rng: np.random.Generator
-) -> tuple[Floats, NDArray[np.bool_]]:
+) -> tuple[Floats, Bools]:
     """Boxes of `n_raters` raters on each object (objects, n_raters, 4), and which were drawn."""
     who = rng.choice(len(components.share), (objects, n_raters), p=components.share)
     hard = rng.choice(components.hardness, objects)[:, None, None]
@@ -207,7 +204,7 @@ def _draw(
     return np.concatenate([boxes[..., :2], high], axis=-1), drew
 
 
-def _consensus_iou(boxes: Floats, drew: NDArray[np.bool_]) -> Floats:
+def _consensus_iou(boxes: Floats, drew: Bools) -> Floats:
     """IoU of the median of the drawn boxes with the truth, for each object."""
     if not len(boxes):
         return np.zeros(0)

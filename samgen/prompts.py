@@ -37,14 +37,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
+from crowdqc.arrays import Floats
 from crowdqc.geometry import Boxes, as_boxes
 from samgen.predictor import Prompts
 from samgen.settings import Noise, PromptSettings
 
-Floats = NDArray[np.float64]
 Shape = tuple[int, int]
 
 SAM_SHARE, TRAINING_PX = 0.1, 20.0

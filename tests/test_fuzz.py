@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchmarks.fuzz import SEEDS, TARGETS, mutated
 from crowdqc.findings import InputError
 from crowdqc.gate import Manifest, load_policy
-from tests.crowdqc.gate.test_manifest import manifest
+from tests.crowdqc.gate.tables import manifest
 
 ROOT = Path(__file__).parents[1]
 ODD = [None, True, -1, 10**400, 1e308, float("nan"), "", "../../x", "\ud800", [], {}, [[]], [None]]

@@ -16,18 +16,9 @@ import pytest
 from crowdqc.findings import InputError
 from crowdqc.store import Store
 from tests.commands import call
+from tests.studies import write_study
 
 ROOT = Path(__file__).parents[1]
-STUDY = """
-[study]
-name = "tiny"
-[labels]
-0 = { name = "spleen", value = 1 }
-[annotations]
-format = "yolo"
-path = "boxes/{rater}/{case}-{slice}.txt"
-size = [100, 100]
-"""
 HOLD = """
 import sys
 from pathlib import Path
@@ -42,13 +33,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def study(tmp_path):
-    for rater in "ab":
-        for slice_ in range(40):
-            path = tmp_path / "boxes" / rater / f"1-{slice_}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("0 .3 .3 .2 .2\n")
-    (tmp_path / "study.toml").write_text(STUDY)
-    return tmp_path / "study.toml"
+    return write_study(tmp_path, raters="ab", slices=40, lines=lambda *_: "0 .3 .3 .2 .2\n")
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import marching_cubes, mesh_surface_area
 
-Floats = NDArray[np.float64]
+from crowdqc.arrays import Floats
+
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 

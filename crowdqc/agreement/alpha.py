@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from crowdqc.arrays import Floats, Ints
+
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
 Distance = Callable[[Floats, Floats], Floats]
 

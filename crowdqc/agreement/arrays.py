@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crowdqc.agreement.boxes import Drawn, Items, Pairs, leave_one_out, pair_items
 from crowdqc.agreement.linkage import link_boxes
 from crowdqc.agreement.units import Units, Votes, make_units
+from crowdqc.arrays import Ints
 from crowdqc.matching import Matched
-
-Ints = NDArray[np.int64]
 
 EDGES = ["x0", "y0", "x1", "y1"]
 

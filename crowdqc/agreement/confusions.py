@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from crowdqc.agreement.pool import Places, Summands, pool
 from crowdqc.agreement.units import Units
 from crowdqc.crowd import Given, dawid_skene
-
-Ints = NDArray[np.int64]
 
 PRIOR = 10.0
 """Votes of all raters lent to each: with ten objects of a label, half of a rate is the rater's."""

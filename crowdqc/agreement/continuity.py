@@ -13,11 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.agreement.arrays import EDGES
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.findings import Finding, Severity
 from crowdqc.matching import Matched
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 SIDES = ("left", "upper", "right", "lower")
 """What the edges x0, y0, x1, y1 are called on the picture."""
@@ -250,7 +248,7 @@ def _from_nearer_side(run: Ints, edges: Floats, *, reach: int) -> Floats:
 
 def _outliers(
     share: Floats, px: Floats, label: NDArray[np.object_], *, settings: ContinuitySettings
-) -> NDArray[np.bool_]:
+) -> Bools:
     """Edges that lie too far off, (N, 4), by the scatter of all edges of the label."""
     out = np.zeros(share.shape, bool)
     for name in pd.unique(label):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from crowdqc.agreement.alpha import summed
 from crowdqc.agreement.arrays import EDGES
 from crowdqc.agreement.icc import icc
 from crowdqc.agreement.pool import ALONE, Places, Summands, pool
+from crowdqc.arrays import Floats
 from crowdqc.matching import Matched
-
-Floats = NDArray[np.float64]
 
 LEAST = 3
 """Objects that the same raters must all have drawn."""

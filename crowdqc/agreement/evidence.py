@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crowdqc.agreement.arrays import Compared
 from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.agreement.units import confusions
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.config import RaterLimits
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 FEWEST = 5
 """Boxes that a fault must show in: fewer are an accident."""

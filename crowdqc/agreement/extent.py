@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from crowdqc.agreement.pool import Places, Summands, pool
+from crowdqc.arrays import Floats
 from crowdqc.matching import Matched
-
-Floats = NDArray[np.float64]
 
 _RUN = ["case", "label"]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crowdqc.agreement.evidence import (
     EXAMPLES,
@@ -25,10 +24,7 @@ from crowdqc.agreement.profile import Grouping, Placement, straight
 from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.agreement.suspicion import fit_gain, recurring, repeated, whole_image
 from crowdqc.agreement.units import confusions
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from crowdqc.arrays import Bools, Ints
 
 ELSEWHERE = 0.1
 """IoU below which a box does not show what the others drew."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from crowdqc.agreement.arrays import EDGES
 from crowdqc.agreement.resample import Ratio, clustered_ratio, clusters
+from crowdqc.arrays import Floats, Ints
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched, match_boxes
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 _PLACE = ["case", "slice", "label"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
-Floats = NDArray[np.float64]
+from crowdqc.arrays import Floats
+
 Form = Literal["1,1", "2,1", "3,1", "1,k", "2,k", "3,k"]
 
 

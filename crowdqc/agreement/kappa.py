@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from crowdqc.agreement.alpha import as_ratings
-
-Floats = NDArray[np.float64]
+from crowdqc.arrays import Floats
 
 
 def cohen_kappa(

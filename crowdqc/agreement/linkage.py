@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.geometry import Boxes, paired_iou
 from crowdqc.matching import linked_pairs
-
-Ints = NDArray[np.int64]
 
 
 def link_boxes(boxes: Boxes, *, image: Ints, rater: Ints, label: Ints, iou: float) -> Ints:
@@ -70,14 +69,14 @@ def link_boxes(boxes: Boxes, *, image: Ints, rater: Ints, label: Ints, iou: floa
     return (np.cumsum(used) - 1)[unit]
 
 
-def _by_image_and_x(image: Ints, x: NDArray[np.float64]) -> Ints:
+def _by_image_and_x(image: Ints, x: Floats) -> Ints:
     """Order by image and x: as `numpy.lexsort`, which takes twice as long."""
     rank = np.empty(len(x), np.int64)
     rank[np.argsort(x)] = np.arange(len(x))
     return np.argsort(image * len(x) + rank)
 
 
-def _with_a_rater_twice(unit: Ints, rater: Ints) -> NDArray[np.bool_]:
+def _with_a_rater_twice(unit: Ints, rater: Ints) -> Bools:
     """Whether each unit holds two boxes of one rater."""
     span = int(rater.max(initial=0)) + 1
     pairs = np.sort(unit * span + rater)

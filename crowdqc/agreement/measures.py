@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from crowdqc.agreement.alpha import nominal_alpha, nominal_sums, summed
 from crowdqc.agreement.arrays import Compared, compare
@@ -28,11 +27,9 @@ from crowdqc.agreement.pool import (
 from crowdqc.agreement.presence import SAME, pair_kappas, presence, presence_of_all
 from crowdqc.agreement.resample import Resampling
 from crowdqc.agreement.units import Units, image_alpha, vitality
+from crowdqc.arrays import Floats, Ints
 from crowdqc.matching import Matched, match
 from crowdqc.schema import ReadingState, conform
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 OPENED = "_if_read"
 """Behind the name of a measure: readings that were only opened count as read."""

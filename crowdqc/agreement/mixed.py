@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from crowdqc.arrays import Floats, Ints
 
 _LARGEST = 12.0
 """Natural logarithm up to which the ratio of the variances is searched."""

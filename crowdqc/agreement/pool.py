@@ -24,10 +24,8 @@ from crowdqc.agreement.resample import (
     ratio,
     statistic_interval,
 )
+from crowdqc.arrays import Floats, Ints
 from crowdqc.matching import Matched
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 ALONE = "no slice was read by two raters for the same label"
 """Why agreement is undefined in a study where every label has one rater."""

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from crowdqc.agreement.alpha import nominal_alpha, nominal_sums
 from crowdqc.agreement.boxes import Drawn, pairs_within
 from crowdqc.agreement.pool import Places, Summands, pool, undefined
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from crowdqc.arrays import Floats, Ints
 
 SAME = "all raters always said the same"
 UNEQUAL = "slices were read by different numbers of raters"

@@ -8,15 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crowdqc.agreement.boxes import Drawn, Items, median_without
 from crowdqc.agreement.resample import Ratio, clustered_ratio
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.geometry import Boxes
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 CLIP = 0.5
 """Share of the object's size at which an edge's distance is cut: a box elsewhere is no shift."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from crowdqc.agreement.arrays import EDGES, Compared, compare
 from crowdqc.agreement.continuity import check_continuity
@@ -22,15 +21,13 @@ from crowdqc.agreement.resample import Resampling
 from crowdqc.agreement.scores import Scores, judge, unit_range
 from crowdqc.agreement.speed import hurrying
 from crowdqc.agreement.verdict import severity, with_verdicts
+from crowdqc.arrays import Floats
 from crowdqc.config import RaterLimits
 from crowdqc.crowd import fit
 from crowdqc.findings import Finding
 from crowdqc.matching import Matched
 from crowdqc.policy import Policy, load_policy
 from crowdqc.schema import conform, natural_order
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 AGREEMENT = "agreement"
 

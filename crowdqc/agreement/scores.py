@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crowdqc.agreement.evidence import Evidence
 from crowdqc.agreement.mixed import Adjusted, adjust_scores
 from crowdqc.agreement.resample import Ratio, clustered_ratio
+from crowdqc.arrays import Floats
 from crowdqc.crowd import Crowd
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from crowdqc.agreement.evidence import EXAMPLES, FEWEST, Fault
 from crowdqc.matching import Matched
-
-Floats = NDArray[np.float64]
 
 _KEY = ["case", "slice", "rater"]
 

@@ -8,14 +8,10 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crowdqc.agreement.boxes import Drawn, Items, expand
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.geometry import Boxes, paired_iou
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 SAME_PX = 1e-3
 """Edges closer than this are the same pixel."""

@@ -10,13 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crowdqc.agreement.alpha import nominal_alpha, nominal_sums, summed
 from crowdqc.agreement.boxes import expand
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from crowdqc.arrays import Floats, Ints
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.completeness.ends import LONG, end_sizes, shared_ends, usual_sizes
 from crowdqc.completeness.faults import list_findings
 from crowdqc.completeness.runs import BOX, Runs, expected_by_cases, expected_by_raters, find_runs
@@ -84,7 +85,7 @@ def _with_gaps(facts: pd.DataFrame, runs: Runs) -> pd.DataFrame:
     return facts.assign(n_gaps=own, **lists)
 
 
-def _gaps(runs: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _gaps(runs: Runs) -> tuple[Ints, Ints]:
     run, slices = (runs.drawn[name].to_numpy(dtype=np.int64) for name in ("run", "slice"))
     steps = np.flatnonzero((np.diff(run) == 0) & (np.diff(slices) > 1))
     n = slices[steps + 1] - slices[steps] - 1
@@ -92,21 +93,21 @@ def _gaps(runs: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.repeat(run[steps], n), np.repeat(slices[steps], n) + 1 + offset
 
 
-def _lost(run: NDArray[np.int64], slices: NDArray[np.int64], runs: Runs) -> NDArray[np.bool_]:
+def _lost(run: Ints, slices: Ints, runs: Runs) -> Bools:
     """Gaps on a slice on which the unit drew nothing at all, though two labels go through it."""
     _, label, unit = runs.codes
     place = _key(unit[run], slices)
     drawn = _key(unit[runs.drawn["run"]], runs.drawn["slice"].to_numpy(dtype=np.int64))
     labels = pd.Series(label[run]).groupby(place).transform("nunique").to_numpy()
-    lost: NDArray[np.bool_] = ~np.isin(place, drawn) & (labels >= 2)
+    lost: Bools = ~np.isin(place, drawn) & (labels >= 2)
     return lost
 
 
-def _key(unit: NDArray[np.int64], slices: NDArray[np.int64]) -> NDArray[np.int64]:
+def _key(unit: Ints, slices: Ints) -> Ints:
     return unit * (1 << 32) + slices
 
 
-def _joined(run: NDArray[np.int64], slices: NDArray[np.int64], n: int) -> list[str]:
+def _joined(run: Ints, slices: Ints, n: int) -> list[str]:
     """The slices of each run as text."""
     ends = np.searchsorted(run, np.arange(n + 1))
     text = slices.astype(str)
@@ -136,7 +137,7 @@ def _truncated(
     return low, high
 
 
-def _ends_together(facts: pd.DataFrame, runs: Runs, settings: Settings) -> NDArray[np.bool_]:
+def _ends_together(facts: pd.DataFrame, runs: Runs, settings: Settings) -> Bools:
     """Ends that several labels share: half of those on the slice, and not because they taper."""
     together = np.zeros((len(facts), 2), dtype=bool)
     some = np.flatnonzero(facts["n_slices"] > 0)
@@ -153,7 +154,7 @@ def _ends_together(facts: pd.DataFrame, runs: Runs, settings: Settings) -> NDArr
     return together
 
 
-def _end_sizes(runs: Runs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _end_sizes(runs: Runs) -> tuple[Floats, Floats]:
     """Area of the box at each end over the run's median, and over that of the box beside it."""
     box = runs.drawn[BOX].to_numpy(dtype=np.float64)
     area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
@@ -165,27 +166,25 @@ def _end_sizes(runs: Runs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return end_sizes(area, runs.starts), beside
 
 
-def _ends_full(runs: Runs, settings: Settings) -> NDArray[np.bool_]:
+def _ends_full(runs: Runs, settings: Settings) -> Bools:
     """Ends at the full size of a label that usually tapers off, and not with a stray box."""
     case, label, _ = runs.codes
     sizes, beside = _end_sizes(runs)
     usual = usual_sizes(sizes, label, case)
-    full: NDArray[np.bool_] = (sizes >= np.maximum(settings.full, usual + 0.2)) & (
-        usual <= settings.taper
-    )
+    full: Bools = (sizes >= np.maximum(settings.full, usual + 0.2)) & (usual <= settings.taper)
     return full & (beside < 1.5)
 
 
-def _ends_early(facts: pd.DataFrame, runs: Runs, settings: Settings) -> NDArray[np.bool_]:
+def _ends_early(facts: pd.DataFrame, runs: Runs, settings: Settings) -> Bools:
     """Ends that fall short of where the other cases end, by more than those differ."""
     short = np.column_stack([facts["first"] - facts["low"], facts["high"] - facts["last"]])
     floor = settings.beyond_mm / runs.volumes["spacing_z"]
     limit = np.maximum(settings.spreads * facts["spread"], np.maximum(floor, settings.beyond))
-    early: NDArray[np.bool_] = short > limit.to_numpy()[:, None]
+    early: Bools = short > limit.to_numpy()[:, None]
     return early
 
 
-def _coverage(facts: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+def _coverage(facts: pd.DataFrame) -> tuple[Floats, NDArray[np.object_]]:
     """Share of the expected slices that has a box, and who expects them."""
     others = facts["n_hit"] / facts["n_expected"].where(facts["n_expected"] > 0)
     first, last = facts[["first", "low"]].min(axis=1), facts[["last", "high"]].max(axis=1)
@@ -196,12 +195,12 @@ def _coverage(facts: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.obje
     return np.where(by_raters, others, alone), source.astype(object)
 
 
-def _short(facts: pd.DataFrame, runs: Runs, settings: Settings) -> NDArray[np.bool_]:
+def _short(facts: pd.DataFrame, runs: Runs, settings: Settings) -> Bools:
     """Runs much shorter than in the other cases. The volume may cut off a part, hardly all."""
     cut = runs.at_edge.any(axis=1)
     limit = np.where(cut, settings.cut_off, settings.length)
     alone = (facts["n_others"] == 0) & (facts["n_slices"] > 0)
-    short: NDArray[np.bool_] = (alone & (facts["length_ratio"] < limit)).to_numpy()
+    short: Bools = (alone & (facts["length_ratio"] < limit)).to_numpy()
     return short
 
 

@@ -7,10 +7,8 @@ A tube, like the aorta, does not taper, so that a label is judged by how it ends
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from crowdqc.arrays import Floats, Ints
 
 LONG = 5
 """Fewest boxes of a run that has a middle to hold its ends against."""

@@ -11,10 +11,9 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
-Floats = NDArray[np.float64]
+from crowdqc.arrays import Bools, Floats
 
 REFERENCES = 50
 """Most reference cases of a case: more make medians no better, only slower."""
@@ -121,7 +120,7 @@ def presence(heights: Floats, expected: Floats, *, spread: float) -> Floats:
     return share
 
 
-def _median(values: Floats, *, axis: int, enough: NDArray[np.bool_]) -> Floats:
+def _median(values: Floats, *, axis: int, enough: Bools) -> Floats:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-nan slices are nan, as wanted
         median = np.nanmedian(values, axis=axis)

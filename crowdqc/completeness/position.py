@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.completeness.ends import run_medians
 from crowdqc.geometry import Boxes
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 APART = 0.25
 """Two organs lie apart along an axis where their centres differ by more than this share of the
@@ -30,7 +27,7 @@ FEWEST = 3
 """Fewest other units that say how two labels lie."""
 
 
-def jumps(boxes: Boxes, slices: Ints, starts: Ints) -> NDArray[np.bool_]:
+def jumps(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
     """Boxes that lie far from those before and after them.
 
     Parameters
@@ -63,7 +60,7 @@ def jumps(boxes: Boxes, slices: Ints, starts: Ints) -> NDArray[np.bool_]:
     return jumped & solid
 
 
-def _outliers(boxes: Boxes, slices: Ints, starts: Ints) -> NDArray[np.bool_]:
+def _outliers(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
     """Single boxes between two that agree with each other."""
     inner = np.ones(len(boxes), dtype=bool)
     some = np.diff(starts) > 0
@@ -83,7 +80,7 @@ def _outliers(boxes: Boxes, slices: Ints, starts: Ints) -> NDArray[np.bool_]:
     return jumped
 
 
-def _stretches(boxes: Boxes, slices: Ints, starts: Ints) -> NDArray[np.bool_]:
+def _stretches(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
     """Boxes of stretches that are torn off the rest of their run, and are the smaller part."""
     jumped = np.zeros(len(boxes), dtype=bool)
     run = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
@@ -118,7 +115,7 @@ def _iou(a: Boxes, b: Boxes) -> Floats:
     return iou
 
 
-def _apart(a: Boxes, b: Boxes) -> NDArray[np.bool_]:
+def _apart(a: Boxes, b: Boxes) -> Bools:
     """Whether boxes of adjacent slices belong to different things, row by row.
 
     They share less than `TORN` of the smaller one (a tip lies within what follows it), and their
@@ -127,7 +124,7 @@ def _apart(a: Boxes, b: Boxes) -> NDArray[np.bool_]:
     common, area_a, area_b = _areas(a, b)
     size = np.maximum(a[:, 2:] - a[:, :2], b[:, 2:] - b[:, :2])
     step = np.abs(a[:, :2] + a[:, 2:] - b[:, :2] - b[:, 2:]) / 2
-    apart: NDArray[np.bool_] = common < TORN * np.minimum(area_a, area_b)
+    apart: Bools = common < TORN * np.minimum(area_a, area_b)
     return apart & (step > size).any(axis=1)
 
 
@@ -256,7 +253,7 @@ def _distance(drawn: Floats, usual: Floats) -> Floats:
     return distance
 
 
-def wrong_side(x: Floats, sides: Floats, *, middle: float, width: float) -> NDArray[np.bool_]:
+def wrong_side(x: Floats, sides: Floats, *, middle: float, width: float) -> Bools:
     """Labels that lie on the wrong side of the patient.
 
     Parameters
@@ -279,5 +276,5 @@ def wrong_side(x: Floats, sides: Floats, *, middle: float, width: float) -> NDAr
     left, right = there & (sides > 0), there & (sides < 0)
     if left.any() and right.any():
         middle = (x[left].mean() + x[right].mean()) / 2
-    wrong: NDArray[np.bool_] = there & (sides * (x - middle) < -width / 20)
+    wrong: Bools = there & (sides * (x - middle) < -width / 20)
     return wrong

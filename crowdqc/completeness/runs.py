@@ -13,8 +13,8 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.completeness.extent import expected_ends, reference_ends, spread_of_ends
 from crowdqc.schema import ReadingState, Study, natural_order
 
@@ -44,12 +44,12 @@ class Runs:
     drawn: pd.DataFrame
 
     @cached_property
-    def starts(self) -> NDArray[np.int64]:
+    def starts(self) -> Ints:
         """Row of `drawn` where each run begins, and their number: shape (R + 1,)."""
         return np.searchsorted(self.drawn["run"].to_numpy(), np.arange(len(self.table) + 1))
 
     @cached_property
-    def codes(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def codes(self) -> tuple[Ints, Ints, Ints]:
         """Number of the case, of the label (as in the study) and of the unit of each run."""
         case = pd.factorize(self.table["case"])[0]
         label = pd.Index(self.study.labels).get_indexer(self.table["label"])
@@ -69,13 +69,13 @@ class Runs:
         return volumes.reindex(self.table["case"]).reset_index(drop=True)
 
     @cached_property
-    def at_edge(self) -> NDArray[np.bool_]:
+    def at_edge(self) -> Bools:
         """Whether a run reaches the first, and the last slice of the volume: shape (R, 2)."""
         table, volumes = self.table, self.volumes
         return np.column_stack([table["first"] <= volumes["min"], table["last"] >= volumes["max"]])
 
     @cached_property
-    def length_mm(self) -> NDArray[np.float64]:
+    def length_mm(self) -> Floats:
         """From the first to the last slice, both included; nan where nothing was drawn."""
         n = self.table["last"] - self.table["first"] + 1
         return (n * self.volumes["spacing_z"]).to_numpy(dtype=np.float64)
@@ -190,7 +190,7 @@ def expected_by_cases(runs: Runs) -> pd.DataFrame:
     )
 
 
-def usual_lengths(ends: NDArray[np.float64], enough: int = 3) -> NDArray[np.float64]:
+def usual_lengths(ends: Floats, enough: int = 3) -> Floats:
     """Median length of each label over the other cases; nan where fewer than `enough` have it."""
     lengths = ends[..., 1] - ends[..., 0]
     result = np.full(lengths.shape, np.nan)

@@ -22,15 +22,6 @@ def to_ranges(slices: Iterable[int]) -> str:
     return " ".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)
 
 
-def from_ranges(text: str) -> list[int]:
-    """Inverse of `to_ranges`."""
-    slices: list[int] = []
-    for part in text.split():
-        first, _, last = part.partition("-")
-        slices += range(int(first), int(last or first) + 1)
-    return slices
-
-
 def in_ranges(text: str) -> str:
     """Slices one by one, as tables hold them, as ranges.
 
@@ -40,3 +31,12 @@ def in_ranges(text: str) -> str:
     '3-5 10'
     """
     return to_ranges(int(k) for k in text.split())
+
+
+def from_ranges(text: str) -> list[int]:
+    """Inverse of `to_ranges`."""
+    slices: list[int] = []
+    for part in text.split():
+        first, _, last = part.partition("-")
+        slices += range(int(first), int(last or first) + 1)
+    return slices

@@ -11,12 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crowdqc.arrays import Floats, Ints
 from crowdqc.crowd.evidence import Evidence
-
-Floats = NDArray[np.float64]
-
 
 _LEAST = 1e-8
 """Least variance, as a share of size: raters who agree to the pixel are not perfect."""
@@ -134,7 +131,7 @@ def _unknown(evidence: Evidence, box: Floats) -> Edges:
     )
 
 
-def median_boxes(boxes: Floats, of: NDArray[np.int64], n: int) -> Floats:
+def median_boxes(boxes: Floats, of: Ints, n: int) -> Floats:
     """Median of each edge over the boxes of each object, (n, 4); nan where there is none."""
     median = np.full((n, 4), np.nan)
     count = np.bincount(of, minlength=n)
@@ -162,7 +159,7 @@ def _size(box: Floats) -> Floats:
     return np.hstack([size, size])
 
 
-def _sums(of: NDArray[np.int64], values: Floats, n: int) -> Floats:
+def _sums(of: Ints, values: Floats, n: int) -> Floats:
     """Sum of the rows of `values` (N, 4) for each of n numbers, (n, 4)."""
     return np.stack([np.bincount(of, column, n) for column in values.T], axis=1)
 

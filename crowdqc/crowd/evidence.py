@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crowdqc.arrays import Bools, Ints
 from crowdqc.geometry import Boxes
 from crowdqc.matching import Matched
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Evidence:
     rater: Ints
     asked_object: Ints
     asked_rater: Ints
-    drew: NDArray[np.bool_]
+    drew: Bools
     place: Ints
     n_objects: int
     n_raters: int

@@ -14,12 +14,10 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, roots_hermitenorm
 
-from crowdqc.crowd.evidence import Evidence, Ints
-
-Floats = NDArray[np.float64]
+from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.crowd.evidence import Evidence
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ def _odds(
     return spread
 
 
-def _log_votes(odds: Floats, drew: NDArray[np.bool_]) -> Floats:
+def _log_votes(odds: Floats, drew: Bools) -> Floats:
     """Log probability of what the asked rater did, (2, A, Q)."""
     sign = np.where(drew, -1.0, 1.0)[None, :, None]
     votes: Floats = -np.logaddexp(0.0, sign * odds)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crowdqc.arrays import Floats
 from crowdqc.crowd.edges import Edges, EdgeSettings, fit_edges
 from crowdqc.crowd.evidence import Evidence, evidence
 from crowdqc.crowd.existence import Existence, ExistenceSettings, fit_existence
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from crowdqc.arrays import Floats
 from crowdqc.crowd import Crowd, fit
 from crowdqc.matching import Matched
-
-Floats = NDArray[np.float64]
 
 _ABSOLUTE = (2 / np.pi) ** 0.5
 """Mean absolute value of a normal value, over its standard deviation."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from crowdqc.arrays import Floats, Ints
+
 Flags = NDArray[np.bool_]
 
 _LARGEST = 2**60

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from crowdqc.arrays import Floats
 
 CHANGE = 1e-7
 """EM ends when no entry of a confusion matrix changed by more than this, as in ITK."""

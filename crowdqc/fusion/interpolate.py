@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from crowdqc.arrays import Floats, Ints
 from crowdqc.schema import conform
-
-Floats = NDArray[np.float64]
 
 METHOD = "interpolated"
 """Mark of an interpolated row in the column ``method``."""
@@ -86,7 +84,7 @@ def _fill(run: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _roughness(slices: NDArray[np.int64], boxes: Floats) -> Floats:
+def _roughness(slices: Ints, boxes: Floats) -> Floats:
     """Variance per slice of each edge round the straight line, (4,), in px^2."""
     inner = np.flatnonzero((np.diff(slices)[:-1] == 1) & (np.diff(slices)[1:] == 1)) + 1
     if len(inner):

@@ -11,14 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crowdqc.arrays import Bools, Floats
 from crowdqc.crowd import Evidence, fit_evidence, median_boxes
 from crowdqc.fusion.cells import cut, groups_of_equal_size
 from crowdqc.geometry import paired_iou
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _MEDIAN = (np.pi / 2) ** 0.5
 """Standard error of a median of normal values, over that of their mean."""
@@ -200,7 +197,7 @@ def covered(boxes: Floats, weight: Floats, *, otherwise: Floats) -> Floats:
     return round_cells(inside, xs, ys, otherwise=otherwise)
 
 
-def round_cells(inside: NDArray[np.bool_], xs: Floats, ys: Floats, *, otherwise: Floats) -> Floats:
+def round_cells(inside: Bools, xs: Floats, ys: Floats, *, otherwise: Floats) -> Floats:
     """Box round the marked cells of G planes; `otherwise` where none is marked.
 
     Parameters
@@ -216,8 +213,8 @@ def round_cells(inside: NDArray[np.bool_], xs: Floats, ys: Floats, *, otherwise:
     -------
     box : ndarray, shape (G, 4)
     """
-    row: NDArray[np.bool_] = np.any(inside, axis=2)
-    column: NDArray[np.bool_] = np.any(inside, axis=1)
+    row: Bools = np.any(inside, axis=2)
+    column: Bools = np.any(inside, axis=1)
     plane = np.arange(len(inside))
     box = np.stack(
         [

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.fusion.cells import cut_planes, paint, patterns
 from crowdqc.fusion.em import UNREAD, Solution, Votes, solve
 from crowdqc.geometry import as_boxes
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -293,7 +291,7 @@ def _index(name: str, values: ArrayLike, n: int) -> Ints:
     return whole
 
 
-def _read(read: ArrayLike | None, rater: Ints, planes: int) -> NDArray[np.bool_]:
+def _read(read: ArrayLike | None, rater: Ints, planes: int) -> Bools:
     if read is None:
         return np.ones((rater.max(initial=-1) + 1, planes), bool)
     array = np.asarray(read, bool)

@@ -15,13 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.crowd import Evidence, median_boxes
 from crowdqc.fusion.cells import cut, groups_of_equal_size, patterns
 from crowdqc.fusion.em import UNREAD, Votes, solve
 from crowdqc.fusion.methods import Fused, round_cells, share_of_asked, standard_error
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 PRIOR = np.array([[4.0, 1.0], [1.0, 4.0]])
 """Five objects already seen of every rater, who was right on four fifths of their area."""
@@ -36,7 +34,7 @@ class _Part:
     objects: Ints
     xs: Floats
     ys: Floats
-    real: NDArray[np.bool_]
+    real: Bools
     pattern: Ints
     label: NDArray[np.int8]
     rater: Ints

@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from crowdqc.arrays import Bools, Floats
 from crowdqc.crowd import Evidence, evidence
 from crowdqc.fusion.interpolate import interpolate_gaps
 from crowdqc.fusion.methods import Fused, Method, edges, majority, mean, median, simple, wbf
@@ -15,8 +15,6 @@ from crowdqc.fusion.staple_method import staple
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 from crowdqc.schema import conform
-
-Floats = NDArray[np.float64]
 
 METHODS: dict[str, Method] = {
     "majority": majority,
@@ -127,16 +125,16 @@ def rounded(box: Floats) -> Floats:
     return np.where(np.hstack([met, met]), box, near)
 
 
-def _backs(data: Evidence, fused: Fused, iou: float) -> NDArray[np.bool_]:
+def _backs(data: Evidence, fused: Fused, iou: float) -> Bools:
     """Whether each drawn box supports the fused box of its object, (N,)."""
     if len(data.boxes) == 0:
         return np.zeros(0, bool)
     overlap = paired_iou(data.boxes, fused.box[data.object])
-    backs: NDArray[np.bool_] = overlap >= iou
+    backs: Bools = overlap >= iou
     return backs
 
 
-def _names(matched: Matched, backs: NDArray[np.bool_]) -> list[str]:
+def _names(matched: Matched, backs: Bools) -> list[str]:
     """Names of the supporting raters of each object, with spaces between, (O,)."""
     boxes = matched.boxes.loc[backs, ["object", "person", "rater"]]
     boxes = boxes.sort_values(["object", "person"])

@@ -22,10 +22,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.geometry import Boxes, as_boxes, paired_iou, pairwise_iou
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 EXACT = 9
 """Largest group of connected boxes that is solved by trying every division (21,147 of 9)."""
@@ -186,11 +184,11 @@ def _within(count: Ints) -> Ints:
     return within
 
 
-def _cliques(group: Ints, first: Ints) -> NDArray[np.bool_]:
+def _cliques(group: Ints, first: Ints) -> Bools:
     """Whether a group is an object as it is: all its pairs are linked, so nothing is gained."""
     size = np.bincount(group)
     links = np.bincount(group[first], minlength=len(size))
-    whole: NDArray[np.bool_] = links == size * (size - 1) // 2
+    whole: Bools = links == size * (size - 1) // 2
     return whole
 
 
@@ -287,17 +285,17 @@ def _reassign(gains: Floats, person: Ints, part: Ints) -> Ints:
     return part
 
 
-def _drawn_twice(place: Ints, person: Ints) -> NDArray[np.bool_]:
+def _drawn_twice(place: Ints, person: Ints) -> Bools:
     """Whether a box's place holds two boxes of one person."""
     pairs = place * (person.max(initial=0) + 1) + person
     _, code, count = np.unique(pairs, return_inverse=True, return_counts=True)
     twice = np.zeros(place.max(initial=0) + 1, bool)
     twice[place[count[code.reshape(-1)] > 1]] = True
-    found: NDArray[np.bool_] = twice[place]
+    found: Bools = twice[place]
     return found
 
 
-def _places_of(place: Ints, rows: NDArray[np.bool_]) -> list[Ints]:
+def _places_of(place: Ints, rows: Bools) -> list[Ints]:
     """The given rows of the sorted `place`, apart for each place."""
     chosen = np.flatnonzero(rows)
     cuts = np.flatnonzero(np.diff(place[chosen])) + 1

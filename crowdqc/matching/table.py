@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from crowdqc.arrays import Ints
 from crowdqc.matching.kernel import match_boxes
 from crowdqc.schema import ReadingState, Study, natural_order
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

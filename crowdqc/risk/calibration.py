@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-Floats = NDArray[np.float64]
+from crowdqc.arrays import Floats
 
 BAD_DICE = 0.5
 """A mask with a smaller Dice coefficient is wrong."""

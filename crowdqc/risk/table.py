@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.completeness.extent import presence, reference_ends, spread_of_ends
 from crowdqc.geometry import Boxes, paired_iou
 from crowdqc.risk.votes import (
@@ -74,12 +75,12 @@ _BOX = ["x0", "y0", "x1", "y1"]
 class _Run:
     """The masks of one label of one case, cut out."""
 
-    planes: NDArray[np.int64]
+    planes: Ints
     boxes: Boxes
     """Hull of the boxes on each plane, in px of the cut-out; nan where there is none."""
-    filled: NDArray[np.bool_]
+    filled: Bools
     """Ellipses of all boxes."""
-    sets: list[NDArray[np.bool_]]
+    sets: list[Bools]
     depth: int
     spacing: tuple[float, float, float]
 
@@ -227,12 +228,12 @@ def _signals(run: _Run) -> pd.DataFrame:
     )
 
 
-def _nothing(weight: NDArray[np.float64], times: int) -> Votes:
+def _nothing(weight: Floats, times: int) -> Votes:
     """Votes of slices where there is nothing, once for each set."""
     return Votes(np.zeros(len(weight)), times * weight)
 
 
-def _iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+def _iou(a: Boxes, b: Boxes) -> Floats:
     """IoU of boxes row by row; nan where one is missing."""
     iou = np.full(len(a), np.nan)
     known = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
@@ -241,12 +242,12 @@ def _iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     return iou
 
 
-def _beside(boxes: Boxes) -> NDArray[np.float64]:
+def _beside(boxes: Boxes) -> Floats:
     """Mean IoU of each box with the one before and the one after it."""
     step = _iou(boxes[:-1], boxes[1:])
     both = np.stack([np.append(np.nan, step), np.append(step, np.nan)])
     known = np.isfinite(both).sum(axis=0)
-    mean: NDArray[np.float64] = np.nansum(both, axis=0) / np.where(known > 0, known, np.nan)
+    mean: Floats = np.nansum(both, axis=0) / np.where(known > 0, known, np.nan)
     return mean
 
 
@@ -256,7 +257,7 @@ def _extents(
     spacing: Mapping[str, tuple[float, float, float]],
     *,
     labels: list[str],
-) -> NDArray[np.float64]:
+) -> Floats:
     """Share of the other cases in which the label reaches the height of each slice."""
     cases = list(spacing)
     thickness = boxes["case"].map({case: values[2] for case, values in spacing.items()})
@@ -292,11 +293,11 @@ def _with_prompts(table: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _risk(table: pd.DataFrame) -> NDArray[np.float64]:
+def _risk(table: pd.DataFrame) -> Floats:
     prior = table["extent"].to_numpy()
     present = LIKELIHOOD * prior / (1.0 + (LIKELIHOOD - 1.0) * prior)
     present = np.where(np.isfinite(prior), present, 1.0)
-    risk: NDArray[np.float64] = 1.0 - present * table["support"].to_numpy()
+    risk: Floats = 1.0 - present * table["support"].to_numpy()
     return np.clip(risk, 0.0, 1.0)
 
 

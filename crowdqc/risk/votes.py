@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crowdqc.arrays import Floats, Ints
 from crowdqc.geometry import Boxes
 
-Floats = NDArray[np.float64]
 Masks = NDArray[np.bool_]
 
 REACH = 3.0
@@ -100,7 +100,7 @@ def neighbours(judged: Masks, other: Masks, heights: Floats, *, width: float) ->
     return votes
 
 
-def beyond(planes: NDArray[np.int64], *, depth: int, spacing: float, width: float) -> Floats:
+def beyond(planes: Ints, *, depth: int, spacing: float, width: float) -> Floats:
     """Weight of the slices beyond both ends of a run, where nobody drew anything.
 
     Parameters
@@ -159,7 +159,7 @@ def mask_boxes(masks: Masks) -> Boxes:
     return boxes
 
 
-def _pairs(heights: Floats, reach: float) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _pairs(heights: Floats, reach: float) -> Iterator[tuple[Ints, Ints]]:
     """Positions of the slices that are at most `reach` apart, by how many lie between them."""
     for step in range(1, len(heights)):
         lower = np.flatnonzero(heights[step:] - heights[:-step] <= reach)
@@ -174,8 +174,8 @@ def _as_votes(dice: Floats, weight: Floats) -> Votes:
     return Votes(np.where(known, dice, 0.0) * weight, weight * known)
 
 
-def _count(masks: Masks) -> NDArray[np.int64]:
-    counts: NDArray[np.int64] = np.count_nonzero(masks, axis=(1, 2))
+def _count(masks: Masks) -> Ints:
+    counts: Ints = np.count_nonzero(masks, axis=(1, 2))
     return counts
 
 

@@ -7,31 +7,18 @@ import pytest
 
 from crowdqc.cli import COMMANDS
 from tests.commands import call
-
-STUDY = """
-[study]
-name = "tiny"
-[labels]
-0 = { name = "spleen", value = 1 }
-1 = { name = "liver", value = 2 }
-[annotations]
-format = "yolo"
-path = "boxes/{rater}/{case}-{slice}.txt"
-size = [100, 100]
-"""
+from tests.studies import TINY, write_study
 
 
 @pytest.fixture
 def study(tmp_path):
     """A tiny study of three raters."""
-    for rater, shift in (("a", 0.0), ("b", 0.01), ("c", 0.02)):
-        for case in ("1", "2"):
-            for slice_ in range(6):
-                path = tmp_path / "boxes" / rater / f"{case}-{slice_}.txt"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(f"0 {0.3 + shift} .3 .2 .2\n1 .7 .7 .3 .{3 + slice_ % 2}\n")
-    (tmp_path / "study.toml").write_text(STUDY)
-    return tmp_path / "study.toml"
+    shift = {"a": 0.0, "b": 0.01, "c": 0.02}
+
+    def lines(rater, _, k):
+        return f"0 {0.3 + shift[rater]} .3 .2 .2\n1 .7 .7 .3 .{3 + k % 2}\n"
+
+    return write_study(tmp_path, raters=shift, cases=("1", "2"), slices=6, lines=lines)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -136,7 +123,7 @@ def test_two_runs_write_the_same_bytes(study, tmp_path):
 
 def test_results_of_another_study_are_refused(study):
     call("check", study)
-    study.write_text(STUDY.replace('"tiny"', '"other"'))
+    study.write_text(TINY.replace('"tiny"', '"other"'))
 
     result = call("check", study)
 
@@ -216,7 +203,7 @@ def test_a_demo_replaces_no_study_of_somebody_else(study):
 
     assert result.exit_code == 2
     assert "is not an empty folder" in result.stderr
-    assert study.read_text() == STUDY
+    assert study.read_text() == TINY
     assert (study.parent / "boxes" / "a" / "1-0.txt").is_file()
 
 

@@ -7,19 +7,9 @@ import pandas as pd
 import pytest
 
 from tests.commands import call
+from tests.studies import TINY, write_study
 
-STUDY = """
-[study]
-name = "tiny"
-[labels]
-0 = { name = "spleen", value = 1 }
-1 = { name = "liver", value = 2 }
-[annotations]
-format = "yolo"
-path = "boxes/{rater}/{case}-{slice}.txt"
-size = [100, 100]
-spacing = [1.0, 1.0, 3.0]
-"""
+STUDY = TINY + "spacing = [1.0, 1.0, 3.0]\n"
 CASES = ("1", "2")
 LENIENT = """
 exclude = "label"
@@ -45,16 +35,12 @@ because = "a slice is missing"
 def study(tmp_path):
     """Three raters, two cases, 22 slices; rater b skips slice 5 of case 2."""
     rng = np.random.default_rng(0)
-    for rater in ("a", "b", "c"):
-        for case in CASES:
-            for k in range(22):
-                path = tmp_path / "boxes" / rater / f"{case}-{k}.txt"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                x, y = 0.3 + rng.normal(0, 0.002, 2)
-                lines = f"0 {x} {y} .2 .2\n1 .7 .7 .3 .3\n"
-                path.write_text("" if (rater, case, k) == ("b", "2", 5) else lines)
-    (tmp_path / "study.toml").write_text(STUDY)
-    return tmp_path / "study.toml"
+
+    def lines(*place):
+        x, y = 0.3 + rng.normal(0, 0.002, 2)
+        return "" if place == ("b", "2", 5) else f"0 {x} {y} .2 .2\n1 .7 .7 .3 .3\n"
+
+    return write_study(tmp_path, raters="abc", cases=CASES, slices=22, lines=lines, text=STUDY)
 
 
 def with_policy(study, text):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import call
+from tests.studies import write_study
 
 STUDY = """
 [study]
@@ -22,14 +23,14 @@ size = [100, 100]
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Two raters, one case, one organ; both raters draw."""
-    folder = tmp_path_factory.mktemp("tiny")
-    for rater, x in (("a", 0.3), ("b", 0.31)):
-        for slice_ in range(4):
-            path = folder / "boxes" / rater / f"1-{slice_}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"0 {x} .3 .2 .2\n")
-    (folder / "study.toml").write_text(STUDY.format(name="tiny"))
-    return folder / "study.toml"
+    x = {"a": 0.3, "b": 0.31}
+    return write_study(
+        tmp_path_factory.mktemp("tiny"),
+        raters=x,
+        slices=4,
+        lines=lambda rater, *_: f"0 {x[rater]} .3 .2 .2\n",
+        text=STUDY.format(name="tiny"),
+    )
 
 
 @pytest.mark.parametrize("form", ["html", "md", "json", "csv"])

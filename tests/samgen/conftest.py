@@ -1,8 +1,11 @@
-"""A SAM of SAM's own classes that is small enough for tests."""
+"""A SAM of SAM's own classes that is small enough for tests, and volumes to draw on."""
 
 from functools import partial
 
+import numpy as np
 import pytest
+
+from tests.samgen.painting import volume
 
 
 def small_sam(seed, side=160, window=4):
@@ -65,3 +68,9 @@ def sam():
 def other_sam():
     """Makes a SAM of the same architecture with other weights, as the package's builders do."""
     return partial(small_sam, seed=2)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Three small volumes."""
+    return {case: volume(tmp_path / f"{case}.nii.gz", np.diag([1, 1, 2, 1])) for case in "abc"}

@@ -6,7 +6,7 @@ from samgen import forecast
 from samgen.forecast import Rates, list_work, measure_rates
 from samgen.generate import Task, generate_masks
 from samgen.settings import MaskSettings, PromptSettings
-from tests.samgen.test_generate import LABELS, THREE, Painter, consensus, volume
+from tests.samgen.painting import LABELS, THREE, Painter, consensus, volume
 
 SETTINGS = MaskSettings(prompts=PromptSettings(n_prompts=5))
 

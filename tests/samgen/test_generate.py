@@ -1,8 +1,8 @@
+"""Masks from boxes: where they land, what the table says, and what is refused."""
+
 import dataclasses
-import pickle
 import subprocess
 import sys
-from functools import partial
 
 import nibabel as nib
 import numpy as np
@@ -11,74 +11,23 @@ import pytest
 from nibabel.orientations import inv_ornt_aff
 from numpy.testing import assert_array_equal
 
-from crowdqc.config import Window
-from crowdqc.engine.cluster import RayEngine
 from crowdqc.findings import InputError
-from crowdqc.schema import TABLES, conform
+from crowdqc.schema import TABLES
 from crowdqc.volumes import to_pictures
-from samgen.generate import Task, _Tracker, generate_masks
-from samgen.predictor import BoxPredictor, LazyPredictor, Prediction
-from samgen.settings import MaskSettings, PromptSettings, VolumeSettings
-from tests.ray_nodes import say_and_wait, travel
-
-SHAPE = (30, 24, 5)
-LABELS = {"liver": 7, "aorta": 300}
-ONE = MaskSettings(prompts=PromptSettings(n_prompts=1), window=Window(level=0, width=100))
-
-
-class Painter(BoxPredictor):
-    """A fake model: paints each box, more surely the smaller it is, and counts its pictures."""
-
-    name = "painter"
-    signature = ""
-    last_wins = False
-
-    def __init__(self, signature="painter 1", limit=None):
-        self.signature, self.encoded, self.limit = signature, 0, limit
-
-    def encode(self, picture):
-        if self.encoded == self.limit:
-            raise KeyboardInterrupt
-        self.encoded += 1
-        return picture
-
-    def predict(self, encoded, boxes):
-        probability = np.zeros((len(boxes), *encoded.shape), np.float32)
-        for mask, (x0, y0, x1, y1) in zip(probability, np.rint(boxes).astype(int), strict=True):
-            mask[y0:y1, x0:x1] = 1 - (x1 - x0) / 100
-        return Prediction(probability, np.full(len(boxes), np.nan))
-
-
-def volume(path, affine=None, shape=SHAPE):
-    image = nib.Nifti1Image(np.random.default_rng(0).normal(size=shape), affine)
-    if affine is None:
-        image.set_sform(np.eye(4), code=0)
-    image.header.set_xyzt_units("mm")
-    nib.save(image, path)
-    return path
-
-
-def consensus(*rows, case="a"):
-    columns = ["slice", "label", "x0", "y0", "x1", "y1"]
-    frame = pd.DataFrame(rows, columns=columns).assign(
-        case=case, support=3, n_raters=3, method="median", state="agreed"
-    )
-    return conform("consensus", frame)
-
-
-@pytest.fixture
-def images(tmp_path):
-    return {case: volume(tmp_path / f"{case}.nii.gz", np.diag([1, 1, 2, 1])) for case in "abc"}
-
-
-def generate(prompts, images, out, *, predictor=None, settings=ONE, **more):
-    task = Task(labels=LABELS, predictor=predictor or Painter(), settings=settings)
-    return generate_masks(prompts, task, images=images, out=out, **more)
-
-
-def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
+from samgen.generate import Task, generate_masks
+from samgen.settings import PromptSettings, VolumeSettings
+from tests.samgen.painting import (
+    LABELS,
+    MANY,
+    ONE,
+    SHAPE,
+    THREE,
+    Painter,
+    consensus,
+    files,
+    generate,
+    volume,
+)
 
 PICTURES = ["identity", "rot90", "rot180", "rot270", "flipud", "fliplr", "transpose", "transverse"]
 
@@ -242,151 +191,6 @@ def test_a_second_model_says_how_far_models_agree(tmp_path, images):
     # Masks are those of the first model alone.
     name = "a.nii.gz"
     assert (tmp_path / "both" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-
-
-THREE = pd.concat(
-    [
-        consensus(
-            [1, "liver", 2, 3, 10, 8],
-            [1, "liver", 12, 13, 20, 18],
-            [3, "aorta", 11, 1, 13, 4],
-            case=case,
-        )
-        for case in ("a", "b", "c")
-    ],
-    ignore_index=True,
-)
-MANY = dataclasses.replace(ONE, prompts=PromptSettings(n_prompts=4))
-
-
-def test_a_run_that_was_cut_short_goes_on_and_ends_with_the_same_bytes(tmp_path, images):
-    whole = generate(THREE, images, tmp_path / "whole", settings=MANY)
-    with pytest.raises(KeyboardInterrupt):
-        generate(THREE, images, tmp_path / "cut", predictor=Painter(limit=3), settings=MANY)
-    assert len(files(tmp_path / "cut")) == 3  # case a is done, case b was not begun to write
-
-    model = Painter()
-    again = generate(THREE, images, tmp_path / "cut", predictor=model, settings=MANY)
-
-    assert model.encoded == 4
-    pd.testing.assert_frame_equal(again, whole)
-    assert files(tmp_path / "cut") == files(tmp_path / "whole")
-
-
-class Waiting(Painter):
-    """Paints only when told to."""
-
-    def __init__(self, folder):
-        super().__init__()
-        self.folder = folder
-
-    def encode(self, picture):
-        say_and_wait(self.folder, "encodes")
-        return super().encode(picture)
-
-
-def test_a_cluster_that_loses_a_node_draws_the_same_bytes(tmp_path, images, nodes):
-    travel(__name__)
-    whole = generate(THREE, images, tmp_path / "whole", settings=MANY)
-    notes = tmp_path / "notes"
-    notes.mkdir()
-    model = LazyPredictor(partial(Waiting, notes))
-
-    with nodes.doomed(notes) as raylet:
-        engine = RayEngine(address=nodes.address)
-        table = generate(
-            THREE, images, tmp_path / "ray", predictor=model, settings=MANY, engine=engine
-        )
-
-    assert raylet.returncode == -9  # killed while it drew
-    pd.testing.assert_frame_equal(table, whole)
-    assert files(tmp_path / "ray") == files(tmp_path / "whole")
-
-
-def test_a_lazy_model_is_loaded_once_and_where_it_is_used():
-    loads = []
-    model = LazyPredictor(lambda: loads.append(1) or Painter())
-    assert loads == []
-
-    assert (model.name, model.signature, model.last_wins) == ("painter", "painter 1", False)
-    assert loads == [1]
-    assert isinstance(model, BoxPredictor)
-    other = pickle.loads(pickle.dumps(LazyPredictor(Painter)))  # noqa: S301 - our own
-    assert other.name == "painter"
-
-
-def test_the_order_of_rows_does_not_matter(tmp_path, images):
-    first = generate(THREE, images, tmp_path / "first", settings=MANY)
-    second = generate(THREE[::-1], images, tmp_path / "second", settings=MANY)
-
-    pd.testing.assert_frame_equal(first, second)
-    assert files(tmp_path / "first") == files(tmp_path / "second")
-
-
-def test_nothing_is_done_twice(tmp_path, images):
-    said = []
-    first = generate(THREE, images, tmp_path / "out", say=said.append)
-    model = Painter()
-
-    second = generate(THREE, images, tmp_path / "out", predictor=model, say=said.append)
-
-    assert model.encoded == 0
-    pd.testing.assert_frame_equal(first, second)
-    assert said[0] == "a: 3 masks"
-    assert said[-1] == "c: 3 masks are up to date"
-
-
-@pytest.mark.parametrize("change", ["box", "seed", "model", "second", "image", "value", "window"])
-def test_a_case_whose_input_changed_is_done_again(tmp_path, images, change):
-    generate(THREE, images, tmp_path / "out", settings=MANY)
-    model, prompts, settings, labels = Painter(), THREE.copy(), MANY, LABELS
-    second = None
-    match change:
-        case "box":
-            prompts["x0"] += 0.5
-        case "seed":
-            settings = dataclasses.replace(MANY, seed=1)
-        case "model":
-            model.signature = "painter 2"
-        case "second":
-            second = Painter()
-        case "image":
-            for path in images.values():
-                volume(path, np.diag([1, 1, 3, 1]))
-        case "value":
-            labels = {**LABELS, "liver": 8}
-        case "window":
-            settings = dataclasses.replace(MANY, window=Window(level=0, width=90))
-
-    task = Task(labels=labels, predictor=model, settings=settings, second=second)
-    generate_masks(prompts, task, images=images, out=tmp_path / "out")
-
-    assert model.encoded == 6
-
-
-def test_progress_counts_the_slices_that_are_drawn(tmp_path, images):
-    told = []
-    settings = {"settings": MANY, "progress": lambda *counts: told.append(counts)}
-
-    generate(THREE[THREE["case"] == "a"], images, tmp_path / "out", **settings)
-    assert told == [(1, 2), (1, 2), (0, 2)]
-
-    told.clear()
-    generate(THREE, images, tmp_path / "out", **settings)
-    assert sum(done for done, _ in told) == 4
-    assert told[0] == (0, 4)
-    assert told[-1] == (0, 4)
-
-
-def test_progress_of_whole_cases_alone_comes_to_the_same():
-    told = []
-    tracker = _Tracker({"a": 2, "b": 3, "c": 4}, lambda *counts: told.append(counts))
-
-    tracker.case_done("a", new=True)
-    tracker.case_done("b", new=False)
-    tracker.case_done("c", new=True)
-
-    assert told == [(2, 9), (0, 6), (4, 6)]
 
 
 def test_no_prompts_give_an_empty_table(tmp_path, images):

@@ -3,7 +3,16 @@
 import numpy as np
 import pandas as pd
 
-from crowdqc.gate import Policy, case_measures, label_measures, rater_measures, rater_runs
+from crowdqc.gate import (
+    Policy,
+    box_measures,
+    case_measures,
+    decide,
+    label_measures,
+    make_manifest,
+    rater_measures,
+    rater_runs,
+)
 from crowdqc.schema import conform
 
 RATERS = pd.DataFrame(
@@ -62,4 +71,23 @@ def policy(*rules, **keys):
     return Policy.model_validate({"rules": written, **keys})
 
 
-NAN = np.nan
+SHORT = policy(("label", "n_slices", "<", 3, "reject"), ("box", "spread", ">", 20, "reject"))
+
+
+def bad_study():
+    """A study with a run that is too short, a box of which raters differ, and one unscored."""
+    boxes, runs = whole()
+    gone = (boxes["case"] == "2") & (boxes["label"] == "spleen") & (boxes["slice"] > 0)
+    boxes = boxes[~gone].reset_index(drop=True)
+    boxes.loc[1, "spread_x0"] = 99.0
+    boxes.loc[2, "score"] = np.nan
+    return boxes, runs
+
+
+def manifest(made=SHORT, tables=None, findings=(), **further):
+    """What the gate writes of a study, by default the bad one."""
+    boxes, runs = tables or bad_study()
+    found = measures(boxes, runs) | {"box": box_measures(boxes)}
+    decision = decide(made, found, findings)
+    options = {"study": "organs", "policy": made, "created_from": {"a.csv": "0" * 64}}
+    return make_manifest(decision, boxes, **{**options, **further})

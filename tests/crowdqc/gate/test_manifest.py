@@ -13,34 +13,15 @@ from crowdqc.gate import (
     decide,
     explain,
     load_policy,
-    make_manifest,
     to_github,
     to_junit,
 )
-from tests.crowdqc.gate.tables import measures, policy, whole
+from tests.crowdqc.gate.tables import SHORT, bad_study, manifest, measures, policy, whole
 
 KEYS = [
     "format_version", "study", "crowdqc", "created_from", "policy", "verdict", "raters", "cases",
     "prompts", "counts",
 ]  # fmt: skip
-SHORT = policy(("label", "n_slices", "<", 3, "reject"), ("box", "spread", ">", 20, "reject"))
-
-
-def bad_study():
-    boxes, runs = whole()
-    gone = (boxes["case"] == "2") & (boxes["label"] == "spleen") & (boxes["slice"] > 0)
-    boxes = boxes[~gone].reset_index(drop=True)
-    boxes.loc[1, "spread_x0"] = 99.0
-    boxes.loc[2, "score"] = np.nan
-    return boxes, runs
-
-
-def manifest(made=SHORT, tables=None, findings=(), **further):
-    boxes, runs = tables or bad_study()
-    found = measures(boxes, runs) | {"box": box_measures(boxes)}
-    decision = decide(made, found, findings)
-    options = {"study": "organs", "policy": made, "created_from": {"a.csv": "0" * 64}}
-    return make_manifest(decision, boxes, **{**options, **further})
 
 
 def test_the_manifest_says_what_may_be_used():
