@@ -37,6 +37,8 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
     text = render_study(guess, name=name or plain or "study")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf-8")
+    for remark in guess.remarks:
+        click.echo(remark, err=True)
     click.echo(f"Wrote {target}. Look it over, then: crowdqc check {target}")
 
 

@@ -74,9 +74,11 @@ def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study
     images, more = images_table(draft.readings, known, config)
     if more:
         draft = _within(draft, images, ["case", "slice"])
+    draft.findings = [*draft.findings, *more]
+    if draft.readings.empty:
+        raise InputError(_nothing(config, draft))
     if draft.fractions:
         draft.boxes = scale(draft.boxes, images)
-    draft.findings = [*draft.findings, *more]
     return to_study(draft, config, images)
 
 
@@ -145,5 +147,6 @@ def _within(draft: Draft, rows: pd.DataFrame, keys: list[str]) -> Draft:
 
 def _nothing(config: Config, draft: Draft) -> str:
     """That there is nothing to work with, and the first reasons."""
-    reasons = [f"\n{finding.message}" for finding in draft.findings[:3]]
+    gravest = sorted(draft.findings, key=lambda finding: -finding.severity.rank)
+    reasons = [f"\n{finding.message}" for finding in gravest[:3]]
     return f"{config.file}: the annotations hold no reading at all." + "".join(reasons)

@@ -6,6 +6,7 @@ comment that says what to fill in.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -13,15 +14,23 @@ import itertools
 import json
 import re
 import zlib
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
 from crowdqc.findings import InputError
-from crowdqc.readers.files import printable
+from crowdqc.readers.files import Unreadable, parse_number, printable
 from crowdqc.readers.guess_documents import Contents, look_into
+from crowdqc.readers.guess_names import (
+    document_pattern,
+    file_pattern,
+    image_pattern,
+    of_one_split,
+    stem_pattern,
+)
+from crowdqc.readers.labels import LEVELS_UP, find_class_list, read_class_list
+from crowdqc.readers.table import refuse_separator
 
 FILES_MAX = 5000
 """Files that are looked into."""
@@ -77,6 +86,8 @@ def guess_study(folder: Path) -> Guess:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     texts = [p for p in files if p.suffix == ".txt" and p.stem.lower() not in NOT_BOXES]
     documents = [path for path in files if path.suffix in {".json", ".xml"}]
+    if not any(map(_may_be_yolo, texts[:FILES_MAX])):
+        texts = []  # such as a licence beside the annotations
     found = None if texts else look_into(documents)
     if texts:
         guess = _guess_yolo(folder, texts)
@@ -89,10 +100,7 @@ def guess_study(folder: Path) -> Guess:
                 f"{folder}: holds no annotations that are known: no YOLO files (.txt), no COCO or "
                 "Label Studio JSON, no CVAT, Pascal VOC or LIDC XML, no table (.csv)."
             )
-        try:
-            guess = _guess_table(folder, tables[0])
-        except (OSError, EOFError, csv.Error, zlib.error) as error:
-            raise InputError(f"{tables[0]}: cannot be read as a table: {error}.") from error
+        guess = _guess_table(folder, tables)
     if guess.format != "lidc":  # its slices cannot be laid on images
         guess.image_path = _images(folder, files)
     return guess
@@ -167,23 +175,29 @@ def _text(text: str) -> str:
 def _guess_documents(folder: Path, found: Contents, paths: list[Path]) -> Guess:
     one_a_slice = found.format in {"voc", "lidc"}
     guess = Guess(found.format, "", says_rater=found.says_rater)
-    guess.path = _path_of(folder, paths, each_a_slice=one_a_slice)
+    guess.path = document_pattern(folder, paths, each_a_slice=one_a_slice)
     guess.labels = {name: re.sub(r"[^\w.+-]", "_", name) for name in sorted(found.labels)}
-    stems = [Path(re.split(r"[\\/]", name)[-1]) for name in found.images]
-    if stems:
-        pattern = _stem_pattern([one.stem for one in stems], case_known="{case}" in guess.path)
+    guess.remarks += _splits(folder, paths)
+    if found.images:
+        pattern = image_pattern(list(found.images))
         if "{slice}" in pattern:
-            guess.more.append(f"image  = {_text(pattern + stems[0].suffix)}")
+            guess.more.append(f"image  = {_text(pattern)}")
+        else:
+            guess.remarks.append(f"{_NO_SLICE} names of images: each image is a case.")
     if found.format == "voc":
+        if "{slice}" not in guess.path:
+            guess.remarks.append(f"{_NO_SLICE} file names: each file is a case.")
         guess.more.append(_FIRST_PIXEL[found.first_pixel])
     if found.format == "lidc":
         guess.more += ['rater_scope = "case"   # a session of two scans is two people', _SIZE]
     if not guess.labels:
-        guess.remarks.append("No box was found: say in [labels] which labels there are.")
+        guess.remarks.append(_NO_BOX)
         guess.labels = {"0": "label_0"}
     return guess
 
 
+_NO_BOX = "No box was found: say in [labels] which labels there are."
+_NO_SLICE = "No slice number was found in the"
 _FIRST_PIXEL = {
     0: "first_pixel = 0          # a box begins at 0",
     None: "# first_pixel = 1        # 1 as in Pascal VOC itself, 0 as OpenLabeling: fill in",
@@ -191,87 +205,55 @@ _FIRST_PIXEL = {
 _SIZE = "# size   = [512, 512]      # rows, columns of every image: fill in"
 
 
-def _path_of(folder: Path, paths: list[Path], *, each_a_slice: bool) -> str:
-    """Pattern of the files: each a slice or a scan, or each a rater's."""
-    if each_a_slice:
-        return _pattern(folder, paths)
-    names = [path.relative_to(folder).parts for path in paths]
-    depth, _ = Counter(map(len, names)).most_common(1)[0]
-    names = [name for name in names if len(name) == depth]
-    parts = list(names[0])
-    varying = [i for i in range(depth) if len({name[i] for name in names}) > 1]
-    if varying:
-        ending = paths[0].suffix if varying[0] == depth - 1 else ""
-        parts[varying[0]] = "{rater}" + ending
-    return "/".join(parts)
+def _may_be_yolo(path: Path) -> bool:
+    return path.stat().st_size == 0 or bool(_yolo_lines(path))
 
 
 def _guess_yolo(folder: Path, texts: list[Path]) -> Guess:
-    guess = Guess("yolo", _pattern(folder, texts))
-    guess.labels = _classes(folder, texts)
+    guess = Guess("yolo", file_pattern(folder, texts))
+    guess.labels = _classes(folder, texts, guess.remarks)
     if "{slice}" not in guess.path:
-        guess.remarks.append("No slice number was found in the file names: each file is a case.")
+        guess.remarks.append(f"{_NO_SLICE} file names: each file is a case.")
+    guess.remarks += _splits(folder, texts)
     return guess
 
 
-def _pattern(folder: Path, texts: list[Path]) -> str:
-    """Pattern of files with one slice each."""
-    names = [path.relative_to(folder) for path in texts]
-    depth, _ = Counter(len(name.parts) for name in names).most_common(1)[0]
-    names = [name for name in names if len(name.parts) == depth]
-    stems = Counter(name.stem for name in names)
-    inner = list(names[0].parts[:-1])
-    varying = [i for i in range(depth - 1) if len({name.parts[i] for name in names}) > 1]
-    if varying:
-        several = max(stems.values()) > 1
-        inner[varying[0]] = "{rater}" if several else "{case}"
-        if several and len(varying) > 1:
-            inner[varying[1]] = "{case}"
-    stem = _stem_pattern(list(stems), case_known="{case}" in inner)
-    return "/".join([*inner, f"{stem}{names[0].suffix}"])
+def _splits(folder: Path, paths: Sequence[Path]) -> list[str]:
+    names = [path.relative_to(folder) for path in paths]
+    left_out = len(names) - len(of_one_split(names))
+    remark = (
+        f"{left_out} files of other splits (train, val, test) are not read: put all into one "
+        "folder, or write a study file for each."
+    )
+    return [remark] if left_out else []
 
 
-def _stem_pattern(stems: list[str], *, case_known: bool) -> str:
-    """Pattern of the file names: the last number is the slice, what varies before is the case."""
-    parts = [re.split(r"(\d+)", stem) for stem in stems]
-    shape = Counter(tuple(part[::2]) for part in parts).most_common(1)[0][0]
-    same = [part for part in parts if tuple(part[::2]) == shape]
-    numbers = [i for i in range(1, len(same[0]), 2) if len({part[i] for part in same}) > 1]
-    pattern = list(same[0])
-    if len(same) < len(stems) and not case_known:  # cases are named, not numbered
-        return "{case}" + _separator(stems) + "{slice}"
-    if not numbers:
-        return "{case}"
-    first = range(1, len(pattern), 2)[0]
-    if len(numbers) == 1 and not case_known and numbers[0] != first:
-        pattern[first], pattern[numbers[0]] = "{case}", "{slice}"  # so far there is one case
-        return "".join(pattern)
-    if len(numbers) == 1 and not case_known:
-        pattern[first] = "{case}"
-        return "".join(pattern)
-    pattern[numbers[-1]] = "{slice}"
-    if not case_known:
-        pattern[numbers[0]] = "{case}"
-    return "".join(pattern)
-
-
-def _separator(stems: list[str]) -> str:
-    """What stands between a case's name and the slice's number, in most names."""
-    separator = re.compile(r"((?:[-_. ]?(?:slice|frame)|[-_. ][sz])?[-_. ]?)\d+$")
-    found = [separator.search(stem) for stem in stems]
-    return Counter(match.group(1) if match else "" for match in found).most_common(1)[0][0]
-
-
-def _classes(folder: Path, texts: Iterable[Path]) -> dict[str, str]:
+def _classes(folder: Path, texts: Sequence[Path], remarks: list[str]) -> dict[str, str]:
     """Ids that occur in the files, with their names where a class list is at hand."""
-    ids: set[str] = set()
-    for path in list(texts)[:FILES_MAX]:
-        words = [line.split() for line in _beginning(path).splitlines()]
-        ids |= {word[0].lstrip("\ufeff") for word in words if len(word) == 5}
-    names = _class_list(folder)
+    lines = [line for path in texts[:FILES_MAX] for line in _yolo_lines(path)]
+    others = sum(len(words) != 5 for words in lines)
+    if others:
+        remarks.append(
+            f"{others} of {len(lines)} lines have not 5 fields (a confidence, or a polygon "
+            "instead of a box) and will be refused: 'class x_centre y_centre width height'."
+        )
+    ids = {words[0] for words in lines}
+    if not ids:
+        remarks.append(_NO_BOX)
+        return {"0": "label_0"}
+    names = _class_list(folder, texts[0].parent)
     order = sorted(ids, key=lambda text: (not text.isdecimal(), text.zfill(12)))
     found = {key: names.get(key, f"label_{key}") for key in order}
     return {key: re.sub(r"[^\w.+-]", "_", name) for key, name in found.items()}
+
+
+def _yolo_lines(path: Path) -> list[list[str]]:
+    """Words of the lines that are a class and at least four numbers."""
+    lines = [line.split() for line in _beginning(path).splitlines()[:ROWS_MAX]]
+    lines = [words for words in lines if len(words) >= 5]
+    for words in lines[:1]:
+        words[0] = words[0].lstrip("\ufeff")
+    return [words for words in lines if all(parse_number(word) is not None for word in words[1:])]
 
 
 def _beginning(path: Path) -> str:
@@ -279,32 +261,50 @@ def _beginning(path: Path) -> str:
         return file.read(CHARACTERS_MAX)
 
 
-def _class_list(folder: Path) -> dict[str, str]:
-    for place in (folder, folder.parent):
-        for name in ("classes.txt", "class_list.txt", "obj.names"):
-            if (place / name).is_file():
-                lines = _beginning(place / name).splitlines()
-                return {str(i): line.strip() for i, line in enumerate(lines) if line.strip()}
-    return {}
+def _class_list(folder: Path, deepest: Path) -> dict[str, str]:
+    """Names of the classes as the reader finds them, or in the folder or beside it."""
+    path = find_class_list(deepest, LEVELS_UP) or find_class_list(folder, 1)
+    try:
+        return read_class_list(path) if path else {}
+    except Unreadable:
+        return {}
 
 
-def _guess_table(folder: Path, path: Path) -> Guess:
+def _guess_table(folder: Path, tables: Sequence[Path]) -> Guess:
+    """From the table that has most of the columns."""
+    columns, errors = {}, []
+    for one in tables[:FILES_MAX]:
+        try:
+            columns[one] = _known_columns(one)
+        except InputError as error:
+            errors.append(error)
+    if not columns:
+        raise errors[0]
+    path = max(columns, key=lambda one: len(columns[one]))
+    guess = Guess("table", path.relative_to(folder).as_posix(), columns=columns[path])
+    absent = [name for name in ("case", "x0", "y0", "x1", "y1") if name not in guess.columns]
+    if absent:
+        guess.remarks.append(f"Say in 'columns' which column is {', '.join(absent)}.")
+    if len(tables) > 1:
+        others = ", ".join(one.name for one in tables if one != path)
+        guess.remarks.append(f"Tables that are not read: {printable(others)[:200]}.")
+    guess.labels = _table_labels(path, guess.columns.get("label"))
+    guess.remarks.append("Where a slice may hold several objects of a label: single = false.")
+    return guess
+
+
+def _known_columns(path: Path) -> dict[str, str]:
+    """Our name of a column -> its name in the table."""
     with _open(path) as file:
         header = next(csv.reader(file), [])
+    refuse_separator(header, str(path))
     lower = {column.lower().strip(): column for column in header}
-    columns = {
+    return {
         ours: lower[name]
         for ours, names in _COLUMN_NAMES.items()
         for name in names[::-1]
         if name in lower
     }
-    guess = Guess("table", path.relative_to(folder).as_posix(), columns=columns)
-    absent = [name for name in ("case", "x0", "y0", "x1", "y1") if name not in columns]
-    if absent:
-        guess.remarks.append(f"Say in 'columns' which column is {', '.join(absent)}.")
-    guess.labels = _table_labels(path, columns.get("label"))
-    guess.remarks.append("Where a slice may hold several objects of a label: single = false.")
-    return guess
 
 
 def _table_labels(path: Path, column: str | None) -> dict[str, str]:
@@ -317,10 +317,13 @@ def _table_labels(path: Path, column: str | None) -> dict[str, str]:
     return {name: re.sub(r"[^\w.+-]", "_", name) for name in found}
 
 
-def _open(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", errors="replace")
-    return path.open(encoding="utf-8-sig", errors="replace")
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[TextIO]:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as raw:
+            yield io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
+    except (OSError, EOFError, csv.Error, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read as a table: {error}.") from error
 
 
 def _images(folder: Path, files: list[Path]) -> str | None:
@@ -331,10 +334,10 @@ def _images(folder: Path, files: list[Path]) -> str | None:
         ending = ".nii.gz" if volumes[0].name.endswith(".gz") else ".nii"
         stems = [path.name.removesuffix(ending) for path in volumes]
         where = volumes[0].parent.relative_to(folder)
-        stem = _stem_pattern(stems, case_known=False) if len(stems) > 1 else stems[0]
+        stem = stem_pattern(stems, case_known=False) if len(stems) > 1 else stems[0]
         return (where / f"{stem}{ending}").as_posix()
     if pictures:
-        stem = _stem_pattern([path.stem for path in pictures], case_known=False)
+        stem = stem_pattern([path.stem for path in pictures], case_known=False)
         where = pictures[0].parent.relative_to(folder)
         return (where / f"{stem}{pictures[0].suffix}").as_posix()
     return None

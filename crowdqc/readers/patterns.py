@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crowdqc.findings import InputError
+from crowdqc.store import STATE
 
 FIELDS = ("case", "slice", "rater")
 
@@ -70,6 +71,8 @@ def fill(pattern: str | Path, **fields: str | int) -> Path:
 
 def find(pattern: Path, *, folders: bool = False) -> Matches:
     """All files that fit `pattern`, an absolute or relative path with placeholders.
+
+    No placeholder stands for a folder of results of crowdqc, whose files would fit many patterns.
 
     Parameters
     ----------
@@ -162,9 +165,11 @@ class _Search:
         if depth == len(self.matchers) - 1:
             self._collect(folder, known)
             return
-        matches = self.matchers[depth].fullmatch
+        matcher = self.matchers[depth]
         for entry in os.scandir(folder):
-            match = matches(entry.name) if entry.is_dir() else None
+            match = matcher.fullmatch(entry.name) if entry.is_dir() else None
+            if match and matcher.groups and _holds_results(entry.path):
+                continue
             fields = match and merged(known, match.groupdict())
             if fields is not None:
                 self.walk(entry.path, depth + 1, fields)
@@ -187,6 +192,11 @@ class _Search:
             self.fields[name] += values
         for name in known.keys() - again:
             self.fields[name] += [known[name]] * len(said)
+
+
+def _holds_results(folder: str) -> bool:
+    """Whether crowdqc writes into a folder: its own files are nobody's annotations."""
+    return os.path.exists(os.path.join(folder, STATE))  # noqa: PTH110, PTH118 - many folders
 
 
 def merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:

@@ -99,6 +99,7 @@ def _load(path: Path, where: str) -> tuple[pd.DataFrame, list[Finding]]:
     if not header:
         raise InputError(f"{where}: is empty; its first line must name the columns.")
     header = [name.strip() for name in header]
+    refuse_separator(header, where)
     if len(set(header)) != len(header):
         raise InputError(f"{where}: two columns have the same name: {short(str(header))}.")
     cells, lines, odd = [], [], []
@@ -119,6 +120,30 @@ def _load(path: Path, where: str) -> tuple[pd.DataFrame, list[Finding]]:
     frame = pd.DataFrame(cells, columns=header, dtype=object)
     stripped = frame.apply(lambda column: column.str.strip())
     return stripped.assign(_line=lines), findings
+
+
+def refuse_separator(header: list[str], where: str) -> None:
+    """Spreadsheets of many countries separate by semicolons, and write 1,5 for 1.5."""
+    mark = separator(header)
+    if mark:
+        raise InputError(
+            f"{where}: must have commas between its columns; got {mark}s. Save it as CSV with "
+            "commas, and with points in numbers (1.5, not 1,5)."
+        )
+
+
+def separator(header: list[str]) -> str | None:
+    """What seems to stand between columns where a first line has no comma; `None` if nothing does.
+
+    Examples
+    --------
+    >>> separator(["case;slice;rater"])
+    'semicolon'
+    >>> separator(["case", "slice;index"])
+    """
+    marks = {";": "semicolon", "\t": "tab"}
+    found = [name for mark, name in marks.items() if len(header) == 1 and mark in header[0]]
+    return found[0] if found else None
 
 
 def _rows(path: Path, where: str) -> Iterator[tuple[int, list[str]]]:

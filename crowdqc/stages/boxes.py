@@ -155,12 +155,27 @@ def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[st
         readings=places.assign(rater="consensus", state=""),
         boxes=usable.assign(rater="consensus", box=np.arange(len(usable))),
     )
-    name = Path(annotations.path).name if has(annotations.path, "slice") else "{case}-{slice}.txt"
+    name = _consensus_pattern(annotations.path)
     name = name.replace("{slice}", f"{{slice:0{_slice_digits(run.config)}d}}")
     ids = {label.name: key for key, label in run.config.labels.items()}
     with run.store.new_folder("consensus") as folder:
         write_slices(fused, folder, ids=ids, pattern=name)
     return ["consensus"]
+
+
+def _consensus_pattern(path: str) -> str:
+    """The pattern of the input from the part on that names case or slice, without raters' folders.
+
+    Examples
+    --------
+    >>> _consensus_pattern("boxes/{rater}/{case}/slice{slice}.txt")
+    '{case}/slice{slice}.txt'
+    """
+    if not has(path, "slice"):
+        return "{case}-{slice}.txt"
+    parts = Path(path).parts
+    first = next(k for k, part in enumerate(parts) if has(part, "case") or has(part, "slice"))
+    return "/".join(part for part in parts[first:] if part != "{rater}")
 
 
 def _slice_digits(config: Config) -> int:

@@ -240,3 +240,31 @@ def test_compare_refuses_one_column_twice_and_to_write_over_what_it_reads(tmp_pa
     assert "must differ; got case, label, label, set" in twice.stderr
     assert "is not overwritten" in over.stderr
     assert path.read_text() == before
+
+
+NESTED = STUDY.replace("boxes/{rater}/{case}-{slice}.txt", "{rater}/{case}/slice{slice}.txt")
+
+
+def test_cases_in_folders_keep_them_and_results_beside_raters_are_no_rater(tmp_path):
+    for rater, shift in (("ann", 0.0), ("bob", 0.01)):
+        for case, x in (("p1", 0.3), ("p2", 0.7)):
+            (tmp_path / rater / case).mkdir(parents=True)
+            for slice_ in range(4):
+                path = tmp_path / rater / case / f"slice{slice_}.txt"
+                path.write_text(f"0 {x + shift} .4 .2 .2\n")
+    (tmp_path / "study.toml").write_text(NESTED)
+
+    call("fuse", tmp_path / "study.toml")
+    tables = [call("check", tmp_path / "study.toml", "--format", "csv")]
+    readings = (tmp_path / "out" / "readings.csv").read_text()
+    call("fuse", tmp_path / "study.toml")
+    tables.append(call("check", tmp_path / "study.toml", "--format", "csv"))
+
+    fused = sorted((tmp_path / "out" / "consensus").rglob("*.txt"))
+    assert [path.relative_to(tmp_path / "out" / "consensus").as_posix() for path in fused] == [
+        f"{case}/slice{k}.txt" for case in ("p1", "p2") for k in range(4)
+    ]
+    assert {path.read_text().split()[1][:3] for path in fused[:4]} == {"0.3"}
+    assert (tmp_path / "out" / "readings.csv").read_text() == readings
+    assert "out" not in readings
+    assert "16 boxes of 2 raters" in tables[1].stderr

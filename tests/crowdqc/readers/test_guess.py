@@ -19,6 +19,8 @@ from crowdqc.readers.guess import guess_study, render_study
         (["smith-x-01.txt", "jones-02.txt"], "{case}-{slice}.txt"),
         (["photo1.txt", "photo2.txt"], "photo{case}.txt"),
         (["ann/p1-1.txt", "ann/p1-2.txt", "bob/p1-1.txt"], "{rater}/p{case}-{slice}.txt"),
+        (["a/slice_1.txt", "a/slice_2.txt", "b/slice_1.txt"], "{rater}/slice_{slice}.txt"),
+        (["train/p1_1.txt", "val/p2_2.txt", "train/p2_3.txt"], "train/p{case}_{slice}.txt"),
     ],
 )
 def test_names_of_files_become_a_pattern(write, tmp_path, names, pattern):
@@ -170,4 +172,89 @@ def test_a_folder_of_other_things_is_refused(write, tmp_path):
     write("c.xml", "<!DOCTYPE a []><annotations/>")
 
     with pytest.raises(InputError, match="no annotations that are known"):
+        guess_study(tmp_path)
+
+
+def task_of(*names):
+    """COCO of one box on each of the images of these names."""
+    images = [{"id": k, "file_name": name, "height": 9, "width": 9} for k, name in enumerate(names)]
+    boxes = [
+        {"id": k, "image_id": k, "category_id": 1, "bbox": [1, 1, 2, 2]} for k in range(len(names))
+    ]
+    return json.dumps({**COCO, "images": images, "annotations": boxes})
+
+
+@pytest.mark.parametrize(
+    ("names", "slices"),
+    [
+        (["p1/001.png", "p1/002.png", "p2/001.png"], [("p1", 1), ("p1", 2), ("p2", 1)]),
+        (["p1/slice_001.png", "p1/slice_002.png"], [("p1", 1), ("p1", 2)]),
+        (["train/1-1.png", "val/2-1.png"], [("1-1", 0), ("2-1", 0)]),
+    ],
+    ids=["folders", "one folder", "splits"],
+)
+def test_a_case_may_be_the_folder_of_an_image(write, tmp_path, names, slices):
+    write("all.json", task_of(*names))
+    guess = guess_study(tmp_path)
+    write("study.toml", render_study(guess, name="mine"))
+
+    study, findings = read_study(load_config(tmp_path / "study.toml"))
+
+    assert list(zip(study.boxes["case"], study.boxes["slice"], strict=True)) == slices
+    assert findings == []
+    assert ("each image is a case" in " ".join(guess.remarks)) == (slices[0][1] == 0)
+
+
+def test_the_splits_of_a_coco_data_set_are_no_raters(write, tmp_path):
+    for split in ("train2017", "val2017"):
+        write(f"annotations/instances_{split}.json", task_of("a.png"))
+
+    guess = guess_study(tmp_path)
+
+    assert guess.path == "annotations/instances_train2017.json"
+    assert "1 files of other splits" in guess.remarks[0]
+
+
+def test_classes_have_the_names_of_data_yaml_whatever_follows_them(write, tmp_path):
+    write("data.yaml", "names: {0: spleen, 1: left kidney, 2: unused}\n")
+    write("labels/train/p1-1.txt", "0 .5 .5 .1 .1 0.93\n1 .1 .1 .2 .1 .2 .2\n")
+
+    guess = guess_study(tmp_path)
+
+    assert guess.labels == {"0": "spleen", "1": "left_kidney"}
+    assert guess.remarks[0].startswith("2 of 2 lines have not 5 fields")
+
+
+def test_files_without_a_box_make_a_study_file_that_can_be_read(write, tmp_path):
+    write("p1-1.txt", "")
+    guess = guess_study(tmp_path)
+    write("study.toml", render_study(guess, name="mine"))
+
+    assert "No box was found" in guess.remarks[0]
+    assert load_config(tmp_path / "study.toml").label_names == ("label_0",)
+
+
+def test_a_text_beside_annotations_does_not_make_them_yolo(write, tmp_path):
+    write("licence.txt", "You may use these data as you like.\n")
+    write("all.json", task_of("p1-1.png", "p2-2.png"))
+
+    assert guess_study(tmp_path).format == "coco"
+
+
+def test_of_several_tables_that_of_boxes_is_read(write, tmp_path):
+    write("ages.csv", "case,age\n1,50\n")
+    write("broken.csv.gz", "no gzip")
+    write("boxes.csv", "case,rater,x0,y0,x1,y1\n1,w,0,0,2,2\n")
+
+    guess = guess_study(tmp_path)
+
+    assert guess.path == "boxes.csv"
+    assert "Tables that are not read: ages.csv, broken.csv.gz." in guess.remarks
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_table_of_a_spreadsheet_is_refused_with_what_to_do(write, tmp_path, mark, name):
+    write("boxes.csv", f"\ufeffcase{mark}rater{mark}x0\r\n1{mark}w{mark}1,5\r\n")
+
+    with pytest.raises(InputError, match=f"commas between its columns; got {name}.*Save it"):
         guess_study(tmp_path)

@@ -135,6 +135,7 @@ def test_rows_may_be_chosen(read):
         (HEAD, ', sloce = "item"', "'columns' has 'sloce'"),
         (b"\xff\xff", "", "not UTF-8"),
         (HEAD, "", "no reading at all"),
+        (HEAD.replace(",", ";") + "p1;w1;1,5;2;3;4", "", "commas between its .*; got semicolons"),
         (HEAD + ",w1,1,2,3,4", "", "no reading at all.*has no case"),
     ],
 )

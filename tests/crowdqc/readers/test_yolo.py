@@ -211,6 +211,8 @@ def test_a_slice_that_has_no_image_is_refused_and_the_rest_kept(make_config, wri
     assert study.boxes["slice"].tolist() == [0]
     assert study.images["slice"].tolist() == [0, 1]
     assert [(f.check, f.slice) for f in findings] == [("slice-without-image", 9)]
+    with pytest.raises(InputError, match=r"no reading at all\.\nCase 1: slices 0 9 were annotated"):
+        read_study(make_config(RATERS), known.assign(case="2"))
 
 
 def test_size_and_images_must_not_contradict_each_other(make_config, write):
