@@ -174,13 +174,13 @@ def agreement_section(results: Results) -> Section:
     return Section(
         "agreement",
         "Agreement",
-        lead=_lead(whole),
+        lead=_lead(whole, results.level),
         tables=tuple(table for table in tables if table.rows),
         view=_scatter(results, cases),
     )
 
 
-def _lead(whole: pd.DataFrame) -> tuple[str, ...]:
+def _lead(whole: pd.DataFrame, level: float | None) -> tuple[str, ...]:
     known = whole[whole["value"].notna()]
     if not len(known):
         why = next((text for text in whole["why"] if text), "nothing was measured")
@@ -188,7 +188,7 @@ def _lead(whole: pd.DataFrame) -> tuple[str, ...]:
     first = known.iloc[0]
     text = f"{title_of(first.measure)} over the whole study: {number(first.value)}"
     if not math.isnan(first.low):
-        text += f" (interval {number(first.low)} to {number(first.high)})"
+        text += f" ({interval_name(level)} {number(first.low)} to {number(first.high)})"
     return (f"{text}.",)
 
 
@@ -286,6 +286,17 @@ def _scatter(results: Results, cases: pd.DataFrame) -> Scatter | None:
         cases=tuple(tuple(group["case"]) for group in groups.values()),
         values=tuple(tuple(float(v) for v in group["value"]) for group in groups.values()),
     )
+
+
+def interval_name(level: float | None) -> str:
+    """What an interval is called; its level is known where the study file is.
+
+    Examples
+    --------
+    >>> interval_name(0.95), interval_name(None)
+    ('95 % interval', 'interval')
+    """
+    return "interval" if level is None else f"{100 * level:g} % interval"
 
 
 def title_of(measure: str) -> str:

@@ -18,6 +18,7 @@ from crowdqc.report.masks import masks_section
 from crowdqc.report.pictures import MAX_PICTURES, Look, pictures
 from crowdqc.report.raters import raters_section
 from crowdqc.report.results import cleaner, read_results
+from crowdqc.report.steps import steps
 from crowdqc.store import Store
 
 
@@ -71,7 +72,7 @@ def gather(
         verdict=summary.verdict(results),
         headline=summary.headline(results),
         lead=summary.lead(results),
-        steps=summary.steps(results),
+        steps=steps(results),
         facts=summary.facts(results),
         sections=(
             raters_section(results),
