@@ -17,7 +17,9 @@ MAX_ROWS = 300
 COLUMNS = (
     Column("kind", "What", "text"),
     Column("name", "Which", "name"),
-    Column("verdict", "Verdict", "verdict"),
+    Column(
+        "verdict", "Verdict", "verdict", note="reject: not used; review: somebody should look first"
+    ),
     Column("reasons", "Why", "reasons"),
 )
 

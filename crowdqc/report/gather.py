@@ -15,6 +15,7 @@ from crowdqc.report.fusion import fusion_section
 from crowdqc.report.gate import gate_section
 from crowdqc.report.look import FileLook
 from crowdqc.report.masks import masks_section
+from crowdqc.report.meanings import words_section
 from crowdqc.report.pictures import MAX_PICTURES, Look, pictures
 from crowdqc.report.raters import raters_section
 from crowdqc.report.results import cleaner, read_results
@@ -86,5 +87,6 @@ def gather(
             *contrast,
             findings_section(results),
             provenance_section(results),
+            words_section(),
         ),
     )

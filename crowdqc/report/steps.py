@@ -119,9 +119,11 @@ def _lists(results: Results) -> list[Step]:
         verb = "stops" if cut == 1 else "stop"
         parts.append(f"{count(cut, 'organ')} {verb} too early at one end")
     worst = broken.sort_values("n_gaps", ascending=False, kind="stable").iloc[0]
-    what = listing(parts) or "less is drawn than expected"
-    why = f"{what}; most in {readable(worst.label)} of {worst.case}."
-    return [Step(_senders(results, len(broken)), why[0].upper() + why[1:], "completeness")]
+    why = listing(parts) or "less is drawn than expected"
+    why = f"{why}; most in {readable(worst.label)} of {worst.case}."
+    place = "t-todo" if len(results.table("todo")) else ""
+    what = _senders(results, len(broken))
+    return [Step(what, why[0].upper() + why[1:], "completeness", place=place)]
 
 
 def _senders(results: Results, n_runs: int) -> str:
@@ -157,10 +159,10 @@ def _cases_left_out(results: Results) -> list[Step]:
     entries = _cases(results, "reject")
     if not entries:
         return []
-    names = listing([name for name, _ in entries], 3)
+    cases = _named(entries)
     return [
         Step(
-            f"Finish {names}, or go on without {'it' if len(entries) == 1 else 'them'}",
+            f"Finish {cases}, or go on without {'it' if len(entries) == 1 else 'them'}",
             _told(entries),
             "gate",
             "reject",
@@ -172,7 +174,13 @@ def _cases_to_see(results: Results) -> list[Step]:
     entries = _cases(results, "review")
     if not entries:
         return []
-    return [Step(f"Look at {listing([name for name, _ in entries], 3)}", _told(entries), "gate")]
+    return [Step(f"Look at {_named(entries)}", _told(entries), "gate")]
+
+
+def _named(entries: Sequence[tuple[str, object]]) -> str:
+    """Names of cases, which are often bare numbers, with what they are."""
+    noun = "case" if len(entries) == 1 else "cases"
+    return f"{noun} {listing([name for name, _ in entries], 3)}"
 
 
 def _cases(results: Results, status: str) -> list[tuple[str, tuple[str, ...]]]:

@@ -152,14 +152,17 @@ def test_scorecards_without_further_columns_have_one_table(folder: Path):
 
 
 def test_the_work_list_is_in_the_report(store: Store):
-    table = gather(store).section("completeness").tables[0]
+    tables = {t.name: t for t in gather(store).section("completeness").tables}
+    table = tables["todo"]
     first = next(table.records())
+    asked = [record["n_tasks"] for record in tables["todo_by_rater"].records()]
 
-    assert table.name == "todo"
+    assert sum(asked) == len(table.rows)
+    assert asked == sorted(asked, reverse=True)
     assert len(table.rows) == len(store.read("todo"))
     assert table.choose == "rater"
     assert (first["task"], first["slices"], first["n_slices"]) == ("draw", "7, 9\u201311", 4)
-    assert first["why"] == "organ gap, run short"
+    assert first["why"] == "no box, though the organ goes on; much shorter than usual"
 
 
 def test_trained_models_are_compared_beside_masks(folder: Path):

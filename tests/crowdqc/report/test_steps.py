@@ -59,7 +59,7 @@ def test_a_case_to_see_is_named_with_the_reason(quiet: Store):
     judge(quiet, "review", {"0001": ("accept", []), "0002": ("review", why)})
 
     assert gather(quiet).steps == (
-        Step("Look at 0002", "0002: left kidney: one slice in five has no box.", "gate"),
+        Step("Look at case 0002", "0002: left kidney: one slice in five has no box.", "gate"),
     )
 
 
@@ -70,9 +70,9 @@ def test_a_rejected_case_comes_before_one_to_see_and_equal_reasons_are_said_once
 
     steps = gather(quiet).steps
 
-    assert steps[0].what == "Finish 0002 and 0003, or go on without them"
+    assert steps[0].what == "Finish cases 0002 and 0003, or go on without them"
     assert steps[0].why == "0002 and 0003: spleen is missing."
-    assert steps[1].what == "Look at 0001"
+    assert steps[1].what == "Look at case 0001"
 
 
 def test_the_page_never_says_go_on_where_the_gate_asks_for_a_look(quiet: Store):
