@@ -8,8 +8,8 @@
 
   // What a cell says, without the marks that only the eye needs.
   function told(td) {
-    const interval = td.querySelector(".interval");
-    if (interval) return interval.title;
+    const short = td.querySelector(".interval, code[title]");
+    if (short) return short.title;
     const pill = td.querySelector(".pill");
     if (pill) return pill.lastChild.textContent.trim();
     const more = all("details li", td);
@@ -17,8 +17,16 @@
     return [td.firstChild, ...more].map((part) => part.textContent.trim()).join("; ");
   }
 
+  // A number as a spreadsheet reads it, nothing for a dash, and no text that it would take for a formula.
+  function calculable(text) {
+    if (text === "\u2013") return "";
+    const plain = text.replaceAll("\u2212", "-");
+    return /^([=@]|[+-](?![\d.]))/.test(plain) ? `'${plain}` : plain;
+  }
+
   // Rows as a table for a mail, and with tabs for a spreadsheet.
-  function copy(rows) {
+  function copy(cells) {
+    const rows = cells.map((row) => row.map(calculable));
     const box = document.createElement("table");
     for (const row of rows) {
       const tr = box.insertRow();

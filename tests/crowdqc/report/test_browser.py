@@ -137,6 +137,23 @@ def test_a_table_is_copied_as_it_is_chosen_with_intervals(page: Page, report: Pa
     )
 
 
+def test_what_is_copied_is_no_formula_and_has_plain_minus_signs(page: Page, folder: Path):
+    raters = ("=1+1", "@b", "c")
+    report = folder / "report.html"
+    report.write_text(render(gather(write_results(folder, Spec(raters=raters))), charts=False))
+    page.open(report)
+    page.run(
+        "window.given = {}; DataTransfer.prototype.setData = (type, text) => { given[type] = text }"
+    )
+    page.run("document.querySelector('[data-table=raters] [data-copy]').focus()")
+
+    page.press("Enter")
+    rows = [line.split("\t") for line in page.run("given['text/plain']").split("\n")]
+
+    assert sorted(row[0] for row in rows[1:]) == ["'=1+1", "'@b", "c"]
+    assert "\u2212" not in page.run("given['text/plain']")
+
+
 def test_charts_fit_the_paper(page: Page, charted: Path):
     page.open(charted)
 
