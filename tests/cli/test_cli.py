@@ -213,3 +213,33 @@ def test_risk_of_masks_needs_masks(study):
 
     assert result.exit_code == 2
     assert "give --masks" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "last"),
+    [
+        (["check"], "Next: crowdqc agree {study}"),
+        (["agree"], "Next: crowdqc complete {study}"),
+        (["complete"], "Next: crowdqc gate {study}"),
+        (["fuse"], "Next: crowdqc gate {study}"),
+        (["gate"], "Next: crowdqc report {study}"),
+    ],
+)
+def test_a_stage_ends_with_what_comes_next(study, words, last):
+    done = call(*words, study)
+
+    assert done.stderr.splitlines()[-1] == last.format(study=study)
+
+
+def test_what_is_to_be_mended_comes_first(study):
+    (study.parent / "boxes/a/1-0.txt").write_text("0 nonsense\n")
+    (study.parent / "boxes/a/1-3.txt").unlink()
+
+    checked = call("check", study)
+    completed = call("complete", study)
+
+    assert checked.exit_code == 3
+    assert f"Next: mend the lines named above, then crowdqc check {study}" in checked.stderr
+    assert f"Next: crowdqc complete {study} --todo" in completed.stderr
+    assert "Next" not in call("complete", study, "--format", "csv").output
+    assert "Next" not in call("complete", study, "--quiet").output
