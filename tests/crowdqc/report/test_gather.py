@@ -290,3 +290,16 @@ def test_tables_become_flat_records():
 
     assert record == {"rater": "amy", "iou": 0.5, "iou_low": 0.4, "iou_high": None, "n": 3}
     assert json.dumps(record)
+
+
+def test_a_stage_that_one_side_lacks_is_no_difference(store: Store, tmp_path: Path):
+    stages = ("check", "agree", "fuse")
+    other = write_results(tmp_path / "out", Spec(stages=stages))
+
+    tables = gather(store, other=other).section("contrast").tables
+    counts = {row["what"]: row for row in tables[0].records()}
+
+    assert counts["Boxes"]["difference"] == 0
+    assert counts["Masks"]["this"] > 0
+    assert counts["Masks"]["other"] is counts["Masks"]["difference"] is None
+    assert counts["Slices in gaps"]["other"] is None
