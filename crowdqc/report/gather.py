@@ -22,6 +22,9 @@ from crowdqc.report.results import cleaner, read_results
 from crowdqc.report.steps import steps
 from crowdqc.store import Store
 
+MAX_EMPTY = 8
+"""Pictures of boxes on no image at most: there is less to see."""
+
 
 def gather(
     store: Store,
@@ -60,6 +63,8 @@ def gather(
     if look is None and config is not None:
         look = FileLook(store, config, results.table("images"))
     drawn = pictures(results, look, limit=n_pictures)
+    if not any(picture.image and picture.image.uri for picture in drawn):
+        drawn = drawn[:MAX_EMPTY]
     clean = cleaner(store, config)
     contrast = (
         []
