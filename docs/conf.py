@@ -43,9 +43,11 @@ html_theme_options = {
     "font_family": "system-ui, sans-serif",
     "head_font_family": "system-ui, sans-serif",
     "font_size": "16px",
-    "page_width": "1100px",
+    "page_width": "1240px",
     "sidebar_width": "230px",
 }
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 
 

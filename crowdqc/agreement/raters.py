@@ -310,6 +310,13 @@ def _moments(matched: Matched, evidence: Evidence) -> Floats:
     return np.where(reading[at] == wanted, moment[at], np.nan) if len(reading) else np.zeros(0)
 
 
+def _limit(fault: Fault) -> str:
+    """The limit of a fault, in the unit in which the fault is told."""
+    if fault.unit.startswith("share"):
+        return f"{fault.limit:.1%}".replace(".0%", "%")
+    return f"{fault.limit:.3g} {fault.unit}".rstrip()
+
+
 def _finding(fault: Fault, matched: Matched, places: Places) -> Finding:
     """A fault as a finding that names places which show it."""
     name = matched.people[fault.rater]
@@ -322,7 +329,7 @@ def _finding(fault: Fault, matched: Matched, places: Places) -> Finding:
     return Finding(
         check=fault.check,
         severity=severity(fault),
-        message=f"Rater {name} {fault.what}; the limit is {fault.limit:.3g}.{where}",
+        message=f"Rater {name} {fault.what}; the limit is {_limit(fault)}.{where}",
         rater=name,
         value=float(fault.value),
         limit=float(fault.limit),

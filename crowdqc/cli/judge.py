@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from crowdqc.cli.hint import hint
 from crowdqc.cli.options import OUT, STUDY, STYLES, guarded, open_run, output_options, speaker
 
 
@@ -30,11 +31,12 @@ def complete(study: Path, *, out: Path | None, todo: bool, **show: Any) -> None:
 
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
     result = PIPELINE.run("complete", opened)
+    after = hint("fuse" if todo else "complete", study, result) if show["style"] == "table" else ""
     if todo:
         text = {"rater": str, "case": str, "label": str, "slices": str}
         tasks = pd.read_csv(opened.store.path("todo.csv"), dtype=text, keep_default_na=False)
         result = result.showing(tasks)
-    finish(result, "To do" if todo else "Not complete", **show)
+    finish(result, "To do" if todo else "Not complete", **show, after=after)
 
 
 @click.command()
@@ -63,7 +65,8 @@ def gate(
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
     before = None if against is None else Manifest.read(against)
     result = PIPELINE.run("gate", opened)
-    title = "Verdicts"
+    plain = unit is None and before is None and show["style"] == "table"
+    title, after = "Verdicts", hint("gate", study, result) if plain else ""
     if unit is not None:
         title, result = (
             f"Why {unit}",
@@ -73,4 +76,4 @@ def gate(
         title, result = f"Changed since {against}", judge.changed(opened, before, result)
     if show["style"] in {"junit", "github"}:
         click.echo(judge.as_text(opened, show["style"]), nl=False)
-    finish(result, title, **show)
+    finish(result, title, **show, after=after)

@@ -44,6 +44,7 @@ def print_table(frame: pd.DataFrame, title: str) -> None:
             _heading(str(name), max(map(len, cells))),
             justify="right" if numeric else "left",
             overflow="fold",
+            min_width=_longest_word(cells),
             no_wrap=numeric or all(_is_word(text) for text in cells),
         )
     for row in frame.itertuples(index=False):
@@ -54,6 +55,11 @@ def print_table(frame: pd.DataFrame, title: str) -> None:
 def _is_word(text: str) -> bool:
     """Whether a cell is a name that would be hard to read in two parts, and is short."""
     return len(text) <= WORD and " " not in text
+
+
+def _longest_word(cells: list[str]) -> int:
+    """Letters that a column needs so that no short word in it is broken."""
+    return max((len(w) for text in cells for w in text.split() if len(w) <= WORD), default=0)
 
 
 def _heading(name: str, width: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crowdqc.cli.hint import hint
 from crowdqc.cli.options import (
     ENGINE,
     OUT,
@@ -93,11 +94,14 @@ def perform(
         result = VIEWS[look](opened)
     else:
         result = run_all(opened) if name == "run" else PIPELINE.run(name, opened)
-    finish(result, TITLES[look or name], style=style, quiet=quiet, verbose=verbose)
+    after = "" if look or style != "table" else hint(name, study, result)
+    finish(result, TITLES[look or name], style=style, quiet=quiet, verbose=verbose, after=after)
 
 
-def finish(result: Result, title: str, *, style: str, quiet: bool, verbose: bool) -> None:
-    """Show the result of a stage, and leave with the exit code that it asks for."""
+def finish(
+    result: Result, title: str, *, style: str, quiet: bool, verbose: bool, after: str = ""
+) -> None:
+    """Show the result of a stage and what comes after; leave with the exit code it asks for."""
     from crowdqc.cli.show import print_table, write_out
 
     if style == "table":
@@ -108,6 +112,8 @@ def finish(result: Result, title: str, *, style: str, quiet: bool, verbose: bool
     for finding in result.findings if verbose else []:
         say(f"{finding.severity.value}: {finding.message}")
     say(result.summary)
+    if after:
+        say(after)
     if result.verdict is Verdict.REJECT:
         sys.exit(REFUSED)
 

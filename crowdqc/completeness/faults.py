@@ -18,7 +18,7 @@ from crowdqc.completeness.position import (
 )
 from crowdqc.completeness.runs import BOX, Runs
 from crowdqc.completeness.settings import Orientation, Settings
-from crowdqc.completeness.slices import from_ranges, to_ranges
+from crowdqc.completeness.slices import from_ranges, named, to_ranges
 from crowdqc.findings import Finding, Severity
 
 WRONG_LABEL = {"labels-swapped", "wrong-side"}
@@ -137,7 +137,7 @@ def _lost(facts: pd.DataFrame) -> Found:
         numbers = {int(k) for text in group["lost_slices"] for k in text.split()}
         slices, labels = to_ranges(numbers), ", ".join(group["label"])
         message = (
-            f"Case {case}, rater {rater}: nothing at all was drawn on slices {slices}, inside "
+            f"Case {case}, rater {rater}: nothing at all was drawn on {named(slices)}, inside "
             f"{labels}: they were skipped, or their files lost. Read them."
         )
         yield (
@@ -162,7 +162,7 @@ def _missed(facts: pd.DataFrame) -> Found:
     for row in facts[facts["missed_slices"] != ""].itertuples():
         slices = to_ranges(int(k) for k in row.missed_slices.split())
         n = len(row.missed_slices.split())
-        text = f"no box on slices {slices}, inside the organ. Draw them."
+        text = f"no box on {named(slices)}, inside the organ. Draw what is missing."
         yield (
             [row.Index],
             _finding(
@@ -184,7 +184,7 @@ def _truncated(facts: pd.DataFrame) -> Found:
                 parts.append(f"{verb} at slice {at:g}, but {why}")
                 slices += [k for k in expected if side * (k - at) > 0]
         where = to_ranges(slices)
-        remedy = f"Look at slices {where}." if where else "Look at the slices beyond."
+        remedy = f"Look at {named(where)}." if where else "Look at the slices beyond."
         text = f"{'; '.join(parts)}. {remedy}"
         yield [row.Index], _finding(row, "run-truncated", text, slices=where or None)
 
@@ -194,7 +194,7 @@ def _short(facts: pd.DataFrame) -> Found:
     for row in facts[facts["short"]].itertuples():
         single = row.n_slices == 1
         slices = _expected(row)
-        where = f" Look at slices {slices}." if slices else ""
+        where = f" Look at {named(slices)}." if slices else ""
         text = (
             f"{'only one slice has a box' if single else 'the run is short'}: "
             f"{row.length_ratio:.0%} of the usual {row.length:.0f} mm.{where}"
@@ -221,7 +221,7 @@ def _sparse(facts: pd.DataFrame, settings: Settings) -> Found:
     for row in facts[sparse].itertuples():
         who = "that most of the others drew" if row.n_others else "where the other cases have it"
         slices = _expected(row)
-        text = f"{row.coverage:.0%} of the slices {who} have a box. Look at slices {slices}."
+        text = f"{row.coverage:.0%} of the slices {who} have a box. Look at {named(slices)}."
         yield (
             [row.Index],
             _finding(
@@ -243,7 +243,7 @@ def _double(facts: pd.DataFrame, runs: Runs) -> Found:
         row = _row(facts, run)
         if row.label in runs.study.single:
             slices = to_ranges(group["slice"])
-            text = f"more than one box on slices {slices}, but there is one such organ. Keep one."
+            text = f"more than one box on {named(slices)}, but there is one such organ. Keep one."
             yield [run], _finding(row, "double-box", text, value=float(len(group)), slices=slices)
 
 
@@ -255,7 +255,9 @@ def _jumped(facts: pd.DataFrame, runs: Runs) -> Found:
     for run, group in runs.drawn[jumped].groupby("run"):
         row = _row(facts, run)
         slices = to_ranges(group["slice"])
-        text = f"the boxes on slices {slices} lie far from those before and after. Check them."
+        text = (
+            f"what is drawn on {named(slices)} lies far from the slices before and after. Check it."
+        )
         yield [run], _finding(row, "box-jump", text, value=float(len(group)), slices=slices)
 
 

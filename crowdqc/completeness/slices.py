@@ -40,3 +40,15 @@ def from_ranges(text: str) -> list[int]:
         first, _, last = part.partition("-")
         slices += range(int(first), int(last or first) + 1)
     return slices
+
+
+def named(ranges: str) -> str:
+    """Slices of `to_ranges` in a sentence.
+
+    Examples
+    --------
+    >>> named("19"), named("40-43 74")
+    ('slice 19', 'slices 40-43, 74')
+    """
+    noun = "slice" if ranges.isdecimal() else "slices"
+    return f"{noun} {ranges.replace(' ', ', ')}"

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.report.content import Column, Interval, Section, Table
+from crowdqc.report.meanings import MEASURES
 from crowdqc.report.results import Results
 from crowdqc.report.words import number, readable
 
@@ -48,6 +49,7 @@ class Matrix:
 
     measure: str
     title: str
+    meaning: str
     raters: tuple[str, ...]
     values: tuple[tuple[float, ...], ...]
     counts: tuple[tuple[int, ...], ...]
@@ -128,6 +130,11 @@ def _pairs_table(met: pd.DataFrame) -> Table:
         ),
         n_left_out=max(len(rows) - MAX_ROWS, 0),
         search=True,
+        notes=tuple(
+            (title_of(name), MEASURES[name])
+            for name in rows["measure"].unique()
+            if name in MEASURES
+        ),
     )
 
 
@@ -143,6 +150,7 @@ def _matrix(results: Results, table: pd.DataFrame) -> Matrix:
     return Matrix(
         measure=measure,
         title=title_of(measure),
+        meaning=MEASURES.get(measure, ""),
         raters=tuple(raters),
         values=tuple(tuple(found.get((a, b), nothing)[0] for b in raters) for a in raters),
         counts=tuple(tuple(found.get((a, b), nothing)[1] for b in raters) for a in raters),
@@ -170,17 +178,17 @@ def agreement_section(results: Results) -> Section:
         _case_table(cases),
     ]
     if not table["value"].notna().any():
-        tables = tables[:1]
+        tables = []
     return Section(
         "agreement",
         "Agreement",
-        lead=_lead(whole),
+        lead=_lead(whole, results.level),
         tables=tuple(table for table in tables if table.rows),
         view=_scatter(results, cases),
     )
 
 
-def _lead(whole: pd.DataFrame) -> tuple[str, ...]:
+def _lead(whole: pd.DataFrame, level: float | None) -> tuple[str, ...]:
     known = whole[whole["value"].notna()]
     if not len(known):
         why = next((text for text in whole["why"] if text), "nothing was measured")
@@ -188,7 +196,7 @@ def _lead(whole: pd.DataFrame) -> tuple[str, ...]:
     first = known.iloc[0]
     text = f"{title_of(first.measure)} over the whole study: {number(first.value)}"
     if not math.isnan(first.low):
-        text += f" (interval {number(first.low)} to {number(first.high)})"
+        text += f" ({interval_name(level)} {number(first.low)} to {number(first.high)})"
     return (f"{text}.",)
 
 
@@ -196,14 +204,15 @@ def _whole_table(whole: pd.DataFrame) -> Table:
     columns = (
         Column("measure", "Measure"),
         Column("value", "Value", "interval"),
-        Column("n", "n", "count", note="Units that it was measured on"),
+        Column("n", "n", "count", note="Boxes, objects or slices that it was measured on"),
         Column("why", "Remark"),
     )
     rows = tuple(
         (title_of(r.measure), Interval(r.value, r.low, r.high), r.n, r.why)
         for r in whole.itertuples(index=False)
     )
-    return Table("agreement", "The whole study", columns, rows)
+    notes = [(title_of(name), MEASURES[name]) for name in whole["measure"] if name in MEASURES]
+    return Table("agreement", "The whole study", columns, rows, notes=tuple(notes))
 
 
 def _organ_tables(results: Results, organ: pd.DataFrame) -> list[Table]:
@@ -238,7 +247,10 @@ def _by_organ(
     labels = [name for name in (*results.labels, "") if name in set(organ["label"])]
     columns = (
         Column("label", "Organ", "name"),
-        *(Column(name, title_of(name), "interval") for name in measures),
+        *(
+            Column(name, title_of(name), "interval", note=MEASURES.get(name, ""))
+            for name in measures
+        ),
     )
     rows = tuple(
         (label or "all", *(found.get((label, m), nothing) for m in measures)) for label in labels
@@ -251,11 +263,12 @@ def _case_table(cases: pd.DataFrame) -> Table:
     if len(known):
         known = known[known["measure"] == known["measure"].iloc[0]]
     known = known.sort_values("value", kind="stable")
+    measure = known["measure"].iloc[0] if len(known) else "value"
     columns = (
         Column("case", "Case", "name"),
         Column("label", "Organ", "name"),
-        Column("value", title_of(known["measure"].iloc[0]) if len(known) else "", "interval"),
-        Column("n", "n", "count"),
+        Column("value", title_of(measure), "interval", note=MEASURES.get(measure, "")),
+        Column("n", "n", "count", note="Boxes and misses that it was measured on"),
     )
     rows = tuple(
         (r.case, r.label or "all", Interval(r.value, r.low, r.high), r.n)
@@ -286,6 +299,17 @@ def _scatter(results: Results, cases: pd.DataFrame) -> Scatter | None:
         cases=tuple(tuple(group["case"]) for group in groups.values()),
         values=tuple(tuple(float(v) for v in group["value"]) for group in groups.values()),
     )
+
+
+def interval_name(level: float | None) -> str:
+    """What an interval is called; its level is known where the study file is.
+
+    Examples
+    --------
+    >>> interval_name(0.95), interval_name(None)
+    ('95 % interval', 'interval')
+    """
+    return "interval" if level is None else f"{100 * level:g} % interval"
 
 
 def title_of(measure: str) -> str:

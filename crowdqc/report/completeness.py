@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.report.content import PAGE, Column, Section, Table
+from crowdqc.report.meanings import TASKS as MEANINGS
 from crowdqc.report.results import Results
 from crowdqc.report.strips import Run, Strip, said, strip
 from crowdqc.report.words import count, percent, readable, share
@@ -32,7 +34,7 @@ COLUMNS = (
         "n_gaps", "Empty slices", "count", note="Slices without a box between two that have one"
     ),
     Column("gap_slices", "Which", "text"),
-    Column("truncated", "Cut off", "text"),
+    Column("truncated", "Cut off", "text", note="End at which drawing stops before the organ does"),
     Column("coverage", "Coverage", "percent", note="Boxed slices of those expected"),
     Column("reasons", "Why", "text"),
 )
@@ -42,9 +44,9 @@ TASKS = (
     Column("rater", "Rater", "name"),
     Column("case", "Case", "name"),
     Column("label", "Organ", "text"),
-    Column("task", "To do", "text"),
+    Column("task", "To do", "name"),
     Column("slices", "Slices", "text"),
-    Column("n_slices", "How many", "count"),
+    Column("n_slices", "How many", "number", 0, note="Slices to look at; a dash: the whole case"),
     Column("why", "Why", "text"),
 )
 
@@ -84,13 +86,13 @@ def completeness_section(results: Results) -> Section:
     """The section on completeness."""
     if not results.has("completeness"):
         return Section("completeness", "Completeness", missing="crowdqc complete")
-    table = results.table("completeness")
+    table, todo = results.table("completeness"), results.table("todo")
     view = _view(results, table)
     return Section(
         "completeness",
         "Completeness",
         lead=tuple(_lead(table)),
-        tables=tuple(t for t in (_tasks(results.table("todo")), _table(table)) if t.rows),
+        tables=tuple(t for t in (_askings(todo), _tasks(todo), _table(table)) if t.rows),
         status=_status(table),
         view=view,
     )
@@ -133,7 +135,7 @@ def _tasks(tasks: pd.DataFrame) -> Table:
     rows = [
         (
             *(task.rater, task.case, _labels(task.label), task.task),
-            *(_shown(task.slices), task.n_slices, _labels(task.why)),
+            *(_shown(task.slices), float(task.n_slices or math.nan), _because(task.why)),
         )
         for task in tasks.head(MAX_TASKS)[names].itertuples(index=False)
     ]
@@ -147,6 +149,34 @@ def _tasks(tasks: pd.DataFrame) -> Table:
         paged=len(rows) > PAGE,
         choose="rater",
     )
+
+
+def _because(checks: str) -> str:
+    return "; ".join(MEANINGS.get(check, readable(check)) for check in checks.split(", "))
+
+
+def _askings(tasks: pd.DataFrame) -> Table:
+    """How much each rater has to do, the most first."""
+    groups = tasks.groupby("rater", sort=False)
+    counts = groups.agg(
+        n_tasks=("task", "size"), n_slices=("n_slices", "sum"), n_cases=("case", "nunique")
+    )
+    counts = counts.sort_values("n_tasks", ascending=False, kind="stable")
+    counts["n_slices"] = counts["n_slices"].where(counts["n_slices"] > 0)
+    columns = (
+        Column("rater", "Rater", "name"),
+        Column("n_tasks", "Tasks", "count", note="Rows of the work list"),
+        Column(
+            "n_slices",
+            "Slices",
+            "number",
+            0,
+            note="Slices to look at, those of all tasks added; a dash: whole cases",
+        ),
+        Column("n_cases", "Cases", "count"),
+    )
+    rows = tuple(counts.itertuples(name=None)) if len(counts) > 1 else ()
+    return Table("todo_by_rater", "Whom to write to", columns, rows)
 
 
 def _shown(ranges: str, limit: int = 12) -> str:

@@ -72,6 +72,8 @@ class Table:
     """Whether there are so many rows that a page should show them in parts."""
     choose: str = ""
     """Name of a column by whose values rows are chosen."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """What words in the rows mean: word, meaning."""
 
     @property
     def narrow(self) -> bool:
@@ -79,6 +81,12 @@ class Table:
         return len(self.columns) < 6 and all(
             column.numeric or column.kind in {"name", "state"} for column in self.columns
         )
+
+    @property
+    def legend(self) -> tuple[tuple[str, str], ...]:
+        """What columns and words in the rows mean: title, meaning."""
+        columns = tuple((column.title, column.note) for column in self.columns if column.note)
+        return (*columns, *self.notes)
 
     def choices(self) -> list[str]:
         """Values of the column `choose`, in the order of their first row."""
@@ -152,6 +160,8 @@ class Step:
     why: str
     section: str
     status: str = "review"
+    place: str = ""
+    """Where on the page it is, if not at the top of the section."""
 
 
 @dataclass(frozen=True)

@@ -80,35 +80,42 @@ def _counts(results: Results, other: Results) -> Table:
     rows = []
     for title, ask in _COUNTS.items():
         here, there = ask(results), ask(other)
-        if here or there:
+        if here > 0 or there > 0:
             rows.append((title, here, there, float(here - there)))
     return Table(
         "contrast-counts",
         "How much there is",
         (
             Column("what", "What"),
-            Column("this", "This", "count"),
-            Column("other", "Other", "count"),
+            Column("this", "This", "number", 0, note="A dash: that stage has not been run"),
+            Column("other", "Other", "number", 0),
             Column("difference", "Difference", "px", 0),
         ),
         tuple(rows),
     )
 
 
-def _rows_in(table: str, column: str = "", value: str = "") -> Callable[[Results], int]:
-    def ask(results: Results) -> int:
+def _rows_in(table: str, column: str = "", value: str = "") -> Callable[[Results], float]:
+    def ask(results: Results) -> float:
+        if not results.has(table):
+            return math.nan
         frame = results.table(table)
         return int((frame[column] == value).sum()) if column else len(frame)
 
     return ask
 
 
-def _prompts(results: Results) -> int:
+def _gaps(results: Results) -> float:
+    has = results.has("completeness")
+    return int(results.table("completeness")["n_gaps"].sum()) if has else math.nan
+
+
+def _prompts(results: Results) -> float:
     prompts = results.manifest.get("prompts")
-    return len(prompts) if isinstance(prompts, list) else 0
+    return len(prompts) if isinstance(prompts, list) else math.nan
 
 
-_COUNTS: dict[str, Callable[[Results], int]] = {
+_COUNTS: dict[str, Callable[[Results], float]] = {
     "Cases": lambda results: len(results.cases),
     "Slices": _rows_in("images"),
     "Raters": lambda results: len(results.raters),
@@ -120,7 +127,7 @@ _COUNTS: dict[str, Callable[[Results], int]] = {
     "Runs that are complete": _rows_in("completeness", "state", "complete"),
     "Runs with a part missing": _rows_in("completeness", "state", "partial"),
     "Runs that nobody drew": _rows_in("completeness", "state", "missing"),
-    "Slices in gaps": lambda results: int(results.table("completeness")["n_gaps"].sum()),
+    "Slices in gaps": _gaps,
     "Masks": _rows_in("masks"),
     "Findings": lambda results: len(results.findings),
 }

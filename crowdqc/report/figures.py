@@ -23,6 +23,10 @@ VIRIDIS = (
     "#22a884", "#44bf70", "#7ad151", "#bddf26", "#fde725",
 )  # fmt: skip
 """Eleven steps of viridis (S. van der Walt and N. Smith, CC0)."""
+MAX_NAMED = 48
+"""Raters up to which their names on a matrix are of full size."""
+MAX_NAME = 18
+"""Letters of a name on an axis; the whole of it shows when pointed at."""
 ALL_POINTS = 600
 """Points of one organ up to which each is drawn."""
 
@@ -74,8 +78,10 @@ def points(scatter: Scatter) -> Figure:
 def heatmap(matrix: Matrix) -> Figure:
     """A matrix of many raters, by colour alone; the number shows when pointed at."""
     names = [plain(rater) for rater in matrix.raters]
+    short = [plain(_cut(rater)) for rater in matrix.raters]
     rows = [[None if math.isnan(v) else round(v, 3) for v in row] for row in matrix.values]
-    axis = {"type": "category", "showgrid": False, "ticks": ""}
+    axis: Figure = {"type": "category", "showgrid": False, "ticks": "", "tickvals": names}
+    axis |= {"ticktext": short, "tickfont": {"size": 11 if len(names) <= MAX_NAMED else 7}}
     trace = {
         "type": "heatmap",
         "x": names,
@@ -88,9 +94,13 @@ def heatmap(matrix: Matrix) -> Figure:
         "hovertemplate": "%{y} and %{x}: %{z:.2f}<extra></extra>",
         "colorbar": {"thickness": 12, "outlinewidth": 0},
     }
-    side = min(220 + 9 * len(names), 900)
+    side = min(200 + 17 * len(names), 1000)
     layout = {"xaxis": axis, "yaxis": {**axis, "autorange": "reversed"}, "height": side}
     return {"data": [trace], "layout": layout}
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
 def paired(pairs: Paired) -> Figure:

@@ -17,9 +17,11 @@ LIST = (
     Column("case", "Case", "name"),
     Column("slice", "Slice", "count"),
     Column("label", "Organ", "name"),
-    Column("support", "Drawn by", "text"),
-    Column("raters", "Who", "text"),
-    Column("score", "Score", "number", note="Probability that the object exists"),
+    Column(
+        "support", "Drawn by", "text", note="Raters who drew it, of those who looked at the slice"
+    ),
+    Column("raters", "Who", "text", note="Raters who drew it"),
+    Column("score", "Score", "number", note="Probability that the object exists, 0 to 1"),
 )
 
 

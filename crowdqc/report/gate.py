@@ -9,6 +9,7 @@ from typing import Any
 from crowdqc.report.content import Column, Section, Table
 from crowdqc.report.raters import reasons_of, status_of
 from crowdqc.report.results import Results
+from crowdqc.report.scorecards import reworded
 from crowdqc.report.words import listing, readable, share
 
 MAX_ROWS = 300
@@ -16,7 +17,9 @@ MAX_ROWS = 300
 COLUMNS = (
     Column("kind", "What", "text"),
     Column("name", "Which", "name"),
-    Column("verdict", "Verdict", "verdict"),
+    Column(
+        "verdict", "Verdict", "verdict", note="reject: not used; review: somebody should look first"
+    ),
     Column("reasons", "Why", "reasons"),
 )
 
@@ -86,7 +89,8 @@ def _entries(results: Results) -> list[Entry]:
 
 
 def _entry(kind: str, name: str, entry: Mapping[str, Any], *, inside: str = "") -> Entry:
-    return Entry(kind, name, status_of(str(entry.get("verdict", ""))), reasons_of(entry), inside)
+    reasons = tuple(map(reworded, reasons_of(entry)))
+    return Entry(kind, name, status_of(str(entry.get("verdict", ""))), reasons, inside)
 
 
 def _flows(results: Results) -> list[Flow]:

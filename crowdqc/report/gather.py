@@ -15,10 +15,15 @@ from crowdqc.report.fusion import fusion_section
 from crowdqc.report.gate import gate_section
 from crowdqc.report.look import FileLook
 from crowdqc.report.masks import masks_section
+from crowdqc.report.meanings import words_section
 from crowdqc.report.pictures import MAX_PICTURES, Look, pictures
 from crowdqc.report.raters import raters_section
 from crowdqc.report.results import cleaner, read_results
+from crowdqc.report.steps import steps
 from crowdqc.store import Store
+
+MAX_EMPTY = 8
+"""Pictures of boxes on no image at most: there is less to see."""
 
 
 def gather(
@@ -58,6 +63,8 @@ def gather(
     if look is None and config is not None:
         look = FileLook(store, config, results.table("images"))
     drawn = pictures(results, look, limit=n_pictures)
+    if not any(picture.image and picture.image.uri for picture in drawn):
+        drawn = drawn[:MAX_EMPTY]
     clean = cleaner(store, config)
     contrast = (
         []
@@ -71,7 +78,7 @@ def gather(
         verdict=summary.verdict(results),
         headline=summary.headline(results),
         lead=summary.lead(results),
-        steps=summary.steps(results),
+        steps=steps(results),
         facts=summary.facts(results),
         sections=(
             raters_section(results),
@@ -85,5 +92,6 @@ def gather(
             *contrast,
             findings_section(results),
             provenance_section(results),
+            words_section(),
         ),
     )

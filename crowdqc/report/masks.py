@@ -42,7 +42,7 @@ def masks_section(
     `pictures` are of the worst slices; `problems` say which images could not be read.
     """
     if not results.has("masks"):
-        lead = ("Until masks are made, these are the slices on which raters differ most.",)
+        lead = ("Until masks are made, look at these first: raters differ, or a box looks wrong.",)
         return Section(
             "masks",
             "Worst slices",

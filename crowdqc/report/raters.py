@@ -43,19 +43,31 @@ _RANK = {"reject": 0, "review": 1, "": 2, "accept": 3}
 
 COLUMNS = (
     Column("rater", "Rater", "name"),
-    Column("verdict", "Verdict", "judgement"),
+    Column("verdict", "Verdict", "judgement", note="By the rules of the policy"),
+    Column("reasons", "Why", "reasons"),
     Column(
         "agreement", "Agreement", "interval",
-        note="Mean IoU with the consensus of the others; what was missed or added counts as 0",
+        note="Mean IoU with the consensus of the others, 0 to 1; missed or added counts as 0",
     ),
-    Column("reliability", "Reliability", "number", note="Best estimate of F1 against the truth"),
-    Column("miss_rate", "Missed", "percent", note="Objects of the consensus not drawn"),
-    Column("extra_rate", "Added", "percent", note="Boxes where the others drew nothing"),
-    Column("shift_x", "Shift →", "px", 1, note="Mean displacement to the right, px"),
-    Column("shift_y", "Shift ↓", "px", 1, note="Mean displacement downwards, px"),
-    Column("size_ratio", "Size", "number", note="Size of boxes relative to the consensus"),
+    Column(
+        "reliability", "Reliability", "number",
+        note="Best estimate of F1 against the truth, 0 to 1",
+    ),
+    Column(
+        "miss_rate", "Missed", "percent",
+        note="Share of the objects of the consensus that the rater did not draw",
+    ),
+    Column(
+        "extra_rate", "Added", "percent",
+        note="Share of the rater's boxes where the others drew nothing",
+    ),
+    Column(
+        "shift_x", "Shift →", "px", 1,
+        note="How far the boxes lie to the right of the consensus, px (median)",
+    ),
+    Column("shift_y", "Shift ↓", "px", 1, note="How far they lie below it, px (median)"),
+    Column("size_ratio", "Size", "number", note="Size relative to the consensus: 1 is as large"),
     Column("n_boxes", "Boxes", "count"),
-    Column("reasons", "Why", "reasons"),
 )  # fmt: skip
 
 
@@ -187,6 +199,7 @@ def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
             (
                 Link(row.rater, target),
                 status,
+                reasons,
                 Interval(row.agreement, row.agreement_low, row.agreement_high),
                 row.reliability,
                 row.miss_rate,
@@ -195,7 +208,6 @@ def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
                 row.shift_y,
                 row.size_ratio,
                 row.n_boxes,
-                reasons,
             )
         )
     return Table(

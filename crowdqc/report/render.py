@@ -19,6 +19,7 @@ from typing import Any
 import jinja2
 
 from crowdqc.report import words
+from crowdqc.report.agreement import MAX_MATRIX
 from crowdqc.report.completeness import CompletenessView
 from crowdqc.report.content import PAGE, Column, Interval, Link, ReportContent, Section, Table
 from crowdqc.report.figures import figures, viridis
@@ -70,6 +71,7 @@ def render(content: ReportContent, *, charts: bool = True) -> str:
             interval_column=Column("agreement", "Agreement", "interval"),
             pills=PILLS,
             page=PAGE,
+            most=MAX_MATRIX,
             words=list(_RANKS.items()),
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pandas as pd
 import crowdqc
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError
+from crowdqc.report.words import spoken
 from crowdqc.schema import TABLES, empty, natural_order
 from crowdqc.store import STATE, Store, findings_file, sha256
 
@@ -65,6 +66,8 @@ class Results:
     """Whether masks can be drawn: the study file names volumes, or is not known."""
     has_truth: bool = True
     """Whether masks can be scored."""
+    level: float | None = None
+    """Level of the intervals, where the study file is known."""
 
     def has(self, table: str) -> bool:
         """Whether a table was written."""
@@ -109,14 +112,15 @@ def read_results(store: Store, config: Config | None = None) -> Results:
     InputError
         If a file in it is damaged.
     """
-    clean = cleaner(store, config)
     tables = {name: store.read(name) for name in TABLES if store.has(name)}
+    labels = config.label_names if config else _labels(tables)
+    clean = _writer(cleaner(store, config), labels)
     tables = {name: _clean_table(table, clean) for name, table in tables.items()}
     state = _json(store, STATE)
     manifest = _clean_json(_json(store, MANIFEST), clean)
     return Results(
         study=store.study,
-        labels=config.label_names if config else _labels(tables),
+        labels=labels,
         tables=tables,
         findings=tuple(_findings(store, clean)),
         manifest=manifest if isinstance(manifest, dict) else {},
@@ -125,6 +129,7 @@ def read_results(store: Store, config: Config | None = None) -> Results:
         version=str(state.get("crowdqc", crowdqc.__version__)),
         has_volumes=config is None or config.images.path is not None,
         has_truth=config is None or bool(config.truth and config.truth.path),
+        level=config.agree.level if config else None,
     )
 
 
@@ -144,6 +149,11 @@ def cleaner(store: Store, config: Config | None) -> Callable[[str], str]:
         return _WINDOWS_PATH.sub("…/", _POSIX_PATH.sub("…/", text))
 
     return clean
+
+
+def _writer(clean: Callable[[str], str], labels: Sequence[str]) -> Callable[[str], str]:
+    """Function that makes a text fit to be read: no paths, and labels as words."""
+    return lambda text: spoken(clean(text), labels)
 
 
 def _clean_table(table: pd.DataFrame, clean: Callable[[str], str]) -> pd.DataFrame:

@@ -12,8 +12,10 @@ from crowdqc.report.content import Column, Interval, Table
 from crowdqc.report.words import number, readable
 
 MAX_ROWS = 500
-_RULE = re.compile(r"(?P<asked>\S+ \S+ (?:[<>]=?|[=!]=) \S+): (?P<because>.*)", re.DOTALL)
-"""What a rule of the policy says of a rater: measure, value, operator and limit; and its reason."""
+_RULE = re.compile(
+    r"(?P<label>[^:]+: )??(?P<asked>\S+ \S+ (?:[<>]=?|[!=]=) \S+): (?P<because>.*)", re.DOTALL
+)
+"""What a rule of the policy says: measure, value, operator and limit; and its reason."""
 EDGES = ("x0", "y0", "x1", "y1")
 
 COLUMNS = (
@@ -48,9 +50,23 @@ def told(reasons: str) -> tuple[str, ...]:
     ('scatters edges by 28%', 'agreement is close to IoU 0.5 (best 0.35 < 0.6)')
     """
     parts = [part for part in reasons.split("; ") if part]
-    rules = {part: match for part in parts if (match := _RULE.fullmatch(part))}
-    plain = [part for part in parts if part not in rules]
-    return (*plain, *(f"{rule['because']} ({rule['asked']})" for rule in rules.values()))
+    rules = [part for part in parts if _RULE.fullmatch(part)]
+    return (*(part for part in parts if part not in rules), *map(reworded, rules))
+
+
+def reworded(reason: str, *, bare: bool = False) -> str:
+    """A reason of the gate with the words of the rule before its numbers, or without these.
+
+    Examples
+    --------
+    >>> reworded("liver: n_gaps 5 > 0: a slice has no box"), reworded("2 masks rejected")
+    ('liver: a slice has no box (n_gaps 5 > 0)', '2 masks rejected')
+    """
+    rule = _RULE.fullmatch(reason)
+    if rule is None:
+        return reason
+    text = f"{rule['label'] or ''}{rule['because']}"
+    return text if bare else f"{text} ({rule['asked']})"
 
 
 def with_numbers(table: pd.DataFrame) -> pd.DataFrame:

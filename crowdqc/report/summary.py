@@ -1,32 +1,21 @@
-"""The top of the report: the verdict, the three things to do next, the key figures."""
+"""The top of the report: the verdict and the key figures."""
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pandas as pd
 
-from crowdqc.findings import Severity
-from crowdqc.report.agreement import title_of
-from crowdqc.report.content import Fact, Step
+from crowdqc.report.agreement import interval_name, title_of
+from crowdqc.report.content import Fact
 from crowdqc.report.gate import Flow, kept
 from crowdqc.report.raters import compared, status_of, verdicts
 from crowdqc.report.results import Results
-from crowdqc.report.words import count, listing, number, readable, share
-
-N_STEPS = 3
+from crowdqc.report.words import count, listing, number, share
 
 _HEADLINES = {
     "accept": "Ready for training",
     "review": "Look at some things first",
     "reject": "Not ready for training",
     "": "Not judged yet",
-}
-_NEEDED = {
-    "check": ("readings", "Read and validate the annotations"),
-    "agree": ("raters", "Measure agreement and the raters"),
-    "complete": ("completeness", "Find what is missing"),
-    "fuse": ("consensus", "Fuse the boxes"),
 }
 
 
@@ -57,147 +46,6 @@ def lead(results: Results) -> str:
 
 def _share(flow: Flow) -> str:
     return share(flow.after, flow.before, flow.noun) if flow.after else f"no {flow.noun}"
-
-
-def steps(results: Results) -> tuple[Step, ...]:
-    """The things to do next, at most three: what blocks stands before what doubts."""
-    found = [
-        step
-        for ask in (_faulty_input, _raters, _missing, _unread, _gaps, _apart, _not_run)
-        for step in ask(results)
-    ]
-    return tuple(found[:N_STEPS]) or (_go_on(results),)
-
-
-def _faulty_input(results: Results) -> list[Step]:
-    bad = [f for f in results.of("check") if f.severity is Severity.REJECT]
-    if not bad:
-        return []
-    kinds = Counter(f.check for f in bad).most_common(3)
-    why = listing([f"{readable(check)} ({n:,})" for check, n in kinds])
-    return [
-        Step(
-            f"Mend {count(len(bad), 'fault')} in the annotation files",
-            f"Found: {why}. The lines are left out until then.",
-            "findings",
-            "reject",
-        )
-    ]
-
-
-def _raters(results: Results) -> list[Step]:
-    failed = [name for name, (status, _) in verdicts(results).items() if status == "reject"]
-    if not failed:
-        return []
-    reasons = verdicts(results)[failed[0]][1]
-    why = f"{failed[0]}: {reasons[0]}" if reasons else "They fail the rules of the policy."
-    return [
-        Step(
-            f"Leave out {listing(failed)}, or train them again",
-            why if why.endswith(".") else f"{why}.",
-            "raters",
-            "reject",
-        )
-    ]
-
-
-def _missing(results: Results) -> list[Step]:
-    """Organs of a case that nobody drew."""
-    table = results.table("completeness")
-    runs = table.groupby(["case", "label"], sort=True)["state"].agg(set)
-    gone = [index for index, states in runs.items() if states == {"missing"}]
-    if not gone:
-        return []
-    cases = list(dict.fromkeys(case for case, _ in gone))
-    labels = Counter(readable(label) for _, label in gone)
-    organs = listing([f"{label} ({n:,})" if n > 1 else label for label, n in labels.items()])
-    noun = "organ is" if len(gone) == 1 else "organs are"
-    return [
-        Step(
-            f"Have {count(len(gone), 'missing organ')} drawn in {listing(cases, 3)}",
-            f"Nobody drew {organs}. Training would learn that there is none."
-            if len(gone) < 6
-            else f"{len(gone):,} {noun} missing from cases that were read: {organs}. Training "
-            "would learn that there is none.",
-            "completeness",
-            "reject",
-        )
-    ]
-
-
-def _gaps(results: Results) -> list[Step]:
-    table = results.table("completeness")
-    broken = table[table["state"] == "partial"]
-    if not len(broken):
-        return []
-    gaps, cut = int(broken["n_gaps"].sum()), int((broken["truncated"] != "").sum())
-    parts = []
-    if gaps:
-        parts.append(f"{count(gaps, 'slice')} inside runs without a box")
-    if cut:
-        parts.append(f"{count(cut, 'run')} cut off at an end")
-    worst = broken.sort_values("n_gaps", ascending=False, kind="stable").iloc[0]
-    what = listing(parts) or "less is drawn than expected"
-    why = f"{what}; most in {readable(worst.label)} of {worst.case}."
-    return [
-        Step(
-            f"Redraw {count(len(broken), 'incomplete run')}",
-            why[0].upper() + why[1:],
-            "completeness",
-        )
-    ]
-
-
-def _unread(results: Results) -> list[Step]:
-    table = results.table("completeness")
-    unread = table[table["state"] == "unread"]
-    if not len(unread):
-        return []
-    cases = unread["case"].nunique()
-    return [
-        Step(
-            f"Have {count(cases, 'case')} read",
-            f"{count(len(unread), 'run')} {'was' if len(unread) == 1 else 'were'} only opened: "
-            "nobody knows whether there is something.",
-            "completeness",
-            "reject",
-        )
-    ]
-
-
-def _apart(results: Results) -> list[Step]:
-    table = results.table("consensus")
-    apart = table[table["state"] == "no_consensus"]
-    if not len(apart):
-        return []
-    where = Counter(apart["label"]).most_common(1)[0]
-    return [
-        Step(
-            f"Settle {count(len(apart), 'object')} without consensus",
-            f"Too few of the raters who looked drew them; most are {readable(where[0])} "
-            f"({where[1]:,}).",
-            "fusion",
-        )
-    ]
-
-
-def _not_run(results: Results) -> list[Step]:
-    missing = [
-        Step(f"Run crowdqc {stage}", f"{what}: not done yet.", section)
-        for (stage, (table, what)), section in zip(
-            _NEEDED.items(), ("findings", "raters", "completeness", "fusion"), strict=True
-        )
-        if not results.has(table)
-    ]
-    if not results.manifest:
-        missing.append(Step("Run crowdqc gate", "Judge the study by a policy.", "gate"))
-    return missing
-
-
-def _go_on(results: Results) -> Step:
-    if not results.has("masks"):
-        return Step("Run crowdqc masks", "Nothing stands against it.", "masks", "accept")
-    return Step("Run crowdqc dataset, and train", "Nothing stands against it.", "masks", "accept")
 
 
 def facts(results: Results) -> tuple[Fact, ...]:
@@ -251,7 +99,7 @@ def _fact_agreement(results: Results) -> list[Fact]:
     row = known.iloc[0]
     note = title_of(row.measure)
     if pd.notna(row.low):
-        note += f", {number(row.low)} to {number(row.high)}"
+        note += f"; {interval_name(results.level)} {number(row.low)} to {number(row.high)}"
     return [Fact("Agreement", number(row.value), note, "agreement")]
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 NOTHING = "\u2013"
 """What stands where a number is not known: an en dash."""
 
 _PLURALS = {"box": "boxes"}
+_BARE = r"(?<![\w/.'\"`-])%s(?![\w/'\"`-]|\.\w)"
+"""A name that stands alone in a sentence."""
 _JUDGED = {"accept": "pass", "review": "watch", "reject": "fail"}
 
 
@@ -124,6 +127,22 @@ def readable(name: str) -> str:
     ('right kidney', 'box outside image')
     """
     return name.replace("_", " ").replace("-", " ")
+
+
+def spoken(text: str, labels: Sequence[str]) -> str:
+    """A sentence in which labels are words; one in quotes or in a path stays as it is written.
+
+    Examples
+    --------
+    >>> spoken("Case 1, left_kidney: 13% in boxes/left_kidney/1.txt.", ["left_kidney"])
+    'Case 1, left kidney: 13 % in boxes/left_kidney/1.txt.'
+    """
+    if " " not in text:
+        return text
+    for label in labels:
+        if "_" in label and label in text:
+            text = re.sub(_BARE % re.escape(label), readable(label), text)
+    return re.sub(r"(?<=\d)%(?![\w%])", " %", text)
 
 
 def judged(verdict: str) -> str:

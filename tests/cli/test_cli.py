@@ -242,7 +242,7 @@ def test_compare_refuses_one_column_twice_and_to_write_over_what_it_reads(tmp_pa
     assert path.read_text() == before
 
 
-NESTED = STUDY.replace("boxes/{rater}/{case}-{slice}.txt", "{rater}/{case}/slice{slice}.txt")
+NESTED = TINY.replace("boxes/{rater}/{case}-{slice}.txt", "{rater}/{case}/slice{slice}.txt")
 
 
 def test_cases_in_folders_keep_them_and_results_beside_raters_are_no_rater(tmp_path):
@@ -268,3 +268,33 @@ def test_cases_in_folders_keep_them_and_results_beside_raters_are_no_rater(tmp_p
     assert (tmp_path / "out" / "readings.csv").read_text() == readings
     assert "out" not in readings
     assert "16 boxes of 2 raters" in tables[1].stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "last"),
+    [
+        (["check"], "Next: crowdqc agree {study}"),
+        (["agree"], "Next: crowdqc complete {study}"),
+        (["complete"], "Next: crowdqc gate {study}"),
+        (["fuse"], "Next: crowdqc gate {study}"),
+        (["gate"], "Next: crowdqc report {study}"),
+    ],
+)
+def test_a_stage_ends_with_what_comes_next(study, words, last):
+    done = call(*words, study)
+
+    assert done.stderr.splitlines()[-1] == last.format(study=study)
+
+
+def test_what_is_to_be_mended_comes_first(study):
+    (study.parent / "boxes/a/1-0.txt").write_text("0 nonsense\n")
+    (study.parent / "boxes/a/1-3.txt").unlink()
+
+    checked = call("check", study)
+    completed = call("complete", study)
+
+    assert checked.exit_code == 3
+    assert f"Next: mend the lines named above, then crowdqc check {study}" in checked.stderr
+    assert f"Next: crowdqc complete {study} --todo" in completed.stderr
+    assert "Next" not in call("complete", study, "--format", "csv").output
+    assert "Next" not in call("complete", study, "--quiet").output

@@ -6,6 +6,43 @@
 
   const pills = new Map(all("[data-word]", document.getElementById("pills").content).map((pill) => [pill.dataset.word, pill]));
 
+  // What a cell says, without the marks that only the eye needs.
+  function told(td) {
+    const short = td.querySelector(".interval, code[title]");
+    if (short) return short.title;
+    const pill = td.querySelector(".pill");
+    if (pill) return pill.lastChild.textContent.trim();
+    const more = all("details li", td);
+    if (!more.length) return td.textContent.trim();
+    return [td.firstChild, ...more].map((part) => part.textContent.trim()).join("; ");
+  }
+
+  // A number as a spreadsheet reads it, nothing for a dash, and no text that it would take for a formula.
+  function calculable(text) {
+    if (text === "\u2013") return "";
+    const plain = text.replaceAll("\u2212", "-");
+    return /^([=@]|[+-](?![\d.]))/.test(plain) ? `'${plain}` : plain;
+  }
+
+  // Rows as a table for a mail, and with tabs for a spreadsheet.
+  function copy(cells) {
+    const rows = cells.map((row) => row.map(calculable));
+    const box = document.createElement("table");
+    for (const row of rows) {
+      const tr = box.insertRow();
+      for (const text of row) tr.insertCell().textContent = text;
+    }
+    const plain = rows.map((row) => row.map((text) => text.replace(/\s+/g, " ")).join("\t")).join("\n");
+    const give = (event) => {
+      event.clipboardData.setData("text/plain", plain);
+      event.clipboardData.setData("text/html", box.outerHTML);
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    };
+    document.addEventListener("copy", give, true);
+    try { return document.execCommand("copy"); } finally { document.removeEventListener("copy", give, true); }
+  }
+
   // Tables: sort by a column, search, choose. A long table holds all its rows as data and shows a page of them.
   class Table {
     constructor(root) {
@@ -26,10 +63,20 @@
       for (const input of [this.search, this.choose]) {
         if (input) input.addEventListener("input", () => { this.limit = this.page; this.show(); });
       }
+      const button = root.querySelector("[data-copy]");
+      button.hidden = false;
+      button.addEventListener("click", () => {
+        const rows = this.fitting();
+        const done = copy([this.heads.map((th) => th.textContent.trim()), ...rows.map((row) => row.cells)]);
+        button.textContent = done ? "Copied" : "Not copied";
+        this.shown.hidden = false;
+        this.shown.textContent = done ? `${rows.length.toLocaleString("en")} ${rows.length === 1 ? "row" : "rows"} copied.` : "The browser does not let a page copy: mark the rows instead.";
+        setTimeout(() => { button.textContent = "Copy"; }, 2000);
+      });
       if (this.more) this.more.addEventListener("click", () => { this.limit += 4 * this.page; this.show(); });
     }
     fromPage(tr) {
-      const cells = [...tr.cells].map((td) => td.textContent.trim());
+      const cells = [...tr.cells].map(told);
       return { tr, cells, keys: [...tr.cells].map((td) => td.dataset.v ?? td.textContent.trim()), text: cells.join(" ").toLowerCase() };
     }
     fromData(cells, i) {
@@ -71,11 +118,17 @@
       });
       this.show();
     }
-    show() {
-      const words = this.search ? this.search.value.toLowerCase().trim() : "";
-      const choice = this.choose ? this.choose.value : "";
+    wanted() {
+      return [this.search ? this.search.value.toLowerCase().trim() : "", this.choose ? this.choose.value : ""];
+    }
+    fitting() {
+      const [words, choice] = this.wanted();
       const column = this.choose ? Number(this.choose.dataset.choose) : 0;
-      const fits = this.rows.filter((row) => row.text.includes(words) && (!choice || row.cells[column].endsWith(choice)));
+      return this.rows.filter((row) => row.text.includes(words) && (!choice || row.cells[column] === choice));
+    }
+    show() {
+      const [words, choice] = this.wanted();
+      const fits = this.fitting();
       const part = fits.slice(0, Math.max(this.limit, this.page));
       this.body.replaceChildren(...part.map((row) => this.row(row)));
       const narrowed = words || choice;
@@ -166,7 +219,10 @@
     const line = style("--line"), ink = style("--mute");
     const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
     const full = { ...layout };
-    for (const name of ["xaxis", "yaxis"]) full[name] = { ...axis, ...layout[name] };
+    for (const name of ["xaxis", "yaxis"]) {
+      full[name] = { ...axis, ...layout[name] };
+      if (full[name].title) full[name].title = { ...full[name].title, font: { size: 13 } };
+    }
     full.shapes = (layout.shapes ?? []).map((shape) => ({ ...shape, line: { color: ink, width: 1, dash: "dot" } }));
     return {
       ...full, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 56, r: 16, t: 12, b: 44 },
@@ -181,16 +237,20 @@
     const chart = data.charts[place.dataset.chart];
     window.Plotly.newPlot(place, chart.data, face(chart.layout), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
   }
-  const redraw = () => drawn.forEach((place) => window.Plotly.relayout(place, face(data.charts[place.dataset.chart].layout)));
+  const PAPER = 660; // px: what fits between the margins of A4 and of Letter
+  const redraw = (width) => drawn.forEach((place) => {
+    const layout = face(data.charts[place.dataset.chart].layout);
+    window.Plotly.relayout(place, width ? { ...layout, width, autosize: false } : { ...layout, width: null, autosize: true });
+  });
   const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));
   const next = () => {
     const place = places.find((other) => !drawn.has(other));
     if (place && start()) { draw(place); idle(next); }
   };
   if (document.readyState === "complete") idle(next); else addEventListener("load", () => idle(next));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  addEventListener("beforeprint", () => { all("td details, .whys").forEach((part) => { part.open = true; }); places.forEach(draw); redraw(); });
-  addEventListener("afterprint", redraw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
+  addEventListener("beforeprint", () => { all("td details, .whys").forEach((part) => { part.open = true; }); places.forEach(draw); redraw(PAPER); });
+  addEventListener("afterprint", () => redraw());
 
   // Navigation: mark the section that is read.
   const links = new Map(all("nav li a").map((link) => [link.hash.slice(1), link]));

@@ -1,6 +1,7 @@
 """The report in a real browser: it runs without errors, asks nobody, and does what it offers."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -101,17 +102,66 @@ def test_reasons_are_open_on_paper(page: Page, folder: Path, tmp_path: Path):
 
 def test_raters_are_sorted_by_a_click(page: Page, report: Path):
     page.open(report)
-    head = "[data-table=raters] thead th:nth-child(3)"
+    head = "[data-table=raters] thead th:nth-child(4)"
 
     page.run(f"document.querySelector('{head} button').click()")
-    up = page.run(ROWS.format("raters") + ".map(tr => Number(tr.cells[2].dataset.v))")
+    up = page.run(ROWS.format("raters") + ".map(tr => Number(tr.cells[3].dataset.v))")
     page.run(f"document.querySelector('{head} button').click()")
-    down = page.run(ROWS.format("raters") + ".map(tr => Number(tr.cells[2].dataset.v))")
+    down = page.run(ROWS.format("raters") + ".map(tr => Number(tr.cells[3].dataset.v))")
 
     assert up == sorted(up)
     assert down == up[::-1]
     assert len(set(up)) > 1
     assert page.run(f"document.querySelector('{head}').ariaSort") == "descending"
+
+
+def test_a_table_is_copied_as_it_is_chosen_with_intervals(page: Page, report: Path):
+    page.open(report)
+    page.run(
+        "window.given = {}; DataTransfer.prototype.setData = (type, text) => { given[type] = text }"
+    )
+    choose = "document.querySelector('[data-table=raters] [data-choose]')"
+    page.run(f"{choose}.value = 'fail', {choose}.dispatchEvent(new Event('input'))")
+    page.run("document.querySelector('[data-table=raters] [data-copy]').focus()")
+
+    page.press("Enter")
+    given = page.run("window.given")
+    rows = [line.split("\t") for line in given["text/plain"].split("\n")]
+
+    assert rows[0][:4] == ["Rater", "Verdict", "Why", "Agreement"]
+    assert [row[:2] for row in rows[1:]] == [["careless", "fail"], ["skipping", "fail"]]
+    assert re.fullmatch(r"0\.\d\d \(0\.\d\d to 0\.\d\d\)", rows[1][3])
+    assert given["text/html"].count("<tr>") == len(rows)
+    assert page.run("document.querySelector('[data-table=raters] .shown').textContent") == (
+        "2 rows copied."
+    )
+
+
+def test_what_is_copied_is_no_formula_and_has_plain_minus_signs(page: Page, folder: Path):
+    raters = ("=1+1", "@b", "c")
+    report = folder / "report.html"
+    report.write_text(render(gather(write_results(folder, Spec(raters=raters))), charts=False))
+    page.open(report)
+    page.run(
+        "window.given = {}; DataTransfer.prototype.setData = (type, text) => { given[type] = text }"
+    )
+    page.run("document.querySelector('[data-table=raters] [data-copy]').focus()")
+
+    page.press("Enter")
+    rows = [line.split("\t") for line in page.run("given['text/plain']").split("\n")]
+
+    assert sorted(row[0] for row in rows[1:]) == ["'=1+1", "'@b", "c"]
+    assert "\u2212" not in page.run("given['text/plain']")
+
+
+def test_charts_fit_the_paper(page: Page, charted: Path):
+    page.open(charted)
+
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    widths = page.run("[...document.querySelectorAll('.main-svg')].map((s) => s.clientWidth)")
+
+    assert widths
+    assert max(widths) <= 688  # A4 less margins of 14 mm
 
 
 def test_raters_are_sorted_from_the_keyboard(page: Page, report: Path):

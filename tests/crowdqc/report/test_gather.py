@@ -152,14 +152,17 @@ def test_scorecards_without_further_columns_have_one_table(folder: Path):
 
 
 def test_the_work_list_is_in_the_report(store: Store):
-    table = gather(store).section("completeness").tables[0]
+    tables = {t.name: t for t in gather(store).section("completeness").tables}
+    table = tables["todo"]
     first = next(table.records())
+    asked = [record["n_tasks"] for record in tables["todo_by_rater"].records()]
 
-    assert table.name == "todo"
+    assert sum(asked) == len(table.rows)
+    assert asked == sorted(asked, reverse=True)
     assert len(table.rows) == len(store.read("todo"))
     assert table.choose == "rater"
     assert (first["task"], first["slices"], first["n_slices"]) == ("draw", "7, 9\u201311", 4)
-    assert first["why"] == "organ gap, run short"
+    assert first["why"] == "no box, though the organ goes on; much shorter than usual"
 
 
 def test_trained_models_are_compared_beside_masks(folder: Path):
@@ -287,3 +290,16 @@ def test_tables_become_flat_records():
 
     assert record == {"rater": "amy", "iou": 0.5, "iou_low": 0.4, "iou_high": None, "n": 3}
     assert json.dumps(record)
+
+
+def test_a_stage_that_one_side_lacks_is_no_difference(store: Store, tmp_path: Path):
+    stages = ("check", "agree", "fuse")
+    other = write_results(tmp_path / "out", Spec(stages=stages))
+
+    tables = gather(store, other=other).section("contrast").tables
+    counts = {row["what"]: row for row in tables[0].records()}
+
+    assert counts["Boxes"]["difference"] == 0
+    assert counts["Masks"]["this"] > 0
+    assert counts["Masks"]["other"] is counts["Masks"]["difference"] is None
+    assert counts["Slices in gaps"]["other"] is None

@@ -10,7 +10,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 
-from crowdqc.report import gather, render
+from crowdqc.completeness import worklist
+from crowdqc.report import gather, meanings, render
 from crowdqc.report.content import Column, Interval
 from crowdqc.report.figures import figures
 from crowdqc.report.render import cell, interval_bar, sort_key
@@ -155,3 +156,23 @@ def test_a_bar_lies_where_its_numbers_lie():
 
     assert (bar.left, bar.width, bar.point, bar.zero) == (50.0, 25.0, 62.5, 50.0)
     assert interval_bar(Interval(float("nan"), 0.0, 1.0), (0.0, 1.0)) is None
+
+
+def test_every_explanation_stands_on_the_page(store: Store):
+    content = gather(store)
+    page = html.unescape(render(content, charts=False))
+    tables = [table for section in content.sections for table in section.tables]
+    explained = [
+        column.note
+        for table in tables
+        for column in table.columns
+        if column.note and any(record[column.name] is not None for record in table.records())
+    ]
+    explained += [meaning for table in tables for _, meaning in table.notes]
+
+    assert len(explained) > 20
+    assert [note for note in explained if f"<dd>{note}.</dd>" not in page] == []
+
+
+def test_every_reason_of_the_work_list_has_words():
+    assert set(meanings.TASKS) == set(worklist.TASKS)

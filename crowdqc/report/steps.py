@@ -1,0 +1,236 @@
+"""What to do next: the actions at the top of the report, with names and reasons."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from crowdqc.findings import Severity
+from crowdqc.report.content import Step
+from crowdqc.report.raters import reasons_of, status_of, verdicts
+from crowdqc.report.results import Results
+from crowdqc.report.scorecards import reworded
+from crowdqc.report.words import count, listing, readable
+
+N_STEPS = 3
+N_REASONS = 3
+"""Reasons that are told in one step."""
+
+_NEEDED = {
+    "check": ("readings", "Read and validate the annotations", "findings"),
+    "agree": ("raters", "Measure agreement and the raters", "raters"),
+    "complete": ("completeness", "Find what is missing", "completeness"),
+    "fuse": ("consensus", "Fuse the boxes", "fusion"),
+}
+
+
+def steps(results: Results) -> tuple[Step, ...]:
+    """The things to do next, at most three: what blocks stands before what doubts."""
+    asked = (
+        *(_faulty_input, _raters, _missing, _unread, _lists),
+        *(_cases_left_out, _cases_to_see, _apart, _not_run),
+    )
+    found = [step for ask in asked for step in ask(results)]
+    found.sort(key=lambda step: step.status != "reject")
+    return tuple(found[:N_STEPS]) or (_go_on(results),)
+
+
+def _faulty_input(results: Results) -> list[Step]:
+    bad = [f for f in results.of("check") if f.severity is Severity.REJECT]
+    if not bad:
+        return []
+    kinds = Counter(f.check for f in bad).most_common(3)
+    why = listing([f"{readable(check)} ({n:,})" for check, n in kinds])
+    return [
+        Step(
+            f"Mend {count(len(bad), 'fault')} in the annotation files",
+            f"Found: {why}. The lines are left out until then.",
+            "findings",
+            "reject",
+        )
+    ]
+
+
+def _raters(results: Results) -> list[Step]:
+    decided = verdicts(results)
+    failed = [name for name, (status, _) in decided.items() if status == "reject"]
+    if not failed:
+        return []
+    reasons = [(name, decided[name][1]) for name in failed]
+    return [
+        Step(
+            f"Leave out {listing(failed)}, or train them again",
+            _told(reasons) or "They fail the rules of the policy.",
+            "raters",
+            "reject",
+        )
+    ]
+
+
+def _told(reasons: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """The first reason of each, in one sentence; those of whom the same is said together."""
+    same: dict[str, list[str]] = {}
+    for name, given in reasons:
+        if given:
+            same.setdefault(reworded(given[0], bare=True).rstrip("."), []).append(name)
+    said = [f"{listing(names, 3)}: {reason}" for reason, names in same.items()]
+    left = sum(map(len, list(same.values())[N_REASONS:]))
+    more = [f"{left} more for other reasons"] if left else []
+    text = "; ".join([*said[:N_REASONS], *more])
+    return f"{text}." if text else ""
+
+
+def _missing(results: Results) -> list[Step]:
+    """Organs of a case that nobody drew."""
+    table = results.table("completeness")
+    runs = table.groupby(["case", "label"], sort=True)["state"].agg(set)
+    gone = [index for index, states in runs.items() if states == {"missing"}]
+    if not gone:
+        return []
+    cases = list(dict.fromkeys(case for case, _ in gone))
+    labels = Counter(readable(label) for _, label in gone)
+    organs = listing([f"{label} ({n:,})" if n > 1 else label for label, n in labels.items()])
+    noun = "organ is" if len(gone) == 1 else "organs are"
+    return [
+        Step(
+            f"Have {count(len(gone), 'missing organ')} drawn in {listing(cases, 3)}",
+            f"Nobody drew {organs}. Training would learn that there is none."
+            if len(gone) < 6
+            else f"{len(gone):,} {noun} missing from cases that were read: {organs}. Training "
+            "would learn that there is none.",
+            "completeness",
+            "reject",
+        )
+    ]
+
+
+def _lists(results: Results) -> list[Step]:
+    """Send each rater the list of what to draw again."""
+    table = results.table("completeness")
+    broken = table[table["state"] == "partial"]
+    if not len(broken):
+        return []
+    gaps, cut = int(broken["n_gaps"].sum()), int((broken["truncated"] != "").sum())
+    parts = []
+    if gaps:
+        verb = "has" if gaps == 1 else "have"
+        parts.append(f"{count(gaps, 'slice')} inside organs {verb} no box")
+    if cut:
+        verb = "stops" if cut == 1 else "stop"
+        parts.append(f"{count(cut, 'organ')} {verb} too early at one end")
+    worst = broken.sort_values("n_gaps", ascending=False, kind="stable").iloc[0]
+    why = listing(parts) or "less is drawn than expected"
+    why = f"{why}; most in {readable(worst.label)} of {worst.case}."
+    place = "t-todo" if len(results.table("todo")) else ""
+    what = _senders(results, len(broken))
+    return [Step(what, why[0].upper() + why[1:], "completeness", place=place)]
+
+
+def _senders(results: Results, n_runs: int) -> str:
+    """Whom to write to: those with the longest lists first."""
+    tasks = Counter(results.table("todo")["rater"])
+    if not tasks:
+        return f"Redraw {count(n_runs, 'incomplete organ')}"
+    asked = sorted(tasks, key=lambda rater: -tasks[rater])
+    names = listing([f"{rater} ({count(tasks[rater], 'task')})" for rater in asked], 3)
+    owner = "the work list" if len(asked) == 1 else "their work lists"
+    return f"Send {names} {owner}"
+
+
+def _unread(results: Results) -> list[Step]:
+    table = results.table("completeness")
+    unread = table[table["state"] == "unread"]
+    if not len(unread):
+        return []
+    cases = unread["case"].nunique()
+    verb = "was" if len(unread) == 1 else "were"
+    return [
+        Step(
+            f"Have {count(cases, 'case')} read",
+            f"{count(len(unread), 'organ')} of them {verb} only opened: nobody knows whether "
+            "there is something.",
+            "completeness",
+            "reject",
+        )
+    ]
+
+
+def _cases_left_out(results: Results) -> list[Step]:
+    entries = _cases(results, "reject")
+    if not entries:
+        return []
+    cases = _named(entries)
+    return [
+        Step(
+            f"Finish {cases}, or go on without {'it' if len(entries) == 1 else 'them'}",
+            _told(entries),
+            "gate",
+            "reject",
+        )
+    ]
+
+
+def _cases_to_see(results: Results) -> list[Step]:
+    entries = _cases(results, "review")
+    if not entries:
+        return []
+    return [Step(f"Look at {_named(entries)}", _told(entries), "gate")]
+
+
+def _named(entries: Sequence[tuple[str, object]]) -> str:
+    """Names of cases, which are often bare numbers, with what they are."""
+    noun = "case" if len(entries) == 1 else "cases"
+    return f"{noun} {listing([name for name, _ in entries], 3)}"
+
+
+def _cases(results: Results, status: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Cases of this verdict, with the gate's reasons."""
+    entries = results.manifest.get("cases") or []
+    return [
+        (str(entry["case"]), reasons_of(entry))
+        for entry in entries
+        if status_of(str(entry.get("verdict", ""))) == status
+    ]
+
+
+def _apart(results: Results) -> list[Step]:
+    table = results.table("consensus")
+    apart = table[table["state"] == "no_consensus"]
+    if not len(apart):
+        return []
+    where = Counter(apart["label"]).most_common(1)[0]
+    return [
+        Step(
+            f"Settle {count(len(apart), 'object')} without consensus",
+            f"Too few of the raters who looked drew them; most are {readable(where[0])} "
+            f"({where[1]:,}).",
+            "fusion",
+        )
+    ]
+
+
+def _not_run(results: Results) -> list[Step]:
+    missing = [
+        Step(f"Run crowdqc {stage}", f"{what}: not done yet.", section)
+        for stage, (table, what, section) in _NEEDED.items()
+        if not results.has(table)
+    ]
+    if not results.manifest:
+        missing.append(Step("Run crowdqc gate", "Judge the study by a policy.", "gate"))
+    return missing
+
+
+def _go_on(results: Results) -> Step:
+    """What comes next where nothing has to be done again."""
+    status = status_of(str(results.manifest.get("verdict", "")))
+    if status in {"review", "reject"}:
+        why = "; ".join(reworded(reason, bare=True) for reason in reasons_of(results.manifest))
+        return Step("Look at what the gate asks", f"{why or 'It asks for a look'}.", "gate", status)
+    fine = "Nothing stands against it."
+    if results.has("masks"):
+        if "dataset" not in results.stages:
+            return Step("Run crowdqc dataset", fine, "masks", "accept")
+        return Step("Train: run crowdqc train", fine, "effect", "accept")
+    if results.has_volumes:
+        return Step("Run crowdqc masks", fine, "masks", "accept")
+    return Step("Use the fused boxes: they are in consensus.csv", fine, "fusion", "accept")

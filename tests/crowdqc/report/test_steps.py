@@ -1,0 +1,125 @@
+"""What the report says to do next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from crowdqc.findings import Finding, Severity
+from crowdqc.report import gather
+from crowdqc.report.content import Step
+from crowdqc.store import Store
+
+from .results_folder import Spec, write_results
+
+GATED = ("check", "agree", "fuse", "complete", "gate", "masks")
+
+
+@pytest.fixture
+def quiet(folder: Path) -> Store:
+    """A study in which nothing is missing and everybody agrees, as far as its tables say."""
+    store = write_results(folder, Spec(n_cases=3, raters=("amy", "ben"), stages=GATED))
+    for table, column, value in (
+        ("completeness", "state", "complete"),
+        ("consensus", "state", "agreed"),
+    ):
+        store.write(table, store.read(table).assign(**{column: value}))
+    todo = store.path("todo.csv")
+    if todo.is_file():
+        store.write("todo", store.read("todo").iloc[:0])
+    store.write_findings("check", [])
+    return store
+
+
+def judge(store: Store, verdict: str, cases: dict[str, tuple[str, list[str]]], **more: Any) -> None:
+    """Let the gate have said this."""
+    file = store.path("manifest.json")
+    manifest = json.loads(file.read_text(encoding="utf-8"))
+    raters = [{"rater": name, "verdict": "accept", "reasons": []} for name in ("amy", "ben")]
+    judged = [
+        {"case": case, "verdict": status, "reasons": reasons, "labels": {}}
+        for case, (status, reasons) in cases.items()
+    ]
+    manifest |= {"verdict": verdict, "raters": raters, "cases": judged, **more}
+    file.write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def test_a_study_that_passes_goes_on(quiet: Store):
+    judge(quiet, "accept", {"0001": ("accept", [])})
+
+    assert [step.what for step in gather(quiet).steps] == ["Run crowdqc dataset"]
+
+
+def test_a_case_to_see_is_named_with_the_reason(quiet: Store):
+    why = ["left_kidney: gap_share 0.4 > 0.2: one slice in five has no box"]
+    judge(quiet, "review", {"0001": ("accept", []), "0002": ("review", why)})
+
+    assert gather(quiet).steps == (
+        Step("Look at case 0002", "0002: left kidney: one slice in five has no box.", "gate"),
+    )
+
+
+def test_a_rejected_case_comes_before_one_to_see_and_equal_reasons_are_said_once(quiet: Store):
+    seen = ("review", ["liver: 1 mask to review"])
+    out = ("reject", ["spleen is missing"])
+    judge(quiet, "reject", {"0001": seen, "0002": out, "0003": out})
+
+    steps = gather(quiet).steps
+
+    assert steps[0].what == "Finish cases 0002 and 0003, or go on without them"
+    assert steps[0].why == "0002 and 0003: spleen is missing."
+    assert steps[1].what == "Look at case 0001"
+
+
+def test_the_page_never_says_go_on_where_the_gate_asks_for_a_look(quiet: Store):
+    judge(quiet, "review", {"0001": ("accept", [])}, reasons=["too few folds"])
+
+    assert gather(quiet).steps == (
+        Step("Look at what the gate asks", "too few folds.", "gate", "review"),
+    )
+
+
+def test_every_failing_rater_has_a_reason(quiet: Store):
+    judge(quiet, "review", {"0001": ("accept", [])})
+    table = quiet.read("raters")
+    reasons = ["swaps left_kidney and liver (100% of their boxes)", "best 0.3 < 0.6: too low"]
+    quiet.write("raters", table.assign(verdict="fail", reasons=reasons))
+    file = quiet.path("manifest.json")
+    manifest = json.loads(file.read_text(encoding="utf-8")) | {"raters": []}
+    file.write_text(json.dumps(manifest), encoding="utf-8")
+
+    step = gather(quiet).steps[0]
+
+    assert step.what == "Leave out amy and ben, or train them again"
+    assert step.why == (
+        "amy: swaps left kidney and liver (100 % of their boxes); ben: too low (best 0.3 < 0.6)."
+    )
+
+
+def test_those_with_the_longest_lists_are_written_to_first(quiet: Store):
+    judge(quiet, "accept", {"0001": ("accept", [])})
+    runs = quiet.read("completeness")
+    quiet.write("completeness", runs.assign(state="partial", n_gaps=1, truncated=""))
+    task = {"case": "0001", "label": "liver", "task": "draw", "slices": "7", "n_slices": 1}
+    rows = [{"rater": rater, **task, "why": "organ-gap"} for rater in ("amy", "ben", "ben")]
+    quiet.write("todo", pd.DataFrame(rows))
+
+    (step,) = gather(quiet).steps
+
+    assert step.what == "Send ben (2 tasks) and amy (1 task) their work lists"
+    assert step.why.startswith(f"{len(runs)} slices inside organs have no box; most in ")
+
+
+def test_a_message_keeps_a_label_that_is_quoted(quiet: Store):
+    text = "'left_kidney' is in no file; left_kidney is drawn in 40% of the cases."
+    quiet.write_findings(
+        "check", [Finding(check="label-unused", severity=Severity.NOTE, message=text)]
+    )
+
+    (row,) = [r for r in gather(quiet).section("findings").tables[0].rows if r[1] == "label-unused"]
+
+    assert row[2] == "'left_kidney' is in no file; left kidney is drawn in 40 % of the cases."
