@@ -242,7 +242,7 @@ def test_compare_refuses_one_column_twice_and_to_write_over_what_it_reads(tmp_pa
     assert path.read_text() == before
 
 
-NESTED = STUDY.replace("boxes/{rater}/{case}-{slice}.txt", "{rater}/{case}/slice{slice}.txt")
+NESTED = TINY.replace("boxes/{rater}/{case}-{slice}.txt", "{rater}/{case}/slice{slice}.txt")
 
 
 def test_cases_in_folders_keep_them_and_results_beside_raters_are_no_rater(tmp_path):
