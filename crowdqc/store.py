@@ -173,7 +173,12 @@ class Store:
             yield new
             if target.exists():
                 target.replace(old)
-            new.replace(target)
+            try:
+                new.replace(target)
+            except OSError:
+                if old.exists():
+                    old.replace(target)
+                raise
         except OSError as error:
             raise InputError(f"{target}: cannot be written: {error.strerror or error}.") from error
         finally:

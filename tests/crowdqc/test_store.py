@@ -1,4 +1,6 @@
+import errno
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -71,6 +73,25 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
 
     with pytest.raises(InputError, match="is a file"):
         Store(tmp_path / "out", "s")
+
+
+def test_a_folder_that_cannot_be_put_in_its_place_leaves_the_one_before(tmp_path, monkeypatch):
+    store = Store(tmp_path / "out", "s")
+    with store.new_folder("masks") as folder:
+        (folder / "1.txt").write_text("good")
+    replace = Path.replace
+
+    def full(self, target):
+        if self.name == "new":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(InputError, match="No space left"), store.new_folder("masks") as folder:
+        (folder / "1.txt").write_text("half")
+
+    assert (store.path("masks") / "1.txt").read_text() == "good"
+    assert not [path for path in store.folder.iterdir() if path.name.startswith(".")]
 
 
 def test_a_stamp_counts_only_while_its_files_are_there(tmp_path):

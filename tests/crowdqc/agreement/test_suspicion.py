@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowdqc.agreement.arrays import to_drawn
 from crowdqc.agreement.boxes import Drawn, leave_one_out
 from crowdqc.agreement.profile import straight
-from crowdqc.agreement.suspicion import fit_gain, recurring, repeated, whole_image
+from crowdqc.agreement.suspicion import ALIKE, fit_gain, recurring, repeated, whole_image
+from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from tests.crowdqc.crowds import crowd_study
 
@@ -23,6 +24,26 @@ def test_a_box_repeats_the_one_before_it_in_its_own_run():
 
     assert asked.tolist() == [False, True, True, False, True]
     assert same.tolist() == [False, True, False, False, False]
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 10**6))
+def test_repeats_and_recurrences_are_those_that_a_loop_finds(seed):
+    rng = np.random.default_rng(seed)
+    boxes = BOX + rng.integers(0, 3, (12, 1))
+    run, plane, case = rng.integers(0, 3, (3, 12))
+
+    asked, same = repeated(boxes, run, plane)
+    recurs = recurring(boxes, run, case)
+
+    for one in range(12):
+        earlier = [k for k in range(12) if run[k] == run[one] and plane[k] < plane[one]]
+        first = [k for k in range(one) if run[k] == run[one] and plane[k] == plane[one]]
+        assert asked[one] == (bool(earlier) and not first)
+        last = max(earlier, key=lambda k: (plane[k], k), default=one)
+        assert same[one] == (asked[one] and (boxes[last] == boxes[one]).all())
+        twins = [k for k in range(12) if run[k] == run[one] and (boxes[k] == boxes[one]).all()]
+        assert recurs[one] == (len({case[k] for k in twins}) > 1)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +112,44 @@ def test_a_guess_may_come_from_another_slice():
 
     assert gain[items.rater[rows] == 2].tolist() == [-1.0, -1.0]
     assert len(fit_gain(items, drawn, drawn.boxes, group=np.arange(2))[0]) == 0
+
+
+def box_iou(one, other):
+    return paired_iou(one[None], other[None])[0]
+
+
+def gains(items, drawn, group):
+    """`fit_gain` for one object a place that all drew, place by place."""
+    found = {}
+    for row, rater in enumerate(items.rater):
+        places = [p for p in range(len(drawn.place)) if group[p] == group[items.object[row]]]
+        own = places.index(items.object[row])
+        of_others = {items.object[k]: items.others[k] for k in np.flatnonzero(items.rater == rater)}
+        lost = []
+        for quarter in (1, 2, 3):
+            step = max(quarter * len(places) // 4, 1)
+            other = of_others[places[(own + step) % len(places)]]
+            if box_iou(other, items.others[row]) <= ALIKE:
+                lost.append(box_iou(drawn.boxes[items.box[row]], other))
+        if lost:
+            found[row] = items.iou[row] - np.mean(lost)
+    return found
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=3), st.integers(0, 10**6))
+def test_gains_are_those_of_a_loop_over_places(sizes, seed):
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    low = np.repeat(rng.uniform(0, 15, (len(group), 1, 2)), 3, axis=1)
+    low = low + rng.uniform(-1, 1, low.shape)
+    boxes = np.concatenate([low, low + rng.uniform(9, 11, low.shape)], axis=2).reshape(-1, 4)
+    drawn = drawing(boxes, np.repeat(np.arange(len(group)), 3), np.tile(np.arange(3), len(group)))
+    items = leave_one_out(drawn)
+
+    rows, gain = fit_gain(items, drawn, drawn.boxes, group=group)
+
+    assert dict(zip(rows.tolist(), gain, strict=True)) == pytest.approx(gains(items, drawn, group))
 
 
 @given(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
