@@ -91,7 +91,7 @@ def test_a_folder_that_cannot_be_put_in_its_place_leaves_the_one_before(tmp_path
         (folder / "1.txt").write_text("half")
 
     assert (store.path("masks") / "1.txt").read_text() == "good"
-    assert not [path for path in store.folder.iterdir() if path.name.startswith(".")]
+    assert not list(store.folder.glob(".part-*"))
 
 
 def test_a_stamp_counts_only_while_its_files_are_there(tmp_path):
