@@ -285,3 +285,16 @@ def test_cases_in_folders_keep_them_and_results_beside_raters_are_no_rater(tmp_p
     assert (tmp_path / "out" / "readings.csv").read_text() == readings
     assert "out" not in readings
     assert "16 boxes of 2 raters" in tables[1].stderr
+
+
+def test_ctrl_c_is_no_crash(study, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crowdqc.stages.boxes.read_study", stop)
+    stopped = call("check", study)
+    monkeypatch.undo()
+
+    assert stopped.exit_code == 130
+    assert "Stopped. What is done is kept" in stopped.stderr
+    assert call("check", study).exit_code == 0
