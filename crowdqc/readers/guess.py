@@ -108,6 +108,8 @@ def guess_study(folder: Path) -> Guess:
         guess = _guess_table(folder, tables)
     if guess.format != "lidc":  # its slices cannot be laid on images
         guess.image_path = _images(folder, files)
+    if any(line.startswith("#") for line in [*guess.more, *_image_lines(guess)]):
+        guess.remarks.append("Something stands as a comment that says 'fill in': do so first.")
     return guess
 
 

@@ -163,7 +163,10 @@ def test_the_format_is_recognised_and_the_study_file_reads_it(
 def test_where_voc_begins_to_count_is_left_to_be_said(write, tmp_path):
     write("1.xml", VOC.format(x=1))
 
-    assert "# first_pixel = 1" in render_study(guess_study(tmp_path), name="mine")
+    guess = guess_study(tmp_path)
+
+    assert "# first_pixel = 1" in render_study(guess, name="mine")
+    assert "fill in" in guess.remarks[-1]
 
 
 def test_a_folder_of_other_things_is_refused(write, tmp_path):
