@@ -63,7 +63,7 @@ def gate(
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
     before = None if against is None else Manifest.read(against)
     result = PIPELINE.run("gate", opened)
-    title = "Verdicts"
+    title = "Not accepted"
     if unit is not None:
         title, result = (
             f"Why {unit}",
