@@ -66,7 +66,7 @@ def gate(
     before = None if against is None else Manifest.read(against)
     result = PIPELINE.run("gate", opened)
     plain = unit is None and before is None and show["style"] == "table"
-    title, after = "Verdicts", hint("gate", study, result) if plain else ""
+    title, after = "Not accepted", hint("gate", study, result) if plain else ""
     if unit is not None:
         title, result = (
             f"Why {unit}",

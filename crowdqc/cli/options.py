@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 REFUSED = 3
 """Exit code of a gate that says no."""
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 STUDY = click.argument(
     "study", type=click.Path(path_type=Path, dir_okay=False), metavar="STUDY.toml"
@@ -57,7 +59,7 @@ def output_options(
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn a user's mistake into a message on stderr and exit code 2."""
+    """Turn a user's mistake into a message on stderr and exit code 2, and Ctrl-C into 130."""
 
     @functools.wraps(command)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -66,6 +68,11 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         except InputError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo(
+                "\nStopped. What is done is kept: the same command goes on from it.", err=True
+            )
+            sys.exit(STOPPED)
 
     return call
 

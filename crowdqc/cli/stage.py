@@ -33,7 +33,7 @@ TITLES = {
     "ask": "Where one more rater is worth most",
     "dry-run": "Masks to draw",
     "complete": "Not complete",
-    "gate": "Verdicts",
+    "gate": "Not accepted",
     "masks": "Masks",
     "dataset": "Datasets",
     "evaluate": "Dice against the truth",

@@ -14,6 +14,7 @@ import itertools
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,12 +39,14 @@ CHARACTERS_MAX = 100_000
 """Characters of a file that are looked at."""
 ROWS_MAX = 100_000
 """Rows of a table that are looked at."""
+SEVERAL = 0.05
+"""Share of readings with several objects of a label above which these are no slips of the hand."""
 
 NOT_BOXES = {"classes", "class_list", "labels", "notes", "readme", "train", "val", "test"}
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 _COLUMN_NAMES = {
-    "case": ("case", "case_id", "patient", "patient_id", "scan_id", "image_id", "image", "item"),
+    "case": ("case", "case_id", "scan_id", "image_id", "image", "item", "patient", "patient_id"),
     "slice": ("slice", "slice_index", "slice_id", "frame", "z"),
     "rater": ("rater", "worker", "annotator", "labeler", "reader", "user", "reader_session"),
     "label": ("label", "class", "class_name", "category", "organ"),
@@ -70,6 +73,8 @@ class Guess:
     """Further lines of ``[annotations]``."""
     says_rater: bool = False
     """Whether the files name the rater."""
+    several: set[str] = field(default_factory=set)
+    """Ids of labels of which a slice was seen to hold more than one object."""
     remarks: list[str] = field(default_factory=list)
 
 
@@ -103,13 +108,16 @@ def guess_study(folder: Path) -> Guess:
         guess = _guess_table(folder, tables)
     if guess.format != "lidc":  # its slices cannot be laid on images
         guess.image_path = _images(folder, files)
+    if any(line.startswith("#") for line in [*guess.more, *_image_lines(guess)]):
+        guess.remarks.append("Something stands as a comment that says 'fill in': do so first.")
     return guess
 
 
 def render_study(guess: Guess, *, name: str) -> str:
     """Text of a commented study file (TOML)."""
     labels = "\n".join(
-        f"{_key(key)} = {{ name = {_text(label)}, value = {value} }}"
+        f"{_key(key)} = {{ name = {_text(label)}, value = {value}"
+        f"{', single = false' if key in guess.several else ''} }}"
         for value, (key, label) in enumerate(guess.labels.items(), start=1)
     )
     lines = [
@@ -288,7 +296,9 @@ def _guess_table(folder: Path, tables: Sequence[Path]) -> Guess:
     if len(tables) > 1:
         others = ", ".join(one.name for one in tables if one != path)
         guess.remarks.append(f"Tables that are not read: {printable(others)[:200]}.")
-    guess.labels = _table_labels(path, guess.columns.get("label"))
+    counts = _table_labels(path, guess.columns)
+    guess.labels = {name: re.sub(r"[^\w.+-]", "_", name) for name in sorted(counts)}
+    guess.several = {name for name, (places, more) in counts.items() if more > SEVERAL * places}
     guess.remarks.append("Where a slice may hold several objects of a label: single = false.")
     return guess
 
@@ -307,14 +317,18 @@ def _known_columns(path: Path) -> dict[str, str]:
     }
 
 
-def _table_labels(path: Path, column: str | None) -> dict[str, str]:
-    """Labels that occur in the first rows of a table."""
-    if column is None:
-        return {"object": "object"}
+def _table_labels(path: Path, columns: dict[str, str]) -> dict[str, tuple[int, int]]:
+    """Labels in the first rows of a table -> readings that drew one, and several of them."""
+    place = [columns[name] for name in ("case", "slice", "rater") if name in columns]
+    drawn: Counter[tuple[str, ...]] = Counter()
     with _open(path) as file:
-        rows = itertools.islice(csv.DictReader(file), ROWS_MAX)
-        found = sorted({row[column].strip() for row in rows if row[column]})
-    return {name: re.sub(r"[^\w.+-]", "_", name) for name in found}
+        for row in itertools.islice(csv.DictReader(file), ROWS_MAX):
+            label = (row[columns["label"]] or "").strip() if "label" in columns else "object"
+            if label and row.get(columns.get("x0", "")) != "":
+                drawn[(label, *(row[name] or "" for name in place))] += 1
+    readings = Counter(key[0] for key in drawn)
+    several = Counter(key[0] for key, n in drawn.items() if n > 1)
+    return {label: (n, several[label]) for label, n in readings.items()} or {"object": (0, 0)}
 
 
 @contextlib.contextmanager

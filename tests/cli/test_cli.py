@@ -298,3 +298,30 @@ def test_what_is_to_be_mended_comes_first(study):
     assert f"Next: crowdqc complete {study} --todo" in completed.stderr
     assert "Next" not in call("complete", study, "--format", "csv").output
     assert "Next" not in call("complete", study, "--quiet").output
+
+
+def test_ctrl_c_is_no_crash(study, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crowdqc.stages.boxes.read_study", stop)
+    stopped = call("check", study)
+    monkeypatch.undo()
+
+    assert stopped.exit_code == 130
+    assert "Stopped. What is done is kept" in stopped.stderr
+    assert call("check", study).exit_code == 0
+
+
+def test_a_gate_that_accepts_all_does_not_say_that_there_is_no_verdict(study):
+    (study.parent / "gate.toml").write_text(
+        'format_version = 1\n[[rules]]\nscope = "label"\nmeasure = "coverage"\nop = "<"\n'
+        'limit = 0.1\nseverity = "reject"\nbecause = "little was drawn"\n'
+    )
+    study.write_text(f'{TINY}[agree.limits]\nguess = 0\n[gate]\npolicy = "gate.toml"\n')
+
+    result = call("gate", study)
+
+    assert result.exit_code == 0
+    assert result.stdout == "Not accepted: none.\n"
+    assert "Verdict: accept." in result.stderr

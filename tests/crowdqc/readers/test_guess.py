@@ -163,7 +163,10 @@ def test_the_format_is_recognised_and_the_study_file_reads_it(
 def test_where_voc_begins_to_count_is_left_to_be_said(write, tmp_path):
     write("1.xml", VOC.format(x=1))
 
-    assert "# first_pixel = 1" in render_study(guess_study(tmp_path), name="mine")
+    guess = guess_study(tmp_path)
+
+    assert "# first_pixel = 1" in render_study(guess, name="mine")
+    assert "fill in" in guess.remarks[-1]
 
 
 def test_a_folder_of_other_things_is_refused(write, tmp_path):
@@ -258,3 +261,23 @@ def test_a_table_of_a_spreadsheet_is_refused_with_what_to_do(write, tmp_path, ma
 
     with pytest.raises(InputError, match=f"commas between its columns; got {name}.*Save it"):
         guess_study(tmp_path)
+
+
+def test_several_objects_on_a_slice_are_seen_in_a_table(write, tmp_path):
+    rows = [
+        f"{case},{rater},{label},{x},0,{x + 5},5"
+        for case in "12" for rater in "ab" for label, n in (("liver", 1), ("node", 2))
+        for x in range(n)
+    ]  # fmt: skip
+    write("boxes.csv", "\n".join(["case,rater,label,x0,y0,x1,y1", *rows, "3,a,liver,,,,"]) + "\n")
+    write("study.toml", render_study(guess_study(tmp_path), name="mine"))
+
+    labels = load_config(tmp_path / "study.toml").labels
+
+    assert {name: label.single for name, label in labels.items()} == {"liver": True, "node": False}
+
+
+def test_two_scans_of_a_patient_are_two_cases(write, tmp_path):
+    write("boxes.csv", "patient_id,scan_id,rater,x0,y0,x1,y1\np,1,a,0,0,2,2\np,2,a,0,0,2,2\n")
+
+    assert guess_study(tmp_path).columns["case"] == "scan_id"
