@@ -100,9 +100,20 @@ def find(pattern: Path, *, folders: bool = False) -> Matches:
         what = "folder" if folders else "file"
         hint = "" if folders or not _fits(parts[first:], root) else _SERIES
         raise InputError(
-            f"{pattern}: no {what} fits this pattern. Its folder {root} is there.{hint}"
+            f"{pattern}: no {what} fits this pattern. Its folder {root} {_held(root)}.{hint}"
         )
     return search.matches()
+
+
+def _held(root: Path) -> str:
+    """What a folder holds, by the name of one file, to be held against a pattern."""
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        named = [name for name in files if not name.startswith(".")]
+        if named:
+            example = (Path(folder) / min(named)).relative_to(root).as_posix()
+            return f"is there, and holds {example}"
+    return "is there, and holds no file"
 
 
 def _fits(parts: tuple[str, ...], root: Path) -> bool:

@@ -16,6 +16,8 @@ _RULE = re.compile(
     r"(?P<label>[^:]+: )??(?P<asked>\S+ \S+ (?:[<>]=?|[!=]=) \S+): (?P<because>.*)", re.DOTALL
 )
 """What a rule of the policy says: measure, value, operator and limit; and its reason."""
+_UNKNOWN = re.compile(r"(?P<label>[^:]+: )??(?P<asked>\S+ is not known), so it could not be judged")
+"""What a rule says whose measure is not known."""
 EDGES = ("x0", "y0", "x1", "y1")
 
 COLUMNS = (
@@ -50,7 +52,7 @@ def told(reasons: str) -> tuple[str, ...]:
     ('scatters edges by 28%', 'agreement is close to IoU 0.5 (best 0.35 < 0.6)')
     """
     parts = [part for part in reasons.split("; ") if part]
-    rules = [part for part in parts if _RULE.fullmatch(part)]
+    rules = [part for part in parts if _RULE.fullmatch(part) or _UNKNOWN.fullmatch(part)]
     return (*(part for part in parts if part not in rules), *map(reworded, rules))
 
 
@@ -61,7 +63,13 @@ def reworded(reason: str, *, bare: bool = False) -> str:
     --------
     >>> reworded("liver: n_gaps 5 > 0: a slice has no box"), reworded("2 masks rejected")
     ('liver: a slice has no box (n_gaps 5 > 0)', '2 masks rejected')
+    >>> reworded("best is not known, so it could not be judged")
+    'not enough is known to judge (best is not known)'
     """
+    unknown = _UNKNOWN.fullmatch(reason)
+    if unknown:
+        text = f"{unknown['label'] or ''}not enough is known to judge"
+        return text if bare else f"{text} ({unknown['asked']})"
     rule = _RULE.fullmatch(reason)
     if rule is None:
         return reason

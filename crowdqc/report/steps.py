@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from crowdqc.findings import Severity
 from crowdqc.report.content import Step
@@ -28,7 +28,7 @@ def steps(results: Results) -> tuple[Step, ...]:
     """The things to do next, at most three: what blocks stands before what doubts."""
     asked = (
         *(_faulty_input, _raters, _missing, _unread, _lists),
-        *(_cases_left_out, _cases_to_see, _apart, _not_run),
+        *(_cases_left_out, _cases_to_see, _watched, _apart, _not_run),
     )
     found = [step for ask in asked for step in ask(results)]
     found.sort(key=lambda step: step.status != "reject")
@@ -59,7 +59,7 @@ def _raters(results: Results) -> list[Step]:
     reasons = [(name, decided[name][1]) for name in failed]
     return [
         Step(
-            f"Leave out {listing(failed)}, or train them again",
+            f"Leave out {_people(failed)}, or train them again",
             _told(reasons) or "They fail the rules of the policy.",
             "raters",
             "reject",
@@ -67,12 +67,22 @@ def _raters(results: Results) -> list[Step]:
     ]
 
 
+def _people(names: Sequence[str], limit: int = 4, noted: Mapping[str, str] | None = None) -> str:
+    """Raters in a sentence; bare numbers with what they are, and each with a note where given."""
+    said = listing([f"{name} ({noted[name]})" if noted else name for name in names], limit)
+    if not any(name.isdecimal() for name in names[:limit]):
+        return said
+    return f"{'rater' if len(names) == 1 else 'raters'} {said}"
+
+
 def _told(reasons: Sequence[tuple[str, Sequence[str]]]) -> str:
     """The first reason of each, in one sentence; those of whom the same is said together."""
     same: dict[str, list[str]] = {}
     for name, given in reasons:
         if given:
-            same.setdefault(reworded(given[0], bare=True).rstrip("."), []).append(name)
+            _, _, inside = given[0].partition(f"Case {name}, ")
+            reason = inside or reworded(given[0], bare=True)
+            same.setdefault(reason.rstrip("."), []).append(name)
     said = [f"{listing(names, 3)}: {reason}" for reason, names in same.items()]
     left = sum(map(len, list(same.values())[N_REASONS:]))
     more = [f"{left} more for other reasons"] if left else []
@@ -132,7 +142,7 @@ def _senders(results: Results, n_runs: int) -> str:
     if not tasks:
         return f"Redraw {count(n_runs, 'incomplete organ')}"
     asked = sorted(tasks, key=lambda rater: -tasks[rater])
-    names = listing([f"{rater} ({count(tasks[rater], 'task')})" for rater in asked], 3)
+    names = _people(asked, 3, {rater: count(n, "task") for rater, n in tasks.items()})
     owner = "the work list" if len(asked) == 1 else "their work lists"
     return f"Send {names} {owner}"
 
@@ -142,11 +152,11 @@ def _unread(results: Results) -> list[Step]:
     unread = table[table["state"] == "unread"]
     if not len(unread):
         return []
-    cases = unread["case"].nunique()
+    cases = [(str(case), ()) for case in unread["case"].unique()]
     verb = "was" if len(unread) == 1 else "were"
     return [
         Step(
-            f"Have {count(cases, 'case')} read",
+            f"Have {_named(cases)} read",
             f"{count(len(unread), 'organ')} of them {verb} only opened: nobody knows whether "
             "there is something.",
             "completeness",
@@ -175,6 +185,15 @@ def _cases_to_see(results: Results) -> list[Step]:
     if not entries:
         return []
     return [Step(f"Look at {_named(entries)}", _told(entries), "gate")]
+
+
+def _watched(results: Results) -> list[Step]:
+    decided = verdicts(results).items()
+    watched = [(name, reasons) for name, (status, reasons) in decided if status == "review"]
+    if not watched or not results.manifest:
+        return []
+    names = _people([name for name, _ in watched], 3)
+    return [Step(f"Watch {names}", _told(watched) or "The gate asks for a look.", "raters")]
 
 
 def _named(entries: Sequence[tuple[str, object]]) -> str:

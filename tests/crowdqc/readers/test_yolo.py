@@ -189,7 +189,7 @@ def test_strange_files_are_named(make_config, write):
         (RATERS + '\nrater = "x"', "must go"),
         (ONE_EACH.replace(', liver = "B"', ""), "who drew liver"),
         (RATERS.replace("boxes/", "nowhere/"), "there is no such folder"),
-        (RATERS.replace("img", "image"), "no file fits"),
+        (RATERS.replace("img", "image"), "no file fits.* holds a/img1-slice0.txt"),
         (RATERS.replace("{case}", "{patient}"), r"holds \{patient\}"),
         (RATERS.replace("size", "# size"), "size of the images is not known"),
     ],

@@ -114,6 +114,28 @@ def test_those_with_the_longest_lists_are_written_to_first(quiet: Store):
     assert step.why.startswith(f"{len(runs)} slices inside organs have no box; most in ")
 
 
+def test_raters_to_watch_are_named_when_nothing_is_worse(quiet: Store):
+    judge(quiet, "review", {"0001": ("accept", [])})
+    judged = [{"rater": name, "verdict": "review", "reasons": []} for name in ("7", "ben")]
+    quiet.write("raters", quiet.read("raters").assign(reasons="too few slices"))
+    file = quiet.path("manifest.json")
+    manifest = json.loads(file.read_text(encoding="utf-8")) | {"raters": judged}
+    file.write_text(json.dumps(manifest), encoding="utf-8")
+
+    assert gather(quiet).steps == (
+        Step("Watch raters ben and 7", "ben: too few slices.", "raters"),
+    )
+
+
+def test_a_finding_about_a_case_does_not_name_it_twice(quiet: Store):
+    why = ["liver: Case 0002, liver, rater amy: no box on slice 7. Draw it."]
+    judge(quiet, "review", {"0002": ("review", why)})
+
+    (step,) = gather(quiet).steps
+
+    assert step.why == "0002: liver, rater amy: no box on slice 7. Draw it."
+
+
 def test_a_message_keeps_a_label_that_is_quoted(quiet: Store):
     text = "'left_kidney' is in no file; left_kidney is drawn in 40% of the cases."
     quiet.write_findings(
