@@ -140,8 +140,8 @@ def test_a_table_is_copied_as_it_is_chosen_with_intervals(page: Page, report: Pa
 def test_what_is_copied_is_no_formula_and_has_plain_minus_signs(page: Page, folder: Path):
     raters = ("=1+1", "@b", "c")
     report = folder / "report.html"
-    page = render(gather(write_results(folder, Spec(raters=raters))), charts=False)
-    report.write_text(page, encoding="utf-8")
+    html = render(gather(write_results(folder, Spec(raters=raters))), charts=False)
+    report.write_text(html, encoding="utf-8")
     page.open(report)
     page.run(
         "window.given = {}; DataTransfer.prototype.setData = (type, text) => { given[type] = text }"
