@@ -14,7 +14,11 @@ from crowdqc.completeness.faults import list_findings
 from crowdqc.completeness.runs import BOX, Runs, expected_by_cases, expected_by_raters, find_runs
 from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.findings import Finding
+from crowdqc.geometry import paired_iou
 from crowdqc.schema import TABLES, Study, conform
+
+SAME_THING = 0.3
+"""IoU of the boxes before and after a gap from which they are of one thing, as in ``[match]``."""
 
 
 def assess(
@@ -73,7 +77,7 @@ def _table(facts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_gaps(facts: pd.DataFrame, runs: Runs) -> pd.DataFrame:
-    """Slices between the first and the last box of each run that have none."""
+    """Slices inside each run that have no box."""
     run, slices = _gaps(runs)
     lost = _lost(run, slices, runs)
     own = np.bincount(run, minlength=len(facts))
@@ -88,6 +92,9 @@ def _with_gaps(facts: pd.DataFrame, runs: Runs) -> pd.DataFrame:
 def _gaps(runs: Runs) -> tuple[Ints, Ints]:
     run, slices = (runs.drawn[name].to_numpy(dtype=np.int64) for name in ("run", "slice"))
     steps = np.flatnonzero((np.diff(run) == 0) & (np.diff(slices) > 1))
+    box = runs.drawn[BOX].to_numpy(dtype=np.float64)
+    goes_on = paired_iou(box[steps], box[steps + 1]) >= SAME_THING
+    steps = steps[goes_on | ~runs.of_things[run[steps]]]
     n = slices[steps + 1] - slices[steps] - 1
     offset = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
     return np.repeat(run[steps], n), np.repeat(slices[steps], n) + 1 + offset
@@ -122,7 +129,7 @@ def _truncated(
         [facts["first"] - facts["expected_first"], facts["expected_last"] - facts["last"]]
     )
     by_raters = short >= settings.beyond
-    alone = (facts["n_others"] == 0) & (facts["n_slices"] > 0)
+    alone = (facts["n_others"] == 0) & (facts["n_slices"] > 0) & ~runs.of_things
     open_end = alone.to_numpy()[:, None] & ~runs.at_edge
     shared = open_end & _ends_together(facts, runs, settings)
     by_cases = np.column_stack([facts["first"] - facts["low"], facts["high"] - facts["last"]])
@@ -187,8 +194,10 @@ def _ends_early(facts: pd.DataFrame, runs: Runs, settings: Settings) -> Bools:
 def _coverage(facts: pd.DataFrame) -> tuple[Floats, NDArray[np.object_]]:
     """Share of the expected slices that has a box, and who expects them."""
     others = facts["n_hit"] / facts["n_expected"].where(facts["n_expected"] > 0)
-    first, last = facts[["first", "low"]].min(axis=1), facts[["last", "high"]].max(axis=1)
-    alone = facts["n_slices"] / (last - first + 1)
+    beyond = (facts["first"] - facts["low"]).clip(lower=0).fillna(0)
+    beyond += (facts["high"] - facts["last"]).clip(lower=0).fillna(0)
+    expected = facts["n_slices"] + facts["n_gaps"] + beyond
+    alone = facts["n_slices"] / expected.where(expected > 0)
     by_raters = facts["n_others"] > 0
     by_cases = facts["low"].notna()
     source = np.select([by_raters, by_cases], ["raters", "cases"], default="itself")

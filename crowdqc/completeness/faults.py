@@ -251,7 +251,7 @@ def _jumped(facts: pd.DataFrame, runs: Runs) -> Found:
     """Boxes that lie elsewhere than those before and after them."""
     boxes = runs.drawn[BOX].to_numpy(dtype=np.float64)
     jumped = jumps(boxes, runs.drawn["slice"].to_numpy(dtype=np.int64), runs.starts)
-    jumped &= (runs.drawn["n_boxes"] == 1).to_numpy()
+    jumped &= (runs.drawn["n_boxes"] == 1).to_numpy() & ~runs.of_things[runs.drawn["run"]]
     for run, group in runs.drawn[jumped].groupby("run"):
         row = _row(facts, run)
         slices = to_ranges(group["slice"])
@@ -281,7 +281,7 @@ def _swapped(facts: pd.DataFrame, runs: Runs) -> Found:
     middle, extent = _places(runs)
     n_units, n_labels = int(unit.max(initial=-1)) + 1, len(runs.study.labels)
     centres, sizes = (np.full((n_units, n_labels, 3), np.nan) for _ in range(2))
-    drawn = np.flatnonzero(facts["n_slices"] > 0)
+    drawn = np.flatnonzero((facts["n_slices"] > 0) & ~runs.of_things)
     centres[unit[drawn], label[drawn]] = middle[drawn]
     sizes[unit[drawn], label[drawn]] = extent[drawn]
     group = np.zeros(n_units, dtype=np.int64)

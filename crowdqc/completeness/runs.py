@@ -1,7 +1,8 @@
 """Runs: for each case, label and rater, which slices were drawn and which should have been.
 
 A *run* is the boxed slices of one label of one case by one rater. Slices strictly between its
-first and its last without a box are gaps. How much should be there is said by the other raters,
+first and its last without a box are gaps; of a label of which there may be several, only
+those between two boxes of one thing. How much should be there is said by the other raters,
 where there are any, else by the other cases. A *unit* is what one pass through a case drew: a
 rater's runs where several raters drew the same label, else all runs of the case.
 """
@@ -73,6 +74,12 @@ class Runs:
         """Whether a run reaches the first, and the last slice of the volume: shape (R, 2)."""
         table, volumes = self.table, self.volumes
         return np.column_stack([table["first"] <= volumes["min"], table["last"] >= volumes["max"]])
+
+    @cached_property
+    def of_things(self) -> Bools:
+        """Whether a run is of a label of which there may be several, none of them an organ."""
+        things: Bools = (~self.table["label"].isin(self.study.single)).to_numpy()
+        return things
 
     @cached_property
     def length_mm(self) -> Floats:
@@ -163,7 +170,8 @@ def expected_by_cases(runs: Runs) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``low``, ``high`` in slices, cut to the volume, nan where the other cases cannot say;
+        ``low``, ``high`` in slices, cut to the volume, nan where the other cases cannot say, as
+        they cannot of things that may lie anywhere;
         ``spread``, the robust standard deviation of such ends, in slices; ``length`` in mm, the
         median over the other cases.
     """
@@ -171,9 +179,10 @@ def expected_by_cases(runs: Runs) -> pd.DataFrame:
     thickness = runs.volumes["spacing_z"].to_numpy(dtype=np.float64)
     size = (int(case.max(initial=-1)) + 1, len(runs.study.labels))
     ends = np.full((*size, 2), np.nan)
+    organs = ~runs.of_things
     for end, name in enumerate(("first", "last")):
-        heights = (runs.table[name] + end) * thickness
-        for place, value in heights.groupby([case, label]).median().items():
+        heights = ((runs.table[name] + end) * thickness)[organs]
+        for place, value in heights.groupby([case[organs], label[organs]]).median().items():
             ends[(*place, end)] = value
     references = reference_ends(ends)
     found = expected_ends(references)[case, label] / thickness[:, None]

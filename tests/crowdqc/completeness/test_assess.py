@@ -227,6 +227,33 @@ def test_what_may_repeat_may_be_absent():
     assert run(table).state == "complete"
 
 
+def test_things_may_lie_anywhere_but_none_is_left_out_in_its_middle():
+    """Organs, of which some have a gap, end early or jump, taken for things like nodules."""
+    boxes = jump(end_at_full_size(lose_slices(drawn())))
+    other = at(boxes, label="liver") & (boxes["slice"] >= 50)
+    boxes.loc[other, ["x0", "x1"]] += 250.0  # another thing, some slices after the first
+    boxes = boxes[~(at(boxes, label="liver") & boxes["slice"].between(46, 49))]
+
+    table, findings = assess(study(boxes, single=()))
+
+    assert [(f.check, f.label, f.slices) for f in findings] == [
+        ("organ-gap", "left_kidney", "30-32")
+    ]
+    assert run(table, label="liver").coverage == 1.0
+
+
+def test_things_do_not_say_where_organs_end():
+    boxes = drawn(labels=LABELS[:3])
+    rng = np.random.default_rng(0)
+    stray = boxes.iloc[:60].assign(label="liver", slice=rng.permutation(60))
+    alone, _ = assess(study(boxes, labels=LABELS[:3]))
+
+    together, _ = assess(study(pd.concat([boxes, stray]), single=LABELS[:3]))
+
+    organs = together[together["label"] != "liver"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(organs, alone)
+
+
 def test_a_label_that_nobody_uses():
     _, findings = assess(study(drawn(labels=LABELS[:3])))
 
