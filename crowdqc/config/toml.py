@@ -35,7 +35,7 @@ Model = typing.TypeVar("Model", bound=Section)
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file of the user's, or raise an `InputError` that says what is wrong."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # as Notepad saves it
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:

@@ -171,6 +171,8 @@ class Document:
         if fields is None:
             rule = self._all.config.annotations.image or "{case}"
             message = f"the image '{short(str(name))}' does not fit [annotations] image = '{rule}'."
+            if name is None:
+                message = "no image is named, as for tasks of text or of several pages."
             self.fault("image-name", message, source)
             return None
         slice_ = slice_number(fields.get("slice", "0"))

@@ -21,6 +21,12 @@ def test_a_file_that_is_no_text(tmp_path):
         read_toml(tmp_path / "x.toml")
 
 
+def test_a_file_may_begin_with_a_byte_order_mark_and_have_lines_of_windows(tmp_path):
+    (tmp_path / "x.toml").write_bytes("\ufeff[a]\r\nb = 1\r\n".encode())
+
+    assert read_toml(tmp_path / "x.toml") == {"a": {"b": 1}}
+
+
 @pytest.mark.parametrize("text", ["[study", "a = " + "9" * 5000, "a = " + "[" * 2000])
 def test_a_file_that_is_no_toml(tmp_path, text):
     (tmp_path / "x.toml").write_text(text, encoding="utf-8")

@@ -506,3 +506,11 @@ def test_lidc_chest_x_rays_are_something_else(read_lidc):
 def test_lidc_readers_are_not_the_same_in_two_scans(read_lidc):
     with pytest.raises(InputError, match="rater_scope = 'case'"):
         read_lidc(lidc([]), LIDC.replace('"case"', '"study"'))
+
+
+def test_a_task_of_several_pages_is_refused_for_what_it_is(make_config, write):
+    pages = {"data": {"pages": ["p1-1.png", "p1-2.png"]}, "annotations": [{"result": []}]}
+    write("all.json", json.dumps([pages]))
+
+    with pytest.raises(InputError, match="task 0, annotation 0: no image is named, as for tasks"):
+        read_study(make_config(STUDIO))
