@@ -113,7 +113,7 @@ def _draw(run: Run, task: Any, name: str, *, prompts: pd.DataFrame) -> pd.DataFr
             images=image_files(run.config),
             out=out,
             engine=engine(run.config),
-            say=run.say,
+            say=lambda text: run.say(f"{text} ({name})"),
             progress=progress,
         )
     _remove_others(out, set(table["case"]))

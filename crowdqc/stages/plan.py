@@ -34,7 +34,8 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
     run.store.write_text(PLAN, table.to_csv(index=False, lineterminator="\n"))
     needed = raters_needed(table, iou)
     curve = ["#" * round(CURVE * value) for value in table["iou"].fillna(0.0)]
-    found = f"{needed} raters per slice" if needed else f"more than {largest} raters per slice"
+    found = str(needed) if needed else f"more than {largest}"
+    found += " rater per slice" if needed == 1 else " raters per slice"
     return Result(
         table=table,
         shown=table.assign(curve=curve),
