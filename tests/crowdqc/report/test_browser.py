@@ -324,3 +324,19 @@ def test_nothing_sticks_out(page: Page, report: Path, width: int):
     page.open(report)
 
     assert page.run("document.documentElement.scrollWidth") <= width
+
+
+def test_tables_fit_a_usual_screen(page: Page, report: Path):
+    page.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=1440, height=900, deviceScaleFactor=1, mobile=False,
+    )  # fmt: skip
+    page.open(report)
+
+    wide = page.run(
+        "[...document.querySelectorAll('[data-table] .scroll')]"
+        ".filter(s => !s.closest('details') && s.scrollWidth > s.clientWidth)"
+        ".map(s => s.closest('[data-table]').dataset.table)"
+    )
+
+    assert wide == []
