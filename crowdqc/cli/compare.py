@@ -40,9 +40,9 @@ def compare(  # noqa: PLR0913
     from crowdqc.compare import compare_files
     from crowdqc.store import atomic
 
-    table, findings = compare_files(files, on=on, by=by, label=label, seed=seed)
-    if output in files:
+    if output is not None and output.resolve() in {file.resolve() for file in files}:
         raise InputError(f"{output}: is read, and is not overwritten; name another file.")
+    table, findings = compare_files(files, on=on, by=by, label=label, seed=seed)
     if output is not None:
         with atomic(output) as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")

@@ -61,7 +61,7 @@ def assess(
         [(low != "") & (high != ""), low != "", high != ""], ["both", "low", "high"], default=""
     )
     facts["why_low"], facts["why_high"] = low, high
-    facts["coverage"], facts["source"] = _coverage(facts)
+    facts["coverage"], facts["source"] = _coverage(facts, runs)
     facts["length_ratio"] = runs.length_mm / facts["length"]
     facts["short"] = _short(facts, runs, settings)
     facts["state"] = _states(facts, study, settings)
@@ -191,13 +191,12 @@ def _ends_early(facts: pd.DataFrame, runs: Runs, settings: Settings) -> Bools:
     return early
 
 
-def _coverage(facts: pd.DataFrame) -> tuple[Floats, NDArray[np.object_]]:
+def _coverage(facts: pd.DataFrame, runs: Runs) -> tuple[Floats, NDArray[np.object_]]:
     """Share of the expected slices that has a box, and who expects them."""
     others = facts["n_hit"] / facts["n_expected"].where(facts["n_expected"] > 0)
-    beyond = (facts["first"] - facts["low"]).clip(lower=0).fillna(0)
-    beyond += (facts["high"] - facts["last"]).clip(lower=0).fillna(0)
-    expected = facts["n_slices"] + facts["n_gaps"] + beyond
-    alone = facts["n_slices"] / expected.where(expected > 0)
+    first, last = facts[["first", "low"]].min(axis=1), facts[["last", "high"]].max(axis=1)
+    of_things = facts["n_slices"] + facts["n_gaps"]
+    alone = facts["n_slices"] / (last - first + 1).where(~runs.of_things, of_things)
     by_raters = facts["n_others"] > 0
     by_cases = facts["low"].notna()
     source = np.select([by_raters, by_cases], ["raters", "cases"], default="itself")

@@ -18,7 +18,7 @@ from crowdqc.completeness.position import (
 )
 from crowdqc.completeness.runs import BOX, Runs
 from crowdqc.completeness.settings import Orientation, Settings
-from crowdqc.completeness.slices import from_ranges, named, to_ranges
+from crowdqc.completeness.slices import from_ranges, in_ranges, named, to_ranges
 from crowdqc.findings import Finding, Severity
 
 WRONG_LABEL = {"labels-swapped", "wrong-side"}
@@ -160,7 +160,7 @@ def _lost(facts: pd.DataFrame) -> Found:
 def _missed(facts: pd.DataFrame) -> Found:
     """Slices inside one organ without its box, where other organs were drawn."""
     for row in facts[facts["missed_slices"] != ""].itertuples():
-        slices = to_ranges(int(k) for k in row.missed_slices.split())
+        slices = in_ranges(row.missed_slices)
         n = len(row.missed_slices.split())
         text = f"no box on {named(slices)}, inside the organ. Draw what is missing."
         yield (

@@ -234,7 +234,7 @@ def test_compare_refuses_one_column_twice_and_to_write_over_what_it_reads(tmp_pa
     words = ("compare", path, "--by", "set", "--on", "case")
 
     twice = call(*words, "--on", "label", "--label", "label")
-    over = call(*words, "--label", "label", "-o", path)
+    over = call(*words, "--label", "label", "-o", path.parent / "x" / ".." / path.name)
 
     assert (twice.exit_code, over.exit_code) == (2, 2)
     assert "must differ; got case, label, label, set" in twice.stderr

@@ -227,6 +227,13 @@ def test_what_may_repeat_may_be_absent():
     assert run(table).state == "complete"
 
 
+def test_of_an_organ_that_other_cases_have_nothing_is_covered_where_it_is_missing():
+    table, _ = assess(study(drop_an_organ(drawn())))
+
+    assert run(table).state == "missing"
+    assert run(table).coverage == 0.0
+
+
 def test_things_may_lie_anywhere_but_none_is_left_out_in_its_middle():
     """Organs, of which some have a gap, end early or jump, taken for things like nodules."""
     boxes = jump(end_at_full_size(lose_slices(drawn())))
