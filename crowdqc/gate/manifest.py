@@ -166,8 +166,10 @@ class Manifest:
         InputError
             If a file is gone or has another hash; both hashes are named.
         """
-        for name in self.created_from.keys() - set(but):
-            path, digest = folder / name, self.created_from[name]
+        for name, digest in self.created_from.items():
+            if name in but:
+                continue
+            path = folder / name
             found = sha256(path) if path.is_file() else "no such file"
             if found != digest:
                 raise InputError(
