@@ -1,0 +1,83 @@
+"""What other packages may add: formats, fusion methods, predictors and checks.
+
+Each is an entry point of an installed package; what crowdqc brings itself is registered the same
+way, in its own ``pyproject.toml``. Names are known without importing anything, so that help and
+error messages can list them; an object is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+from crowdqc.findings import InputError
+
+Group = Literal["crowdqc.formats", "crowdqc.fusion", "crowdqc.predictors", "crowdqc.checks"]
+
+
+def names(group: Group) -> list[str]:
+    """Names that are registered in a group, sorted."""
+    return sorted(_registered(group))
+
+
+def load(group: Group, name: str) -> Any:
+    """Import what is registered under a name.
+
+    Parameters
+    ----------
+    group : str
+        The kind of object.
+    name : str
+        A name of `names`.
+
+    Returns
+    -------
+    object
+        What the entry point refers to. Its users check that it does what the group asks for.
+
+    Raises
+    ------
+    InputError
+        If the name is not registered, is registered twice, or cannot be imported.
+    """
+    found = _registered(group).get(name, [])
+    if not found:
+        raise InputError(must_be_one_of(group.removeprefix("crowdqc."), name, names(group)))
+    if len(found) > 1:
+        raise InputError(
+            f"'{name}' is registered in '{group}' by several packages: "
+            f"{', '.join(entry.value for entry in found)}. Uninstall all but one."
+        )
+    try:
+        return found[0].load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"'{name}' of '{group}' cannot be imported from {found[0].value}: {error}. "
+            "Install what it needs, or uninstall the package that registers it."
+        ) from error
+
+
+def must_be_one_of(what: str, got: str, known: Iterable[str]) -> str:
+    """Message that refuses a value that is not among the known ones, with the nearest of them.
+
+    Examples
+    --------
+    >>> must_be_one_of("fusion method", "medain", ["mean", "median"])
+    "fusion method must be one of mean, median; got 'medain'. Did you mean 'median'?"
+    """
+    known = list(known)
+    near = difflib.get_close_matches(got, known, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"{what} must be one of {', '.join(known)}; got '{got}'.{hint}"
+
+
+@cache
+def _registered(group: Group) -> dict[str, list[EntryPoint]]:
+    """Entry points of a group by name; one that is listed twice with one value counts once."""
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for entry in entry_points(group=group):
+        found.setdefault(entry.name, {})[entry.value] = entry
+    return {name: list(entries.values()) for name, entries in found.items()}

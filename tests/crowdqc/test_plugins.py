@@ -1,0 +1,49 @@
+"""Names and objects that packages register, and what is refused."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from crowdqc import plugins
+from crowdqc.findings import InputError
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    def register(*entries):
+        listed = [EntryPoint(name, value, "crowdqc.fusion") for name, value in entries]
+        monkeypatch.setattr(plugins, "entry_points", lambda **_: listed)
+        plugins._registered.cache_clear()
+
+    yield register
+    plugins._registered.cache_clear()
+
+
+def test_names_are_known_without_an_import(registered):
+    registered(("b", "no_such_module:x"), ("a", "statistics:median"))
+
+    assert plugins.names("crowdqc.fusion") == ["a", "b"]
+    assert plugins.load("crowdqc.fusion", "a")([1, 2, 9]) == 2
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ([("median", "statistics:median")], r"must be one of median; got 'medain'. Did you mean"),
+        ([("medain", "statistics:a"), ("medain", "math:b")], "by several packages: statistics:a"),
+        ([("medain", "no_such_module:x")], "cannot be imported from no_such_module:x"),
+        ([("medain", "statistics:no_such")], "cannot be imported from statistics:no_such"),
+    ],
+    ids=["unknown", "twice", "no module", "no attribute"],
+)
+def test_what_cannot_be_loaded_is_refused(registered, entries, says):
+    registered(*entries)
+
+    with pytest.raises(InputError, match=says):
+        plugins.load("crowdqc.fusion", "medain")
+
+
+def test_one_package_that_is_listed_twice_counts_once(registered):
+    registered(("median", "statistics:median"), ("median", "statistics:median"))
+
+    assert plugins.load("crowdqc.fusion", "median")([1, 2, 9]) == 2
