@@ -117,7 +117,8 @@ KEYS = {
     "boxes": ["box"],
 }
 
-_BOX = ["x0", "y0", "x1", "y1"]
+BOX = ["x0", "y0", "x1", "y1"]
+"""Columns of a box: its left, upper, right and lower edge."""
 
 
 class SchemaError(ValueError):
@@ -262,7 +263,7 @@ class Study:
         unknown = sorted(set(boxes["label"].unique()) - set(self.labels))
         if unknown:
             raise SchemaError(f"Boxes carry labels that the study does not have: {unknown}.")
-        corners = boxes[_BOX].to_numpy()
+        corners = boxes[BOX].to_numpy()
         bad = ~np.isfinite(corners).all(axis=1) | (corners[:, 2:] <= corners[:, :2]).any(axis=1)
         if bad.any():
             row = boxes.iloc[int(bad.argmax())]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.fusion.members import COLUMN as MEMBERS
+from crowdqc.schema import BOX
 from crowdqc.volumes import Geometry, from_pictures, hash_volume, write_labels, write_map
 from samgen.images import read_pictures
 from samgen.predictor import BoxPredictor, Prompts
@@ -39,8 +40,7 @@ Pictures = NDArray[np.uint8]
 _Slice = tuple[int, pd.DataFrame, list[Drawn]]
 """Number of a slice, its prompts, and the objects that were drawn of them."""
 
-_BOX = ["x0", "y0", "x1", "y1"]
-_SPREAD = [f"spread_{edge}" for edge in _BOX]
+_SPREAD = [f"spread_{edge}" for edge in BOX]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +228,7 @@ class Case:
             label = f"{row['label']}#{n}" if n else row["label"]
             rng = prompt_rng(settings.seed, case=self.name, slice=row["slice"], label=label)
             yield make_prompts(
-                [row[edge] for edge in _BOX],
+                [row[edge] for edge in BOX],
                 raters=row.get(MEMBERS, ()),
                 spread=[row[edge] for edge in _SPREAD],
                 shape=(shape[0], shape[1]),
@@ -263,7 +263,7 @@ class Case:
 
     def _refuse_outside(self, shape: tuple[int, int, int]) -> None:
         planes, height, width = shape
-        boxes = self.prompts[_BOX].to_numpy()
+        boxes = self.prompts[BOX].to_numpy()
         limit = np.array([width, height, width, height]) + OUTSIDE_PX
         bad = ((boxes < -OUTSIDE_PX) | (boxes > limit)).any(axis=1)
         bad |= ~self.prompts["slice"].between(0, planes - 1).to_numpy()

@@ -15,15 +15,13 @@ import pandas as pd
 
 from crowdqc.engine import LOCAL, Engine, LocalEngine
 from crowdqc.findings import InputError
-from crowdqc.schema import conform, empty, natural_order
+from crowdqc.schema import BOX, conform, empty, natural_order
 from samgen.case import Case, Task
 from samgen.records import Rows
 
 __all__ = ["Task", "cases_of", "generate_masks"]
 
 Progress = Callable[[int, int], None]
-
-_BOX = ["x0", "y0", "x1", "y1"]
 
 
 def generate_masks(
@@ -158,13 +156,13 @@ class _Tracker:
 def _usable(prompts: pd.DataFrame, labels: Mapping[str, int]) -> pd.DataFrame:
     """The rows that are prompts, in the order of case, slice, label and position."""
     table = conform("consensus", prompts)
-    table = table[(table["state"] != "no_consensus") & table[_BOX].notna().all(axis=1)]
+    table = table[(table["state"] != "no_consensus") & table[BOX].notna().all(axis=1)]
     unknown = sorted(set(table["label"]) - set(labels))
     if unknown:
         raise InputError(f"Prompts carry labels that the study does not have: {unknown}.")
     rank = {label: index for index, label in enumerate(labels)}
     table = table.assign(_rank=table["label"].map(rank))
-    return table.sort_values(["case", "slice", "_rank", *_BOX], ignore_index=True).drop(
+    return table.sort_values(["case", "slice", "_rank", *BOX], ignore_index=True).drop(
         columns="_rank"
     )
 

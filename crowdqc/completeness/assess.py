@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.completeness.ends import LONG, end_sizes, shared_ends, usual_sizes
 from crowdqc.completeness.faults import list_findings
-from crowdqc.completeness.runs import BOX, Runs, expected_by_cases, expected_by_raters, find_runs
+from crowdqc.completeness.runs import Runs, expected_by_cases, expected_by_raters, find_runs
 from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.findings import Finding
 from crowdqc.geometry import paired_iou
-from crowdqc.schema import TABLES, Study, conform
+from crowdqc.schema import BOX, TABLES, Study, conform
 
 SAME_THING = 0.3
 """IoU of the boxes before and after a gap from which they are of one thing, as in ``[match]``."""

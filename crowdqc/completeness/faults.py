@@ -16,10 +16,11 @@ from crowdqc.completeness.position import (
     swapped_pairs,
     wrong_side,
 )
-from crowdqc.completeness.runs import BOX, Runs
+from crowdqc.completeness.runs import Runs
 from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.completeness.slices import from_ranges, in_ranges, named, to_ranges
 from crowdqc.findings import Finding, Severity
+from crowdqc.schema import BOX
 
 WRONG_LABEL = {"labels-swapped", "wrong-side"}
 CONSEQUENCES = {"run-truncated", "run-short", "single-slice", "run-sparse"}

@@ -17,11 +17,10 @@ import pandas as pd
 
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.completeness.extent import expected_ends, reference_ends, spread_of_ends
-from crowdqc.schema import ReadingState, Study, natural_order
+from crowdqc.schema import BOX, ReadingState, Study, natural_order
 
 RUN = ["case", "label", "rater"]
 ORGAN = ["case", "label"]
-BOX = ["x0", "y0", "x1", "y1"]
 _HULL = {"x0": "min", "y0": "min", "x1": "max", "y1": "max"}
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.geometry import paired_iou
+from crowdqc.schema import BOX
 
 COLUMN = "rater_boxes"
 """Column that `with_members` adds to the table ``consensus``."""
 
 _PLACE = ["case", "slice", "label"]
-_BOX = ["x0", "y0", "x1", "y1"]
 
 
 def with_members(consensus: pd.DataFrame, boxes: pd.DataFrame, *, iou: float = 0.3) -> pd.DataFrame:
@@ -42,19 +42,19 @@ def with_members(consensus: pd.DataFrame, boxes: pd.DataFrame, *, iou: float = 0
     ((1.0, 2.0, 8.0, 8.0),)
     """
     rows = consensus.reset_index(drop=True)
-    rows = rows[rows[_BOX].notna().all(axis=1)].reset_index(names="row")
-    pairs = rows[["row", "raters", *_PLACE, *_BOX]].merge(
-        boxes[[*_PLACE, "rater", *_BOX]], on=_PLACE, suffixes=("_fused", "")
+    rows = rows[rows[BOX].notna().all(axis=1)].reset_index(names="row")
+    pairs = rows[["row", "raters", *_PLACE, *BOX]].merge(
+        boxes[[*_PLACE, "rater", *BOX]], on=_PLACE, suffixes=("_fused", "")
     )
-    fused = pairs[[f"{edge}_fused" for edge in _BOX]].to_numpy(dtype=np.float64)
-    pairs["iou"] = paired_iou(fused, pairs[_BOX].to_numpy(dtype=np.float64))
+    fused = pairs[[f"{edge}_fused" for edge in BOX]].to_numpy(dtype=np.float64)
+    pairs["iou"] = paired_iou(fused, pairs[BOX].to_numpy(dtype=np.float64))
     names = zip(pairs["rater"], pairs["raters"], strict=True)
     named = np.array([f" {rater} " in f" {raters} " for rater, raters in names], dtype=bool)
     found = pairs[named & (pairs["iou"] >= iou)].sort_values(
-        ["row", "rater", "iou", *_BOX], ascending=[True, True, False, True, True, True, True]
+        ["row", "rater", "iou", *BOX], ascending=[True, True, False, True, True, True, True]
     )
     found = found.drop_duplicates(["row", "rater"])
     members: list[tuple[tuple[float, ...], ...]] = [()] * len(consensus)
     for row, group in found.groupby("row"):
-        members[row] = tuple(map(tuple, group[_BOX].to_numpy(dtype=np.float64).tolist()))
+        members[row] = tuple(map(tuple, group[BOX].to_numpy(dtype=np.float64).tolist()))
     return consensus.assign(**{COLUMN: pd.Series(members, index=consensus.index, dtype=object)})

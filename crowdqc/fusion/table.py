@@ -14,7 +14,7 @@ from crowdqc.fusion.methods import Fused, Method, edges, majority, mean, median,
 from crowdqc.fusion.staple_method import staple
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
-from crowdqc.schema import conform
+from crowdqc.schema import BOX, conform
 
 METHODS: dict[str, Method] = {
     "majority": majority,
@@ -29,7 +29,6 @@ METHODS: dict[str, Method] = {
 
 QUORUM = 0.25
 """Share of the raters asked who must have drawn an object, where the method has no model."""
-_BOX = ["x0", "y0", "x1", "y1"]
 
 
 def fuse(
@@ -99,13 +98,13 @@ def fuse(
         method=method,
         state=state,
     )
-    frame[_BOX] = fused.box
-    frame[[f"spread_{edge}" for edge in _BOX]] = fused.spread
+    frame[BOX] = fused.box
+    frame[[f"spread_{edge}" for edge in BOX]] = fused.spread
     consensus = conform("consensus", frame)
     if interpolate:
         consensus = interpolate_gaps(consensus)
     if whole_pixels:
-        consensus[_BOX] = rounded(consensus[_BOX].to_numpy())
+        consensus[BOX] = rounded(consensus[BOX].to_numpy())
     return consensus
 
 

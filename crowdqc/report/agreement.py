@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.report.content import Column, Interval, Section, Table
-from crowdqc.report.meanings import MEASURES
+from crowdqc.report.content import Interval, ReportSection, Table, TableColumn
+from crowdqc.report.glossary import MEASURES
 from crowdqc.report.results import Results
-from crowdqc.report.words import number, readable
+from crowdqc.report.text import number, readable
 
 PAIRS = ("pair_iou", "pair_f1")
 """Measures between two raters: one in the column `rater`, the other in `other`."""
@@ -67,10 +67,10 @@ class Scatter:
     values: tuple[tuple[float, ...], ...]
 
 
-def pairs_section(results: Results) -> Section:
+def pairs_section(results: Results) -> ReportSection:
     """The section with the matrix of rater pairs."""
     if not results.has("measurements"):
-        return Section("pairs", "Pairs of raters", missing="crowdqc agree")
+        return ReportSection("pairs", "Pairs of raters", missing="crowdqc agree")
     table = pair_rows(results)
     met = table[table["value"].notna()]
     matrices = tuple(
@@ -78,7 +78,7 @@ def pairs_section(results: Results) -> Section:
         for name in met["measure"].unique()
         if len((matrix := _matrix(results, table[table["measure"] == name])).raters) <= MAX_HEATMAP
     )
-    return Section(
+    return ReportSection(
         "pairs",
         "Pairs of raters",
         lead=_pairs_lead(met),
@@ -114,11 +114,11 @@ def _pairs_table(met: pd.DataFrame) -> Table:
     rows = met.drop_duplicates(["measure", "rater", "other"])
     rows = rows.sort_values("value", kind="stable")
     columns = (
-        Column("measure", "Measure"),
-        Column("rater", "Rater", "name"),
-        Column("other", "Other rater", "name"),
-        Column("value", "Value", "interval"),
-        Column("n", "Slices", "count"),
+        TableColumn("measure", "Measure"),
+        TableColumn("rater", "Rater", "name"),
+        TableColumn("other", "Other rater", "name"),
+        TableColumn("value", "Value", "interval"),
+        TableColumn("n", "Slices", "count"),
     )
     return Table(
         "pairs",
@@ -159,10 +159,10 @@ def _matrix(results: Results, table: pd.DataFrame) -> Matrix:
     )
 
 
-def agreement_section(results: Results) -> Section:
+def agreement_section(results: Results) -> ReportSection:
     """The section on agreement by organ and by case."""
     if not results.has("measurements"):
-        return Section("agreement", "Agreement", missing="crowdqc agree")
+        return ReportSection("agreement", "Agreement", missing="crowdqc agree")
     table = results.table("measurements")
     other = table["other"].fillna("") == "" if "other" in table.columns else True
     table = table[(table["rater"] == "") & table["slice"].isna() & other]
@@ -179,7 +179,7 @@ def agreement_section(results: Results) -> Section:
     ]
     if not table["value"].notna().any():
         tables = []
-    return Section(
+    return ReportSection(
         "agreement",
         "Agreement",
         lead=_lead(whole, results.level),
@@ -202,10 +202,10 @@ def _lead(whole: pd.DataFrame, level: float | None) -> tuple[str, ...]:
 
 def _whole_table(whole: pd.DataFrame) -> Table:
     columns = (
-        Column("measure", "Measure"),
-        Column("value", "Value", "interval"),
-        Column("n", "n", "count", note="Boxes, objects or slices that it was measured on"),
-        Column("why", "Remark"),
+        TableColumn("measure", "Measure"),
+        TableColumn("value", "Value", "interval"),
+        TableColumn("n", "n", "count", note="Boxes, objects or slices that it was measured on"),
+        TableColumn("why", "Remark"),
     )
     rows = tuple(
         (title_of(r.measure), Interval(r.value, r.low, r.high), r.n, r.why)
@@ -237,7 +237,7 @@ def _ends_table(results: Results, ends: pd.DataFrame) -> Table:
 
 def _by_organ(
     results: Results, organ: pd.DataFrame
-) -> tuple[tuple[Column, ...], tuple[tuple[Any, ...], ...]]:
+) -> tuple[tuple[TableColumn, ...], tuple[tuple[Any, ...], ...]]:
     measures = list(dict.fromkeys(organ["measure"]))
     found = {
         (row.label, row.measure): Interval(row.value, row.low, row.high)
@@ -246,9 +246,9 @@ def _by_organ(
     nothing = Interval(math.nan, math.nan, math.nan)
     labels = [name for name in (*results.labels, "") if name in set(organ["label"])]
     columns = (
-        Column("label", "Organ", "name"),
+        TableColumn("label", "Organ", "name"),
         *(
-            Column(name, title_of(name), "interval", note=MEASURES.get(name, ""))
+            TableColumn(name, title_of(name), "interval", note=MEASURES.get(name, ""))
             for name in measures
         ),
     )
@@ -265,10 +265,10 @@ def _case_table(cases: pd.DataFrame) -> Table:
     known = known.sort_values("value", kind="stable")
     measure = known["measure"].iloc[0] if len(known) else "value"
     columns = (
-        Column("case", "Case", "name"),
-        Column("label", "Organ", "name"),
-        Column("value", title_of(measure), "interval", note=MEASURES.get(measure, "")),
-        Column("n", "n", "count", note="Boxes and misses that it was measured on"),
+        TableColumn("case", "Case", "name"),
+        TableColumn("label", "Organ", "name"),
+        TableColumn("value", title_of(measure), "interval", note=MEASURES.get(measure, "")),
+        TableColumn("n", "n", "count", note="Boxes and misses that it was measured on"),
     )
     rows = tuple(
         (r.case, r.label or "all", Interval(r.value, r.low, r.high), r.n)

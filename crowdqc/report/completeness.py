@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.report.content import PAGE, Column, Section, Table
-from crowdqc.report.meanings import TASKS as MEANINGS
+from crowdqc.report.content import PAGE, ReportSection, Table, TableColumn
+from crowdqc.report.glossary import TASKS as MEANINGS
 from crowdqc.report.results import Results
-from crowdqc.report.strips import Run, Strip, said, strip
-from crowdqc.report.words import count, percent, readable, share
+from crowdqc.report.svg import Lane, Strip, ranges_text, strip
+from crowdqc.report.text import count, percent, readable, share
 from crowdqc.schema import natural_order
 
 MAX_ROWS = 300
@@ -26,28 +26,32 @@ STATUS = {"complete": "accept", "partial": "review", "missing": "reject", "unrea
 _RANK = {"missing": 0, "partial": 1, "unread": 2, "complete": 3}
 
 COLUMNS = (
-    Column("case", "Case", "name"),
-    Column("label", "Organ", "name"),
-    Column("rater", "Rater", "name"),
-    Column("state", "State", "state"),
-    Column(
+    TableColumn("case", "Case", "name"),
+    TableColumn("label", "Organ", "name"),
+    TableColumn("rater", "Rater", "name"),
+    TableColumn("state", "State", "state"),
+    TableColumn(
         "n_gaps", "Empty slices", "count", note="Slices without a box between two that have one"
     ),
-    Column("gap_slices", "Which", "text"),
-    Column("truncated", "Cut off", "text", note="End at which drawing stops before the organ does"),
-    Column("coverage", "Coverage", "percent", note="Boxed slices of those expected"),
-    Column("reasons", "Why", "text"),
+    TableColumn("gap_slices", "Which", "text"),
+    TableColumn(
+        "truncated", "Cut off", "text", note="End at which drawing stops before the organ does"
+    ),
+    TableColumn("coverage", "Coverage", "percent", note="Boxed slices of those expected"),
+    TableColumn("reasons", "Why", "text"),
 )
 
 
 TASKS = (
-    Column("rater", "Rater", "name"),
-    Column("case", "Case", "name"),
-    Column("label", "Organ", "text"),
-    Column("task", "To do", "name"),
-    Column("slices", "Slices", "text"),
-    Column("n_slices", "How many", "number", 0, note="Slices to look at; a dash: the whole case"),
-    Column("why", "Why", "text"),
+    TableColumn("rater", "Rater", "name"),
+    TableColumn("case", "Case", "name"),
+    TableColumn("label", "Organ", "text"),
+    TableColumn("task", "To do", "name"),
+    TableColumn("slices", "Slices", "text"),
+    TableColumn(
+        "n_slices", "How many", "number", 0, note="Slices to look at; a dash: the whole case"
+    ),
+    TableColumn("why", "Why", "text"),
 )
 
 
@@ -82,17 +86,17 @@ class CompletenessView:
     n_unfinished: int
 
 
-def completeness_section(results: Results) -> Section:
+def completeness_section(results: Results) -> ReportSection:
     """The section on completeness."""
     if not results.has("completeness"):
-        return Section("completeness", "Completeness", missing="crowdqc complete")
+        return ReportSection("completeness", "Completeness", missing="crowdqc complete")
     table, todo = results.table("completeness"), results.table("todo")
     view = _view(results, table)
-    return Section(
+    return ReportSection(
         "completeness",
         "Completeness",
         lead=tuple(_lead(table)),
-        tables=tuple(t for t in (_askings(todo), _tasks(todo), _table(table)) if t.rows),
+        tables=tuple(t for t in (_totals_by_rater(todo), _tasks(todo), _table(table)) if t.rows),
         status=_status(table),
         view=view,
     )
@@ -155,7 +159,7 @@ def _because(checks: str) -> str:
     return "; ".join(MEANINGS.get(check, readable(check)) for check in checks.split(", "))
 
 
-def _askings(tasks: pd.DataFrame) -> Table:
+def _totals_by_rater(tasks: pd.DataFrame) -> Table:
     """How much each rater has to do, the most first."""
     groups = tasks.groupby("rater", sort=False)
     counts = groups.agg(
@@ -164,16 +168,16 @@ def _askings(tasks: pd.DataFrame) -> Table:
     counts = counts.sort_values("n_tasks", ascending=False, kind="stable")
     counts["n_slices"] = counts["n_slices"].where(counts["n_slices"] > 0)
     columns = (
-        Column("rater", "Rater", "name"),
-        Column("n_tasks", "Tasks", "count", note="Rows of the work list"),
-        Column(
+        TableColumn("rater", "Rater", "name"),
+        TableColumn("n_tasks", "Tasks", "count", note="Rows of the work list"),
+        TableColumn(
             "n_slices",
             "Slices",
             "number",
             0,
             note="Slices to look at, those of all tasks added; a dash: whole cases",
         ),
-        Column("n_cases", "Cases", "count"),
+        TableColumn("n_cases", "Cases", "count"),
     )
     rows = tuple(counts.itertuples(name=None)) if len(counts) > 1 else ()
     return Table("todo_by_rater", "Whom to write to", columns, rows)
@@ -197,7 +201,7 @@ def _table(table: pd.DataFrame) -> Table:
     names = [column.name for column in COLUMNS]
     rows = tuple(
         tuple(
-            said(_gaps(value), 12) if name == "gap_slices" else value
+            ranges_text(_gaps(value), 12) if name == "gap_slices" else value
             for name, value in zip(names, row, strict=True)
         )
         for row in work[names].head(MAX_ROWS).itertuples(index=False, name=None)
@@ -246,7 +250,7 @@ def _cell(label: str, runs: list[Any], extent: tuple[int, int]) -> Cell:
     if not runs:
         return Cell(label, "", "not asked", None, ())
     lanes = [
-        Run(row.state, row.first, row.last, _gaps(row.gap_slices), row.truncated) for row in runs
+        Lane(row.state, row.first, row.last, _gaps(row.gap_slices), row.truncated) for row in runs
     ]
     return Cell(
         label,
@@ -278,7 +282,7 @@ def _detail(row: Any) -> tuple[str, ...]:
         row.rater,
         row.state,
         slices,
-        said(_gaps(row.gap_slices), 40),
+        ranges_text(_gaps(row.gap_slices), 40),
         cut,
         percent(row.coverage),
         row.reasons,

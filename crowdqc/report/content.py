@@ -38,7 +38,7 @@ class Link(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of a table: a name for programs, a title and an explanation for people."""
 
     name: str
@@ -62,7 +62,7 @@ class Table:
 
     name: str
     caption: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: tuple[tuple[Any, ...], ...]
     n_left_out: int = 0
     """Rows of the same kind that are not here, because there are too many."""
@@ -121,7 +121,7 @@ def _known(value: object) -> object:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """One section of the report.
 
     Parameters
@@ -188,8 +188,8 @@ class ReportContent:
     lead: str
     steps: tuple[Step, ...]
     facts: tuple[Fact, ...]
-    sections: tuple[Section, ...] = field(default=())
+    sections: tuple[ReportSection, ...] = field(default=())
 
-    def section(self, key: str) -> Section:
+    def section(self, key: str) -> ReportSection:
         """The section of this key."""
         return next(section for section in self.sections if section.key == key)

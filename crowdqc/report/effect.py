@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.report.content import Column, Interval, Section, Table
+from crowdqc.report.content import Interval, ReportSection, Table, TableColumn
 from crowdqc.report.masks import NEEDS_TRUTH, NEEDS_VOLUMES
 from crowdqc.report.results import Results
-from crowdqc.report.words import count, number, p_value, readable
+from crowdqc.report.text import count, number, p_value, readable
 
 LEVEL = 0.05
 """p value below which a difference is called more than chance."""
@@ -19,7 +19,7 @@ MAX_ROWS = 300
 
 
 @dataclass(frozen=True)
-class Source:
+class ScoreSource:
     """Where scores of one kind stand, and how people call them."""
 
     key: str
@@ -28,12 +28,12 @@ class Source:
     what: str
 
 
-MASKS = Source("effect", "scores", "comparison", "masks")
-MODELS = Source("effect_models", "model_scores", "model_comparison", "trained models")
+MASKS = ScoreSource("effect", "scores", "comparison", "masks")
+MODELS = ScoreSource("effect_models", "model_scores", "model_comparison", "trained models")
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedScores:
     """Two scores of the same thing, for each organ."""
 
     key: str
@@ -46,14 +46,14 @@ class Paired:
     second: tuple[tuple[float, ...], ...]
 
 
-def effect_section(results: Results) -> Section:
+def effect_section(results: Results) -> ReportSection:
     """The section that holds filtered against unfiltered: masks, and models trained on them."""
     key, title = "effect", "Filtered against unfiltered"
     present = [s for s in (MASKS, MODELS) if results.has(s.scores) or results.has(s.comparison)]
     if not present:
         remedy = "" if results.has_volumes else NEEDS_VOLUMES
         remedy = remedy if results.has_truth or remedy else NEEDS_TRUTH
-        return Section(key, title, missing="crowdqc evaluate", remedy=remedy)
+        return ReportSection(key, title, missing="crowdqc evaluate", remedy=remedy)
     compared = [results.table(source.comparison) for source in present]
     tables = [
         table
@@ -61,7 +61,7 @@ def effect_section(results: Results) -> Section:
         for table in (_table(comparison, source), _scores(results, source))
     ]
     pairs = [_paired(results, *both) for both in zip(compared, present, strict=True)]
-    return Section(
+    return ReportSection(
         key,
         title,
         lead=tuple(said for both in zip(compared, present, strict=True) for said in _lead(*both)),
@@ -71,7 +71,7 @@ def effect_section(results: Results) -> Section:
     )
 
 
-def _lead(comparison: pd.DataFrame, source: Source) -> list[str]:
+def _lead(comparison: pd.DataFrame, source: ScoreSource) -> list[str]:
     lead = []
     for row in comparison[comparison["label"] == "overall"].itertuples(index=False):
         better, worse = (row.a, row.b) if row.difference >= 0 else (row.b, row.a)
@@ -101,7 +101,7 @@ def _chance(row: Any) -> str:
     return said
 
 
-def _table(comparison: pd.DataFrame, source: Source) -> Table:
+def _table(comparison: pd.DataFrame, source: ScoreSource) -> Table:
     """A table `comparison`; where it is of two sets only, they name the columns."""
     one = len(comparison[["a", "b"]].drop_duplicates()) == 1
     a, b = ("A", "B") if not one else (readable(n) for n in comparison[["a", "b"]].iloc[0])
@@ -123,41 +123,41 @@ def _table(comparison: pd.DataFrame, source: Source) -> Table:
     return Table(source.comparison, caption, _columns(a, b), rows)
 
 
-def _columns(a: str, b: str) -> tuple[Column, ...]:
+def _columns(a: str, b: str) -> tuple[TableColumn, ...]:
     """Columns of a comparison of the sets that people call `a` and `b`."""
     return (
-        Column("label", "Organ", "name"),
-        Column("a", "A"),
-        Column("b", "B"),
-        Column("n", "Cases", "count", note="Pairs that were compared"),
-        Column("mean_a", f"Mean, {a}", "number", 3),
-        Column("mean_b", f"Mean, {b}", "number", 3),
-        Column("difference", "Difference", "interval", 3, note=f"Mean of {a} − {b}, in pairs"),
-        Column("test", "Test"),
-        Column("p", "p", "p"),
-        Column("p_holm", "p (Holm)", "p", note="Corrected for the number of organs"),
-        Column("effect", "Effect", "number", note="Matched-pairs rank-biserial, from −1 to 1"),
-        Column(
+        TableColumn("label", "Organ", "name"),
+        TableColumn("a", "A"),
+        TableColumn("b", "B"),
+        TableColumn("n", "Cases", "count", note="Pairs that were compared"),
+        TableColumn("mean_a", f"Mean, {a}", "number", 3),
+        TableColumn("mean_b", f"Mean, {b}", "number", 3),
+        TableColumn("difference", "Difference", "interval", 3, note=f"Mean of {a} − {b}, in pairs"),
+        TableColumn("test", "Test"),
+        TableColumn("p", "p", "p"),
+        TableColumn("p_holm", "p (Holm)", "p", note="Corrected for the number of organs"),
+        TableColumn("effect", "Effect", "number", note="Matched-pairs rank-biserial, from −1 to 1"),
+        TableColumn(
             "detectable",
             "Could be seen",
             "number",
             3,
             note="Smallest difference that the test would have seen in four of five such studies",
         ),
-        Column("why", "Remark"),
+        TableColumn("why", "Remark"),
     )
 
 
-def _scores(results: Results, source: Source) -> Table:
+def _scores(results: Results, source: ScoreSource) -> Table:
     """Dice of whole volumes: one row per case and organ, a column per set."""
     volumes = _volumes(results, source)
     sets = list(dict.fromkeys(volumes["set"]))
     wide = volumes.pivot_table(index=["case", "label"], columns="set", values="dice", sort=True)
     wide = wide.reindex(columns=sets)
     columns = (
-        Column("case", "Case", "name"),
-        Column("label", "Organ", "name"),
-        *(Column(name, readable(name).capitalize(), "number", 3) for name in sets),
+        TableColumn("case", "Case", "name"),
+        TableColumn("label", "Organ", "name"),
+        *(TableColumn(name, readable(name).capitalize(), "number", 3) for name in sets),
     )
     rows = tuple(
         (*index, *values) for index, values in zip(wide.index, wide.to_numpy(), strict=True)
@@ -172,12 +172,12 @@ def _scores(results: Results, source: Source) -> Table:
     )
 
 
-def _volumes(results: Results, source: Source) -> pd.DataFrame:
+def _volumes(results: Results, source: ScoreSource) -> pd.DataFrame:
     scores = results.table(source.scores)
     return scores[scores["slice"].isna() & scores["dice"].notna()]
 
 
-def _paired(results: Results, comparison: pd.DataFrame, source: Source) -> Paired | None:
+def _paired(results: Results, comparison: pd.DataFrame, source: ScoreSource) -> PairedScores | None:
     volumes = _volumes(results, source)
     a, b = _sets(volumes, comparison)
     if not b:
@@ -188,7 +188,7 @@ def _paired(results: Results, comparison: pd.DataFrame, source: Source) -> Paire
     groups = {label: group for label, group in groups.items() if len(group)}
     if not groups:
         return None
-    return Paired(
+    return PairedScores(
         source.key,
         source.what,
         a,

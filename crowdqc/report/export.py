@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from crowdqc.report.content import ReportContent, Section, Table
+from crowdqc.report.content import ReportContent, ReportSection, Table
 from crowdqc.report.render import cell
 
 FORMAT_VERSION = 1
@@ -58,7 +58,7 @@ def _fact(fact: dict[str, str]) -> list[str]:
     return [_text(fact["title"]), _text(fact["value"] + whole), _text(fact["note"])]
 
 
-def _section(section: Section) -> list[str]:
+def _section(section: ReportSection) -> list[str]:
     lines = [f"## {_text(section.title)}", ""]
     if section.lead:
         lines += [" ".join(map(_text, section.lead)), ""]
@@ -103,7 +103,7 @@ def to_json(content: ReportContent) -> str:
     return json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def _section_record(section: Section) -> dict[str, Any]:
+def _section_record(section: ReportSection) -> dict[str, Any]:
     return {
         "key": section.key,
         "title": section.title,

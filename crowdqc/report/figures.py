@@ -12,8 +12,8 @@ from typing import Any
 
 from crowdqc.report.agreement import MAX_MATRIX, Matrix, Scatter
 from crowdqc.report.content import ReportContent
-from crowdqc.report.effect import Paired
-from crowdqc.report.words import readable
+from crowdqc.report.effect import PairedScores
+from crowdqc.report.text import readable
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Colours that colour-blind people tell apart (M. Okabe and K. Ito, 2002)."""
@@ -103,7 +103,7 @@ def _cut(name: str) -> str:
     return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
-def paired(pairs: Paired) -> Figure:
+def paired(pairs: PairedScores) -> Figure:
     """One score against the other: points above the diagonal are better in the first set."""
     values = [v for group in (*pairs.first, *pairs.second) for v in group]
     low = math.floor(min(values) * 20 - 0.2) / 20
@@ -123,7 +123,7 @@ def paired(pairs: Paired) -> Figure:
     return {"data": _points(pairs), "layout": layout}
 
 
-def _points(pairs: Paired) -> list[dict[str, Any]]:
+def _points(pairs: PairedScores) -> list[dict[str, Any]]:
     """Points of each label, in a colour and a shape of its own."""
     columns = zip(pairs.labels, pairs.cases, pairs.first, pairs.second, strict=True)
     return [

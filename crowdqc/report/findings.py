@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 import crowdqc
 from crowdqc.findings import Severity
-from crowdqc.report.content import PAGE, Column, Section, Table
-from crowdqc.report.results import STAGES, Found, Results
-from crowdqc.report.words import count, listing, megabytes
+from crowdqc.report.content import PAGE, ReportSection, Table, TableColumn
+from crowdqc.report.results import STAGES, Results, StageFinding
+from crowdqc.report.text import count, file_size, listing
 
 MAX_FINDINGS = 5000
 
 COLUMNS = (
-    Column("severity", "Severity", "severity"),
-    Column("check", "Check", "name"),
-    Column("message", "What was found", "text"),
-    Column("case", "Case", "name"),
-    Column("slice", "Slice", "text"),
-    Column("rater", "Rater", "name"),
-    Column("label", "Organ", "name"),
-    Column("source", "File", "text"),
+    TableColumn("severity", "Severity", "severity"),
+    TableColumn("check", "Check", "name"),
+    TableColumn("message", "What was found", "text"),
+    TableColumn("case", "Case", "name"),
+    TableColumn("slice", "Slice", "text"),
+    TableColumn("rater", "Rater", "name"),
+    TableColumn("label", "Organ", "name"),
+    TableColumn("source", "File", "text"),
 )
 
 
 @dataclass(frozen=True)
-class Group:
+class CheckCount:
     """Findings of one check: how bad at worst, and how many."""
 
     check: str
@@ -34,13 +34,13 @@ class Group:
     n: int
 
 
-def findings_section(results: Results) -> Section:
+def findings_section(results: Results) -> ReportSection:
     """The section with all findings."""
     if not any(stage in results.stages for stage in STAGES) and not results.findings:
-        return Section("findings", "Findings", missing="crowdqc check")
+        return ReportSection("findings", "Findings", missing="crowdqc check")
     ranked = sorted(results.findings, key=lambda found: -found.finding.severity.rank)
     severities = Counter(str(found.finding.severity) for found in ranked)
-    return Section(
+    return ReportSection(
         "findings",
         "Findings",
         lead=tuple(_lead(severities)),
@@ -58,15 +58,15 @@ def _lead(severities: Counter[str]) -> list[str]:
     return [f"{count(severities.total(), 'finding')}: {listing(parts)}."]
 
 
-def _groups(ranked: list[Found]) -> list[Group]:
+def _groups(ranked: list[StageFinding]) -> list[CheckCount]:
     numbers = Counter(found.finding.check for found in ranked)
     worst: dict[str, Severity] = {}
     for found in ranked:
         worst.setdefault(found.finding.check, found.finding.severity)
-    return [Group(check, str(worst[check]), numbers[check]) for check in worst]
+    return [CheckCount(check, str(worst[check]), numbers[check]) for check in worst]
 
 
-def _table(ranked: list[Found]) -> Table:
+def _table(ranked: list[StageFinding]) -> Table:
     rows = []
     for found in ranked[:MAX_FINDINGS]:
         f = found.finding
@@ -85,7 +85,7 @@ def _table(ranked: list[Found]) -> Table:
     )
 
 
-def provenance_section(results: Results) -> Section:
+def provenance_section(results: Results) -> ReportSection:
     """The section that says what the report was made from, and how to make it again."""
     commands = [f"crowdqc {stage} STUDY.toml" for stage in results.stages]
     versions = (
@@ -96,7 +96,7 @@ def provenance_section(results: Results) -> Section:
         "The page holds no path of the machine that it was made on, loads nothing from a network, "
         "and shows numbers that the stages wrote; it computes none."
     )
-    return Section(
+    return ReportSection(
         "provenance",
         "Provenance",
         lead=(versions, promise),
@@ -110,11 +110,11 @@ def _files(results: Results) -> Table:
         "files",
         "Files of the results that this report was made from",
         (
-            Column("name", "File", "name"),
-            Column("size", "Size", "text"),
-            Column("sha256", "SHA-256", "hash"),
+            TableColumn("name", "File", "name"),
+            TableColumn("size", "Size", "text"),
+            TableColumn("sha256", "SHA-256", "hash"),
         ),
-        tuple((file.name, megabytes(file.size), file.sha256) for file in results.files),
+        tuple((file.name, file_size(file.size), file.sha256) for file in results.files),
     )
 
 
@@ -123,6 +123,6 @@ def _inputs(results: Results) -> Table:
     return Table(
         "inputs",
         "Files that the gate judged",
-        (Column("name", "File", "name"), Column("sha256", "SHA-256", "hash")),
+        (TableColumn("name", "File", "name"), TableColumn("sha256", "SHA-256", "hash")),
         tuple((str(name), str(digest)) for name, digest in sources.items()),
     )

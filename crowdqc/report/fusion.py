@@ -6,27 +6,30 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from crowdqc.report.content import Column, Section, Table
+from crowdqc.report.content import ReportSection, Table, TableColumn
 from crowdqc.report.results import Results
-from crowdqc.report.words import count, listing, readable, share
+from crowdqc.report.text import count, listing, readable, share
 
 MAX_ROWS = 200
 STATES = ("agreed", "single", "no_consensus")
 
 LIST = (
-    Column("case", "Case", "name"),
-    Column("slice", "Slice", "count"),
-    Column("label", "Organ", "name"),
-    Column(
-        "support", "Drawn by", "text", note="Raters who drew it, of those who looked at the slice"
+    TableColumn("case", "Case", "name"),
+    TableColumn("slice", "Slice", "count"),
+    TableColumn("label", "Organ", "name"),
+    TableColumn(
+        "support",
+        "Drawn by",
+        "text",
+        note="Raters who drew it, of those who looked at the slice",
     ),
-    Column("raters", "Who", "text", note="Raters who drew it"),
-    Column("score", "Score", "number", note="Probability that the object exists, 0 to 1"),
+    TableColumn("raters", "Who", "text", note="Raters who drew it"),
+    TableColumn("score", "Score", "number", note="Probability that the object exists, 0 to 1"),
 )
 
 
 @dataclass(frozen=True)
-class Bar:
+class LabelBar:
     """Objects of one organ by state: numbers, in the order of `STATES`."""
 
     label: str
@@ -38,17 +41,17 @@ class Bar:
 class FusionView:
     """Bars of all organs, to the same scale."""
 
-    bars: tuple[Bar, ...]
+    bars: tuple[LabelBar, ...]
     largest: int
 
 
-def fusion_section(results: Results) -> Section:
+def fusion_section(results: Results) -> ReportSection:
     """The section on fusion."""
     if not results.has("consensus"):
-        return Section("fusion", "Fused boxes", missing="crowdqc fuse")
+        return ReportSection("fusion", "Fused boxes", missing="crowdqc fuse")
     table = results.table("consensus")
     apart = int((table["state"] == "no_consensus").sum())
-    return Section(
+    return ReportSection(
         "fusion",
         "Fused boxes",
         lead=tuple(_lead(table, apart)),
@@ -87,10 +90,10 @@ def _support(table: pd.DataFrame) -> Table:
     """How many objects have how many supporters of how many asked."""
     counts = table.groupby(["n_raters", "support", "state"], sort=True).size().reset_index(name="n")
     columns = (
-        Column("n_raters", "Raters who looked", "count"),
-        Column("support", "Raters who drew it", "count"),
-        Column("state", "State", "state"),
-        Column("n", "Objects", "count"),
+        TableColumn("n_raters", "Raters who looked", "count"),
+        TableColumn("support", "Raters who drew it", "count"),
+        TableColumn("state", "State", "state"),
+        TableColumn("n", "Objects", "count"),
     )
     rows = tuple(counts[["n_raters", "support", "state", "n"]].itertuples(index=False, name=None))
     return Table("support", "Support of the fused boxes", columns, rows)
@@ -120,5 +123,5 @@ def _view(results: Results, table: pd.DataFrame) -> FusionView:
     for label in results.labels:
         numbers = tuple(int(counts.get((label, state), 0)) for state in STATES)
         if sum(numbers):
-            bars.append(Bar(label, numbers, sum(numbers)))
+            bars.append(LabelBar(label, numbers, sum(numbers)))
     return FusionView(tuple(bars), max((bar.total for bar in bars), default=1))

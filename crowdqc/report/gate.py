@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crowdqc.report.content import Column, Section, Table
+from crowdqc.report.content import ReportSection, Table, TableColumn
 from crowdqc.report.raters import reasons_of, status_of
 from crowdqc.report.results import Results
 from crowdqc.report.scorecards import reworded
-from crowdqc.report.words import listing, readable, share
+from crowdqc.report.text import listing, readable, share
 
 MAX_ROWS = 300
 
 COLUMNS = (
-    Column("kind", "What", "text"),
-    Column("name", "Which", "name"),
-    Column(
+    TableColumn("kind", "What", "text"),
+    TableColumn("name", "Which", "name"),
+    TableColumn(
         "verdict", "Verdict", "verdict", note="reject: not used; review: somebody should look first"
     ),
-    Column("reasons", "Why", "reasons"),
+    TableColumn("reasons", "Why", "reasons"),
 )
 
 
@@ -46,14 +46,14 @@ class Flow:
     review: int
 
 
-def gate_section(results: Results) -> Section:
+def gate_section(results: Results) -> ReportSection:
     """The section on the gate."""
     if not results.manifest:
-        return Section("gate", "Gate", missing="crowdqc gate")
+        return ReportSection("gate", "Gate", missing="crowdqc gate")
     entries = _entries(results)
     flows = _flows(results)
     verdict = str(results.manifest.get("verdict", ""))
-    return Section(
+    return ReportSection(
         "gate",
         "Gate",
         lead=tuple(_lead(verdict, flows)),
@@ -130,7 +130,7 @@ def _policy(results: Results) -> Table:
     rules = policy.get("rules") if isinstance(policy, dict) else None
     rules = [rule for rule in rules or [] if isinstance(rule, dict)]
     names = list(dict.fromkeys(name for rule in rules for name in rule))
-    columns = tuple(Column(name, name.capitalize(), "text") for name in names)
+    columns = tuple(TableColumn(name, name.capitalize(), "text") for name in names)
     rows = tuple(tuple(_value(rule.get(name, "")) for name in names) for rule in rules)
     return Table("policy", "The policy: every rule that was asked", columns, rows)
 

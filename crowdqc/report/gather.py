@@ -8,17 +8,17 @@ from crowdqc.report import summary
 from crowdqc.report.agreement import agreement_section, pairs_section
 from crowdqc.report.completeness import completeness_section
 from crowdqc.report.content import ReportContent
-from crowdqc.report.contrast import contrast_section, place_of
 from crowdqc.report.effect import effect_section
 from crowdqc.report.findings import findings_section, provenance_section
 from crowdqc.report.fusion import fusion_section
 from crowdqc.report.gate import gate_section
-from crowdqc.report.look import FileLook
+from crowdqc.report.glossary import glossary_section
 from crowdqc.report.masks import masks_section
-from crowdqc.report.meanings import words_section
-from crowdqc.report.pictures import MAX_PICTURES, Look, pictures
+from crowdqc.report.pictures import MAX_PICTURES, SliceSource, pictures
 from crowdqc.report.raters import raters_section
 from crowdqc.report.results import cleaner, read_results
+from crowdqc.report.side_by_side import place_of, side_by_side_section
+from crowdqc.report.slice_files import SliceFiles
 from crowdqc.report.steps import steps
 from crowdqc.store import Store
 
@@ -30,7 +30,7 @@ def gather(
     store: Store,
     config: Config | None = None,
     *,
-    look: Look | None = None,
+    slice_source: SliceSource | None = None,
     n_pictures: int = MAX_PICTURES,
     other: Store | None = None,
 ) -> ReportContent:
@@ -42,7 +42,7 @@ def gather(
         The folder. Any table may be absent: its section then names the command that makes it.
     config : Config, optional
         The study file: gives the order of labels, and images where it names some.
-    look : Look, optional
+    slice_source : SliceSource, optional
         Shows slices; by default the images of `config` and the masks in the folder.
     n_pictures : int, optional
         Number of pictures of slices at most.
@@ -60,18 +60,18 @@ def gather(
         If a file in the folder is damaged.
     """
     results = read_results(store, config)
-    if look is None and config is not None:
-        look = FileLook(store, config, results.table("images"))
-    drawn = pictures(results, look, limit=n_pictures)
+    if slice_source is None and config is not None:
+        slice_source = SliceFiles(store, config, results.table("images"))
+    drawn = pictures(results, slice_source, limit=n_pictures)
     if not any(picture.image and picture.image.uri for picture in drawn):
         drawn = drawn[:MAX_EMPTY]
     clean = cleaner(store, config)
     contrast = (
         []
         if other is None
-        else [contrast_section(results, read_results(other), place_of(other.folder))]
+        else [side_by_side_section(results, read_results(other), place_of(other.folder))]
     )
-    problems = tuple(clean(text) for text in getattr(look, "problems", ()))
+    problems = tuple(clean(text) for text in getattr(slice_source, "problems", ()))
     return ReportContent(
         study=results.study,
         version=crowdqc.__version__,
@@ -92,6 +92,6 @@ def gather(
             *contrast,
             findings_section(results),
             provenance_section(results),
-            words_section(),
+            glossary_section(),
         ),
     )

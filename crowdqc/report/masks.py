@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.report.agreement import Scatter
-from crowdqc.report.content import Column, Section, Table
+from crowdqc.report.content import ReportSection, Table, TableColumn
 from crowdqc.report.results import Results
-from crowdqc.report.words import count, listing
+from crowdqc.report.text import count, listing
 
 MAX_ROWS = 100
 MAX_POINTS = 4000
@@ -36,14 +36,14 @@ SIGNALS = {
 
 def masks_section(
     results: Results, pictures: tuple[Any, ...], problems: tuple[str, ...] = ()
-) -> Section:
+) -> ReportSection:
     """The section on masks, or on the boxes alone where there are no masks.
 
     `pictures` are of the worst slices; `problems` say which images could not be read.
     """
     if not results.has("masks"):
         lead = ("Until masks are made, look at these first: raters differ, or a box looks wrong.",)
-        return Section(
+        return ReportSection(
             "masks",
             "Worst slices",
             lead=(*lead, *problems) if pictures else problems,
@@ -53,14 +53,16 @@ def masks_section(
         )
     table = results.table("masks")
     if not len(table):
-        return Section("masks", "Masks", lead=("No mask was drawn: nothing passed the gate.",))
+        return ReportSection(
+            "masks", "Masks", lead=("No mask was drawn: nothing passed the gate.",)
+        )
     signal = leading(table)
     models = [name for name in table["model"].unique() if name]
     cases = count(table["case"].nunique(), "case")
     said = [f"{count(len(table), 'mask')} of {cases} by {listing(models)}."]
     if signal:
         said.append(f"Sorted by {named(signal)}, the worst first.")
-    return Section(
+    return ReportSection(
         "masks",
         "Masks",
         lead=(*said, *problems),
@@ -91,11 +93,11 @@ def worst_masks(table: pd.DataFrame) -> pd.DataFrame:
 def _table(table: pd.DataFrame, signal: str) -> Table:
     shown = [name for name in SIGNALS if table[name].notna().any()]
     columns = (
-        Column("case", "Case", "name"),
-        Column("slice", "Slice", "count"),
-        Column("label", "Organ", "name"),
-        Column("area_px", "Area, px", "count"),
-        *(Column(name, SIGNALS[name][0], "number", note=SIGNALS[name][2]) for name in shown),
+        TableColumn("case", "Case", "name"),
+        TableColumn("slice", "Slice", "count"),
+        TableColumn("label", "Organ", "name"),
+        TableColumn("area_px", "Area, px", "count"),
+        *(TableColumn(name, SIGNALS[name][0], "number", note=SIGNALS[name][2]) for name in shown),
     )
     names = [column.name for column in columns]
     rows = worst_masks(table)[names].head(MAX_ROWS)

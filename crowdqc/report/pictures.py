@@ -1,4 +1,4 @@
-"""Pictures of the worst slices: grey pixels, and boxes, masks and doubts drawn over them.
+"""Pictures of the worst slices: grey pixels, and boxes, masks and uncertainty drawn over them.
 
 Pixels become small PNGs inside the page; boxes and outlines stay vectors, so that they are sharp
 at any size and can say whose they are. Where there are no images, boxes stand on a plain canvas.
@@ -23,8 +23,8 @@ from crowdqc.findings import Severity
 from crowdqc.report.masks import SIGNALS, leading, worst_masks
 from crowdqc.report.raters import colour, dashed, verdicts
 from crowdqc.report.results import Results
-from crowdqc.report.words import count, number, readable
-from crowdqc.schema import conform
+from crowdqc.report.text import count, number, readable
+from crowdqc.schema import BOX, conform
 
 MAX_PICTURES = 24
 MAX_PER_RUN = 2
@@ -32,13 +32,12 @@ MAX_PER_RUN = 2
 MAX_SIDE = 320
 """Side of a PNG in px at most."""
 
-_CORNERS = ["x0", "y0", "x1", "y1"]
-_SPREADS = [f"spread_{corner}" for corner in _CORNERS]
-_HOT = (213, 94, 0)
-"""Colour of doubt: the vermillion of the Okabe-Ito palette."""
+_SPREADS = [f"spread_{edge}" for edge in BOX]
+_UNCERTAINTY_COLOUR = (213, 94, 0)
+"""Colour of uncertainty: the vermillion of the Okabe-Ito palette."""
 
 
-class Look(Protocol):
+class SliceSource(Protocol):
     """Whatever can show a slice as the raters saw it; `None` where there is nothing."""
 
     def grey(self, case: str, k: int) -> NDArray[np.uint8] | None:
@@ -47,12 +46,12 @@ class Look(Protocol):
     def mask(self, case: str, k: int, label: str) -> NDArray[np.bool_] | None:
         """Mask of a label on the slice, shape (rows, columns)."""
 
-    def doubt(self, case: str, k: int) -> NDArray[np.float64] | None:
+    def uncertainty(self, case: str, k: int) -> NDArray[np.float64] | None:
         """Uncertainty on the slice, in [0, 1], shape (rows, columns)."""
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnBox:
     """A box to draw: whose, in which colour, where."""
 
     who: str
@@ -66,7 +65,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Layer:
+class PixelLayer:
     """Pixels of a part of the slice as a PNG in a data URI."""
 
     uri: str
@@ -77,7 +76,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Picture:
+class SlicePicture:
     """One slice: what it is, why it is shown, and what to draw."""
 
     case: str
@@ -85,12 +84,12 @@ class Picture:
     label: str
     why: str
     view: tuple[float, float, float, float]
-    boxes: tuple[Drawn, ...]
-    fused: tuple[Drawn, ...] = ()
+    boxes: tuple[DrawnBox, ...]
+    fused: tuple[DrawnBox, ...] = ()
     spread: str = ""
     outline: str = ""
-    image: Layer | None = None
-    doubt: Layer | None = None
+    image: PixelLayer | None = None
+    uncertainty: PixelLayer | None = None
 
     @property
     def alt(self) -> str:
@@ -98,7 +97,7 @@ class Picture:
         who = ", ".join(box.who for box in self.boxes) or "nobody"
         parts = [f"Case {self.case}, slice {self.slice}, {readable(self.label)}: boxes by {who}"]
         parts += ["fused box"] * bool(self.fused) + ["outline of the mask"] * bool(self.outline)
-        parts += ["uncertainty"] * bool(self.doubt)
+        parts += ["uncertainty"] * bool(self.uncertainty)
         return ", ".join(parts) + "."
 
 
@@ -124,15 +123,15 @@ class _Scene:
 
 
 def pictures(
-    results: Results, look: Look | None = None, *, limit: int = MAX_PICTURES
-) -> tuple[Picture, ...]:
+    results: Results, slice_source: SliceSource | None = None, *, limit: int = MAX_PICTURES
+) -> tuple[SlicePicture, ...]:
     """Pictures of the worst slices, the worst first.
 
     Parameters
     ----------
     results : Results
         Tables of boxes, and of consensus and masks where there are any.
-    look : Look, optional
+    slice_source : SliceSource, optional
         Gives pixels; without it boxes are drawn on a plain canvas.
     limit : int, optional
         Number of pictures at most.
@@ -144,7 +143,9 @@ def pictures(
     found = {}
     # Case by case, so that a volume is read once.
     for place in sorted(range(len(wanted)), key=lambda i: wanted[i].case):
-        found[place] = _picture(wanted[place], scenes[place], raters=raters, look=look)
+        found[place] = _picture(
+            wanted[place], scenes[place], raters=raters, slice_source=slice_source
+        )
     return tuple(picture for _, picture in sorted(found.items()) if picture is not None)
 
 
@@ -208,7 +209,7 @@ def _scenes(results: Results, wanted: Sequence[Candidate]) -> list[_Scene]:
     return [
         _Scene(
             boxes[_here(boxes, c)],
-            fused[_here(fused, c)].dropna(subset=_CORNERS),
+            fused[_here(fused, c)].dropna(subset=BOX),
             *_frame(known.get((c.case, c.slice))),
         )
         for c in wanted
@@ -236,16 +237,16 @@ def _here(table: pd.DataFrame, c: Candidate) -> Any:
 
 
 def _picture(
-    c: Candidate, scene: _Scene, *, raters: dict[str, bool], look: Look | None
-) -> Picture | None:
-    corners = np.vstack([scene.boxes[_CORNERS].to_numpy(), scene.fused[_CORNERS].to_numpy()])
+    c: Candidate, scene: _Scene, *, raters: dict[str, bool], slice_source: SliceSource | None
+) -> SlicePicture | None:
+    corners = np.vstack([scene.boxes[BOX].to_numpy(), scene.fused[BOX].to_numpy()])
     if not len(corners):
         return None
     view = _crop(corners, scene.tall)
-    grey = look.grey(c.case, c.slice) if look else None
-    mask = look.mask(c.case, c.slice, c.label) if look else None
-    doubt = look.doubt(c.case, c.slice) if look else None
-    return Picture(
+    grey = slice_source.grey(c.case, c.slice) if slice_source else None
+    mask = slice_source.mask(c.case, c.slice, c.label) if slice_source else None
+    uncertainty = slice_source.uncertainty(c.case, c.slice) if slice_source else None
+    return SlicePicture(
         case=c.case,
         slice=c.slice,
         label=c.label,
@@ -256,7 +257,9 @@ def _picture(
         spread="".join(_ring(row) for row in scene.fused.itertuples(index=False)),
         outline=outline(mask) if mask is not None else "",
         image=_layer(grey, view) if grey is not None else _canvas(scene.size),
-        doubt=_layer(hot(doubt), view) if doubt is not None and doubt.any() else None,
+        uncertainty=_layer(uncertainty_colours(uncertainty), view)
+        if uncertainty is not None and uncertainty.any()
+        else None,
     )
 
 
@@ -269,21 +272,21 @@ def _crop(corners: NDArray[np.float64], tall: float) -> tuple[float, float, floa
     return (math.floor(x), math.floor(y), math.ceil(side), math.ceil(side / tall))
 
 
-def _drawn(row: Any, raters: dict[str, bool]) -> Drawn:
+def _drawn(row: Any, raters: dict[str, bool]) -> DrawnBox:
     place = list(raters).index(row.rater)
     out = raters[row.rater]
     box = _rectangle(row, who=f"{row.rater}, left out" if out else row.rater)
     return replace(box, colour=colour(place), dashed=dashed(place), left_out=out)
 
 
-def _fused(row: Any) -> Drawn:
+def _fused(row: Any) -> DrawnBox:
     who = f"fused from {count(row.support, 'rater')}" if row.support else "fused"
     return replace(_rectangle(row, who=who), dashed=row.state == "no_consensus")
 
 
-def _rectangle(row: Any, *, who: str) -> Drawn:
+def _rectangle(row: Any, *, who: str) -> DrawnBox:
     x, y, right, bottom = (round(float(v), 1) for v in (row.x0, row.y0, row.x1, row.y1))
-    return Drawn(who, 0, False, False, x, y, round(right - x, 1), round(bottom - y, 1))  # noqa: FBT003
+    return DrawnBox(who, 0, False, False, x, y, round(right - x, 1), round(bottom - y, 1))  # noqa: FBT003
 
 
 def _ring(row: Any) -> str:
@@ -322,21 +325,21 @@ def outline(mask: NDArray[np.bool_]) -> str:
     return "".join(parts)
 
 
-def hot(doubt: NDArray[np.float64]) -> NDArray[np.uint8]:
+def uncertainty_colours(uncertainty: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Uncertainty in [0, 1] as colours that are clear where there is none, shape (H, W, 4)."""
-    level = np.clip(np.nan_to_num(doubt), 0.0, 1.0)
-    pixels = np.empty((*doubt.shape, 4), dtype=np.uint8)
-    pixels[..., :3] = _HOT
+    level = np.clip(np.nan_to_num(uncertainty), 0.0, 1.0)
+    pixels = np.empty((*uncertainty.shape, 4), dtype=np.uint8)
+    pixels[..., :3] = _UNCERTAINTY_COLOUR
     pixels[..., 3] = np.rint(230 * level)
     return pixels
 
 
-def _canvas(size: tuple[int, int]) -> Layer | None:
+def _canvas(size: tuple[int, int]) -> PixelLayer | None:
     """Where the image would be, without pixels."""
-    return Layer("", 0, 0, size[1], size[0]) if all(size) else None
+    return PixelLayer("", 0, 0, size[1], size[0]) if all(size) else None
 
 
-def _layer(pixels: NDArray[np.uint8], view: tuple[float, ...]) -> Layer | None:
+def _layer(pixels: NDArray[np.uint8], view: tuple[float, ...]) -> PixelLayer | None:
     """The part of the pixels that is in view, as a PNG of at most `MAX_SIDE` px."""
     rows, columns = pixels.shape[:2]
     x0, y0 = max(int(view[0]), 0), max(int(view[1]), 0)
@@ -350,4 +353,4 @@ def _layer(pixels: NDArray[np.uint8], view: tuple[float, ...]) -> Layer | None:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Layer(uri, x0, y0, x1 - x0, y1 - y0)
+    return PixelLayer(uri, x0, y0, x1 - x0, y1 - y0)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.findings import Finding, Severity
-from crowdqc.report.content import Column, Interval, Link, Section, Table
+from crowdqc.report.content import Interval, Link, ReportSection, Table, TableColumn
 from crowdqc.report.results import Results
 from crowdqc.report.scorecards import (
     edge_biases,
@@ -20,8 +20,8 @@ from crowdqc.report.scorecards import (
     told,
     with_numbers,
 )
-from crowdqc.report.strips import Schematic, schematics
-from crowdqc.report.words import count, listing, percent, share, shifted
+from crowdqc.report.svg import BoxDrawing, box_drawings
+from crowdqc.report.text import count, displacement, listing, percent, share
 
 N_COLOURS = 6
 """Colours that tell raters apart; further raters get the same ones, dashed."""
@@ -35,40 +35,56 @@ Decided = dict[str, tuple[str, tuple[str, ...]]]
 """Rater -> status and reasons."""
 
 _STATUS = {
-    "accept": "accept", "pass": "accept",
-    "review": "review", "watch": "review",
-    "reject": "reject", "fail": "reject",
-}  # fmt: skip
+    "accept": "accept",
+    "pass": "accept",
+    "review": "review",
+    "watch": "review",
+    "reject": "reject",
+    "fail": "reject",
+}
 _RANK = {"reject": 0, "review": 1, "": 2, "accept": 3}
 
 COLUMNS = (
-    Column("rater", "Rater", "name"),
-    Column("verdict", "Verdict", "judgement", note="By the rules of the policy"),
-    Column("reasons", "Why", "reasons"),
-    Column(
-        "agreement", "Agreement", "interval",
+    TableColumn("rater", "Rater", "name"),
+    TableColumn("verdict", "Verdict", "judgement", note="By the rules of the policy"),
+    TableColumn("reasons", "Why", "reasons"),
+    TableColumn(
+        "agreement",
+        "Agreement",
+        "interval",
         note="Mean IoU with the consensus of the others, 0 to 1; missed or added counts as 0",
     ),
-    Column(
-        "reliability", "Reliability", "number",
+    TableColumn(
+        "reliability",
+        "Reliability",
+        "number",
         note="Best estimate of F1 against the truth, 0 to 1",
     ),
-    Column(
-        "miss_rate", "Missed", "percent",
+    TableColumn(
+        "miss_rate",
+        "Missed",
+        "percent",
         note="Share of the objects of the consensus that the rater did not draw",
     ),
-    Column(
-        "extra_rate", "Added", "percent",
+    TableColumn(
+        "extra_rate",
+        "Added",
+        "percent",
         note="Share of the rater's boxes where the others drew nothing",
     ),
-    Column(
-        "shift_x", "Shift →", "px", 1,
+    TableColumn(
+        "shift_x",
+        "Shift →",
+        "px",
+        1,
         note="How far the boxes lie to the right of the consensus, px (median)",
     ),
-    Column("shift_y", "Shift ↓", "px", 1, note="How far they lie below it, px (median)"),
-    Column("size_ratio", "Size", "number", note="Size relative to the consensus: 1 is as large"),
-    Column("n_boxes", "Boxes", "count"),
-)  # fmt: skip
+    TableColumn("shift_y", "Shift ↓", "px", 1, note="How far they lie below it, px (median)"),
+    TableColumn(
+        "size_ratio", "Size", "number", note="Size relative to the consensus: 1 is as large"
+    ),
+    TableColumn("n_boxes", "Boxes", "count"),
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +111,7 @@ class Card:
     """Where each edge of the boxes lies, for people who hear it."""
     sentences: tuple[str, ...]
     work: str
-    drawing: Schematic | None
+    drawing: BoxDrawing | None
     labels: tuple[tuple[str, Interval, int], ...]
     findings: tuple[Noticed, ...]
     n_more: int
@@ -147,10 +163,10 @@ def compared(results: Results) -> bool:
     return bool(results.table("raters")["agreement"].notna().any())
 
 
-def raters_section(results: Results) -> Section:
+def raters_section(results: Results) -> ReportSection:
     """The section on raters."""
     if not results.has("raters"):
-        return Section("raters", "Raters", missing="crowdqc agree")
+        return ReportSection("raters", "Raters", missing="crowdqc agree")
     decided = verdicts(results)
     table = with_numbers(results.table("raters"))
     order = table["rater"].map(lambda r: _RANK[decided[r][0]])
@@ -158,7 +174,7 @@ def raters_section(results: Results) -> Section:
         ["_order", "agreement"], kind="stable", na_position="last"
     )
     statuses = [decided[rater][0] for rater in table["rater"]]
-    return Section(
+    return ReportSection(
         "raters",
         "Raters",
         lead=tuple(_lead(table, statuses)),
@@ -225,7 +241,7 @@ def _view(results: Results, table: pd.DataFrame, decided: Decided) -> RatersView
     biases = list(edge_biases(table).itertuples(index=False, name=None))
     found, labels = _findings(results), _labels(results)
     cards: list[Card] = []
-    for row, drawing in zip(table.itertuples(index=False), schematics(biases), strict=True):
+    for row, drawing in zip(table.itertuples(index=False), box_drawings(biases), strict=True):
         place = results.raters.index(row.rater)
         card = Card(
             rater=row.rater,
@@ -270,7 +286,7 @@ def _sentences(row: Any) -> tuple[str, ...]:
     """What a rater does, without numbers that are not known."""
     said = []
     if not math.isnan(row.shift_x):
-        said.append(f"Boxes are {shifted(row.shift_x, row.shift_y)}.")
+        said.append(f"Boxes are {displacement(row.shift_x, row.shift_y)}.")
     if not math.isnan(row.size_ratio):
         said.append(_size(row.size_ratio))
     if not math.isnan(row.miss_rate):
@@ -285,7 +301,7 @@ def _edges(bias: tuple[float, ...]) -> str:
     names = ("left", "upper", "right", "lower")
     axes = ((1, 0), (0, 1), (1, 0), (0, 1))
     said = [
-        f"{name} edge {shifted(value * x, value * y)}"
+        f"{name} edge {displacement(value * x, value * y)}"
         for name, value, (x, y) in zip(names, bias, axes, strict=True)
     ]
     return f"{', '.join(said)}.".capitalize()

@@ -18,12 +18,20 @@ from typing import Any
 
 import jinja2
 
-from crowdqc.report import words
+from crowdqc.report import text
 from crowdqc.report.agreement import MAX_MATRIX
 from crowdqc.report.completeness import CompletenessView
-from crowdqc.report.content import PAGE, Column, Interval, Link, ReportContent, Section, Table
+from crowdqc.report.content import (
+    PAGE,
+    Interval,
+    Link,
+    ReportContent,
+    ReportSection,
+    Table,
+    TableColumn,
+)
 from crowdqc.report.figures import figures, viridis
-from crowdqc.report.strips import REFERENCE
+from crowdqc.report.svg import REFERENCE
 
 PILLS = ("verdict", "judgement", "state", "severity")
 """Kinds of columns whose words stand in a coloured mark."""
@@ -68,7 +76,7 @@ def render(content: ReportContent, *, charts: bool = True) -> str:
             data=_json(_data(content, drawn)),
             charts=drawn,
             reference=REFERENCE,
-            interval_column=Column("agreement", "Agreement", "interval"),
+            interval_column=TableColumn("agreement", "Agreement", "interval"),
             pills=PILLS,
             page=PAGE,
             most=MAX_MATRIX,
@@ -77,7 +85,7 @@ def render(content: ReportContent, *, charts: bool = True) -> str:
     )
 
 
-def _trimmed(section: Section) -> Section:
+def _trimmed(section: ReportSection) -> ReportSection:
     """A section whose tables show only columns that hold something."""
     return dataclasses.replace(section, tables=tuple(map(_without_blanks, section.tables)))
 
@@ -110,60 +118,60 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "cell": cell,
         "key": sort_key,
-        "readable": words.readable,
-        "number": words.number,
-        "status": lambda word: _STATUS.get(words.readable(word), ""),
-        "judged": words.judged,
+        "readable": text.readable,
+        "number": text.number,
+        "status": lambda word: _STATUS.get(text.readable(word), ""),
+        "judged": text.judged,
         "bar": interval_bar,
-        "plural": words.plural,
+        "plural": text.plural,
     }
     environment.globals |= {"viridis": viridis, "scale_of": scale_of, "isnan": math.isnan}
     return environment
 
 
-def cell(value: Any, column: Column) -> str:
+def cell(value: Any, column: TableColumn) -> str:
     """A value as its column writes it."""
     if isinstance(value, Link):
         return value.text
     if isinstance(value, Interval):
         return _interval(value, column.digits)
     if column.kind == "name" and column.name in {"label", "check"}:
-        return words.readable(value)
+        return text.readable(value)
     return _WRITERS[column.kind](value, column)
 
 
-_WRITERS: dict[str, Callable[[Any, Column], str]] = {
+_WRITERS: dict[str, Callable[[Any, TableColumn], str]] = {
     "text": lambda value, _: str(value),
     "name": lambda value, _: str(value),
     "hash": lambda value, _: str(value),
     "reasons": lambda value, _: "; ".join(value),
     "interval": lambda value, _: str(value),
     "count": lambda value, _: f"{value:,}",
-    "number": lambda value, column: words.number(value, column.digits),
+    "number": lambda value, column: text.number(value, column.digits),
     "px": lambda value, column: _signed(value, column.digits),
-    "percent": lambda value, _: words.percent(value),
-    "p": lambda value, _: words.p_value(value),
-    "state": lambda value, _: words.readable(value) or "not judged",
-    "severity": lambda value, _: words.readable(value) or "not judged",
-    "verdict": lambda value, _: words.readable(value) or "not judged",
-    "judgement": lambda value, _: words.judged(value) or "not judged",
+    "percent": lambda value, _: text.percent(value),
+    "p": lambda value, _: text.p_value(value),
+    "state": lambda value, _: text.readable(value) or "not judged",
+    "severity": lambda value, _: text.readable(value) or "not judged",
+    "verdict": lambda value, _: text.readable(value) or "not judged",
+    "judgement": lambda value, _: text.judged(value) or "not judged",
 }
 
 
 def _interval(value: Interval, digits: int) -> str:
-    text = words.number(value.value, digits)
+    written = text.number(value.value, digits)
     if math.isnan(value.low):
-        return text
-    return f"{text} ({words.number(value.low, digits)} to {words.number(value.high, digits)})"
+        return written
+    return f"{written} ({text.number(value.low, digits)} to {text.number(value.high, digits)})"
 
 
 def _signed(value: float, digits: int) -> str:
-    text = words.number(value, digits)
-    positive = math.isfinite(value) and value > 0 and float(text.replace(",", "")) != 0
-    return f"+{text}" if positive else text
+    written = text.number(value, digits)
+    positive = math.isfinite(value) and value > 0 and float(written.replace(",", "")) != 0
+    return f"+{written}" if positive else written
 
 
-def sort_key(value: Any, column: Column) -> str:
+def sort_key(value: Any, column: TableColumn) -> str:
     """What a column is sorted by, as the page keeps it; "" sorts last."""
     if isinstance(value, Link):
         return value.text
@@ -177,7 +185,7 @@ def sort_key(value: Any, column: Column) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bar:
+class IntervalBar:
     """An interval on a scale, in percent of its width; `zero` where the scale has one."""
 
     left: float
@@ -196,7 +204,7 @@ def scale_of(table: Table, place: int) -> tuple[float, float]:
     return (min(low, 0.0), max(high, 1.0))
 
 
-def interval_bar(value: Interval, scale: tuple[float, float]) -> Bar | None:
+def interval_bar(value: Interval, scale: tuple[float, float]) -> IntervalBar | None:
     """The bar of an interval; `None` where there is no number."""
     if math.isnan(value.value):
         return None
@@ -207,7 +215,7 @@ def interval_bar(value: Interval, scale: tuple[float, float]) -> Bar | None:
 
     point = place(value.value)
     ends = (point, point) if math.isnan(value.low) else (place(value.low), place(value.high))
-    return Bar(ends[0], round(ends[1] - ends[0], 1), point, place(0.0) if low < 0 else None)
+    return IntervalBar(ends[0], round(ends[1] - ends[0], 1), point, place(0.0) if low < 0 else None)
 
 
 def _data(content: ReportContent, charts: dict[str, Any]) -> dict[str, Any]:
@@ -248,7 +256,7 @@ def _cells(view: CompletenessView, texts: _Texts) -> list[list[list[list[int]]]]
     ]
 
 
-def _tables(sections: Iterable[Section]) -> list[Table]:
+def _tables(sections: Iterable[ReportSection]) -> list[Table]:
     return [table for section in sections for table in section.tables]
 
 

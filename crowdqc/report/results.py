@@ -15,7 +15,7 @@ import pandas as pd
 import crowdqc
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError
-from crowdqc.report.words import spoken
+from crowdqc.report.text import with_label_names
 from crowdqc.schema import TABLES, empty, natural_order
 from crowdqc.store import STATE, Store, findings_file, sha256
 
@@ -33,7 +33,7 @@ _WINDOWS_PATH = re.compile(r"\b[A-Za-z]:\\(?:[^\s\\'\":;,]+\\)*")
 
 
 @dataclass(frozen=True)
-class Found:
+class StageFinding:
     """A finding and the stage that made it."""
 
     stage: str
@@ -56,7 +56,7 @@ class Results:
     study: str
     labels: tuple[str, ...]
     tables: Mapping[str, pd.DataFrame] = field(repr=False)
-    findings: tuple[Found, ...] = field(repr=False)
+    findings: tuple[StageFinding, ...] = field(repr=False)
     manifest: Mapping[str, Any]
     stages: tuple[str, ...]
     files: tuple[SourceFile, ...]
@@ -153,7 +153,7 @@ def cleaner(store: Store, config: Config | None) -> Callable[[str], str]:
 
 def _writer(clean: Callable[[str], str], labels: Sequence[str]) -> Callable[[str], str]:
     """Function that makes a text fit to be read: no paths, and labels as words."""
-    return lambda text: spoken(clean(text), labels)
+    return lambda text: with_label_names(clean(text), labels)
 
 
 def _clean_table(table: pd.DataFrame, clean: Callable[[str], str]) -> pd.DataFrame:
@@ -170,13 +170,13 @@ def _clean_json(value: Any, clean: Callable[[str], str]) -> Any:
     return clean(value) if isinstance(value, str) else value
 
 
-def _findings(store: Store, clean: Callable[[str], str]) -> list[Found]:
+def _findings(store: Store, clean: Callable[[str], str]) -> list[StageFinding]:
     found = []
     for stage in STAGES:
         for finding in store.read_findings(stage):
             source = None if finding.source is None else clean(finding.source)
             found.append(
-                Found(stage, replace(finding, message=clean(finding.message), source=source))
+                StageFinding(stage, replace(finding, message=clean(finding.message), source=source))
             )
     return found
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.report.content import Column, Interval, Table
-from crowdqc.report.words import number, readable
+from crowdqc.report.content import Interval, Table, TableColumn
+from crowdqc.report.text import number, readable
 
 MAX_ROWS = 500
 _RULE = re.compile(
@@ -21,25 +21,43 @@ _UNKNOWN = re.compile(r"(?P<label>[^:]+: )??(?P<asked>\S+ is not known), so it c
 EDGES = ("x0", "y0", "x1", "y1")
 
 COLUMNS = (
-    Column(
-        "adjusted", "Adjusted agreement", "interval",
+    TableColumn(
+        "adjusted",
+        "Adjusted agreement",
+        "interval",
         note="Agreement as it would be on an average case: some raters get harder ones",
     ),
-    Column("gold_f1", "F1, gold standard", "interval", note="F1 at IoU 0.5 against the gold boxes"),
-    Column("gold_iou", "IoU, gold standard", "number", note="Mean IoU with the gold boxes hit"),
-    Column("reliability", "Reliability", "interval", note="Best estimate of F1 against the truth"),
-    Column(
-        "drift", "Drift", "number",
+    TableColumn(
+        "gold_f1", "F1, gold standard", "interval", note="F1 at IoU 0.5 against the gold boxes"
+    ),
+    TableColumn(
+        "gold_iou", "IoU, gold standard", "number", note="Mean IoU with the gold boxes hit"
+    ),
+    TableColumn(
+        "reliability", "Reliability", "interval", note="Best estimate of F1 against the truth"
+    ),
+    TableColumn(
+        "drift",
+        "Drift",
+        "number",
         note="Change of IoU, less that of the others, from the rater's first slice to the last",
     ),
-    Column("spread", "Scatter, px", "number", 1, note="Scatter of edges round their own mean, px"),
-    Column("bias_x0", "Left", "px", 1, note="Mean displacement of the left edge, px rightwards"),
-    Column("bias_y0", "Upper", "px", 1, note="Mean displacement of the upper edge, px down"),
-    Column("bias_x1", "Right", "px", 1, note="Mean displacement of the right edge, px rightwards"),
-    Column("bias_y1", "Lower", "px", 1, note="Mean displacement of the lower edge, px down"),
-    Column("weight", "Weight", "number", note="Share that fusion gives the rater, 1 is the most"),
-    Column("faults", "Faults", "text"),
-)  # fmt: skip
+    TableColumn(
+        "spread", "Scatter, px", "number", 1, note="Scatter of edges round their own mean, px"
+    ),
+    TableColumn(
+        "bias_x0", "Left", "px", 1, note="Mean displacement of the left edge, px rightwards"
+    ),
+    TableColumn("bias_y0", "Upper", "px", 1, note="Mean displacement of the upper edge, px down"),
+    TableColumn(
+        "bias_x1", "Right", "px", 1, note="Mean displacement of the right edge, px rightwards"
+    ),
+    TableColumn("bias_y1", "Lower", "px", 1, note="Mean displacement of the lower edge, px down"),
+    TableColumn(
+        "weight", "Weight", "number", note="Share that fusion gives the rater, 1 is the most"
+    ),
+    TableColumn("faults", "Faults", "text"),
+)
 """Columns of `further`; one that is not in the scorecards, or holds nothing, is left out."""
 
 
@@ -94,7 +112,7 @@ def further(table: pd.DataFrame) -> Table:
     return Table(
         "raters_further",
         "More of each rater: adjusted for the cases, gold standard, drift, edges, faults",
-        (Column("rater", "Rater", "name"), *columns),
+        (TableColumn("rater", "Rater", "name"), *columns),
         tuple(rows) if columns else (),
         n_left_out=max(len(table) - MAX_ROWS, 0),
         search=len(rows) > 8,
@@ -138,7 +156,7 @@ def _known(table: pd.DataFrame, name: str) -> bool:
     return bool((values.notna() & (values != "")).any())
 
 
-def _value(row: Any, column: Column) -> object:
+def _value(row: Any, column: TableColumn) -> object:
     value = getattr(row, column.name)
     if column.kind == "interval":
         low, high = (getattr(row, f"{column.name}_{end}", math.nan) for end in ("low", "high"))

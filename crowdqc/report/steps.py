@@ -10,7 +10,7 @@ from crowdqc.report.content import Step
 from crowdqc.report.raters import reasons_of, status_of, verdicts
 from crowdqc.report.results import Results
 from crowdqc.report.scorecards import reworded
-from crowdqc.report.words import count, listing, readable
+from crowdqc.report.text import count, listing, readable
 
 N_STEPS = 3
 N_REASONS = 3
@@ -25,7 +25,7 @@ _NEEDED = {
 
 
 def steps(results: Results) -> tuple[Step, ...]:
-    """The things to do next, at most three: what blocks stands before what doubts."""
+    """The things to do next, at most three: what blocks stands before what needs a look."""
     asked = (
         *(_faulty_input, _raters, _missing, _unread, _lists),
         *(_cases_left_out, _cases_to_see, _watched, _apart, _not_run),

@@ -9,7 +9,7 @@ from crowdqc.report.content import Fact
 from crowdqc.report.gate import Flow, kept
 from crowdqc.report.raters import compared, status_of, verdicts
 from crowdqc.report.results import Results
-from crowdqc.report.words import count, listing, number, share
+from crowdqc.report.text import count, listing, number, share
 
 _HEADLINES = {
     "accept": "Ready for training",

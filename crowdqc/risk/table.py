@@ -38,6 +38,7 @@ from crowdqc.risk.votes import (
     same_slice,
     sum_votes,
 )
+from crowdqc.schema import BOX
 
 MaskSet = Callable[[str], NDArray[np.integer[Any]] | None]
 """Case -> its masks as pictures, label values of shape (P, R, C); None where it has none."""
@@ -68,7 +69,6 @@ SIGNALS = [
 ]
 COLUMNS = ["case", "slice", "label", "risk", *SIGNALS]
 _KEY = ["case", "slice", "label"]
-_BOX = ["x0", "y0", "x1", "y1"]
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _cut_out(
         return None
     masks = [mask[planes] for mask in masks]
     hull = drawn.groupby("slice").agg({"x0": "min", "y0": "min", "x1": "max", "y1": "max"})
-    hulls = hull.reindex(planes)[_BOX].to_numpy(dtype=np.float64)
+    hulls = hull.reindex(planes)[BOX].to_numpy(dtype=np.float64)
     seen = np.concatenate([hulls, *(mask_boxes(mask) for mask in masks)])
     low = np.maximum(np.floor(np.nanmin(seen[:, :2], axis=0)).astype(int) - MARGIN_PX, 0)
     high = np.ceil(np.nanmax(seen[:, 2:], axis=0)).astype(int) + MARGIN_PX
@@ -189,7 +189,7 @@ def _cut_out(
     window = (slice(None), slice(low[1], high[1]), slice(low[0], high[0]))
     offset = np.tile(low, 2)
     cut = [np.ascontiguousarray(mask[window]) for mask in masks]
-    single = drawn[_BOX].to_numpy(dtype=np.float64) - offset
+    single = drawn[BOX].to_numpy(dtype=np.float64) - offset
     filled = np.zeros(cut[0].shape, dtype=bool)
     for plane, ellipse in zip(boxed, ellipses(single, cut[0].shape[1:]), strict=True):
         filled[np.searchsorted(planes, plane)] |= ellipse

@@ -57,9 +57,9 @@ def test_two_folders_of_results_side_by_side(study, tmp_path):
     result = call("report", study, "--format", "json", "--compare", other)
 
     record = json.loads(Path(result.stdout.strip()).read_text(encoding="utf-8"))
-    (section,) = [part for part in record["sections"] if part["key"] == "contrast"]
+    (section,) = [part for part in record["sections"] if part["key"] == "side_by_side"]
     assert section["title"].endswith("/before")
-    (counts,) = [table for table in section["tables"] if table["name"] == "contrast-counts"]
+    (counts,) = [table for table in section["tables"] if table["name"] == "other-counts"]
     assert {row["difference"] for row in counts["rows"]} == {0}
 
 

@@ -2,12 +2,12 @@
 (() => {
   const all = (query, from = document) => [...from.querySelectorAll(query)];
   const data = JSON.parse(document.getElementById("data").textContent);
-  const said = (places) => places.map((place) => data.texts[place]);
+  const texts = (places) => places.map((place) => data.texts[place]);
 
   const pills = new Map(all("[data-word]", document.getElementById("pills").content).map((pill) => [pill.dataset.word, pill]));
 
   // What a cell says, without the marks that only the eye needs.
-  function told(td) {
+  function cellText(td) {
     const short = td.querySelector(".interval, code[title]");
     if (short) return short.title;
     const pill = td.querySelector(".pill");
@@ -18,7 +18,7 @@
   }
 
   // A number as a spreadsheet reads it, nothing for a dash, and no text that it would take for a formula.
-  function calculable(text) {
+  function spreadsheetText(text) {
     if (text === "\u2013") return "";
     const plain = text.replaceAll("\u2212", "-");
     return /^([=@]|[+-](?![\d.]))/.test(plain) ? `'${plain}` : plain;
@@ -26,7 +26,7 @@
 
   // Rows as a table for a mail, and with tabs for a spreadsheet.
   function copy(cells) {
-    const rows = cells.map((row) => row.map(calculable));
+    const rows = cells.map((row) => row.map(spreadsheetText));
     const box = document.createElement("table");
     for (const row of rows) {
       const tr = box.insertRow();
@@ -56,7 +56,7 @@
       this.page = this.body.rows.length;
       this.model = this.page ? [...this.body.rows[0].cells] : [];
       const long = data.tables[root.dataset.table];
-      this.rows = long ? long.map((row, i) => this.fromData(said(row), i)) : [...this.body.rows].map((tr) => this.fromPage(tr));
+      this.rows = long ? long.map((row, i) => this.fromData(texts(row), i)) : [...this.body.rows].map((tr) => this.fromPage(tr));
       this.left = this.shown ? this.shown.textContent : "";
       this.limit = this.page;
       this.heads.forEach((th, i) => th.querySelector("button").addEventListener("click", () => this.sort(i)));
@@ -76,7 +76,7 @@
       if (this.more) this.more.addEventListener("click", () => { this.limit += 4 * this.page; this.show(); });
     }
     fromPage(tr) {
-      const cells = [...tr.cells].map(told);
+      const cells = [...tr.cells].map(cellText);
       return { tr, cells, keys: [...tr.cells].map((td) => td.dataset.v ?? td.textContent.trim()), text: cells.join(" ").toLowerCase() };
     }
     fromData(cells, i) {
@@ -190,7 +190,7 @@
     const body = table.createTBody();
     for (const places of data.cells[i][j]) {
       const tr = body.insertRow();
-      for (const text of said(places)) tr.insertCell().textContent = text;
+      for (const text of texts(places)) tr.insertCell().textContent = text;
     }
     dialog.querySelector(".scroll").replaceChildren(table);
     dialog.showModal();
@@ -215,7 +215,7 @@
     source.remove();
     return Boolean(window.Plotly);
   }
-  function face(layout) {
+  function themed(layout) {
     const line = style("--line"), ink = style("--mute");
     const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
     const full = { ...layout };
@@ -235,11 +235,11 @@
     drawn.add(place);
     place.replaceChildren();
     const chart = data.charts[place.dataset.chart];
-    window.Plotly.newPlot(place, chart.data, face(chart.layout), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
+    window.Plotly.newPlot(place, chart.data, themed(chart.layout), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
   }
   const PAPER = 660; // px: what fits between the margins of A4 and of Letter
   const redraw = (width) => drawn.forEach((place) => {
-    const layout = face(data.charts[place.dataset.chart].layout);
+    const layout = themed(data.charts[place.dataset.chart].layout);
     window.Plotly.relayout(place, width ? { ...layout, width, autosize: false } : { ...layout, width: null, autosize: true });
   });
   const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));

@@ -11,7 +11,7 @@ import pytest
 
 from crowdqc.findings import InputError
 from crowdqc.report import gather, render, to_csv, to_json, to_markdown
-from crowdqc.report.content import ReportContent, Section
+from crowdqc.report.content import ReportContent, ReportSection
 from crowdqc.store import Store
 
 from .results_folder import Spec, write_results
@@ -77,25 +77,25 @@ def test_all_forms_are_the_same_each_time(store: Store, content: ReportContent):
 
 
 @pytest.fixture(scope="module")
-def contrast(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Section:
+def contrast(store: Store, tmp_path_factory: pytest.TempPathFactory) -> ReportSection:
     """This study of 6 cases and 5 raters beside one of 4 cases and 4 raters, one of them new."""
     spec = Spec(study="before", n_cases=4, raters=("amy", "ben", "careless", "new"), seed=5)
     other = write_results(tmp_path_factory.mktemp("before") / "out", spec)
-    return gather(store, other=Store.found(other.folder)).section("contrast")
+    return gather(store, other=Store.found(other.folder)).section("side_by_side")
 
 
-def rows_of(section: Section, name: str):
-    return list(next(t for t in section.tables if t.name == f"contrast-{name}").records())
+def rows_of(section: ReportSection, name: str):
+    return list(next(t for t in section.tables if t.name == f"other-{name}").records())
 
 
-def test_counts_of_both_and_their_difference(contrast: Section):
+def test_counts_of_both_and_their_difference(contrast: ReportSection):
     counts = {row["what"]: row for row in rows_of(contrast, "counts")}
 
     assert counts["Cases"] == {"what": "Cases", "this": 6, "other": 4, "difference": 2.0}
     assert counts["Raters"] == {"what": "Raters", "this": 5, "other": 4, "difference": 1.0}
 
 
-def test_a_rater_of_one_side_stands_beside_nothing(contrast: Section):
+def test_a_rater_of_one_side_stands_beside_nothing(contrast: ReportSection):
     raters = {row["rater"]: row for row in rows_of(contrast, "raters")}
 
     assert set(raters) == {"amy", "ben", "careless", "shifted", "skipping", "new"}
@@ -105,13 +105,13 @@ def test_a_rater_of_one_side_stands_beside_nothing(contrast: Section):
     assert both["change"] == pytest.approx(both["value"] - both["value_other"])
 
 
-def test_verdicts_that_differ_stand_first(contrast: Section):
+def test_verdicts_that_differ_stand_first(contrast: ReportSection):
     differ = [row["verdict"] != row["verdict_other"] for row in rows_of(contrast, "verdicts")]
 
     assert differ == sorted(differ, reverse=True)
 
 
-def test_completeness_is_the_share_of_runs_that_were_read(store: Store, contrast: Section):
+def test_completeness_is_the_share_of_runs_that_were_read(store: Store, contrast: ReportSection):
     table = store.read("completeness")
     runs = table[(table["label"] == "spleen") & (table["state"] != "unread")]
 
@@ -122,7 +122,7 @@ def test_completeness_is_the_share_of_runs_that_were_read(store: Store, contrast
 
 
 def test_a_study_beside_itself_differs_in_nothing(store: Store):
-    section = gather(store, other=store).section("contrast")
+    section = gather(store, other=store).section("side_by_side")
 
     assert {row["difference"] for row in rows_of(section, "counts")} == {0.0}
     assert {row["change"] for row in rows_of(section, "agreement")} <= {0.0, None}
@@ -134,7 +134,7 @@ def test_every_id_of_a_page_with_two_studies_is_unique(store: Store):
 
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
-    assert 'id="contrast"' in page
+    assert 'id="side_by_side"' in page
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path):

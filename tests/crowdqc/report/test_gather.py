@@ -9,7 +9,7 @@ import pytest
 
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.report import gather, render
-from crowdqc.report.content import Column, Interval, Link, Table
+from crowdqc.report.content import Interval, Link, Table, TableColumn
 from crowdqc.schema import TABLES
 from crowdqc.store import Store
 
@@ -283,7 +283,11 @@ def test_a_comparison_that_could_not_be_tested_says_why(folder: Path):
 
 
 def test_tables_become_flat_records():
-    columns = (Column("rater", "Rater"), Column("iou", "IoU", "interval"), Column("n", "n"))
+    columns = (
+        TableColumn("rater", "Rater"),
+        TableColumn("iou", "IoU", "interval"),
+        TableColumn("n", "n"),
+    )
     rows = ((Link("amy", "rater-1"), Interval(0.5, 0.4, float("nan")), 3),)
 
     (record,) = Table("t", "T", columns, rows).records()
@@ -296,7 +300,7 @@ def test_a_stage_that_one_side_lacks_is_no_difference(store: Store, tmp_path: Pa
     stages = ("check", "agree", "fuse")
     other = write_results(tmp_path / "out", Spec(stages=stages))
 
-    tables = gather(store, other=other).section("contrast").tables
+    tables = gather(store, other=other).section("side_by_side").tables
     counts = {row["what"]: row for row in tables[0].records()}
 
     assert counts["Boxes"]["difference"] == 0

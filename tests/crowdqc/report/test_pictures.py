@@ -13,10 +13,10 @@ from PIL import Image
 
 from crowdqc.config import Config, load_config
 from crowdqc.report import gather, render
-from crowdqc.report.look import FileLook
-from crowdqc.report.pictures import candidates, hot, outline, pictures
+from crowdqc.report.pictures import candidates, outline, pictures, uncertainty_colours
 from crowdqc.report.results import read_results
-from crowdqc.report.strips import Run, spans, strip
+from crowdqc.report.slice_files import SliceFiles
+from crowdqc.report.svg import Lane, slice_ranges, strip
 from crowdqc.store import Store
 
 from .results_folder import Spec, write_results
@@ -62,37 +62,37 @@ def _save(path: Path, volume: np.ndarray) -> None:
 
 def test_pixels_are_turned_as_the_raters_saw_them(study):
     store, config, volume = study
-    look = FileLook(store, config, store.read("images"))
+    slice_source = SliceFiles(store, config, store.read("images"))
 
-    grey = look.grey("0001", 7)
+    grey = slice_source.grey("0001", 7)
 
     np.testing.assert_allclose(grey, np.rot90(volume[:, :, 7]) * 2.55, atol=0.51)
-    rows, columns = np.nonzero(look.mask("0001", 7, "liver"))
+    rows, columns = np.nonzero(slice_source.mask("0001", 7, "liver"))
     assert (columns.min(), columns.max()) == (100, 149)
     assert (rows.min(), rows.max()) == (400 - 260, 399 - 230)
-    doubt = look.doubt("0001", 7)
-    assert doubt[rows, columns].min() == pytest.approx(1)
-    assert doubt.sum() == pytest.approx(len(rows))
+    uncertainty = slice_source.uncertainty("0001", 7)
+    assert uncertainty[rows, columns].min() == pytest.approx(1)
+    assert uncertainty.sum() == pytest.approx(len(rows))
 
 
 def test_what_is_not_there_is_not_shown(study):
     store, config, _ = study
-    look = FileLook(store, config, store.read("images"))
+    slice_source = SliceFiles(store, config, store.read("images"))
 
-    assert look.grey("0002", 7) is None
-    assert look.grey("0001", 99) is None
-    assert look.mask("0002", 7, "liver") is None
-    assert look.mask("0001", 7, "aorta") is None
-    assert look.doubt("0002", 7) is None
-    assert look.problems == []
+    assert slice_source.grey("0002", 7) is None
+    assert slice_source.grey("0001", 99) is None
+    assert slice_source.mask("0002", 7, "liver") is None
+    assert slice_source.mask("0001", 7, "aorta") is None
+    assert slice_source.uncertainty("0002", 7) is None
+    assert slice_source.problems == []
 
 
 def test_the_picture_holds_every_box(study):
     store, config, volume = study
     results = read_results(store, config)
-    look = FileLook(store, config, results.table("images"))
+    slice_source = SliceFiles(store, config, results.table("images"))
 
-    picture = pictures(results, look, limit=1)[0]
+    picture = pictures(results, slice_source, limit=1)[0]
 
     x, y, width, height = picture.view
     assert width == height
@@ -173,7 +173,7 @@ def test_no_mask_has_no_outline():
 
 
 def test_what_is_sure_is_clear():
-    pixels = hot(np.array([[0.0, 0.5, 1.0, np.nan, 2.0]]))
+    pixels = uncertainty_colours(np.array([[0.0, 0.5, 1.0, np.nan, 2.0]]))
 
     assert pixels[0, :, 3].tolist() == [0, 115, 230, 0, 230]
 
@@ -181,7 +181,7 @@ def test_what_is_sure_is_clear():
 @settings(max_examples=25, deadline=None)
 @given(st.sets(st.integers(1, 28), max_size=12))
 def test_a_strip_paints_each_slice_once(gaps: set[int]):
-    drawn = strip([Run("partial", 0, 29, tuple(sorted(gaps)))], 0, 29)
+    drawn = strip([Lane("partial", 0, 29, tuple(sorted(gaps)))], 0, 29)
 
     painted = _slices(drawn.drawn)
     assert painted == sorted(set(range(30)) - gaps)
@@ -198,5 +198,5 @@ def _slices(path: str) -> list[int]:
 
 
 def test_spans_join_neighbours():
-    assert spans([9, 3, 4, 5]) == [(3, 5), (9, 9)]
-    assert spans([]) == []
+    assert slice_ranges([9, 3, 4, 5]) == [(3, 5), (9, 9)]
+    assert slice_ranges([]) == []

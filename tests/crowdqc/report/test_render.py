@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 import pytest
 
 from crowdqc.completeness import worklist
-from crowdqc.report import gather, meanings, render
-from crowdqc.report.content import Column, Interval
+from crowdqc.report import gather, glossary, render
+from crowdqc.report.content import Interval, TableColumn
 from crowdqc.report.figures import figures
 from crowdqc.report.render import cell, interval_bar, sort_key
 from crowdqc.store import Store
@@ -140,11 +140,11 @@ def test_many_raters_get_a_heat_map(folder: Path):
     ],
 )
 def test_values_are_written_for_people(value: object, kind: str, text: str):
-    assert cell(value, Column("x", "X", kind)) == text
+    assert cell(value, TableColumn("x", "X", kind)) == text
 
 
 def test_verdicts_sort_by_how_bad_they_are():
-    column = Column("verdict", "Verdict", "judgement")
+    column = TableColumn("verdict", "Verdict", "judgement")
     keys = [int(sort_key(v, column)) for v in ("reject", "review", "accept")]
 
     assert keys == sorted(keys)
@@ -175,4 +175,4 @@ def test_every_explanation_stands_on_the_page(store: Store):
 
 
 def test_every_reason_of_the_work_list_has_words():
-    assert set(meanings.TASKS) == set(worklist.TASKS)
+    assert set(glossary.TASKS) == set(worklist.TASKS)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from crowdqc.report.agreement import title_of
-from crowdqc.report.content import Column, Interval, Section, Table
+from crowdqc.report.content import Interval, ReportSection, Table, TableColumn
 from crowdqc.report.raters import status_of
 from crowdqc.report.results import Results
-from crowdqc.report.words import count, listing, readable
+from crowdqc.report.text import count, listing, readable
 
 MAX_ROWS = 300
 MEASURES = ("mean_iou", "f1", "alpha_box", "alpha_presence", "ac1_presence")
@@ -23,15 +23,15 @@ MEASURES = ("mean_iou", "f1", "alpha_box", "alpha_presence", "ac1_presence")
 Verdicts = dict[tuple[str, str], str]
 
 
-def _pair(name: str, title: str, kind: str, *, digits: int = 2) -> tuple[Column, Column]:
+def _pair(name: str, title: str, kind: str, *, digits: int = 2) -> tuple[TableColumn, TableColumn]:
     """Columns of both sides."""
     return (
-        Column(name, f"{title}: this", kind, digits),  # type: ignore[arg-type]
-        Column(f"{name}_other", f"{title}: other", kind, digits),  # type: ignore[arg-type]
+        TableColumn(name, f"{title}: this", kind, digits),  # type: ignore[arg-type]
+        TableColumn(f"{name}_other", f"{title}: other", kind, digits),  # type: ignore[arg-type]
     )
 
 
-def contrast_section(results: Results, other: Results, where: str) -> Section:
+def side_by_side_section(results: Results, other: Results, where: str) -> ReportSection:
     """The section that compares two folders of results.
 
     Parameters
@@ -48,8 +48,8 @@ def contrast_section(results: Results, other: Results, where: str) -> Section:
         _agreement(results, other),
         _completeness(results, other),
     )
-    return Section(
-        "contrast",
+    return ReportSection(
+        "side_by_side",
         f"Compared with {where}",
         lead=tuple(_lead(results, other, where)),
         tables=tuple(table for table in tables if table.rows),
@@ -83,13 +83,13 @@ def _counts(results: Results, other: Results) -> Table:
         if here > 0 or there > 0:
             rows.append((title, here, there, float(here - there)))
     return Table(
-        "contrast-counts",
+        "other-counts",
         "How much there is",
         (
-            Column("what", "What"),
-            Column("this", "This", "number", 0, note="A dash: that stage has not been run"),
-            Column("other", "Other", "number", 0),
-            Column("difference", "Difference", "px", 0),
+            TableColumn("what", "What"),
+            TableColumn("this", "This", "number", 0, note="A dash: that stage has not been run"),
+            TableColumn("other", "Other", "number", 0),
+            TableColumn("difference", "Difference", "px", 0),
         ),
         tuple(rows),
     )
@@ -148,26 +148,30 @@ def _judged(results: Results) -> Verdicts:
 def _verdicts(results: Results, other: Results) -> Table:
     here, there = _judged(results), _judged(other)
     keys = list(dict.fromkeys([*here, *there]))
-    rows = [(kind, name, here.get((kind, name), ""), there.get((kind, name), ""))
-            for kind, name in keys]  # fmt: skip
+    rows = [
+        (kind, name, here.get((kind, name), ""), there.get((kind, name), "")) for kind, name in keys
+    ]
     rows.sort(key=lambda row: row[2] == row[3])
     return Table(
-        "contrast-verdicts",
+        "other-verdicts",
         "Verdicts, those that differ first",
-        (Column("kind", "What"), Column("name", "Which", "name"), *_pair("verdict", "Verdict",
-                                                                       "verdict")),
+        (
+            TableColumn("kind", "What"),
+            TableColumn("name", "Which", "name"),
+            *_pair("verdict", "Verdict", "verdict"),
+        ),
         tuple(rows[:MAX_ROWS]),
         n_left_out=max(len(rows) - MAX_ROWS, 0),
         search=len(rows) > 8,
-    )  # fmt: skip
+    )
 
 
 def _raters(results: Results, other: Results) -> Table:
     here, there = (_by_name(r.table("raters"), "agreement") for r in (results, other))
     return _differences(
-        "contrast-raters",
+        "other-raters",
         "Agreement of each rater with the others",
-        (Column("rater", "Rater", "name"),),
+        (TableColumn("rater", "Rater", "name"),),
         sides=(here, there),
     )
 
@@ -179,9 +183,9 @@ def _by_name(table: pd.DataFrame, column: str) -> dict[tuple[str, ...], Interval
 
 def _agreement(results: Results, other: Results) -> Table:
     return _differences(
-        "contrast-agreement",
+        "other-agreement",
         "Agreement of all raters",
-        (Column("measure", "Measure"), Column("label", "Organ", "name")),
+        (TableColumn("measure", "Measure"), TableColumn("label", "Organ", "name")),
         sides=(_measured(results), _measured(other)),
     )
 
@@ -202,7 +206,7 @@ def _measured(results: Results) -> dict[tuple[str, ...], Interval]:
 def _differences(
     name: str,
     caption: str,
-    keys: tuple[Column, ...],
+    keys: tuple[TableColumn, ...],
     *,
     sides: tuple[dict[tuple[str, ...], Interval], dict[tuple[str, ...], Interval]],
 ) -> Table:
@@ -215,10 +219,10 @@ def _differences(
         rows.append((*key, a, b, a.value - b.value))
     columns = (
         *keys,
-        Column("value", "This", "interval"),
-        Column("value_other", "Other", "interval"),
+        TableColumn("value", "This", "interval"),
+        TableColumn("value_other", "Other", "interval"),
     )
-    return Table(name, caption, (*columns, Column("change", "Difference", "px")), tuple(rows))
+    return Table(name, caption, (*columns, TableColumn("change", "Difference", "px")), tuple(rows))
 
 
 def _completeness(results: Results, other: Results) -> Table:
@@ -229,10 +233,10 @@ def _completeness(results: Results, other: Results) -> Table:
         (a, gaps), (b, gaps_other) = here.get(label, nothing), there.get(label, nothing)
         rows.append((readable(label), a, b, gaps, gaps_other))
     return Table(
-        "contrast-completeness",
+        "other-completeness",
         "Completeness of each organ: runs (case x rater) that are complete, slices in gaps",
         (
-            Column("label", "Organ", "name"),
+            TableColumn("label", "Organ", "name"),
             *_pair("complete", "Complete", "percent"),
             *_pair("gaps", "Gaps", "count"),
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crowdqc.report.content import Column, Section, Table
+from crowdqc.report.content import ReportSection, Table, TableColumn
 
 MEASURES = {
     "mean_iou": "Overlap of each box with that of the others, from 0 (none) to 1 (the same box): "
@@ -62,11 +62,11 @@ WORDS = {
 """Word -> what this report means by it."""
 
 
-def words_section() -> Section:
+def glossary_section() -> ReportSection:
     """The words of the report, for those who read their first one."""
-    columns = (Column("word", "Word", "name"), Column("meaning", "Meaning"))
-    return Section(
-        "words",
+    columns = (TableColumn("word", "Word", "name"), TableColumn("meaning", "Meaning"))
+    return ReportSection(
+        "glossary",
         "Words",
-        tables=(Table("words", "What words mean here", columns, tuple(WORDS.items())),),
+        tables=(Table("glossary", "What words mean here", columns, tuple(WORDS.items())),),
     )

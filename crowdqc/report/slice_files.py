@@ -22,7 +22,7 @@ ENTROPY_MAX = math.log(2)
 """Entropy of a yes or no of which nothing is known, in nats: the unit of uncertainty volumes."""
 
 
-class FileLook:
+class SliceFiles:
     """Slices from files; what cannot be read is told in `problems`, and not shown.
 
     Parameters
@@ -45,7 +45,7 @@ class FileLook:
         # One volume at a time: pictures are asked for case by case.
         self._volume = lru_cache(maxsize=1)(self._read_volume)
         self._labels = lru_cache(maxsize=1)(partial(self._read_drawn, read_labels))
-        self._doubt = lru_cache(maxsize=1)(partial(self._read_drawn, read_volume))
+        self._uncertainty = lru_cache(maxsize=1)(partial(self._read_drawn, read_volume))
 
     def grey(self, case: str, k: int) -> NDArray[np.uint8] | None:
         """Slice `k` of a case as grey values, shape (rows, columns)."""
@@ -64,10 +64,10 @@ class FileLook:
             None if labels is None or label not in self._values else labels == self._values[label]
         )
 
-    def doubt(self, case: str, k: int) -> NDArray[np.float64] | None:
+    def uncertainty(self, case: str, k: int) -> NDArray[np.float64] | None:
         """Entropy of the masks on the slice as a share of the largest, shape (rows, columns)."""
         path = self._store.path("masks") / f"{case}.uncertainty.nii.gz"
-        plane = _plane(self._doubt(path), k)
+        plane = _plane(self._uncertainty(path), k)
         return None if plane is None else np.clip(plane / ENTROPY_MAX, 0.0, 1.0)
 
     def _read_volume(self, path: Path) -> NDArray[np.uint8] | None:

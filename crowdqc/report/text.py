@@ -129,12 +129,12 @@ def readable(name: str) -> str:
     return name.replace("_", " ").replace("-", " ")
 
 
-def spoken(text: str, labels: Sequence[str]) -> str:
+def with_label_names(text: str, labels: Sequence[str]) -> str:
     """A sentence in which labels are words; one in quotes or in a path stays as it is written.
 
     Examples
     --------
-    >>> spoken("Case 1, left_kidney: 13% in boxes/left_kidney/1.txt.", ["left_kidney"])
+    >>> with_label_names("Case 1, left_kidney: 13% in boxes/left_kidney/1.txt.", ["left_kidney"])
     'Case 1, left kidney: 13 % in boxes/left_kidney/1.txt.'
     """
     if " " not in text:
@@ -156,12 +156,12 @@ def judged(verdict: str) -> str:
     return _JUDGED.get(verdict, verdict)
 
 
-def shifted(dx: float, dy: float) -> str:
+def displacement(dx: float, dy: float) -> str:
     """A displacement in px as a sentence would have it; picture rows run downwards.
 
     Examples
     --------
-    >>> shifted(4.04, -2.0), shifted(0.01, 0.0), shifted(float("nan"), 1.0)
+    >>> displacement(4.04, -2.0), displacement(0.01, 0.0), displacement(float("nan"), 1.0)
     ('4.0 px to the right, 2.0 px up', 'not shifted', '1.0 px down')
     """
     parts = []
@@ -171,12 +171,12 @@ def shifted(dx: float, dy: float) -> str:
     return ", ".join(parts) or "not shifted"
 
 
-def megabytes(n: int) -> str:
+def file_size(n: int) -> str:
     """A size in bytes, in the unit that suits it.
 
     Examples
     --------
-    >>> megabytes(340), megabytes(45_300), megabytes(4_815_814)
+    >>> file_size(340), file_size(45_300), file_size(4_815_814)
     ('340 B', '45 kB', '4.8 MB')
     """
     if n < 1000:

@@ -17,7 +17,7 @@ _LEAST = 1 / 70
 
 
 @dataclass(frozen=True)
-class Run:
+class Lane:
     """What one rater drew of one organ in one case, along the slices."""
 
     state: str
@@ -40,37 +40,37 @@ class Strip:
     unread: str
 
 
-def strip(runs: Sequence[Run], low: int, high: int) -> Strip:
-    """A strip with a lane for each run, over the slices `low` to `high`.
+def strip(lanes: Sequence[Lane], low: int, high: int) -> Strip:
+    """A strip with a lane for each lane, over the slices `low` to `high`.
 
     Examples
     --------
-    >>> strip([Run("partial", 2, 5, (3,))], 0, 9).drawn
+    >>> strip([Lane("partial", 2, 5, (3,))], 0, 9).drawn
     'M2 1h1v6h-1zM4 1h2v6h-2z'
     """
     width = float(max(high - low + 1, 1))
     paths: dict[str, list[str]] = {k: [] for k in ("drawn", "gaps", "cut", "missing", "unread")}
-    for lane, run in enumerate(runs):
-        top = lane * LANE + (LANE - BAR) / 2
-        if run.state in {"missing", "unread"} or not math.isfinite(run.first):
-            kind = "unread" if run.state == "unread" else "missing"
+    for place, lane in enumerate(lanes):
+        top = place * LANE + (LANE - BAR) / 2
+        if lane.state in {"missing", "unread"} or not math.isfinite(lane.first):
+            kind = "unread" if lane.state == "unread" else "missing"
             paths[kind].append(_bar(0, width, top=top))
             continue
-        paths["drawn"] += [_wide(a - low, b - a + 1, top=top, full=width) for a, b in _drawn(run)]
+        paths["drawn"] += [_wide(a - low, b - a + 1, top=top, full=width) for a, b in _drawn(lane)]
         paths["gaps"] += [
-            _wide(a - low, b - a + 1, top=top, full=width) for a, b in spans(run.gaps)
+            _wide(a - low, b - a + 1, top=top, full=width) for a, b in slice_ranges(lane.gaps)
         ]
-        paths["cut"] += _cut(run, low, top=top, full=width)
+        paths["cut"] += _cut(lane, low, top=top, full=width)
     joined = {kind: "".join(parts) for kind, parts in paths.items()}
-    return Strip(width, max(len(runs), 1) * LANE, **joined)
+    return Strip(width, max(len(lanes), 1) * LANE, **joined)
 
 
-def spans(slices: Iterable[int]) -> list[tuple[int, int]]:
+def slice_ranges(slices: Iterable[int]) -> list[tuple[int, int]]:
     """First and last slice of each group of neighbours.
 
     Examples
     --------
-    >>> spans([3, 4, 5, 9])
+    >>> slice_ranges([3, 4, 5, 9])
     [(3, 5), (9, 9)]
     """
     found: list[tuple[int, int]] = []
@@ -82,37 +82,37 @@ def spans(slices: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
-def said(slices: Iterable[int], limit: int = 6) -> str:
+def ranges_text(slices: Iterable[int], limit: int = 6) -> str:
     """Slices in a few words.
 
     Examples
     --------
-    >>> said([3, 4, 5, 9])
+    >>> ranges_text([3, 4, 5, 9])
     '3–5, 9'
     """
-    parts = [str(a) if a == b else f"{a}\u2013{b}" for a, b in spans(slices)]
+    parts = [str(a) if a == b else f"{a}\u2013{b}" for a, b in slice_ranges(slices)]
     more = f" and {len(parts) - limit} more" if len(parts) > limit else ""
     return ", ".join(parts[:limit]) + more
 
 
-def _drawn(run: Run) -> list[tuple[int, int]]:
-    """The run without its gaps."""
-    first, last = int(run.first), int(run.last)
+def _drawn(lane: Lane) -> list[tuple[int, int]]:
+    """The lane without its gaps."""
+    first, last = int(lane.first), int(lane.last)
     found = []
-    for low, high in spans(run.gaps):
+    for low, high in slice_ranges(lane.gaps):
         found.append((first, low - 1))
         first = high + 1
     found.append((first, last))
     return [(a, b) for a, b in found if b >= a]
 
 
-def _cut(run: Run, low: int, *, top: float, full: float) -> list[str]:
+def _cut(lane: Lane, low: int, *, top: float, full: float) -> list[str]:
     wide = max(full * _LEAST, 1.0)
     ends = []
-    if run.truncated in {"low", "both"}:
-        ends.append(_bar(run.first - low, wide, top=top - 1, height=BAR + 2))
-    if run.truncated in {"high", "both"}:
-        ends.append(_bar(run.last - low + 1 - wide, wide, top=top - 1, height=BAR + 2))
+    if lane.truncated in {"low", "both"}:
+        ends.append(_bar(lane.first - low, wide, top=top - 1, height=BAR + 2))
+    if lane.truncated in {"high", "both"}:
+        ends.append(_bar(lane.last - low + 1 - wide, wide, top=top - 1, height=BAR + 2))
     return ends
 
 
@@ -127,7 +127,7 @@ def _bar(x: float, width: float, *, top: float, height: float = BAR) -> str:
 
 
 @dataclass(frozen=True)
-class Schematic:
+class BoxDrawing:
     """A rater's box against the consensus, each edge moved as the rater moves it, exaggerated."""
 
     x: float
@@ -149,7 +149,7 @@ _ROOM = 20.0
 Edges = tuple[float, float, float, float]
 
 
-def schematics(biases: Sequence[Edges]) -> list[Schematic]:
+def box_drawings(biases: Sequence[Edges]) -> list[BoxDrawing]:
     """Schematic boxes of all raters, all exaggerated alike.
 
     Parameters
@@ -159,16 +159,16 @@ def schematics(biases: Sequence[Edges]) -> list[Schematic]:
 
     Returns
     -------
-    list of Schematic
+    list of BoxDrawing
         The largest displacement takes `_ROOM` units.
     """
     known = [[value if math.isfinite(value) else 0.0 for value in bias] for bias in biases]
     largest = max((abs(value) for bias in known for value in bias), default=0.0)
     times = _ROOM / largest if largest > 0.05 else 1.0
-    return [_schematic([value * times for value in bias], times) for bias in known]
+    return [_box_drawing([value * times for value in bias], times) for bias in known]
 
 
-def _schematic(moved: Sequence[float], times: float) -> Schematic:
+def _box_drawing(moved: Sequence[float], times: float) -> BoxDrawing:
     x, y, width, height = REFERENCE
     left, top, right, bottom = moved
     middle_x, middle_y = x + width / 2, y + height / 2
@@ -178,7 +178,7 @@ def _schematic(moved: Sequence[float], times: float) -> Schematic:
         _arrow((middle_x, y), top, across=False),
         _arrow((middle_x, y + height), bottom, across=False),
     ]
-    return Schematic(
+    return BoxDrawing(
         x=x + left,
         y=y + top,
         width=width + right - left,
