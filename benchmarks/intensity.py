@@ -26,7 +26,7 @@ from PIL import Image
 
 from crowdqc.config import Window
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
-from samgen.intensity import IntensityPredictor
+from samgen.predictors.intensity import IntensityPredictor
 from samgen.prompts import make_prompts
 from samgen.settings import IntensitySettings, PromptSettings
 

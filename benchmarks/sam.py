@@ -149,7 +149,7 @@ class Ours(Contender):
     """samgen, asked for all masks in full."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        from samgen.sam import load_predictor
+        from samgen.predictors.sam import load_predictor
 
         path = options.folder / "weights.pth"
         self.predictor = load_predictor(f"sam:{path}", device=options.device)

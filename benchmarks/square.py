@@ -16,7 +16,7 @@ import numpy as np
 
 from crowdqc.config import Window
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
-from samgen.intensity import IntensityPredictor
+from samgen.predictors.intensity import IntensityPredictor
 from samgen.regions import region_of
 from samgen.square import SquarePixels
 

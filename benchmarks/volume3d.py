@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from crowdqc.config import Window
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
-from samgen.intensity import IntensityPredictor
+from samgen.predictors.intensity import IntensityPredictor
 from samgen.prompts import make_prompts
 from samgen.refine import refine
 from samgen.regions import region_of

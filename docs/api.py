@@ -36,7 +36,7 @@ ROOMS = {
             "samgen.generate": ("Task", "generate_masks"),
             "samgen.forecast": (),
             "samgen.predictor": (),
-            "samgen.intensity": (),
+            "samgen.predictors.intensity": (),
             "samgen.prompts": (),
             "samgen.settings": (),
             "samgen.uncertainty": (),

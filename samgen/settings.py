@@ -73,7 +73,7 @@ class MaskSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class IntensitySettings:
-    """Settings of the embedded model; `samgen.intensity` says what each of them does.
+    """Settings of the embedded model; `samgen.predictors.intensity` says what each of them does.
 
     The same for every organ and modality; grey values run from 0 to 255. Chosen by reason, not
     fitted: halving or doubling any one of them changes the mean Dice over five organs, or over

@@ -43,9 +43,8 @@ import crowdqc
 from crowdqc.config import Plane
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import natural_order
-from crowdqc.volumes import read_geometry, read_labels, write_labels, write_volume
+from crowdqc.volumes import grid_mismatch, read_geometry, read_labels, write_labels, write_volume
 from train.evaluate import Labels, renumber
-from train.grid import grid_mismatch
 
 Place = Literal["copy", "hardlink", "symlink"]
 ENDING = ".nii.gz"

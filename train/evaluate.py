@@ -15,8 +15,7 @@ from crowdqc.config import Plane
 from crowdqc.engine import LOCAL, Engine
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import conform
-from crowdqc.volumes import Geometry, read_labels
-from train.grid import grid_mismatch
+from crowdqc.volumes import Geometry, grid_mismatch, read_labels
 from train.surface import hd95_mm, measure_surfaces, surface_dice
 
 Labels = NDArray[np.integer]

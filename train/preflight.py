@@ -24,9 +24,8 @@ from crowdqc.config import Train
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import natural_order
 from crowdqc.store import sha256
-from crowdqc.volumes import Geometry, read_labels, read_volume
+from crowdqc.volumes import Geometry, grid_mismatch, read_labels, read_volume
 from train.dataset import DESCRIPTION, ENDING
-from train.grid import grid_mismatch
 from train.splits import Split, patient_of
 
 ORTHOGONAL = 1e-3

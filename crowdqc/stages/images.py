@@ -10,10 +10,9 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from crowdqc.config import Config
-from crowdqc.dicom import series_files
 from crowdqc.findings import InputError
 from crowdqc.readers.patterns import fill, find, has
-from crowdqc.volumes import Geometry, read_geometry
+from crowdqc.volumes import Geometry, read_geometry, series_files
 
 _COLUMNS = [
     "case",

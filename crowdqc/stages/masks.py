@@ -196,9 +196,9 @@ def predictors(config: Config, cache: Path | None) -> tuple[Any, Any]:
 
 def _predictor(name: str, config: Config, cache: Path | None) -> Any:
     if name == "intensity":
-        return load("samgen.intensity").IntensityPredictor()
+        return load("samgen.predictors.intensity").IntensityPredictor()
     section = config.masks
-    return load("samgen.sam").load_predictor(
+    return load("samgen.predictors.sam").load_predictor(
         name, mode=section.mode, device=section.device, cache=cache
     )
 

@@ -13,8 +13,8 @@ from crowdqc.config import Window
 from crowdqc.schema import conform
 from crowdqc.volumes import write_volume
 from samgen.generate import Task, generate_masks
-from samgen.intensity import IntensityPredictor
 from samgen.predictor import BoxPredictor, Prediction
+from samgen.predictors.intensity import IntensityPredictor
 from samgen.settings import MaskSettings, PromptSettings
 from tests.crowdqc.dicoms import write_series
 from tests.turns import TURNS

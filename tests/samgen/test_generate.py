@@ -226,7 +226,8 @@ def test_a_case_must_be_able_to_name_a_file(tmp_path, images):
 
 def test_drawing_with_the_embedded_model_never_loads_torch():
     code = (
-        "import sys, samgen.generate, samgen.forecast, samgen.intensity, samgen.volume3d;"
+        "import sys, samgen.generate, samgen.forecast, samgen.volume3d;"
+        "import samgen.predictors.intensity;"
         "print([name for name in ('torch', 'segment_anything') if name in sys.modules])"
     )
 

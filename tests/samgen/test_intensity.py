@@ -8,13 +8,13 @@ from scipy import ndimage
 
 from crowdqc.config import Window
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
-from samgen.intensity import (
+from samgen.predictor import BoxPredictor
+from samgen.predictors.intensity import (
     IntensityPredictor,
     _robust_moments,
     guided_filter,
     noise_level,
 )
-from samgen.predictor import BoxPredictor
 from samgen.settings import IntensitySettings
 
 ORGANS = {"spleen": 1, "right kidney": 2, "left kidney": 3, "liver": 5, "aorta": 52}

@@ -11,12 +11,12 @@ import skimage  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from crowdqc.findings import InputError  # noqa: E402
-from samgen import sam as module  # noqa: E402
 from samgen import weights  # noqa: E402
 from samgen.cache import EmbeddingCache  # noqa: E402
 from samgen.enlarge import enlarge_directly, enlarge_through  # noqa: E402
 from samgen.predictor import SUPPORT, BoxPredictor, Prompts  # noqa: E402
-from samgen.sam import SamBoxPredictor, choose_device, load_predictor  # noqa: E402
+from samgen.predictors import sam as module  # noqa: E402
+from samgen.predictors.sam import SamBoxPredictor, choose_device, load_predictor  # noqa: E402
 from samgen.uncertainty import summarise  # noqa: E402
 
 SIDE = 160

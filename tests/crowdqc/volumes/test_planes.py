@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nibabel import orientations
 from scipy.spatial.transform import Rotation
 
-from crowdqc.planes import AXES, turn_back, turn_grid, turn_voxels
+from crowdqc.volumes.planes import AXES, turn_back, turn_grid, turn_voxels
 
 CODES = [
     tuple(pair[flip] for pair, flip in zip(order, flips, strict=True))

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from crowdqc.dicom import hash_series, read_series, read_values
 from crowdqc.findings import InputError
 from crowdqc.volumes import (
     hash_volume,
@@ -20,6 +19,7 @@ from crowdqc.volumes import (
     write_labels,
     write_volume,
 )
+from crowdqc.volumes.dicom import hash_series, read_series, read_values
 from tests.crowdqc.dicoms import write_series
 
 VALUES = np.random.default_rng(0).integers(-1000, 2000, (4, 5, 6)).astype(np.int16)
@@ -239,7 +239,7 @@ def test_without_simpleitk_the_remedy_is_told(tmp_path):
     code = (
         "import sys; sys.modules['SimpleITK'] = None\n"
         "from pathlib import Path\n"
-        "from crowdqc.dicom import read_series\n"
+        "from crowdqc.volumes.dicom import read_series\n"
         "from crowdqc.findings import InputError\n"
         f"try: read_series(Path({str(tmp_path)!r}))\n"
         "except InputError as error: print(error)\n"

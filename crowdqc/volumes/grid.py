@@ -1,0 +1,89 @@
+"""Where a volume lies: its shape and affine, and whether two volumes lie on one grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crowdqc.config import Picture
+from crowdqc.volumes.pictures import TURNS, Array, swaps_axes
+
+TOLERANCE_MM = 1e-4
+"""Largest difference of two affine matrices that counts as the same grid."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Shape of a volume and where it lies: what a header says.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels along ``i, j, k``.
+    affine : ndarray, shape (4, 4)
+        Voxel index to patient space, RAS+, in mm.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distance of voxels along ``i, j, k`` in mm."""
+        i, j, k = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        return float(i), float(j), float(k)
+
+    def picture_shape(self, picture: Picture) -> tuple[int, int]:
+        """Rows and columns of a picture."""
+        i, j, _ = self.shape
+        return (j, i) if swaps_axes(picture) else (i, j)
+
+    def picture_spacing(self, picture: Picture) -> tuple[float, float, float]:
+        """Width and height of a pixel, and distance of slices, in mm."""
+        i, j, k = self.spacing
+        return (i, j, k) if swaps_axes(picture) else (j, i, k)
+
+    def picture_axes(self, picture: Picture) -> tuple[str, str]:
+        """Patient direction into which columns and rows of a picture grow.
+
+        Returns
+        -------
+        x, y : {"R", "L", "A", "P", "S", "I"}
+            The nearest anatomical direction of growing `x` and of growing `y`.
+
+        Examples
+        --------
+        >>> Geometry((4, 4, 4), np.diag([-1.0, 1, 1, 1])).picture_axes("rot90")
+        ('L', 'P')
+        """
+        # An index grid is turned like a slice; its steps along rows and columns say which
+        # axis of the volume each follows, and in which direction.
+        grid = np.stack(np.meshgrid([0, 1], [0, 1], indexing="ij"))
+        turned = TURNS[picture](grid)
+        step_x, step_y = turned[:, 0, 1] - turned[:, 0, 0], turned[:, 1, 0] - turned[:, 0, 0]
+        x, y = (self._direction(step) for step in (step_x, step_y))
+        return x, y
+
+    def _direction(self, step: Array) -> str:
+        vector = self.affine[:3, :2] @ step
+        axis = int(np.abs(vector).argmax())
+        return ("RAS" if vector[axis] > 0 else "LPI")[axis]
+
+
+def grid_mismatch(a: Geometry, b: Geometry) -> str:
+    """How two volumes differ in shape or affine; the empty text where they share a grid.
+
+    Examples
+    --------
+    >>> a, b = Geometry((2, 2, 2), np.eye(4)), Geometry((2, 2, 2), np.diag([1, 1, 3, 1]))
+    >>> grid_mismatch(a, a), grid_mismatch(a, b)
+    ('', 'their affine matrices differ by 2 (at most 0.0001 mm)')
+    """
+    if a.shape != b.shape:
+        return f"their shapes are {a.shape} and {b.shape}"
+    off = float(np.abs(a.affine - b.affine).max())
+    if off > TOLERANCE_MM:
+        return f"their affine matrices differ by {off:.4g} (at most {TOLERANCE_MM} mm)"
+    return ""

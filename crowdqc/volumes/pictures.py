@@ -1,0 +1,94 @@
+"""The pictures that people annotate, and how they become a volume and back.
+
+People annotate *pictures* of the slices ``volume[:, :, k]``, turned in one of eight ways
+(`crowdqc.config.Picture`). A stack of pictures is ``(plane, row, column)`` with plane = k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crowdqc.config import Picture, Window
+
+Array = NDArray[Any]
+
+TURNS: dict[str, Callable[[Array], Array]] = {
+    "identity": lambda a: a,
+    "rot90": lambda a: np.rot90(a, 1, axes=(-2, -1)),
+    "rot180": lambda a: np.rot90(a, 2, axes=(-2, -1)),
+    "rot270": lambda a: np.rot90(a, 3, axes=(-2, -1)),
+    "flipud": lambda a: np.flip(a, axis=-2),
+    "fliplr": lambda a: np.flip(a, axis=-1),
+    "transpose": lambda a: np.swapaxes(a, -2, -1),
+    "transverse": lambda a: np.rot90(np.swapaxes(a, -2, -1), 2, axes=(-2, -1)),
+}
+_INVERSE = {"rot90": "rot270", "rot270": "rot90"}
+
+
+def swaps_axes(picture: Picture) -> bool:
+    """Whether the columns of a picture run along the first axis of its volume."""
+    return picture in {"rot90", "rot270", "transpose", "transverse"}
+
+
+def to_pictures(volume: Array, picture: Picture) -> Array:
+    """Pictures of all slices of a volume.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (I, J, K)
+    picture : str
+        How a picture is made from ``volume[:, :, k]``.
+
+    Returns
+    -------
+    pictures : ndarray, shape (K, rows, columns)
+        A view where numpy allows it.
+
+    Examples
+    --------
+    >>> volume = np.arange(6).reshape(3, 2, 1)
+    >>> bool((to_pictures(volume, "rot90")[0] == np.rot90(volume[:, :, 0])).all())
+    True
+    """
+    return TURNS[picture](np.moveaxis(volume, 2, 0))
+
+
+def from_pictures(pictures: Array, picture: Picture) -> Array:
+    """Inverse of `to_pictures`: ``(K, rows, columns)`` to ``(I, J, K)``."""
+    return np.moveaxis(TURNS[_INVERSE.get(picture, picture)](pictures), 0, 2)
+
+
+def to_grey(volume: Array, window: Window) -> NDArray[np.uint8]:
+    """Intensities as grey values 0 to 255: the window's lower end is 0, its upper end 255.
+
+    Parameters
+    ----------
+    volume : ndarray
+        Intensities: HU for CT. The percentiles of MR and PET are those of this array, which
+        should be the whole volume, so that its slices stay comparable.
+    window : Window
+
+    Returns
+    -------
+    grey : ndarray of uint8
+        Linear within the window, rounded to the nearest, clipped outside; all 0 where the
+        window has no width.
+    """
+    low, high = window_limits(volume, window)
+    if not high > low:
+        return np.zeros(volume.shape, np.uint8)
+    scaled = (np.asarray(volume, np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def window_limits(volume: Array, window: Window) -> tuple[float, float]:
+    """Intensities that become black and white."""
+    if window.percentiles is not None:
+        low, high = np.percentile(volume, window.percentiles)
+        return float(low), float(high)
+    level, width = window.level or 0.0, window.width or 0.0
+    return level - width / 2, level + width / 2

@@ -1,0 +1,1 @@
+"""The models that draw masks from boxes, one module each."""
