@@ -288,7 +288,12 @@ def judge(boxes: pd.DataFrame, table: pd.DataFrame, findings: list[Finding]) -> 
     fixed = {"support": 1, "n_raters": 1, "score": 1.0, "method": "median", "state": "single"}
     consensus = conform("consensus", boxes.assign(**fixed).drop(columns="rater"))
     raters = pd.DataFrame({"rater": sorted(table["rater"].unique())})
-    known = {"sure_high": 0.9, "best": 0.85, "best_low": 0.8, "confuses": 0.0}
+    known = {
+        "agreement_high_simultaneous": 0.9,
+        "agreement_best": 0.85,
+        "agreement_best_low": 0.8,
+        "labels_swapped": 0.0,
+    }
     raters = rater_measures(raters.assign(**known)).join(rater_runs(table))
     labels = label_measures(consensus, table)
     measures = {

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdqc.agreement.boxes import Drawn, Items, Pairs, leave_one_out, pair_items
+from crowdqc.agreement.boxes import DrawnBoxes, Items, Pairs, leave_one_out, pair_items
 from crowdqc.agreement.linkage import link_boxes
-from crowdqc.agreement.units import Units, Votes, make_units
+from crowdqc.agreement.units import LabelledBoxes, Units, make_units
 from crowdqc.arrays import Ints
 from crowdqc.matching import Matched
 
@@ -21,7 +21,7 @@ class Compared:
 
     Parameters
     ----------
-    drawn : Drawn
+    drawn : DrawnBoxes
         Boxes and questions.
     items : Items
         Each rater against the others.
@@ -33,7 +33,7 @@ class Compared:
         IoU from which two boxes count as the same.
     """
 
-    drawn: Drawn
+    drawn: DrawnBoxes
     items: Items
     pairs: Pairs
     units: Units
@@ -52,10 +52,10 @@ def compare(matched: Matched, *, iou: float) -> Compared:
     )
 
 
-def to_drawn(matched: Matched) -> Drawn:
+def to_drawn(matched: Matched) -> DrawnBoxes:
     """Boxes and questions of a study."""
     boxes, asked = matched.boxes, matched.asked
-    return Drawn(
+    return DrawnBoxes(
         boxes=boxes[EDGES].to_numpy(np.float64),
         object=boxes["object"].to_numpy(np.int64),
         rater=boxes["person"].to_numpy(np.int64),
@@ -76,7 +76,7 @@ def to_units(matched: Matched, *, iou: float) -> Units:
     asked_place = asked["place"].to_numpy(np.int64)
     image, label = number.image[place], number.label[place]
     edges = np.column_stack([boxes[edge].to_numpy(np.float64) for edge in EDGES])
-    votes = Votes(
+    votes = LabelledBoxes(
         object=link_boxes(edges, image=image, rater=person, label=label, iou=iou),
         rater=person,
         label=label,

@@ -16,7 +16,7 @@ from crowdqc.geometry import Boxes, paired_iou
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnBoxes:
     """Everything that was drawn and asked for, as arrays.
 
     Parameters
@@ -88,7 +88,7 @@ def expand(places: Ints, asked_place: Ints, asked: Ints) -> tuple[Ints, Ints]:
     return rows, asked[order][np.repeat(low, count) + within]
 
 
-def leave_one_out(drawn: Drawn, *, share: float = 0.5) -> Items:
+def leave_one_out(drawn: DrawnBoxes, *, share: float = 0.5) -> Items:
     """Each rater against the consensus of the others.
 
     The others' consensus of an object is the median of each edge of their boxes; it counts
@@ -97,7 +97,7 @@ def leave_one_out(drawn: Drawn, *, share: float = 0.5) -> Items:
 
     Parameters
     ----------
-    drawn : Drawn
+    drawn : DrawnBoxes
         Who drew what.
     share : float
         In [0, 1].
@@ -140,7 +140,7 @@ class Pairs:
     drew_b: Bools
 
 
-def pair_items(drawn: Drawn) -> Pairs:
+def pair_items(drawn: DrawnBoxes) -> Pairs:
     """Each two raters on each object that at least one of them drew where both were asked."""
     objects, raters = drawn.asked()
     own = _own_box(drawn, objects, raters)
@@ -156,7 +156,7 @@ def pair_items(drawn: Drawn) -> Pairs:
     return Pairs(objects[a], raters[a], raters[b], overlap, drew_a, drew_b)
 
 
-def _own_box(drawn: Drawn, objects: Ints, raters: Ints) -> Ints:
+def _own_box(drawn: DrawnBoxes, objects: Ints, raters: Ints) -> Ints:
     """Box of each rater in each object, -1 where there is none."""
     key = drawn.object * drawn.n_raters + drawn.rater
     order = np.argsort(key)

@@ -156,7 +156,7 @@ def check_continuity(matched: Matched, settings: ContinuitySettings | None = Non
     settings = settings or ContinuitySettings()
     boxes = _runs(matched)
     findings = _rough_places(boxes[boxes["alone"]].reset_index(drop=True), settings)
-    return findings + _strangers(matched, boxes, settings)
+    return findings + _unlike_other_cases(matched, boxes, settings)
 
 
 def measure_roughness(matched: Matched, settings: ContinuitySettings | None = None) -> pd.DataFrame:
@@ -299,7 +299,7 @@ def _finding(box: pd.Series, check: str, what: str, *, value: float) -> Finding:
     )
 
 
-def _strangers(
+def _unlike_other_cases(
     matched: Matched, boxes: pd.DataFrame, settings: ContinuitySettings
 ) -> list[Finding]:
     """Organs of a case whose size or place is unlike that of all other cases."""
@@ -316,11 +316,13 @@ def _strangers(
             scatter = max(_SD * float(np.median(np.abs(values - middle))), least)
             for row in np.flatnonzero(np.abs(values - middle) > settings.case_sds * scatter):
                 place = (str(group["case"].iloc[row]), str(label), str(group["raters"].iloc[row]))
-                findings.append(_stranger(place, trait, value=values[row], usual=middle))
+                findings.append(_unlike_finding(place, trait, value=values[row], usual=middle))
     return findings
 
 
-def _stranger(place: tuple[str, str, str], trait: _Trait, *, value: float, usual: float) -> Finding:
+def _unlike_finding(
+    place: tuple[str, str, str], trait: _Trait, *, value: float, usual: float
+) -> Finding:
     case, label, raters = place
     found, expected = trait.shown(value), trait.shown(usual)
     return Finding(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.agreement.alpha import nominal_alpha, nominal_sums
-from crowdqc.agreement.boxes import Drawn, pairs_within
+from crowdqc.agreement.boxes import DrawnBoxes, pairs_within
 from crowdqc.agreement.pool import Places, Summands, pool, undefined
 from crowdqc.arrays import Floats, Ints
 
@@ -18,7 +18,7 @@ SAME = "all raters always said the same"
 UNEQUAL = "slices were read by different numbers of raters"
 
 
-def presence(drawn: Drawn, keys: list[str], places: Places) -> pd.DataFrame:
+def presence(drawn: DrawnBoxes, keys: list[str], places: Places) -> pd.DataFrame:
     """Alpha, AC1 and Fleiss' kappa of each group of `keys` with a place of two raters."""
     totals, same = nominal_sums(
         drawn.asked_place, _there(drawn), n_units=len(places.case), n_values=2
@@ -42,7 +42,7 @@ def presence(drawn: Drawn, keys: list[str], places: Places) -> pd.DataFrame:
     return pd.concat([alpha, ac1, fleiss], ignore_index=True)
 
 
-def presence_of_all(drawn: Drawn, keys: list[str], places: Places) -> pd.DataFrame:
+def presence_of_all(drawn: DrawnBoxes, keys: list[str], places: Places) -> pd.DataFrame:
     """As `presence`, with rows that say why for the groups that have no such place."""
     rows = presence(drawn, keys, places)
     every = [undefined(name, keys, places) for name in _MEASURES]
@@ -50,7 +50,7 @@ def presence_of_all(drawn: Drawn, keys: list[str], places: Places) -> pd.DataFra
     return pd.concat([rows, *every], ignore_index=True).drop_duplicates(names)
 
 
-def pair_kappas(drawn: Drawn, places: Places) -> pd.DataFrame:
+def pair_kappas(drawn: DrawnBoxes, places: Places) -> pd.DataFrame:
     """Cohen's kappa of each two raters who were asked for the same places."""
     order = np.argsort(drawn.asked_place, kind="stable")
     place, rater, there = drawn.asked_place[order], drawn.asked_rater[order], _there(drawn)[order]
@@ -65,7 +65,7 @@ def pair_kappas(drawn: Drawn, places: Places) -> pd.DataFrame:
     return rows.assign(why=np.where(rows["value"].isna(), "both raters always said the same", ""))
 
 
-def _there(drawn: Drawn) -> Ints:
+def _there(drawn: DrawnBoxes) -> Ints:
     """Whether the rater drew on the place, 0 or 1, for each question."""
     boxes = drawn.place[drawn.object] * drawn.n_raters + drawn.rater
     asked = drawn.asked_place * drawn.n_raters + drawn.asked_rater

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdqc.agreement.boxes import Drawn, Items, median_without
+from crowdqc.agreement.boxes import DrawnBoxes, Items, median_without
 from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.geometry import Boxes
@@ -76,13 +76,13 @@ class Placement:
 
 
 def placement(
-    drawn: Drawn, items: Items, group: Grouping, *, rows: Ints, bias: Floats
+    drawn: DrawnBoxes, items: Items, group: Grouping, *, rows: Ints, bias: Floats
 ) -> Placement:
     """How raters place edges.
 
     Parameters
     ----------
-    drawn : Drawn
+    drawn : DrawnBoxes
         The boxes.
     items : Items
         Each rater against the others.
@@ -122,7 +122,7 @@ def placement(
     )
 
 
-def straight(drawn: Drawn, bias: Floats) -> Boxes:
+def straight(drawn: DrawnBoxes, bias: Floats) -> Boxes:
     """Boxes (N, 4) freed of the bias (R, 4) of their raters, a share of the object's size."""
     mine = bias[drawn.rater]
     drawn_sides = drawn.boxes[:, 2:] - drawn.boxes[:, :2]

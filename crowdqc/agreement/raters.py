@@ -12,14 +12,14 @@ import pandas as pd
 
 from crowdqc.agreement.arrays import EDGES, Compared, compare
 from crowdqc.agreement.continuity import check_continuity
-from crowdqc.agreement.evidence import Evidence, Fault, confused_boxes
-from crowdqc.agreement.faults import drifting, find_faults, grouping
+from crowdqc.agreement.faults import drifts, find_faults, item_clusters
 from crowdqc.agreement.gold import gold_scores
 from crowdqc.agreement.pool import Places, Summands, number_places, pool
 from crowdqc.agreement.profile import Placement, drift, placement
+from crowdqc.agreement.rater_data import Fault, RaterData, confused_boxes
 from crowdqc.agreement.resample import Resampling
-from crowdqc.agreement.scores import Scores, judge, unit_range
-from crowdqc.agreement.speed import hurrying
+from crowdqc.agreement.scores import Scores, score_all, unit_range
+from crowdqc.agreement.speed import too_fast
 from crowdqc.agreement.verdict import severity, with_verdicts
 from crowdqc.arrays import Floats
 from crowdqc.config import RaterLimits
@@ -128,17 +128,17 @@ def judge_raters(
     """As `review_raters`, of a study whose boxes were held against each other before."""
     crowd = fit(matched)
     bias = np.nan_to_num(crowd.bias)
-    evidence = _evidence(matched, places, compared, limits=judging.limits, bias=bias)
-    placed = _placement(evidence)
-    change = drift(compared.items, _moments(matched, evidence), grouping(evidence))
+    data = _rater_data(matched, places, compared, limits=judging.limits, bias=bias)
+    placed = _placement(data)
+    change = drift(compared.items, _moments(matched, data), item_clusters(data))
     faults = [
-        *find_faults(evidence, placed),
-        *drifting(evidence, change),
-        *hurrying(matched, limit=judging.limits.seconds),
+        *find_faults(data, placed),
+        *drifts(data, change),
+        *too_fast(matched, limit=judging.limits.seconds),
     ]
-    scores = judge(evidence, crowd)
+    scores = score_all(data, crowd)
     table = _counts(matched)
-    table = table.join(_agreement(evidence, places, scores))
+    table = table.join(_agreement(data, places, scores))
     table = table.join(_placed_columns(matched, placed)).assign(drift=change.value)
     if gold is not None:
         table = table.join(gold_scores(matched, gold, iou=compared.iou, level=places.level))
@@ -167,13 +167,13 @@ def _by_rater(fault: Fault) -> int:
     return fault.rater
 
 
-def _evidence(
+def _rater_data(
     matched: Matched, places: Places, compared: Compared, *, limits: RaterLimits, bias: Floats
-) -> Evidence:
+) -> RaterData:
     images = matched.study.images.set_index(["case", "slice"])
     area = (images["height"] * images["width"]).astype(np.float64)
     key = pd.MultiIndex.from_arrays([places.names["case"][places.case], places.plane])
-    return Evidence(
+    return RaterData(
         compared=compared,
         place_case=places.case,
         place_plane=places.plane,
@@ -205,19 +205,19 @@ def _counts(matched: Matched) -> pd.DataFrame:
     )
 
 
-def _agreement(evidence: Evidence, places: Places, scores: Scores) -> pd.DataFrame:
+def _agreement(data: RaterData, places: Places, scores: Scores) -> pd.DataFrame:
     """Agreement with its intervals, misses, extras, reliability and weight."""
-    items, at = evidence.compared.items, evidence.item_place
+    items, at = data.compared.items, data.item_place
     one = np.ones(len(items.iou))
     pooled = pool(
         Summands(at, (items.iou, one), {"rater": items.rater}), ["rater"], places, measure=AGREEMENT
     ).set_index("rater")[["value", "low", "high"]]
-    people = pd.Index(evidence.people, name="rater")
+    people = pd.Index(data.people, name="rater")
     table = pooled.reindex(people).set_axis(
         ["agreement", "agreement_low", "agreement_high"], axis=1
     )
-    missed = evidence.ratio(items.missed, ~items.extra, rater=items.rater, at=at)
-    extra = evidence.ratio(items.extra, ~items.missed, rater=items.rater, at=at)
+    missed = data.ratio(items.missed, ~items.extra, rater=items.rater, at=at)
+    extra = data.ratio(items.extra, ~items.missed, rater=items.rater, at=at)
     low, high = scores.reliability.bounds(places.level, share=1)
     own_low, own_high = scores.adjusted_bounds(places.level, share=1)
     best = np.nanmax(scores.reliability.value, initial=0)
@@ -232,27 +232,32 @@ def _agreement(evidence: Evidence, places: Places, scores: Scores) -> pd.DataFra
         adjusted_low=unit_range(own_low),
         adjusted_high=unit_range(own_high),
         shrunk=scores.adjusted.shrunk,
-    ).join(_sure(scores, people))
+    ).join(_simultaneous(scores, people))
 
 
-def _sure(scores: Scores, people: pd.Index) -> pd.DataFrame:
+def _simultaneous(scores: Scores, people: pd.Index) -> pd.DataFrame:
     """Bounds of agreement that hold for all raters together, and the better of two scores."""
-    low, high = scores.sure()
-    likely, least = scores.likely()
-    bounds = {"sure_low": low, "sure_high": high, "best": likely, "best_low": least}
+    low, high = scores.simultaneous_bounds()
+    best, best_low = scores.best()
+    bounds = {
+        "agreement_low_simultaneous": low,
+        "agreement_high_simultaneous": high,
+        "agreement_best": best,
+        "agreement_best_low": best_low,
+    }
     return pd.DataFrame(bounds, index=people)
 
 
-def _placement(evidence: Evidence) -> Placement:
+def _placement(data: RaterData) -> Placement:
     """How raters place the edges of what the others drew, too, and called the same."""
-    items = evidence.compared.items
-    confused = np.isin(items.box, confused_boxes(evidence)[0])
+    items = data.compared.items
+    confused = np.isin(items.box, confused_boxes(data)[0])
     return placement(
-        evidence.compared.drawn,
+        data.compared.drawn,
         items,
-        grouping(evidence),
+        item_clusters(data),
         rows=np.flatnonzero((items.iou > 0) & ~confused),
-        bias=evidence.bias,
+        bias=data.bias,
     )
 
 
@@ -280,14 +285,14 @@ def _spacing(matched: Matched) -> Floats:
     return np.median(spacing, axis=0) if len(spacing) else np.full(2, np.nan)
 
 
-def _moments(matched: Matched, evidence: Evidence) -> Floats:
+def _moments(matched: Matched, data: RaterData) -> Floats:
     """When each item's slice was read: 0 for a rater's first slice, 1 for the last.
 
     In the order of the readings' column `time` where there is one, else of their rows.
     """
-    items = evidence.compared.items
+    items = data.compared.items
     asked = matched.asked
-    asked_image = evidence.place_image[asked["place"].to_numpy(np.int64)]
+    asked_image = data.place_image[asked["place"].to_numpy(np.int64)]
     span = int(asked_image.max(initial=0)) + 1
     key = asked["person"].to_numpy(np.int64) * span + asked_image
     reading, first = np.unique(key, return_index=True)
@@ -305,7 +310,7 @@ def _moments(matched: Matched, evidence: Evidence) -> Floats:
     count = np.bincount(who, minlength=len(matched.people))[who]
     moment = np.empty(len(who))
     moment[order] = rank / np.maximum(count - 1, 1)
-    wanted = items.rater * span + evidence.place_image[evidence.item_place]
+    wanted = items.rater * span + data.place_image[data.item_place]
     at = np.minimum(np.searchsorted(reading, wanted), max(len(reading) - 1, 0))
     return np.where(reading[at] == wanted, moment[at], np.nan) if len(reading) else np.zeros(0)
 

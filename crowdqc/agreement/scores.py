@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdqc.agreement.evidence import Evidence
 from crowdqc.agreement.mixed import Adjusted, adjust_scores
+from crowdqc.agreement.rater_data import RaterData
 from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.arrays import Floats
 from crowdqc.crowd import Crowd
@@ -29,13 +29,13 @@ class Scores:
         ratio = Ratio(self.adjusted.value, self.adjusted.error, df, np.full(len(df), many))
         return ratio.bounds(level, share=share)
 
-    def sure(self) -> tuple[Floats, Floats]:
+    def simultaneous_bounds(self) -> tuple[Floats, Floats]:
         """Bounds of agreement for all raters together: the outer of plain and adjusted ones."""
         low, high = self.agreement.bounds(self.level)
         other_low, other_high = self.adjusted_bounds(self.level)
         return unit_range(np.fmin(low, other_low)), unit_range(np.fmax(high, other_high))
 
-    def likely(self) -> tuple[Floats, Floats]:
+    def best(self) -> tuple[Floats, Floats]:
         """The better of plain and adjusted agreement, and of their own lower bounds."""
         low, _ = self.agreement.bounds(self.level, share=1)
         other_low, _ = self.adjusted_bounds(self.level, share=1)
@@ -49,30 +49,30 @@ def unit_range(values: Floats) -> Floats:
     return np.clip(values, 0.0, 1.0)
 
 
-def judge(evidence: Evidence, crowd: Crowd) -> Scores:
-    """Everything that a verdict rests on, for all raters."""
-    items, at = evidence.compared.items, evidence.item_place
-    agreement = evidence.ratio(items.iou, np.ones(len(items.iou)), rater=items.rater, at=at)
+def score_all(data: RaterData, crowd: Crowd) -> Scores:
+    """Scores of all raters."""
+    items, at = data.compared.items, data.item_place
+    agreement = data.ratio(items.iou, np.ones(len(items.iou)), rater=items.rater, at=at)
     return Scores(
         agreement=agreement,
-        adjusted=_adjusted(evidence),
-        reliability=_reliability(evidence, crowd, agreement.value),
-        level=evidence.level,
+        adjusted=_adjusted(data),
+        reliability=_reliability(data, crowd, agreement.value),
+        level=data.level,
     )
 
 
-def _adjusted(evidence: Evidence) -> Adjusted:
+def _adjusted(data: RaterData) -> Adjusted:
     """Agreement on an average cluster (case), by the mixed model."""
-    items = evidence.compared.items
-    cluster = evidence.place_cluster[evidence.item_place]
+    items = data.compared.items
+    cluster = data.place_cluster[data.item_place]
     cell = items.rater * (int(cluster.max(initial=0)) + 1) + cluster
     known, of = np.unique(cell, return_inverse=True)
     mean = np.bincount(of.reshape(-1), items.iou) / np.bincount(of.reshape(-1))
     rater, case = np.divmod(known, int(cluster.max(initial=0)) + 1)
-    return adjust_scores(mean, rater, case, n_raters=len(evidence.people))
+    return adjust_scores(mean, rater, case, n_raters=len(data.people))
 
 
-def _reliability(evidence: Evidence, crowd: Crowd, agreement: Floats) -> Ratio:
+def _reliability(rater_data: RaterData, crowd: Crowd, agreement: Floats) -> Ratio:
     """Reliability from the model of the crowd, with the error of its F1 between clusters."""
     data = crowd.evidence
     judged = data.n_asked > 1
@@ -82,7 +82,7 @@ def _reliability(evidence: Evidence, crowd: Crowd, agreement: Floats) -> Ratio:
         np.concatenate([2 * crowd.hits[boxes], zero]),
         np.concatenate([np.ones(int(boxes.sum())), crowd.wanted[rows]]),
         rater=np.concatenate([data.rater[boxes], data.asked_rater[rows]]),
-        cluster=evidence.place_cluster[
+        cluster=rater_data.place_cluster[
             np.concatenate([data.place[data.object[boxes]], data.place[data.asked_object[rows]]])
         ],
         n_raters=data.n_raters,

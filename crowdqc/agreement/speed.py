@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from crowdqc.agreement.evidence import EXAMPLES, FEWEST, Fault
+from crowdqc.agreement.rater_data import EXAMPLES, FEWEST, Fault
 from crowdqc.matching import Matched
 
 _KEY = ["case", "slice", "rater"]
@@ -42,7 +42,7 @@ def _steps(timed: pd.DataFrame) -> pd.Series:
     return steps.mask(copied).reindex(timed.index)
 
 
-def hurrying(matched: Matched, *, limit: float) -> list[Fault]:
+def too_fast(matched: Matched, *, limit: float) -> list[Fault]:
     """Raters whose median box took less than `limit` seconds, with the fastest of their slices."""
     faults = []
     for person, mine in seconds_per_box(matched).groupby("person", sort=True):

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from crowdqc.agreement.boxes import Drawn, Items, expand
+from crowdqc.agreement.boxes import DrawnBoxes, Items, expand
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.geometry import Boxes, paired_iou
 
@@ -101,7 +101,7 @@ def whole_image(items: Items, boxes: Boxes, image_area: Floats) -> tuple[Bools, 
     return drew, whole & (most <= PART * image_area)
 
 
-def fit_gain(items: Items, drawn: Drawn, boxes: Boxes, *, group: Ints) -> tuple[Ints, Floats]:
+def fit_gain(items: Items, drawn: DrawnBoxes, boxes: Boxes, *, group: Ints) -> tuple[Ints, Floats]:
     """By how much a rater's boxes fit the others' boxes on their own slice better than elsewhere.
 
     Each box is held against all that the others drew on its place, and against all that they
@@ -114,7 +114,7 @@ def fit_gain(items: Items, drawn: Drawn, boxes: Boxes, *, group: Ints) -> tuple[
     ----------
     items : Items
         Each rater against the others.
-    drawn : Drawn
+    drawn : DrawnBoxes
         What was drawn where.
     boxes : ndarray, shape (N, 4)
         The boxes, freed of the bias of their raters: boxes that are too large fit everywhere.

@@ -48,7 +48,7 @@ class Units:
 
 
 @dataclass(frozen=True)
-class Votes:
+class LabelledBoxes:
     """Who drew which label where: one row per box (N), and one per question (Q)."""
 
     object: Ints
@@ -61,7 +61,7 @@ class Votes:
     n_labels: int
 
 
-def make_units(votes: Votes) -> Units:
+def make_units(votes: LabelledBoxes) -> Units:
     """Units of boxes that were linked without regard to labels.
 
     A rater is asked for a unit that was asked for any of the labels drawn there.
@@ -94,7 +94,7 @@ def make_units(votes: Votes) -> Units:
     )
 
 
-def _empty_images(votes: Votes, *, first: int, n_raters: int) -> tuple[Ints, Ints]:
+def _empty_images(votes: LabelledBoxes, *, first: int, n_raters: int) -> tuple[Ints, Ints]:
     """Images that were asked for and hold no box, and unit and rater of each who was asked.
 
     Their units are numbered from `first`. Who was asked for a label that nobody else was

@@ -10,15 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.agreement.evidence import Fault
 from crowdqc.agreement.pool import ALONE
+from crowdqc.agreement.rater_data import Fault
 from crowdqc.findings import Severity, Verdict
 from crowdqc.policy import Judged, Policy, ask_all
 
 WORDS = {Verdict.ACCEPT: "pass", Verdict.REVIEW: "watch", Verdict.REJECT: "fail"}
 """What a verdict on a rater is called."""
 IDLE = "every file was only opened: nothing says that a slice was read"
-FROM_RUNS = ("coverage", "sole_share")
+FROM_RUNS = ("coverage", "single_rater_share")
 """Measures of raters that completeness knows: where it was not asked, nor are rules on these."""
 
 
@@ -28,7 +28,7 @@ def severity(fault: Fault) -> Severity:
 
 
 def with_verdicts(table: pd.DataFrame, faults: list[Fault], policy: Policy) -> pd.DataFrame:
-    """Scorecards with ``faults``, ``confuses``, ``verdict`` and ``reasons``.
+    """Scorecards with ``faults``, ``labels_swapped``, ``verdict`` and ``reasons``.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def with_verdicts(table: pd.DataFrame, faults: list[Fault], policy: Policy) -> p
     named = [sorted({f.check for f in faults if f.rater == r}) for r in range(len(table))]
     table = table.assign(
         faults=[" ".join(checks) for checks in named],
-        confuses=[float("labels-swapped" in checks) for checks in named],
+        labels_swapped=[float("labels-swapped" in checks) for checks in named],
     )
     rules = [r for r in policy.of("rater") if r.measure in table or r.measure not in FROM_RUNS]
     judged = list(ask_all(rules, table).values())

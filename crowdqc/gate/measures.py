@@ -30,15 +30,15 @@ def rater_runs(completeness: pd.DataFrame) -> pd.DataFrame:
     """What completeness says of each rater, indexed by rater: columns of the table ``raters``.
 
     ``coverage``: the mean share of the expected slices over the runs of the rater; nan where
-    nothing was expected of anyone. ``sole_share``: the share of the rater's runs that no other
-    rater drew, too, so that no agreement is known; nan for a rater who drew nothing.
+    nothing was expected of anyone. ``single_rater_share``: the share of the rater's runs that no
+    other rater drew, too, so that no agreement is known; nan for a rater who drew nothing.
     """
     drawn = completeness[completeness["n_slices"] > 0]
     several = drawn.groupby(ORGAN)["rater"].transform("size") > 1
     return pd.DataFrame(
         {
             "coverage": completeness.groupby("rater")["coverage"].mean(),
-            "sole_share": (~several).groupby(drawn["rater"]).mean(),
+            "single_rater_share": (~several).groupby(drawn["rater"]).mean(),
         }
     )
 

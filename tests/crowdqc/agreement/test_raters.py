@@ -35,7 +35,7 @@ def scores(agreement, adjusted):
 
 
 def test_a_verdict_rests_on_the_outer_bounds_for_all_raters_together():
-    low, high = scores([[0.4, 0.7], [0.02, 0.02]], [[0.5, 0.6], [0.02, 0.02]]).sure()
+    low, high = scores([[0.4, 0.7], [0.02, 0.02]], [[0.5, 0.6], [0.02, 0.02]]).simultaneous_bounds()
     reach = 2.2414 * 0.02  # normal quantile of 1 - .05 / 2 / 2
 
     assert low == pytest.approx([0.4 - reach, 0.6 - reach], abs=1e-4)
@@ -43,10 +43,10 @@ def test_a_verdict_rests_on_the_outer_bounds_for_all_raters_together():
 
 
 def test_who_got_the_hard_cases_is_judged_by_the_better_of_two_scores():
-    likely, least = scores([[0.4, 0.7], [0.02, 0.02]], [[0.5, 0.6], [0.02, 0.02]]).likely()
+    best, best_low = scores([[0.4, 0.7], [0.02, 0.02]], [[0.5, 0.6], [0.02, 0.02]]).best()
 
-    assert likely.tolist() == [0.5, 0.7]
-    assert least == pytest.approx([0.5 - 1.96 * 0.02, 0.7 - 1.96 * 0.02], abs=1e-4)
+    assert best.tolist() == [0.5, 0.7]
+    assert best_low == pytest.approx([0.5 - 1.96 * 0.02, 0.7 - 1.96 * 0.02], abs=1e-4)
 
 
 def test_sizes_and_shifts_are_in_px_and_mm():
@@ -131,7 +131,7 @@ def test_who_only_opened_files_has_a_row_that_says_so(scope):
 @pytest.mark.parametrize(
     ("rule", "verdict"),
     [
-        (("sure_high", "<", 1.0, "reject"), "fail"),
+        (("agreement_high_simultaneous", "<", 1.0, "reject"), "fail"),
         (("agreement", "<", 0.99, "review"), "watch"),
         (("agreement", "<", 0.1, "reject"), "pass"),
         (("agreement", "<", 0.99, "note"), "pass"),
@@ -153,7 +153,9 @@ def test_the_policy_gives_the_verdicts(rule, verdict):
 
 def test_what_completeness_says_counts_too():
     study = organ_study(GOOD, cases=3, slices=12)
-    runs = pd.DataFrame({"coverage": [0.95, 0.5, 0.9, 0.9], "sole_share": 0.0}, index=list(GOOD))
+    runs = pd.DataFrame(
+        {"coverage": [0.95, 0.5, 0.9, 0.9], "single_rater_share": 0.0}, index=list(GOOD)
+    )
     raters = review_raters(match(study), resampling=NONE, judging=Judging(runs=runs)).raters
 
     assert raters["verdict"].tolist() == ["pass", "watch", "pass", "pass"]

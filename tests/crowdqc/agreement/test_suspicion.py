@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowdqc.agreement.arrays import to_drawn
-from crowdqc.agreement.boxes import Drawn, leave_one_out
+from crowdqc.agreement.boxes import DrawnBoxes, leave_one_out
 from crowdqc.agreement.profile import straight
 from crowdqc.agreement.suspicion import ALIKE, fit_gain, recurring, repeated, whole_image
 from crowdqc.geometry import paired_iou
@@ -98,7 +98,7 @@ def drawing(boxes, plane, rater):
     """Boxes of objects that each slice holds one of; all raters were asked for all slices."""
     slices, raters = np.unique(plane), np.unique(rater)
     asked = np.repeat(slices, len(raters)), np.tile(raters, len(slices))
-    return Drawn(np.array(boxes, float), plane, rater, slices, *asked, int(rater.max()) + 1)
+    return DrawnBoxes(np.array(boxes, float), plane, rater, slices, *asked, int(rater.max()) + 1)
 
 
 def test_a_guess_may_come_from_another_slice():

@@ -19,10 +19,10 @@ RATERS = pd.DataFrame(
     {
         "rater": ["a", "b"],
         "agreement_low": [0.8, 0.7],
-        "sure_high": [0.9, 0.8],
-        "best": [0.85, 0.75],
-        "best_low": [0.8, 0.7],
-        "confuses": [0.0, 0.0],
+        "agreement_high_simultaneous": [0.9, 0.8],
+        "agreement_best": [0.85, 0.75],
+        "agreement_best_low": [0.8, 0.7],
+        "labels_swapped": [0.0, 0.0],
     }
 )
 

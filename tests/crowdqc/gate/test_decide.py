@@ -326,8 +326,8 @@ def test_measures_of_raters():
 
     found = rater_runs(runs)
 
-    assert found.loc["a", ["coverage", "sole_share"]].tolist() == [pytest.approx(0.9), 0.5]
-    assert found.loc["b", ["coverage", "sole_share"]].tolist() == [0.5, 0.0]
+    assert found.loc["a", ["coverage", "single_rater_share"]].tolist() == [pytest.approx(0.9), 0.5]
+    assert found.loc["b", ["coverage", "single_rater_share"]].tolist() == [0.5, 0.0]
     assert rater_measures(RATERS).loc["b"].to_dict() == RATERS.iloc[1].drop("rater").to_dict()
 
 

@@ -50,7 +50,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RaterData:
     """What faults are looked for in.
 
     Parameters
@@ -148,9 +148,9 @@ class Share:
     unit: str = "share of boxes"
     fatal: bool = False
 
-    def faults(self, evidence: Evidence) -> list[Fault]:
+    def faults(self, data: RaterData) -> list[Fault]:
         """Raters whose share is above the limit, and where it shows."""
-        ratio = evidence.ratio(self.shown, self.asked, rater=self.rater, at=self.at)
+        ratio = data.ratio(self.shown, self.asked, rater=self.rater, at=self.at)
         limit = self.limit + (usual(ratio) if self.above_usual else 0.0)
         badness = self.shown.astype(np.float64)
         return [
@@ -159,10 +159,10 @@ class Share:
                 self.check,
                 self.what.format(ratio.value[r]),
                 *(ratio.value[r], limit, self.unit),
-                evidence.worst(r, self.rater, at=self.at, badness=badness),
+                data.worst(r, self.rater, at=self.at, badness=badness),
                 fatal=self.fatal,
             )
-            for r in evidence.above(ratio, limit)
+            for r in data.above(ratio, limit)
         ]
 
 
@@ -177,9 +177,9 @@ def middle(ratio: Ratio) -> float:
     return float(np.median(known)) if len(known) else np.nan
 
 
-def confused_boxes(evidence: Evidence) -> tuple[Ints, Ints]:
+def confused_boxes(data: RaterData) -> tuple[Ints, Ints]:
     """Boxes with another label than the others agree on, and that label's number."""
-    units = evidence.compared.units
+    units = data.compared.units
     rows, label = confusions(units)
     wrong = units.value[rows] != label
     return units.box[rows[wrong]], label[wrong]
