@@ -30,15 +30,15 @@ if "--atheris" in sys.argv:
     import atheris
 
     with atheris.instrument_imports(include=["crowdqc"]):
+        import crowdqc.formats.guess
         import crowdqc.gate
-        import crowdqc.readers.guess
         import crowdqc.volumes  # noqa: F401
 
 from crowdqc.config import load_config
 from crowdqc.findings import Finding, InputError, dump_findings
+from crowdqc.formats import read_study
+from crowdqc.formats.guess import guess_study, render_study
 from crowdqc.gate import Manifest, load_policy
-from crowdqc.readers import read_study
-from crowdqc.readers.guess import guess_study, render_study
 from crowdqc.volumes import read_geometry, read_labels
 
 STUDY = """[study]

@@ -101,7 +101,7 @@ PEERS = {
     "crowdqc": """
 from pathlib import Path
 from crowdqc.config import load_config
-from crowdqc.readers import read_study
+from crowdqc.formats import read_study
 def read():
     study, _ = read_study(load_config(Path(sys.argv[1]) / "study.toml"))
     return len(study.boxes)

@@ -17,7 +17,7 @@ ROOMS = {
             "crowdqc.volumes": ("read_volume", "read_labels", "write_labels", "to_grey"),
         },
     ),
-    "formats": ("Reading and writing", {"crowdqc.readers": (), "crowdqc.writers": ()}),
+    "formats": ("Reading and writing", {"crowdqc.formats": (), "crowdqc.formats.conversion": ()}),
     "matching": ("Matching", {"crowdqc.matching": ()}),
     "agreement": ("Agreement and raters", {"crowdqc.agreement": (), "crowdqc.crowd": ()}),
     "fusion": ("Fusion", {"crowdqc.fusion": ()}),

@@ -11,8 +11,8 @@ import pytest
 from crowdqc.agreement import Resampling, assess_raters
 from crowdqc.config import load_config
 from crowdqc.findings import read_findings
+from crowdqc.formats import read_study
 from crowdqc.matching import match
-from crowdqc.readers import read_study
 from tests.commands import call
 
 CONFIGS = Path(__file__).parents[1] / "configs"

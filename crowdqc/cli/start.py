@@ -23,7 +23,7 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
     Writes FOLDER/study.toml (or --output): a commented file with everything that names and
     contents of the files tell. What it cannot know stands there as a comment to fill in.
     """
-    from crowdqc.readers.guess import guess_study, render_study
+    from crowdqc.formats.guess import guess_study, render_study
 
     guess = guess_study(folder)
     target = output or folder / "study.toml"

@@ -91,10 +91,10 @@ def convert(
     empty, and lists what the format cannot say.
     """
     from crowdqc.cli.show import print_table, write_out
-    from crowdqc.readers import read_study
+    from crowdqc.formats import read_study
+    from crowdqc.formats.conversion import convert as write
     from crowdqc.stages.boxes import findings_table
     from crowdqc.stages.images import known_images
-    from crowdqc.writers import convert as write
 
     say = speaker(quiet=quiet)
     config = open_run(study, say=say).config

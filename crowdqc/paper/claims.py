@@ -10,10 +10,10 @@ import pandas as pd
 
 from crowdqc.completeness import assess
 from crowdqc.config import load_config
+from crowdqc.formats import read_study
 from crowdqc.paper.file import Annotations, Bound
 from crowdqc.paper.scores import MEAN
 from crowdqc.paper.tables import signed
-from crowdqc.readers import read_study
 from crowdqc.stages.images import known_images
 
 

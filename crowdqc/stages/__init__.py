@@ -8,7 +8,7 @@ from pathlib import Path
 
 import crowdqc
 from crowdqc.config import Changes, Config, load_config
-from crowdqc.readers import annotation_files
+from crowdqc.formats import annotation_files
 from crowdqc.stages import boxes, drawn, judge, masks, show, truth
 from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, unwatched
 from crowdqc.stages.images import case_files, input_files

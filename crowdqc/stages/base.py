@@ -22,7 +22,7 @@ import pandas as pd
 import crowdqc
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity, Verdict
-from crowdqc.readers.files import relative_names
+from crowdqc.formats.files import relative_names
 from crowdqc.store import Store, sha256
 
 

@@ -12,10 +12,10 @@ from crowdqc.completeness import Orientation, assess, todo
 from crowdqc.completeness.slices import in_ranges
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
+from crowdqc.formats import read_gold, read_study
+from crowdqc.formats.patterns import find, has
 from crowdqc.gate import USABLE, Policy, load_policy, rater_runs
 from crowdqc.matching import Matched, match
-from crowdqc.readers import read_gold, read_study
-from crowdqc.readers.patterns import find, has
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import geometries, known_images
@@ -141,7 +141,7 @@ def _with_slices(images: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
 
 def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[str]:
     """YOLO files of the usable boxes, in the layout of the input; other formats have none."""
-    from crowdqc.writers.slices import write_slices
+    from crowdqc.formats.slices import write_slices
 
     annotations = run.config.annotations
     if annotations.format != "yolo":

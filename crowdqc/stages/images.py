@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from crowdqc.config import Config
 from crowdqc.findings import InputError
-from crowdqc.readers.patterns import fill, find, has
+from crowdqc.formats.patterns import fill, find, has
 from crowdqc.volumes import Geometry, read_geometry, series_files
 
 _COLUMNS = [
@@ -155,7 +155,7 @@ def _picture_size(path: Path) -> tuple[int, int]:
 
 
 def _relative(path: Path, config: Config) -> str:
-    from crowdqc.readers.files import relative
+    from crowdqc.formats.files import relative
 
     return relative(path, config)
 

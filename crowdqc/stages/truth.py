@@ -29,8 +29,8 @@ def truth_values(config: Config) -> dict[str, int]:
 
 def simulate(run: Run) -> Result:
     """Draw boxes as raters with known faults would, from the expert masks."""
+    from crowdqc.formats.slices import write_slices
     from crowdqc.simulate import simulate_study
-    from crowdqc.writers.slices import write_slices
 
     config = run.config
     if config.simulate is None or config.truth is None or config.truth.path is None:

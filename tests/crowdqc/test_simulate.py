@@ -11,8 +11,9 @@ from skimage import measure, morphology
 
 from crowdqc.config import FaultyRater, Simulate, load_config
 from crowdqc.findings import InputError
+from crowdqc.formats import read_study
+from crowdqc.formats.slices import write_slices
 from crowdqc.geometry import paired_iou
-from crowdqc.readers import read_study
 from crowdqc.simulate import (
     draw,
     label_boxes,
@@ -25,7 +26,6 @@ from crowdqc.simulate import (
 from crowdqc.simulate.abdomen import LABELS, SIDES
 from crowdqc.simulate.demo import RATERS, is_demo, make_demo
 from crowdqc.simulate.faults import skipped_runs
-from crowdqc.writers.slices import write_slices
 
 NAMES = ("spleen", "liver")
 EDGES = ["x0", "y0", "x1", "y1"]

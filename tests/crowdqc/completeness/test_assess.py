@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crowdqc.completeness import Orientation, Settings, assess
 from crowdqc.config import load_config
 from crowdqc.findings import Severity
-from crowdqc.readers import read_study
+from crowdqc.formats import read_study
 from crowdqc.stages.images import known_images
 from tests.crowdqc.completeness.organs import LABELS, PLACES, at, drawn, organ, study
 

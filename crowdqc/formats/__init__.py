@@ -1,0 +1,152 @@
+"""Annotation files in, a checked `Study` out: one module a format, nothing else knows formats.
+
+files -> Draft (what the format says) -> rules that all formats share -> Study + findings
+
+One file a slice: `yolo`, `voc` (on `slicefiles`). Files of many slices: `coco`, `cvat`,
+`labelstudio`, `lidc` (on `collect`). A table of all: `table`. The rules: `draft`, `names`,
+`states`, `images`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pandas as pd
+
+from crowdqc.config import Config
+from crowdqc.findings import Finding, InputError
+from crowdqc.formats.coco import read_coco
+from crowdqc.formats.cvat import read_cvat
+from crowdqc.formats.draft import Draft, to_study
+from crowdqc.formats.images import guess_sizes, images_table, settle_sizes
+from crowdqc.formats.labelstudio import read_labelstudio
+from crowdqc.formats.lidc import read_lidc
+from crowdqc.formats.names import sound_names
+from crowdqc.formats.patterns import find
+from crowdqc.formats.table import read_table
+from crowdqc.formats.truth import COLUMNS as TRUTH_COLUMNS
+from crowdqc.formats.truth import read_truth_boxes, without_gold
+from crowdqc.formats.voc import read_voc
+from crowdqc.formats.yolo import read_yolo, scale
+from crowdqc.schema import Study, stands_in
+
+__all__ = ["annotation_files", "read_gold", "read_study", "read_truth_boxes"]
+
+_READERS: dict[str, Callable[[Config], Draft]] = {
+    "yolo": read_yolo,
+    "table": read_table,
+    "coco": read_coco,
+    "cvat": read_cvat,
+    "labelstudio": read_labelstudio,
+    "voc": read_voc,
+    "lidc": read_lidc,
+}
+
+
+def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study, list[Finding]]:
+    """Read the annotations that a study file names.
+
+    Parameters
+    ----------
+    config : Config
+        The study file.
+    known : DataFrame, optional
+        The table `images` as read from pictures or volumes; where it is absent, sizes come
+        from the study file or from the annotations.
+
+    Returns
+    -------
+    study : Study
+        Everything that is sound.
+    findings : list of Finding
+        One for every line that is not, and for everything that had to be inferred.
+
+    Raises
+    ------
+    InputError
+        If nothing can be read, or the study file does not say what is needed.
+    """
+    draft = sound_names(_draft(config))
+    if draft.readings.empty:
+        raise InputError(_nothing(config, draft))
+    draft = _settled(draft, known, config)
+    images, more = images_table(draft.readings, known, config)
+    if more:
+        draft = _within(draft, images, ["case", "slice"])
+    draft.findings = [*draft.findings, *more]
+    if draft.readings.empty:
+        raise InputError(_nothing(config, draft))
+    if draft.fractions:
+        draft.boxes = scale(draft.boxes, images)
+    return to_study(draft, config, images)
+
+
+def read_gold(
+    config: Config, known: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame | None, list[Finding]]:
+    """Boxes that count as the truth: ``case, slice, label, x0, y0, x1, y1`` in px.
+
+    Those of the table ``[truth] boxes``, or of the rater ``[truth] rater``; `None` where the
+    study names neither. `known` as for `read_study`.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read.
+    """
+    truth = config.truth
+    if truth is None or (truth.boxes is None and truth.rater is None):
+        return None, []
+    if truth.boxes is not None:
+        return read_truth_boxes(config)
+    study, _ = read_study(config.model_copy(update={"truth": None}), known)
+    return study.boxes.loc[study.boxes["rater"] == truth.rater, TRUTH_COLUMNS], []
+
+
+def annotation_files(config: Config) -> list[str]:
+    """Paths of the files that `read_study` reads, in a fixed order.
+
+    Raises
+    ------
+    InputError
+        If no file is found.
+    """
+    path = config.resolve(config.annotations.path)
+    if config.annotations.format == "table":
+        return [str(path)]
+    return find(path).names
+
+
+def _draft(config: Config) -> Draft:
+    draft = _READERS[config.annotations.format](config)
+    if config.truth is not None and config.truth.rater is not None:
+        draft, _ = without_gold(draft, config.truth.rater)
+    return draft
+
+
+def _settled(draft: Draft, known: pd.DataFrame | None, config: Config) -> Draft:
+    """With one size for each image, where the format or the boxes tell sizes."""
+    readings, findings = settle_sizes(draft.readings, known, config)
+    if len(readings) < len(draft.readings):
+        draft = _within(draft, readings, ["case", "slice", "rater"])
+    unsized = known is None and config.annotations.size is None and "height" not in readings
+    if unsized and not draft.fractions:
+        readings, findings = guess_sizes(draft.boxes, readings)
+    return dataclasses.replace(draft, readings=readings, findings=[*draft.findings, *findings])
+
+
+def _within(draft: Draft, rows: pd.DataFrame, keys: list[str]) -> Draft:
+    """Only what lies where `rows` are."""
+    boxes, readings = (
+        frame[stands_in(rows, frame, keys)].reset_index(drop=True)
+        for frame in (draft.boxes, draft.readings)
+    )
+    return dataclasses.replace(draft, boxes=boxes, readings=readings)
+
+
+def _nothing(config: Config, draft: Draft) -> str:
+    """That there is nothing to work with, and the first reasons."""
+    gravest = sorted(draft.findings, key=lambda finding: -finding.severity.rank)
+    reasons = [f"\n{finding.message}" for finding in gravest[:3]]
+    return f"{config.file}: the annotations hold no reading at all." + "".join(reasons)

@@ -1,0 +1,214 @@
+"""COCO JSON: ``images``, ``categories`` and ``annotations`` with ``bbox = [x, y, width, height]``.
+
+COCO itself knows no raters. Those who need them write ``rater_list`` into an image (who read it)
+and ``rater_id``, ``rater``, ``annotator`` or ``rad_id`` into an annotation (who drew it). An image
+in whose list a rater stands without a box was reviewed; without a list it is an empty file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crowdqc.config import Config
+from crowdqc.formats.collect import Collector, Document, Image, rater_name
+from crowdqc.formats.draft import Draft
+from crowdqc.formats.files import Unreadable, read_json, short, write_json
+from crowdqc.formats.output import IMAGE, Output, Written
+
+RATER_KEYS = ("rater_id", "rater", "annotator", "rad_id")
+"""Keys of an annotation that say who drew it, in the order in which they are looked for."""
+
+
+def read_coco(config: Config) -> Draft:
+    """Read every COCO file that the study names.
+
+    Raises
+    ------
+    InputError
+        If no file is found, or the study file contradicts itself about who drew.
+    """
+    return Collector(config).read(lambda document: _File(document).read())
+
+
+class _File:
+    """One file while it is read."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.classes: dict[object, str] = {}
+        self.images: dict[object, Image] = {}
+        self.crowds: Counter[str] = Counter()
+
+    def read(self) -> None:
+        data = read_json(self.document.path)
+        if not isinstance(data, dict) or not isinstance(data.get("images"), list):
+            raise Unreadable("is no COCO file: it has no list 'images'.")
+        for record, _ in self._records(data, "categories"):
+            name, key = record.get("name"), _id(record)
+            if key is not None and isinstance(name, str):
+                self.classes[key] = name
+        self._compare_classes()
+        for record, source in self._records(data, "images"):
+            self._image(record, source)
+        for record, source in self._records(data, "annotations"):
+            self._annotation(record, source)
+        if self.crowds:
+            n = self.crowds.total()
+            self.document.note("box-of-a-crowd", f"{n} boxes round groups were left out.")
+
+    def _records(self, data: dict[str, Any], key: str) -> list[tuple[dict[str, Any], str]]:
+        """The objects of a list, each with what to call it in a message."""
+        values = data.get(key, [])
+        if not isinstance(values, list):
+            raise Unreadable(f"is no COCO file: '{key}' is no list.")
+        records = []
+        for place, value in enumerate(values):
+            source = f"{key}[{place}]"
+            if isinstance(value, dict):
+                records.append((value, source))
+            else:
+                self.document.fault("not-a-record", f"{key} must hold objects.", source)
+        return records
+
+    def _compare_classes(self) -> None:
+        """Ids of COCO explain themselves; only where the study file names them they may differ."""
+        labels = self.document.labels
+        named = {str(key): name for key, name in self.classes.items() if labels.named(name) is None}
+        self.document.add(labels.differences(named, self.document.where))
+
+    def _image(self, record: dict[str, Any], source: str) -> None:
+        key = _id(record)
+        if key is None or key in self.images:
+            message = f"the id {short(repr(record.get('id')))} is none, or stands twice."
+            self.document.fault("image-id", message, source)
+            return
+        size = None
+        if record.get("height") is not None and record.get("width") is not None:
+            size = (record["height"], record["width"])
+        image = self.document.image(record.get("file_name"), size, source)
+        if image is None:
+            return
+        self.images[key] = image
+        raters = _raters(record)
+        state = "" if raters is None else "reviewed_empty"
+        self.document.read_by(image, raters, state=state)
+
+    def _annotation(self, record: dict[str, Any], source: str) -> None:
+        image = self.images.get(_hashable(record.get("image_id")))
+        if image is None:
+            name = short(repr(record.get("image_id")))
+            self.document.fault("image-id", f"there is no sound image with the id {name}.", source)
+            return
+        if record.get("iscrowd") in (1, True):
+            self.crowds["iscrowd"] += 1
+            return
+        rater = next((name for name in map(rater_name, _values(record)) if name), None)
+        corners = _corners(record.get("bbox"))
+        turned = _rotation(record)
+        if corners is None or turned:
+            what = f"is rotated by {turned}" if turned else "has no 'bbox' of four numbers"
+            message = f"{what}; a box is upright: x, y, width, height."
+            self.document.fault("box-unfit", message, source, image=image, rater=rater or "")
+            return
+        category = record.get("category_id")
+        label = self.classes.get(_hashable(category))
+        if label is None or self.document.labels.named(label) is None:
+            label = self.document.labels.by_id.get(str(category), label or str(category))
+        self.document.box(image, corners, label=label, source=source, rater=rater)
+
+
+def _values(record: Mapping[str, Any]) -> list[object]:
+    attributes = record.get("attributes")
+    inner = attributes if isinstance(attributes, dict) else {}
+    return [place.get(key) for place in (record, inner) for key in RATER_KEYS]
+
+
+def _raters(record: Mapping[str, Any]) -> list[str] | None:
+    """Who read an image, where it says so."""
+    names = record.get("rater_list")
+    if not isinstance(names, list):
+        return None
+    return [name for name in map(rater_name, names) if name]
+
+
+def _rotation(record: Mapping[str, Any]) -> str:
+    attributes = record.get("attributes")
+    turned = attributes.get("rotation", 0) if isinstance(attributes, dict) else 0
+    return "" if turned == 0 else short(repr(turned))
+
+
+def _corners(bbox: object) -> list[object] | None:
+    """``x0, y0, x1, y1`` of ``x, y, width, height``; a value that is no number stays as it is."""
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        return None
+    try:
+        x, y, width, height = (_float(value) for value in bbox)
+    except TypeError:
+        return None
+    return [x, y, x + width, y + height]
+
+
+def _float(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("no number")
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def _id(record: Mapping[str, Any]) -> object:
+    return _hashable(record.get("id"))
+
+
+def _hashable(value: object) -> object:
+    """An id: a number or a text; `None` for anything else."""
+    return value if isinstance(value, int | str | float) else None
+
+
+_FILE = "annotations/instances_default.json"
+"""Where CVAT and datumaro look for it."""
+
+
+def write_coco(output: Output, folder: Path) -> dict[str, object]:
+    """Write one file with ``rater_list`` in images and ``rater_id`` in annotations."""
+    images: dict[str, dict[str, Any]] = {}
+    annotations: list[dict[str, Any]] = []
+    ids = {name: key for key, name in enumerate(output.study.labels, start=1)}  # 0 is background
+    for reading in output.readings():
+        image = images.setdefault(reading.image, _coco_image(reading, len(images) + 1))
+        image["rater_list"].append(reading.rater)
+        for label, x0, y0, x1, y1 in reading.boxes:
+            annotation = {
+                "id": len(annotations) + 1,
+                "image_id": image["id"],
+                "category_id": ids[label],
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "area": (x1 - x0) * (y1 - y0),
+                "iscrowd": 0,
+                "rater_id": reading.rater,
+            }
+            annotations.append(annotation)
+    categories = [{"id": key, "name": name} for name, key in ids.items()]
+    data = {
+        "info": {"description": output.study.name},
+        "images": list(images.values()),
+        "categories": categories,
+        "annotations": annotations,
+    }
+    (folder / "annotations").mkdir()
+    write_json(folder / _FILE, data)
+    return {"path": _FILE, "image": IMAGE}
+
+
+def _coco_image(reading: Written, key: int) -> dict[str, Any]:
+    return {
+        "id": key,
+        "file_name": f"{reading.image}.png",
+        "height": reading.height,
+        "width": reading.width,
+        "rater_list": [],
+    }

@@ -1,0 +1,222 @@
+"""From what a format says to a checked `Study`: the rules that all formats share.
+
+A reader fills a `Draft`: what it read, line by line, with the place of each. `to_study`
+then applies the rules once for all of them: a row that breaks one becomes a finding and is
+left out, the rest is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from crowdqc.config import Config
+from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.formats.images import sizes_of
+from crowdqc.formats.states import infer_states
+from crowdqc.schema import Study, empty, natural_order, stands_in
+
+TOLERANCE = 1e-4
+"""How far beyond the image, as a fraction of its side, a box may reach: tools round so."""
+
+EDGES = ["x0", "y0", "x1", "y1"]
+
+SLICE_MAX = 2**31
+"""Largest slice number that makes sense."""
+SIDE_MAX = 1_000_000
+"""Largest side of an image, in px, that makes sense."""
+FAULTS_MAX = 1000
+"""So many faults of one kind are told one by one for each case and file, the rest as a number."""
+
+
+@dataclass
+class Draft:
+    """What a reader read.
+
+    `boxes` has ``case, slice, rater, label, x0, y0, x1, y1, source`` (px), `readings` has
+    ``case, slice, rater, labels, state`` (and ``height, width`` where the format says them),
+    where the state ``""`` is still to be inferred. `fractions` says that edges are YOLO's
+    ``x_centre, y_centre, width, height`` as fractions of the image, still to be scaled.
+    """
+
+    boxes: pd.DataFrame
+    readings: pd.DataFrame
+    findings: list[Finding] = field(default_factory=list)
+    fractions: bool = False
+
+
+def box_frame(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
+    """The `boxes` of a draft from its rows, with its types even where there is no row."""
+    columns = ["case", "slice", "rater", "label", *EDGES, "source"]
+    types = {"slice": np.int64, **dict.fromkeys(EDGES, np.float64)}
+    return pd.DataFrame(rows, columns=columns).astype(types)
+
+
+def bad_line(check: str, message: str, source: str, **where: object) -> Finding:
+    """Finding about one malformed line, which is left out."""
+    return Finding(
+        check=check,
+        severity=Severity.REJECT,
+        message=f"{source}: {message} The line is left out.",
+        source=source,
+        **where,  # type: ignore[arg-type]
+    )
+
+
+def bad_file(check: str, message: str, source: str) -> Finding:
+    """Finding about one file that is left out."""
+    return Finding(check=check, severity=Severity.REJECT, message=message, source=source)
+
+
+def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study, list[Finding]]:
+    """Apply the common rules and build the study.
+
+    Parameters
+    ----------
+    draft : Draft
+        What the reader read.
+    config : Config
+        The study file.
+    images : DataFrame
+        The table `images`: one row for each slice that is known, and for each that was read.
+
+    Returns
+    -------
+    study : Study
+        Everything that is sound.
+    findings : list of Finding
+        The reader's own, and one for each row that was left out or mended.
+    """
+    boxes = draft.boxes
+    sound, bad = _sound(boxes, images, clip=config.annotations.outside == "clip")
+    readings = _not_empty(draft.readings, boxes, sound).drop(
+        columns=["height", "width"], errors="ignore"
+    )
+    readings, notes = infer_states(readings, sound, rule=config.annotations.empty_file)
+    if readings.empty:
+        raise InputError(f"{config.file}: the annotations hold no reading at all.")
+    study = Study(
+        name=config.study.name,
+        labels=config.label_names,
+        images=images,
+        readings=_sorted(readings, ["case", "slice", "rater"]),
+        boxes=_numbered(sound),
+        rater_scope=config.annotations.rater_scope,
+        single=frozenset(label.name for label in config.labels.values() if label.single),
+    )
+    return study, [*draft.findings, *bad, *notes]
+
+
+def _sound(
+    boxes: pd.DataFrame, images: pd.DataFrame, *, clip: bool
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Boxes that keep all rules, and a finding for each that does not."""
+    if boxes.empty:
+        return empty("boxes").drop(columns="box"), []
+    size = np.tile(sizes_of(boxes, images), 2)
+    corners = boxes[EDGES].to_numpy(np.float64)
+    finite = np.isfinite(corners).all(axis=1)
+    limit = np.inf if clip else TOLERANCE * size
+    outside = finite & (np.maximum(-corners, corners - size) > limit).any(axis=1)
+    corners = np.where(outside[:, None], corners, np.clip(corners, 0.0, size))
+    reversed_ = finite & ~outside & (corners[:, 2:] <= corners[:, :2]).any(axis=1)
+    twice = _repeated(boxes) & finite & ~reversed_ & ~outside
+    rules = [
+        (~finite, "box-not-finite", "is not finite; coordinates must be finite numbers."),
+        (reversed_, "box-empty", "has no area; a box needs a width and a height above zero."),
+        (outside, "box-outside-image", "reaches beyond the image; boxes must lie inside it."),
+        (twice, "box-twice", "stands a second time; each box is drawn once."),
+    ]
+    findings = [
+        _broken(row, row_size, check=check, rule=rule)
+        for mask, check, rule in rules
+        for row, row_size in _first_of_each(boxes, size, mask)
+    ]
+    good = finite & ~reversed_ & ~outside & ~twice
+    mended = boxes.assign(**dict(zip(EDGES, corners.T, strict=True)))[good]
+    return mended, sorted(findings, key=_place) + _clipped(boxes[good], mended)
+
+
+def _first_of_each(
+    boxes: pd.DataFrame, size: np.ndarray, mask: np.ndarray
+) -> Iterable[tuple[Any, np.ndarray]]:
+    """Rows chosen by `mask` with their sizes; of very many in one case and file only the first."""
+    rows = boxes[mask]
+    if len(rows) > FAULTS_MAX:
+        file = rows["source"].str.rpartition(":")[0]
+        few = (rows.groupby([rows["case"], file]).cumcount() < FAULTS_MAX).to_numpy()
+        rows, size = rows[few], size[mask][few]
+    else:
+        size = size[mask]
+    return zip(rows.itertuples(index=False), size, strict=True)
+
+
+def _not_empty(readings: pd.DataFrame, boxes: pd.DataFrame, sound: pd.DataFrame) -> pd.DataFrame:
+    """A reading of which a box was left out is no empty one, whatever is left of it."""
+    refused = boxes.drop(index=sound.index)
+    if refused.empty:
+        return readings
+    where = stands_in(refused, readings, ["case", "slice", "rater"])
+    return readings.assign(state=readings["state"].where(~where, "opened"))
+
+
+def _repeated(boxes: pd.DataFrame) -> np.ndarray:
+    """Whether a row stood before, shape (N,); only the few that share all edges are compared."""
+    alike = pd.util.hash_pandas_object(boxes[EDGES] + 0.0, index=False).duplicated(keep=False)
+    repeated = alike.to_numpy(copy=True)
+    repeated[repeated] = boxes[repeated].duplicated(["case", "slice", "rater", "label", *EDGES])
+    return repeated
+
+
+def _broken(row: Any, size: np.ndarray, *, check: str, rule: str) -> Finding:
+    box = ", ".join(f"{getattr(row, edge):g}" for edge in EDGES)
+    message = f"the box ({box}) px in an image of {size[0]:g} x {size[1]:g} {rule}"
+    where = {"case": row.case, "slice": int(row.slice), "rater": row.rater, "label": row.label}
+    return bad_line(check, message, str(row.source), **where)
+
+
+def _place(finding: Finding) -> tuple[str, int]:
+    file, _, line = (finding.source or "").rpartition(":")
+    return file, int(line) if line.isdecimal() else 0
+
+
+def _clipped(before: pd.DataFrame, after: pd.DataFrame) -> list[Finding]:
+    change = (before[EDGES] - after[EDGES]).abs().max(axis=1)
+    changed = change[change > 1e-9]
+    if changed.empty:
+        return []
+    first = before.loc[changed.idxmax()]
+    message = (
+        f"{len(changed)} boxes reached beyond their image, by {changed.max():.3g} px at most "
+        f"({first['source']}), and were clipped to it."
+    )
+    note = Finding(
+        check="box-clipped",
+        severity=Severity.NOTE,
+        message=message,
+        value=float(len(changed)),
+        source=first["source"],
+    )
+    return [note]
+
+
+def _numbered(boxes: pd.DataFrame) -> pd.DataFrame:
+    boxes = _sorted(boxes, ["case", "slice", "rater", "label"])
+    return boxes.assign(box=np.arange(len(boxes)))
+
+
+def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """In natural order of the keys; rows that are equal in them stay in reading order."""
+    ranks = []
+    for key in keys:
+        if key == "slice":
+            ranks.append(frame[key].to_numpy())
+        else:
+            code, names = pd.factorize(frame[key])
+            place = {name: rank for rank, name in enumerate(natural_order(names))}
+            ranks.append(np.array([place[name] for name in names])[code])
+    return frame.iloc[np.lexsort(ranks[::-1])].reset_index(drop=True)

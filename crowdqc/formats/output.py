@@ -1,0 +1,169 @@
+"""What of a study is written, and under which names."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from crowdqc.findings import Finding, Severity
+from crowdqc.schema import ReadingState, Study, stands_in
+
+KEYS = ["case", "slice", "rater"]
+EDGES = ["x0", "y0", "x1", "y1"]
+_SPACING = ["spacing_x", "spacing_y", "spacing_z"]
+IMAGE = "{case}-slice{slice}.png"
+"""Names of images in the files that are written."""
+_ONE_FILE_A_SLICE = ("yolo", "voc")
+
+
+@dataclass(frozen=True)
+class Written:
+    """One reading as it is written: names fit for files, size in px, rows of boxes."""
+
+    case: str
+    slice: int
+    rater: str
+    height: int
+    width: int
+    opened: bool
+    boxes: list[tuple[str, float, float, float, float]]
+    """Label and corners of each box, in px."""
+
+    @property
+    def image(self) -> str:
+        """Name of the image, without ending."""
+        return f"{self.case}-slice{self.slice:04d}"
+
+
+class Losses:
+    """Collects what is lost."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def add(self, check: str, n: int, message: str) -> None:
+        """Note that `n` things are lost, if any are."""
+        if n:
+            finding = Finding(
+                check=check, severity=Severity.REVIEW, message=f"{n} {message}", value=float(n)
+            )
+            self.findings.append(finding)
+
+
+class Output:
+    """A study made ready for a format: what it cannot say is left out and noted.
+
+    Parameters
+    ----------
+    study : Study
+        What to write.
+    format : str
+        The format.
+    losses : Losses
+        Takes what is lost.
+    """
+
+    def __init__(self, study: Study, format: str, losses: Losses) -> None:
+        self.study = study
+        self.format = format
+        self.empty_file = self._choose_empty(losses)
+        self.cases = _fit_names("cases", study.cases, losses)
+        self.raters = _fit_names("raters", study.raters, losses)
+        self.size = self._one_of(["height", "width"])
+        self.spacing = self._one_of(_SPACING)
+        self._note_losses(losses)
+
+    def readings(self) -> Iterator[Written]:
+        """Every reading that is written, in the order of the study."""
+        boxes = {
+            key: list(zip(group["label"], *(group[edge] for edge in EDGES), strict=True))
+            for key, group in self.study.boxes.groupby(KEYS, sort=False)
+        }
+        sizes = self.study.images.set_index(["case", "slice"])[["height", "width"]]
+        size_of = dict(zip(sizes.index, sizes.itertuples(index=False), strict=True))
+        for row in self.written.itertuples():
+            size: Any = size_of[row.case, row.slice]
+            yield Written(
+                self.cases[row.case],
+                row.slice,
+                self.raters[row.rater],
+                size.height,
+                size.width,
+                row.state == ReadingState.OPENED,
+                boxes.get((row.case, row.slice, row.rater), []),
+            )
+
+    @property
+    def written(self) -> pd.DataFrame:
+        """The readings that are written."""
+        readings = self.study.readings
+        if self._keeps_opened:
+            return readings
+        return readings[readings["state"] != ReadingState.OPENED]
+
+    def _choose_empty(self, losses: Losses) -> str:
+        """What an empty file means where a format has them: one thing, the same for all."""
+        states = self.study.readings["state"]
+        opened = int((states == ReadingState.OPENED).sum())
+        only_opened = opened > 0 and not (states == ReadingState.REVIEWED_EMPTY).any()
+        as_files = self.format in _ONE_FILE_A_SLICE and only_opened
+        self._keeps_opened = self.format == "labelstudio" or as_files
+        if not self._keeps_opened:
+            message = (
+                f"readings that were only opened are left out: {self.format} cannot tell them "
+                "from slices that were reviewed and hold nothing."
+            )
+            losses.add("opened-lost", opened, message)
+        return "unread" if as_files else "nothing"
+
+    def _note_losses(self, losses: Losses) -> None:
+        study = self.study
+        asked = int((study.readings["labels"] != "").sum())
+        losses.add(
+            "asked-lost",
+            asked,
+            "readings were of some labels only, which the format cannot say: all labels will count "
+            "as asked for.",
+        )
+        unread = ~stands_in(self.written, study.images, ["case", "slice"])
+        losses.add("unread-lost", int(unread.sum()), "images that nobody read are left out.")
+        if self.spacing is None:
+            known = int(study.images[_SPACING].notna().all(axis=1).sum())
+            losses.add("spacing-lost", known, "images have a spacing, not all the same: left out.")
+        if self.size is None and self.format == "yolo":
+            message = "images have sizes, not all the same, which yolo cannot say: give [images]."
+            losses.add("size-lost", len(study.images), message)
+
+    def _one_of(self, columns: list[str]) -> list[Any] | None:
+        """The values that all images share; `None` where they differ or are not known."""
+        rows = self.study.images[columns].drop_duplicates()
+        if len(rows) != 1 or rows.isna().any(axis=None):
+            return None
+        return list(rows.iloc[0].tolist())
+
+
+def _fit_names(kind: str, names: Iterable[str], losses: Losses) -> dict[str, str]:
+    """Name -> name that is fit for a file and differs from all others on every disk."""
+    fit: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        plain = re.sub(r"[^\w .+@=,()~-]", "_", name[:100]).strip(" .") or "_"
+        unique, n = plain, 1
+        while _folded(unique) in taken:
+            n += 1
+            unique = f"{plain}~{n}"
+        taken.add(_folded(unique))
+        fit[name] = unique
+    changed = [f"'{name}' is '{new}'" for name, new in fit.items() if name != new]
+    shown = "; ".join(ascii(text)[1:-1] for text in changed[:5])
+    losses.add("name-changed", len(changed), f"{kind} have other names in the files: {shown}.")
+    return fit
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()

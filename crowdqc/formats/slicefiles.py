@@ -1,0 +1,133 @@
+"""One file a slice: which there are, and whose reading of which slice each of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from crowdqc.config import Config
+from crowdqc.findings import Finding, Severity
+from crowdqc.formats import patterns
+from crowdqc.formats.draft import SLICE_MAX, bad_file
+from crowdqc.formats.files import relative_names
+from crowdqc.formats.raters import asked, check_raters
+from crowdqc.formats.times import file_times
+
+
+class SliceFiles:
+    """Files with one slice each, as the pattern of ``[annotations] path`` finds them.
+
+    Attributes
+    ----------
+    paths, names : list of str
+        Each file, and how messages name it.
+    cases, slices, raters : list
+        What its path says; the rater is `None` where the path does not say it.
+    half_read : set of int
+        Files of which some part was left out: they are no empty readings.
+    findings : list of Finding
+        Files that are no slice, or the same one as another.
+    """
+
+    def __init__(self, config: Config) -> None:
+        check_raters(config)
+        self.config = config
+        self.half_read: set[int] = set()
+        self.findings: list[Finding] = []
+        pattern = config.resolve(config.annotations.path)
+        found = patterns.find(pattern)
+        self.findings += strays(found, config)
+        self.paths: list[str] = []
+        self.names: list[str] = []
+        self.cases: list[str] = []
+        self.slices: list[int] = []
+        self.raters: list[str | None] = []
+        self._add(found)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def drew(self, files: Sequence[int], labels: Sequence[str]) -> list[str | None]:
+        """Who drew each box, by its file or else by its label."""
+        annotations = self.config.annotations
+        if patterns.has(annotations.path, "rater"):
+            return [self.raters[file] for file in files]
+        return [annotations.rater_of.get(label, annotations.rater) for label in labels]
+
+    def refuse(self, file: int, problem: str) -> None:
+        """Note that a file cannot be read: it says nothing about its slice."""
+        name = self.names[file]
+        self.half_read.add(file)
+        self.findings.append(bad_file("file-unreadable", f"{name}: {problem}", name))
+
+    def readings(self) -> pd.DataFrame:
+        """A reading of each file by all who were asked; states are still to be inferred."""
+        state = ["opened" if file in self.half_read else "" for file in range(len(self))]
+        table = pd.DataFrame({"case": self.cases, "slice": self.slices, "path": self.paths})
+        table = table.assign(rater=self.raters, labels="", state=state)
+        if not patterns.has(self.config.annotations.path, "rater"):
+            everyone = asked(self.config)
+            who = pd.DataFrame(
+                {"rater": everyone.keys(), "labels": everyone.values()}, dtype=object
+            )
+            table = table.drop(columns=["rater", "labels"]).merge(who, how="cross")
+        if self.config.annotations.file_times:
+            time, findings = file_times(table["path"], table["rater"])
+            self.findings += findings
+            table = table if time is None else table.assign(time=time)
+        return table.drop(columns="path")
+
+    def _add(self, found: patterns.Matches) -> None:
+        """Take the first file of each case, slice and rater; a finding for each other."""
+        n = len(found.names)
+        names = relative_names(found.names, self.config)
+        cases = found.fields.get("case", [self.config.study.name] * n)
+        slices = [slice_number(text) for text in found.fields.get("slice", ["0"] * n)]
+        raters = found.fields.get("rater", [None] * n)
+        first: dict[tuple[str, int, str | None], int] = {}
+        for k, (case, slice_, rater) in enumerate(zip(cases, slices, raters, strict=True)):
+            if slice_ is None:
+                message = f"{names[k]}: {_TOO_LARGE}"
+                self.findings.append(bad_file("slice-number", message, names[k]))
+                continue
+            one = first.setdefault((case, slice_, rater), k)
+            if one != k:
+                message = f"{names[k]}: is the same slice as {names[one]}, which is used. "
+                message += "Remove one."
+                self.findings.append(bad_file("slice-twice", message, names[k]))
+        for (case, slice_, rater), k in first.items():
+            self.paths.append(found.names[k])
+            self.names.append(names[k])
+            self.cases.append(case)
+            self.slices.append(slice_)
+            self.raters.append(rater)
+
+
+def slice_number(text: str) -> int | None:
+    """The slice that digits say; `None` where no volume has so many."""
+    number = int(text[:20])
+    return number if number <= SLICE_MAX and len(text) <= 20 else None
+
+
+def strays(found: patterns.Matches, config: Config) -> list[Finding]:
+    """A finding about files beside those that fit the pattern."""
+    if not found.strays:
+        return []
+    names = ", ".join(path.name for path in found.strays[:3])
+    names += ", ..." if len(found.strays) > 3 else ""
+    message = (
+        f"{len(found.strays)} files beside the annotations do not fit "
+        f"'{config.annotations.path}' and were not read: {names}."
+    )
+    return [
+        Finding(
+            check="file-not-in-pattern",
+            severity=Severity.NOTE,
+            message=message,
+            value=float(len(found.strays)),
+        )
+    ]
+
+
+_TOO_LARGE = f"its slice number is larger than {SLICE_MAX}, which is none. Rename the file."

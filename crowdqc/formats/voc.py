@@ -1,0 +1,146 @@
+"""Pascal VOC XML: one file a slice, one ``<object>`` a box, corners in whole or broken pixels.
+
+The standard numbers pixels from 1 and counts the last one as inside; OpenLabeling and many
+others write coordinates from 0. The files do not say which: ``[annotations] first_pixel`` must.
+Paths and raters are as for YOLO files; an XML file without an object is an empty file.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement
+
+import pandas as pd
+
+from crowdqc.config import Config
+from crowdqc.findings import InputError
+from crowdqc.formats.collect import side
+from crowdqc.formats.draft import FAULTS_MAX, Draft, bad_line, box_frame
+from crowdqc.formats.files import Unreadable, parse_number, short
+from crowdqc.formats.labels import Labels
+from crowdqc.formats.markup import children, write_xml
+from crowdqc.formats.output import Output, Written
+from crowdqc.formats.slicefiles import SliceFiles
+from crowdqc.formats.yolo import BYTES_MAX
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+class _Boxes:
+    """Boxes and sizes of images, as they are read."""
+
+    def __init__(self, config: Config) -> None:
+        self.files = SliceFiles(config)
+        self.labels = Labels(config)
+        self.first_pixel = int(config.annotations.first_pixel or 0)
+        self.rows: list[tuple[object, ...]] = []
+        self.sizes: list[tuple[float, float]] = []
+
+    def read(self, file: int) -> None:
+        self.sizes.append((math.nan, math.nan))
+        faults = 0
+        for element, line in children(self.files.paths[file], "annotation", BYTES_MAX):
+            if element.tag == "size":
+                self.sizes[file] = _size(element)
+            elif element.tag == "object":
+                fault = self._object(element, file, line)
+                faults += fault is not None
+                if fault and faults <= FAULTS_MAX:
+                    self._note(fault, file, line)
+
+    def _object(self, element: Element, file: int, line: int) -> tuple[str, str] | None:
+        """Keep an object, or say what is wrong with it."""
+        name = (element.findtext("name") or "").strip()
+        label = self.labels.find(name)
+        if label is None:
+            return "unknown-class", f"'{short(name)}' is not in [labels]: {self.labels.known}."
+        texts = [(element.findtext(f"bndbox/{corner}") or "").strip() for corner in _CORNERS]
+        corners = []
+        for corner, text in zip(_CORNERS, texts, strict=True):
+            value = parse_number(text)
+            if value is None:
+                return "not-a-number", f"{corner} is '{short(text)}', which is not a number."
+            corners.append(value - self.first_pixel * corner.endswith("min"))
+        files = self.files
+        place = (files.cases[file], files.slices[file], *files.drew([file], [label]), label)
+        self.rows.append((*place, *corners, f"{files.names[file]}:{line}"))
+        return None
+
+    def _note(self, fault: tuple[str, str], file: int, line: int) -> None:
+        files = self.files
+        files.half_read.add(file)
+        where = {"case": files.cases[file], "slice": files.slices[file]}
+        check, message = fault
+        files.findings.append(bad_line(check, message, f"{files.names[file]}:{line}", **where))
+
+
+def read_voc(config: Config) -> Draft:
+    """Read every Pascal VOC file that the study names.
+
+    Raises
+    ------
+    InputError
+        If no file is found, or the study does not say who drew what, or where pixels begin.
+    """
+    if config.annotations.first_pixel is None:
+        raise InputError(
+            f"{config.file}: 'annotations.first_pixel' must say how voc files number pixels: 1 as "
+            "in Pascal VOC itself, 0 as OpenLabeling writes. A box at the left edge has this xmin."
+        )
+    boxes = _Boxes(config)
+    for file in range(len(boxes.files)):
+        try:
+            boxes.read(file)
+        except Unreadable as error:
+            boxes.files.refuse(file, str(error))
+    readings = _readings(boxes)
+    return Draft(box_frame(boxes.rows), readings, boxes.files.findings)
+
+
+def _readings(boxes: _Boxes) -> pd.DataFrame:
+    files = boxes.files
+    readings = files.readings()
+    if all(math.isnan(height) for height, _ in boxes.sizes):
+        return readings
+    places = zip(files.cases, files.slices, files.raters, strict=True)
+    sizes = dict(zip(places, boxes.sizes, strict=True))
+    in_path = bool(files.raters) and files.raters[0] is not None
+    raters = readings["rater"] if in_path else [None] * len(readings)
+    keys = zip(readings["case"], readings["slice"], raters, strict=True)
+    found = [sizes[key] for key in keys]
+    return readings.assign(height=[h for h, _ in found], width=[w for _, w in found])
+
+
+def _size(element: Element) -> tuple[float, float]:
+    """Rows and columns; nan where they are not said (tools write 0)."""
+    height, width = side(element.findtext("height")), side(element.findtext("width"))
+    return (height, width) if height and width else (math.nan, math.nan)
+
+
+def write_voc(output: Output, folder: Path) -> dict[str, object]:
+    """Write ``<rater>/<case>-slice<k>.xml``, pixels numbered from 1 as the standard says."""
+    for reading in output.readings():
+        path = folder / reading.rater / f"{reading.image}.xml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_xml(_annotation(reading), path)
+    return {
+        "path": "{rater}/{case}-slice{slice}.xml",
+        "first_pixel": 1,
+        "empty_file": output.empty_file,
+    }
+
+
+def _annotation(reading: Written) -> Element:
+    root = Element("annotation")
+    SubElement(root, "filename").text = f"{reading.image}.png"
+    size = SubElement(root, "size")
+    for name, value in (("width", reading.width), ("height", reading.height), ("depth", 1)):
+        SubElement(size, name).text = str(value)
+    for label, x0, y0, x1, y1 in reading.boxes:
+        one = SubElement(root, "object")
+        SubElement(one, "name").text = label
+        box = SubElement(one, "bndbox")
+        for name, edge in zip(_CORNERS, (x0 + 1, y0 + 1, x1, y1), strict=True):
+            SubElement(box, name).text = repr(edge)
+    return root

@@ -1,0 +1,247 @@
+"""YOLO text files: one file a slice, one line a box, ``class x_centre y_centre width height``.
+
+Coordinates are fractions of the image. Who drew a box is said by the path (``{rater}``), by
+its label (``[annotations] rater_of``), or once for all (``[annotations] rater``). What a class
+is called is said by ``[labels]``, or by a class list beside the files (`formats.labels`).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crowdqc.config import Config
+from crowdqc.formats.draft import EDGES, FAULTS_MAX, Draft, bad_line
+from crowdqc.formats.files import Unreadable, decoded, parse_number, read_bytes, short
+from crowdqc.formats.images import sizes_of
+from crowdqc.formats.labels import ClassLists
+from crowdqc.formats.output import Output, Written
+from crowdqc.formats.slicefiles import SliceFiles
+from crowdqc.geometry import pixels_to_yolo, yolo_to_pixels
+
+Floats = NDArray[np.float64]
+_Contents = dict[int, bytes]
+_Classes = dict[str, str]
+_Line = tuple[int | str | float, ...]
+
+BYTES_MAX = 10_000_000
+"""A text file of boxes larger than this is something else."""
+
+_NUMBERS = ("x_centre", "y_centre", "width", "height")
+_TYPES = {"file": np.int64, "line": np.int64, "label": object, **dict.fromkeys(EDGES, np.float64)}
+_BATCH = 100_000
+"""About so many bytes of files are parsed at once: alone, a small file is mostly overhead."""
+_BOM = b"\xef\xbb\xbf"
+_ALPHABET = b"0123456789.+-eE \t\r\n"
+"""All that a file holds that can be parsed with others; the rest is read line by line."""
+
+
+def read_yolo(config: Config) -> Draft:
+    """Read every YOLO file that the study names; edges stay fractions.
+
+    Raises
+    ------
+    InputError
+        If no file is found, or the study does not say who drew what.
+    """
+    files = SliceFiles(config)
+    lists = ClassLists(config)
+    lines = [_lines(batch, classes, files) for batch, classes in _batches(files, lists)]
+    boxes = _boxes(pd.concat(lines, ignore_index=True), files)
+    readings = files.readings()
+    return Draft(boxes, readings, [*lists.findings, *files.findings], fractions=True)
+
+
+def scale(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Boxes with YOLO fractions in the columns of the edges, in px of their images."""
+    pixels = yolo_to_pixels(boxes[EDGES].to_numpy(np.float64), height=1.0, width=1.0)
+    with np.errstate(over="ignore"):  # what is not finite is refused with its line
+        pixels = pixels * np.tile(sizes_of(boxes, images), 2)
+    return boxes.assign(**dict(zip(EDGES, pixels.T, strict=True)))
+
+
+def _batches(files: SliceFiles, lists: ClassLists) -> Iterator[tuple[_Contents, _Classes]]:
+    """What files hold, many at a time, and their classes; a finding for one it cannot read."""
+    batch: _Contents = {}
+    classes: _Classes = {}
+    size = 0
+    for folder, some in groupby(enumerate(files.paths), lambda one: one[1].rpartition(os.sep)[0]):
+        its_classes = lists.of(folder)
+        for file, path in some:
+            if its_classes is not classes or size > _BATCH:
+                yield batch, classes
+                batch, classes, size = {}, its_classes, 0
+            try:
+                batch[file] = read_bytes(path, BYTES_MAX)
+            except Unreadable as error:
+                files.refuse(file, str(error))
+            else:
+                size += len(batch[file])
+    yield batch, classes
+
+
+def _lines(batch: _Contents, classes: _Classes, files: SliceFiles) -> pd.DataFrame:
+    """The sound lines of some files; a finding for each other."""
+    together = _all_lines(batch, classes)
+    if together is not None:
+        return together
+    lines: list[_Line] = []
+    for file, data in batch.items():
+        try:
+            text = decoded(data)
+        except Unreadable as error:
+            files.refuse(file, str(error))
+        else:
+            lines += _each_line(text, classes, file=file, files=files)
+    return _table(list(zip(*lines, strict=True)) or [[]] * len(_TYPES))
+
+
+def _all_lines(batch: _Contents, classes: _Classes) -> pd.DataFrame | None:
+    """The lines of some files, parsed at once; `None` where one may not be a box."""
+    stripped = {file: data.removeprefix(_BOM).rstrip() for file, data in batch.items()}
+    filled = {file: data + b"\n" for file, data in stripped.items() if data}
+    if not filled:
+        return _table([[]] * len(_TYPES))
+    text = b"".join(filled.values())
+    counts = np.array([data.count(b"\n") for data in filled.values()])
+    rows = _parsed(text)
+    if rows is None or rows.shape != (counts.sum(), 5) or not _in_range(rows):
+        return None
+    keys, which = np.unique(rows[:, 0], return_inverse=True)
+    words = [f"{key:.0f}" for key in keys]
+    labels = np.array([classes.get(word) for word in words], dtype=object)
+    if None in labels or not _begin_with(text, np.array([len(word) for word in words])[which]):
+        return None
+    line = 1 + np.arange(len(rows)) - np.repeat(counts.cumsum() - counts, counts)
+    return _table([np.repeat(list(filled), counts), line, labels[which], *rows[:, 1:].T])
+
+
+def _parsed(text: bytes) -> Floats | None:
+    """The numbers of each line; `None` where there is something else."""
+    if text.translate(None, _ALPHABET):
+        return None
+    try:
+        return np.loadtxt(io.BytesIO(text), comments=None, ndmin=2)
+    except ValueError:
+        return None
+
+
+def _in_range(rows: Floats) -> bool:
+    """Whether all numbers are such as `_fault` allows, and classes are held exactly."""
+    return bool(np.isfinite(rows).all() and rows[:, 3:].min() > 0 and rows[:, 0].max() < 1e9)
+
+
+def _begin_with(text: bytes, n_chars: NDArray[np.int64]) -> bool:
+    """Whether the first word of each line has so many characters: ``01`` and ``1.0`` are not 1."""
+    chars = np.frombuffer(text, dtype=np.uint8)
+    start = np.flatnonzero(np.concatenate([[True], chars[:-1] == ord("\n")]))
+    return bool(np.isin(chars[start + n_chars], (ord(" "), ord("\t"))).all())
+
+
+def _each_line(text: str, classes: _Classes, *, file: int, files: SliceFiles) -> list[_Line]:
+    """The sound lines of a file, one by one; a finding for each other (the first of very many)."""
+    lines: list[_Line] = []
+    faults = 0
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    for number, row in enumerate(text.split("\n"), start=1):
+        words = row.split()
+        if not words:
+            continue
+        fault = _fault(words, classes)
+        if fault is None:
+            lines.append((file, number, classes[words[0]], *map(float, words[1:])))
+            continue
+        faults += 1
+        if faults <= FAULTS_MAX:
+            _note(fault, number, file=file, files=files)
+    if faults > FAULTS_MAX:
+        rest = f"and {faults - FAULTS_MAX} more lines of this file are not sound either."
+        _note(("more-lines", rest), number, file=file, files=files)
+    return lines
+
+
+def _note(fault: tuple[str, str], number: int, *, file: int, files: SliceFiles) -> None:
+    check, message = fault
+    files.half_read.add(file)
+    where = {"case": files.cases[file], "slice": files.slices[file]}
+    files.findings.append(bad_line(check, message, f"{files.names[file]}:{number}", **where))
+
+
+def _fault(words: list[str], classes: dict[str, str]) -> tuple[str, str] | None:
+    """Name and description of what is wrong with a line, if anything is."""
+    if len(words) != 5:
+        return "field-count", (
+            f"has {len(words)} fields ({short(' '.join(words))}); a line is "
+            "'class x_centre y_centre width height', 5 fields."
+        )
+    for name, word in zip(_NUMBERS, words[1:], strict=True):
+        number = parse_number(word)
+        if number is None:
+            return "not-a-number", f"{name} is '{short(word)}', which is not a number."
+        if not math.isfinite(number):
+            return "box-not-finite", f"{name} is {short(word)}; coordinates must be finite."
+        if name in _NUMBERS[2:] and number <= 0:
+            return "box-empty", f"{name} is {short(word)}; a box needs a size above zero."
+    if words[0] not in classes:
+        known = ", ".join(f"{key} ({name})" for key, name in classes.items())
+        return "unknown-class", f"class '{short(words[0])}' is not in [labels]: {known}."
+    return None
+
+
+def _table(columns: Sequence[Any]) -> pd.DataFrame:
+    """A table of lines, with its types also where there is none."""
+    types = zip(_TYPES.items(), columns, strict=True)
+    return pd.DataFrame({name: np.asarray(values, kind) for (name, kind), values in types})
+
+
+def _boxes(lines: pd.DataFrame, files: SliceFiles) -> pd.DataFrame:
+    file = lines["file"].to_numpy()
+    which, numbers = pd.factorize(lines["line"])
+    ends = np.array([f":{number}" for number in numbers], dtype=object)
+    return pd.DataFrame(
+        {
+            "case": np.array(files.cases, dtype=object)[file],
+            "slice": np.array(files.slices, dtype=np.int64)[file],
+            "rater": files.drew(file, lines["label"]),
+            "label": lines["label"],
+            **lines[EDGES],
+            "source": np.array(files.names, dtype=object)[file] + ends[which],
+        }
+    )
+
+
+def write_yolo(output: Output, folder: Path) -> dict[str, object]:
+    """Write ``labels/<rater>/<case>-slice<k>.txt`` and ``data.yaml``."""
+    classes = {name: key for key, name in enumerate(output.study.labels)}
+    for one in output.readings():
+        path = folder / "labels" / one.rater / f"{one.image}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_text(one, classes), encoding="utf-8", newline="")
+    names = "".join(f"  {key}: {json.dumps(name)}\n" for name, key in classes.items())
+    text = f"path: .\ntrain: images\nval: images\nnames:\n{names}"
+    (folder / "data.yaml").write_text(text, encoding="utf-8")
+    return {
+        "path": "labels/{rater}/{case}-slice{slice}.txt",
+        "empty_file": output.empty_file,
+    }
+
+
+def _text(one: Written, classes: dict[str, int]) -> str:
+    fractions = pixels_to_yolo(
+        [corners for _, *corners in one.boxes], height=one.height, width=one.width
+    )
+    rows = zip(one.boxes, fractions.tolist(), strict=True)
+    return "".join(
+        f"{classes[label]} {x!r} {y!r} {width!r} {height!r}\n"
+        for (label, *_), (x, y, width, height) in rows
+    )

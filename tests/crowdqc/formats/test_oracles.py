@@ -1,0 +1,142 @@
+"""What we write, read by datumaro and supervision: the same boxes (skipped where they are absent).
+
+The corners were also read once with datumaro 1.13.12 and are pinned in `test_pinned`.
+"""
+
+import json
+import shutil
+import warnings
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from crowdqc.formats.conversion import convert
+from crowdqc.schema import Study
+
+EDGES = ["x0", "y0", "x1", "y1"]
+BOXES = [("p-slice0000", "spleen", 1.5, 2, 30, 40), ("q-slice0001", "liver", 10, 20, 33.25, 44)]
+
+
+@pytest.fixture
+def study():
+    rows = [(name[0], int(name[-1]), label, *corners) for name, label, *corners in BOXES]
+    boxes = pd.DataFrame(rows, columns=["case", "slice", "label", *EDGES])
+    places = boxes[["case", "slice"]]
+    return Study(
+        name="s",
+        labels=("spleen", "liver"),
+        images=places.assign(height=100, width=200),
+        readings=places.assign(rater="ann", labels="", state="boxed"),
+        boxes=boxes.assign(box=range(2), rater="ann", source=""),
+    )
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Make the pictures that datumaro wants to see beside annotations."""
+
+    def pictures(folder):
+        folder.mkdir(parents=True)
+        for name, *_ in BOXES:
+            Image.new("L", (200, 100)).save(folder / f"{name}.png")
+
+    return pictures
+
+
+def datumaro_boxes(path, kind):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dm = pytest.importorskip("datumaro")
+        dataset = dm.Dataset.import_from(str(path), kind)
+        names = dataset.categories()[dm.AnnotationType.label]
+        return sorted(
+            (item.id, names[one.label].name, *one.points)
+            for item in dataset
+            for one in item.annotations
+            if one.type == dm.AnnotationType.bbox
+        )
+
+
+def same(found, expected):
+    assert [row[:2] for row in found] == [row[:2] for row in expected]
+    assert [x for row in found for x in row[2:]] == pytest.approx(
+        [x for row in expected for x in row[2:]], abs=0.01
+    )  # datumaro rounds to 1/100 px
+
+
+def test_coco_as_datumaro_reads_it(study, pictures, tmp_path):
+    convert(study, "coco", tmp_path / "new")
+    pictures(tmp_path / "new" / "images" / "default")
+
+    same(datumaro_boxes(tmp_path / "new", "coco"), BOXES)
+
+
+def test_cvat_as_datumaro_reads_it(study, pictures, tmp_path):
+    convert(study, "cvat", tmp_path / "new")
+    pictures(tmp_path / "new" / "images")
+
+    same(datumaro_boxes(tmp_path / "new", "cvat"), BOXES)
+
+
+def test_voc_as_datumaro_reads_it(study, tmp_path):
+    convert(study, "voc", tmp_path / "new")
+    dataset = tmp_path / "dataset"
+    shutil.copytree(tmp_path / "new" / "ann", dataset / "Annotations")
+    names = "".join(f"{name}\n" for name, *_ in BOXES)
+    (dataset / "ImageSets" / "Main").mkdir(parents=True)
+    (dataset / "ImageSets" / "Main" / "default.txt").write_text(names)
+    labels = "# label:color_rgb:parts:actions\nspleen:1,0,0::\nliver:2,0,0::\n"
+    (dataset / "labelmap.txt").write_text(labels)
+
+    # datumaro takes the numbers as they stand, where the standard counts pixels from 1
+    shifted = [(name, label, x0 + 1, y0 + 1, x1, y1) for name, label, x0, y0, x1, y1 in BOXES]
+    same(datumaro_boxes(dataset, "voc"), shifted)
+
+
+def test_yolo_as_datumaro_reads_it(study, pictures, tmp_path):
+    convert(study, "yolo", tmp_path / "new")
+    dataset = tmp_path / "dataset"
+    shutil.copytree(tmp_path / "new" / "labels" / "ann", dataset / "labels" / "train")
+    pictures(dataset / "images" / "train")
+    text = (tmp_path / "new" / "data.yaml").read_text()
+    (dataset / "data.yaml").write_text(text.replace("images\n", "images/train\n"))
+
+    same(datumaro_boxes(dataset, "yolo"), BOXES)
+
+
+def test_yolo_as_supervision_reads_it(study, pictures, tmp_path):
+    convert(study, "yolo", tmp_path / "new")
+    pictures(tmp_path / "images")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sv = pytest.importorskip("supervision")
+        dataset = sv.DetectionDataset.from_yolo(
+            images_directory_path=str(tmp_path / "images"),
+            annotations_directory_path=str(tmp_path / "new" / "labels" / "ann"),
+            data_yaml_path=str(tmp_path / "new" / "data.yaml"),
+        )
+        found = sorted(
+            (path.rpartition("/")[2][:-4], dataset.classes[key], *corners)
+            for path, _, boxes in dataset
+            for corners, key in zip(boxes.xyxy.tolist(), boxes.class_id, strict=True)
+        )
+    same(found, BOXES)
+
+
+def test_pinned(study, tmp_path):
+    """The numbers in the files from which datumaro 1.13.12 read the boxes above."""
+    convert(study, "coco", tmp_path / "coco")
+    convert(study, "yolo", tmp_path / "yolo")
+    convert(study, "voc", tmp_path / "voc")
+    convert(study, "cvat", tmp_path / "cvat")
+
+    coco = json.loads((tmp_path / "coco/annotations/instances_default.json").read_text())
+    assert [one["bbox"] for one in coco["annotations"]] == [[1.5, 2, 28.5, 38], [10, 20, 23.25, 24]]
+    yolo = (tmp_path / "yolo/labels/ann/p-slice0000.txt").read_text()
+    assert [float(word) for word in yolo.split()] == pytest.approx([0, 0.07875, 0.21, 0.1425, 0.38])
+    voc = (tmp_path / "voc/ann/p-slice0000.xml").read_text()
+    assert "<xmin>2.5</xmin>" in voc
+    assert "<xmax>30.0</xmax>" in voc
+    assert 'xtl="1.5" ytl="2.0" xbr="30.0" ybr="40.0"' in (tmp_path / "cvat/ann.xml").read_text()
