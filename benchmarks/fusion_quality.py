@@ -18,8 +18,9 @@ from fusion_peers import peers
 from fusion_sets import CARELESS, PLACE, bil, counts, f1s, leave_out, lidc, organs, pedestrians
 from scipy.stats import norm, spearmanr
 
+from crowdqc import plugins
 from crowdqc.crowd import evidence, fit
-from crowdqc.fusion import METHODS, ask, fuse
+from crowdqc.fusion import ask, fuse, load_method
 from crowdqc.fusion.table import rounded
 from crowdqc.geometry import paired_iou, pairwise_iou
 from crowdqc.matching import match
@@ -27,6 +28,7 @@ from tests.crowdqc.gold import BOX, f1_of_raters, gold_study
 
 RESAMPLES = 1000
 CROWDS = 10
+METHODS = {name: load_method(name) for name in plugins.names("crowdqc.fusion")}
 WHOLE = "edges, whole px"
 SPREAD = [f"spread_{edge}" for edge in BOX]
 

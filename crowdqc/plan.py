@@ -39,7 +39,7 @@ class Components:
         Probability that a rater draws an average real object.
     share : ndarray, shape (R,)
         Share of all readings that a rater did; sums to 1.
-    hardness : ndarray, shape (O,)
+    difficulty : ndarray, shape (O,)
         Factor of the raters' spread on objects that several drew.
     between_cases, within_cases : float
         Variance of one rater's agreement (IoU with the others) between cases, and between
@@ -52,7 +52,7 @@ class Components:
     sd: Floats
     detection: Floats
     share: Floats
-    hardness: Floats
+    difficulty: Floats
     between_cases: float
     within_cases: float
     per_case: float
@@ -85,7 +85,7 @@ def estimate_components(matched: Matched) -> Components:
         sd=crowd.sd[known],
         detection=crowd.detection[known],
         share=share[known] / share.sum(),
-        hardness=crowd.hardness[shared],
+        difficulty=crowd.difficulty[shared],
         between_cases=between,
         within_cases=within,
         per_case=len(matched.boxes) / len(cases),
@@ -196,7 +196,7 @@ def _draw(
 ) -> tuple[Floats, Bools]:
     """Boxes of `n_raters` raters on each object (objects, n_raters, 4), and which were drawn."""
     who = rng.choice(len(components.share), (objects, n_raters), p=components.share)
-    hard = rng.choice(components.hardness, objects)[:, None, None]
+    hard = rng.choice(components.difficulty, objects)[:, None, None]
     noise = rng.standard_t(EdgeSettings().freedom, (objects, n_raters, 4))
     boxes = _UNIT + components.bias[who] + components.sd[who] * hard * noise
     high = np.maximum(boxes[..., 2:], boxes[..., :2] + _LEAST)

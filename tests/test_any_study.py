@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from crowdqc.fusion import METHODS
+from crowdqc import plugins
 from tests.commands import call
 
 BROKEN = ["x", "0 nan 0 0 0", "0 .5 .5 0 0", "9 .5 .5 .1 .1", "0 .5 .5 2 2", "0 1e308 .5 .1 .1"]
@@ -55,7 +55,7 @@ studies = st.builds(
     broken=st.sampled_from([0.0, 0.1]),
     noise=st.sampled_from([0.0, 0.01, 0.2]),
     size=st.sampled_from([(0.001, 0.004), (0.05, 0.3)]),
-    method=st.sampled_from(list(METHODS)),
+    method=st.sampled_from(plugins.names("crowdqc.fusion")),
     interpolate=st.booleans(),
     empty_file=st.sampled_from(["infer", "nothing", "unread"]),
     spacing=st.booleans(),

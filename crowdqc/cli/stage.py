@@ -21,6 +21,7 @@ from crowdqc.cli.options import (
     speaker,
 )
 from crowdqc.findings import Verdict
+from crowdqc.plugins import names
 
 if TYPE_CHECKING:
     from crowdqc.stages import Result
@@ -154,7 +155,7 @@ fuse = _stage(
 
     Writes consensus.csv and the folder consensus/ (YOLO files). Objects that too few raters drew
     are kept as rows with the state no_consensus, and never used as prompts.""",
-    change("--method", "fuse.method", text="How the edges of the fused box are found."),
+    change("--method", "fuse.method", text=f"Fusion method: {', '.join(names('crowdqc.fusion'))}."),
     view("--ask", "List the objects for which one more rater is worth most."),
 )
 masks = _stage(

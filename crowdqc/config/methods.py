@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from crowdqc import plugins
 from crowdqc.config.toml import Section
 
 DatasetName = Literal["unfiltered", "filtered", "ignore", "truth"]
@@ -72,13 +73,21 @@ class Agree(Section):
     """Where the faults of raters begin."""
 
 
+def _fusion_method(name: str) -> str:
+    """`name`, if a fusion method of that name is registered."""
+    known = plugins.names("crowdqc.fusion")
+    if name not in known:
+        raise ValueError(plugins.must_be_one_of("fusion method", name, known))
+    return name
+
+
 class Fuse(Section):
     """``[fuse]``: how one box is made of many."""
 
-    method: Literal["majority", "median", "mean", "wbf", "staple", "simple", "edges"] = "edges"
-    """How the edges of the fused box are found."""
+    method: Annotated[str, AfterValidator(_fusion_method)] = "edges"
+    """How the edges of the fused box are found: a built-in method or that of a plug-in."""
     quorum: float | None = Field(default=None, ge=0, le=1, strict=False)
-    """Share of the raters asked who must have drawn an object; none given: 0.25, and none for
+    """Share of the raters asked who must have drawn an object; none given: 0.25, and 0 for
     ``edges``, which knows how likely each object is."""
     min_raters: int = Field(default=2, ge=1)
     """Number of raters who must have drawn it, where at least so many were asked."""

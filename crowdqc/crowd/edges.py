@@ -2,7 +2,7 @@
 
 Rater r draws edge e of object o at ``truth + size * (bias_re + noise)``, where `size` is the
 object's width for x edges and its height for y edges, and the noise has a Student
-distribution of scale ``sd_re * hardness_o``: people who slip once in a while should not move
+distribution of scale ``sd_re * difficulty_o``: people who slip once in a while should not move
 the box. Priors keep raters with few boxes, and objects with few raters, near the average.
 """
 
@@ -32,7 +32,7 @@ class EdgeSettings:
     bias_boxes : float
         How many boxes the prior on a rater's bias (none) is worth.
     object_boxes : float
-        How many boxes the prior on an object's hardness is worth.
+        How many boxes the prior on an object's difficulty is worth.
     steps : int
         Steps of EM.
     """
@@ -59,7 +59,7 @@ class Edges:
         The box of a drawn box's object, estimated without it; nan where it is alone.
     weight : ndarray, shape (N,)
         Share that each drawn box has in the box of its object, mean over edges.
-    hardness : ndarray, shape (O,)
+    difficulty : ndarray, shape (O,)
         Factor of the raters' spread on this object; 1 where it was drawn once.
     bias, sd : ndarray, shape (R, 4)
         Of each rater and edge, as a share of the object's width (x) or height (y); nan where
@@ -70,7 +70,7 @@ class Edges:
     spread: Floats
     without: Floats
     weight: Floats
-    hardness: Floats
+    difficulty: Floats
     bias: Floats
     sd: Floats
 
@@ -125,7 +125,7 @@ def _unknown(evidence: Evidence, box: Floats) -> Edges:
         spread=np.full_like(box, np.nan),
         without=np.full((n, 4), np.nan),
         weight=np.ones(n),
-        hardness=np.ones(len(box)),
+        difficulty=np.ones(len(box)),
         bias=np.full((n_raters, 4), np.nan),
         sd=np.full((n_raters, 4), np.nan),
     )
@@ -198,7 +198,7 @@ def weighted_median(values: Floats, weight: Floats) -> float:
 def _scales(
     evidence: Evidence, error: Floats, sd: Floats, *, hard: Floats, settings: EdgeSettings
 ) -> tuple[Floats, Floats]:
-    """Spread of raters (R, 4) and hardness of objects (O,), by turns, from shared objects."""
+    """Spread of raters (R, 4) and difficulty of objects (O,), by turns, from shared objects."""
     of, who, n_raters = evidence.object, evidence.rater, evidence.n_raters
     n_boxes = np.where(evidence.n_boxes > 1, evidence.n_boxes, 0)
     count = np.bincount(who, n_boxes[of] > 0, n_raters)[:, None]

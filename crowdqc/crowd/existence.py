@@ -1,10 +1,10 @@
 """Which of the drawn objects exist: raters who miss and who invent, objects easy and hard.
 
 An object is real or an invention. A real one is drawn by rater r with log odds
-``mu + skill_r + difficulty``, an invention with log odds ``nu + fancy_r + appeal``:
+``mu + skill_r + difficulty``, an invention with log odds ``nu + temptation_r + appeal``:
 difficulty and appeal are normal, belong to the object, and are integrated out, because raters
 agree on the hard objects that most of them skip and on the false ones that tempt them. Skill
-and fancy belong to the rater and have normal priors, so that a rater who read little is taken
+and temptation belong to the rater and have normal priors, so that a rater who read little is taken
 for an average one.
 """
 
@@ -31,7 +31,7 @@ class ExistenceSettings:
     spread : tuple of float
         Standard deviation of difficulty, and of appeal.
     raters : tuple of float
-        Standard deviation of skill, and of fancy, among raters.
+        Standard deviation of skill, and of temptation, among raters.
     share : float
         Share of real objects among all that were drawn, beforehand.
     objects : float
@@ -177,7 +177,7 @@ def _newton(
     posterior: Floats,
     settings: ExistenceSettings,
 ) -> Floats:
-    """One step towards the best skill and fancy of every rater, (2, R)."""
+    """One step towards the best skill and temptation of every rater, (2, R)."""
     chance = expit(odds)
     weight = posterior[:, evidence.asked_object]
     slope = (weight * (evidence.drew[:, None] - chance)).sum(axis=2)

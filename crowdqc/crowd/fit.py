@@ -60,7 +60,7 @@ class Crowd:
         Estimated true box, and the standard deviation of where each edge lies, in px.
     weight : ndarray, shape (N,)
         Share that each drawn box has in the box of its object, 0 to 1.
-    hardness : ndarray, shape (O,)
+    difficulty : ndarray, shape (O,)
         Factor of the raters' spread on each object.
     invention : ndarray, shape (R,)
         Probability that a rater joins in an average invention of others.
@@ -84,7 +84,7 @@ class Crowd:
     box: Floats
     spread: Floats
     weight: Floats
-    hardness: Floats
+    difficulty: Floats
     invention: Floats
     hits: Floats
     wanted: Floats
@@ -133,7 +133,7 @@ def fit_evidence(
         box=edges.box,
         spread=edges.spread,
         weight=edges.weight,
-        hardness=edges.hardness,
+        difficulty=edges.difficulty,
         invention=existence.invention,
         hits=hits,
         wanted=existence.without,

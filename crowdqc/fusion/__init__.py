@@ -1,21 +1,24 @@
 """One box from many.
 
-`fuse` takes a matched study to the table ``consensus`` by one of `METHODS`; ``edges``, the
-model of `crowdqc.crowd`, is the one to use. `staple_boxes` and `staple_masks` are STAPLE as
-published, on arrays.
+`fuse` takes a matched study to the table ``consensus`` by a `Method` that is registered as an
+entry point of the group ``crowdqc.fusion``; ``edges``, the model of `crowdqc.crowd`, is the
+default. `staple_boxes` and `staple_masks` are STAPLE as published, on arrays.
 """
 
 from crowdqc.fusion.ask import ask
 from crowdqc.fusion.members import with_members
+from crowdqc.fusion.methods import Fused, Method
 from crowdqc.fusion.staple import Prior, Staple, staple_boxes, staple_labels, staple_masks
-from crowdqc.fusion.table import METHODS, fuse
+from crowdqc.fusion.table import fuse, load_method
 
 __all__ = [
-    "METHODS",
+    "Fused",
+    "Method",
     "Prior",
     "Staple",
     "ask",
     "fuse",
+    "load_method",
     "staple_boxes",
     "staple_labels",
     "staple_masks",

@@ -48,7 +48,7 @@ def ask(matched: Matched) -> pd.DataFrame:
     size = np.maximum(crowd.box[:, 2:] - crowd.box[:, :2], 1e-6)
     size = np.hstack([size, size])
     now = _edge_error(crowd.spread / size)
-    rater = _average_sd(crowd) * crowd.hardness[:, None]
+    rater = _average_sd(crowd) * crowd.difficulty[:, None]
     then = _edge_error(((crowd.spread / size) ** -2 + rater**-2) ** -0.5)
     error = expected_error(crowd.exists, now)
     after = _after(crowd, now=now, then=then)

@@ -1,14 +1,16 @@
-"""Methods of fusion, all of one signature: `Evidence` in, `Fused` out.
+"""Methods of fusion: kernels of one signature, `Evidence` in, `Fused` out, and what each needs.
 
-Each rater has one vote per object, because the matching gives a rater one box per object. An
-object without a result of its own (no pixel that most raters cover) keeps its median box,
-which nobody's box needs to support.
+A `Method` is registered as an entry point of the group ``crowdqc.fusion``, by crowdqc or by
+another package. Each rater has one vote per object, because the matching gives a rater one box
+per object. An object without a result of its own (no pixel that most raters cover) keeps its
+median box, which nobody's box needs to support.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -43,21 +45,46 @@ class Fused:
     score: Floats
 
 
-Method = Callable[[Evidence], Fused]
+@dataclass(frozen=True)
+class Method:
+    """A method of fusion, and what it needs.
+
+    Parameters
+    ----------
+    kernel : callable
+        ``kernel(data: Evidence) -> Fused``.
+    quorum : float
+        Share of the raters asked, 0 to 1, who must support an object where the study file gives
+        no quorum.
+    knows_existence : bool
+        Whether `Fused.score` is a probability that the object exists, so that an object below
+        the study's ``probability`` is left out.
+    """
+
+    kernel: Callable[[Evidence], Fused]
+    quorum: float = 0.25
+    knows_existence: bool = False
+
+    def __call__(self, data: Evidence) -> Fused:
+        """Fuse the boxes of each object."""
+        return self.kernel(data)
 
 
+@Method
 def median(data: Evidence) -> Fused:
     """Median of each edge."""
     box = median_boxes(data.boxes, data.object, data.n_objects)
     return Fused(box, standard_error(data) * _MEDIAN, share_of_asked(data))
 
 
+@Method
 def mean(data: Evidence) -> Fused:
     """Mean of each edge."""
     weight = np.ones(len(data.boxes))
     return Fused(_weighted_mean(data, weight), standard_error(data), share_of_asked(data))
 
 
+@Method
 def wbf(data: Evidence) -> Fused:
     """Weighted boxes fusion: the mean, weighted with the confidence in each box.
 
@@ -74,12 +101,14 @@ def wbf(data: Evidence) -> Fused:
     return Fused(_weighted_mean(data, weight), standard_error(data), share_of_asked(data))
 
 
+@Method
 def majority(data: Evidence) -> Fused:
     """The box round all that more than half of the raters who drew the object cover."""
     weight = np.ones(len(data.boxes))
     return Fused(_covered(data, weight), standard_error(data) * _MEDIAN, share_of_asked(data))
 
 
+@Method
 def simple(data: Evidence) -> Fused:
     """Selective and iterative: vote, judge each box by the vote, drop the worst, vote again.
 
@@ -106,6 +135,7 @@ def simple(data: Evidence) -> Fused:
     return Fused(_covered(data, weight), standard_error(data) * _MEDIAN, share_of_asked(data))
 
 
+@partial(Method, quorum=0.0, knows_existence=True)
 def edges(data: Evidence) -> Fused:
     """The model of `crowdqc.crowd`: objects, edges and raters estimated together.
 

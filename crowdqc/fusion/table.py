@@ -7,28 +7,15 @@ import itertools
 import numpy as np
 import pandas as pd
 
+from crowdqc import plugins
 from crowdqc.arrays import Bools, Floats
 from crowdqc.crowd import Evidence, evidence
+from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import interpolate_gaps
-from crowdqc.fusion.methods import Fused, Method, edges, majority, mean, median, simple, wbf
-from crowdqc.fusion.staple_method import staple
+from crowdqc.fusion.methods import Fused, Method
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX, conform
-
-METHODS: dict[str, Method] = {
-    "majority": majority,
-    "median": median,
-    "mean": mean,
-    "wbf": wbf,
-    "staple": staple,
-    "simple": simple,
-    "edges": edges,
-}
-"""Every method by its name in the study file."""
-
-QUORUM = 0.25
-"""Share of the raters asked who must have drawn an object, where the method has no model."""
 
 
 def fuse(
@@ -48,14 +35,13 @@ def fuse(
     matched : Matched
         Nothing of it is dropped: every object has a row.
     method : str
-        A key of `METHODS`.
+        Name of an entry point of the group ``crowdqc.fusion``.
     quorum : float, optional
-        Share of the raters asked who must support an object, 0 to 1. None: `QUORUM`, and no
-        quorum for ``edges``, which knows how likely each object is.
+        Share of the raters asked who must support an object, 0 to 1. None: what the method needs.
     min_raters : int
         Number of raters who must support it, where at least so many were asked.
     probability : float
-        Score from which an object of ``edges`` is taken to exist.
+        Score from which an object is taken to exist, of a method that knows it.
     interpolate : bool
         Whether boxes missing between two drawn slices are interpolated, see
         `crowdqc.fusion.interpolate`.
@@ -73,21 +59,18 @@ def fuse(
 
     Raises
     ------
-    ValueError
-        If `method` is not known.
+    InputError
+        If `method` is not registered, or is no method.
     """
-    if method not in METHODS:
-        raise ValueError(f"'method' must be one of {', '.join(METHODS)}; got '{method}'.")
-    data = evidence(matched)
-    fused = METHODS[method](data)
-    if quorum is None:
-        quorum = 0.0 if method == "edges" else QUORUM
+    data, chosen = evidence(matched), load_method(method)
+    fused = chosen(data)
+    quorum = chosen.quorum if quorum is None else quorum
     backs = _backs(data, fused, matched.iou)
     support = np.bincount(data.object[backs], minlength=data.n_objects)
     asked = data.n_asked
     needed = np.maximum(np.minimum(min_raters, asked), np.ceil(quorum * asked - 1e-9))
     agreed = support >= needed
-    if method == "edges":
+    if chosen.knows_existence:
         agreed &= fused.score >= probability
     state = np.where(asked == 1, "single", np.where(agreed, "agreed", "no_consensus"))
     frame = matched.objects[["case", "slice", "label"]].assign(
@@ -106,6 +89,24 @@ def fuse(
     if whole_pixels:
         consensus[BOX] = rounded(consensus[BOX].to_numpy())
     return consensus
+
+
+def load_method(name: str) -> Method:
+    """The method that is registered under a name.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, or it is not a `Method`.
+    """
+    found = plugins.load("crowdqc.fusion", name)
+    if not isinstance(found, Method):
+        kind = type(found).__name__
+        raise InputError(
+            f"fusion method '{name}' must be a crowdqc.fusion.Method; got a {kind}. "
+            "Wrap its kernel: Method(kernel, quorum=0.25)."
+        )
+    return found
 
 
 def rounded(box: Floats) -> Floats:

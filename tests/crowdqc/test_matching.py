@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 
 from crowdqc.geometry import pairwise_iou
 from crowdqc.matching import match, match_boxes
-from crowdqc.matching.kernel import EXACT
+from crowdqc.matching.kernel import EXACT, linked_pairs
 from crowdqc.schema import Study
 
 
@@ -151,6 +151,27 @@ def test_one_box_does_not_chain_two_objects():
     assert ids[0] == ids[1] != ids[3] == ids[4]
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.05, 0.9))
+def test_the_sweep_finds_all_pairs_above_the_threshold(seed, iou):
+    """Against all pairs; one box in three is cut from another's end, so that one axis decides."""
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(0, 60, (24, 2))
+    boxes = np.hstack([low, low + rng.uniform(4, 40, (24, 2))])
+    cut = boxes[:8].copy()
+    cut[:, 0] = cut[:, 2] - (cut[:, 2] - cut[:, 0]) * np.minimum(iou * rng.uniform(1, 1.1, 8), 1)
+    boxes[8:16] = cut
+    place, person = rng.integers(0, 2, 24), rng.integers(0, 3, 24)
+    order = np.lexsort((boxes[:, 0], place))
+    boxes, place, person = boxes[order], place[order], person[order]
+    may = (place[:, None] == place) & (person[:, None] != person)
+    expected = np.argwhere(np.triu(may & (pairwise_iou(boxes, boxes) >= iou), 1))
+
+    first, second = linked_pairs(boxes, place, person, iou=iou)
+
+    assert sorted(zip(first, second, strict=True)) == sorted(map(tuple, expected))
+
+
 def test_no_boxes():
     assert match_boxes(np.zeros((0, 4)), image=[], rater=[], single=[]).shape == (0,)
 
@@ -188,6 +209,18 @@ def test_second_box_of_a_rater_is_an_object_of_its_own():
     ids = match_boxes(boxes, image=[0] * 6, rater=rater, single=[True] * 6)
 
     assert ids.tolist() == [0, 1, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("near", [0, 1], ids=["the left one", "the right one"])
+def test_of_two_boxes_of_a_rater_the_one_that_overlaps_the_object_joins_it(near):
+    """Neither overlaps it by the threshold; one touches it."""
+    organ = [50, 0, 60, 10]
+    touching, apart = [([42, 0, 52, 10], [90, 0, 99, 9]), ([58, 0, 68, 10], [0, 0, 9, 9])][near]
+    boxes, rater = [organ, organ, apart, touching], [0, 1, 2, 2]
+
+    ids = match_boxes(boxes, image=[0] * 4, rater=rater, single=[True] * 4)
+
+    assert ids[3] == ids[0] == ids[1] != ids[2]
 
 
 # Tables

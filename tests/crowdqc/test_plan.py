@@ -20,7 +20,7 @@ def components(**fields):
         "sd": np.full((2, 4), 0.05),
         "detection": np.ones(2),
         "share": np.full(2, 0.5),
-        "hardness": np.ones(3),
+        "difficulty": np.ones(3),
         "between_cases": 0.0,
         "within_cases": 0.01,
         "per_case": 100.0,

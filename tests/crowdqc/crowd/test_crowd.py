@@ -188,7 +188,7 @@ def test_one_slip_does_not_move_the_box():
     assert slipped < 6
     assert slipped < 0.7 * moved
     assert found.weight[0] < found.weight[1:5].min()
-    assert found.hardness[0] > np.median(found.hardness[1:])
+    assert found.difficulty[0] > np.median(found.difficulty[1:])
 
 
 def test_hard_objects_have_wider_edges():

@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crowdqc import plugins
 from crowdqc.crowd import Evidence
-from crowdqc.fusion import METHODS
+from crowdqc.fusion import load_method
 from crowdqc.fusion.methods import majority, mean, median, simple, wbf
-from crowdqc.fusion.staple_method import staple
+from crowdqc.fusion.staple import staple
 from crowdqc.geometry import pairwise_iou
 
+METHODS = {name: load_method(name) for name in plugins.names("crowdqc.fusion")}
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
 

@@ -5,9 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crowdqc import plugins
 from crowdqc.config import Fuse
 from crowdqc.crowd import fit
-from crowdqc.fusion import METHODS, ask, fuse
+from crowdqc.findings import InputError
+from crowdqc.fusion import Fused, Method, ask, fuse
 from crowdqc.fusion.ask import expected_error
 from crowdqc.fusion.interpolate import METHOD, interpolate_gaps
 from crowdqc.fusion.table import rounded
@@ -18,7 +20,7 @@ from crowdqc.stages.boxes import fuse_options
 from tests.crowdqc.crowds import BOX, crowd_study
 from tests.crowdqc.gold import f1, gold_study
 
-every_method = pytest.mark.parametrize("method", METHODS)
+every_method = pytest.mark.parametrize("method", plugins.names("crowdqc.fusion"))
 
 
 def small(boxes, *, raters, single=("organ",)):
@@ -132,14 +134,37 @@ def test_a_box_that_rounding_would_empty_is_left():
     np.testing.assert_array_equal(found, [[0.6, 0, 1.4, 2], [4, 1.0, 5, 1.4]])
 
 
-def test_unknown_method_is_refused():
-    with pytest.raises(ValueError, match="'method' must be one of majority, median"):
-        fuse(match(small([(0, "a", 0, 0, 1, 1)], raters="a")), method="magic")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("medain", "fusion must be one of edges, .*got 'medain'. Did you mean 'median'"),
+        ("odd", "fusion method 'odd' must be a crowdqc.fusion.Method; got a builtin_function"),
+    ],
+)
+def test_what_is_no_method_is_refused(monkeypatch, name, says):
+    if name == "odd":
+        monkeypatch.setattr(plugins, "load", lambda *_: max)
+    with pytest.raises(InputError, match=says):
+        fuse(match(small([(0, "a", 0, 0, 1, 1)], raters="a")), method=name)
 
 
-def test_study_file_and_methods_know_the_same_names():
-    assert set(Fuse.model_fields["method"].annotation.__args__) == set(METHODS)
+def test_the_study_file_refuses_a_method_that_is_not_registered():
     assert Fuse().method == "edges"
+    with pytest.raises(ValueError, match="fusion method must be one of edges, majority, mean"):
+        Fuse(method="medain")
+
+
+@pytest.mark.parametrize("knows", [False, True])
+def test_a_method_declares_its_quorum_and_whether_its_score_is_a_probability(monkeypatch, knows):
+    """Three of four raters support the box, whose score is .2."""
+    own = Method(lambda data: Fused(data.boxes[:1], data.boxes[:1], np.array([0.2])), 0.7, knows)
+    monkeypatch.setattr(plugins, "load", lambda *_: own)
+    matched = match(small([(0, r, 10, 10, 30, 30) for r in "abc"], raters="abcd"))
+
+    state = "no_consensus" if knows else "agreed"
+    assert fuse(matched, method="own")["state"].tolist() == [state]
+    assert fuse(matched, method="own", probability=0.2)["state"].tolist() == ["agreed"]
+    assert fuse(matched, method="own", quorum=0.76)["state"].tolist() == ["no_consensus"]
 
 
 def test_every_key_of_the_study_file_reaches_fusion():
@@ -287,7 +312,7 @@ def test_value_is_the_error_now_less_the_mean_error_after_either_answer():
     for k in found.index:
         size = np.tile(crowd.box[k, 2:] - crowd.box[k, :2], 2)
         now = crowd.spread[k] / size
-        then = 1 / np.sqrt(1 / now**2 + 1 / (usual * crowd.hardness[k]) ** 2)
+        then = 1 / np.sqrt(1 / now**2 + 1 / (usual * crowd.difficulty[k]) ** 2)
         p, after = crowd.exists[k], 0.0
         for real, false, spread in ((draws, joins, then), (1 - draws, 1 - joins, now)):
             chance = p * real + (1 - p) * false
