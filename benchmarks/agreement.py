@@ -24,6 +24,7 @@ from crowdqc.agreement import assess_raters, review_raters
 from crowdqc.agreement.alpha import nominal_alpha
 from crowdqc.agreement.arrays import to_units
 from crowdqc.agreement.units import image_alpha
+from crowdqc.judge import judge_raters
 from crowdqc.matching import match
 from crowdqc.schema import Study
 from tests.crowdqc.agreement.organs import (
@@ -154,7 +155,7 @@ def million():
 
 def ranking():
     study, gold = gold_study(data_folder())
-    raters = review_raters(match(study), resampling=NONE).raters.set_index("rater")
+    raters = judge_raters(review_raters(match(study), resampling=NONE)).set_index("rater")
     table = f1_of_raters(study, gold).join(raters)
     for least in (1, 5, 10):
         many = table[table["images"] >= least]
@@ -204,7 +205,7 @@ def faults(studies=20):
                     bad = {"noise": 1.5, **(wrong if kind == "faults" else {})}
                     alter = {"bad": wrong} if kind == "alter" else None
                     study = organ_study({**GOOD, "bad": bad}, seed=seed, slices=16, alter=alter)
-                    found = review_raters(match(study), resampling=NONE).raters
+                    found = judge_raters(review_raters(match(study), resampling=NONE))
                     found = found.set_index("rater")
                     named += check_name in found.loc["bad", "faults"].split()
                     flagged += found.loc["bad", "verdict"] != "pass"
@@ -220,7 +221,7 @@ def faults(studies=20):
             clean = {f"r{k}": {"noise": 1.5} for k in range(n_raters)}
             study = organ_study(clean, seed=1000 + seed, cases=n_cases, slices=16)
             found = review_raters(match(study), resampling=NONE)
-            flagged += (found.raters["verdict"] != "pass").any() or bool(found.findings)
+            flagged += (judge_raters(found)["verdict"] != "pass").any() or bool(found.findings)
             what.update(finding.check for finding in found.findings)
         of = f"{flagged} of {5 * studies} studies"
         print(f"clean: {n_raters} raters, {n_cases} cases: {of} {dict(what)}", flush=True)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from crowdqc.completeness import assess
 from crowdqc.findings import Finding, Severity
-from crowdqc.gate import (
+from crowdqc.judge import (
     Manifest,
     case_measures,
     decide,

@@ -31,14 +31,14 @@ if "--atheris" in sys.argv:
 
     with atheris.instrument_imports(include=["crowdqc"]):
         import crowdqc.formats.guess
-        import crowdqc.gate
+        import crowdqc.judge
         import crowdqc.volumes  # noqa: F401
 
 from crowdqc.config import load_config
 from crowdqc.findings import Finding, InputError, dump_findings
 from crowdqc.formats import read_study
 from crowdqc.formats.guess import guess_study, render_study
-from crowdqc.gate import Manifest, load_policy
+from crowdqc.judge import Manifest, load_policy
 from crowdqc.volumes import read_geometry, read_labels
 
 STUDY = """[study]

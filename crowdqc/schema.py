@@ -80,7 +80,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         "rater:text n_cases:int n_slices:int n_boxes:int "
         "agreement:float? agreement_low:float? agreement_high:float? reliability:float? "
         "miss_rate:float? extra_rate:float? shift_x:float? shift_y:float? size_ratio:float? "
-        "weight:float? verdict:text reasons:text? faults:text?"
+        "weight:float? verdict:text? reasons:text? faults:text?"
     ),
     "consensus": _columns(
         "case:text slice:int label:text x0:float? y0:float? x1:float? y1:float? "

@@ -22,7 +22,7 @@ ROOMS = {
     "agreement": ("Agreement and raters", {"crowdqc.agreement": (), "crowdqc.crowd": ()}),
     "fusion": ("Fusion", {"crowdqc.fusion": ()}),
     "completeness": ("Completeness", {"crowdqc.completeness": ()}),
-    "gate": ("Gate", {"crowdqc.gate": (), "crowdqc.policy": ("ask_all",)}),
+    "judge": ("Verdicts", {"crowdqc.judge": (), "crowdqc.judge.policy": ("ask_all",)}),
     "compare": ("Paired comparison", {"crowdqc.compare": ()}),
     "simulate": ("Simulation", {"crowdqc.simulate": ()}),
     "plan": ("How many raters", {"crowdqc.plan": ()}),

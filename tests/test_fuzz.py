@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from benchmarks.fuzz import SEEDS, TARGETS, mutated
 from crowdqc.findings import InputError
-from crowdqc.gate import Manifest, load_policy
-from tests.crowdqc.gate.tables import manifest
+from crowdqc.judge import Manifest, load_policy
+from tests.crowdqc.judge.tables import manifest
 
 ROOT = Path(__file__).parents[1]
 ODD = [None, True, -1, 10**400, 1e308, float("nan"), "", "../../x", "\ud800", [], {}, [[]], [None]]

@@ -6,13 +6,12 @@ from crowdqc.agreement.gold import gold_scores
 from crowdqc.agreement.icc import icc
 from crowdqc.agreement.kappa import cohen_kappa, fleiss_kappa, gwet_ac1
 from crowdqc.agreement.measures import measure_agreement
-from crowdqc.agreement.raters import Judging, Review, review_raters, score_raters
+from crowdqc.agreement.raters import Review, review_raters, score_raters
 from crowdqc.agreement.resample import Estimate, Resampling, bootstrap
 
 __all__ = [
     "Assessment",
     "Estimate",
-    "Judging",
     "Resampling",
     "Review",
     "assess_raters",

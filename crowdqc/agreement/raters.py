@@ -5,7 +5,7 @@ The formulas stand in ``docs/measures.md``, a row for each column.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,36 +20,14 @@ from crowdqc.agreement.rater_data import Fault, RaterData, confused_boxes
 from crowdqc.agreement.resample import Resampling
 from crowdqc.agreement.scores import Scores, score_all, unit_range
 from crowdqc.agreement.speed import too_fast
-from crowdqc.agreement.verdict import severity, with_verdicts
 from crowdqc.arrays import Floats
 from crowdqc.config import RaterLimits
 from crowdqc.crowd import fit
-from crowdqc.findings import Finding
+from crowdqc.findings import Finding, Severity
 from crowdqc.matching import Matched
-from crowdqc.policy import Policy, load_policy
 from crowdqc.schema import conform, natural_order
 
 AGREEMENT = "agreement"
-
-
-@dataclass(frozen=True)
-class Judging:
-    """What raters are judged by.
-
-    Parameters
-    ----------
-    limits : RaterLimits
-        Where faults begin.
-    policy : Policy, optional
-        Whose rules about raters give the verdicts. None: the one that crowdqc ships.
-    runs : DataFrame, optional
-        What completeness says of each rater, indexed by rater, as from `crowdqc.gate.rater_runs`;
-        without it, rules on these measures are not asked.
-    """
-
-    limits: RaterLimits = field(default_factory=RaterLimits)
-    policy: Policy | None = None
-    runs: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -59,14 +37,17 @@ class Review:
     Parameters
     ----------
     raters : DataFrame
-        Table ``raters``, in natural order of the raters.
+        Table ``raters``, in natural order of the raters; verdicts are not given yet.
     findings : list of Finding
         One for each fault of a rater, with places that show it, and one for each box or
         organ that does not go with its neighbours.
+    faults : dict of str to list of Fault
+        Rater -> what was found of them.
     """
 
     raters: pd.DataFrame
     findings: list[Finding]
+    faults: dict[str, list[Fault]]
 
 
 def score_raters(
@@ -74,11 +55,11 @@ def score_raters(
     *,
     gold: pd.DataFrame | None = None,
     resampling: Resampling | None = None,
-    judging: Judging | None = None,
+    limits: RaterLimits | None = None,
     iou: float = 0.5,
 ) -> pd.DataFrame:
     """A scorecard for each rater: the table of `review_raters`."""
-    return review_raters(matched, gold=gold, resampling=resampling, judging=judging, iou=iou).raters
+    return review_raters(matched, gold=gold, resampling=resampling, limits=limits, iou=iou).raters
 
 
 def review_raters(
@@ -86,7 +67,7 @@ def review_raters(
     *,
     gold: pd.DataFrame | None = None,
     resampling: Resampling | None = None,
-    judging: Judging | None = None,
+    limits: RaterLimits | None = None,
     iou: float = 0.5,
 ) -> Review:
     """Score each rater, and name the faults of each.
@@ -100,41 +81,40 @@ def review_raters(
         has no gold, unless the whole case has some: then nothing is there.
     resampling : Resampling, optional
         How intervals are made. None: 1000 resamples, 95 %.
-    judging : Judging, optional
-        Where faults begin, and the policy. None: the defaults.
+    limits : RaterLimits, optional
+        Where faults begin. None: the defaults.
     iou : float
         IoU from which two boxes count as the same, in scores against gold and in alpha.
 
     Returns
     -------
     Review
-        In a study in which no slice was read by two raters for the same label, scores are
-        nan, `reasons` says so, and a policy that asks for them gives the verdict "watch".
+        In a study in which no slice was read by two raters for the same label, scores are nan.
     """
     resampling = resampling or Resampling()
     places = number_places(matched, resampling)
     compared = compare(matched, iou=iou)
-    return judge_raters(matched, compared, places, gold=gold, judging=judging or Judging())
+    return measure_raters(matched, compared, places, gold=gold, limits=limits or RaterLimits())
 
 
-def judge_raters(
+def measure_raters(
     matched: Matched,
     compared: Compared,
     places: Places,
     *,
     gold: pd.DataFrame | None,
-    judging: Judging,
+    limits: RaterLimits,
 ) -> Review:
     """As `review_raters`, of a study whose boxes were held against each other before."""
     crowd = fit(matched)
     bias = np.nan_to_num(crowd.bias)
-    data = _rater_data(matched, places, compared, limits=judging.limits, bias=bias)
+    data = _rater_data(matched, places, compared, limits=limits, bias=bias)
     placed = _placement(data)
     change = drift(compared.items, _moments(matched, data), item_clusters(data))
     faults = [
         *find_faults(data, placed),
         *drifts(data, change),
-        *too_fast(matched, limit=judging.limits.seconds),
+        *too_fast(matched, limit=limits.seconds),
     ]
     scores = score_all(data, crowd)
     table = _counts(matched)
@@ -143,13 +123,18 @@ def judge_raters(
     if gold is not None:
         table = table.join(gold_scores(matched, gold, iou=compared.iou, level=places.level))
     table = pd.concat([table, _idle(matched)])
-    if judging.runs is not None:
-        table = table.join(judging.runs)
-    table = with_verdicts(table, faults, judging.policy or load_policy())
+    named: dict[str, list[Fault]] = {name: [] for name in table.index}
+    for fault in faults:
+        named[matched.people[fault.rater]].append(fault)
+    checks = [sorted({fault.check for fault in found}) for found in named.values()]
+    table = table.assign(
+        faults=[" ".join(names) for names in checks],
+        labels_swapped=[float("labels-swapped" in names) for names in checks],
+    )
     findings = [_finding(fault, matched, places) for fault in sorted(faults, key=_by_rater)]
     findings += check_continuity(matched)
     table = table.loc[natural_order(table.index)].rename_axis("rater").reset_index()
-    return Review(conform("raters", table), findings)
+    return Review(conform("raters", table), findings, named)
 
 
 def _idle(matched: Matched) -> pd.DataFrame:
@@ -333,7 +318,7 @@ def _finding(fault: Fault, matched: Matched, places: Places) -> Finding:
     where = f" See {', '.join(shown)}." if shown else ""
     return Finding(
         check=fault.check,
-        severity=severity(fault),
+        severity=Severity.REJECT if fault.fatal else Severity.REVIEW,
         message=f"Rater {name} {fault.what}; the limit is {_limit(fault)}.{where}",
         rater=name,
         value=float(fault.value),

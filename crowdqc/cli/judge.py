@@ -59,7 +59,7 @@ def gate(
     used, and hashes of everything that they come from.
     """
     from crowdqc.cli.stage import finish
-    from crowdqc.gate import Manifest
+    from crowdqc.judge import Manifest
     from crowdqc.stages import PIPELINE, judge, masks_are_current
 
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))

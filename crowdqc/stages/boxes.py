@@ -14,7 +14,7 @@ from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity
 from crowdqc.formats import read_gold, read_study
 from crowdqc.formats.patterns import find, has
-from crowdqc.gate import USABLE, Policy, load_policy, rater_runs
+from crowdqc.judge import USABLE, Policy, judge_raters, load_policy, rater_runs
 from crowdqc.matching import Matched, match
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run, worst
@@ -187,7 +187,7 @@ def _slice_digits(config: Config) -> int:
 
 def agree(run: Run) -> Result:
     """Measure agreement, and score each rater."""
-    from crowdqc.agreement import Judging, Resampling, assess_raters
+    from crowdqc.agreement import Resampling, assess_raters
 
     config = run.config
     section = config.agree
@@ -199,18 +199,19 @@ def agree(run: Run) -> Result:
         match_study(study, config),
         gold=gold,
         iou=section.iou,
-        judging=Judging(section.limits, policy_of(config), runs),
+        limits=section.limits,
         resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),
     )
+    raters = judge_raters(result, policy_of(config), runs=runs)
     findings = [*bad, *result.findings]
     run.store.write("measurements", result.measurements)
-    run.store.write("raters", result.raters)
+    run.store.write("raters", raters)
     run.store.write_findings("agree", findings)
-    failed = result.raters.loc[result.raters["verdict"] == "fail", "rater"]
+    failed = raters.loc[raters["verdict"] == "fail", "rater"]
     return Result(
-        table=result.raters,
-        shown=result.raters[RATERS_SHOWN].rename(columns={"reliability": "reliable"}),
-        summary=f"{len(failed)} of {len(result.raters)} raters fail: {' '.join(failed) or 'none'}.",
+        table=raters,
+        shown=raters[RATERS_SHOWN].rename(columns={"reliability": "reliable"}),
+        summary=f"{len(failed)} of {len(raters)} raters fail: {' '.join(failed) or 'none'}.",
         files=["measurements.csv", "raters.csv", "agree.findings.jsonl"],
         findings=findings,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from crowdqc.findings import InputError
-from crowdqc.gate import Manifest
+from crowdqc.judge import Manifest
 from crowdqc.stages.base import Run
 from crowdqc.stages.images import image_files
 

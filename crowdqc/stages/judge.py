@@ -10,7 +10,7 @@ import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Verdict
-from crowdqc.gate import (
+from crowdqc.judge import (
     USABLE,
     Decision,
     Policy,
@@ -27,7 +27,7 @@ from crowdqc.gate import (
     to_github,
     to_junit,
 )
-from crowdqc.gate.manifest import Manifest
+from crowdqc.judge.manifest import Manifest
 from crowdqc.schema import Study, empty
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.boxes import fuse_options, load_study, match_study, person, policy_of
@@ -138,7 +138,7 @@ def judge(run: Run, *, masks: bool) -> Judgement:
 
 
 def explain_unit(run: Run, unit: str, *, masks: bool) -> pd.DataFrame:
-    """Everything that was asked of a unit: see `crowdqc.gate.explain`."""
+    """Everything that was asked of a unit: see `crowdqc.judge.explain`."""
     found = judge(run, masks=masks)
     return explain(
         unit,

@@ -21,7 +21,7 @@ from crowdqc.config import Config
 from crowdqc.engine import Engine, open_engine
 from crowdqc.findings import Finding, InputError, Verdict
 from crowdqc.fusion.members import with_members
-from crowdqc.gate import USABLE
+from crowdqc.judge import USABLE
 from crowdqc.schema import conform
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.boxes import person

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crowdqc.config import Config
 from crowdqc.findings import InputError
-from crowdqc.gate import USABLE
+from crowdqc.judge import USABLE
 from crowdqc.risk import assess_risk, calibrate, cross_validate
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.drawn import RISK, mask_files, read_manifest

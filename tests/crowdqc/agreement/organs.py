@@ -1,10 +1,13 @@
 """Studies of organs that simulated raters drew, each rater with known faults."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
 from crowdqc.agreement import Resampling, review_raters
 from crowdqc.config import FaultyRater
+from crowdqc.judge import judge_raters
 from crowdqc.matching import match
 from crowdqc.schema import Study
 from crowdqc.simulate import Drawing, draw
@@ -78,7 +81,12 @@ def organ_study(faults, *, seed=0, cases=6, slices=24, alter=None, **fields):
 def review(faults, **fields):
     """Scorecards of a small study of organs."""
     given = {"cases": 6, "slices": 16, **fields}
-    return review_raters(match(organ_study(faults, **given)), resampling=NONE)
+    return judged(review_raters(match(organ_study(faults, **given)), resampling=NONE))
+
+
+def judged(found, policy=None, runs=None):
+    """What was learnt of the raters, with verdicts."""
+    return dataclasses.replace(found, raters=judge_raters(found, policy, runs=runs))
 
 
 def copy_of(other):

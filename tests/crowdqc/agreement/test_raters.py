@@ -4,17 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crowdqc.agreement import Judging, Resampling, assess_raters, measure_agreement, review_raters
+from crowdqc.agreement import Resampling, assess_raters, measure_agreement, review_raters
 from crowdqc.agreement.mixed import Adjusted
 from crowdqc.agreement.resample import Ratio
 from crowdqc.agreement.scores import Scores
 from crowdqc.config import RaterLimits
+from crowdqc.judge.policy import Policy
 from crowdqc.matching import match
-from crowdqc.policy import Policy
 from crowdqc.schema import TABLES
 from tests.crowdqc.agreement.organs import (
     GOOD,
     NONE,
+    judged,
     organ_study,
     review,
 )
@@ -70,7 +71,7 @@ def test_a_size_is_a_ratio_of_lengths():
 
 def test_one_rater_per_label_has_no_scores_and_says_why():
     study = organ_study({"alone": {"noise": 1.5}}, cases=3)
-    found = assess_raters(match(study), resampling=NONE)
+    found = judged(assess_raters(match(study), resampling=NONE))
     row = found.raters.iloc[0]
 
     assert row[["agreement", "reliability", "miss_rate", "weight"]].isna().all()
@@ -117,7 +118,7 @@ def test_who_only_opened_files_has_a_row_that_says_so(scope):
         study.name, study.labels, study.images, study.readings.assign(state=state), study.boxes,
         single=study.single, rater_scope=scope,
     )  # fmt: skip
-    raters = review_raters(match(idle), resampling=NONE).raters
+    raters = judged(review_raters(match(idle), resampling=NONE)).raters
     rows = raters[raters["rater"].str.endswith("good10")]
 
     assert len(raters) == (5 if scope == "study" else 10)
@@ -145,7 +146,7 @@ def test_the_policy_gives_the_verdicts(rule, verdict):
     rules = [{"scope": "rater", "because": "so", **dict(zip(names, rule, strict=True))}]
     policy = Policy.model_validate({"rules": rules})
     study = organ_study({**GOOD, "bad": {"noise": 1.5}}, cases=3, slices=12)
-    raters = review_raters(match(study), resampling=NONE, judging=Judging(policy=policy)).raters
+    raters = judged(review_raters(match(study), resampling=NONE), policy).raters
 
     assert set(raters["verdict"]) == {verdict}
     assert raters["reasons"].str.startswith(rule[0]).all() == (verdict != "pass")
@@ -156,7 +157,7 @@ def test_what_completeness_says_counts_too():
     runs = pd.DataFrame(
         {"coverage": [0.95, 0.5, 0.9, 0.9], "single_rater_share": 0.0}, index=list(GOOD)
     )
-    raters = review_raters(match(study), resampling=NONE, judging=Judging(runs=runs)).raters
+    raters = judged(review_raters(match(study), resampling=NONE), runs=runs).raters
 
     assert raters["verdict"].tolist() == ["pass", "watch", "pass", "pass"]
     assert raters["coverage"].tolist() == runs["coverage"].tolist()
@@ -165,7 +166,8 @@ def test_what_completeness_says_counts_too():
 
 def test_limits_are_the_study_files():
     study = organ_study({**GOOD, "bad": {"noise": 1.5, "miss": 0.25}}, cases=6, slices=16)
-    lenient = review_raters(match(study), resampling=NONE, judging=Judging(RaterLimits(miss=0.5)))
+    limits = RaterLimits(miss=0.5)
+    lenient = judged(review_raters(match(study), resampling=NONE, limits=limits))
 
     assert (lenient.raters["verdict"] == "pass").all()
 
@@ -193,7 +195,7 @@ def test_reliability_keeps_the_order_of_raters_with_more_and_more_noise():
 
 def test_reliability_without_gold_ranks_the_raters_of_a_real_crowd(data):
     study, gold = gold_study(data)
-    raters = review_raters(match(study), resampling=NONE).raters.set_index("rater")
+    raters = judged(review_raters(match(study), resampling=NONE)).raters.set_index("rater")
     truth = f1_of_raters(study, gold)
     both = truth.join(raters[["reliability", "verdict"]])
 

@@ -18,8 +18,8 @@ import pydantic
 
 import crowdqc
 from crowdqc.findings import InputError, Verdict
-from crowdqc.gate.decide import Decision, by_case
-from crowdqc.policy import Judged, Policy
+from crowdqc.judge.decide import Decision, by_case
+from crowdqc.judge.policy import Judged, Policy
 from crowdqc.schema import TABLES, SchemaError, conform
 from crowdqc.store import sha256
 

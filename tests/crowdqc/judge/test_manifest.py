@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crowdqc.findings import Finding, InputError, Severity, Verdict
-from crowdqc.gate import (
+from crowdqc.judge import (
     Manifest,
     box_measures,
     changes,
@@ -16,7 +16,7 @@ from crowdqc.gate import (
     to_github,
     to_junit,
 )
-from tests.crowdqc.gate.tables import SHORT, bad_study, manifest, measures, policy, whole
+from tests.crowdqc.judge.tables import SHORT, bad_study, manifest, measures, policy, whole
 
 KEYS = [
     "format_version", "study", "crowdqc", "created_from", "policy", "verdict", "raters", "cases",

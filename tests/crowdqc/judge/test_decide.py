@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowdqc.findings import Finding, Severity, Verdict
-from crowdqc.gate import (
+from crowdqc.judge import (
     box_measures,
     decide,
     judged_findings,
@@ -15,8 +15,8 @@ from crowdqc.gate import (
     rater_runs,
     slice_measures,
 )
-from crowdqc.policy import Judged
-from tests.crowdqc.gate.tables import (
+from crowdqc.judge.policy import Judged
+from tests.crowdqc.judge.tables import (
     RATERS,
     completeness,
     consensus,

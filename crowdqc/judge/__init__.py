@@ -1,10 +1,10 @@
 """The gate: a policy (data) and measures (numbers) in, verdicts and the manifest out."""
 
-from crowdqc.gate.decide import Decision, decide, study_measures
-from crowdqc.gate.explain import changes, explain
-from crowdqc.gate.formats import to_github, to_junit
-from crowdqc.gate.manifest import Manifest, make_manifest
-from crowdqc.gate.measures import (
+from crowdqc.judge.decide import Decision, decide, study_measures
+from crowdqc.judge.explain import changes, explain
+from crowdqc.judge.formats import to_github, to_junit
+from crowdqc.judge.manifest import Manifest, make_manifest
+from crowdqc.judge.measures import (
     USABLE,
     box_measures,
     case_measures,
@@ -14,7 +14,8 @@ from crowdqc.gate.measures import (
     rater_runs,
     slice_measures,
 )
-from crowdqc.policy import Judged, Policy, Rule, load_policy
+from crowdqc.judge.policy import Judged, Policy, Rule, load_policy
+from crowdqc.judge.raters import judge_raters
 
 __all__ = [
     "USABLE",
@@ -28,6 +29,7 @@ __all__ = [
     "changes",
     "decide",
     "explain",
+    "judge_raters",
     "judged_findings",
     "label_measures",
     "load_policy",

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.findings import Finding, Severity, Verdict
-from crowdqc.policy import VERDICT, Judged, Policy, Scope, ask_all
+from crowdqc.judge.policy import VERDICT, Judged, Policy, Scope, ask_all
 from crowdqc.schema import stands_in
 
 COARSE: tuple[Scope, ...] = ("rater", "label", "case")
@@ -95,7 +95,7 @@ def decide(
     measures : mapping of str to DataFrame
         For the scopes ``rater``, ``label`` and ``case``: a row for each unit that is judged; for
         ``box`` and ``slice``, where there are rules for them, and ``mask``, once masks are drawn,
-        a row for each with its key in columns: all as from `crowdqc.gate.measures`.
+        a row for each with its key in columns: all as from `crowdqc.judge.measures`.
     findings : iterable of Finding
         One that names a case counts for it, or for its label where it names one. One that
         names a rater, too, asks for a review at most: what is left of the others' boxes is judged

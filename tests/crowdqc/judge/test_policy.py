@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 
 from crowdqc.findings import InputError, Verdict
-from crowdqc.gate import (
+from crowdqc.judge import (
     box_measures,
     decide,
     load_policy,
     slice_measures,
     study_measures,
 )
-from tests.crowdqc.gate.tables import measures, policy, whole
+from tests.crowdqc.judge.tables import measures, policy, whole
 
 PRESETS = sorted((Path(__file__).parents[3] / "configs").glob("policy_*.toml"))
 RULE = """[[rules]]

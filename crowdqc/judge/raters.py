@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from crowdqc.agreement import Review
 from crowdqc.agreement.pool import ALONE
 from crowdqc.agreement.rater_data import Fault
 from crowdqc.findings import Severity, Verdict
-from crowdqc.policy import Judged, Policy, ask_all
+from crowdqc.judge.policy import Judged, Policy, ask_all, load_policy
 
 WORDS = {Verdict.ACCEPT: "pass", Verdict.REVIEW: "watch", Verdict.REJECT: "fail"}
 """What a verdict on a rater is called."""
@@ -27,34 +28,43 @@ def severity(fault: Fault) -> Severity:
     return Severity.REJECT if fault.fatal else Severity.REVIEW
 
 
-def with_verdicts(table: pd.DataFrame, faults: list[Fault], policy: Policy) -> pd.DataFrame:
-    """Scorecards with ``faults``, ``labels_swapped``, ``verdict`` and ``reasons``.
+def judge_raters(
+    found: Review, policy: Policy | None = None, *, runs: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Scorecards with ``verdict`` and ``reasons``.
 
     Parameters
     ----------
-    table : DataFrame
-        The scorecards: a row for each rater, in the order of their numbers, and behind these
-        rows of raters who only opened files (`n_slices` 0).
-    faults : list of Fault
-        Each counts for its rater, whatever the policy.
-    policy : Policy
-        Its rules about raters are asked.
+    found : Review
+        Scorecards of the raters, and their faults: each fault counts, whatever the policy.
+    policy : Policy, optional
+        Whose rules about raters are asked. None: the one that crowdqc ships.
+    runs : DataFrame, optional
+        What completeness says of each rater, indexed by rater, as from `rater_runs`; without it,
+        rules on these measures are not asked.
+
+    Returns
+    -------
+    DataFrame
+        Table ``raters``. Where no slice was read by two raters for the same label, `reasons`
+        says so, and a policy that asks for agreement gives the verdict "watch".
     """
-    named = [sorted({f.check for f in faults if f.rater == r}) for r in range(len(table))]
-    table = table.assign(
-        faults=[" ".join(checks) for checks in named],
-        labels_swapped=[float("labels-swapped" in checks) for checks in named],
-    )
-    rules = [r for r in policy.of("rater") if r.measure in table or r.measure not in FROM_RUNS]
-    judged = list(ask_all(rules, table).values())
-    for fault in faults:
-        judged[fault.rater].add(severity(fault), fault.what)
+    table = found.raters.set_index("rater")
+    if runs is not None:
+        table = table.join(runs)
+    rules = (policy or load_policy()).of("rater")
+    rules = [rule for rule in rules if rule.measure in table or rule.measure not in FROM_RUNS]
+    judged = ask_all(rules, table)
+    for rater, faults in found.faults.items():
+        for fault in faults:
+            judged[rater].add(severity(fault), fault.what)
     unknown = {rule.unknown() for rule in rules}
-    rows = zip(table.itertuples(), judged, strict=True)
+    rows = zip(table.itertuples(), judged.values(), strict=True)
     reasons = [_reasons(row, one, unknown) for row, one in rows]
     return table.assign(
-        verdict=[WORDS[one.verdict] for one in judged], reasons=["; ".join(r) for r in reasons]
-    )
+        verdict=[WORDS[one.verdict] for one in judged.values()],
+        reasons=["; ".join(r) for r in reasons],
+    ).reset_index()
 
 
 def _reasons(row: Any, judged: Judged, unknown: set[str]) -> list[str]:

@@ -47,7 +47,7 @@ class Rule(Section):
     """What is judged: a rater, a fused box, a slice, a mask, a label of a case, a case, or the
     whole study."""
     measure: str
-    """Name of the number, a column of the scope's measures (`crowdqc.gate.measures`)."""
+    """Name of the number, a column of the scope's measures (`crowdqc.judge.measures`)."""
     op: Literal["<", "<=", ">", ">=", "==", "!="]
     """How the measure is held against the limit."""
     limit: float = Field(strict=False, allow_inf_nan=False)

@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from crowdqc.findings import Verdict
-from crowdqc.gate.manifest import Manifest
+from crowdqc.judge.manifest import Manifest
 
 _COMMANDS = {Verdict.REVIEW.value: "warning", Verdict.REJECT.value: "error"}
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.findings import Finding, InputError
-from crowdqc.gate.decide import Decision, study_measures
-from crowdqc.gate.manifest import Manifest
-from crowdqc.policy import Judged, Policy
+from crowdqc.judge.decide import Decision, study_measures
+from crowdqc.judge.manifest import Manifest
+from crowdqc.judge.policy import Judged, Policy
 
 COLUMNS = ["unit", "asked", "value", "limit", "result", "because"]
 _SUMS = {"study", "case"}
@@ -33,7 +33,7 @@ def explain(
     unit : str
         ``"study"``, ``"rater:NAME"``, ``"CASE"`` (with all its labels) or ``"CASE/LABEL"``.
     policy, measures, findings
-        As `crowdqc.gate.decide` got them.
+        As `crowdqc.judge.decide` got them.
     decision : Decision
         What it made of them.
 

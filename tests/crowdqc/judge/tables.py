@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from crowdqc.gate import (
+from crowdqc.judge import (
     Policy,
     box_measures,
     case_measures,
