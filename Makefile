@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test coverage lint docs clean
 
 ## demo: a synthetic study from boxes to the report, with the embedded model
 demo: $(VENV)/core
@@ -15,7 +15,13 @@ demo: $(VENV)/core
 test: lint $(VENV)/dev
 	$(BIN)/python -m pytest --quiet
 
-## lint: style, types and the layers of the architecture
+## coverage: the same tests with branch coverage, which must not fall below the floor in pyproject.toml
+coverage: lint $(VENV)/dev
+	$(BIN)/python -m coverage run -m pytest --quiet
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+## lint: style, types, the layers of the architecture, docstrings of public functions
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,7 +34,7 @@ docs: $(VENV)/docs
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
 
 clean:
-	rm -rf docs/_build docs/api $(VENV) crowdqc-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .coverage* docs/_build docs/api $(VENV) crowdqc-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
