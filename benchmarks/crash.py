@@ -78,7 +78,8 @@ def in_child(work, *, limit=None, counter=None, out=None):
 
     def hook(event, args):
         nonlocal seen
-        if event in EVENTS and args and str(out) in str(args[:2]):
+        by_descriptor = event == "os.rename" and args[2] != -1
+        if event in EVENTS and args and (by_descriptor or str(out) in str(args[:2])):
             seen += 1
             if seen == limit:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -9,7 +9,6 @@ Whoever writes holds the folder's lock; what a killed process left half done is 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 import crowdqc
+from crowdqc.files import PART, STATE, atomic
 from crowdqc.findings import Finding, InputError, dump_findings, read_findings
 from crowdqc.lock import NAME as LOCK
 from crowdqc.lock import FolderLock
@@ -29,9 +29,6 @@ from crowdqc.schema import TABLES, conform
 FORMAT_VERSION = 1
 """Version of the layout of the folder and of the tables in it."""
 
-STATE = "crowdqc.json"
-_PART = ".part-"
-"""Beginning of the names of files that are not finished."""
 _UNLOCKED = ("nnUNet_preprocessed", "nnUNet_results")
 """What a training fills for days, without the lock: other commands go on meanwhile."""
 
@@ -164,7 +161,7 @@ class Store:
         self.claim()
         target = self.path(name)
         try:
-            parts = Path(tempfile.mkdtemp(prefix=_PART, dir=self.folder))
+            parts = Path(tempfile.mkdtemp(prefix=PART, dir=self.folder))
         except OSError as error:
             raise InputError(f"{target}: cannot be written: {error.strerror}.") from error
         new, old = parts / "new", parts / "old"
@@ -236,10 +233,10 @@ class Store:
         """Remove what a process that was killed had not finished."""
         for folder, folders, files in os.walk(self.folder):
             folders[:] = [name for name in folders if name not in _UNLOCKED]
-            for name in [name for name in folders if name.startswith(_PART)]:
+            for name in [name for name in folders if name.startswith(PART)]:
                 folders.remove(name)
                 shutil.rmtree(os.path.join(folder, name), ignore_errors=True)  # noqa: PTH118
-            for name in [name for name in files if name.startswith(_PART)]:
+            for name in [name for name in files if name.startswith(PART)]:
                 Path(folder, name).unlink(missing_ok=True)
 
     def _state(self) -> dict[str, Any]:
@@ -274,7 +271,7 @@ def _is_record(record: object) -> bool:
 
 def _is_ours(name: str) -> bool:
     """Whether a file is one that we leave where we are killed before the first result."""
-    return name == LOCK or name.startswith(_PART)
+    return name == LOCK or name.startswith(PART)
 
 
 def findings_file(stage: str) -> str:
@@ -286,40 +283,6 @@ def findings_file(stage: str) -> str:
     ('findings.jsonl', 'complete.findings.jsonl')
     """
     return "findings.jsonl" if stage == "check" else f"{stage}.findings.jsonl"
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Path of a temporary file that takes the place of `path` when the block ends well.
-
-    The name keeps the ending of `path`, because some writers choose a format by it.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written (no space, no permission).
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=_PART, suffix="-" + path.name, dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}.") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _with_numbers(frame: pd.DataFrame, table: str) -> pd.DataFrame:

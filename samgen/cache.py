@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crowdqc.files import atomic
 from crowdqc.findings import InputError
-from crowdqc.store import atomic
 
 VERSION = 1
 """Version of the embeddings: raised when the same input gives other numbers."""

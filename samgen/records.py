@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from crowdqc.store import atomic, sha256
+from crowdqc.files import atomic, sha256
 
 RECORD_VERSION = 2
 """Format version of a record; raised, too, when the same input gives other masks."""

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdqc.config import Train
+from crowdqc.files import sha256
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import natural_order
-from crowdqc.store import sha256
 from crowdqc.volumes import Geometry, grid_mismatch, read_labels, read_volume
 from train.dataset import DESCRIPTION, ENDING
 from train.splits import Split, patient_of

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from crowdqc.config import Train
+from crowdqc.files import atomic, sha256
 from crowdqc.findings import InputError
-from crowdqc.store import atomic, sha256
 from crowdqc.volumes import read_geometry, read_labels, write_labels
 from train.environment import Folders, nnunet
 

@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.config import Config, Plane
+from crowdqc.files import atomic
 from crowdqc.findings import Finding, InputError, Severity, Verdict
 from crowdqc.schema import ReadingState, natural_order
-from crowdqc.store import atomic
 from crowdqc.volumes import read_geometry
 from train.dataset import Built, DatasetPlan, TrainingCase, build_dataset
 from train.splits import Split, make_splits, patient_of, refuse_leaks, restrict_splits

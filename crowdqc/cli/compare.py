@@ -38,7 +38,7 @@ def compare(  # noqa: PLR0913
     """
     from crowdqc.cli.show import print_table, write_out
     from crowdqc.compare import compare_files
-    from crowdqc.store import atomic
+    from crowdqc.files import atomic
 
     if output is not None and output.resolve() in {file.resolve() for file in files}:
         raise InputError(f"{output}: is read, and is not overwritten; name another file.")

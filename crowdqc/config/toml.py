@@ -18,6 +18,7 @@ from typing import Any
 
 import pydantic
 
+from crowdqc.files import read_settings
 from crowdqc.findings import InputError
 
 
@@ -35,12 +36,10 @@ Model = typing.TypeVar("Model", bound=Section)
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file of the user's, or raise an `InputError` that says what is wrong."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # as Notepad saves it
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text: {error.reason}.") from error
+        return tomllib.loads(read_settings(Path(path)))
     except (ValueError, RecursionError) as error:  # also numbers of 5000 digits, deep nesting
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path}: is not valid TOML: {error}.") from error
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from crowdqc.config import Config
+from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.collect import Collector, Document, Image, rater_name
 from crowdqc.formats.draft import Draft
-from crowdqc.formats.files import Unreadable, read_json, short, write_json
+from crowdqc.formats.files import short, write_json
 from crowdqc.formats.output import IMAGE, Output, Written
 
 RATER_KEYS = ("rater_id", "rater", "annotator", "rad_id")

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.files import Unreadable
 from crowdqc.findings import Finding, Severity
 from crowdqc.formats import patterns
 from crowdqc.formats.draft import FAULTS_MAX, SIDE_MAX, Draft, bad_file, bad_line, box_frame
-from crowdqc.formats.files import Unreadable, parse_number, relative, short
+from crowdqc.formats.files import parse_number, relative, short
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.raters import asked, check_raters
 from crowdqc.formats.slicefiles import slice_number, strays

@@ -1,4 +1,4 @@
-"""Files of the user's, read with a limit: whatever they hold, reading ends well or says why."""
+"""Names of the user's files, and short texts out of them, as messages say them."""
 
 from __future__ import annotations
 
@@ -6,84 +6,8 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from crowdqc.config import Config
-
-_CHUNK = 65536
-"""Most files are smaller: reading takes a buffer of the size that is asked for."""
-JSON_BYTES_MAX = 1_000_000_000
-"""A JSON file larger than this is not read: it would not fit into memory."""
-
-
-class Unreadable(Exception):  # noqa: N818 - says what the file is
-    """A file that cannot be read; the message ends a sentence that begins with its name."""
-
-
-def read_bytes(path: str | Path, limit: int) -> bytes:
-    """All bytes of a file of at most `limit` bytes.
-
-    Raises
-    ------
-    Unreadable
-        If it is larger, not a file, or cannot be opened.
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY)  # the quickest way to half a million files
-        try:
-            data = os.read(handle, _CHUNK)
-            if len(data) == _CHUNK:
-                with open(handle, "rb", closefd=False) as file:
-                    data += file.read(limit + 1 - _CHUNK)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise Unreadable(f"cannot be read: {error.strerror}.") from error
-    if len(data) > limit:
-        raise Unreadable(f"has more than {limit} bytes.")
-    return data
-
-
-def read_text(path: str | Path, limit: int) -> str:
-    """The text of a file, which must be UTF-8 (with or without a byte order mark).
-
-    Raises
-    ------
-    Unreadable
-        As `read_bytes`, or if it is not UTF-8.
-    """
-    return decoded(read_bytes(path, limit))
-
-
-def decoded(data: bytes) -> str:
-    """The text that the bytes of a file say, which must be UTF-8, as `read_text`.
-
-    Raises
-    ------
-    Unreadable
-        If they are not.
-    """
-    try:
-        return data.decode().removeprefix("\ufeff")  # quicker than the codec utf-8-sig
-    except UnicodeDecodeError as error:
-        byte = data[error.start]
-        raise Unreadable(f"is not UTF-8 text (byte {error.start}: {byte:#04x}).") from error
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds.
-
-    Raises
-    ------
-    Unreadable
-        As `read_text`, or if it is not JSON.
-    """
-    try:
-        return json.loads(read_text(path, JSON_BYTES_MAX))
-    except json.JSONDecodeError as error:
-        raise Unreadable(f"is not JSON (line {error.lineno}: {error.msg}).") from error
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(f"is not JSON that can be read ({type(error).__name__}).") from error
 
 
 def relative(path: str | Path, config: Config) -> str:

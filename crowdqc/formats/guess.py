@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from crowdqc.files import Unreadable
 from crowdqc.findings import InputError
-from crowdqc.formats.files import Unreadable, parse_number, printable
+from crowdqc.formats.files import parse_number, printable
 from crowdqc.formats.guess_documents import Contents, look_into
 from crowdqc.formats.guess_names import (
     document_pattern,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from crowdqc.formats.files import Unreadable, read_json
+from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.labelstudio import find_image_name
 from crowdqc.formats.markup import children
 

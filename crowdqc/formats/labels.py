@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crowdqc.config import Config
+from crowdqc.files import Unreadable, read_text
 from crowdqc.findings import Finding, Severity
-from crowdqc.formats.files import Unreadable, read_text, relative
+from crowdqc.formats.files import relative
 
 CLASS_LISTS = ("data.yaml", "data.yml", "classes.txt", "class_list.txt", "obj.names")
 """Names of class lists, in the order in which they are looked for."""

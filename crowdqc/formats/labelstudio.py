@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from crowdqc.config import Config
+from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.collect import Collector, Document, Image, number, rater_name
 from crowdqc.formats.draft import Draft
-from crowdqc.formats.files import Unreadable, read_json, short, write_json
+from crowdqc.formats.files import short, write_json
 from crowdqc.formats.output import IMAGE, Output, Written
 
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(.+)")

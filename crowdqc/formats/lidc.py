@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from crowdqc.config import Config
+from crowdqc.files import Unreadable
 from crowdqc.findings import InputError, Severity
 from crowdqc.formats.collect import Collector, Document, Image, number
 from crowdqc.formats.draft import SLICE_MAX, Draft
-from crowdqc.formats.files import Unreadable
 from crowdqc.formats.markup import children
 
 LABEL = "nodule"

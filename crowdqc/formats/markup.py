@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ElementTree, ParseError, TreeBuilder, indent
 
-from crowdqc.formats.files import Unreadable
+from crowdqc.files import Unreadable
 
 BYTES_MAX = 4_000_000_000
 """An XML file larger than this is not read."""

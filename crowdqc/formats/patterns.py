@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from crowdqc.files import STATE
 from crowdqc.findings import InputError
-from crowdqc.store import STATE
 
 FIELDS = ("case", "slice", "rater")
 

@@ -14,10 +14,11 @@ from xml.etree.ElementTree import Element, SubElement
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.files import Unreadable
 from crowdqc.findings import InputError
 from crowdqc.formats.collect import side
 from crowdqc.formats.draft import FAULTS_MAX, Draft, bad_line, box_frame
-from crowdqc.formats.files import Unreadable, parse_number, short
+from crowdqc.formats.files import parse_number, short
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.markup import children, write_xml
 from crowdqc.formats.output import Output, Written

@@ -21,8 +21,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.config import Config
+from crowdqc.files import Unreadable, decoded, read_bytes
 from crowdqc.formats.draft import EDGES, FAULTS_MAX, Draft, bad_line
-from crowdqc.formats.files import Unreadable, decoded, parse_number, read_bytes, short
+from crowdqc.formats.files import parse_number, short
 from crowdqc.formats.images import sizes_of
 from crowdqc.formats.labels import ClassLists
 from crowdqc.formats.output import Output, Written

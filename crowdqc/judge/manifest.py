@@ -17,11 +17,11 @@ import pandas as pd
 import pydantic
 
 import crowdqc
+from crowdqc.files import sha256
 from crowdqc.findings import InputError, Verdict
 from crowdqc.judge.decide import Decision, by_case
 from crowdqc.judge.policy import Judged, Policy
 from crowdqc.schema import TABLES, SchemaError, conform
-from crowdqc.store import sha256
 
 FORMAT_VERSION = 1
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
+from crowdqc.files import atomic
 from crowdqc.paper.boxplots import box_plot
 from crowdqc.paper.claims import Checked, check_all, check_annotations
 from crowdqc.paper.file import PaperFile, folder, read_paper
 from crowdqc.paper.scores import Pairing, read_pairings
 from crowdqc.paper.tables import judge, measure, signed
-from crowdqc.store import atomic
 
 UNREAD = "not readable here"
 """What stands where a published value could not be read."""

@@ -14,10 +14,11 @@ import pandas as pd
 
 import crowdqc
 from crowdqc.config import Config
+from crowdqc.files import STATE, sha256
 from crowdqc.findings import Finding, InputError
 from crowdqc.report.text import with_label_names
 from crowdqc.schema import TABLES, empty, natural_order
-from crowdqc.store import STATE, Store, findings_file, sha256
+from crowdqc.store import Store, findings_file
 
 STAGES = (
     "check", "agree", "fuse", "complete", "gate", "masks", "risk", "dataset", "evaluate", "compare",

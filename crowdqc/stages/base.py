@@ -21,9 +21,10 @@ import pandas as pd
 
 import crowdqc
 from crowdqc.config import Config
+from crowdqc.files import sha256
 from crowdqc.findings import Finding, Severity, Verdict
 from crowdqc.formats.files import relative_names
-from crowdqc.store import Store, sha256
+from crowdqc.store import Store
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.files import sha256
 from crowdqc.findings import Finding, Verdict
 from crowdqc.judge import (
     USABLE,
@@ -33,7 +34,6 @@ from crowdqc.stages.base import Result, Run
 from crowdqc.stages.boxes import fuse_options, load_study, match_study, person, policy_of
 from crowdqc.stages.drawn import RISK
 from crowdqc.stages.risk import read_risk
-from crowdqc.store import sha256
 
 CREATED_FROM = [
     "images.csv",

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdqc.config import Plane
+from crowdqc.files import sha256
 from crowdqc.findings import InputError
-from crowdqc.store import sha256
 from crowdqc.volumes.dicom import hash_series, read_series, read_values
 from crowdqc.volumes.grid import Geometry
 from crowdqc.volumes.nifti import nifti_geometry, nifti_values, open_nifti, write_nifti

@@ -18,8 +18,8 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 from nibabel.wrapstruct import WrapStructError
 
+from crowdqc.files import atomic
 from crowdqc.findings import InputError
-from crowdqc.store import atomic
 from crowdqc.volumes.grid import Geometry
 from crowdqc.volumes.pictures import Array
 

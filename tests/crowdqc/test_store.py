@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crowdqc.files import STATE, atomic
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import conform
-from crowdqc.store import STATE, Store, atomic
+from crowdqc.store import Store
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=8)
 

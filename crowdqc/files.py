@@ -1,0 +1,341 @@
+"""Files opened with care, and files written whole.
+
+What others made is read through here: regular files only, so that neither a pipe nor a device
+hangs the reader, and never more than a limit. What is written appears under its name when it is
+finished. Below a folder of results no symbolic link is followed, neither to read nor to write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import hashlib
+import io
+import json
+import os
+import stat
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from crowdqc.findings import InputError
+
+STATE = "crowdqc.json"
+"""Name of the file by which a folder of results is known."""
+PART = ".part-"
+"""Beginning of the names of files that are not finished."""
+SETTINGS_BYTES_MAX = 1_000_000
+"""Largest file of settings (a study, a policy): what people write by hand."""
+JSON_BYTES_MAX = 1_000_000_000
+"""A JSON file larger than this is not read: it would not fit into memory."""
+_CHUNK = 65536
+"""Most files are smaller: reading takes a buffer of the size that is asked for."""
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_HAS_DESCRIPTORS = os.open in os.supports_dir_fd and bool(_NO_LINK)
+"""Whether folders can be opened and held, so that no link takes their place (not on Windows)."""
+
+
+class Unreadable(Exception):  # noqa: N818 - says what the file is
+    """A file that cannot be read; the message ends a sentence that begins with its name."""
+
+
+def refuse_more(count: float, limit: int, name: str) -> None:
+    """Refuse a file that holds, or claims, more than a limit that a study may raise.
+
+    Parameters
+    ----------
+    count : float
+        What was found so far, or what the file claims.
+    limit : int
+        The most that is read.
+    name : str
+        Key of the limit in the section ``[limits]`` of a study file, and what is counted.
+
+    Raises
+    ------
+    Unreadable
+        If `count` is more than `limit`.
+    """
+    if count > limit:
+        raise Unreadable(
+            f"has more than {limit} {name}. Where that is right, set [limits] {name} in the study "
+            "file."
+        )
+
+
+def open_regular(path: str | Path, *, below: Path | None = None) -> int:
+    """Descriptor of a regular file, open for reading; whoever calls closes it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. A link to it is followed, unless `below` is given.
+    below : Path, optional
+        A folder that holds the file: no link is followed between the two.
+
+    Raises
+    ------
+    Unreadable
+        If it cannot be opened, or is a folder, a pipe, a device or a socket.
+    """
+    try:
+        handle = _open(path, below)
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            return handle
+        kind = "a folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "a pipe or a device"
+        os.close(handle)
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {_reason(error)}.") from error
+    raise Unreadable(f"is {kind}, not a regular file.")
+
+
+@contextlib.contextmanager
+def opened(path: str | Path, *, below: Path | None = None) -> Iterator[io.BufferedReader]:
+    """A regular file, open for reading bytes, as `open_regular`.
+
+    Raises
+    ------
+    Unreadable
+        As `open_regular`.
+    """
+    with open(open_regular(path, below=below), "rb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def unpacked(path: str | Path, limit: int) -> Iterator[io.BufferedReader]:
+    """The bytes of a regular file, unpacked where its name ends with ``.gz``.
+
+    Parameters
+    ----------
+    path : str or Path
+    limit : int
+        The most bytes that are read, as they are when unpacked.
+
+    Raises
+    ------
+    Unreadable
+        As `open_regular`; while it is read also if there are more bytes than `limit`, or what
+        is packed is damaged.
+    """
+    try:
+        with opened(path) as file:
+            packed = str(path).endswith(".gz")
+            stream: Any = gzip.GzipFile(fileobj=file) if packed else file
+            yield io.BufferedReader(_Limited(stream, limit), _CHUNK)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Unreadable(f"cannot be read: {error}.") from error
+
+
+class _Limited(io.RawIOBase):
+    """A stream that may not be longer than a limit: what is packed may unpack to anything."""
+
+    def __init__(self, file: Any, limit: int) -> None:
+        self._file = file
+        self._limit = limit
+        self._n_read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        n = int(self._file.readinto(buffer))
+        self._n_read += n
+        refuse_more(self._n_read, self._limit, "bytes")
+        return n
+
+
+def read_bytes(path: str | Path, limit: int, *, below: Path | None = None) -> bytes:
+    """All bytes of a regular file of at most `limit` bytes.
+
+    Raises
+    ------
+    Unreadable
+        As `open_regular`, or if it is larger.
+    """
+    handle = open_regular(path, below=below)  # the quickest way to half a million files
+    try:
+        data = os.read(handle, _CHUNK)
+        if len(data) == _CHUNK:
+            with open(handle, "rb", closefd=False) as file:
+                data += file.read(limit + 1 - _CHUNK)
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror}.") from error
+    finally:
+        os.close(handle)
+    if len(data) > limit:
+        raise Unreadable(f"has more than {limit} bytes.")
+    return data
+
+
+def read_text(path: str | Path, limit: int, *, below: Path | None = None) -> str:
+    """The text of a file, which must be UTF-8 (with or without a byte order mark).
+
+    Raises
+    ------
+    Unreadable
+        As `read_bytes`, or if it is not UTF-8.
+    """
+    return decoded(read_bytes(path, limit, below=below))
+
+
+def read_settings(path: Path) -> str:
+    """The text of a file of settings, of at most `SETTINGS_BYTES_MAX` bytes.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no regular file, is larger, or is not UTF-8.
+    """
+    try:
+        return read_text(path, SETTINGS_BYTES_MAX)
+    except Unreadable as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def decoded(data: bytes) -> str:
+    """The text that the bytes of a file say, which must be UTF-8, as `read_text`.
+
+    Raises
+    ------
+    Unreadable
+        If they are not.
+    """
+    try:
+        return data.decode().removeprefix("\ufeff")  # quicker than the codec utf-8-sig
+    except UnicodeDecodeError as error:
+        byte = data[error.start]
+        raise Unreadable(f"is not UTF-8 text (byte {error.start}: {byte:#04x}).") from error
+
+
+def read_json(path: Path, limit: int = JSON_BYTES_MAX, *, below: Path | None = None) -> Any:
+    """What a JSON file holds.
+
+    Raises
+    ------
+    Unreadable
+        As `read_text`, or if it is not JSON.
+    """
+    try:
+        return json.loads(read_text(path, limit, below=below))
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"is not JSON (line {error.lineno}: {error.msg}).") from error
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"is not JSON that can be read ({type(error).__name__}).") from error
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a regular file, in hex.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is no regular file.
+    """
+    try:
+        with opened(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except Unreadable as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Path of a temporary file that takes the place of `path` when the block ends well.
+
+    The name keeps the ending of `path`, because some writers choose a format by it. Below a
+    folder of results no folder on the way may be a link, neither before nor after the block.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written (no space, no permission, a link on the way).
+    """
+    with _told(path), contextlib.ExitStack() as stack:
+        refuse_links(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = _held_folder(path.parent, stack)
+        handle, name = tempfile.mkstemp(prefix=PART, suffix="-" + path.name, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            refuse_links(path.parent)
+            if folder is None:
+                temporary.replace(path)
+            else:
+                os.replace(temporary.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def refuse_links(path: Path) -> None:
+    """Refuse a path that goes through a symbolic link below a folder of results.
+
+    Raises
+    ------
+    InputError
+        Naming the link. What lies in no folder of results passes.
+    """
+    path = path.absolute()
+    root = results_folder(path)
+    inner = [] if root is None else [path, *path.parents][: len(path.parts) - len(root.parts)]
+    for place in reversed(inner):
+        if place.is_symlink():
+            raise InputError(
+                f"{place}: is a symbolic link, and nothing below a folder of results is read or "
+                "written through one. Remove it; [study] out may name another folder."
+            )
+
+
+def results_folder(path: Path) -> Path | None:
+    """The outermost folder of results that `path` is in; `None` where there is none."""
+    found = [place for place in path.absolute().parents if (place / STATE).is_file()]
+    return found[-1] if found else None
+
+
+def _open(path: str | Path, below: Path | None) -> int:
+    if below is None:
+        return os.open(path, _READ | _BINARY)
+    if not _HAS_DESCRIPTORS:
+        refuse_links(Path(path))
+        return os.open(path, _READ | _BINARY)
+    with contextlib.ExitStack() as stack:
+        folder = _walk(below, Path(path).parent, stack)
+        return os.open(Path(path).name, _READ | _NO_LINK, dir_fd=folder)
+
+
+def _held_folder(folder: Path, stack: contextlib.ExitStack) -> int | None:
+    """Descriptor of a folder below results, reached without a link; `None` elsewhere."""
+    root = results_folder(folder / STATE) if _HAS_DESCRIPTORS else None
+    return None if root is None else _walk(root, folder.absolute(), stack)
+
+
+def _walk(root: Path, folder: Path, stack: contextlib.ExitStack) -> int:
+    """Descriptor of a folder, by way of descriptors of all between it and `root`."""
+    handle = os.open(root, _FOLDER)
+    stack.callback(os.close, handle)
+    for part in folder.relative_to(root).parts:
+        handle = os.open(part, _FOLDER | _NO_LINK, dir_fd=handle)
+        stack.callback(os.close, handle)
+    return handle
+
+
+def _reason(error: OSError) -> str:
+    linked = error.errno in {errno.ELOOP, errno.EMLINK}
+    return "it is a symbolic link, which is not followed here" if linked else str(error.strerror)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}.") from error
