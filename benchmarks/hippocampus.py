@@ -23,7 +23,7 @@ import pandas as pd
 from hippocampus_report import write_report
 
 from crowdqc.stages import PIPELINE, Run, open_run, training
-from crowdqc.stages.masks import truth_files
+from crowdqc.stages.truth import truth_files
 from train.environment import Folders
 from train.evaluate import ScoredCase, score_masks
 from train.experiment import dataset_name

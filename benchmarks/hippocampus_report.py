@@ -19,7 +19,7 @@ from crowdqc.compare import compare
 from crowdqc.config import Config
 from crowdqc.stages import Run
 from crowdqc.stages.images import image_files
-from crowdqc.stages.masks import truth_files
+from crowdqc.stages.truth import truth_files
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
 from train.environment import Folders
 from train.experiment import dataset_name

@@ -60,7 +60,8 @@ def gate(
     """
     from crowdqc.cli.stage import finish
     from crowdqc.judge import Manifest
-    from crowdqc.stages import PIPELINE, judge, masks_are_current
+    from crowdqc.stages import PIPELINE, masks_are_current
+    from crowdqc.stages import gate as judge
 
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
     before = None if against is None else Manifest.read(against)

@@ -53,7 +53,7 @@ def report(
     verdicts, raters, agreement, completeness and counts beside those of another folder of results.
     """
     from crowdqc.stages import PIPELINE
-    from crowdqc.stages.show import write_report
+    from crowdqc.stages.report import write_report
     from crowdqc.store import Store
 
     compared = None if other is None else Store.found(other)

@@ -84,8 +84,7 @@ def perform(
     what it would do), and that view of it is shown.
     """
     from crowdqc.cli.progress import watcher
-    from crowdqc.stages import PIPELINE, run_all
-    from crowdqc.stages.views import BEFORE, VIEWS
+    from crowdqc.stages import BEFORE, PIPELINE, VIEWS, run_all
 
     say = speaker(quiet=quiet)
     watch = watcher(say, quiet=quiet)

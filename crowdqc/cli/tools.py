@@ -93,7 +93,7 @@ def convert(
     from crowdqc.cli.show import print_table, write_out
     from crowdqc.formats import read_study
     from crowdqc.formats.conversion import convert as write
-    from crowdqc.stages.boxes import findings_table
+    from crowdqc.stages.check import findings_table
     from crowdqc.stages.images import known_images
 
     say = speaker(quiet=quiet)

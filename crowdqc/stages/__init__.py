@@ -9,12 +9,26 @@ from pathlib import Path
 import crowdqc
 from crowdqc.config import Changes, Config, load_config
 from crowdqc.formats import annotation_files
-from crowdqc.stages import boxes, drawn, judge, masks, show, truth
+from crowdqc.stages import (
+    agree,
+    check,
+    complete,
+    dataset,
+    evaluate,
+    forecast,
+    fuse,
+    gate,
+    masks,
+    report,
+    simulate,
+)
 from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, unwatched
-from crowdqc.stages.images import case_files, input_files
+from crowdqc.stages.images import has_volumes, input_files
+from crowdqc.stages.mask_sets import RISK, read_manifest
+from crowdqc.stages.truth import truth_files
 from crowdqc.store import Store
 
-__all__ = ["PIPELINE", "Result", "masks_are_current", "open_run", "run_all"]
+__all__ = ["BEFORE", "PIPELINE", "VIEWS", "Result", "masks_are_current", "open_run", "run_all"]
 
 _READ = ("labels", "annotations", "images", "truth")
 
@@ -59,7 +73,7 @@ def run_all(run: Run) -> Result:
     for name in before:
         PIPELINE.ensure(name, run)
     result = PIPELINE.run(last, run)
-    return dataclasses.replace(result, verdict=judge.verdict_for_exit(drawn.read_manifest(run)))
+    return dataclasses.replace(result, verdict=gate.verdict_for_exit(read_manifest(run)))
 
 
 def masks_are_current(run: Run) -> bool:
@@ -68,11 +82,11 @@ def masks_are_current(run: Run) -> bool:
     A study without images has no masks of its own; those of others, which `crowdqc risk` judged,
     are taken as they are.
     """
-    return not masks.has_images(run.config) or PIPELINE.is_current("masks", run)
+    return not has_volumes(run.config) or PIPELINE.is_current("masks", run)
 
 
 def _gate(run: Run) -> Result:
-    return judge.gate(run, masks=masks_are_current(run))
+    return gate.gate(run, masks=masks_are_current(run))
 
 
 def _annotations(config: Config) -> list[str | Path]:
@@ -80,9 +94,7 @@ def _annotations(config: Config) -> list[str | Path]:
 
 
 def _truth(config: Config) -> list[Path]:
-    if config.truth is None or config.truth.path is None:
-        return []
-    return list(case_files(config, config.truth.path).values())
+    return list(truth_files(config).values())
 
 
 def _gold_boxes(config: Config) -> list[Path]:
@@ -99,21 +111,21 @@ PIPELINE = Pipeline(
     [
         Stage(
             "simulate",
-            truth.simulate,
+            simulate.simulate,
             sections=("labels", "images", "truth", "simulate"),
             inputs=_truth,
-            applies=truth.is_simulated,
+            applies=simulate.is_simulated,
         ),
-        Stage("check", boxes.check, needs=("simulate",), sections=_READ, inputs=_annotations),
-        Stage("complete", boxes.complete, needs=("check",), sections=("labels", "images")),
+        Stage("check", check.check, needs=("simulate",), sections=_READ, inputs=_annotations),
+        Stage("complete", complete.complete, needs=("check",), sections=("labels", "images")),
         Stage(
             "agree",
-            boxes.agree,
+            agree.agree,
             needs=("check", "complete"),
             sections=("match", "agree", "truth"),
             inputs=lambda config: [*_gold_boxes(config), *_policy(config)],
         ),
-        Stage("fuse", boxes.fuse, needs=("check",), sections=("match", "fuse")),
+        Stage("fuse", fuse.fuse, needs=("check",), sections=("match", "fuse")),
         Stage(
             "gate",
             _gate,
@@ -127,7 +139,7 @@ PIPELINE = Pipeline(
             needs=("gate",),
             sections=("labels", "images", "masks"),
             inputs=input_files,
-            applies=masks.has_images,
+            applies=has_volumes,
         ),
         Stage(
             "gate again",
@@ -135,28 +147,33 @@ PIPELINE = Pipeline(
             needs=("masks",),
             sections=("gate",),
             inputs=_policy,
-            results=(drawn.RISK,),
-            applies=masks.has_images,
+            results=(RISK,),
+            applies=has_volumes,
         ),
         Stage(
             "dataset",
-            masks.dataset,
+            dataset.dataset,
             needs=("gate again",),
             sections=("labels", "dataset", "truth"),
-            applies=masks.has_images,
+            applies=has_volumes,
         ),
         Stage(
             "evaluate",
-            masks.evaluate,
+            evaluate.evaluate,
             needs=("masks",),
             sections=("labels", "truth"),
             inputs=_truth,
-            applies=masks.has_truth,
+            applies=evaluate.has_truth,
         ),
-        Stage("report", show.report, needs=("gate",)),
+        Stage("report", report.report, needs=("gate",)),
     ]
 )
 """All stages, in the order in which a study goes through them.
 
 `gate` is asked twice: of boxes, before masks are drawn from them, and again of the masks.
 """
+
+VIEWS: dict[str, Callable[[Run], Result]] = {"ask": fuse.ask, "dry-run": forecast.dry_run}
+"""Flag of a command -> what it shows instead of the result."""
+BEFORE = {"dry-run"}
+"""Flags that show what a stage would do: it is not run, but those that it needs are."""

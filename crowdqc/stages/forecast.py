@@ -8,9 +8,10 @@ import pandas as pd
 
 from crowdqc.findings import InputError
 from crowdqc.stages.base import Result, Run, duration
-from crowdqc.stages.drawn import SETS
-from crowdqc.stages.images import image_files
-from crowdqc.stages.masks import has_images, load, mask_prompts, mask_task
+from crowdqc.stages.extras import load
+from crowdqc.stages.images import has_volumes, image_files
+from crowdqc.stages.mask_sets import SETS
+from crowdqc.stages.masks import mask_prompts, mask_task
 
 COUNTS = ["slices", "objects", "prompts"]
 
@@ -18,7 +19,7 @@ COUNTS = ["slices", "objects", "prompts"]
 def dry_run(run: Run) -> Result:
     """Count what there is to draw, measure one slice, and draw nothing."""
     config = run.config
-    if not has_images(config):
+    if not has_volumes(config):
         raise InputError(f"{config.file}: masks need volumes: give [images] path (NIfTI).")
     forecast = load("samgen.forecast")
     task, images, sets = mask_task(config, cache=None), image_files(config), mask_prompts(run)

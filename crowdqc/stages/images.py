@@ -96,6 +96,11 @@ def is_series(pattern: str) -> bool:
     return pattern.endswith("/")
 
 
+def has_volumes(config: Config) -> bool:
+    """Whether a study has volumes to draw masks on."""
+    return config.images.path is not None and is_volume(config.images.path)
+
+
 def geometries(config: Config) -> dict[str, Geometry]:
     """Case -> geometry of its volume; empty where the study file names no volumes."""
     pattern = config.images.path or config.images.geometry

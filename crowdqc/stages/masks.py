@@ -1,6 +1,4 @@
-"""Stages behind the gate: masks, dataset, evaluate.
-
-`samgen` and `train` stand on crowdqc, so they are named as text here and loaded when needed.
+"""The stage `masks`: masks with an uncertainty from the boxes that the gate accepted.
 
 Two sets of masks are drawn. ``filtered`` (the folder masks/) follows the manifest: the boxes of
 accepted cases and labels, fused without the raters who were rejected. ``unfiltered``
@@ -9,60 +7,31 @@ accepted cases and labels, fused without the raters who were rejected. ``unfilte
 
 from __future__ import annotations
 
-import importlib
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.engine import Engine, open_engine
-from crowdqc.findings import Finding, InputError, Verdict
+from crowdqc.findings import InputError, Verdict
 from crowdqc.fusion.members import with_members
 from crowdqc.judge import USABLE
 from crowdqc.schema import conform
-from crowdqc.stages.base import Result, Run, worst
-from crowdqc.stages.boxes import person
-from crowdqc.stages.drawn import RISK, SETS, mask_files, read_manifest
-from crowdqc.stages.images import case_files, image_files, is_volume
+from crowdqc.stages.base import Result, Run
+from crowdqc.stages.extras import load
+from crowdqc.stages.images import has_volumes, image_files
+from crowdqc.stages.mask_sets import RISK, SETS, mask_files, read_manifest
 from crowdqc.stages.risk import judge_masks, write_risk
-from crowdqc.stages.truth import truth_values
+from crowdqc.stages.study import person
 
 _KEY = ["case", "slice", "label"]
 
 
-def load(name: str) -> ModuleType:
-    """A module of `samgen` or `train`, once it is sure that they are ours.
-
-    Raises
-    ------
-    InputError
-        If another package of that common name comes first, or an extra is not installed.
-    """
-    package = name.partition(".")[0]
-    try:
-        module = importlib.import_module(name)
-        found = importlib.import_module(package).__file__
-    except ModuleNotFoundError as error:
-        raise InputError(f"{name}: cannot be loaded: {error}. Install crowdqc[all].") from error
-    if Path(str(found)).parent.parent != Path(__file__).parents[2]:
-        raise InputError(
-            f"The package '{package}' that Python finds ({found}) is not the one of crowdqc. "
-            "Remove it, or start crowdqc from another folder."
-        )
-    return module
-
-
-def has_images(config: Config) -> bool:
-    """Whether a study has volumes to draw masks on."""
-    return config.images.path is not None and is_volume(config.images.path)
-
-
 def masks(run: Run) -> Result:
     """Draw masks with an uncertainty, filtered as the manifest says, and unfiltered."""
-    if not has_images(run.config):
+    if not has_volumes(run.config):
         raise InputError(
             f"{run.config.file}: masks need volumes: give [images] path (NIfTI or DICOM)."
         )
@@ -209,99 +178,3 @@ def engine(config: Config) -> Engine:
     if section.device == "cpu" or {section.model, section.second_model} <= {"intensity", None}:
         return open_engine(config.engine, gpus=0)
     return open_engine(config.engine, gpus=None if section.device == "auto" else 1)
-
-
-def dataset(run: Run) -> Result:
-    """Build nnU-Net raw datasets."""
-    config = run.config
-    if not has_images(config):
-        raise InputError(
-            f"{config.file}: datasets need volumes: give [images] path (NIfTI or DICOM)."
-        )
-    study = load("train.study")
-    sources = study.Sources(
-        images=image_files(config),
-        masks=mask_files(run, "filtered"),
-        unfiltered=mask_files(run, "unfiltered"),
-        manifest=read_manifest(run).to_record(),
-        truth=truth_files(config),
-        readings=run.store.read("readings"),
-    )
-    table, findings = study.build_datasets(config, sources, raw=run.store.path("nnUNet_raw"))
-    run.store.write_findings("dataset", findings)
-    return Result(
-        table=table,
-        shown=table.drop(columns="left_out"),
-        summary=f"{len(table)} datasets in nnUNet_raw/; export nnUNet_raw to train on them.",
-        files=["nnUNet_raw", "dataset.findings.jsonl"],
-        findings=findings,
-        verdict=worst(findings),
-    )
-
-
-def truth_files(config: Config) -> dict[str, Path]:
-    """Case -> expert mask; empty where the study has none."""
-    if config.truth is None or config.truth.path is None:
-        return {}
-    return case_files(config, config.truth.path)
-
-
-def has_truth(config: Config) -> bool:
-    """Whether a study has expert masks to score masks against."""
-    return has_images(config) and bool(config.truth and config.truth.path)
-
-
-def evaluate(run: Run) -> Result:
-    """Score both sets of masks against the truth, and compare them."""
-    from crowdqc.compare import compare_scores
-
-    config = run.config
-    if not has_truth(config):
-        raise InputError(f"{config.file}: scores need [images] path and [truth] path.")
-    parts, findings = [], []
-    for name in SETS:
-        scores, found = _score(run, name)
-        parts.append(scores)
-        findings += found
-    scores = pd.concat(parts, ignore_index=True)
-    comparison, found = compare_scores(
-        scores, names=("filtered", "unfiltered"), seed=config.study.seed
-    )
-    run.store.write("scores", scores)
-    run.store.write("comparison", comparison)
-    run.store.write_findings("evaluate", [*findings, *found])
-    volumes = scores[scores["slice"].isna()]
-    means = volumes.pivot_table(index="label", columns="set", values="dice", sort=False)
-    return Result(
-        table=scores,
-        shown=means.reset_index(),
-        summary=f"Mean volume Dice: {_means(volumes)}.",
-        files=["scores.csv", "comparison.csv", "evaluate.findings.jsonl"],
-        findings=[*findings, *found],
-    )
-
-
-def _means(volumes: pd.DataFrame) -> str:
-    means = volumes.groupby("set", sort=False)["dice"].mean()
-    return ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-
-
-def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
-    module = load("train.evaluate")
-    config = run.config
-    truth = truth_files(config)
-    cases = [
-        module.ScoredCase(case=case, mask=mask, truth=truth[case])
-        for case, mask in mask_files(run, name).items()
-        if case in truth
-    ]
-    table, findings = module.score_masks(
-        cases,
-        set_name=name,
-        labels={label.name: label.value for label in config.labels.values()},
-        truth_values=truth_values(config),
-        tolerances_mm=config.tolerances_mm,
-        plane=config.images.plane,
-        engine=open_engine(config.engine),
-    )
-    return table, findings

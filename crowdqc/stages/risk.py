@@ -19,8 +19,8 @@ from crowdqc.findings import InputError
 from crowdqc.judge import USABLE
 from crowdqc.risk import assess_risk, calibrate, cross_validate
 from crowdqc.stages.base import Result, Run
-from crowdqc.stages.drawn import RISK, mask_files, read_manifest
 from crowdqc.stages.images import case_files
+from crowdqc.stages.mask_sets import RISK, mask_files, read_manifest
 from crowdqc.volumes import read_labels, to_pictures
 
 _KEY = ["case", "slice", "label"]

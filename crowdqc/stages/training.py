@@ -16,8 +16,10 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.engine import open_engine
 from crowdqc.findings import Finding, InputError, Severity
-from crowdqc.stages import masks
 from crowdqc.stages.base import Result, Run, worst
+from crowdqc.stages.evaluate import has_truth
+from crowdqc.stages.extras import load
+from crowdqc.stages.truth import truth_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +65,13 @@ def train(run: Run, request: Request) -> Result:
     InputError
         If there is no such dataset, a setting is wrong, or nnU-Net is not installed.
     """
-    experiment = masks.load("train.experiment")
+    experiment = load("train.experiment")
     config = experiment.override(run.config, request.settings)
     sets = request.sets or config.dataset.sets
     strange = [name for name in sets if name not in config.dataset.sets]
     if strange:
         raise InputError(f"{strange} are not in [dataset] sets, {list(config.dataset.sets)}.")
-    folders = masks.load("train.environment").Folders(run.store.folder)
+    folders = load("train.environment").Folders(run.store.folder)
     work = _Work(run, config, experiment, folders, sets, request)
     return _ACTIONS[request.action](work)
 
@@ -124,7 +126,7 @@ def _train(work: _Work) -> Result:
     )
     summary = f"{len(table)} folds are trained, in nnUNet_results/."
     result = Result(table=table, shown=table.drop(columns=["folder", "dataset"]), summary=summary)
-    if not work.request.folds and work.config.dataset.test and masks.has_truth(work.config):
+    if not work.request.folds and work.config.dataset.test and has_truth(work.config):
         tested = _test(work)
         return dataclasses.replace(result, summary=f"{summary} {tested.summary}")
     return result
@@ -135,7 +137,7 @@ def _test(work: _Work) -> Result:
         work.config,
         work.folders,
         work.sets,
-        truth=masks.truth_files(work.config),
+        truth=truth_files(work.config),
         say=work.run.say,
     )
     store = work.run.store

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from crowdqc.findings import InputError
-from crowdqc.stages.masks import load
+from crowdqc.stages.extras import load
 
 Progress = Callable[[int, int], None]
 

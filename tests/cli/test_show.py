@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from crowdqc.cli.show import print_table
-from crowdqc.stages.judge import shortened
+from crowdqc.stages.gate import shortened
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from crowdqc.fusion.table import rounded
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from crowdqc.schema import TABLES, Study
-from crowdqc.stages.boxes import fuse_options
+from crowdqc.stages.study import fuse_options
 from tests.crowdqc.crowds import BOX, crowd_study
 from tests.crowdqc.gold import f1, gold_study
 

@@ -31,9 +31,9 @@ from crowdqc.judge import (
 from crowdqc.judge.manifest import Manifest
 from crowdqc.schema import Study, empty
 from crowdqc.stages.base import Result, Run
-from crowdqc.stages.boxes import fuse_options, load_study, match_study, person, policy_of
-from crowdqc.stages.drawn import RISK
+from crowdqc.stages.mask_sets import RISK
 from crowdqc.stages.risk import read_risk
+from crowdqc.stages.study import fuse_options, load_study, match_study, person, policy_of
 
 CREATED_FROM = [
     "images.csv",

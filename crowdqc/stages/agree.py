@@ -1,0 +1,51 @@
+"""The stage `agree`: measure agreement, and score each rater."""
+
+from __future__ import annotations
+
+from crowdqc.formats import read_gold
+from crowdqc.judge import judge_raters, rater_runs
+from crowdqc.stages.base import Result, Run
+from crowdqc.stages.images import known_images
+from crowdqc.stages.study import load_study, match_study, person, policy_of
+
+RATERS_SHOWN = [
+    "rater",
+    "n_boxes",
+    "agreement",
+    "reliability",
+    "miss_rate",
+    "extra_rate",
+    "verdict",
+]
+
+
+def agree(run: Run) -> Result:
+    """Measure agreement, and score each rater."""
+    from crowdqc.agreement import Resampling, assess_raters
+
+    config = run.config
+    section = config.agree
+    gold, bad = read_gold(config, known_images(config))
+    study = load_study(run)
+    runs = run.store.read("completeness")
+    runs = rater_runs(runs.assign(rater=person(runs, study.rater_scope)))
+    result = assess_raters(
+        match_study(study, config),
+        gold=gold,
+        iou=section.iou,
+        limits=section.limits,
+        resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),
+    )
+    raters = judge_raters(result, policy_of(config), runs=runs)
+    findings = [*bad, *result.findings]
+    run.store.write("measurements", result.measurements)
+    run.store.write("raters", raters)
+    run.store.write_findings("agree", findings)
+    failed = raters.loc[raters["verdict"] == "fail", "rater"]
+    return Result(
+        table=raters,
+        shown=raters[RATERS_SHOWN].rename(columns={"reliability": "reliable"}),
+        summary=f"{len(failed)} of {len(raters)} raters fail: {' '.join(failed) or 'none'}.",
+        files=["measurements.csv", "raters.csv", "agree.findings.jsonl"],
+        findings=findings,
+    )

@@ -1,0 +1,49 @@
+"""The stage `check`: read and validate the annotations."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from crowdqc.findings import Finding, Severity
+from crowdqc.formats import read_study
+from crowdqc.stages.base import Result, Run, worst
+from crowdqc.stages.images import known_images
+from crowdqc.stages.study import TABLES
+
+
+def check(run: Run) -> Result:
+    """Read and validate the annotations."""
+    study, findings = read_study(run.config, known_images(run.config))
+    for table in TABLES:
+        run.store.write(table, getattr(study, table))
+    run.store.write_findings("check", findings)
+    rejects = sum(finding.severity is Severity.REJECT for finding in findings)
+    summary = (
+        f"{len(study.boxes)} boxes of {len(study.raters)} raters in {len(study.readings)} readings "
+        f"of {len(study.cases)} cases; {rejects} of {len(findings)} findings reject."
+    )
+    return Result(
+        table=findings_table(findings),
+        shown=summarise(findings),
+        summary=summary,
+        files=[*(f"{table}.csv" for table in TABLES), "findings.jsonl"],
+        verdict=worst(findings),
+        findings=findings,
+    )
+
+
+def findings_table(findings: list[Finding]) -> pd.DataFrame:
+    """One row per finding."""
+    columns = ["check", "severity", "case", "slice", "rater", "label", "source", "message"]
+    rows = [[getattr(finding, column) for column in columns] for finding in findings]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def summarise(findings: list[Finding]) -> pd.DataFrame:
+    """One row per severity and check, worst first: how many there are, and the first of them."""
+    rows: dict[tuple[str, str], list[object]] = {}
+    for finding in sorted(findings, key=lambda f: -f.severity.rank):
+        key = (finding.severity.value, finding.check)
+        rows.setdefault(key, [*key, 0, finding.message.partition(". ")[0]])
+        rows[key][2] = int(str(rows[key][2])) + 1
+    return pd.DataFrame(list(rows.values()), columns=["severity", "check", "n", "first"])

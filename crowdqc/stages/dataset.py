@@ -1,0 +1,38 @@
+"""The stage `dataset`: nnU-Net raw datasets, filtered and unfiltered."""
+
+from __future__ import annotations
+
+from crowdqc.findings import InputError
+from crowdqc.stages.base import Result, Run, worst
+from crowdqc.stages.extras import load
+from crowdqc.stages.images import has_volumes, image_files
+from crowdqc.stages.mask_sets import mask_files, read_manifest
+from crowdqc.stages.truth import truth_files
+
+
+def dataset(run: Run) -> Result:
+    """Build nnU-Net raw datasets."""
+    config = run.config
+    if not has_volumes(config):
+        raise InputError(
+            f"{config.file}: datasets need volumes: give [images] path (NIfTI or DICOM)."
+        )
+    study = load("train.study")
+    sources = study.Sources(
+        images=image_files(config),
+        masks=mask_files(run, "filtered"),
+        unfiltered=mask_files(run, "unfiltered"),
+        manifest=read_manifest(run).to_record(),
+        truth=truth_files(config),
+        readings=run.store.read("readings"),
+    )
+    table, findings = study.build_datasets(config, sources, raw=run.store.path("nnUNet_raw"))
+    run.store.write_findings("dataset", findings)
+    return Result(
+        table=table,
+        shown=table.drop(columns="left_out"),
+        summary=f"{len(table)} datasets in nnUNet_raw/; export nnUNet_raw to train on them.",
+        files=["nnUNet_raw", "dataset.findings.jsonl"],
+        findings=findings,
+        verdict=worst(findings),
+    )

@@ -1,0 +1,103 @@
+"""The stage `fuse`: one box for each object, and where one more rater is worth most."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from crowdqc.config import Config
+from crowdqc.formats.patterns import find, has
+from crowdqc.judge import USABLE
+from crowdqc.schema import Study
+from crowdqc.stages.base import Result, Run
+from crowdqc.stages.study import fuse_options, load_study, match_study
+
+MOST = 20
+"""Rows that are shown on a terminal."""
+
+
+def fuse(run: Run) -> Result:
+    """Fuse the raters' boxes into one box per object."""
+    from crowdqc.fusion import fuse as fuse_boxes
+
+    config = run.config
+    study = load_study(run)
+    consensus = fuse_boxes(match_study(study, config), **fuse_options(config))
+    run.store.write("consensus", consensus)
+    files = ["consensus.csv", *_write_consensus(run, study, consensus)]
+    counts = consensus.groupby(["label", "state"]).agg(n=("score", "size"), score=("score", "mean"))
+    usable = int(consensus["state"].isin(USABLE).sum())
+    summary = (
+        f"{usable} of {len(consensus)} objects have a box that may be used "
+        f"(method {config.fuse.method})."
+    )
+    return Result(table=consensus, shown=counts.reset_index(), summary=summary, files=files)
+
+
+def ask(run: Run) -> Result:
+    """Objects for which one more rater is worth most."""
+    from crowdqc.fusion import ask as ask_more
+
+    table = ask_more(match_study(load_study(run), run.config))
+    shown = ["case", "slice", "label", "n_raters", "n_asked", "score", "expected_error", "value"]
+    known = table["value"].notna()
+    summary = f"{int((table['value'] > 0).sum())} objects would gain from one more rater."
+    if not known.any():
+        summary = "What one more rater is worth is not known: no object was drawn by two raters."
+    return Result(table=table, shown=table.loc[known, shown].head(MOST), summary=summary)
+
+
+def _with_slices(images: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
+    """`images` with a row for every place: one that nobody opened is like its case."""
+    new = places.merge(images[["case", "slice"]], how="left", indicator=True)
+    new = new.loc[new["_merge"] == "left_only", ["case", "slice"]]
+    alike = images.drop_duplicates("case").drop(columns=["slice", "path"])
+    return pd.concat([images, new.merge(alike, on="case")], ignore_index=True)
+
+
+def _write_consensus(run: Run, study: Study, consensus: pd.DataFrame) -> list[str]:
+    """YOLO files of the usable boxes, in the layout of the input; other formats have none."""
+    from crowdqc.formats.slices import write_slices
+
+    annotations = run.config.annotations
+    if annotations.format != "yolo":
+        return []
+    usable = consensus[consensus["state"].isin(USABLE)]
+    places = pd.concat([study.readings, usable])[["case", "slice"]].drop_duplicates()
+    fused = Study(
+        name=study.name,
+        labels=study.labels,
+        images=_with_slices(study.images, places),
+        readings=places.assign(rater="consensus", state=""),
+        boxes=usable.assign(rater="consensus", box=np.arange(len(usable))),
+    )
+    name = _consensus_pattern(annotations.path)
+    name = name.replace("{slice}", f"{{slice:0{_slice_digits(run.config)}d}}")
+    ids = {label.name: key for key, label in run.config.labels.items()}
+    with run.store.new_folder("consensus") as folder:
+        write_slices(fused, folder, ids=ids, pattern=name)
+    return ["consensus"]
+
+
+def _consensus_pattern(path: str) -> str:
+    """The pattern of the input from the part on that names case or slice, without raters' folders.
+
+    Examples
+    --------
+    >>> _consensus_pattern("boxes/{rater}/{case}/slice{slice}.txt")
+    '{case}/slice{slice}.txt'
+    """
+    if not has(path, "slice"):
+        return "{case}-{slice}.txt"
+    parts = Path(path).parts
+    first = next(k for k, part in enumerate(parts) if has(part, "case") or has(part, "slice"))
+    return "/".join(part for part in parts[first:] if part != "{rater}")
+
+
+def _slice_digits(config: Config) -> int:
+    """Digits to which slices are padded in the names of the files; 1 where they are not."""
+    found = find(config.resolve(config.annotations.path)).files
+    digits = {len(one.fields.get("slice", "0")) for one in found}
+    return digits.pop() if len(digits) == 1 else 1

@@ -1,0 +1,56 @@
+"""The study as `check` wrote it, matched and fused as the study file says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from crowdqc.config import Config
+from crowdqc.judge import Policy, load_policy
+from crowdqc.matching import Matched, match
+from crowdqc.schema import Study
+from crowdqc.stages.base import Run
+
+TABLES = ("images", "readings", "boxes")
+
+
+def load_study(run: Run) -> Study:
+    """The study as `check` wrote it."""
+    config = run.config
+    return Study(
+        name=config.study.name,
+        labels=config.label_names,
+        **{table: run.store.read(table) for table in TABLES},
+        rater_scope=config.annotations.rater_scope,
+        single=frozenset(label.name for label in config.labels.values() if label.single),
+    )
+
+
+def match_study(study: Study, config: Config) -> Matched:
+    """The study with its boxes matched, as the study file says."""
+    return match(study, iou=config.match.iou)
+
+
+def fuse_options(config: Config) -> dict[str, Any]:
+    """Arguments of `crowdqc.fusion.fuse` from the study file."""
+    section = config.fuse
+    return {
+        "method": section.method,
+        "quorum": section.quorum,
+        "min_raters": section.min_raters,
+        "probability": section.probability,
+        "interpolate": section.interpolate,
+        "whole_pixels": section.whole_pixels,
+    }
+
+
+def person(frame: pd.DataFrame, scope: str) -> pd.Series:
+    """Name of the rater of each row as `raters.csv` has it."""
+    return frame["case"] + "/" + frame["rater"] if scope == "case" else frame["rater"]
+
+
+def policy_of(config: Config) -> Policy:
+    """The policy that the study names, else the one that crowdqc ships."""
+    named = config.gate.policy
+    return load_policy(None if named is None else config.resolve(named))
