@@ -29,7 +29,7 @@ from samgen.prompts import make_prompts
 from samgen.refine import refine
 from samgen.regions import region_of
 from samgen.settings import PromptSettings, VolumeSettings
-from samgen.slices import Drawn, draw_objects
+from samgen.slices import ObjectMask, draw_objects
 
 CT, MR = Window(level=40, width=400), Window(percentiles=(0.5, 99.5))
 ORGANS = {
@@ -55,7 +55,7 @@ OPTIONS = {
     ),
 }
 BOXES = ("tight", "noisy", "faulty")
-SETTINGS = PromptSettings(n_prompts=2, origins="fused", jitter="training")
+SETTINGS = PromptSettings(n_prompts=2, prompt_boxes="fused", jitter="training")
 
 
 class Volume(NamedTuple):
@@ -111,7 +111,7 @@ def score(volume: Volume) -> Iterator[dict[str, object]]:
     model = IntensityPredictor()
     encoded: dict[int, object] = {}
 
-    def draw(k: int, box: NDArray, spread: NDArray | None = None) -> Drawn:
+    def draw(k: int, box: NDArray, spread: NDArray | None = None) -> ObjectMask:
         if k not in encoded:
             encoded[k] = model.encode(volume.pictures[k])
         prompts = make_prompts(
@@ -145,7 +145,7 @@ def score(volume: Volume) -> Iterator[dict[str, object]]:
             yield {**place, "slices": len(boxes), **dice}
 
 
-def dice_of(slices: list[int], items: list[Drawn], truth: NDArray[np.bool_]) -> float:
+def dice_of(slices: list[int], items: list[ObjectMask], truth: NDArray[np.bool_]) -> float:
     shared = size = 0
     for k, item in zip(slices, items, strict=True):
         mask = item.mean > 0.5

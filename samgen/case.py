@@ -27,7 +27,7 @@ from samgen.prompts import make_prompts, prompt_rng
 from samgen.records import Rows, read_record, signature_of, write_record
 from samgen.refine import Edges, Redraw, refine
 from samgen.settings import MaskSettings
-from samgen.slices import Drawn, draw_objects, mask_dice, resolve
+from samgen.slices import ObjectMask, draw_objects, mask_dice, resolve
 from samgen.square import square_pixels
 from samgen.volume3d import z_dice
 
@@ -37,7 +37,7 @@ OUTSIDE_PX = 1.0
 Pictures = NDArray[np.uint8]
 """Grey pictures of all slices, shape (planes, rows, columns)."""
 
-_Slice = tuple[int, pd.DataFrame, list[Drawn]]
+_Slice = tuple[int, pd.DataFrame, list[ObjectMask]]
 """Number of a slice, its prompts, and the objects that were drawn of them."""
 
 _SPREAD = [f"spread_{edge}" for edge in BOX]
@@ -196,7 +196,7 @@ class Case:
         """What draws a label on a slice from another box than its own."""
         settings = self.task.settings
 
-        def again(k: int, box: Edges, spread: Edges) -> Drawn:
+        def again(k: int, box: Edges, spread: Edges) -> ObjectMask:
             prompts = make_prompts(
                 box,
                 spread=spread,
@@ -209,7 +209,7 @@ class Case:
 
         return again
 
-    def _objects(self, picture: NDArray[np.uint8], prompts: Sequence[Prompts]) -> Iterator[Drawn]:
+    def _objects(self, picture: NDArray[np.uint8], prompts: Sequence[Prompts]) -> Iterator[ObjectMask]:
         first, second = self.task.predictor, self.task.second
         drawn = draw_objects(first, first.encode(picture), prompts)
         if second is None:
@@ -238,7 +238,7 @@ class Case:
             )
 
     def _slice_rows(
-        self, on_slice: pd.DataFrame, objects: list[Drawn], areas: NDArray[np.intp]
+        self, on_slice: pd.DataFrame, objects: list[ObjectMask], areas: NDArray[np.intp]
     ) -> Iterator[dict[str, Any]]:
         for row, item, area in zip(on_slice.to_dict("records"), objects, areas, strict=True):
             yield {

@@ -31,7 +31,7 @@ CHUNK_CPU, CHUNK_GPU = 2, 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class PreparedImage:
     """What the decoder knows of a picture before it sees a box.
 
     N is the number of picture tokens, C their width, D the width inside a cross attention, H
@@ -103,14 +103,14 @@ def _chunks(n: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
-def _prepare(sam: Any, embedding: Tensor) -> Picture:
+def _prepare(sam: Any, embedding: Tensor) -> PreparedImage:
     layer = sam.mask_decoder.transformer.layers[0]
     nothing = sam.prompt_encoder.no_mask_embed.weight.reshape(-1, 1, 1)
     tokens = (embedding + nothing).flatten(1).T.contiguous()
     position = sam.prompt_encoder.get_dense_pe()[0].flatten(1).T.contiguous()
     to_picture, to_boxes = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
     placed = (tokens + position)[None]
-    return Picture(
+    return PreparedImage(
         tokens=tokens,
         position=position,
         key=_split(to_picture.k_proj(placed), to_picture.num_heads),
@@ -121,7 +121,7 @@ def _prepare(sam: Any, embedding: Tensor) -> Picture:
 
 
 def _decode_chunk(
-    sam: Any, picture: Picture, boxes: Tensor, *, heads: Heads
+    sam: Any, picture: PreparedImage, boxes: Tensor, *, heads: Heads
 ) -> tuple[Tensor, Tensor]:
     decoder = sam.mask_decoder
     corners, _ = sam.prompt_encoder(points=None, boxes=boxes, masks=None)
@@ -144,7 +144,7 @@ def _decode_chunk(
     ]
 
 
-def _two_way(transformer: Any, picture: Picture, prompt: Tensor) -> tuple[Tensor, Tensor]:
+def _two_way(transformer: Any, picture: PreparedImage, prompt: Tensor) -> tuple[Tensor, Tensor]:
     """The transformer: box tokens (K, T, C) and a picture (K, N, C) for each box."""
     first, *others = transformer.layers
     tokens = first.norm1(first.self_attn(prompt, prompt, prompt))
@@ -177,7 +177,7 @@ def _two_way(transformer: Any, picture: Picture, prompt: Tensor) -> tuple[Tensor
     return transformer.norm_final_attn(tokens + attended), pictures
 
 
-def _attend_shared(layer: Any, picture: Picture, tokens: Tensor) -> Tensor:
+def _attend_shared(layer: Any, picture: PreparedImage, tokens: Tensor) -> Tensor:
     """Box tokens look at the one picture that all boxes share: boxes become more queries."""
     attention = layer.cross_attn_token_to_image
     query = _split(attention.q_proj(tokens.flatten(0, 1)[None]), attention.num_heads)
@@ -185,7 +185,7 @@ def _attend_shared(layer: Any, picture: Picture, tokens: Tensor) -> Tensor:
     return attention.out_proj(_join(found)).view_as(tokens)
 
 
-def _answer_shared(layer: Any, picture: Picture, *, key: Tensor, value: Tensor) -> Tensor:
+def _answer_shared(layer: Any, picture: PreparedImage, *, key: Tensor, value: Tensor) -> Tensor:
     """The shared picture looks at each box's tokens, and becomes that box's picture."""
     attention = layer.cross_attn_image_to_token
     keys = _split(attention.k_proj(key), attention.num_heads)

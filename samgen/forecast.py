@@ -22,7 +22,7 @@ from crowdqc.volumes import read_geometry
 from samgen.case import Case, Task
 from samgen.generate import cases_of
 from samgen.predictor import BoxPredictor, Prompts
-from samgen.slices import Drawn, draw_objects
+from samgen.slices import ObjectMask, draw_objects
 
 VOXEL_BYTES = 20
 """What a voxel takes at the peak: 8 and 4 bytes as read and scaled, 1 as grey, 2 and 4 as label
@@ -121,7 +121,7 @@ def measure_rates(
     )
 
 
-def _draw(model: BoxPredictor, encoded: Any, asked: Sequence[Prompts]) -> list[Drawn]:
+def _draw(model: BoxPredictor, encoded: Any, asked: Sequence[Prompts]) -> list[ObjectMask]:
     return list(draw_objects(model, encoded, asked))
 
 

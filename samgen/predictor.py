@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,31 @@ SUPPORT = 0.01
 """A probability up to this, outside of all prompts, is background: nobody looks at it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelRequest:
+    """What a study asks of a model that is to be opened.
+
+    Parameters
+    ----------
+    model : str
+        ``[masks] model`` as it was written: a registered name, ``NAME:FILE``, or a path.
+    weights : Path, optional
+        The file behind the name.
+    mode : {"best", "paper"}
+        ``[masks] mode``; a model that knows one way only need not look at it.
+    device : str
+        Device of torch: ``"auto"``, ``"cpu"``, ``"cuda:1"``.
+    cache : Path, optional
+        Folder for what may be kept between runs; nothing is kept without one.
+    """
+
+    model: str
+    weights: Path | None = None
+    mode: Literal["best", "paper"] = "best"
+    device: str = "auto"
+    cache: Path | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Prompts:
     """What a model is asked about one object.
@@ -37,9 +63,9 @@ class Prompts:
     box : ndarray of float64, shape (4,)
         ``x0, y0, x1, y1`` in px: the box of the object, which masks should fit.
     boxes : ndarray of float64, shape (K, 4)
-        The prompts; those of one origin lie next to each other.
+        The prompts; those of one source lie next to each other.
     sizes : tuple of int
-        Number of prompts of each origin (the box itself, or that of a rater); their sum is K.
+        Number of prompts of each source (the box itself, or that of a rater); their sum is K.
     """
 
     box: NDArray[np.float64]
@@ -84,7 +110,27 @@ class Prediction:
 
 @runtime_checkable
 class BoxPredictor(Protocol):
-    """A model that draws masks from boxes; one that derives from it gets `summarise`."""
+    """A model that draws masks on one picture from boxes.
+
+    Its class is registered as an entry point of the group ``crowdqc.predictors``; whoever derives
+    from this one gets everything but `open`, `name`, `signature`, `encode` and `predict`.
+    """
+
+    uses_gpu: bool = True
+    """Whether it computes on the device that the study names; else always on the CPU."""
+    keeps_encoded: bool = False
+    """Whether it keeps encoded pictures in `ModelRequest.cache`, and encodes none of them twice."""
+
+    @classmethod
+    def open(cls, request: ModelRequest) -> Self:
+        """Make the model ready.
+
+        Raises
+        ------
+        InputError
+            If its weights are not there or not right, or there is no such device.
+        """
+        ...
 
     @property
     def name(self) -> str:
@@ -99,7 +145,7 @@ class BoxPredictor(Protocol):
     @property
     def last_wins(self) -> bool:
         """Whether overlaps go to the last object in order; else to the most probable one."""
-        ...
+        return False
 
     @property
     def noise(self) -> Noise:

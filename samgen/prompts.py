@@ -1,8 +1,8 @@
 """From the boxes of one object to several boxes to prompt a model with.
 
 How much a mask changes when its box does is the cheapest honest uncertainty there is: the model
-runs again, the picture is not encoded again. Prompts lie round one or more *origins*: the fused
-box, or the boxes that raters drew. They stray as far as the annotators did, or as the boxes
+runs again, the picture is not encoded again. Prompts are made from one or more *source boxes*: the
+fused box, or the boxes that raters drew. They stray as far as the annotators did, or as the boxes
 that the model was trained with; two published ways are there to compare with.
 
 By the law ``spread`` each edge moves normally, with the standard deviation between raters. By
@@ -100,16 +100,16 @@ def make_prompts(
     rng : Generator
         See `prompt_rng`.
     settings : PromptSettings
-        Number of boxes, origins, jitter.
+        Number of boxes, source boxes, jitter.
     noise : {"sam", "medsam", "sam-u", "fnpc"}
         The law of the model's own training.
 
     Returns
     -------
     Prompts
-        ``n_prompts`` boxes, as many of each origin as of any other, give or take one; the fused
-        box comes first. Of each origin the first is the box itself (with the margin of
-        ``sam-u``). Where there are more origins than prompts, some are drawn by lot; one rater
+        ``n_prompts`` boxes, as many of each source as of any other, give or take one; the fused
+        box comes first. Of each source the first is the box itself (with the margin of
+        ``sam-u``). Where there are more sources than prompts, some are drawn at random; one rater
         alone adds nothing to the fused box. All are cut off at the border of the picture.
 
     Raises
@@ -120,7 +120,7 @@ def make_prompts(
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> five = PromptSettings(n_prompts=5, origins="both")
+    >>> five = PromptSettings(n_prompts=5, prompt_boxes="both")
     >>> raters = [[10, 20, 31, 60], [9, 21, 30, 60]]
     >>> made = make_prompts([10, 20, 30, 60], raters=raters, shape=(99, 99), rng=rng, settings=five)
     >>> made.sizes, made.boxes[[0, 2, 4]].tolist() == [[10, 20, 30, 60], *raters]
@@ -129,21 +129,21 @@ def make_prompts(
     fused = _within(as_boxes("box", np.asarray(box)[None]), shape)
     drawn = _within(as_boxes("raters", np.reshape(np.asarray(raters, np.float64), (-1, 4))), shape)
     n = settings.n_prompts
-    if settings.origins == "fused" or len(drawn) < 2:
+    if settings.prompt_boxes == "fused" or len(drawn) < 2:
         drawn = drawn[:0]
-    with_fused = settings.origins != "raters" or not len(drawn)
-    origins = np.vstack([fused[:with_fused], _lot(drawn, n - with_fused, rng=rng)])
-    sizes = [n // len(origins) + (k < n % len(origins)) for k in range(len(origins))]
-    sigma = np.full_like(origins, np.nan)
+    with_fused = settings.prompt_boxes != "raters" or not len(drawn)
+    sources = np.vstack([fused[:with_fused], _sample(drawn, n - with_fused, rng=rng)])
+    sizes = [n // len(sources) + (k < n % len(sources)) for k in range(len(sources))]
+    sigma = np.full_like(sources, np.nan)
     if with_fused and settings.jitter == "spread":
         sigma[0] = _spread(spread)
-    moved = _moves(origins, sizes, sigma=sigma, shape=shape, rng=rng, law=_law(settings, noise))
-    boxes = np.repeat(origins, sizes, axis=0)
+    moved = _moves(sources, sizes, sigma=sigma, shape=shape, rng=rng, law=_law(settings, noise))
+    boxes = np.repeat(sources, sizes, axis=0)
     inwards = np.minimum(moved * _INWARDS, EDGE_LIMIT * _sides(boxes))
     return Prompts(fused[0], _within(boxes + inwards * _INWARDS, shape), tuple(sizes))
 
 
-def _lot(boxes: Boxes, n: int, *, rng: np.random.Generator) -> Boxes:
+def _sample(boxes: Boxes, n: int, *, rng: np.random.Generator) -> Boxes:
     """At most n of some boxes, in their order."""
     if len(boxes) <= n:
         return boxes
@@ -160,7 +160,7 @@ class _Law:
 
 
 def _moves(
-    origins: Boxes,
+    sources: Boxes,
     sizes: list[int],
     *,
     sigma: Floats,
@@ -168,11 +168,11 @@ def _moves(
     rng: np.random.Generator,
     law: _Law,
 ) -> Floats:
-    """Displacements (K, 4) of all prompts; of each origin the first keeps its place."""
-    owner = np.repeat(np.arange(len(origins)), sizes)
+    """Displacements (K, 4) of all prompts; of each source the first keeps its place."""
+    owner = np.repeat(np.arange(len(sources)), sizes)
     strays = np.append(False, owner[1:] == owner[:-1])
     share = _stratified(int(strays.sum()), rng=rng)
-    side, own = _sides(origins)[owner[strays]], sigma[owner[strays]]
+    side, own = _sides(sources)[owner[strays]], sigma[owner[strays]]
     by_spread = np.clip(ndtri(share) * own, -EDGE_LIMIT * side, EDGE_LIMIT * side)
     moved = np.zeros((len(owner), 4))
     moved[strays] = np.where(np.isnan(own), law.noise(share, side, shape), by_spread)

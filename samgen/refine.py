@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from samgen.predictor import SUPPORT
 from samgen.regions import hull, region_of, within
 from samgen.settings import VolumeSettings
-from samgen.slices import Drawn, mask_dice
+from samgen.slices import ObjectMask, mask_dice
 from samgen.volume3d import (
     Stack,
     odd_one_out,
@@ -42,7 +42,7 @@ from samgen.volume3d import (
 Edges = NDArray[np.float64]
 """One number, in px, for each of ``x0, y0, x1, y1``."""
 
-Redraw = Callable[[int, Edges, Edges], Drawn]
+Redraw = Callable[[int, Edges, Edges], ObjectMask]
 """Draws the object on a slice again: number of the slice, box and spread of its edges, in px."""
 
 LENGTH_SHARE = 1 / 16
@@ -54,19 +54,19 @@ JUST_INSIDE = np.nextafter(np.float32(0.5), np.float32(1))
 
 def refine(
     slices: Sequence[int],
-    items: Sequence[Drawn],
+    items: Sequence[ObjectMask],
     *,
     spacing_mm: float,
     settings: VolumeSettings,
     redraw: Redraw,
-) -> list[Drawn]:
+) -> list[ObjectMask]:
     """Refine the masks of one label of a case.
 
     Parameters
     ----------
     slices : sequence of int, length P
         Numbers of the slices on which it was drawn, increasing.
-    items : sequence of Drawn, length P
+    items : sequence of ObjectMask, length P
         The object on each of them.
     spacing_mm : float
         Distance of slices.
@@ -77,7 +77,7 @@ def refine(
 
     Returns
     -------
-    list of Drawn, length P
+    list of ObjectMask, length P
         With the columns `reprompted`, `removed_px` and `filled_px` of the table ``masks`` among
         their measures.
     """
@@ -103,8 +103,8 @@ def refine(
 
 
 def _reprompted(
-    slices: Sequence[int], items: Sequence[Drawn], redraw: Redraw
-) -> tuple[list[Drawn], set[int]]:
+    slices: Sequence[int], items: Sequence[ObjectMask], redraw: Redraw
+) -> tuple[list[ObjectMask], set[int]]:
     """The objects with odd ones drawn again, and where that was better."""
     drawn, better = list(items), set()
     for index in range(1, len(items) - 1):
@@ -122,7 +122,7 @@ def _reprompted(
     return drawn, better
 
 
-def _mask_box(item: Drawn) -> Edges:
+def _mask_box(item: ObjectMask) -> Edges:
     """Box round a mask, which is not empty: it shares pixels with another one."""
     found = region_of(item.mean > 0.5) or (slice(0), slice(0))
     box = [part.start for part in found[::-1]] + [part.stop for part in found[::-1]]
@@ -144,7 +144,7 @@ def _clean(stack: Stack, settings: VolumeSettings) -> tuple[NDArray[np.intp], ND
     return removed, gained.sum(axis=(1, 2))
 
 
-def _cut_out(plane: NDArray[np.float32], item: Drawn, *, corner: tuple[int, int]) -> Drawn:
+def _cut_out(plane: NDArray[np.float32], item: ObjectMask, *, corner: tuple[int, int]) -> ObjectMask:
     """An object with the probabilities of a plane whose first pixel is `corner`."""
     rows, columns = corner
     own = within(item.region, (slice(rows, None), slice(columns, None)))
@@ -154,4 +154,4 @@ def _cut_out(plane: NDArray[np.float32], item: Drawn, *, corner: tuple[int, int]
         slice(part[0].start + rows, part[0].stop + rows),
         slice(part[1].start + columns, part[1].stop + columns),
     )
-    return Drawn(region, plane[part].copy(), item.measures)
+    return ObjectMask(region, plane[part].copy(), item.measures)

@@ -7,8 +7,8 @@ from typing import Literal
 
 from crowdqc.config import Picture, Plane, Window
 
-Origins = Literal["fused", "raters", "both"]
-"""The boxes round which prompts lie: the fused one, those that raters drew of it, or both."""
+PromptBoxes = Literal["fused", "raters", "both"]
+"""Boxes that prompts are made from: the fused one, those that raters drew of it, or both."""
 
 Noise = Literal["sam", "medsam", "sam-u", "fnpc"]
 """A law by which prompts stray; `samgen.prompts` has them."""
@@ -24,8 +24,8 @@ class PromptSettings:
 
     n_prompts: int = 16
     """Boxes per object, the boxes themselves among them."""
-    origins: Origins = "both"
-    """What they lie round. An object of which fewer than two raters' boxes are known has the
+    prompt_boxes: PromptBoxes = "both"
+    """What they are made from. An object of which fewer than two raters' boxes are known has the
     fused one."""
     jitter: Jitter = "spread"
     """How they stray. Raters' own boxes hold their spread already: with ``"spread"``, those

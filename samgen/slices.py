@@ -22,7 +22,7 @@ from samgen.uncertainty import (
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class ObjectMask:
     """One object as drawn from its prompts.
 
     Parameters
@@ -39,14 +39,14 @@ class Drawn:
     mean: NDArray[np.floating[Any]]
     measures: dict[str, float]
 
-    def adding(self, **measures: float) -> Drawn:
+    def adding(self, **measures: float) -> ObjectMask:
         """The same with more measures."""
-        return Drawn(self.region, self.mean, {**self.measures, **measures})
+        return ObjectMask(self.region, self.mean, {**self.measures, **measures})
 
 
 def draw_objects(
     predictor: BoxPredictor, encoded: Any, objects: Sequence[Prompts]
-) -> Iterator[Drawn]:
+) -> Iterator[ObjectMask]:
     """Soft masks from all prompts of each object, their mean, and how well they agree.
 
     Parameters
@@ -60,41 +60,41 @@ def draw_objects(
 
     Yields
     ------
-    Drawn
+    ObjectMask
         One for each object, in order. Of its measures, `entropy` and the three kinds of
-        `information` are means over the box round all prompts. `information_between` and
-        `information_within`, which sum up to `mutual_information`, are nan where all prompts
-        have one origin.
+        `information` are means over the box round all prompts. `mutual_information_between_raters` and
+        `mutual_information_within_raters`, which sum up to `mutual_information`, are nan where all prompts
+        have one source.
     """
     answers = predictor.summarise(encoded, objects)
     for prompts, summary in zip(objects, answers, strict=True):
         yield _drawn(prompts, summary)
 
 
-def _drawn(prompts: Prompts, summary: Summary) -> Drawn:
+def _drawn(prompts: Prompts, summary: Summary) -> ObjectMask:
     region = summary.region
     around = within(prompts.region(), region)
     likely = summary.mean > SUPPORT
     likely[around] = True
     mean = np.where(likely, summary.mean, 0)
-    between, within_origins = (float(part[around].mean()) for part in summary.information())
-    several = summary.n_origins > 1
+    between, within_sources = (float(part[around].mean()) for part in summary.information())
+    several = summary.n_sources > 1
     corner = np.tile([region[1].start, region[0].start], 2)
     measures = {
         "predicted_iou": float(summary.predicted_iou.mean()),
         "stability": stability(mean),
         "entropy": float(binary_entropy(mean[around]).mean()),
-        "mutual_information": between + within_origins if several else within_origins,
+        "mutual_information": between + within_sources if several else within_sources,
         "pairwise_dice": pairwise_dice(summary.shared),
         "expected_dice": expected_dice(mean),
         "box_iou": box_iou(mean > 0.5, prompts.box - corner),
-        "information_between": between if several else float("nan"),
-        "information_within": within_origins if several else float("nan"),
+        "mutual_information_between_raters": between if several else float("nan"),
+        "mutual_information_within_raters": within_sources if several else float("nan"),
     }
-    return Drawn(region, mean, measures)
+    return ObjectMask(region, mean, measures)
 
 
-def mask_dice(a: Drawn, b: Drawn) -> float:
+def mask_dice(a: ObjectMask, b: ObjectMask) -> float:
     """Dice of the masks at 0.5 of two drawings of one object; nan where both are empty."""
     shared = common(a.region, b.region)
     one, other = ((item.mean > 0.5)[within(shared, item.region)] for item in (a, b))
@@ -103,13 +103,13 @@ def mask_dice(a: Drawn, b: Drawn) -> float:
 
 
 def resolve(
-    objects: Sequence[Drawn], shape: tuple[int, int], *, last_wins: bool = False
+    objects: Sequence[ObjectMask], shape: tuple[int, int], *, last_wins: bool = False
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Give each pixel to one object, and say how sure the least sure one is.
 
     Parameters
     ----------
-    objects : sequence of Drawn
+    objects : sequence of ObjectMask
         Of one picture.
     shape : tuple of int
         Rows and columns of the picture.

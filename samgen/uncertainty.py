@@ -1,8 +1,8 @@
 """How sure a set of masks of one object is of itself.
 
 From K soft masks of one object, each drawn from another box: maps, and numbers per object. The
-K boxes stem from one or more *origins*, the boxes of raters among them, each with some jitter
-round it; so doubt has a part between origins and a part within them [4]_.
+K boxes are made from one or more *source boxes*, the boxes of raters among them, each with some
+jitter; so the uncertainty has a part between source boxes and a part within them [4]_.
 Entropies are in nats. 0/0 is nan everywhere.
 
 All that the numbers need of K masks is in a `Summary`: four maps and a table of counts.
@@ -74,9 +74,9 @@ def reduce_masks(
     Parameters
     ----------
     probability : array or Tensor, shape (K, rows, columns)
-        Soft masks of one object, those of one origin next to each other.
+        Soft masks of one object, those of one source next to each other.
     sizes : sequence of int
-        Number of masks of each origin; they sum up to K.
+        Number of masks of each source; they sum up to K.
     entr : callable
         ``-x ln x``, 0 at 0, for arrays of this kind: `scipy.special.entr` or
         ``torch.special.entr``.
@@ -85,8 +85,8 @@ def reduce_masks(
     -------
     mean : array, shape (rows, columns)
         Mean probability.
-    origin_entropy : array, shape (rows, columns)
-        Mean over origins, weighted by their number of masks, of the entropy of their mean.
+    source_entropy : array, shape (rows, columns)
+        Mean over sources, weighted by their number of masks, of the entropy of their mean.
     prompt_entropy : array, shape (rows, columns)
         Mean entropy of a mask.
     shared : array, shape (K, K)
@@ -110,9 +110,9 @@ def reduce_masks(
     means = [probability[b - n : b].mean(0) for b, n in zip(ends, sizes, strict=True)]
     # Divided last, so that rounding never gives a mean above 1, of which there is no entropy.
     mean = sum(one * n for one, n in zip(means, sizes, strict=True)) / total
-    origins = sum(entropy(one) * n for one, n in zip(means, sizes, strict=True)) / total
+    sources = sum(entropy(one) * n for one, n in zip(means, sizes, strict=True)) / total
     hard = (probability.reshape(total, -1) > 0.5) * 1.0
-    return mean, origins, entropy(probability).mean(0), hard @ hard.T
+    return mean, sources, entropy(probability).mean(0), hard @ hard.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,34 +123,34 @@ class Summary:
     ----------
     region : tuple of slice
         The part of the picture that the maps show. What lies outside is background.
-    mean, origin_entropy, prompt_entropy : ndarray, shape of the region
+    mean, source_entropy, prompt_entropy : ndarray, shape of the region
     shared : ndarray, shape (K, K)
     predicted_iou : ndarray of float64, shape (K,)
         How good the model thinks each mask is; nan where it has no trained opinion.
-    n_origins : int
-        Number of boxes round which the prompts lie.
+    n_sources : int
+        Number of source boxes.
     """
 
     region: Region
     mean: Map
-    origin_entropy: Map
+    source_entropy: Map
     prompt_entropy: Map
     shared: NDArray[np.float64]
     predicted_iou: NDArray[np.float64]
-    n_origins: int
+    n_sources: int
 
     def information(self) -> tuple[Map, Map]:
-        """Mutual information of mask and prompt, in nats: between origins, and within them.
+        """Mutual information of mask and prompt, in nats: between sources, and within them.
 
-        Between: the entropy of the mean less the mean over origins of the entropy of their own
+        Between: the entropy of the mean less the mean over sources of the entropy of their own
         mean. Within: that less the mean entropy of a mask. The two sum up to the entropy of the
         mean less the mean of the entropies, which is 0 where all K masks agree, however unsure
-        each of them is (sources 3 and 4 of this module).
+        each of them is (references 3 and 4 of this module).
 
         Returns
         -------
         between, within : ndarray, shape of the region
-            In ``[0, ln 2]``. Of one origin, the first is 0.
+            In ``[0, ln 2]``. Of one source, the first is 0.
 
         Examples
         --------
@@ -159,8 +159,8 @@ class Summary:
         >>> one.information()[1].round(4), two.information()[0].round(4)
         (array([[0.6931, 0.    , 0.    ]]), array([[0.6931, 0.    , 0.    ]]))
         """
-        between = binary_entropy(self.mean) - self.origin_entropy
-        within = self.origin_entropy - self.prompt_entropy
+        between = binary_entropy(self.mean) - self.source_entropy
+        within = self.source_entropy - self.prompt_entropy
         return np.maximum(between, 0.0), np.maximum(within, 0.0)
 
 

@@ -195,7 +195,7 @@ def test_options_take_the_place_of_the_study_file(study):
     # A slice that was drawn again from its neighbours' boxes has no raters.
     raters = ~table["reprompted"].astype(bool)
     assert raters.sum() > 6
-    assert table.loc[raters, "information_between"].notna().all()
+    assert table.loc[raters, "mutual_information_between_raters"].notna().all()
 
 
 def test_a_second_model_that_is_not_there_is_refused(study):

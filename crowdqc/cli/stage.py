@@ -168,7 +168,7 @@ masks = _stage(
     ),
     change("--also", "masks.second_model", text="Another model, to see where the two agree."),
     change("--prompts", "masks.prompts", text="Box prompts per object.", kind=int),
-    change("--origins", "masks.origins", text="What prompts lie round: fused, raters, both."),
+    change("--origins", "masks.prompt_boxes", text="What prompts lie round: fused, raters, both."),
     change(
         "--jitter",
         "masks.jitter",

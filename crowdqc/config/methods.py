@@ -107,8 +107,8 @@ class Masks(Section):
     ``sam_vit_h``, ``medsam``; or the path of a checkpoint, relative to the working directory."""
     prompts: int = Field(default=16, ge=1)
     """Number of box prompts per object."""
-    origins: Literal["fused", "raters", "both"] = "both"
-    """Boxes that prompts lie round: the fused one, those that two or more raters drew of the
+    prompt_boxes: Literal["fused", "raters", "both"] = "both"
+    """Boxes that prompts are made from: the fused one, those that two or more raters drew of the
     object, or both."""
     jitter: Literal["spread", "training", "sam", "medsam", "sam-u", "fnpc"] = "spread"
     """How far prompts stray: as far as raters differ, and as the boxes of the model's training

@@ -2,12 +2,12 @@
 
 from crowdqc.risk.calibration import Calibration, calibrate, cross_validate
 from crowdqc.risk.table import MaskSet, assess_risk
-from crowdqc.risk.votes import Votes, paired_dice
+from crowdqc.risk.votes import DiceVotes, paired_dice
 
 __all__ = [
     "Calibration",
     "MaskSet",
-    "Votes",
+    "DiceVotes",
     "assess_risk",
     "calibrate",
     "cross_validate",

@@ -29,7 +29,7 @@ from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.completeness.extent import presence, reference_ends, spread_of_ends
 from crowdqc.geometry import Boxes, paired_iou
 from crowdqc.risk.votes import (
-    Votes,
+    DiceVotes,
     beyond,
     ellipses,
     mask_boxes,
@@ -228,9 +228,9 @@ def _signals(run: _Run) -> pd.DataFrame:
     )
 
 
-def _nothing(weight: Floats, times: int) -> Votes:
-    """Votes of slices where there is nothing, once for each set."""
-    return Votes(np.zeros(len(weight)), times * weight)
+def _nothing(weight: Floats, times: int) -> DiceVotes:
+    """DiceVotes of slices where there is nothing, once for each set."""
+    return DiceVotes(np.zeros(len(weight)), times * weight)
 
 
 def _iou(a: Boxes, b: Boxes) -> Floats:

@@ -23,7 +23,7 @@ REACH = 3.0
 
 
 @dataclass(frozen=True)
-class Votes:
+class DiceVotes:
     """Weighted sums over the votes on each of N masks, and their weights.
 
     Parameters
@@ -35,9 +35,9 @@ class Votes:
     total: Floats
     weight: Floats
 
-    def __add__(self, other: Votes) -> Votes:
+    def __add__(self, other: DiceVotes) -> DiceVotes:
         """All votes of both."""
-        return Votes(self.total + other.total, self.weight + other.weight)
+        return DiceVotes(self.total + other.total, self.weight + other.weight)
 
     @property
     def mean(self) -> Floats:
@@ -73,13 +73,13 @@ def paired_dice(a: Masks, b: Masks) -> Floats:
     return 2.0 * _count(a & b) / np.where(size > 0, size, np.nan)
 
 
-def same_slice(judged: Masks, other: Masks) -> Votes:
+def same_slice(judged: Masks, other: Masks) -> DiceVotes:
     """One vote for each mask: its Dice with another version of the same slice."""
     return _as_votes(paired_dice(judged, other), np.ones(len(judged)))
 
 
-def neighbours(judged: Masks, other: Masks, heights: Floats, *, width: float) -> Votes:
-    """Votes of the other slices of a run: the nearer, the heavier.
+def neighbours(judged: Masks, other: Masks, heights: Floats, *, width: float) -> DiceVotes:
+    """DiceVotes of the other slices of a run: the nearer, the heavier.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def neighbours(judged: Masks, other: Masks, heights: Floats, *, width: float) ->
     width : float
         A slice at a distance `d` has the weight ``exp(-(d / width)^2 / 2)``.
     """
-    votes = Votes(np.zeros(len(judged)), np.zeros(len(judged)))
+    votes = DiceVotes(np.zeros(len(judged)), np.zeros(len(judged)))
     for lower, upper in _pairs(heights, REACH * width):
         weight = np.exp(-0.5 * ((heights[upper] - heights[lower]) / width) ** 2)
         for at, beside in ((lower, upper), (upper, lower)):
@@ -168,10 +168,10 @@ def _pairs(heights: Floats, reach: float) -> Iterator[tuple[Ints, Ints]]:
         yield lower, lower + step
 
 
-def _as_votes(dice: Floats, weight: Floats) -> Votes:
+def _as_votes(dice: Floats, weight: Floats) -> DiceVotes:
     """Two empty masks say nothing of each other."""
     known = np.isfinite(dice)
-    return Votes(np.where(known, dice, 0.0) * weight, weight * known)
+    return DiceVotes(np.where(known, dice, 0.0) * weight, weight * known)
 
 
 def _count(masks: Masks) -> Ints:
@@ -179,9 +179,9 @@ def _count(masks: Masks) -> Ints:
     return counts
 
 
-def sum_votes(votes: Sequence[Votes]) -> Votes:
+def sum_votes(votes: Sequence[DiceVotes]) -> DiceVotes:
     """All votes together."""
-    return Votes(
+    return DiceVotes(
         np.sum([vote.total for vote in votes], axis=0),
         np.sum([vote.weight for vote in votes], axis=0),
     )

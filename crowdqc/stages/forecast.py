@@ -36,7 +36,7 @@ def dry_run(run: Run) -> Result:
         name = left["set"].iloc[0]
         todo = left.loc[left["set"] == name, "case"].tolist()
         rates = forecast.measure_rates(sets[name], task, images=images, cases=todo)
-        summary = _summary(rates, left, encoded_once=config.masks.model != "intensity")
+        summary = _summary(rates, left, encoded_once=task.predictor.keeps_encoded)
     return Result(table=table, shown=_totals(table), summary=summary)
 
 

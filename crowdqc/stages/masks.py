@@ -62,7 +62,7 @@ def mask_prompts(run: Run) -> dict[str, pd.DataFrame]:
         "filtered": manifest.prompt_table(),
         "unfiltered": consensus[consensus["state"].isin(USABLE)],
     }
-    if prompt_origins(run.config) == "fused":
+    if prompt_boxes(run.config) == "fused":
         return prompts
     rejected = [one["rater"] for one in manifest.raters if one["verdict"] == Verdict.REJECT]
     boxes = run.store.read("boxes")
@@ -109,7 +109,7 @@ def mask_settings(config: Config) -> Any:
         window=config.images.window,
         prompts=settings.PromptSettings(
             n_prompts=n_prompts(config),
-            origins=prompt_origins(config),
+            prompt_boxes=prompt_boxes(config),
             jitter=config.masks.jitter,
         ),
         volume=_volume_settings(config),
@@ -145,15 +145,15 @@ def n_prompts(config: Config) -> int:
     return 1 if config.masks.mode == "paper" else config.masks.prompts
 
 
-def prompt_origins(config: Config) -> str:
-    """What prompts lie round; the one prompt of the paper's mode is the fused box."""
-    return "fused" if config.masks.mode == "paper" else config.masks.origins
+def prompt_boxes(config: Config) -> str:
+    """Which boxes prompts are made from; the one prompt of the paper's mode is the fused box."""
+    return "fused" if config.masks.mode == "paper" else config.masks.prompt_boxes
 
 
 def predictors(config: Config, cache: Path | None) -> tuple[Any, Any]:
     """The model that ``[masks] model`` names, and the second one, or None.
 
-    SAM keeps its embeddings in `cache`. The models are loaded when and where they are first
+    What a model keeps between runs is in `cache`. The models are loaded when and where they are first
     used; then there is an `InputError` if there is no such model, or no weights are at hand.
     """
     lazy = load("samgen.predictor").LazyPredictor
@@ -164,17 +164,16 @@ def predictors(config: Config, cache: Path | None) -> tuple[Any, Any]:
 
 
 def _predictor(name: str, config: Config, cache: Path | None) -> Any:
-    if name == "intensity":
-        return load("samgen.predictors.intensity").IntensityPredictor()
-    section = config.masks
-    return load("samgen.predictors.sam").load_predictor(
-        name, mode=section.mode, device=section.device, cache=cache
+    request = load("samgen.predictor").ModelRequest(
+        model=name, mode=config.masks.mode, device=config.masks.device, cache=cache
     )
+    return load("samgen.predictors").open_predictor(request)
 
 
 def engine(config: Config) -> Engine:
     """Where masks are drawn, with a GPU for each worker where the model uses one."""
     section = config.masks
-    if section.device == "cpu" or {section.model, section.second_model} <= {"intensity", None}:
+    names = [name for name in (section.model, section.second_model) if name]
+    if section.device == "cpu" or not any(map(load("samgen.predictors").uses_gpu, names)):
         return open_engine(config.engine, gpus=0)
     return open_engine(config.engine, gpus=None if section.device == "auto" else 1)

@@ -1,1 +1,67 @@
-"""The models that draw masks from boxes, one module each."""
+"""The models that draw masks from boxes, one module each, and how one is found by its name.
+
+A model is a class that is registered as an entry point of the group ``crowdqc.predictors``, by
+this package or by another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from crowdqc import plugins
+from crowdqc.findings import InputError
+from samgen.predictor import BoxPredictor, ModelRequest
+
+GROUP: plugins.Group = "crowdqc.predictors"
+PATHS = "sam"
+"""Model that a bare path of a checkpoint belongs to."""
+
+
+def open_predictor(request: ModelRequest) -> BoxPredictor:
+    """Open the model that a study names.
+
+    Parameters
+    ----------
+    request : ModelRequest
+        Its `model` is a name of the group ``crowdqc.predictors``, such a name with a file
+        (``NAME:FILE``), or the path of a checkpoint of SAM.
+
+    Raises
+    ------
+    InputError
+        If there is no such model or file, what is registered is no `BoxPredictor`, or the model
+        cannot be opened.
+    """
+    name, weights = _split(request.model)
+    opened = plugins.load(GROUP, name).open(replace(request, weights=weights))
+    if not isinstance(opened, BoxPredictor):
+        raise InputError(
+            f"'model' must be a BoxPredictor; {name!r} is registered as {type(opened).__name__}, "
+            "which lacks some of its methods. Ask the package that registers it for a newer one."
+        )
+    return opened
+
+
+def uses_gpu(model: str) -> bool:
+    """Whether a model computes on a GPU; one that cannot be imported here may elsewhere."""
+    name, _ = _split(model)
+    try:
+        return bool(plugins.load(GROUP, name).uses_gpu)
+    except InputError:
+        return True
+
+
+def _split(model: str) -> tuple[str, Path | None]:
+    """The registered name and the file of a model."""
+    known = plugins.names(GROUP)
+    name, _, file = model.partition(":")
+    if name in known:
+        return name, Path(file).expanduser() if file else None
+    if not Path(model).expanduser().is_file():
+        message = plugins.must_be_one_of("'model'", model, known)
+        raise InputError(
+            f"{message} Or give NAME:FILE, or the path of "
+            "a checkpoint of SAM; there is no such file."
+        )
+    return PATHS, Path(model).expanduser()

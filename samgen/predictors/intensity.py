@@ -35,15 +35,16 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import expit
 
+from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes, as_boxes
-from samgen.predictor import BoxPredictor, Prediction, Prompts
+from samgen.predictor import BoxPredictor, ModelRequest, Prediction, Prompts
 from samgen.regions import Region, hull, region_of, shape_of, within
 from samgen.settings import IntensitySettings
 from samgen.uncertainty import Summary, summarise
@@ -86,19 +87,22 @@ class IntensityPredictor(BoxPredictor):
     """
 
     name = "intensity"
+    uses_gpu = False
 
     def __init__(self, settings: IntensitySettings | None = None) -> None:
         self.settings = settings or IntensitySettings()
+
+    @classmethod
+    def open(cls, request: ModelRequest) -> Self:
+        """The model with its own settings; it has no weights."""
+        if request.weights is not None:
+            raise InputError(f"'model' must be 'intensity', which has no weights; got {request.model!r}.")
+        return cls()
 
     @property
     def signature(self) -> str:
         """Version and settings: all that masks depend on."""
         return f"intensity {VERSION} {self.settings}"
-
-    @property
-    def last_wins(self) -> bool:
-        """Overlaps go to the most probable object."""
-        return False
 
     def encode(self, picture: NDArray[np.uint8]) -> Floats:
         """Smooth the picture, (rows, columns)."""

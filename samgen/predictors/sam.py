@@ -42,7 +42,7 @@ from samgen.cache import Embedding, EmbeddingCache, Signature, hash_pixels
 from samgen.decoder import CHUNK_CPU, CHUNK_GPU, decode_boxes
 from samgen.encoder import encode_pictures
 from samgen.enlarge import Enlargement, enlarge_directly, enlarge_through
-from samgen.predictor import SUPPORT, BoxPredictor, Prediction, Prompts, in_groups
+from samgen.predictor import SUPPORT, BoxPredictor, ModelRequest, Prediction, Prompts, in_groups
 from samgen.preparation import enhance_picture, place_boxes, prepare_for_medsam, prepare_for_sam
 from samgen.regions import Region
 from samgen.settings import Noise
@@ -166,6 +166,8 @@ class SamBoxPredictor(BoxPredictor):
         Where embeddings are kept.
     """
 
+    keeps_encoded = True
+
     def __init__(
         self,
         sam: Any,
@@ -182,6 +184,13 @@ class SamBoxPredictor(BoxPredictor):
         self.cache = cache
         self._name = name
         self._digest = digest
+
+    @classmethod
+    def open(cls, request: ModelRequest) -> SamBoxPredictor:
+        """As `load_predictor`."""
+        return load_predictor(
+            request.model, mode=request.mode, device=request.device, cache=request.cache
+        )
 
     @property
     def name(self) -> str:
@@ -311,8 +320,8 @@ class SamBoxPredictor(BoxPredictor):
             for one, part, region, iou in zip(some, per_object, regions, ious, strict=True):
                 soft = self._soft(part, enlarge, region)
                 kept = reduce_masks(soft, one.sizes, entr=torch.special.entr)
-                mean, origins, each, shared = (array.cpu().numpy() for array in kept)
-                yield Summary(region, mean, origins, each, shared, iou.numpy(), len(one.sizes))
+                mean, sources, each, shared = (array.cpu().numpy() for array in kept)
+                yield Summary(region, mean, sources, each, shared, iou.numpy(), len(one.sizes))
 
     def _decode(self, encoded: Embedding, boxes: Boxes) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (K, h, w) on the decoder's grid and predicted IoU (K,), on the device."""

@@ -141,7 +141,7 @@ def with_raters(prompts, *boxes):
 def test_doubt_between_raters_and_within_their_prompts_is_told_apart(tmp_path, images):
     # Raters disagree on a column of the organ, and the painter does not mind a tenth of a side.
     prompts = with_raters(consensus([1, "liver", 2, 2, 12, 12]), (2, 2, 12, 12), (3, 2, 12, 12))
-    settings = dataclasses.replace(ONE, prompts=PromptSettings(n_prompts=3, origins="both"))
+    settings = dataclasses.replace(ONE, prompts=PromptSettings(n_prompts=3, prompt_boxes="both"))
 
     row = generate(prompts, images, tmp_path / "raters", settings=settings).iloc[0]
     alone = generate(consensus([1, "liver", 2, 2, 12, 12]), images, tmp_path / "one")
@@ -153,10 +153,10 @@ def test_doubt_between_raters_and_within_their_prompts_is_told_apart(tmp_path, i
     doubtful = entropy(1.8 / 3) - 2 / 3 * entropy(0.9)
     rest = entropy((1.8 + 0.91) / 3) - (2 * entropy(0.9) + entropy(0.91)) / 3
     between = 0.1 * doubtful + 0.9 * rest
-    assert row["information_between"] == pytest.approx(between, abs=1e-6)
-    assert row["information_within"] == pytest.approx(0, abs=1e-6)
+    assert row["mutual_information_between_raters"] == pytest.approx(between, abs=1e-6)
+    assert row["mutual_information_within_raters"] == pytest.approx(0, abs=1e-6)
     assert row["mutual_information"] == pytest.approx(between, abs=1e-6)
-    assert alone[["information_between", "information_within"]].isna().all(axis=None)
+    assert alone[["mutual_information_between_raters", "mutual_information_within_raters"]].isna().all(axis=None)
 
 
 def test_boxes_of_raters_make_other_masks(tmp_path, images):

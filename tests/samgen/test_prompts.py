@@ -99,7 +99,7 @@ def test_prompts_are_always_boxes_within_the_picture(place, spread, n):
         ({"box": [400, 5, 410, 9]}, r"within the picture of 512 rows and 400 columns"),
         ({"spread": [1, 1, -1, 1]}, "four numbers from 0"),
         ({"spread": [1, 1]}, "four numbers from 0"),
-        ({"raters": [[500, 5, 600, 9]], "origins": "both"}, r"within the picture.*500"),
+        ({"raters": [[500, 5, 600, 9]], "prompt_boxes": "both"}, r"within the picture.*500"),
     ],
 )
 def test_what_is_no_box_or_no_spread_is_refused(change, says):
@@ -111,19 +111,19 @@ RATERS = [[101.0, 201, 181, 231], [98, 199, 178, 229], [104, 205, 183, 236]]
 
 
 def test_the_boxes_of_raters_are_prompts_and_each_has_as_many_as_the_others():
-    made = make(11, raters=RATERS, origins="both")
+    made = make(11, raters=RATERS, prompt_boxes="both")
 
     assert made.sizes == (3, 3, 3, 2)
     assert made.boxes[[0, 3, 6, 9]].tolist() == [BOX, *RATERS]
     assert made.box.tolist() == BOX
-    for n, origin in enumerate([BOX, *RATERS]):
+    for n, source in enumerate([BOX, *RATERS]):
         mine = made.boxes[sum(made.sizes[:n]) : sum(made.sizes[: n + 1])]
-        assert (np.abs(mine - origin) <= [8.5, 3.5, 8.5, 3.5]).all()
+        assert (np.abs(mine - source) <= [8.5, 3.5, 8.5, 3.5]).all()
         assert len(np.unique(mine, axis=0)) == made.sizes[n]
 
 
 def test_prompts_of_raters_alone_leave_the_fused_box_out_but_fit_it():
-    made = make(6, raters=RATERS, origins="raters")
+    made = make(6, raters=RATERS, prompt_boxes="raters")
 
     assert made.sizes == (2, 2, 2)
     assert made.boxes[::2].tolist() == RATERS
@@ -131,23 +131,23 @@ def test_prompts_of_raters_alone_leave_the_fused_box_out_but_fit_it():
 
 
 @pytest.mark.parametrize("raters", [[], RATERS[:1]], ids=["none", "one"])
-@pytest.mark.parametrize("origins", ["raters", "both"])
-def test_with_fewer_than_two_raters_the_fused_box_alone_is_asked(raters, origins):
-    alone = make(6, raters=raters, origins=origins, spread=[1.0] * 4)
+@pytest.mark.parametrize("sources", ["raters", "both"])
+def test_with_fewer_than_two_raters_the_fused_box_alone_is_asked(raters, sources):
+    alone = make(6, raters=raters, prompt_boxes=sources, spread=[1.0] * 4)
 
     assert alone.boxes.tolist() == make(6, spread=[1.0] * 4).boxes.tolist()
     assert alone.sizes == (6,)
 
 
 def test_raters_are_not_asked_when_the_fused_box_is_to_be():
-    assert make(6, raters=RATERS, origins="fused").boxes.tolist() == make(6).boxes.tolist()
+    assert make(6, raters=RATERS, prompt_boxes="fused").boxes.tolist() == make(6).boxes.tolist()
 
 
 def test_of_more_origins_than_prompts_some_are_drawn_by_lot():
     many = [[100.0 + k, 200, 180, 230] for k in range(30)]
 
-    made = make(4, raters=many, origins="both")
-    other = make(4, raters=many, origins="both", seed=1)
+    made = make(4, raters=many, prompt_boxes="both")
+    other = make(4, raters=many, prompt_boxes="both", seed=1)
 
     assert made.sizes == (1, 1, 1, 1)
     assert made.boxes[0].tolist() == BOX
@@ -156,10 +156,10 @@ def test_of_more_origins_than_prompts_some_are_drawn_by_lot():
 
 
 def test_displacements_are_stratified_over_all_origins_together():
-    # 12 prompts of four origins: 8 displacements, one in each eighth of the range.
+    # 12 prompts of four sources: 8 displacements, one in each eighth of the range.
     same = [BOX, BOX, BOX]
 
-    made = make(12, raters=same, origins="both", jitter="training")
+    made = make(12, raters=same, prompt_boxes="both", jitter="training")
 
     strays = (made.boxes != BOX).any(axis=1)
     part = np.floor(((made.boxes[strays] - BOX) / [8, 3, 8, 3] + 1) / 2 * 8)
@@ -167,7 +167,7 @@ def test_displacements_are_stratified_over_all_origins_together():
 
 
 def test_only_the_fused_box_strays_by_the_spread():
-    made = make(600, raters=RATERS[:2], origins="both", spread=[0.0] * 4)
+    made = make(600, raters=RATERS[:2], prompt_boxes="both", spread=[0.0] * 4)
 
     fused, rater, _ = np.split(made.boxes, 3)
     assert (fused == BOX).all()

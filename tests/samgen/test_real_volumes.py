@@ -17,7 +17,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 CTS, MR = ("amos_0004_75", "amos_0006_90"), "amos_0507_31"
 LABELS = {"liver": 1, "aorta": 2, "kidney": 3}
 KIDNEY = [86, 96, 133, 141]
-"""Drawn by hand on the MR slice, which comes without masks."""
+"""ObjectMask by hand on the MR slice, which comes without masks."""
 
 STUDY = """
 [study]

@@ -5,14 +5,14 @@ import pytest
 
 from samgen.refine import refine
 from samgen.settings import VolumeSettings
-from samgen.slices import Drawn
+from samgen.slices import ObjectMask
 from samgen.volume3d import smooth_slices
 
 REGION = (slice(2, 14), slice(3, 15))
 
 
 def drawn(mask, probability=0.9, region=REGION):
-    return Drawn(region, np.where(mask, probability, 0.05), {"entropy": 0.3})
+    return ObjectMask(region, np.where(mask, probability, 0.05), {"entropy": 0.3})
 
 
 def square(row=3, column=3, side=6):
@@ -158,7 +158,7 @@ def test_memory_is_that_of_one_organ():
     side, n = 160, 40
     region = (slice(100, 100 + side), slice(100, 100 + side))
     mean = np.full((side, side), 0.9, np.float32)
-    items = [Drawn(region, mean, {}) for _ in range(n)]
+    items = [ObjectMask(region, mean, {}) for _ in range(n)]
     tracemalloc.start()
     refined(items, smooth_mm=2.0, remove_islands=True, fill_holes=True)
     peak = tracemalloc.get_traced_memory()[1]

@@ -304,7 +304,7 @@ def test_what_is_kept_of_many_masks_is_what_whole_masks_give(sam, shape, setting
         outside = np.ones(shape, bool)
         outside[one.region] = False
         assert (whole.mean[outside] <= SUPPORT).all()
-        for name in ("mean", "origin_entropy", "prompt_entropy"):
+        for name in ("mean", "source_entropy", "prompt_entropy"):
             expected = getattr(whole, name)[one.region]
             np.testing.assert_allclose(getattr(one, name), expected, atol=1e-5)
         np.testing.assert_allclose(one.shared, whole.shared, atol=2)  # pixels at a tie

@@ -59,8 +59,8 @@ def test_equal_prompts_leave_no_doubt():
             "pairwise_dice": 1,
             "expected_dice": 1,
             "box_iou": 1,
-            "information_between": np.nan,
-            "information_within": np.nan,
+            "mutual_information_between_raters": np.nan,
+            "mutual_information_within_raters": np.nan,
         },
         nan_ok=True,
     )
@@ -78,8 +78,8 @@ def test_prompts_that_differ_disagree_where_they_do():
     assert drawn.measures["box_iou"] == pytest.approx(40 / 50)
 
 
-def test_doubt_has_a_part_between_origins_and_a_part_within_them():
-    # One origin says 1 and 0 on two rows, the other 1 and 1, and a third part is sure.
+def test_doubt_has_a_part_between_sources_and_a_part_within_them():
+    # One source says 1 and 0 on two rows, the other 1 and 1, and a third part is sure.
     boxes = [[5, 4, 15, 9], [5, 5, 15, 9], [5, 5, 15, 9], [5, 5, 15, 9]]
 
     measures = draw_all([boxes], sizes=(2, 2))[0].measures
@@ -87,10 +87,10 @@ def test_doubt_has_a_part_between_origins_and_a_part_within_them():
     def coin(p):
         return -(p * np.log(p) + (1 - p) * np.log(1 - p))
 
-    # The first row of five: 1 of 2 in the first origin, 0 of 2 in the second.
+    # The first row of five: 1 of 2 in the first source, 0 of 2 in the second.
     between, within = coin(1 / 4) - (coin(1 / 2) + 0) / 2, coin(1 / 2) / 2
-    assert measures["information_between"] == pytest.approx(between / 5)
-    assert measures["information_within"] == pytest.approx(within / 5)
+    assert measures["mutual_information_between_raters"] == pytest.approx(between / 5)
+    assert measures["mutual_information_within_raters"] == pytest.approx(within / 5)
     assert measures["mutual_information"] == pytest.approx(coin(1 / 4) / 5)
 
 
@@ -147,7 +147,7 @@ def test_a_model_that_finds_nothing_leaves_what_is_undefined_open():
     drawn = draw([[5, 4, 15, 9]] * 2, Painter(inside=0.0))
 
     undefined = {name for name, value in drawn.measures.items() if np.isnan(value)}
-    split = {"information_between", "information_within"}
+    split = {"mutual_information_between_raters", "mutual_information_within_raters"}
     assert undefined == {"stability", "pairwise_dice", "expected_dice"} | split
     assert drawn.measures["box_iou"] == 0
 

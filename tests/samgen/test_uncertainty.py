@@ -33,7 +33,7 @@ def test_entropy_is_largest_where_nothing_is_known():
 
 
 def information(p, sizes=None):
-    """Between origins and within them, of masks (K, ...) given as lists."""
+    """Between sources and within them, of masks (K, ...) given as lists."""
     p = np.atleast_3d(np.array(p, float))
     return [part.ravel() for part in summarise(p, sizes or [len(p)]).information()]
 
@@ -56,7 +56,7 @@ def test_information_in_closed_form():
 
 
 def test_information_of_origins_in_closed_form():
-    # Origin one says 0.1 and 0.3, origin two 0.8, which weighs a third of the three masks.
+    # Origin one says 0.1 and 0.3, source two 0.8, which weighs a third of the three masks.
     between, within = information([[0.1], [0.3], [0.8]], [2, 1])
 
     mean, own = coin(1.2 / 3), (2 * coin(0.2) + coin(0.8)) / 3

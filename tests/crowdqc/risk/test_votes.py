@@ -1,4 +1,4 @@
-"""Votes of masks for each other, by counted pixels and by brute force."""
+"""DiceVotes of masks for each other, by counted pixels and by brute force."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from crowdqc.risk import paired_dice
-from crowdqc.risk.votes import Votes, beyond, ellipses, mask_boxes, neighbours, same_slice
+from crowdqc.risk.votes import DiceVotes, beyond, ellipses, mask_boxes, neighbours, same_slice
 
 masks = hnp.arrays(bool, st.just((3, 4, 5)))
 
@@ -78,6 +78,6 @@ def test_the_box_round_a_mask(stack):
 
 
 def test_votes_add_up():
-    a, b = Votes(np.array([1.0]), np.array([2.0])), Votes(np.array([1.0]), np.array([0.5]))
+    a, b = DiceVotes(np.array([1.0]), np.array([2.0])), DiceVotes(np.array([1.0]), np.array([0.5]))
 
     assert (a + b).mean.tolist() == [0.8]
