@@ -98,7 +98,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         "predicted_iou:float? stability:float? entropy:float? mutual_information:float? "
         "pairwise_dice:float? expected_dice:float? box_iou:float? z_dice:float? "
         "interpolated:bool risk:float? "
-        "mutual_information_between_raters:float? mutual_information_within_raters:float? model_dice:float? "
+        "mutual_information_between_raters:float? mutual_information_within_raters:float? "
+        "model_dice:float? "
         "reprompted:bool? removed_px:int? filled_px:int?"
     ),
     "todo": _columns(

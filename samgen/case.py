@@ -209,7 +209,9 @@ class Case:
 
         return again
 
-    def _objects(self, picture: NDArray[np.uint8], prompts: Sequence[Prompts]) -> Iterator[ObjectMask]:
+    def _objects(
+        self, picture: NDArray[np.uint8], prompts: Sequence[Prompts]
+    ) -> Iterator[ObjectMask]:
         first, second = self.task.predictor, self.task.second
         drawn = draw_objects(first, first.encode(picture), prompts)
         if second is None:

@@ -144,7 +144,9 @@ def _clean(stack: Stack, settings: VolumeSettings) -> tuple[NDArray[np.intp], ND
     return removed, gained.sum(axis=(1, 2))
 
 
-def _cut_out(plane: NDArray[np.float32], item: ObjectMask, *, corner: tuple[int, int]) -> ObjectMask:
+def _cut_out(
+    plane: NDArray[np.float32], item: ObjectMask, *, corner: tuple[int, int]
+) -> ObjectMask:
     """An object with the probabilities of a plane whose first pixel is `corner`."""
     rows, columns = corner
     own = within(item.region, (slice(rows, None), slice(columns, None)))

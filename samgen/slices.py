@@ -62,9 +62,9 @@ def draw_objects(
     ------
     ObjectMask
         One for each object, in order. Of its measures, `entropy` and the three kinds of
-        `information` are means over the box round all prompts. `mutual_information_between_raters` and
-        `mutual_information_within_raters`, which sum up to `mutual_information`, are nan where all prompts
-        have one source.
+        mutual information are means over the box round all prompts. `mutual_information` is the
+        sum of its parts between raters and within raters, which are nan where all prompts have
+        one source box.
     """
     answers = predictor.summarise(encoded, objects)
     for prompts, summary in zip(objects, answers, strict=True):

@@ -100,7 +100,7 @@ def test_a_dry_run_says_that_there_is_nothing_to_do(study):
 
 BLOCK = """
 import sys, time
-import samgen.{module} as module
+import {module} as module
 {target}
 plain, calls = owner.{name}, []
 
@@ -115,8 +115,11 @@ owner.{name} = block
 from crowdqc.cli import main
 main(["masks", sys.argv[1]])
 """
-IN_A_SLICE = {"module": "intensity", "target": "owner = module.IntensityPredictor"}
-WRITING = {"module": "case", "target": "owner = module"}
+IN_A_SLICE = {
+    "module": "samgen.predictors.intensity",
+    "target": "owner = module.IntensityPredictor",
+}
+WRITING = {"module": "samgen.case", "target": "owner = module"}
 
 
 @pytest.mark.parametrize(
@@ -188,7 +191,7 @@ def test_the_paper_has_one_prompt_and_no_raters(study):
 
 
 def test_options_take_the_place_of_the_study_file(study):
-    masks(study, "--also", "intensity", "--origins", "raters", "--jitter", "fnpc")
+    masks(study, "--second-model", "intensity", "--prompt-boxes", "raters", "--jitter", "fnpc")
 
     table = pd.read_csv(study.parent / "out" / "masks.csv")
     assert (table["model_dice"] == 1).all()
@@ -196,6 +199,19 @@ def test_options_take_the_place_of_the_study_file(study):
     raters = ~table["reprompted"].astype(bool)
     assert raters.sum() > 6
     assert table.loc[raters, "mutual_information_between_raters"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("former", "option"), [("--also", "--second-model"), ("--origins", "--prompt-boxes")]
+)
+def test_former_names_of_options_still_work(study, former, option):
+    value = "nothing.pth" if former == "--also" else "neither"
+
+    told = [call("masks", study, name, value) for name in (former, option)]
+
+    assert [one.exit_code for one in told] == [2, 2]
+    assert all(value in one.stderr for one in told)
+    assert former not in call("masks", "--help").stdout
 
 
 def test_a_second_model_that_is_not_there_is_refused(study):

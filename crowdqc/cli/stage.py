@@ -51,6 +51,11 @@ def change(flag: str, place: str, *, text: str, kind: Any = str) -> Option:
     return click.option(flag, place.replace(".", "__"), type=kind, help=text)
 
 
+def alias(flag: str, place: str) -> Option:
+    """A former name of an option, which help no longer lists."""
+    return click.option(flag, place.replace(".", "__"), hidden=True)
+
+
 def view(flag: str, text: str) -> Option:
     """An option that shows something else of what the stage found."""
     return click.option(flag, "look", flag_value=flag.removeprefix("--"), help=text)
@@ -164,17 +169,34 @@ masks = _stage(
     Writes masks/CASE.nii.gz, masks/CASE.uncertainty.nii.gz and masks.csv. Refuses a manifest whose
     inputs have changed.""",
     change(
-        "--model", "masks.model", text="The model: intensity, sam_vit_b, medsam, ... or a file."
+        "--model",
+        "masks.model",
+        text=f"The model: {', '.join(names('crowdqc.predictors'))}, NAME:FILE, or a checkpoint.",
     ),
-    change("--also", "masks.second_model", text="Another model, to see where the two agree."),
+    change(
+        "--second-model", "masks.second_model", text="Another model, to see where the two agree."
+    ),
+    alias("--also", "masks.second_model"),
     change("--prompts", "masks.prompts", text="Box prompts per object.", kind=int),
-    change("--origins", "masks.prompt_boxes", text="What prompts lie round: fused, raters, both."),
+    change(
+        "--prompt-boxes",
+        "masks.prompt_boxes",
+        text="Boxes that prompts are made from.",
+        kind=click.Choice(["fused", "raters", "both"]),
+    ),
+    alias("--origins", "masks.prompt_boxes"),
     change(
         "--jitter",
         "masks.jitter",
-        text="How prompts stray: spread, training, sam, medsam, sam-u, fnpc.",
+        text="How prompts stray.",
+        kind=click.Choice(["spread", "training", "sam", "medsam", "sam-u", "fnpc"]),
     ),
-    change("--mode", "masks.mode", text="SAM and MedSAM as trained (best), or as in the paper."),
+    change(
+        "--mode",
+        "masks.mode",
+        text="SAM and MedSAM as trained (best), or as in the paper.",
+        kind=click.Choice(["best", "paper"]),
+    ),
     change("--device", "masks.device", text="Device of torch."),
     ENGINE,
     view("--dry-run", "Draw nothing: count slices and prompts, and estimate time and memory."),

@@ -25,8 +25,16 @@ SIGNALS = {
     "box_iou": ("Fit to the box", 1, "IoU of the box round the mask with the prompt"),
     "z_dice": ("Dice with neighbours", 1, "Dice with the masks on the slices before and after"),
     "model_dice": ("Two models", 1, "Dice of the masks of two models from the same prompts"),
-    "mutual_information_between_raters": ("Doubt between raters", -1, "Doubt that the raters' boxes cause, nats"),
-    "mutual_information_within_raters": ("Doubt within raters", -1, "Doubt that a few px of a box cause, nats"),
+    "mutual_information_between_raters": (
+        "Uncertainty between raters",
+        -1,
+        "Uncertainty that the raters' boxes cause, nats",
+    ),
+    "mutual_information_within_raters": (
+        "Uncertainty within raters",
+        -1,
+        "Uncertainty that a few px of a box cause, nats",
+    ),
     "entropy": ("Entropy", -1, "Mean entropy of the mask probability"),
     "stability": ("Stability", 1, "Stability of the mask under its threshold"),
     "predicted_iou": ("Predicted IoU", 1, "What the model itself expects"),

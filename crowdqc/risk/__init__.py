@@ -6,8 +6,8 @@ from crowdqc.risk.votes import DiceVotes, paired_dice
 
 __all__ = [
     "Calibration",
-    "MaskSet",
     "DiceVotes",
+    "MaskSet",
     "assess_risk",
     "calibrate",
     "cross_validate",

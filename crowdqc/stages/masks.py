@@ -153,8 +153,8 @@ def prompt_boxes(config: Config) -> str:
 def predictors(config: Config, cache: Path | None) -> tuple[Any, Any]:
     """The model that ``[masks] model`` names, and the second one, or None.
 
-    What a model keeps between runs is in `cache`. The models are loaded when and where they are first
-    used; then there is an `InputError` if there is no such model, or no weights are at hand.
+    What a model keeps between runs is in `cache`. The models are loaded when and where they are
+    first used; then there is an `InputError` if there is no such model, or no weights are here.
     """
     lazy = load("samgen.predictor").LazyPredictor
     cache = None if cache is None else cache.absolute()

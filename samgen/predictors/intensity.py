@@ -96,7 +96,9 @@ class IntensityPredictor(BoxPredictor):
     def open(cls, request: ModelRequest) -> Self:
         """The model with its own settings; it has no weights."""
         if request.weights is not None:
-            raise InputError(f"'model' must be 'intensity', which has no weights; got {request.model!r}.")
+            raise InputError(
+                f"'model' must be 'intensity', which has no weights; got {request.model!r}."
+            )
         return cls()
 
     @property

@@ -156,7 +156,11 @@ def test_doubt_between_raters_and_within_their_prompts_is_told_apart(tmp_path, i
     assert row["mutual_information_between_raters"] == pytest.approx(between, abs=1e-6)
     assert row["mutual_information_within_raters"] == pytest.approx(0, abs=1e-6)
     assert row["mutual_information"] == pytest.approx(between, abs=1e-6)
-    assert alone[["mutual_information_between_raters", "mutual_information_within_raters"]].isna().all(axis=None)
+    assert (
+        alone[["mutual_information_between_raters", "mutual_information_within_raters"]]
+        .isna()
+        .all(axis=None)
+    )
 
 
 def test_boxes_of_raters_make_other_masks(tmp_path, images):
