@@ -13,10 +13,6 @@ class Otsu(BoxPredictor):
     signature = "otsu 1"
     uses_gpu = False
 
-    @classmethod
-    def open(cls, request):
-        return cls()
-
     def encode(self, picture):
         return picture
 
