@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.completeness.checks import RunData, list_findings
 from crowdqc.completeness.ends import LONG, end_sizes, shared_ends, usual_sizes
-from crowdqc.completeness.faults import list_findings
 from crowdqc.completeness.runs import Runs, expected_by_cases, expected_by_raters, find_runs
 from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.findings import Finding
@@ -65,7 +65,7 @@ def assess(
     facts["length_ratio"] = runs.length_mm / facts["length"]
     facts["short"] = _short(facts, runs, settings)
     facts["state"] = _states(facts, study, settings)
-    findings, faults = list_findings(facts, runs, settings=settings, orientation=orientation)
+    findings, faults = list_findings(RunData(facts, runs, settings, orientation))
     facts["faults"] = faults
     facts["ends"] = _ends(facts)
     facts["reasons"] = [_reasons(row) for row in facts.to_dict("records")]

@@ -1,13 +1,18 @@
-"""One finding for each thing that is wrong with a run, with the slices to draw again."""
+"""One finding for each thing that is wrong with a run, with the slices to draw again.
+
+Each check is registered as an entry point of the group ``crowdqc.checks``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from crowdqc.checks import check
+from crowdqc.completeness.checks import Found, RunData, run_finding
 from crowdqc.completeness.ends import run_medians
 from crowdqc.completeness.position import (
     drawn_as_another,
@@ -17,82 +22,15 @@ from crowdqc.completeness.position import (
     wrong_side,
 )
 from crowdqc.completeness.runs import Runs
-from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.completeness.slices import from_ranges, in_ranges, named, to_ranges
 from crowdqc.findings import Finding, Severity
 from crowdqc.schema import BOX
 
-WRONG_LABEL = {"labels-swapped", "wrong-side"}
-CONSEQUENCES = {"run-truncated", "run-short", "single-slice", "run-sparse"}
-"""What follows from a wrong label: the run is held against that of another organ."""
 
-Found = Iterator[tuple[Iterable[int], Finding]]
-"""Rows of the runs that a finding is about, and the finding."""
-
-
-def list_findings(
-    facts: pd.DataFrame, runs: Runs, *, settings: Settings, orientation: Orientation | None
-) -> tuple[list[Finding], list[str]]:
-    """Everything that is wrong with the runs.
-
-    Parameters
-    ----------
-    facts : DataFrame
-        One row per run, as `crowdqc.completeness.assess` gathers it.
-    runs : Runs
-    settings : Settings
-    orientation : Orientation or None
-
-    Returns
-    -------
-    findings : list of Finding
-    faults : list of str
-        For each run the names of the checks that found something, by a space.
-    """
-    checks: list[Callable[[], Found]] = [
-        lambda: _unread(facts),
-        lambda: _missing(facts),
-        lambda: _lost(facts),
-        lambda: _missed(facts),
-        lambda: _truncated(facts),
-        lambda: _short(facts),
-        lambda: _sparse(facts, settings),
-        lambda: _double(facts, runs),
-        lambda: _jumped(facts, runs),
-        lambda: _swapped(facts, runs),
-        lambda: _wrong_side(facts, runs, orientation),
-        lambda: _unused(facts, runs),
-        lambda: _cut_off(facts, runs),
-    ]
-    found = [(list(rows), finding) for check in checks for rows, finding in check()]
-    swapped = {row for rows, finding in found if finding.check in WRONG_LABEL for row in rows}
-    findings: list[Finding] = []
-    faults: list[list[str]] = [[] for _ in range(len(facts))]
-    for rows, finding in found:
-        if finding.check in CONSEQUENCES and swapped.issuperset(rows):
-            continue
-        findings.append(finding)
-        for row in rows:
-            if finding.severity is not Severity.NOTE and finding.check not in faults[row]:
-                faults[row].append(finding.check)
-    return findings, [" ".join(names) for names in faults]
-
-
-def _finding(row: Any, check: str, text: str, **further: Any) -> Finding:
-    place = f"Case {row.case}, {row.label}, rater {row.rater}"
-    return Finding(
-        check=check,
-        severity=further.pop("severity", Severity.REVIEW),
-        message=f"{place}: {text}",
-        case=row.case,
-        label=row.label,
-        rater=row.rater,
-        **further,
-    )
-
-
-def _unread(facts: pd.DataFrame) -> Found:
+@check("run", "case-unread", order=10)
+def case_unread(data: RunData) -> Found:
     """A case of which a rater opened files and drew nothing."""
+    facts = data.facts
     unread = facts[facts["state"] == "unread"]
     for (case, rater), group in unread.groupby(["case", "rater"], sort=False):
         labels = ", ".join(group["label"])
@@ -110,15 +48,17 @@ def _unread(facts: pd.DataFrame) -> Found:
         )
 
 
-def _missing(facts: pd.DataFrame) -> Found:
+@check("run", "organ-missing", order=20)
+def organ_missing(data: RunData) -> Found:
     """An organ without a box in a case that was worked on."""
+    facts = data.facts
     for row in facts[facts["state"] == "missing"].itertuples():
         slices = _expected(row)
         where = f" Draw it on slices {slices}." if slices else " Draw it."
         text = f"the organ has no box; {'others drew it' if row.n_expected else 'nobody drew it'}."
         yield (
             [row.Index],
-            _finding(
+            run_finding(
                 row, "organ-missing", text + where, severity=Severity.REJECT, slices=slices or None
             ),
         )
@@ -131,8 +71,10 @@ def _expected(row: Any) -> str:
     return "" if np.isnan(first) else to_ranges(range(int(first), int(last) + 1))
 
 
-def _lost(facts: pd.DataFrame) -> Found:
+@check("run", "slice-lost", order=30)
+def slice_lost(data: RunData) -> Found:
     """Slices inside several organs on which nothing at all was drawn."""
+    facts = data.facts
     lost = facts[facts["lost_slices"] != ""]
     for (case, rater), group in lost.groupby(["case", "rater"], sort=False):
         numbers = {int(k) for text in group["lost_slices"] for k in text.split()}
@@ -158,22 +100,26 @@ def _lost(facts: pd.DataFrame) -> Found:
         )
 
 
-def _missed(facts: pd.DataFrame) -> Found:
+@check("run", "organ-gap", order=40)
+def organ_gap(data: RunData) -> Found:
     """Slices inside one organ without its box, where other organs were drawn."""
+    facts = data.facts
     for row in facts[facts["missed_slices"] != ""].itertuples():
         slices = in_ranges(row.missed_slices)
         n = len(row.missed_slices.split())
         text = f"no box on {named(slices)}, inside the organ. Draw what is missing."
         yield (
             [row.Index],
-            _finding(
+            run_finding(
                 row, "organ-gap", text, value=float(n), limit=0.0, unit="slices", slices=slices
             ),
         )
 
 
-def _truncated(facts: pd.DataFrame) -> Found:
+@check("run", "run-truncated", order=50)
+def run_truncated(data: RunData) -> Found:
     """Runs that end too early."""
+    facts = data.facts
     for row in facts[facts["truncated"] != ""].itertuples():
         expected = from_ranges(_expected(row))
         parts, slices = [], []
@@ -187,11 +133,13 @@ def _truncated(facts: pd.DataFrame) -> Found:
         where = to_ranges(slices)
         remedy = f"Look at {named(where)}." if where else "Look at the slices beyond."
         text = f"{'; '.join(parts)}. {remedy}"
-        yield [row.Index], _finding(row, "run-truncated", text, slices=where or None)
+        yield [row.Index], run_finding(row, "run-truncated", text, slices=where or None)
 
 
-def _short(facts: pd.DataFrame) -> Found:
+@check("run", "run-short", "single-slice", order=60)
+def run_short(data: RunData) -> Found:
     """Runs much shorter than in other cases; those of a single slice have a name of their own."""
+    facts = data.facts
     for row in facts[facts["short"]].itertuples():
         single = row.n_slices == 1
         slices = _expected(row)
@@ -202,7 +150,7 @@ def _short(facts: pd.DataFrame) -> Found:
         )
         yield (
             [row.Index],
-            _finding(
+            run_finding(
                 row,
                 "single-slice" if single else "run-short",
                 text,
@@ -213,8 +161,10 @@ def _short(facts: pd.DataFrame) -> Found:
         )
 
 
-def _sparse(facts: pd.DataFrame, settings: Settings) -> Found:
+@check("run", "run-sparse", order=70)
+def run_sparse(data: RunData) -> Found:
     """Runs that lack much of what others drew, for no reason named so far."""
+    facts, settings = data.facts, data.settings
     by_raters = facts["n_others"] > 0
     least = np.where(by_raters, settings.coverage, settings.coverage_cases)
     sparse = (facts["n_slices"] > 0) & (facts["source"] != "itself") & (facts["coverage"] < least)
@@ -225,7 +175,7 @@ def _sparse(facts: pd.DataFrame, settings: Settings) -> Found:
         text = f"{row.coverage:.0%} of the slices {who} have a box. Look at {named(slices)}."
         yield (
             [row.Index],
-            _finding(
+            run_finding(
                 row,
                 "run-sparse",
                 text,
@@ -237,19 +187,26 @@ def _sparse(facts: pd.DataFrame, settings: Settings) -> Found:
         )
 
 
-def _double(facts: pd.DataFrame, runs: Runs) -> Found:
+@check("run", "double-box", order=80)
+def double_box(data: RunData) -> Found:
     """Two boxes of an organ of which there is one."""
+    facts, runs = data.facts, data.runs
     double = runs.drawn[runs.drawn["n_boxes"] > 1]
     for run, group in double.groupby("run"):
         row = _row(facts, run)
         if row.label in runs.study.single:
             slices = to_ranges(group["slice"])
             text = f"more than one box on {named(slices)}, but there is one such organ. Keep one."
-            yield [run], _finding(row, "double-box", text, value=float(len(group)), slices=slices)
+            yield (
+                [run],
+                run_finding(row, "double-box", text, value=float(len(group)), slices=slices),
+            )
 
 
-def _jumped(facts: pd.DataFrame, runs: Runs) -> Found:
+@check("run", "box-jump", order=90)
+def box_jump(data: RunData) -> Found:
     """Boxes that lie elsewhere than those before and after them."""
+    facts, runs = data.facts, data.runs
     boxes = runs.drawn[BOX].to_numpy(dtype=np.float64)
     jumped = jumps(boxes, runs.drawn["slice"].to_numpy(dtype=np.int64), runs.starts)
     jumped &= (runs.drawn["n_boxes"] == 1).to_numpy() & ~runs.of_things[runs.drawn["run"]]
@@ -259,7 +216,7 @@ def _jumped(facts: pd.DataFrame, runs: Runs) -> Found:
         text = (
             f"what is drawn on {named(slices)} lies far from the slices before and after. Check it."
         )
-        yield [run], _finding(row, "box-jump", text, value=float(len(group)), slices=slices)
+        yield [run], run_finding(row, "box-jump", text, value=float(len(group)), slices=slices)
 
 
 def _places(runs: Runs) -> tuple[np.ndarray, np.ndarray]:
@@ -276,8 +233,10 @@ def _places(runs: Runs) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _swapped(facts: pd.DataFrame, runs: Runs) -> Found:
+@check("run", "labels-swapped", order=100)
+def labels_swapped(data: RunData) -> Found:
     """Labels drawn for another one: as the others of the case, and the other cases, have it."""
+    facts, runs = data.facts, data.runs
     case, label, unit = runs.codes
     middle, extent = _places(runs)
     n_units, n_labels = int(unit.max(initial=-1)) + 1, len(runs.study.labels)
@@ -299,11 +258,13 @@ def _swapped(facts: pd.DataFrame, runs: Runs) -> Found:
             f"is drawn where {runs.study.labels[other]} is elsewhere: the labels were swapped, or "
             "the picture is mirrored. Check the labels."
         )
-        yield [row.Index], _finding(row, "labels-swapped", text, severity=Severity.REJECT)
+        yield [row.Index], run_finding(row, "labels-swapped", text, severity=Severity.REJECT)
 
 
-def _wrong_side(facts: pd.DataFrame, runs: Runs, orientation: Orientation | None) -> Found:
+@check("run", "wrong-side", order=110)
+def on_wrong_side(data: RunData) -> Found:
     """Labels on the wrong side of the patient."""
+    facts, runs, orientation = data.facts, data.runs, data.orientation
     if orientation is None:
         return
     middle, _ = _places(runs)
@@ -326,7 +287,7 @@ def _wrong_side(facts: pd.DataFrame, runs: Runs, orientation: Orientation | None
                 f"is drawn on the patient's {'left' if side[run] < 0 else 'right'}, but belongs "
                 f"on the {orientation.sides[row.label]}. Check the label."
             )
-            yield [run], _finding(row, "wrong-side", text, severity=Severity.REJECT)
+            yield [run], run_finding(row, "wrong-side", text, severity=Severity.REJECT)
 
 
 def _groups(unit: np.ndarray, usable: np.ndarray) -> Iterator[np.ndarray]:
@@ -336,8 +297,10 @@ def _groups(unit: np.ndarray, usable: np.ndarray) -> Iterator[np.ndarray]:
         yield from np.split(rows, np.flatnonzero(np.diff(unit[rows])) + 1)
 
 
-def _unused(facts: pd.DataFrame, runs: Runs) -> Found:
+@check("run", "label-unused", order=120)
+def label_unused(data: RunData) -> Found:
     """Labels that nobody, or that one rater, never drew."""
+    facts, runs = data.facts, data.runs
     drawn = facts["n_slices"] > 0
     for label in runs.study.labels:
         mine = facts[facts["label"] == label]
@@ -367,12 +330,14 @@ def _unused(facts: pd.DataFrame, runs: Runs) -> Found:
                 )
 
 
-def _cut_off(facts: pd.DataFrame, runs: Runs) -> Found:
+@check("run", "cut-by-volume", order=130)
+def cut_by_volume(data: RunData) -> Found:
     """Organs that leave the volume: there is nothing to redraw."""
+    facts, runs = data.facts, data.runs
     cut = runs.at_edge.any(axis=1) & (facts["length_ratio"] < 0.5) & ~facts["short"]
     for row in facts[cut].itertuples():
         text = "the organ leaves the volume; less than half of its usual length is to be seen."
-        yield [row.Index], _finding(row, "cut-by-volume", text, severity=Severity.NOTE)
+        yield [row.Index], run_finding(row, "cut-by-volume", text, severity=Severity.NOTE)
 
 
 def _row(facts: pd.DataFrame, run: Any) -> Any:

@@ -1,0 +1,85 @@
+"""How runs are checked: what a check looks at, and what becomes of what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from crowdqc.checks import registered
+from crowdqc.completeness.runs import Runs
+from crowdqc.completeness.settings import Orientation, Settings
+from crowdqc.findings import Finding, Severity
+
+WRONG_LABEL = {"labels-swapped", "wrong-side"}
+CONSEQUENCES = {"run-truncated", "run-short", "single-slice", "run-sparse"}
+"""What follows from a wrong label: the run is held against that of another organ."""
+
+Found = Iterator[tuple[Iterable[int], Finding]]
+"""Rows of the runs that a finding is about, and the finding."""
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What checks of runs look at.
+
+    Parameters
+    ----------
+    facts : DataFrame
+        One row per run, as `crowdqc.completeness.assess` gathers it.
+    runs : Runs
+        What was drawn.
+    settings : Settings
+        What counts as complete.
+    orientation : Orientation or None
+        What is known of the patient's sides.
+    """
+
+    facts: pd.DataFrame
+    runs: Runs
+    settings: Settings
+    orientation: Orientation | None
+
+
+def list_findings(data: RunData) -> tuple[list[Finding], list[str]]:
+    """Everything that is wrong with the runs.
+
+    Parameters
+    ----------
+    data : RunData
+        The runs, and what was measured of them.
+
+    Returns
+    -------
+    findings : list of Finding
+    faults : list of str
+        For each run the names of the checks that found something, by a space.
+    """
+    found = [(list(rows), one) for check in registered("run") for rows, one in check.find(data)]
+    swapped = {row for rows, finding in found if finding.check in WRONG_LABEL for row in rows}
+    findings: list[Finding] = []
+    faults: list[list[str]] = [[] for _ in range(len(data.facts))]
+    for rows, finding in found:
+        if finding.check in CONSEQUENCES and swapped.issuperset(rows):
+            continue
+        findings.append(finding)
+        for row in rows:
+            if finding.severity is not Severity.NOTE and finding.check not in faults[row]:
+                faults[row].append(finding.check)
+    return findings, [" ".join(names) for names in faults]
+
+
+def run_finding(row: Any, check: str, text: str, **further: Any) -> Finding:
+    """A finding about one run, of which `row` is the row of the facts."""
+    place = f"Case {row.case}, {row.label}, rater {row.rater}"
+    return Finding(
+        check=check,
+        severity=further.pop("severity", Severity.REVIEW),
+        message=f"{place}: {text}",
+        case=row.case,
+        label=row.label,
+        rater=row.rater,
+        **further,
+    )
