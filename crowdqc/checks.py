@@ -113,3 +113,13 @@ def measured(of: Scope, data: Any) -> dict[str, Floats]:
     for one in registered(of):
         columns |= one.measure(data) if one.measure else {}
     return columns
+
+
+def declared(of: Scope) -> dict[str, Severity]:
+    """How grave findings are by the word of their own checks, where these have one."""
+    return {
+        name: severity
+        for one in registered(of)
+        for name, severity in one.findings.items()
+        if severity is not None
+    }

@@ -6,87 +6,33 @@ limit, so that chance names hardly anyone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from crowdqc.agreement.profile import Grouping, Placement, straight
-from crowdqc.agreement.rater_data import (
-    EXAMPLES,
-    FEWEST,
-    Fault,
-    RaterData,
-    Share,
-    confused_boxes,
-    middle,
-    usual,
-)
-from crowdqc.agreement.resample import Ratio, clustered_ratio
-from crowdqc.agreement.suspicion import fit_gain, recurring, repeated, whole_image
+from crowdqc.agreement.profile import straight
+from crowdqc.agreement.rater_data import EXAMPLES, FEWEST, Fault, RaterData, middle, usual
+from crowdqc.agreement.resample import clustered_ratio
+from crowdqc.agreement.suspicion import fit_gain
 from crowdqc.agreement.units import confusions
 from crowdqc.arrays import Bools, Ints
+from crowdqc.checks import check, registered
 
-ELSEWHERE = 0.1
-"""IoU below which a box does not show what the others drew."""
 HIT = 0.5
 """IoU from which boxes show the same thing by convention."""
+EDGE_FAULTS = {"rater-shifts", "boxes-too-large", "boxes-too-small", "rater-scatters"}
+"""Faults of how edges lie."""
 
 
-def find_faults(data: RaterData, placed: Placement) -> list[Fault]:
+def find_faults(data: RaterData) -> list[Fault]:
     """All faults of all raters, by rater."""
-    faults: list[Fault] = []
-    for check in _CHECKS:
-        faults += check(data)
+    faults = [fault for one in registered("rater") for fault in one.find(data)]
     hopeless = {fault.rater for fault in faults if fault.fatal}
     # How edges lie says nothing of boxes that were not drawn by looking.
-    faults += [fault for fault in _placed(data, placed) if fault.rater not in hopeless]
+    faults = [f for f in faults if f.rater not in hopeless or f.check not in EDGE_FAULTS]
     return sorted(faults, key=lambda fault: fault.rater)
 
 
-def _misses(data: RaterData) -> list[Fault]:
-    items = data.compared.items
-    return Share(
-        check="rater-misses",
-        what="misses {:.0%} of what the others drew",
-        rater=items.rater,
-        at=data.item_place,
-        shown=items.missed,
-        asked=~items.extra,
-        limit=data.limits.miss,
-        unit="share of objects",
-    ).faults(data)
-
-
-def _adds(data: RaterData) -> list[Fault]:
-    items = data.compared.items
-    return Share(
-        check="rater-adds",
-        what="draws {:.0%} of the boxes where the others drew nothing",
-        rater=items.rater,
-        at=data.item_place,
-        shown=items.extra & ~np.isin(items.box, confused_boxes(data)[0]),
-        asked=~items.missed,
-        limit=data.limits.extra,
-    ).faults(data)
-
-
-def _strays(data: RaterData) -> list[Fault]:
-    """Raters whose boxes lie elsewhere than the others', of an organ that all drew."""
-    items = data.compared.items
-    both = (items.box >= 0) & ~items.extra
-    confused = np.isin(items.box, confused_boxes(data)[0])
-    return Share(
-        check="boxes-astray",
-        what="draws {:.0%} of the boxes elsewhere than the others",
-        rater=items.rater,
-        at=data.item_place,
-        shown=both & (items.iou < ELSEWHERE) & ~confused,
-        asked=both,
-        limit=data.limits.astray,
-    ).faults(data)
-
-
-def _confuses(data: RaterData) -> list[Fault]:
+@check("rater", "labels-confused", "labels-swapped", order=60)
+def labels_confused(data: RaterData) -> list[Fault]:
     """Raters who give labels that the others agree are others: of one label, or of all."""
     units, limit, n_labels = (
         data.compared.units,
@@ -102,7 +48,7 @@ def _confuses(data: RaterData) -> list[Fault]:
         wrong.astype(np.float64),
         np.ones(len(rows)),
         rater=who * n_labels + theirs,
-        cluster=data.place_cluster[at],
+        cluster=data.places.rater_cluster[at],
         n_raters=len(data.people) * n_labels,
     )
     faults = []
@@ -112,10 +58,10 @@ def _confuses(data: RaterData) -> list[Fault]:
     }
     for r in sorted(found):
         mine = who == r
-        what, check = _confusion_words(own[mine], theirs[mine], data.labels)
+        what, name = _confusion_words(own[mine], theirs[mine], data.labels)
         places = data.worst(r, who, at=at, badness=(mine & wrong).astype(float))
         value = float(np.nanmax(of_label.value.reshape(-1, n_labels)[r]))
-        faults.append(Fault(r, check, what, value, limit, "share of a label's boxes", places))
+        faults.append(Fault(r, name, what, value, limit, "share of a label's boxes", places))
     return faults
 
 
@@ -135,43 +81,8 @@ def _confusion_words(own: Ints, theirs: Ints, labels: tuple[str, ...]) -> tuple[
     return f"calls {labels[a]} {labels[b]} ({share[a, b]:.0%} of them)", "labels-confused"
 
 
-def _repeats(data: RaterData) -> list[Fault]:
-    """Raters who leave a box as it is from slice to slice."""
-    drawn, at = data.compared.drawn, data.box_place
-    n_labels = len(data.labels)
-    run = drawn.rater * (int(data.place_case.max(initial=0)) + 1) + data.place_case[at]
-    run = run * n_labels + data.place_label[at]
-    asked, same = repeated(drawn.boxes, run, data.place_plane[at])
-    return Share(
-        check="boxes-repeated",
-        what="leaves {:.0%} of the boxes as they were on the slice before",
-        rater=drawn.rater,
-        at=at,
-        shown=same,
-        asked=asked,
-        limit=data.limits.repeated,
-        above_usual=True,
-    ).faults(data)
-
-
-def _recurs(data: RaterData) -> list[Fault]:
-    """Raters whose very same box stands in several cases."""
-    drawn, at = data.compared.drawn, data.box_place
-    again = recurring(drawn.boxes, drawn.rater, data.place_case[at])
-    return Share(
-        check="boxes-constant",
-        what="draws {:.0%} of the boxes to the pixel alike in several cases",
-        rater=drawn.rater,
-        at=at,
-        shown=again,
-        asked=np.ones_like(again),
-        limit=data.limits.repeated,
-        above_usual=True,
-        fatal=True,
-    ).faults(data)
-
-
-def _copies(data: RaterData) -> list[Fault]:
+@check("rater", "boxes-copied", order=40)
+def copied(data: RaterData) -> list[Fault]:
     """Pairs of raters whose boxes are equal to the pixel."""
     pairs, people = data.compared.pairs, data.people
     both = pairs.drew_a & pairs.drew_b
@@ -179,7 +90,7 @@ def _copies(data: RaterData) -> list[Fault]:
     known, of = np.unique(code, return_inverse=True)
     same = (pairs.iou[both] > 1 - 1e-9).astype(np.float64)
     at = data.compared.drawn.place[pairs.object[both]]
-    cluster = data.place_cluster[at]
+    cluster = data.places.rater_cluster[at]
     ratio = clustered_ratio(
         same, np.ones(len(same)), rater=of.reshape(-1), cluster=cluster, n_raters=len(known)
     )
@@ -196,25 +107,11 @@ def _copies(data: RaterData) -> list[Fault]:
     return faults
 
 
-def _boxes_everything(data: RaterData) -> list[Fault]:
-    items, at = data.compared.items, data.item_place
-    drew, whole = whole_image(items, data.compared.drawn.boxes, data.place_area[at])
-    return Share(
-        check="boxes-whole-image",
-        what="draws {:.0%} of the boxes round the whole image",
-        rater=items.rater,
-        at=at,
-        shown=whole,
-        asked=drew,
-        limit=data.limits.whole_image,
-        fatal=True,
-    ).faults(data)
-
-
-def _guesses(data: RaterData) -> list[Fault]:
+@check("rater", "boxes-guessed", order=30)
+def guessed(data: RaterData) -> list[Fault]:
     """Raters whose boxes fit other slices as well as their own: of other cases, or of the case."""
-    label = data.place_label
-    run = label * (int(data.place_case.max(initial=0)) + 1) + data.place_case
+    label = data.places.label
+    run = label * (int(data.places.case.max(initial=0)) + 1) + data.places.case
     faults: dict[int, Fault] = {}
     for group in (label, run):
         for fault in _guesses_within(data, group):
@@ -233,7 +130,7 @@ def _guesses_within(data: RaterData, group: Ints) -> list[Fault]:
     )
     if middle(ratio) < data.limits.guess and middle(agreed) >= HIT:
         return []  # nobody gains, and yet they agree: things lie still, but for the raters' noise
-    _, high = ratio.bounds(data.level)
+    _, high = ratio.bounds(data.places.level)
     limit = max(data.limits.guess, data.limits.guess_share * usual(ratio))
     return [
         Fault(
@@ -248,25 +145,18 @@ def _guesses_within(data: RaterData, group: Ints) -> list[Fault]:
     ]
 
 
-def _placed(data: RaterData, placed: Placement) -> list[Fault]:
-    """Raters whose edges lie elsewhere than the others', or scatter."""
-    return [
-        *_shifts(data, placed),
-        *_sizes(data, placed),
-        *_scatters(data, placed),
-    ]
-
-
-def _shifts(data: RaterData, placed: Placement) -> list[Fault]:
+@check("rater", "rater-shifts", order=110)
+def shifted(data: RaterData) -> list[Fault]:
+    """Raters whose boxes lie to one side of the others'."""
     faults = []
     limit = data.limits.shift
-    sides = ((placed.shift_x, 0, ("left", "right")), (placed.shift_y, 1, ("up", "down")))
+    sides = ((data.placed.shift_x, 0, ("left", "right")), (data.placed.shift_y, 1, ("up", "down")))
     for ratio, axis, (back, forth) in sides:
-        low, high = ratio.bounds(data.level)
+        low, high = ratio.bounds(data.places.level)
         for r in _rows(((low > limit) | (high < -limit)) & (ratio.n >= FEWEST)):
             value = float(ratio.value[r])
             way = forth if value > 0 else back
-            px = abs(placed.shift[r, axis])
+            px = abs(data.placed.shift[r, axis])
             what = f"draws {px:.1f} px too far {way} ({abs(value):.0%} of the object)"
             places = _typical(data, r)
             fault = Fault(r, "rater-shifts", what, value, limit, "share of size", places)
@@ -274,22 +164,26 @@ def _shifts(data: RaterData, placed: Placement) -> list[Fault]:
     return faults
 
 
-def _sizes(data: RaterData, placed: Placement) -> list[Fault]:
-    limit, ratio = float(np.log1p(data.limits.size)), placed.size
-    low, high = ratio.bounds(data.level)
+@check("rater", "boxes-too-large", "boxes-too-small", order=120)
+def wrong_size(data: RaterData) -> list[Fault]:
+    """Raters whose boxes are larger or smaller than the others'."""
+    limit, ratio = float(np.log1p(data.limits.size)), data.placed.size
+    low, high = ratio.bounds(data.places.level)
     faults = []
     for r in _rows(((low > limit) | (high < -limit)) & (ratio.n >= FEWEST)):
         value = float(np.expm1(ratio.value[r]))
         word = "large" if value > 0 else "small"
         what = f"draws boxes {abs(value):.0%} too {word}"
         places = _typical(data, r)
-        check = f"boxes-too-{word}"
-        faults.append(Fault(r, check, what, value, data.limits.size, "share of size", places))
+        name = f"boxes-too-{word}"
+        faults.append(Fault(r, name, what, value, data.limits.size, "share of size", places))
     return faults
 
 
-def _scatters(data: RaterData, placed: Placement) -> list[Fault]:
-    ratio, limits = placed.spread, data.limits
+@check("rater", "rater-scatters", order=130)
+def scattered(data: RaterData) -> list[Fault]:
+    """Raters whose edges scatter more than those of the median rater."""
+    ratio, limits = data.placed.spread, data.limits
     median = float(np.nanmedian(ratio.value)) if np.isfinite(ratio.value).any() else np.nan
     limit = max(limits.spread_least, limits.spread * median)
     return [
@@ -315,10 +209,11 @@ def _typical(data: RaterData, rater: int) -> Ints:
     return data.worst(rater, items.rater, at=data.item_place, badness=badness)
 
 
-def drifts(data: RaterData, ratio: Ratio) -> list[Fault]:
+@check("rater", "rater-drifts", order=150)
+def drifts(data: RaterData) -> list[Fault]:
     """Raters who got worse from the first to the last slice that they read."""
-    limit = data.limits.drift
-    _, high = ratio.bounds(data.level)
+    ratio, limit = data.drift, data.limits.drift
+    _, high = ratio.bounds(data.places.level)
     return [
         Fault(
             r,
@@ -329,21 +224,3 @@ def drifts(data: RaterData, ratio: Ratio) -> list[Fault]:
         )
         for r in _rows((high < -limit) & (ratio.n >= 2 * FEWEST))
     ]
-
-
-def item_clusters(data: RaterData) -> Grouping:
-    """Clusters of the items."""
-    return Grouping(data.place_cluster[data.item_place], len(data.people))
-
-
-_CHECKS: tuple[Callable[[RaterData], list[Fault]], ...] = (
-    _recurs,
-    _boxes_everything,
-    _guesses,
-    _copies,
-    _repeats,
-    _confuses,
-    _misses,
-    _adds,
-    _strays,
-)

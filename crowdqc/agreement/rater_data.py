@@ -1,16 +1,22 @@
-"""What faults of raters are looked for in, and what a fault is."""
+"""What checks of raters look at, and what a fault is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from crowdqc.agreement.arrays import Compared
+from crowdqc.agreement.pool import Places
+from crowdqc.agreement.profile import Grouping, Placement, drift, placement
 from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.agreement.units import confusions
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.config import RaterLimits
+from crowdqc.crowd import Crowd
+from crowdqc.matching import Matched
 
 FEWEST = 5
 """Boxes that a fault must show in: fewer are an accident."""
@@ -51,37 +57,105 @@ class Fault:
 
 @dataclass(frozen=True)
 class RaterData:
-    """What faults are looked for in.
+    """What checks of raters look at.
 
     Parameters
     ----------
+    matched : Matched
+        The study with its boxes matched.
     compared : Compared
         Boxes held against those of the others.
-    place_case, place_plane, place_label, place_image, place_area, place_cluster : ndarray, (P,)
-        Of each place: case, slice, label and image as numbers, area of the image in px^2,
-        cluster.
-    labels, people : tuple of str
-        Names.
+    places : Places
+        Case, slice, label, image and cluster of each place, and the level of intervals.
     limits : RaterLimits
         Where faults begin.
-    level : float
-        Coverage of the bounds, for all raters together.
-    bias : ndarray, shape (R, 4)
-        Bias of each rater's edges as a share of the object's size.
+    crowd : Crowd
+        The model of the raters and of what they drew.
     """
 
+    matched: Matched
     compared: Compared
-    place_case: Ints
-    place_plane: Ints
-    place_label: Ints
-    place_image: Ints
-    place_area: Floats
-    place_cluster: Ints
-    labels: tuple[str, ...]
-    people: tuple[str, ...]
+    places: Places
     limits: RaterLimits
-    level: float
-    bias: Floats
+    crowd: Crowd
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Names of the raters, by number."""
+        return self.matched.people
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels, by number."""
+        return self.matched.study.labels
+
+    @cached_property
+    def bias(self) -> Floats:
+        """Bias of each rater's edges as a share of the object's size, (R, 4)."""
+        return np.nan_to_num(self.crowd.bias)
+
+    @cached_property
+    def place_area(self) -> Floats:
+        """Area of the image of each place in px^2."""
+        images = self.matched.study.images.set_index(["case", "slice"])
+        area = (images["height"] * images["width"]).astype(np.float64)
+        case = self.places.names["case"][self.places.case]
+        key = pd.MultiIndex.from_arrays([case, self.places.plane])
+        return area.reindex(key).to_numpy(np.float64)
+
+    @cached_property
+    def item_clusters(self) -> Grouping:
+        """Clusters of the items."""
+        return Grouping(self.places.rater_cluster[self.item_place], len(self.people))
+
+    @cached_property
+    def placed(self) -> Placement:
+        """How raters place the edges of what the others drew, too, and called the same."""
+        items = self.compared.items
+        confused = np.isin(items.box, confused_boxes(self)[0])
+        return placement(
+            self.compared.drawn,
+            items,
+            self.item_clusters,
+            rows=np.flatnonzero((items.iou > 0) & ~confused),
+            bias=self.bias,
+        )
+
+    @cached_property
+    def drift(self) -> Ratio:
+        """Change of each rater's IoU from the first to the last slice read."""
+        return drift(self.compared.items, self._moments(), self.item_clusters)
+
+    def _moments(self) -> Floats:
+        """When each item's slice was read: 0 for a rater's first slice, 1 for the last.
+
+        In the order of the readings' column `time` where there is one, else of their rows.
+        """
+        asked, items, image = self.matched.asked, self.compared.items, self.places.image
+        if not len(asked):
+            return np.zeros(0)
+        asked_image = image[asked["place"].to_numpy(np.int64)]
+        span = int(asked_image.max()) + 1
+        reading, first = np.unique(
+            asked["person"].to_numpy(np.int64) * span + asked_image, return_index=True
+        )
+        who = reading // span
+        order = np.lexsort((self._times(asked.iloc[first], first), who))
+        rank = np.arange(len(who)) - np.searchsorted(who[order], who[order])
+        count = np.bincount(who, minlength=len(self.people))[who[order]]
+        moment = np.empty(len(who))
+        moment[order] = rank / np.maximum(count - 1, 1)
+        wanted = items.rater * span + image[self.item_place]
+        at = np.minimum(np.searchsorted(reading, wanted), len(reading) - 1)
+        return np.where(reading[at] == wanted, moment[at], np.nan)
+
+    def _times(self, rows: pd.DataFrame, otherwise: Ints) -> Floats:
+        """Column `time` of the readings of some rows of `asked`, else `otherwise`."""
+        readings = self.matched.study.readings
+        if "time" not in readings.columns:
+            return otherwise.astype(np.float64)
+        key = ["case", "slice", "rater"]
+        return rows.merge(readings[[*key, "time"]], on=key, how="left")["time"].to_numpy(np.float64)
 
     @property
     def item_place(self) -> Ints:
@@ -99,13 +173,13 @@ class RaterData:
             np.asarray(top, np.float64),
             np.asarray(bottom, np.float64),
             rater=rater,
-            cluster=self.place_cluster[at],
+            cluster=self.places.rater_cluster[at],
             n_raters=len(self.people),
         )
 
     def above(self, ratio: Ratio, limit: float) -> list[int]:
         """Raters of whom even the lower bound is above the limit."""
-        low, _ = ratio.bounds(self.level)
+        low, _ = ratio.bounds(self.places.level)
         return [int(r) for r in np.flatnonzero((low > limit) & (ratio.n >= FEWEST))]
 
     def worst(self, rater: int, who: Ints, *, at: Ints, badness: Floats) -> Ints:
@@ -115,55 +189,6 @@ class RaterData:
         places = at[order]
         _, first = np.unique(places, return_index=True)
         return places[np.sort(first)[:EXAMPLES]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """A fault that is a share of a rater's rows (items or boxes), named where it is too large.
-
-    Parameters
-    ----------
-    check, what, unit, fatal
-        As of a `Fault`; `what` has a place for the share.
-    rater, at : ndarray of int, shape (N,)
-        Rater and place of each row.
-    shown : ndarray of bool, shape (N,)
-        Rows that show it.
-    asked : ndarray of bool, shape (N,)
-        Rows that could.
-    limit : float
-        Largest share that is none.
-    above_usual : bool
-        Whether the limit is for what a rater has more than the median one.
-    """
-
-    check: str
-    what: str
-    rater: Ints
-    at: Ints
-    shown: Bools
-    asked: Bools
-    limit: float
-    above_usual: bool = False
-    unit: str = "share of boxes"
-    fatal: bool = False
-
-    def faults(self, data: RaterData) -> list[Fault]:
-        """Raters whose share is above the limit, and where it shows."""
-        ratio = data.ratio(self.shown, self.asked, rater=self.rater, at=self.at)
-        limit = self.limit + (usual(ratio) if self.above_usual else 0.0)
-        badness = self.shown.astype(np.float64)
-        return [
-            Fault(
-                r,
-                self.check,
-                self.what.format(ratio.value[r]),
-                *(ratio.value[r], limit, self.unit),
-                data.worst(r, self.rater, at=self.at, badness=badness),
-                fatal=self.fatal,
-            )
-            for r in data.above(ratio, limit)
-        ]
 
 
 def usual(ratio: Ratio) -> float:

@@ -12,15 +12,14 @@ import pandas as pd
 
 from crowdqc.agreement.arrays import EDGES, Compared, compare
 from crowdqc.agreement.continuity import check_continuity
-from crowdqc.agreement.faults import drifts, find_faults, item_clusters
+from crowdqc.agreement.faults import find_faults
 from crowdqc.agreement.gold import gold_scores
 from crowdqc.agreement.pool import Places, Summands, number_places, pool
-from crowdqc.agreement.profile import Placement, drift, placement
-from crowdqc.agreement.rater_data import Fault, RaterData, confused_boxes
+from crowdqc.agreement.rater_data import Fault, RaterData
 from crowdqc.agreement.resample import Resampling
 from crowdqc.agreement.scores import Scores, score_all, unit_range
-from crowdqc.agreement.speed import too_fast
 from crowdqc.arrays import Floats
+from crowdqc.checks import declared, measured
 from crowdqc.config import RaterLimits
 from crowdqc.crowd import fit
 from crowdqc.findings import Finding, Severity
@@ -106,20 +105,12 @@ def measure_raters(
     limits: RaterLimits,
 ) -> Review:
     """As `review_raters`, of a study whose boxes were held against each other before."""
-    crowd = fit(matched)
-    bias = np.nan_to_num(crowd.bias)
-    data = _rater_data(matched, places, compared, limits=limits, bias=bias)
-    placed = _placement(data)
-    change = drift(compared.items, _moments(matched, data), item_clusters(data))
-    faults = [
-        *find_faults(data, placed),
-        *drifts(data, change),
-        *too_fast(matched, limit=limits.seconds),
-    ]
-    scores = score_all(data, crowd)
+    data = RaterData(matched, compared, places, limits, fit(matched))
+    faults = find_faults(data)
     table = _counts(matched)
-    table = table.join(_agreement(data, places, scores))
-    table = table.join(_placed_columns(matched, placed)).assign(drift=change.value)
+    table = table.join(_agreement(data, score_all(data)))
+    table = table.join(_placed_columns(data)).assign(drift=data.drift.value)
+    table = table.assign(**measured("rater", data))
     if gold is not None:
         table = table.join(gold_scores(matched, gold, iou=compared.iou, level=places.level))
     table = pd.concat([table, _idle(matched)])
@@ -152,28 +143,6 @@ def _by_rater(fault: Fault) -> int:
     return fault.rater
 
 
-def _rater_data(
-    matched: Matched, places: Places, compared: Compared, *, limits: RaterLimits, bias: Floats
-) -> RaterData:
-    images = matched.study.images.set_index(["case", "slice"])
-    area = (images["height"] * images["width"]).astype(np.float64)
-    key = pd.MultiIndex.from_arrays([places.names["case"][places.case], places.plane])
-    return RaterData(
-        compared=compared,
-        place_case=places.case,
-        place_plane=places.plane,
-        place_label=places.label,
-        place_image=places.image,
-        place_area=area.reindex(key).to_numpy(np.float64),
-        place_cluster=places.rater_cluster,
-        labels=matched.study.labels,
-        people=matched.people,
-        limits=limits,
-        level=places.level,
-        bias=bias,
-    )
-
-
 def _counts(matched: Matched) -> pd.DataFrame:
     """Cases, slices and boxes of each rater."""
     n = len(matched.people)
@@ -190,9 +159,9 @@ def _counts(matched: Matched) -> pd.DataFrame:
     )
 
 
-def _agreement(data: RaterData, places: Places, scores: Scores) -> pd.DataFrame:
+def _agreement(data: RaterData, scores: Scores) -> pd.DataFrame:
     """Agreement with its intervals, misses, extras, reliability and weight."""
-    items, at = data.compared.items, data.item_place
+    items, at, places = data.compared.items, data.item_place, data.places
     one = np.ones(len(items.iou))
     pooled = pool(
         Summands(at, (items.iou, one), {"rater": items.rater}), ["rater"], places, measure=AGREEMENT
@@ -233,29 +202,16 @@ def _simultaneous(scores: Scores, people: pd.Index) -> pd.DataFrame:
     return pd.DataFrame(bounds, index=people)
 
 
-def _placement(data: RaterData) -> Placement:
-    """How raters place the edges of what the others drew, too, and called the same."""
-    items = data.compared.items
-    confused = np.isin(items.box, confused_boxes(data)[0])
-    return placement(
-        data.compared.drawn,
-        items,
-        item_clusters(data),
-        rows=np.flatnonzero((items.iou > 0) & ~confused),
-        bias=data.bias,
-    )
-
-
-def _placed_columns(matched: Matched, placed: Placement) -> pd.DataFrame:
+def _placed_columns(data: RaterData) -> pd.DataFrame:
     """Bias and scatter of each edge in px and mm, shift and size."""
-    people = pd.Index(matched.people, name="rater")
+    placed, people = data.placed, pd.Index(data.people, name="rater")
     columns: dict[str, Floats] = {
         "shift_x": placed.shift[:, 0],
         "shift_y": placed.shift[:, 1],
         "size_ratio": placed.size_ratio,
         "spread": np.sqrt(np.mean(np.square(placed.scatter), axis=1)),
     }
-    spacing = _spacing(matched)
+    spacing = _spacing(data.matched)
     for column, edge in enumerate(EDGES):
         columns[f"bias_{edge}"] = placed.bias[:, column]
     for column, edge in enumerate(EDGES):
@@ -268,36 +224,6 @@ def _spacing(matched: Matched) -> Floats:
     """Median width and height of a pixel in mm over the study; nan where any is not known."""
     spacing = matched.study.images[["spacing_x", "spacing_y"]].to_numpy(np.float64)
     return np.median(spacing, axis=0) if len(spacing) else np.full(2, np.nan)
-
-
-def _moments(matched: Matched, data: RaterData) -> Floats:
-    """When each item's slice was read: 0 for a rater's first slice, 1 for the last.
-
-    In the order of the readings' column `time` where there is one, else of their rows.
-    """
-    items = data.compared.items
-    asked = matched.asked
-    asked_image = data.place_image[asked["place"].to_numpy(np.int64)]
-    span = int(asked_image.max(initial=0)) + 1
-    key = asked["person"].to_numpy(np.int64) * span + asked_image
-    reading, first = np.unique(key, return_index=True)
-    time = first.astype(np.float64)
-    if "time" in matched.study.readings.columns:
-        merged = asked.iloc[first].merge(
-            matched.study.readings[["case", "slice", "rater", "time"]],
-            on=["case", "slice", "rater"],
-            how="left",
-        )
-        time = merged["time"].to_numpy(np.float64)
-    order = np.lexsort((time, reading // span))
-    who = (reading // span)[order]
-    rank = np.arange(len(who)) - np.searchsorted(who, who)
-    count = np.bincount(who, minlength=len(matched.people))[who]
-    moment = np.empty(len(who))
-    moment[order] = rank / np.maximum(count - 1, 1)
-    wanted = items.rater * span + data.place_image[data.item_place]
-    at = np.minimum(np.searchsorted(reading, wanted), max(len(reading) - 1, 0))
-    return np.where(reading[at] == wanted, moment[at], np.nan) if len(reading) else np.zeros(0)
 
 
 def _limit(fault: Fault) -> str:
@@ -316,9 +242,10 @@ def _finding(fault: Fault, matched: Matched, places: Places) -> Finding:
         for place in fault.places
     ]
     where = f" See {', '.join(shown)}." if shown else ""
+    default = Severity.REJECT if fault.fatal else Severity.REVIEW
     return Finding(
         check=fault.check,
-        severity=Severity.REJECT if fault.fatal else Severity.REVIEW,
+        severity=declared("rater").get(fault.check, default),
         message=f"Rater {name} {fault.what}; the limit is {_limit(fault)}.{where}",
         rater=name,
         value=float(fault.value),

@@ -10,7 +10,6 @@ from crowdqc.agreement.mixed import Adjusted, adjust_scores
 from crowdqc.agreement.rater_data import RaterData
 from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.arrays import Floats
-from crowdqc.crowd import Crowd
 
 
 @dataclass(frozen=True)
@@ -49,22 +48,22 @@ def unit_range(values: Floats) -> Floats:
     return np.clip(values, 0.0, 1.0)
 
 
-def score_all(data: RaterData, crowd: Crowd) -> Scores:
+def score_all(data: RaterData) -> Scores:
     """Scores of all raters."""
     items, at = data.compared.items, data.item_place
     agreement = data.ratio(items.iou, np.ones(len(items.iou)), rater=items.rater, at=at)
     return Scores(
         agreement=agreement,
         adjusted=_adjusted(data),
-        reliability=_reliability(data, crowd, agreement.value),
-        level=data.level,
+        reliability=_reliability(data, agreement.value),
+        level=data.places.level,
     )
 
 
 def _adjusted(data: RaterData) -> Adjusted:
     """Agreement on an average cluster (case), by the mixed model."""
     items = data.compared.items
-    cluster = data.place_cluster[data.item_place]
+    cluster = data.places.rater_cluster[data.item_place]
     cell = items.rater * (int(cluster.max(initial=0)) + 1) + cluster
     known, of = np.unique(cell, return_inverse=True)
     mean = np.bincount(of.reshape(-1), items.iou) / np.bincount(of.reshape(-1))
@@ -72,8 +71,9 @@ def _adjusted(data: RaterData) -> Adjusted:
     return adjust_scores(mean, rater, case, n_raters=len(data.people))
 
 
-def _reliability(rater_data: RaterData, crowd: Crowd, agreement: Floats) -> Ratio:
+def _reliability(rater_data: RaterData, agreement: Floats) -> Ratio:
     """Reliability from the model of the crowd, with the error of its F1 between clusters."""
+    crowd = rater_data.crowd
     data = crowd.evidence
     judged = data.n_asked > 1
     boxes, rows = judged[data.object], judged[data.asked_object]
@@ -82,7 +82,7 @@ def _reliability(rater_data: RaterData, crowd: Crowd, agreement: Floats) -> Rati
         np.concatenate([2 * crowd.hits[boxes], zero]),
         np.concatenate([np.ones(int(boxes.sum())), crowd.wanted[rows]]),
         rater=np.concatenate([data.rater[boxes], data.asked_rater[rows]]),
-        cluster=rater_data.place_cluster[
+        cluster=rater_data.places.rater_cluster[
             np.concatenate([data.place[data.object[boxes]], data.place[data.asked_object[rows]]])
         ],
         n_raters=data.n_raters,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from crowdqc.agreement.rater_data import EXAMPLES, FEWEST, Fault
+from crowdqc.agreement.rater_data import EXAMPLES, FEWEST, Fault, RaterData
+from crowdqc.checks import check
 from crowdqc.matching import Matched
 
 _KEY = ["case", "slice", "rater"]
@@ -42,14 +43,15 @@ def _steps(timed: pd.DataFrame) -> pd.Series:
     return steps.mask(copied).reindex(timed.index)
 
 
-def too_fast(matched: Matched, *, limit: float) -> list[Fault]:
-    """Raters whose median box took less than `limit` seconds, with the fastest of their slices."""
-    faults = []
-    for person, mine in seconds_per_box(matched).groupby("person", sort=True):
-        usual = float(mine["each"].median())
-        if usual < limit and len(mine) >= 2 * FEWEST:
+@check("rater", "rater-too-fast", order=160)
+def too_fast(data: RaterData) -> list[Fault]:
+    """Raters whose median box took too little time, with the fastest of their slices."""
+    faults, limit = [], data.limits.seconds
+    for person, mine in seconds_per_box(data.matched).groupby("person", sort=True):
+        typical = float(mine["each"].median())
+        if typical < limit and len(mine) >= 2 * FEWEST:
             places = mine.sort_values("each", kind="stable")["place"].to_numpy()[:EXAMPLES]
-            what = f"takes {usual:.2g} s for a box"
-            fault = Fault(int(person), "rater-too-fast", what, usual, limit, "s", places)
+            what = f"takes {typical:.2g} s for a box"
+            fault = Fault(int(person), "rater-too-fast", what, typical, limit, "s", places)
             faults.append(fault)
     return faults

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.checks import measured
 from crowdqc.completeness.checks import RunData, list_findings
 from crowdqc.completeness.ends import LONG, end_sizes, shared_ends, usual_sizes
 from crowdqc.completeness.runs import Runs, expected_by_cases, expected_by_raters, find_runs
@@ -65,11 +66,13 @@ def assess(
     facts["length_ratio"] = runs.length_mm / facts["length"]
     facts["short"] = _short(facts, runs, settings)
     facts["state"] = _states(facts, study, settings)
-    findings, faults = list_findings(RunData(facts, runs, settings, orientation))
+    data = RunData(facts, runs, settings, orientation)
+    findings, faults = list_findings(data)
     facts["faults"] = faults
     facts["ends"] = _ends(facts)
     facts["reasons"] = [_reasons(row) for row in facts.to_dict("records")]
-    return _table(facts), findings
+    further = measured("run", data)
+    return _table(facts).assign(**further), findings
 
 
 def _table(facts: pd.DataFrame) -> pd.DataFrame:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from crowdqc.checks import registered
+from crowdqc.checks import declared, registered
 from crowdqc.completeness.runs import Runs
 from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.findings import Finding, Severity
@@ -57,7 +57,12 @@ def list_findings(data: RunData) -> tuple[list[Finding], list[str]]:
     faults : list of str
         For each run the names of the checks that found something, by a space.
     """
-    found = [(list(rows), one) for check in registered("run") for rows, one in check.find(data)]
+    own = declared("run")
+    found = [
+        (list(rows), replace(one, severity=own.get(one.check, one.severity)))
+        for check in registered("run")
+        for rows, one in check.find(data)
+    ]
     swapped = {row for rows, finding in found if finding.check in WRONG_LABEL for row in rows}
     findings: list[Finding] = []
     faults: list[list[str]] = [[] for _ in range(len(data.facts))]

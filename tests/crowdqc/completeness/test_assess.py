@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowdqc.completeness import Orientation, Settings, assess
+from crowdqc.completeness.runs import expected_by_raters, find_runs
 from crowdqc.config import load_config
 from crowdqc.findings import Severity
 from crowdqc.formats import read_study
@@ -427,3 +428,31 @@ def test_organs_that_taper_off_on_one_slice_met_by_chance(cut, truncated):
     _, findings = assess(study(boxes, labels=labels))
 
     assert checks(findings) == ({"run-truncated"} if truncated else set())
+
+
+def expected_of(boxes, case, label, rater):
+    """By definition: slices that more than half of the *other* raters who drew the organ drew."""
+    organ = boxes[(boxes["case"] == case) & (boxes["label"] == label)]
+    others = organ[organ["rater"] != rater]
+    n_others = others["rater"].nunique()
+    votes = others.groupby("slice")["rater"].nunique()
+    return set(votes.index[votes > n_others / 2]), set(organ.loc[organ["rater"] == rater, "slice"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 4))
+def test_what_a_run_should_hold_is_said_by_the_others_alone(seed, n_raters):
+    raters = [f"r{k}" for k in range(n_raters)]
+    boxes = drawn(cases=1, raters=raters, labels=LABELS[:2])
+    rng = np.random.default_rng(seed)
+    boxes = boxes[rng.random(len(boxes)) < 0.6].reset_index(drop=True)
+    runs = find_runs(study(boxes, labels=LABELS[:2]))
+    found = pd.concat([runs.table, expected_by_raters(runs)], axis=1)
+
+    for row in found.itertuples():
+        expected, own = expected_of(boxes, row.case, row.label, row.rater)
+        assert (row.n_expected, row.n_hit) == (len(expected), len(expected & own))
+        assert expected == set() or (row.expected_first, row.expected_last) == (
+            min(expected),
+            max(expected),
+        )
