@@ -9,6 +9,7 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from crowdqc.cli.options import STUDY, guarded, open_run, output_options, speaker
+from crowdqc.plugins import names
 
 
 @click.command()
@@ -73,7 +74,13 @@ class _Downloads:
 @click.command()
 @STUDY
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--to", "format_", required=True, help="Format: yolo, coco, cvat, voc, table, ...")
+@click.option(
+    "--to",
+    "format_",
+    type=click.Choice(names("crowdqc.formats")),
+    required=True,
+    help="Format of the annotations.",
+)
 @output_options
 @guarded
 def convert(

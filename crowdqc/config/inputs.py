@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from crowdqc import plugins
 from crowdqc.config.toml import Section
 
 NAME = r"^[\w+-][\w.+-]{0,99}$"
@@ -53,12 +54,21 @@ class Label(Section):
     """Side of the *patient's* body on which the organ lies, where that is certain."""
 
 
+def _format(name: str) -> str:
+    """`name`, if a format of that name is registered."""
+    known = plugins.names("crowdqc.formats")
+    if name not in known:
+        raise ValueError(plugins.must_be_one_of("format", name, known))
+    return name
+
+
 class Annotations(Section):
     """``[annotations]``: where the boxes are and what their files leave unsaid."""
 
-    format: Literal["yolo", "table", "coco", "cvat", "labelstudio", "voc", "lidc"]
-    """YOLO text files, a CSV (or CSV.gz) table of boxes in px, COCO JSON, CVAT for images XML,
-    Label Studio JSON or JSON-MIN, Pascal VOC XML, LIDC-IDRI XML."""
+    format: Annotated[str, AfterValidator(_format)]
+    """Name of the format: ``yolo`` text files, a ``table`` of boxes in px (CSV or CSV.gz), ``coco``
+    JSON, ``cvat`` for images XML, ``labelstudio`` JSON or JSON-MIN, Pascal ``voc`` XML, ``lidc``
+    XML, or that of a plug-in."""
     path: str
     """The files, with ``{case}``, ``{slice}`` and ``{rater}`` for what their names say."""
     image: str | None = None
@@ -89,15 +99,6 @@ class Annotations(Section):
     """Our name of a column -> its name in the file (``format = "table"``)."""
     keep: dict[str, str | list[str]] = Field(default_factory=dict)
     """Rows of the table to keep: column in the file -> value, or values (as text)."""
-
-    @pydantic.model_validator(mode="after")
-    def _whose_times(self) -> Annotations:
-        own = self.format in ("yolo", "voc") and "{rater}" in self.path
-        if self.file_times and not own:
-            raise ValueError(
-                "'file_times' needs yolo or voc files of one rater each, with {rater} in 'path'"
-            )
-        return self
 
 
 class Window(Section):

@@ -1,47 +1,50 @@
-"""Annotation files in, a checked `Study` out: one module a format, nothing else knows formats.
+"""Annotations in and out: one module a format, which recognises, reads and writes it.
 
-files -> Draft (what the format says) -> rules that all formats share -> Study + findings
+files -> `Draft` (what the format says) -> rules that all formats share -> `Study` and findings
 
 One file a slice: `yolo`, `voc` (on `slicefiles`). Files of many slices: `coco`, `cvat`,
 `labelstudio`, `lidc` (on `collect`). A table of all: `table`. The rules: `draft`, `names`,
-`states`, `images`.
+`states`, `images`. A first study file: `guess`. Writing: `conversion`. Formats of other packages
+are found through `base`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError
-from crowdqc.formats.coco import read_coco
-from crowdqc.formats.cvat import read_cvat
-from crowdqc.formats.draft import Draft, to_study
+from crowdqc.formats.base import Format, load_format
+from crowdqc.formats.collect import Collector, Document
+from crowdqc.formats.draft import Draft, to_pixels, to_study
+from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.images import guess_sizes, images_table, settle_sizes
-from crowdqc.formats.labelstudio import read_labelstudio
-from crowdqc.formats.lidc import read_lidc
+from crowdqc.formats.listing import Contents, Guess, Listing, look_into
 from crowdqc.formats.names import sound_names
-from crowdqc.formats.patterns import find
-from crowdqc.formats.table import read_table
+from crowdqc.formats.output import Output
+from crowdqc.formats.patterns import find, has
 from crowdqc.formats.truth import COLUMNS as TRUTH_COLUMNS
 from crowdqc.formats.truth import read_truth_boxes, without_gold
-from crowdqc.formats.voc import read_voc
-from crowdqc.formats.yolo import read_yolo, scale
 from crowdqc.schema import Study, stands_in
 
-__all__ = ["annotation_files", "read_gold", "read_study", "read_truth_boxes"]
-
-_READERS: dict[str, Callable[[Config], Draft]] = {
-    "yolo": read_yolo,
-    "table": read_table,
-    "coco": read_coco,
-    "cvat": read_cvat,
-    "labelstudio": read_labelstudio,
-    "voc": read_voc,
-    "lidc": read_lidc,
-}
+__all__ = [
+    "Collector",
+    "Contents",
+    "Document",
+    "Draft",
+    "Format",
+    "Guess",
+    "Listing",
+    "Output",
+    "annotation_files",
+    "guess_documents",
+    "look_into",
+    "read_gold",
+    "read_study",
+    "read_truth_boxes",
+]
 
 
 def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study, list[Finding]]:
@@ -77,8 +80,8 @@ def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study
     draft.findings = [*draft.findings, *more]
     if draft.readings.empty:
         raise InputError(_nothing(config, draft))
-    if draft.fractions:
-        draft.boxes = scale(draft.boxes, images)
+    if draft.in_fractions:
+        draft.boxes = to_pixels(draft.boxes, images)
     return to_study(draft, config, images)
 
 
@@ -112,17 +115,27 @@ def annotation_files(config: Config) -> list[str]:
     InputError
         If no file is found.
     """
-    path = config.resolve(config.annotations.path)
-    if config.annotations.format == "table":
-        return [str(path)]
-    return find(path).names
+    return find(config.resolve(config.annotations.path)).names
 
 
 def _draft(config: Config) -> Draft:
-    draft = _READERS[config.annotations.format](config)
+    found = load_format(config.annotations.format)
+    _check_file_times(config, found)
+    draft = found.read(config)
     if config.truth is not None and config.truth.rater is not None:
         draft, _ = without_gold(draft, config.truth.rater)
     return draft
+
+
+def _check_file_times(config: Config, found: Format) -> None:
+    annotations = config.annotations
+    own_files = found.one_file_per_slice and has(annotations.path, "rater")
+    if annotations.file_times and not own_files:
+        raise InputError(
+            f"{config.file}: 'annotations.file_times' needs a format with one file for each slice "
+            f"(yolo, voc), and {{rater}} in 'path'; got '{annotations.format}', "
+            f"'{annotations.path}'. Set it to false."
+        )
 
 
 def _settled(draft: Draft, known: pd.DataFrame | None, config: Config) -> Draft:
@@ -131,7 +144,7 @@ def _settled(draft: Draft, known: pd.DataFrame | None, config: Config) -> Draft:
     if len(readings) < len(draft.readings):
         draft = _within(draft, readings, ["case", "slice", "rater"])
     unsized = known is None and config.annotations.size is None and "height" not in readings
-    if unsized and not draft.fractions:
+    if unsized and not draft.in_fractions:
         readings, findings = guess_sizes(draft.boxes, readings)
     return dataclasses.replace(draft, readings=readings, findings=[*draft.findings, *findings])
 

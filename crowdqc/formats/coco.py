@@ -14,13 +14,37 @@ from typing import Any
 
 from crowdqc.config import Config
 from crowdqc.files import Unreadable, read_json
+from crowdqc.formats.base import Format
 from crowdqc.formats.collect import Collector, Document, Image, rater_name
 from crowdqc.formats.draft import Draft
 from crowdqc.formats.files import short, write_json
+from crowdqc.formats.guess_documents import guess_documents
+from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
 from crowdqc.formats.output import IMAGE, Output, Written
 
 RATER_KEYS = ("rater_id", "rater", "annotator", "rad_id")
 """Keys of an annotation that say who drew it, in the order in which they are looked for."""
+
+
+def sniff_coco(listing: Listing) -> Guess | None:
+    """Files that hold a list of images."""
+    return guess_documents(listing, *look_into(listing.ending(".json"), _look))
+
+
+def _look(path: Path) -> Contents | None:
+    data = read_json(path) if beginning(path).lstrip("\ufeff \t\r\n").startswith("{") else None
+    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
+        return None
+    images, boxes, categories = (
+        [one for one in data.get(key) or [] if isinstance(one, dict)][:FILES_MAX]
+        for key in ("images", "annotations", "categories")
+    )
+    records = [*images, *boxes]
+    return Contents(
+        images=dict.fromkeys(str(one["file_name"]) for one in records if "file_name" in one),
+        labels={str(one["name"]) for one in categories if "name" in one},
+        says_rater=any(key in one for one in records for key in (*RATER_KEYS, "rater_list")),
+    )
 
 
 def read_coco(config: Config) -> Draft:
@@ -213,3 +237,6 @@ def _coco_image(reading: Written, key: int) -> dict[str, Any]:
         "width": reading.width,
         "rater_list": [],
     }
+
+
+FORMAT = Format(title="COCO JSON", sniff=sniff_coco, read=read_coco, write=write_coco)

@@ -7,32 +7,21 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from crowdqc.findings import Finding, InputError
-from crowdqc.formats.coco import write_coco
-from crowdqc.formats.cvat import write_cvat
-from crowdqc.formats.labelstudio import write_labelstudio
+from crowdqc.formats.base import Format, formats, load_format
 from crowdqc.formats.output import Losses, Output
 from crowdqc.formats.studyfile import study_file
-from crowdqc.formats.table import write_table
-from crowdqc.formats.voc import write_voc
-from crowdqc.formats.yolo import write_yolo
+from crowdqc.plugins import must_be_one_of
 from crowdqc.schema import Study
 
-__all__ = ["FORMATS", "convert"]
+__all__ = ["convert", "written_formats"]
 
-_WRITERS: dict[str, Callable[[Output, Path], dict[str, object]]] = {
-    "yolo": write_yolo,
-    "table": write_table,
-    "coco": write_coco,
-    "cvat": write_cvat,
-    "labelstudio": write_labelstudio,
-    "voc": write_voc,
-}
-FORMATS = tuple(_WRITERS)
-"""Formats that can be written."""
+
+def written_formats() -> list[str]:
+    """Formats that can be written."""
+    return [name for name, one in formats().items() if one.write]
 
 
 def convert(study: Study, format: str, folder: Path) -> list[Finding]:
@@ -43,7 +32,7 @@ def convert(study: Study, format: str, folder: Path) -> list[Finding]:
     study : Study
         What to write.
     format : str
-        One of `FORMATS`.
+        One of `written_formats`.
     folder : Path
         Where to: a folder that is not there yet, or is empty. It appears whole or not at all.
 
@@ -57,16 +46,16 @@ def convert(study: Study, format: str, folder: Path) -> list[Finding]:
     InputError
         If the format is unknown, or the folder cannot be written or is not empty.
     """
-    if format not in _WRITERS:
-        raise InputError(f"'format' must be one of {', '.join(FORMATS)}; got '{format}'.")
+    found = {name: one for name, one in formats().items() if one.write}
+    if format not in found:
+        raise InputError(must_be_one_of("format", format, found))
     _refuse_full(folder)
     losses = Losses()
-    output = Output(study, format, losses)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
         try:
-            _write(output, temporary)
+            _write(_output(study, format, losses), found[format], temporary)
             temporary.chmod(0o755)
             temporary.replace(folder)
         finally:
@@ -76,9 +65,21 @@ def convert(study: Study, format: str, folder: Path) -> list[Finding]:
     return losses.findings
 
 
-def _write(output: Output, folder: Path) -> None:
-    annotations = _WRITERS[output.format](output, folder)
-    (folder / "study.toml").write_text(study_file(output, annotations), encoding="utf-8")
+def _output(study: Study, format: str, losses: Losses) -> Output:
+    found = load_format(format)
+    return Output(
+        study,
+        format,
+        losses,
+        empty_files=found.one_file_per_slice,
+        says_opened=found.says_opened,
+        says_size=found.says_size,
+    )
+
+
+def _write(output: Output, found: Format, folder: Path) -> None:
+    keys = found.write(output, folder) if found.write else {}
+    (folder / "study.toml").write_text(study_file(output, keys), encoding="utf-8")
 
 
 def _refuse_full(folder: Path) -> None:

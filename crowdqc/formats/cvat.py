@@ -6,21 +6,43 @@ path (``{rater}``), by the job's assignee in the file, or by the study file.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
 from crowdqc.config import Config
 from crowdqc.findings import Severity
+from crowdqc.formats.base import Format
 from crowdqc.formats.collect import Collector, Document, Image, number, rater_name
 from crowdqc.formats.draft import Draft
 from crowdqc.formats.files import short
+from crowdqc.formats.guess_documents import guess_documents
+from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, look_into
 from crowdqc.formats.markup import children, write_xml
 from crowdqc.formats.output import IMAGE, Output
 
 _ASSIGNEE = "job/assignee/username", "task/assignee/username", "job/assignee", "task/assignee"
+_ROOT = "annotations"
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _SHAPES = {"polygon", "polyline", "points", "ellipse", "mask", "skeleton", "cuboid"}
+
+
+def sniff_cvat(listing: Listing) -> Guess | None:
+    """Files whose root element is that of CVAT."""
+    return guess_documents(listing, *look_into(listing.ending(".xml"), _look))
+
+
+def _look(path: Path) -> Contents:
+    found = Contents()
+    for one, _ in itertools.islice(children(path, _ROOT), FILES_MAX):
+        if one.tag == "image":
+            found.images[one.get("name", "")] = None
+        found.labels |= {box.get("label", "") for box in one.iter("box")}
+        found.labels |= {(label.findtext("name") or "") for label in one.iter("label")}
+        found.says_rater |= any((name.text or "").strip() for name in one.iter("username"))
+    found.labels.discard("")
+    return found
 
 
 def read_cvat(config: Config) -> Draft:
@@ -43,7 +65,7 @@ class _Job:
         self.others: Counter[str] = Counter()
 
     def read(self) -> None:
-        for element, line in children(self.document.path, "annotations"):
+        for element, line in children(self.document.path, _ROOT):
             if element.tag == "meta":
                 names = (rater_name(element.findtext(place)) for place in _ASSIGNEE)
                 self.rater = next((name for name in names if name), None)
@@ -108,7 +130,7 @@ def write_cvat(output: Output, folder: Path) -> dict[str, object]:
 
 
 def _job(output: Output, rater: str) -> Element:
-    root = Element("annotations")
+    root = Element(_ROOT)
     SubElement(root, "version").text = "1.1"
     task = SubElement(SubElement(root, "meta"), "task")
     SubElement(task, "name").text = output.study.name
@@ -118,3 +140,6 @@ def _job(output: Output, rater: str) -> Element:
     for name in output.study.labels:
         SubElement(SubElement(labels, "label"), "name").text = name
     return root
+
+
+FORMAT = Format(title="CVAT for images XML", sniff=sniff_cvat, read=read_cvat, write=write_cvat)

@@ -18,12 +18,15 @@ from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.formats.images import sizes_of
 from crowdqc.formats.states import infer_states
-from crowdqc.schema import Study, empty, natural_order, stands_in
+from crowdqc.geometry import yolo_to_pixels
+from crowdqc.schema import BOX, Study, empty, natural_order, stands_in
 
 TOLERANCE = 1e-4
 """How far beyond the image, as a fraction of its side, a box may reach: tools round so."""
 
-EDGES = ["x0", "y0", "x1", "y1"]
+EDGES = list(BOX)
+FRACTIONS = ["x_centre", "y_centre", "box_width", "box_height"]
+"""Columns of boxes, as fractions of the image, whose size is not known yet."""
 
 SLICE_MAX = 2**31
 """Largest slice number that makes sense."""
@@ -37,16 +40,19 @@ FAULTS_MAX = 1000
 class Draft:
     """What a reader read.
 
-    `boxes` has ``case, slice, rater, label, x0, y0, x1, y1, source`` (px), `readings` has
-    ``case, slice, rater, labels, state`` (and ``height, width`` where the format says them),
-    where the state ``""`` is still to be inferred. `fractions` says that edges are YOLO's
-    ``x_centre, y_centre, width, height`` as fractions of the image, still to be scaled.
+    `boxes` has ``case, slice, rater, label, x0, y0, x1, y1, source`` (px; or, instead of the
+    corners, `FRACTIONS`), `readings` has ``case, slice, rater, labels, state`` (and
+    ``height, width`` where the format says them), where the state ``""`` is still to be inferred.
     """
 
     boxes: pd.DataFrame
     readings: pd.DataFrame
     findings: list[Finding] = field(default_factory=list)
-    fractions: bool = False
+
+    @property
+    def in_fractions(self) -> bool:
+        """Whether boxes are fractions of their image."""
+        return FRACTIONS[0] in self.boxes
 
 
 def box_frame(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
@@ -54,6 +60,27 @@ def box_frame(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
     columns = ["case", "slice", "rater", "label", *EDGES, "source"]
     types = {"slice": np.int64, **dict.fromkeys(EDGES, np.float64)}
     return pd.DataFrame(rows, columns=columns).astype(types)
+
+
+def to_pixels(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Boxes in `FRACTIONS` of their image as boxes in px.
+
+    Parameters
+    ----------
+    boxes : DataFrame
+        ``case, slice`` and `FRACTIONS`.
+    images : DataFrame
+        ``case, slice, height, width`` of every image that has a box.
+
+    Returns
+    -------
+    boxes : DataFrame
+        The same rows with ``x0, y0, x1, y1`` instead; what is too large for a number is not finite.
+    """
+    corners = yolo_to_pixels(boxes[FRACTIONS].to_numpy(np.float64), height=1.0, width=1.0)
+    with np.errstate(over="ignore"):  # what is not finite is refused with its line
+        corners = corners * np.tile(sizes_of(boxes, images), 2)
+    return boxes.drop(columns=FRACTIONS).assign(**dict(zip(EDGES, corners.T, strict=True)))
 
 
 def bad_line(check: str, message: str, source: str, **where: object) -> Finding:

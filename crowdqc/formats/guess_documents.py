@@ -1,155 +1,76 @@
-"""What JSON and XML files of annotations seem to be: the half of `guess` that looks into them."""
+"""A draft of ``[annotations]`` for files that hold the names of labels themselves."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+import json
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-from xml.etree.ElementTree import Element
 
-from crowdqc.files import Unreadable, read_json
-from crowdqc.formats.labelstudio import find_image_name
-from crowdqc.formats.markup import children
+from crowdqc.formats.files import printable
+from crowdqc.formats.listing import Contents, Guess, Listing
+from crowdqc.formats.name_patterns import document_pattern, image_pattern, of_one_split
 
-LOOKED_AT = 5000
-"""Images, boxes or files that are looked at."""
-RATER_KEYS = ("rater_id", "rater", "annotator", "rad_id", "rater_list")
+NO_BOX = "No box was found: say in [labels] which labels there are."
+NO_SLICE = "No slice number was found in the"
+SIZE = "# size   = [512, 512]      # rows, columns of every image: fill in"
 
 
-@dataclass
-class Contents:
-    """What some files of one format hold."""
+def guess_documents(
+    listing: Listing, contents: Contents, paths: list[Path], *, one_file_per_slice: bool = False
+) -> Guess | None:
+    """What `paths` seem to be, by their names and what they hold; `None` where there are none.
 
-    format: str
-    images: dict[str, None] = field(default_factory=dict)
-    """Names of images, in their order."""
-    labels: set[str] = field(default_factory=set)
-    says_rater: bool = False
-    first_pixel: int | None = None
-    """0 where a box of a voc file begins there."""
-
-
-def look_into(files: Iterable[Path]) -> tuple[Contents, list[Path]] | None:
-    """What the JSON or XML files are, and which of them are of that format.
-
-    Files of the format that most of them have count; `None` where none has one that is known.
+    Parameters
+    ----------
+    listing : Listing
+        The folder.
+    contents : Contents
+        What the files hold.
+    paths : list of Path
+        The files of the format.
+    one_file_per_slice : bool
+        Whether each of them is a slice or a scan.
     """
-    groups: dict[str, tuple[Contents, list[Path]]] = {}
-    for path in itertools.islice(files, LOOKED_AT):
-        try:
-            found = _json(path) if path.suffix == ".json" else _xml(path)
-        except Unreadable:
-            continue
-        if found is not None:
-            together, paths = groups.setdefault(found.format, (Contents(found.format), []))
-            _add(together, found)
-            paths.append(path)
-    return max(groups.values(), key=lambda group: len(group[1]), default=None)
+    if not paths:
+        return None
+    pattern = document_pattern(listing.folder, paths, each_a_slice=one_file_per_slice)
+    guess = Guess(pattern, paths, says_rater=contents.says_rater)
+    guess.labels = {name: label_name(name) for name in sorted(contents.labels)}
+    guess.remarks += other_splits(listing, paths)
+    if contents.images:
+        pattern = image_pattern(list(contents.images))
+        if "{slice}" in pattern:
+            guess.more.append(f"image  = {quoted(pattern)}")
+        else:
+            guess.remarks.append(f"{NO_SLICE} names of images: each image is a case.")
+    if not guess.labels:
+        guess.remarks.append(NO_BOX)
+        guess.labels = {"0": "label_0"}
+    return guess
 
 
-def _add(together: Contents, one: Contents) -> None:
-    together.images |= one.images
-    together.labels |= one.labels
-    together.says_rater |= one.says_rater
-    if one.first_pixel is not None:
-        together.first_pixel = one.first_pixel
-
-
-def _json(path: Path) -> Contents | None:
-    data = read_json(path)
-    if isinstance(data, dict) and isinstance(data.get("images"), list):
-        return _coco(data)
-    if isinstance(data, list) and data and _is_task(data[0]):
-        return _labelstudio(data)
-    return None
-
-
-def _is_task(record: object) -> bool:
-    """Whether a record is a task of Label Studio, or a row of its JSON-MIN."""
-    return isinstance(record, dict) and (
-        {"data", "annotations"} <= record.keys() or {"annotator", "annotation_id"} <= record.keys()
+def other_splits(listing: Listing, paths: Sequence[Path]) -> list[str]:
+    """A remark on files of other splits (train, val), which are left out."""
+    names = [path.relative_to(listing.folder) for path in paths]
+    left_out = len(names) - len(of_one_split(names))
+    remark = (
+        f"{left_out} files of other splits (train, val, test) are not read: put all into one "
+        "folder, or write a study file for each."
     )
+    return [remark] if left_out else []
 
 
-def _coco(data: dict[str, Any]) -> Contents:
-    found = Contents("coco")
-    records = [*_records(data["images"]), *_records(data.get("annotations"))]
-    found.images = dict.fromkeys(str(one["file_name"]) for one in records if "file_name" in one)
-    found.labels = {str(one["name"]) for one in _records(data.get("categories")) if "name" in one}
-    found.says_rater = any(key in one for one in records for key in RATER_KEYS)
-    return found
+def label_name(name: str) -> str:
+    """`name` as a study file may name a label."""
+    return re.sub(r"[^\w.+-]", "_", name)
 
 
-def _labelstudio(data: list[Any]) -> Contents:
-    found = Contents("labelstudio", says_rater=True)
-    for task in _records(data):
-        name = find_image_name(task.get("data", task))
-        if name:
-            found.images[name] = None
-        found.labels |= set(_words(task, "rectanglelabels"))
-    return found
+def texts(values: Iterable[object]) -> set[str]:
+    """Those of some values that are texts and not empty."""
+    return {value for value in values if isinstance(value, str) and value}
 
 
-def _words(value: object, key: str) -> Iterator[str]:
-    """Texts in lists under `key`, wherever it stands in a tree."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if name == key and isinstance(inner, list):
-                yield from (text for text in inner if isinstance(text, str))
-            else:
-                yield from _words(inner, key)
-    elif isinstance(value, list):
-        for inner in value[:LOOKED_AT]:
-            yield from _words(inner, key)
-
-
-def _records(value: object) -> Iterator[dict[str, Any]]:
-    """The objects among the first of a list."""
-    rows = value[:LOOKED_AT] if isinstance(value, list) else []
-    return (one for one in rows if isinstance(one, dict))
-
-
-def _xml(path: Path) -> Contents | None:
-    """Whichever of the formats begins as the file does."""
-    for root, look in _ROOTS.items():
-        try:
-            elements = [one for one, _ in itertools.islice(children(path, root), LOOKED_AT)]
-        except Unreadable:
-            continue
-        return look(elements)
-    return None
-
-
-def _cvat(elements: list[Element]) -> Contents:
-    found = Contents("cvat")
-    for one in elements:
-        if one.tag == "image":
-            found.images[one.get("name", "")] = None
-        found.labels |= {box.get("label", "") for box in one.iter("box")}
-        found.labels |= {(label.findtext("name") or "") for label in one.iter("label")}
-        found.says_rater |= any((name.text or "").strip() for name in one.iter("username"))
-    found.labels.discard("")
-    return found
-
-
-def _voc(elements: list[Element]) -> Contents:
-    found = Contents("voc")
-    boxes = [one for one in elements if one.tag == "object"]
-    found.labels = {(one.findtext("name") or "").strip() for one in boxes} - {""}
-    starts = {one.findtext(f"bndbox/{edge}") for one in boxes for edge in ("xmin", "ymin")}
-    if starts & {"0", "0.0"}:
-        found.first_pixel = 0
-    return found
-
-
-def _lidc(_: list[Element]) -> Contents:
-    return Contents("lidc", labels={"nodule"}, says_rater=True)
-
-
-_ROOTS: dict[str, Callable[[list[Element]], Contents]] = {
-    "annotations": _cvat,
-    "annotation": _voc,
-    "LidcReadMessage": _lidc,
-}
+def quoted(text: str) -> str:
+    """A TOML string; what JSON escapes is what TOML must."""
+    return json.dumps(printable(text), ensure_ascii=False).replace("\x7f", "\\u007f")

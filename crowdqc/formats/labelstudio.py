@@ -16,14 +16,55 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from crowdqc.config import Config
 from crowdqc.files import Unreadable, read_json
+from crowdqc.formats.base import Format
 from crowdqc.formats.collect import Collector, Document, Image, number, rater_name
 from crowdqc.formats.draft import Draft
 from crowdqc.formats.files import short, write_json
+from crowdqc.formats.guess_documents import guess_documents
+from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
 from crowdqc.formats.output import IMAGE, Output, Written
 
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(.+)")
 """Label Studio puts this before the name of a file that was uploaded."""
 _KINDS = ("rectanglelabels", "rectangle")
+
+
+def sniff_labelstudio(listing: Listing) -> Guess | None:
+    """Files that hold a list of tasks, or of rows of JSON-MIN."""
+    return guess_documents(listing, *look_into(listing.ending(".json"), _look))
+
+
+def _look(path: Path) -> Contents | None:
+    data = read_json(path) if beginning(path).lstrip("\ufeff \t\r\n").startswith("[") else None
+    if not isinstance(data, list) or not data or not _is_task(data[0]):
+        return None
+    tasks = list(_objects(data[:FILES_MAX]))
+    names = [find_image_name(task.get("data", task)) for task in tasks]
+    return Contents(
+        images=dict.fromkeys(name for name in names if name),
+        labels={label for task in tasks for label in _texts_under(task, "rectanglelabels")},
+        says_rater=True,
+    )
+
+
+def _is_task(record: object) -> bool:
+    """Whether a record is a task, or a row of JSON-MIN."""
+    return isinstance(record, dict) and (
+        {"data", "annotations"} <= record.keys() or {"annotator", "annotation_id"} <= record.keys()
+    )
+
+
+def _texts_under(value: object, key: str) -> Iterator[str]:
+    """Texts in lists under `key`, wherever it stands in a tree."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == key and isinstance(inner, list):
+                yield from (text for text in inner if isinstance(text, str))
+            else:
+                yield from _texts_under(inner, key)
+    elif isinstance(value, list):
+        for inner in value[:FILES_MAX]:
+            yield from _texts_under(inner, key)
 
 
 def read_labelstudio(config: Config) -> Draft:
@@ -249,3 +290,12 @@ def _result_of(reading: Written, box: tuple[str, float, float, float, float]) ->
             "rectanglelabels": [label],
         },
     }
+
+
+FORMAT = Format(
+    title="Label Studio JSON or JSON-MIN",
+    sniff=sniff_labelstudio,
+    read=read_labelstudio,
+    write=write_labelstudio,
+    says_opened=True,
+)

@@ -18,19 +18,41 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from crowdqc.config import Config
 from crowdqc.files import Unreadable
 from crowdqc.findings import InputError, Severity
+from crowdqc.formats.base import Format
 from crowdqc.formats.collect import Collector, Document, Image, number
 from crowdqc.formats.draft import SLICE_MAX, Draft
+from crowdqc.formats.guess_documents import SIZE, guess_documents
+from crowdqc.formats.listing import Contents, Guess, Listing, look_into
 from crowdqc.formats.markup import children
 
 LABEL = "nodule"
 """Label of all boxes, unless the study has a single one of another name."""
 STEP_TOLERANCE = 0.1
 """How far a position may lie off a whole number of steps, in steps."""
+
+
+_ROOT = "LidcReadMessage"
+
+
+def sniff_lidc(listing: Listing) -> Guess | None:
+    """Files whose root element is that of LIDC."""
+    contents, paths = look_into(listing.ending(".xml"), _look)
+    guess = guess_documents(listing, contents, paths, one_file_per_slice=True)
+    if guess is not None:
+        guess.no_images = True  # its slices cannot be laid on images
+        guess.more += ['rater_scope = "case"   # a session of two scans is two people', SIZE]
+    return guess
+
+
+def _look(path: Path) -> Contents:
+    next(children(path, _ROOT), None)
+    return Contents(labels={LABEL}, says_rater=True)
 
 
 def read_lidc(config: Config) -> Draft:
@@ -79,7 +101,7 @@ class _Scan:
         self.others: Counter[str] = Counter()
 
     def read(self) -> None:
-        for element, line in children(self.document.path, "LidcReadMessage"):
+        for element, line in children(self.document.path, _ROOT):
             if element.tag == "readingSession":
                 self.raters.append(str(len(self.raters) + 1))
                 self._session(element, line)
@@ -151,3 +173,6 @@ def _points(roi: Element) -> Iterator[tuple[float, float] | None]:
     for edge in roi.iterfind("edgeMap"):
         x, y = number(edge.findtext("xCoord")), number(edge.findtext("yCoord"))
         yield None if x is None or y is None else (x, y)
+
+
+FORMAT = Format(title="LIDC-IDRI XML", sniff=sniff_lidc, read=read_lidc)

@@ -18,7 +18,6 @@ EDGES = ["x0", "y0", "x1", "y1"]
 _SPACING = ["spacing_x", "spacing_y", "spacing_z"]
 IMAGE = "{case}-slice{slice}.png"
 """Names of images in the files that are written."""
-_ONE_FILE_A_SLICE = ("yolo", "voc")
 
 
 @dataclass(frozen=True)
@@ -63,15 +62,30 @@ class Output:
     study : Study
         What to write.
     format : str
-        The format.
+        Name of the format.
     losses : Losses
         Takes what is lost.
+    empty_files, says_opened, says_size : bool
+        Whether a reading without a box is an empty file, and whether the files can say that an
+        image was only opened, and its size.
     """
 
-    def __init__(self, study: Study, format: str, losses: Losses) -> None:
+    def __init__(
+        self,
+        study: Study,
+        format: str,
+        losses: Losses,
+        *,
+        empty_files: bool,
+        says_opened: bool,
+        says_size: bool,
+    ) -> None:
         self.study = study
         self.format = format
-        self.empty_file = self._choose_empty(losses)
+        self.empty_file = self._choose_empty(
+            losses, empty_files=empty_files, says_opened=says_opened
+        )
+        self._says_size = says_size
         self.cases = _fit_names("cases", study.cases, losses)
         self.raters = _fit_names("raters", study.raters, losses)
         self.size = self._one_of(["height", "width"])
@@ -106,13 +120,13 @@ class Output:
             return readings
         return readings[readings["state"] != ReadingState.OPENED]
 
-    def _choose_empty(self, losses: Losses) -> str:
+    def _choose_empty(self, losses: Losses, *, empty_files: bool, says_opened: bool) -> str:
         """What an empty file means where a format has them: one thing, the same for all."""
         states = self.study.readings["state"]
         opened = int((states == ReadingState.OPENED).sum())
         only_opened = opened > 0 and not (states == ReadingState.REVIEWED_EMPTY).any()
-        as_files = self.format in _ONE_FILE_A_SLICE and only_opened
-        self._keeps_opened = self.format == "labelstudio" or as_files
+        as_files = empty_files and only_opened
+        self._keeps_opened = says_opened or as_files
         if not self._keeps_opened:
             message = (
                 f"readings that were only opened are left out: {self.format} cannot tell them "
@@ -135,8 +149,11 @@ class Output:
         if self.spacing is None:
             known = int(study.images[_SPACING].notna().all(axis=1).sum())
             losses.add("spacing-lost", known, "images have a spacing, not all the same: left out.")
-        if self.size is None and self.format == "yolo":
-            message = "images have sizes, not all the same, which yolo cannot say: give [images]."
+        if self.size is None and not self._says_size:
+            message = (
+                f"images have sizes, not all the same, which {self.format} cannot say: give "
+                "[images]."
+            )
             losses.add("size-lost", len(study.images), message)
 
     def _one_of(self, columns: list[str]) -> list[Any] | None:

@@ -8,30 +8,98 @@ without `label` the study must have a single one. A row without a box means: rea
 from __future__ import annotations
 
 import csv
-import gzip
-import io
-import zlib
-from collections.abc import Iterator
+import itertools
+from collections import Counter
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError, Severity
-from crowdqc.formats.draft import EDGES, FAULTS_MAX, SIDE_MAX, SLICE_MAX, Draft, bad_file, bad_line
-from crowdqc.formats.files import parse_number, relative, short
+from crowdqc.formats.base import Format
+from crowdqc.formats.csvfile import csv_rows, load_cells, read_header
+from crowdqc.formats.draft import EDGES, FAULTS_MAX, SIDE_MAX, SLICE_MAX, Draft, bad_line
+from crowdqc.formats.files import parse_number, printable, relative, short
+from crowdqc.formats.guess_documents import label_name
+from crowdqc.formats.listing import FILES_MAX, Guess, Listing
 from crowdqc.formats.output import Output
 from crowdqc.formats.times import WHEN, moment
 from crowdqc.schema import ReadingState
 
 KNOWN = ["case", "slice", "rater", "label", *EDGES, "height", "width", *WHEN]
 _KEYS = ["case", "slice", "rater"]
-BYTES_MAX = 500_000_000
-"""Most characters that a table may unpack to: as text in memory it takes ten times as much."""
-LINE_MAX = 1_000_000
-"""Most characters of a line."""
+ROWS_MAX = 100_000
+"""Rows that are looked at to recognise a table."""
+SEVERAL = 0.05
+"""Share of readings with several objects of a label above which these are no slips of the hand."""
+
+_NAMES = {
+    "case": ("case", "case_id", "scan_id", "image_id", "image", "item", "patient", "patient_id"),
+    "slice": ("slice", "slice_index", "slice_id", "frame", "z"),
+    "rater": ("rater", "worker", "annotator", "labeler", "reader", "user", "reader_session"),
+    "label": ("label", "class", "class_name", "category", "organ"),
+    "x0": ("x0", "xmin", "x_min", "xtl", "left"),
+    "y0": ("y0", "ymin", "y_min", "ytl", "top"),
+    "x1": ("x1", "xmax", "x_max", "xbr", "right"),
+    "y1": ("y1", "ymax", "y_max", "ybr", "bottom"),
+    "width": ("width", "image_width"),
+    "height": ("height", "image_height"),
+}
+
+
+def sniff_table(listing: Listing) -> Guess | None:
+    """The table that has most of the columns."""
+    tables = listing.ending(".csv", ".csv.gz")
+    columns, errors = {}, []
+    for one in tables[:FILES_MAX]:
+        try:
+            columns[one] = _known_columns(one)
+        except InputError as error:
+            errors.append(error)
+    if not columns:
+        if errors:
+            raise errors[0]
+        return None
+    path = max(columns, key=lambda one: len(columns[one]))
+    guess = Guess(listing.relative(path), [path], columns=columns[path])
+    absent = [name for name in ("case", *EDGES) if name not in guess.columns]
+    if absent:
+        guess.remarks.append(f"Say in 'columns' which column is {', '.join(absent)}.")
+    if len(tables) > 1:
+        others = ", ".join(one.name for one in tables if one != path)
+        guess.remarks.append(f"Tables that are not read: {printable(others)[:200]}.")
+    counts = _count_labels(path, guess.columns)
+    guess.labels = {name: label_name(name) for name in sorted(counts)}
+    guess.several = {name for name, (places, more) in counts.items() if more > SEVERAL * places}
+    guess.remarks.append("Where a slice may hold several objects of a label: single = false.")
+    return guess
+
+
+def _known_columns(path: Path) -> dict[str, str]:
+    """Our name of a column -> its name in the table."""
+    header = read_header(csv_rows(path, str(path)), str(path))
+    lower = {column.lower(): column for column in header}
+    return {
+        ours: lower[name] for ours, names in _NAMES.items() for name in names[::-1] if name in lower
+    }
+
+
+def _count_labels(path: Path, columns: dict[str, str]) -> dict[str, tuple[int, int]]:
+    """Labels in the first rows of a table -> readings that drew one, and several of them."""
+    rows = csv_rows(path, str(path))
+    header = read_header(rows, str(path))
+    place = [columns[name] for name in ("case", "slice", "rater") if name in columns]
+    drawn: Counter[tuple[str, ...]] = Counter()
+    for _, cells in itertools.islice(rows, ROWS_MAX):
+        row = dict(zip(header, map(str.strip, cells), strict=False))
+        label = row.get(columns["label"], "") if "label" in columns else "object"
+        if label and row.get(columns.get("x0", "")) != "":
+            drawn[(label, *(row.get(name, "") for name in place))] += 1
+    readings = Counter(key[0] for key in drawn)
+    several = Counter(key[0] for key, n in drawn.items() if n > 1)
+    return {label: (n, several[label]) for label, n in readings.items()} or {"object": (0, 0)}
 
 
 def read_table(config: Config) -> Draft:
@@ -62,7 +130,7 @@ def read_boxes(
 ) -> Draft:
     """Read a table of boxes; `columns` as in the study file, `keep` chooses rows."""
     where = relative(path, config)
-    raw, findings = _load(path, where)
+    raw, findings = load_cells(path, where)
     _check_columns(raw, columns, keep=keep or {}, where=where)
     for name, values in (keep or {}).items():
         raw = raw[raw[name].isin([values] if isinstance(values, str) else values)]
@@ -91,91 +159,6 @@ def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draf
         readings=_readings(place),
         findings=[*findings, *bad_places, *bad_times, *bad_edges, *bad_labels],
     )
-
-
-def _load(path: Path, where: str) -> tuple[pd.DataFrame, list[Finding]]:
-    """All cells as text, the line of each row in ``_line``; rows of odd length left out."""
-    rows = _rows(path, where)
-    _, header = next(rows, (0, []))
-    if not header:
-        raise InputError(f"{where}: is empty; its first line must name the columns.")
-    header = [name.strip() for name in header]
-    refuse_separator(header, where)
-    if len(set(header)) != len(header):
-        raise InputError(f"{where}: two columns have the same name: {short(str(header))}.")
-    cells, lines, odd = [], [], []
-    for line, row in rows:
-        if len(row) == len(header):
-            cells.append(row)
-            lines.append(line)
-        elif any(cell.strip() for cell in row):
-            odd.append((line, len(row)))
-    findings = [
-        bad_line("field-count", f"has {n} fields; the first line names {len(header)}.", source)
-        for line, n in odd[:FAULTS_MAX]
-        for source in [f"{where}:{line}"]
-    ]
-    if len(odd) > FAULTS_MAX:
-        message = f"{where}: {len(odd)} rows have more or fewer fields than the first line names."
-        findings.append(bad_file("field-count", message, where))
-    frame = pd.DataFrame(cells, columns=header, dtype=object)
-    stripped = frame.apply(lambda column: column.str.strip())
-    return stripped.assign(_line=lines), findings
-
-
-def refuse_separator(header: list[str], where: str) -> None:
-    """Spreadsheets of many countries separate by semicolons, and write 1,5 for 1.5."""
-    mark = separator(header)
-    if mark:
-        raise InputError(
-            f"{where}: must have commas between its columns; got {mark}s. Save it as CSV with "
-            "commas, and with points in numbers (1.5, not 1,5)."
-        )
-
-
-def separator(header: list[str]) -> str | None:
-    """What seems to stand between columns where a first line has no comma; `None` if nothing does.
-
-    Examples
-    --------
-    >>> separator(["case;slice;rater"])
-    'semicolon'
-    >>> separator(["case", "slice;index"])
-    """
-    marks = {";": "semicolon", "\t": "tab"}
-    found = [name for mark, name in marks.items() if len(header) == 1 and mark in header[0]]
-    return found[0] if found else None
-
-
-def _rows(path: Path, where: str) -> Iterator[tuple[int, list[str]]]:
-    """Cells of each row with the line on which it ends, as far as `BYTES_MAX` allow."""
-    if not path.is_file():
-        raise InputError(f"{where}: there is no such file.")
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as raw:
-            text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-            rows = csv.reader(_limited(text, where), strict=True)
-            for row in rows:
-                yield rows.line_num, row
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{where}: cannot be read: {error}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: is not UTF-8 text ({error.reason}).") from error
-    except csv.Error as error:
-        raise InputError(f"{where}:{rows.line_num}: is not CSV: {error}.") from error
-
-
-def _limited(lines: TextIO, where: str) -> Iterator[str]:
-    """Lines, until they are more than a table has: what is packed may unpack to anything."""
-    total = 0
-    while line := lines.readline(LINE_MAX):
-        total += len(line)
-        if total > BYTES_MAX or len(line) == LINE_MAX:
-            raise InputError(
-                f"{where}: has a line of more than {LINE_MAX} characters, or more than "
-                f"{BYTES_MAX} in all. Split the table."
-            )
-        yield line
 
 
 def _check_columns(
@@ -314,3 +297,12 @@ def write_table(output: Output, folder: Path) -> dict[str, object]:
                 place = (reading.case, reading.slice, reading.rater)
                 writer.writerow([*place, *box, reading.height, reading.width])
     return {"path": "boxes.csv", "columns": {name: name for name in columns}}
+
+
+FORMAT = Format(
+    title="table of boxes (.csv)",
+    sniff=sniff_table,
+    read=read_table,
+    write=write_table,
+    precedence=0,
+)

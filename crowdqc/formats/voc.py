@@ -7,6 +7,7 @@ Paths and raters are as for YOLO files; an XML file without an object is an empt
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
@@ -16,16 +17,48 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.files import Unreadable
 from crowdqc.findings import InputError
+from crowdqc.formats.base import Format
 from crowdqc.formats.collect import side
 from crowdqc.formats.draft import FAULTS_MAX, Draft, bad_line, box_frame
 from crowdqc.formats.files import parse_number, short
+from crowdqc.formats.guess_documents import NO_SLICE, guess_documents
 from crowdqc.formats.labels import Labels
+from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, look_into
 from crowdqc.formats.markup import children, write_xml
 from crowdqc.formats.output import Output, Written
 from crowdqc.formats.slicefiles import SliceFiles
 from crowdqc.formats.yolo import BYTES_MAX
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+_ROOT = "annotation"
+_FIRST_PIXEL = {
+    0: "first_pixel = 0          # a box begins at 0",
+    None: "# first_pixel = 1        # 1 as in Pascal VOC itself, 0 as OpenLabeling: fill in",
+}
+
+
+def sniff_voc(listing: Listing) -> Guess | None:
+    """Files whose root element is that of Pascal VOC."""
+    starts: set[str | None] = set()
+
+    def look(path: Path) -> Contents:
+        boxes = [
+            one
+            for one, _ in itertools.islice(children(path, _ROOT), FILES_MAX)
+            if one.tag == "object"
+        ]
+        starts.update(one.findtext(f"bndbox/{edge}") for one in boxes for edge in ("xmin", "ymin"))
+        return Contents(labels={(one.findtext("name") or "").strip() for one in boxes} - {""})
+
+    contents, paths = look_into(listing.ending(".xml"), look)
+    guess = guess_documents(listing, contents, paths, one_file_per_slice=True)
+    if guess is not None:
+        if "{slice}" not in guess.path:
+            guess.remarks.append(f"{NO_SLICE} file names: each file is a case.")
+        guess.more.append(_FIRST_PIXEL[0 if starts & {"0", "0.0"} else None])
+    return guess
 
 
 class _Boxes:
@@ -41,7 +74,7 @@ class _Boxes:
     def read(self, file: int) -> None:
         self.sizes.append((math.nan, math.nan))
         faults = 0
-        for element, line in children(self.files.paths[file], "annotation", BYTES_MAX):
+        for element, line in children(self.files.paths[file], _ROOT, BYTES_MAX):
             if element.tag == "size":
                 self.sizes[file] = _size(element)
             elif element.tag == "object":
@@ -133,7 +166,7 @@ def write_voc(output: Output, folder: Path) -> dict[str, object]:
 
 
 def _annotation(reading: Written) -> Element:
-    root = Element("annotation")
+    root = Element(_ROOT)
     SubElement(root, "filename").text = f"{reading.image}.png"
     size = SubElement(root, "size")
     for name, value in (("width", reading.width), ("height", reading.height), ("depth", 1)):
@@ -145,3 +178,12 @@ def _annotation(reading: Written) -> Element:
         for name, edge in zip(_CORNERS, (x0 + 1, y0 + 1, x1, y1), strict=True):
             SubElement(box, name).text = repr(edge)
     return root
+
+
+FORMAT = Format(
+    title="Pascal VOC XML",
+    sniff=sniff_voc,
+    read=read_voc,
+    write=write_voc,
+    one_file_per_slice=True,
+)

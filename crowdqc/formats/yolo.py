@@ -7,6 +7,7 @@ is called is said by ``[labels]``, or by a class list beside the files (`formats
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -22,13 +23,16 @@ from numpy.typing import NDArray
 
 from crowdqc.config import Config
 from crowdqc.files import Unreadable, decoded, read_bytes
-from crowdqc.formats.draft import EDGES, FAULTS_MAX, Draft, bad_line
+from crowdqc.formats.base import Format
+from crowdqc.formats.draft import FAULTS_MAX, FRACTIONS, Draft, bad_line
 from crowdqc.formats.files import parse_number, short
-from crowdqc.formats.images import sizes_of
-from crowdqc.formats.labels import ClassLists
+from crowdqc.formats.guess_documents import NO_BOX, NO_SLICE, label_name, other_splits
+from crowdqc.formats.labels import LEVELS_UP, ClassLists, find_class_list, read_class_list
+from crowdqc.formats.listing import FILES_MAX, Guess, Listing, beginning
+from crowdqc.formats.name_patterns import file_pattern
 from crowdqc.formats.output import Output, Written
 from crowdqc.formats.slicefiles import SliceFiles
-from crowdqc.geometry import pixels_to_yolo, yolo_to_pixels
+from crowdqc.geometry import pixels_to_yolo
 
 Floats = NDArray[np.float64]
 _Contents = dict[int, bytes]
@@ -38,8 +42,12 @@ _Line = tuple[int | str | float, ...]
 BYTES_MAX = 10_000_000
 """A text file of boxes larger than this is something else."""
 
-_NUMBERS = ("x_centre", "y_centre", "width", "height")
-_TYPES = {"file": np.int64, "line": np.int64, "label": object, **dict.fromkeys(EDGES, np.float64)}
+_TYPES = {
+    "file": np.int64,
+    "line": np.int64,
+    "label": object,
+    **dict.fromkeys(FRACTIONS, np.float64),
+}
 _BATCH = 100_000
 """About so many bytes of files are parsed at once: alone, a small file is mostly overhead."""
 _BOM = b"\xef\xbb\xbf"
@@ -47,8 +55,52 @@ _ALPHABET = b"0123456789.+-eE \t\r\n"
 """All that a file holds that can be parsed with others; the rest is read line by line."""
 
 
+NOT_BOXES = {"classes", "class_list", "labels", "notes", "readme", "train", "val", "test"}
+"""Names of text files that lie beside YOLO files and hold no boxes."""
+
+
+def sniff_yolo(listing: Listing) -> Guess | None:
+    """Text files, if one of them is empty or has lines of a class and numbers."""
+    texts = [path for path in listing.ending(".txt") if path.stem.lower() not in NOT_BOXES]
+    seen = texts[:FILES_MAX]
+    if not any(path.stat().st_size == 0 or _box_lines(path) for path in seen):
+        return None  # such as a licence beside the annotations
+    guess = Guess(file_pattern(listing.folder, texts), texts)
+    lines = [line for path in seen for line in _box_lines(path)]
+    odd = sum(len(words) != 5 for words in lines)
+    if odd:
+        guess.remarks.append(
+            f"{odd} of {len(lines)} lines have not 5 fields (a confidence, or a polygon "
+            "instead of a box) and will be refused: 'class x_centre y_centre width height'."
+        )
+    guess.labels = _label_names(listing, texts[0].parent, {words[0] for words in lines})
+    if not lines:
+        guess.remarks.append(NO_BOX)
+    if "{slice}" not in guess.path:
+        guess.remarks.append(f"{NO_SLICE} file names: each file is a case.")
+    guess.remarks += other_splits(listing, texts)
+    return guess
+
+
+def _label_names(listing: Listing, deepest: Path, ids: set[str]) -> dict[str, str]:
+    """Ids that occur in the files, with their names where a class list is at hand."""
+    names: dict[str, str] = {}
+    path = find_class_list(deepest, LEVELS_UP) or find_class_list(listing.folder, 1)
+    with contextlib.suppress(Unreadable):
+        names = read_class_list(path) if path else {}
+    order = sorted(ids, key=lambda text: (not text.isdecimal(), text.zfill(12)))
+    return {key: label_name(names.get(key, f"label_{key}")) for key in order} or {"0": "label_0"}
+
+
+def _box_lines(path: Path) -> list[list[str]]:
+    """Words of the lines that are a class and at least four numbers."""
+    lines = [line.split() for line in beginning(path).lstrip("\ufeff").splitlines()]
+    lines = [words for words in lines if len(words) >= 5]
+    return [words for words in lines if all(parse_number(word) is not None for word in words[1:])]
+
+
 def read_yolo(config: Config) -> Draft:
-    """Read every YOLO file that the study names; edges stay fractions.
+    """Read every YOLO file that the study names; boxes stay fractions of their image.
 
     Raises
     ------
@@ -60,15 +112,7 @@ def read_yolo(config: Config) -> Draft:
     lines = [_lines(batch, classes, files) for batch, classes in _batches(files, lists)]
     boxes = _boxes(pd.concat(lines, ignore_index=True), files)
     readings = files.readings()
-    return Draft(boxes, readings, [*lists.findings, *files.findings], fractions=True)
-
-
-def scale(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """Boxes with YOLO fractions in the columns of the edges, in px of their images."""
-    pixels = yolo_to_pixels(boxes[EDGES].to_numpy(np.float64), height=1.0, width=1.0)
-    with np.errstate(over="ignore"):  # what is not finite is refused with its line
-        pixels = pixels * np.tile(sizes_of(boxes, images), 2)
-    return boxes.assign(**dict(zip(EDGES, pixels.T, strict=True)))
+    return Draft(boxes, readings, [*lists.findings, *files.findings])
 
 
 def _batches(files: SliceFiles, lists: ClassLists) -> Iterator[tuple[_Contents, _Classes]]:
@@ -185,13 +229,13 @@ def _fault(words: list[str], classes: dict[str, str]) -> tuple[str, str] | None:
             f"has {len(words)} fields ({short(' '.join(words))}); a line is "
             "'class x_centre y_centre width height', 5 fields."
         )
-    for name, word in zip(_NUMBERS, words[1:], strict=True):
+    for name, word in zip(FRACTIONS, words[1:], strict=True):
         number = parse_number(word)
         if number is None:
             return "not-a-number", f"{name} is '{short(word)}', which is not a number."
         if not math.isfinite(number):
             return "box-not-finite", f"{name} is {short(word)}; coordinates must be finite."
-        if name in _NUMBERS[2:] and number <= 0:
+        if name in FRACTIONS[2:] and number <= 0:
             return "box-empty", f"{name} is {short(word)}; a box needs a size above zero."
     if words[0] not in classes:
         known = ", ".join(f"{key} ({name})" for key, name in classes.items())
@@ -215,7 +259,7 @@ def _boxes(lines: pd.DataFrame, files: SliceFiles) -> pd.DataFrame:
             "slice": np.array(files.slices, dtype=np.int64)[file],
             "rater": files.drew(file, lines["label"]),
             "label": lines["label"],
-            **lines[EDGES],
+            **lines[FRACTIONS],
             "source": np.array(files.names, dtype=object)[file] + ends[which],
         }
     )
@@ -246,3 +290,14 @@ def _text(one: Written, classes: dict[str, int]) -> str:
         f"{classes[label]} {x!r} {y!r} {width!r} {height!r}\n"
         for (label, *_), (x, y, width, height) in rows
     )
+
+
+FORMAT = Format(
+    title="YOLO text files",
+    sniff=sniff_yolo,
+    read=read_yolo,
+    write=write_yolo,
+    one_file_per_slice=True,
+    says_size=False,
+    precedence=2,
+)

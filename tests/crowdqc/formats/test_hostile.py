@@ -144,7 +144,7 @@ def test_a_table_of_bad_rows_alone(make_config, write, peak):
 def test_guessing_looks_at_broken_files_too(write, tmp_path):
     write("b.csv.gz", b"\x1f\x8b\x08" + b"\xff" * 50)
 
-    with pytest.raises(InputError, match="cannot be read as a table"):
+    with pytest.raises(InputError, match=r"b\.csv\.gz: cannot be read"):
         guess_study(tmp_path)
 
 

@@ -105,7 +105,7 @@ def test_without_being_asked_for_no_time_of_a_file_is_read(make_config, write):
 )
 def test_times_of_files_that_are_not_of_one_reading_are_refused(make_config, annotations):
     with pytest.raises(InputError, match="file_times"):
-        make_config(f"{annotations}\nfile_times = true")
+        read_study(make_config(f"{annotations}\nfile_times = true"))
 
 
 STUDIO = 'format = "labelstudio"\npath = "all.json"\nimage = "img{case}-slice{slice}.png"\n'

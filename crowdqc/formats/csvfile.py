@@ -1,0 +1,136 @@
+"""Cells of CSV and CSV.gz files, as text, with the line of each row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from crowdqc.files import Unreadable, unpacked
+from crowdqc.findings import Finding, InputError
+from crowdqc.formats.draft import FAULTS_MAX, bad_file, bad_line
+from crowdqc.formats.files import short
+
+BYTES_MAX = 500_000_000
+"""Most bytes that a table may unpack to: as text in memory it takes ten times as much."""
+LINE_MAX = 1_000_000
+"""Most characters of a line."""
+
+
+def load_cells(path: Path, where: str) -> tuple[pd.DataFrame, list[Finding]]:
+    """All cells as text, the line of each row in ``_line``; rows of odd length left out.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its first line names the columns.
+    where : str
+        What messages call it.
+
+    Returns
+    -------
+    cells : DataFrame
+        A column for each of the file, and ``_line``.
+    findings : list of Finding
+        One for each row with more or fewer fields than the first line names.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or its first line does not name different columns.
+    """
+    rows = csv_rows(path, where)
+    header = read_header(rows, where)
+    if len(set(header)) != len(header):
+        raise InputError(f"{where}: two columns have the same name: {short(str(header))}.")
+    cells, lines, odd = [], [], []
+    for line, row in rows:
+        if len(row) == len(header):
+            cells.append(row)
+            lines.append(line)
+        elif any(cell.strip() for cell in row):
+            odd.append((line, len(row)))
+    frame = pd.DataFrame(cells, columns=header, dtype=object)
+    stripped = frame.apply(lambda column: column.str.strip())
+    return stripped.assign(_line=lines), _odd_rows(odd, len(header), where)
+
+
+def _odd_rows(odd: list[tuple[int, int]], n_columns: int, where: str) -> list[Finding]:
+    findings = [
+        bad_line("field-count", f"has {n} fields; the first line names {n_columns}.", source)
+        for line, n in odd[:FAULTS_MAX]
+        for source in [f"{where}:{line}"]
+    ]
+    if len(odd) > FAULTS_MAX:
+        message = f"{where}: {len(odd)} rows have more or fewer fields than the first line names."
+        findings.append(bad_file("field-count", message, where))
+    return findings
+
+
+def read_header(rows: Iterator[tuple[int, list[str]]], where: str) -> list[str]:
+    """Names of the columns, from the first of some rows.
+
+    Raises
+    ------
+    InputError
+        If there is none, or something other than commas stands between them.
+    """
+    _, header = next(rows, (0, []))
+    if not header:
+        raise InputError(f"{where}: is empty; its first line must name the columns.")
+    mark = separator(header)
+    if mark:  # spreadsheets of many countries separate by semicolons, and write 1,5 for 1.5
+        raise InputError(
+            f"{where}: must have commas between its columns; got {mark}s. Save it as CSV with "
+            "commas, and with points in numbers (1.5, not 1,5)."
+        )
+    return [name.strip() for name in header]
+
+
+def separator(header: list[str]) -> str | None:
+    """What seems to stand between columns where a first line has no comma; `None` if nothing does.
+
+    Examples
+    --------
+    >>> separator(["case;slice;rater"])
+    'semicolon'
+    >>> separator(["case", "slice;index"])
+    """
+    marks = {";": "semicolon", "\t": "tab"}
+    found = [name for mark, name in marks.items() if len(header) == 1 and mark in header[0]]
+    return found[0] if found else None
+
+
+def csv_rows(path: Path, where: str) -> Iterator[tuple[int, list[str]]]:
+    """Cells of each row with the line on which it ends.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is no CSV in UTF-8, or has more than `BYTES_MAX` bytes.
+    """
+    if not path.is_file():
+        raise InputError(f"{where}: there is no such file.")
+    line = 0
+    try:
+        with unpacked(path, BYTES_MAX) as raw:
+            text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+            rows = csv.reader(_lines(text), strict=True)
+            for row in rows:
+                yield (line := rows.line_num), row
+    except Unreadable as error:
+        raise InputError(f"{where}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: is not UTF-8 text ({error.reason}).") from error
+    except csv.Error as error:
+        raise InputError(f"{where}:{line + 1}: is not CSV: {error}.") from error
+
+
+def _lines(file: io.TextIOWrapper) -> Iterator[str]:
+    while line := file.readline(LINE_MAX):
+        if len(line) == LINE_MAX:
+            raise Unreadable(f"has a line of more than {LINE_MAX} characters.")
+        yield line

@@ -1,0 +1,98 @@
+"""The files of a folder, and what they are guessed to be: what recognising a format works on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crowdqc.files import Unreadable
+
+FILES_MAX = 5000
+"""Files, images or boxes that are looked at."""
+CHARACTERS_MAX = 100_000
+"""Characters of a file that are looked at."""
+
+
+@dataclass
+class Guess:
+    """A draft of ``[annotations]``, made from what some files seem to hold."""
+
+    path: str
+    files: list[Path] = field(default_factory=list)
+    """The files that it was made from."""
+    format: str = ""
+    """Filled in by whoever asked the format."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Id -> name."""
+    columns: dict[str, str] = field(default_factory=dict)
+    image_path: str | None = None
+    more: list[str] = field(default_factory=list)
+    """Further lines of ``[annotations]``."""
+    says_rater: bool = False
+    """Whether the files name the rater."""
+    no_images: bool = False
+    """Whether no image can belong to them, so that none is looked for."""
+    needs_size: bool = False
+    """Whether the files leave the size of images to be said."""
+    several: set[str] = field(default_factory=set)
+    """Ids of labels of which a slice was seen to hold more than one object."""
+    remarks: list[str] = field(default_factory=list)
+
+
+class Listing:
+    """The files of a folder and of all folders in it, in the order of their paths."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = sorted(path for path in folder.rglob("*") if path.is_file())
+
+    def ending(self, *endings: str) -> list[Path]:
+        """Files whose name has one of the endings."""
+        return [path for path in self.files if path.name.endswith(endings)]
+
+    def relative(self, path: Path) -> str:
+        """`path` as a study file in the folder names it."""
+        return path.relative_to(self.folder).as_posix()
+
+
+@dataclass
+class Contents:
+    """What some files of one format hold."""
+
+    images: dict[str, None] = field(default_factory=dict)
+    """Names of images, in their order."""
+    labels: set[str] = field(default_factory=set)
+    says_rater: bool = False
+
+    def add(self, other: Contents) -> None:
+        """Take in what another file holds."""
+        self.images |= other.images
+        self.labels |= other.labels
+        self.says_rater |= other.says_rater
+
+
+def look_into(
+    files: Iterable[Path], look: Callable[[Path], Contents | None]
+) -> tuple[Contents, list[Path]]:
+    """What the first of some files hold together, and which of them `look` knows.
+
+    A file that is `Unreadable` is passed over.
+    """
+    together, known = Contents(), []
+    for path in itertools.islice(files, FILES_MAX):
+        try:
+            found = look(path)
+        except Unreadable:
+            continue
+        if found is not None:
+            together.add(found)
+            known.append(path)
+    return together, known
+
+
+def beginning(path: Path) -> str:
+    """The first characters of a text file."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(CHARACTERS_MAX)
