@@ -17,6 +17,8 @@ PAIRS = ("pair_iou", "pair_f1")
 """Measures between two raters: one in the column `rater`, the other in `other`."""
 ENDS = ("first_slice_error", "last_slice_error")
 """Measures of lengths, which would squeeze the others on a common scale."""
+IF_READ = "_if_read"
+"""End of the name of a measure that takes slices which were only opened as read."""
 EDGES = {"x0": "left", "y0": "upper", "x1": "right", "y1": "lower"}
 MAX_MATRIX = 24
 """Raters up to which the matrix is a table with numbers; beyond it is a chart."""
@@ -215,17 +217,32 @@ def _whole_table(whole: pd.DataFrame) -> Table:
     return Table("agreement", "The whole study", columns, rows, notes=tuple(notes))
 
 
+GROUPS = {
+    "agreement_by_label": ("By organ: boxes", r"mean_iou|f1|alpha_box.*"),
+    "agreement_presence": ("By organ: is the organ on the slice?", r".*_presence"),
+    "agreement_if_read": (
+        "By organ, with slices that were only opened taken as read and empty",
+        rf".*{IF_READ}",
+    ),
+    "agreement_icc": (
+        "By organ: intraclass correlation (ICC) of each edge, one rater",
+        r"icc_[xy][01]",
+    ),
+    "agreement_icc_mean": ("By organ: ICC of each edge, mean of all raters", r"icc_mean_[xy][01]"),
+    "agreement_edges": ("By organ: Krippendorff's alpha of each edge", r"alpha_[xy][01]"),
+    "agreement_other": ("By organ: further measures", r".*"),
+}
+"""Table by organ -> caption, and which measures are in it: few enough for the width of a page."""
+
+
 def _organ_tables(results: Results, organ: pd.DataFrame) -> list[Table]:
-    """One row for each organ, one column for each measure; edges apart, for there are many."""
-    edges = organ["measure"].str.startswith(("icc_", "alpha_x", "alpha_y"))
-    return [
-        Table("agreement_by_label", "By organ", *_by_organ(results, organ[~edges])),
-        Table(
-            "agreement_edges",
-            "Edges of boxes: intraclass correlation of one rater and of the mean of all, and alpha",
-            *_by_organ(results, organ[edges]),
-        ),
-    ]
+    """One row for each organ, one column for each measure, in tables that fit a page."""
+    tables = []
+    for name, (caption, pattern) in GROUPS.items():
+        here = organ["measure"].str.fullmatch(pattern)
+        tables.append(Table(name, caption, *_by_organ(results, organ[here])))
+        organ = organ[~here]
+    return tables
 
 
 def _ends_table(results: Results, ends: pd.DataFrame) -> Table:
@@ -314,5 +331,6 @@ def interval_name(level: float | None) -> str:
 
 def title_of(measure: str) -> str:
     """How people call a measure."""
-    name = TITLES.get(measure) or readable(measure)
-    return name[0].upper() + name[1:]
+    known = measure.removesuffix(IF_READ)
+    name = TITLES.get(known) or readable(known)
+    return f"{name[0].upper()}{name[1:]}{', opened taken as read' if known != measure else ''}"

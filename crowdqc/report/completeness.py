@@ -22,8 +22,12 @@ MAX_ROWS = 300
 MAX_TASKS = 1000
 """Tasks of the worklist that go into the page; ``todo.csv`` has all."""
 
-STATUS = {"complete": "accept", "partial": "review", "missing": "reject", "unread": ""}
-_RANK = {"missing": 0, "partial": 1, "unread": 2, "complete": 3}
+MAX_LANES = 12
+"""Raters of a case up to whom every one has a lane with the name beside it."""
+STATUS = {"complete": "accept", "absent": "accept", "partial": "review", "missing": "reject"}
+DONE = ("complete", "absent")
+"""States in which nothing is left to draw."""
+_RANK = {"missing": 0, "partial": 1, "unread": 2, "complete": 3, "absent": 4}
 
 COLUMNS = (
     TableColumn("case", "Case", "name"),
@@ -74,6 +78,8 @@ class Row:
     case: str
     state: str
     extent: str
+    raters: tuple[str, ...]
+    """Whose lanes the strips have, from the top."""
     cells: tuple[Cell, ...]
 
 
@@ -123,7 +129,11 @@ def _lead(table: pd.DataFrame) -> list[str]:
         verb = "has" if gaps == 1 else "have"
         where = f"{count(gaps, 'slice')} in {count(runs, 'run')}"
         lead.append(f"{where} {verb} no box between two that do.")
-    for state, text in (("missing", "never drawn"), ("unread", "not read at all")):
+    for state, text in (
+        ("missing", "never drawn"),
+        ("unread", "not read at all"),
+        ("absent", "read and found to hold no such organ"),
+    ):
         n = int((table["state"] == state).sum())
         if n:
             lead.append(f"{count(n, 'run')} {'was' if n == 1 else 'were'} {text}.")
@@ -195,7 +205,7 @@ def _labels(text: str) -> str:
 
 
 def _table(table: pd.DataFrame) -> Table:
-    work = table[table["state"] != "complete"]
+    work = table[~table["state"].isin(DONE)]
     work = work.assign(_rank=work["state"].map(lambda s: _RANK.get(s, 9)))
     work = work.sort_values(["_rank", "n_gaps"], ascending=[True, False], kind="stable")
     names = [column.name for column in COLUMNS]
@@ -227,7 +237,7 @@ def _view(results: Results, table: pd.DataFrame) -> CompletenessView:
         _row(case, groups[case], labels=labels, extent=extents[case])
         for case in natural_order(groups)
     )
-    return CompletenessView(labels, rows, sum(row.state != "complete" for row in rows))
+    return CompletenessView(labels, rows, sum(row.state not in DONE for row in rows))
 
 
 def _extents(results: Results, table: pd.DataFrame) -> dict[str, tuple[int, int]]:
@@ -241,17 +251,17 @@ def _extents(results: Results, table: pd.DataFrame) -> dict[str, tuple[int, int]
 def _row(
     case: str, organs: dict[str, list[Any]], *, labels: Sequence[str], extent: tuple[int, int]
 ) -> Row:
-    cells = tuple(_cell(label, organs.get(label, []), extent) for label in labels)
+    raters = natural_order({row.rater for runs in organs.values() for row in runs})
+    cells = tuple(_cell(label, organs.get(label, []), extent, raters=raters) for label in labels)
     state = worst_state([cell.state for cell in cells if cell.details])
-    return Row(case, state, f"{extent[0]}\u2013{extent[1]}", cells)
+    return Row(case, state, f"{extent[0]}\u2013{extent[1]}", tuple(raters), cells)
 
 
-def _cell(label: str, runs: list[Any], extent: tuple[int, int]) -> Cell:
+def _cell(label: str, runs: list[Any], extent: tuple[int, int], *, raters: Sequence[str]) -> Cell:
     if not runs:
         return Cell(label, "", "not asked", None, ())
-    lanes = [
-        Lane(row.state, row.first, row.last, _gaps(row.gap_slices), row.truncated) for row in runs
-    ]
+    by_rater = {row.rater: row for row in runs}
+    lanes = [_lane(by_rater.get(rater)) for rater in raters]
     return Cell(
         label,
         worst_state([row.state for row in runs]),
@@ -259,6 +269,13 @@ def _cell(label: str, runs: list[Any], extent: tuple[int, int]) -> Cell:
         strip(lanes, *extent),
         tuple(_detail(row) for row in runs),
     )
+
+
+def _lane(run: Any) -> Lane:
+    """The lane of one rater; empty for one who was not asked for this organ."""
+    if run is None:
+        return Lane("", math.nan, math.nan)
+    return Lane(run.state, run.first, run.last, _gaps(run.gap_slices), run.truncated)
 
 
 def _word(runs: list[Any]) -> str:
@@ -291,8 +308,3 @@ def _detail(row: Any) -> tuple[str, ...]:
 
 def _gaps(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in text.split())
-
-
-def title(label: str) -> str:
-    """Name of an organ as a heading."""
-    return readable(label)

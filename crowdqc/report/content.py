@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal[
-    "text", "name", "verdict", "judgement", "severity", "state", "count", "number", "px", "percent",
+    "text", "name", "verdict", "severity", "state", "count", "number", "px", "percent",
     "interval", "p", "hash", "reasons",
 ]  # fmt: skip
 """How a column is written: decides digits, alignment and marks, never the order of rows."""

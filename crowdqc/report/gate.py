@@ -65,9 +65,9 @@ def gate_section(results: Results) -> ReportSection:
 
 def _lead(verdict: str, flows: list[Flow]) -> list[str]:
     said = {
-        "accept": "The gate lets the study pass.",
-        "review": "The gate asks somebody to look before the study is used.",
-        "reject": "The gate says no.",
+        "accept": "The gate accepts the study.",
+        "review": "Somebody should review the study before it is used.",
+        "reject": "The gate rejects the study.",
     }
     lead = [said.get(status_of(verdict), "The gate gave no verdict.")]
     kept = [f"{share(flow.after, flow.before, flow.noun)}" for flow in flows if flow.before]

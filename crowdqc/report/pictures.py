@@ -33,6 +33,8 @@ MAX_SIDE = 320
 """Side of a PNG in px at most."""
 
 _SPREADS = [f"spread_{edge}" for edge in BOX]
+MARGIN = 3.0
+"""Room in px round the fused box within which uncertainty is shown."""
 _UNCERTAINTY_COLOUR = (213, 94, 0)
 """Colour of uncertainty: the vermillion of the Okabe-Ito palette."""
 
@@ -153,12 +155,23 @@ def candidates(results: Results) -> list[Candidate]:
     """Slices to show: worst masks; without masks, dissent and then findings."""
     found: list[Candidate] = []
     number_of: dict[tuple[str, str], int] = {}
-    for candidate in (*_by_masks(results), *_by_dissent(results), *_by_findings(results)):
+    doubtful = () if results.has("masks") else (*_by_dissent(results), *_by_findings(results))
+    ours = _drawn_by_usable(results) if doubtful else set()
+    doubtful = tuple(c for c in doubtful if (c.case, c.slice, c.label) in ours)
+    for candidate in (*_by_masks(results), *doubtful):
         run = (candidate.case, candidate.label)
         if number_of.get(run, 0) < MAX_PER_RUN:
             number_of[run] = number_of.get(run, 0) + 1
             found.append(candidate)
     return list({(c.case, c.slice, c.label): c for c in reversed(found)}.values())[::-1]
+
+
+def _drawn_by_usable(results: Results) -> set[tuple[str, int, str]]:
+    """Objects with a box of a rater who is not rejected: what others drew alone is their fault."""
+    rejected = [rater for rater, (status, _) in verdicts(results).items() if status == "reject"]
+    boxes = results.table("boxes")
+    boxes = boxes.loc[~boxes["rater"].isin(rejected), ["case", "slice", "label"]]
+    return set(boxes.itertuples(index=False, name=None))
 
 
 def _by_masks(results: Results) -> Iterator[Candidate]:
@@ -172,8 +185,6 @@ def _by_masks(results: Results) -> Iterator[Candidate]:
 
 
 def _by_dissent(results: Results) -> Iterator[Candidate]:
-    if results.has("masks"):
-        return
     table = results.table("consensus")
     table = table.assign(_spread=table[_SPREADS].mean(axis=1))
     apart = table[(table["state"] == "no_consensus") & (table["n_raters"] > 2)].head(MAX_PICTURES)
@@ -187,8 +198,6 @@ def _by_dissent(results: Results) -> Iterator[Candidate]:
 
 
 def _by_findings(results: Results) -> Iterator[Candidate]:
-    if results.has("masks"):
-        return
     ranked = sorted(results.findings, key=lambda found: -found.finding.severity.rank)
     for found in ranked:
         finding = found.finding
@@ -246,6 +255,8 @@ def _picture(
     grey = slice_source.grey(c.case, c.slice) if slice_source else None
     mask = slice_source.mask(c.case, c.slice, c.label) if slice_source else None
     uncertainty = slice_source.uncertainty(c.case, c.slice) if slice_source else None
+    if uncertainty is not None:
+        uncertainty = np.where(judged_region(uncertainty.shape, scene.fused), uncertainty, 0.0)
     return SlicePicture(
         case=c.case,
         slice=c.slice,
@@ -261,6 +272,32 @@ def _picture(
         if uncertainty is not None and uncertainty.any()
         else None,
     )
+
+
+def judged_region(shape: tuple[int, ...], fused: pd.DataFrame) -> NDArray[np.bool_]:
+    """Pixels in or near the fused boxes: further out, nobody asked whether a pixel is the organ.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the slice.
+    fused : DataFrame
+        ``x0, y0, x1, y1`` and ``spread_x0 .. spread_y1`` of each fused box, px.
+
+    Returns
+    -------
+    ndarray of bool, shape (rows, columns)
+        Each box, widened by two spreads (at most a quarter of its side) and by `MARGIN`.
+    """
+    inside = np.zeros(shape, dtype=bool)
+    boxes = fused[BOX].to_numpy(dtype=np.float64)
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    spread = np.nan_to_num(fused[_SPREADS].to_numpy(dtype=np.float64))
+    room = np.minimum(2 * spread, sides / 4) + MARGIN
+    boxes = boxes + room * np.array([-1.0, -1.0, 1.0, 1.0])
+    for x0, y0, x1, y1 in np.rint(np.maximum(boxes, 0.0)).astype(int):
+        inside[y0:y1, x0:x1] = True
+    return inside
 
 
 def _crop(corners: NDArray[np.float64], tall: float) -> tuple[float, float, float, float]:

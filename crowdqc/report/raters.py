@@ -46,7 +46,7 @@ _RANK = {"reject": 0, "review": 1, "": 2, "accept": 3}
 
 COLUMNS = (
     TableColumn("rater", "Rater", "name"),
-    TableColumn("verdict", "Verdict", "judgement", note="By the rules of the policy"),
+    TableColumn("verdict", "Verdict", "verdict", note="By the rules of the policy"),
     TableColumn("reasons", "Why", "reasons"),
     TableColumn(
         "agreement",
@@ -194,11 +194,11 @@ def _lead(table: pd.DataFrame, statuses: list[str]) -> list[str]:
     if table["agreement"].isna().all():
         why = next((text for text in table["reasons"] if text), "nothing was read by two of them")
         return [f"No rater can be compared with another: {why.split(';')[0]}."]
-    said = share(passed, n, "rater") if passed else "no rater"
-    lead = [f"{said[0].upper()}{said[1:]} {'pass' if passed > 1 else 'passes'}."]
+    accepted = share(passed, n, "rater") if passed else "no rater"
+    lead = [f"{accepted[0].upper()}{accepted[1:]} {'are' if passed > 1 else 'is'} accepted."]
     for status, one, many in (
-        ("reject", "fails", "fail"),
-        ("review", "needs watching", "need watching"),
+        ("reject", "is rejected", "are rejected"),
+        ("review", "is to be reviewed", "are to be reviewed"),
     ):
         names = [r for r, s in zip(table["rater"], statuses, strict=True) if s == status]
         if names:

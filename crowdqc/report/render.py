@@ -20,7 +20,7 @@ import jinja2
 
 from crowdqc.report import text
 from crowdqc.report.agreement import MAX_MATRIX
-from crowdqc.report.completeness import CompletenessView
+from crowdqc.report.completeness import MAX_LANES, CompletenessView
 from crowdqc.report.content import (
     PAGE,
     Interval,
@@ -33,13 +33,15 @@ from crowdqc.report.content import (
 from crowdqc.report.figures import figures, viridis
 from crowdqc.report.svg import REFERENCE
 
-PILLS = ("verdict", "judgement", "state", "severity")
+LANE_PX = 13
+"""Height of a rater's lane of a strip on the page, so that the name fits beside it."""
+PILLS = ("verdict", "state", "severity")
 """Kinds of columns whose words stand in a coloured mark."""
 _STATUS = {
-    "reject": "reject", "fail": "reject", "missing": "reject",
-    "review": "review", "watch": "review", "partial": "review", "no consensus": "review",
+    "reject": "reject", "missing": "reject",
+    "review": "review", "partial": "review", "no consensus": "review",
     "note": "", "unread": "", "single": "", "not judged": "",
-    "accept": "accept", "pass": "accept", "complete": "accept", "agreed": "accept",
+    "accept": "accept", "complete": "accept", "agreed": "accept", "absent": "accept",
 }  # fmt: skip
 """Word of a verdict, a severity or a state -> status that gives its colour; the worst first."""
 _RANKS = {word: place for place, word in enumerate(_STATUS)}
@@ -80,6 +82,8 @@ def render(content: ReportContent, *, charts: bool = True) -> str:
             pills=PILLS,
             page=PAGE,
             most=MAX_MATRIX,
+            most_lanes=MAX_LANES,
+            lane_px=LANE_PX,
             words=list(_RANKS.items()),
         )
     )
@@ -121,7 +125,6 @@ def _environment() -> jinja2.Environment:
         "readable": text.readable,
         "number": text.number,
         "status": lambda word: _STATUS.get(text.readable(word), ""),
-        "judged": text.judged,
         "bar": interval_bar,
         "plural": text.plural,
     }
@@ -154,7 +157,6 @@ _WRITERS: dict[str, Callable[[Any, TableColumn], str]] = {
     "state": lambda value, _: text.readable(value) or "not judged",
     "severity": lambda value, _: text.readable(value) or "not judged",
     "verdict": lambda value, _: text.readable(value) or "not judged",
-    "judgement": lambda value, _: text.judged(value) or "not judged",
 }
 
 

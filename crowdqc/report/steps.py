@@ -12,7 +12,8 @@ from crowdqc.report.results import Results
 from crowdqc.report.scorecards import reworded
 from crowdqc.report.text import count, listing, readable
 
-N_STEPS = 3
+COPIED = "boxes-copied"
+"""Check that finds one rater's boxes among another's."""
 N_REASONS = 3
 """Reasons that are told in one step."""
 
@@ -21,18 +22,19 @@ _NEEDED = {
     "agree": ("raters", "Measure agreement and the raters", "raters"),
     "complete": ("completeness", "Find what is missing", "completeness"),
     "fuse": ("consensus", "Fuse the boxes", "fusion"),
+    "gate": ("", "Judge the study by a policy", "gate"),
 }
 
 
 def steps(results: Results) -> tuple[Step, ...]:
-    """The things to do next, at most three: what blocks stands before what needs a look."""
+    """All things to do next: what blocks stands before what needs a review."""
     asked = (
-        *(_faulty_input, _raters, _missing, _unread, _lists),
+        *(_faulty_input, _raters, _copies, _missing, _unread, _lists),
         *(_cases_left_out, _cases_to_see, _watched, _apart, _not_run),
     )
     found = [step for ask in asked for step in ask(results)]
     found.sort(key=lambda step: step.status != "reject")
-    return tuple(found[:N_STEPS]) or (_go_on(results),)
+    return tuple(found) or (_go_on(results),)
 
 
 def _faulty_input(results: Results) -> list[Step]:
@@ -63,6 +65,21 @@ def _raters(results: Results) -> list[Step]:
             _told(reasons) or "They fail the rules of the policy.",
             "raters",
             "reject",
+        )
+    ]
+
+
+def _copies(results: Results) -> list[Step]:
+    """Raters whose boxes are those of somebody else: fusion may count one opinion twice."""
+    found = [item.finding for item in results.findings if item.finding.check == COPIED]
+    names = list(dict.fromkeys(finding.rater for finding in found if finding.rater))
+    if not names:
+        return []
+    return [
+        Step(
+            f"Ask {_people(names)} whether the boxes are their own",
+            f"{' '.join(finding.message for finding in found[:N_REASONS])}",
+            "findings",
         )
     ]
 
@@ -184,7 +201,7 @@ def _cases_to_see(results: Results) -> list[Step]:
     entries = _cases(results, "review")
     if not entries:
         return []
-    return [Step(f"Look at {_named(entries)}", _told(entries), "gate")]
+    return [Step(f"Review {_named(entries)}", _told(entries), "gate")]
 
 
 def _watched(results: Results) -> list[Step]:
@@ -193,7 +210,7 @@ def _watched(results: Results) -> list[Step]:
     if not watched or not results.manifest:
         return []
     names = _people([name for name, _ in watched], 3)
-    return [Step(f"Watch {names}", _told(watched) or "The gate asks for a look.", "raters")]
+    return [Step(f"Review {names}", _told(watched) or "The policy asks for a review.", "raters")]
 
 
 def _named(entries: Sequence[tuple[str, object]]) -> str:
@@ -229,14 +246,15 @@ def _apart(results: Results) -> list[Step]:
 
 
 def _not_run(results: Results) -> list[Step]:
-    missing = [
-        Step(f"Run crowdqc {stage}", f"{what}: not done yet.", section)
-        for stage, (table, what, section) in _NEEDED.items()
-        if not results.has(table)
-    ]
+    missing = [stage for stage, (table, *_) in _NEEDED.items() if table and not results.has(table)]
     if not results.manifest:
-        missing.append(Step("Run crowdqc gate", "Judge the study by a policy.", "gate"))
-    return missing
+        missing.append("gate")
+    if not missing:
+        return []
+    what = [_NEEDED[stage][1] for stage in missing]
+    tasks = listing([what[0], *(text[0].lower() + text[1:] for text in what[1:])], len(what))
+    command = missing[0] if len(missing) == 1 else "run"
+    return [Step(f"Run crowdqc {command}", f"Not done yet: {tasks}.", _NEEDED[missing[0]][2])]
 
 
 def _go_on(results: Results) -> Step:
@@ -244,7 +262,9 @@ def _go_on(results: Results) -> Step:
     status = status_of(str(results.manifest.get("verdict", "")))
     if status in {"review", "reject"}:
         why = "; ".join(reworded(reason, bare=True) for reason in reasons_of(results.manifest))
-        return Step("Look at what the gate asks", f"{why or 'It asks for a look'}.", "gate", status)
+        return Step(
+            "Review what the gate asks", f"{why or 'It asks for a review'}.", "gate", status
+        )
     fine = "Nothing stands against it."
     if results.has("masks"):
         if "dataset" not in results.stages:

@@ -12,9 +12,9 @@ from crowdqc.report.results import Results
 from crowdqc.report.text import count, listing, number, share
 
 _HEADLINES = {
-    "accept": "Ready for training",
-    "review": "Look at some things first",
-    "reject": "Not ready for training",
+    "accept": "Accepted: ready for training",
+    "review": "To review before training",
+    "reject": "Rejected: not ready for training",
     "": "Not judged yet",
 }
 
@@ -35,10 +35,10 @@ def lead(results: Results) -> str:
         return "The gate has not been run on this study: what follows is measured, not judged."
     flows = [kept(results, noun) for noun in ("rater", "case")]
     comparable = compared(results)
-    told = [flow for flow in flows if flow and (flow.noun == "case" or comparable)]
-    said = listing([_share(flow) for flow in told])
-    verb = "passes" if len(told) == 1 and told[0].after < 2 else "pass"
-    text = f"{said} {verb} the gate" if said else "the gate was run"
+    counted = [flow for flow in flows if flow and (flow.noun == "case" or comparable)]
+    accepted = listing([_share(flow) for flow in counted])
+    verb = "is" if len(counted) == 1 and counted[0].after < 2 else "are"
+    text = f"{accepted} {verb} accepted" if accepted else "the gate was run"
     if not comparable and results.has("raters"):
         text += "; raters could not be compared with one another"
     return f"{text[0].upper()}{text[1:]}."
@@ -62,13 +62,13 @@ def _fact_raters(results: Results) -> list[Fact]:
         return [Fact("Raters", f"{len(statuses):,}", "not comparable", "raters", "review")]
     status = next((s for s in ("reject", "review") if s in statuses), "accept")
     passed, whole = str(statuses.count("accept")), f"{len(statuses):,}"
-    return [Fact("Raters who pass", passed, _left(statuses), "raters", status, whole)]
+    return [Fact("Raters accepted", passed, _left(statuses), "raters", status, whole)]
 
 
 def _left(statuses: list[str]) -> str:
-    words = {"review": "to watch", "reject": "failed"}
+    words = {"review": "to review", "reject": "rejected"}
     parts = [f"{statuses.count(s)} {word}" for s, word in words.items() if s in statuses]
-    return listing(parts) or "none to watch"
+    return listing(parts) or "none to review"
 
 
 def _fact_cases(results: Results) -> list[Fact]:
@@ -76,10 +76,10 @@ def _fact_cases(results: Results) -> list[Fact]:
     if flow is None:
         return [Fact("Cases", f"{len(results.cases):,}", "not judged yet", "gate")]
     left = flow.before - flow.after - flow.review
-    note = listing([f"{n} {w}" for n, w in ((flow.review, "to look at"), (left, "rejected")) if n])
+    note = listing([f"{n} {w}" for n, w in ((flow.review, "to review"), (left, "rejected")) if n])
     status = "reject" if left else "review" if flow.review else "accept"
     passed, whole = f"{flow.after:,}", f"{flow.before:,}"
-    return [Fact("Cases that pass", passed, note or "none left out", "gate", status, whole)]
+    return [Fact("Cases accepted", passed, note or "none left out", "gate", status, whole)]
 
 
 def _fact_boxes(results: Results) -> list[Fact]:

@@ -16,9 +16,13 @@ _LEAST = 1 / 70
 """Least width of a part, as a share of the strip, so that one slice in 300 is seen."""
 
 
+_NOTHING = ("missing", "unread", "absent")
+"""States of a rater who drew nothing."""
+
+
 @dataclass(frozen=True)
 class Lane:
-    """What one rater drew of one organ in one case, along the slices."""
+    """What one rater drew of one organ in one case, along the slices; nan where nothing."""
 
     state: str
     first: float
@@ -29,7 +33,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Strip:
-    """Lanes of runs as SVG paths: drawn, gaps, cut ends, missing, unread."""
+    """Lanes of runs as SVG paths: drawn, gaps, cut ends; lanes of those who drew nothing."""
 
     width: float
     height: float
@@ -38,10 +42,11 @@ class Strip:
     cut: str
     missing: str
     unread: str
+    absent: str
 
 
 def strip(lanes: Sequence[Lane], low: int, high: int) -> Strip:
-    """A strip with a lane for each lane, over the slices `low` to `high`.
+    """A strip of lanes, one below the other, over the slices `low` to `high`.
 
     Examples
     --------
@@ -49,12 +54,17 @@ def strip(lanes: Sequence[Lane], low: int, high: int) -> Strip:
     'M2 1h1v6h-1zM4 1h2v6h-2z'
     """
     width = float(max(high - low + 1, 1))
-    paths: dict[str, list[str]] = {k: [] for k in ("drawn", "gaps", "cut", "missing", "unread")}
+    paths: dict[str, list[str]] = {k: [] for k in ("drawn", "gaps", "cut", *_NOTHING)}
     for place, lane in enumerate(lanes):
         top = place * LANE + (LANE - BAR) / 2
-        if lane.state in {"missing", "unread"} or not math.isfinite(lane.first):
-            kind = "unread" if lane.state == "unread" else "missing"
-            paths[kind].append(_bar(0, width, top=top))
+        if lane.state and not math.isfinite(lane.first):
+            kind = lane.state if lane.state in _NOTHING else "missing"
+            paths[kind].append(
+                _bar(0, width, top=top + BAR / 2, height=1)
+                if kind == "absent"
+                else _bar(0, width, top=top)
+            )
+        if not math.isfinite(lane.first):
             continue
         paths["drawn"] += [_wide(a - low, b - a + 1, top=top, full=width) for a, b in _drawn(lane)]
         paths["gaps"] += [

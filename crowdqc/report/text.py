@@ -12,7 +12,6 @@ NOTHING = "\u2013"
 _PLURALS = {"box": "boxes"}
 _BARE = r"(?<![\w/.'\"`-])%s(?![\w/'\"`-]|\.\w)"
 """A name that stands alone in a sentence."""
-_JUDGED = {"accept": "pass", "review": "watch", "reject": "fail"}
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -143,17 +142,6 @@ def with_label_names(text: str, labels: Sequence[str]) -> str:
         if "_" in label and label in text:
             text = re.sub(_BARE % re.escape(label), readable(label), text)
     return re.sub(r"(?<=\d)%(?![\w%])", " %", text)
-
-
-def judged(verdict: str) -> str:
-    """Verdict on a rater, in the words of a scorecard: pass, watch or fail.
-
-    Examples
-    --------
-    >>> judged("accept"), judged("fail")
-    ('pass', 'fail')
-    """
-    return _JUDGED.get(verdict, verdict)
 
 
 def displacement(dx: float, dy: float) -> str:

@@ -75,5 +75,5 @@ def _result(run: Run, name: str) -> Result:
     path = run.store.path(name)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     size = sum(file.stat().st_size for file in files) / 1e6
-    table = pd.DataFrame([{"report": str(path), "file_size": size}])
+    table = pd.DataFrame([{"report": str(path), "megabytes": size}])
     return Result(table=table, shown=table, summary=f"Report: {path}", files=[name])

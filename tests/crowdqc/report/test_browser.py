@@ -121,7 +121,7 @@ def test_a_table_is_copied_as_it_is_chosen_with_intervals(page: Page, report: Pa
         "window.given = {}; DataTransfer.prototype.setData = (type, text) => { given[type] = text }"
     )
     choose = "document.querySelector('[data-table=raters] [data-choose]')"
-    page.run(f"{choose}.value = 'fail', {choose}.dispatchEvent(new Event('input'))")
+    page.run(f"{choose}.value = 'reject', {choose}.dispatchEvent(new Event('input'))")
     page.run("document.querySelector('[data-table=raters] [data-copy]').focus()")
 
     page.press("Enter")
@@ -129,7 +129,7 @@ def test_a_table_is_copied_as_it_is_chosen_with_intervals(page: Page, report: Pa
     rows = [line.split("\t") for line in given["text/plain"].split("\n")]
 
     assert rows[0][:4] == ["Rater", "Verdict", "Why", "Agreement"]
-    assert [row[:2] for row in rows[1:]] == [["careless", "fail"], ["skipping", "fail"]]
+    assert [row[:2] for row in rows[1:]] == [["careless", "reject"], ["skipping", "reject"]]
     assert re.fullmatch(r"0\.\d\d \(0\.\d\d to 0\.\d\d\)", rows[1][3])
     assert given["text/html"].count("<tr>") == len(rows)
     assert page.run("document.querySelector('[data-table=raters] .shown').textContent") == (
@@ -179,7 +179,7 @@ def test_raters_are_chosen_by_verdict(page: Page, report: Path):
 
     page.run(
         "(() => { const s = document.querySelector('[data-table=raters] select');"
-        "s.value = 'fail'; s.dispatchEvent(new Event('input')); })()"
+        "s.value = 'reject'; s.dispatchEvent(new Event('input')); })()"
     )
 
     assert set(first_column(page, "raters")) == {"careless", "skipping"}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,10 +14,18 @@ from PIL import Image
 
 from crowdqc.config import Config, load_config
 from crowdqc.report import gather, render
-from crowdqc.report.pictures import candidates, outline, pictures, uncertainty_colours
+from crowdqc.report.pictures import (
+    MARGIN,
+    candidates,
+    judged_region,
+    outline,
+    pictures,
+    uncertainty_colours,
+)
 from crowdqc.report.results import read_results
 from crowdqc.report.slice_files import SliceFiles
 from crowdqc.report.svg import Lane, slice_ranges, strip
+from crowdqc.schema import BOX
 from crowdqc.store import Store
 
 from .results_folder import Spec, write_results
@@ -200,3 +209,40 @@ def _slices(path: str) -> list[int]:
 def test_spans_join_neighbours():
     assert slice_ranges([9, 3, 4, 5]) == [(3, 5), (9, 9)]
     assert slice_ranges([]) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.integers(0, 40), min_size=4, max_size=4, unique=True),
+    st.floats(0, 8) | st.just(float("nan")),
+)
+def test_uncertainty_is_shown_near_the_fused_box_only(corners: list[int], spread: float):
+    x0, x1 = sorted(corners[:2])
+    y0, y1 = sorted(corners[2:])
+    spreads = {f"spread_{edge}": [spread] for edge in BOX}
+    fused = pd.DataFrame({"x0": [x0], "y0": [y0], "x1": [x1], "y1": [y1], **spreads})
+
+    inside = judged_region((64, 64), fused)
+
+    rows, columns = np.nonzero(inside)
+    assert inside[y0:y1, x0:x1].all()
+    for low, high, places in ((x0, x1, columns), (y0, y1, rows)):
+        room = (high - low) / 4 + MARGIN + 0.5
+        assert places.min() >= low - room
+        assert places.max() + 1 <= high + room
+
+
+def test_what_a_rejected_rater_drew_alone_is_not_among_the_worst_slices(folder: Path):
+    store = write_results(folder, Spec(n_cases=2, stages=("check", "agree", "fuse", "gate")))
+    boxes, consensus = store.read("boxes"), store.read("consensus")
+    place = consensus.iloc[[0]].assign(state="no_consensus", n_raters=5, spread_x0=99.0)
+    key = tuple(place[["case", "slice", "label"]].iloc[0])
+    here = pd.Series(
+        [row == key for row in boxes[["case", "slice", "label"]].itertuples(index=False)]
+    )
+    store.write("boxes", boxes[~here | (boxes["rater"] == "careless")])
+    store.write("consensus", pd.concat([place, consensus.iloc[1:]]))
+    shown = {(c.case, c.slice, c.label) for c in candidates(read_results(store))}
+
+    assert shown
+    assert key not in shown

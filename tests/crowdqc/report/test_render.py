@@ -132,8 +132,8 @@ def test_many_raters_get_a_heat_map(folder: Path):
         (0.637, "percent", "64 %"),
         (0.00004, "p", "<0.001"),
         ("no_consensus", "state", "no consensus"),
-        ("reject", "judgement", "fail"),
-        ("", "judgement", "not judged"),
+        ("reject", "verdict", "reject"),
+        ("", "verdict", "not judged"),
         (Interval(0.5, 0.4, 0.6), "interval", "0.50 (0.40 to 0.60)"),
         (Interval(0.5, float("nan"), float("nan")), "interval", "0.50"),
         (("a", "b"), "reasons", "a; b"),
@@ -144,7 +144,7 @@ def test_values_are_written_for_people(value: object, kind: str, text: str):
 
 
 def test_verdicts_sort_by_how_bad_they_are():
-    column = TableColumn("verdict", "Verdict", "judgement")
+    column = TableColumn("verdict", "Verdict", "verdict")
     keys = [int(sort_key(v, column)) for v in ("reject", "review", "accept")]
 
     assert keys == sorted(keys)

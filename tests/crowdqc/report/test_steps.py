@@ -59,7 +59,7 @@ def test_a_case_to_see_is_named_with_the_reason(quiet: Store):
     judge(quiet, "review", {"0001": ("accept", []), "0002": ("review", why)})
 
     assert gather(quiet).steps == (
-        Step("Look at case 0002", "0002: left kidney: one slice in five has no box.", "gate"),
+        Step("Review case 0002", "0002: left kidney: one slice in five has no box.", "gate"),
     )
 
 
@@ -72,14 +72,14 @@ def test_a_rejected_case_comes_before_one_to_see_and_equal_reasons_are_said_once
 
     assert steps[0].what == "Finish cases 0002 and 0003, or go on without them"
     assert steps[0].why == "0002 and 0003: spleen is missing."
-    assert steps[1].what == "Look at case 0001"
+    assert steps[1].what == "Review case 0001"
 
 
 def test_the_page_never_says_go_on_where_the_gate_asks_for_a_look(quiet: Store):
     judge(quiet, "review", {"0001": ("accept", [])}, reasons=["too few folds"])
 
     assert gather(quiet).steps == (
-        Step("Look at what the gate asks", "too few folds.", "gate", "review"),
+        Step("Review what the gate asks", "too few folds.", "gate", "review"),
     )
 
 
@@ -123,7 +123,7 @@ def test_raters_to_watch_are_named_when_nothing_is_worse(quiet: Store):
     file.write_text(json.dumps(manifest), encoding="utf-8")
 
     assert gather(quiet).steps == (
-        Step("Watch raters ben and 7", "ben: too few slices.", "raters"),
+        Step("Review raters ben and 7", "ben: too few slices.", "raters"),
     )
 
 
