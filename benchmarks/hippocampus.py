@@ -22,7 +22,9 @@ from pathlib import Path
 import pandas as pd
 from hippocampus_report import write_report
 
-from crowdqc.stages import PIPELINE, Run, open_run, training
+from crowdqc.stages import training
+from crowdqc.stages.base import Run
+from crowdqc.stages.pipeline import PIPELINE, open_run
 from crowdqc.stages.truth import truth_files
 from train.environment import Folders
 from train.evaluate import ScoredCase, score_masks

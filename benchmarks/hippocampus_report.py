@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from crowdqc.compare import compare
 from crowdqc.config import Config
-from crowdqc.stages import Run
+from crowdqc.stages.base import Run
 from crowdqc.stages.images import image_files
 from crowdqc.stages.truth import truth_files
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures

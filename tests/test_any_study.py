@@ -13,7 +13,7 @@ BROKEN = ["x", "0 nan 0 0 0", "0 .5 .5 0 0", "9 .5 .5 .1 .1", "0 .5 .5 2 2", "0 
 COMMANDS = [
     ("check",),
     ("agree",),
-    ("fuse", "--ask"),
+    ("fuse", "--next-raters"),
     ("complete", "--todo"),
     ("gate", "--explain", "study"),
     ("report", "--format", "json"),

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from crowdqc.cli import progress
-from crowdqc.stages import open_run
 from crowdqc.stages.base import duration
 from crowdqc.stages.masks import mask_prompts
+from crowdqc.stages.pipeline import open_run
 from tests.commands import call
 
 STUDY = """

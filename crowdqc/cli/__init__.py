@@ -1,9 +1,10 @@
 """The command line: one group, each command loaded only when it is called.
 
-A command parses its words, calls one function, shows the result and sets the exit code. The
+A command parses its arguments, calls one function, shows the result and sets the exit code. The
 table below is all that ``crowdqc --help`` reads, so that it neither imports pandas nor torch.
 
-Exit codes: 0 done or accepted, 2 wrong usage or bad input, 3 the gate (or ``check``) says no.
+Exit codes: 0 done or accepted; 2 wrong usage or bad input; 3 rejected by the gate, by ``check`` or
+by another test of the data; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -13,37 +14,42 @@ import importlib
 import click
 
 import crowdqc
+from crowdqc.stages.catalogue import STAGES
+
+_STUDY_COMMANDS = {
+    "simulate": "stage:simulate",
+    "check": "stage:check",
+    "agree": "stage:agree",
+    "fuse": "stage:fuse",
+    "complete": "study:complete",
+    "gate": "study:gate",
+    "masks": "stage:masks",
+    "risk": "study:risk",
+    "dataset": "stage:dataset",
+    "train": "train:train",
+    "evaluate": "stage:evaluate",
+    "report": "study:report",
+}
+"""Command of a stage -> where it is: module of this package, function."""
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("start:init", "Start a study file by looking at a folder of annotations."),
     "demo": ("start:demo", "Make a small synthetic study and run everything on it."),
-    "simulate": ("stage:simulate", "Draw boxes as raters with known faults would."),
-    "check": ("stage:check", "Read and validate the annotations."),
-    "agree": ("stage:agree", "Measure agreement; a scorecard for each rater."),
-    "fuse": ("stage:fuse", "Fuse the raters' boxes into one box per object."),
-    "complete": ("judge:complete", "Find what is missing, cut off or in the wrong place."),
-    "gate": ("judge:gate", "Judge raters, cases and labels by a policy; exit 3 is no."),
-    "masks": ("stage:masks", "Draw masks with an uncertainty from the accepted boxes."),
-    "dataset": ("stage:dataset", "Build nnU-Net raw datasets, filtered and unfiltered."),
-    "train": ("train:train", "Train nnU-Net on the datasets, then test it."),
-    "evaluate": ("stage:evaluate", "Score masks against the truth: Dice per volume and slice."),
-    "compare": ("compare:compare", "Compare two sets of scores by paired statistics."),
-    "report": ("report:report", "Write the report: one HTML file, or other forms of it."),
-    "plan": ("plan:plan", "Say how many raters, and how many slices, a study needs."),
-    "risk": ("risk:risk", "Say how likely each mask is wrong, without any truth."),
+    "run": ("stage:run", "Run every stage that is not up to date."),
+    **{name: (place, STAGES[name].does) for name, place in _STUDY_COMMANDS.items()},
+    "compare": ("tools:compare", "Compare two sets of scores by paired statistics."),
+    "plan": ("study:plan", "Estimate how many raters, or how many slices, a study needs."),
     "weights": ("tools:weights", "List, download and verify the weights of SAM and MedSAM."),
     "convert": ("tools:convert", "Write a study in another format."),
-    "paper": ("paper:paper", "Recompute a paper from its released scores."),
-    "run": ("stage:run", "Run every stage that is not up to date."),
 }
-"""Command -> where it is (module of this package: function) and what it does."""
+"""Command -> where it is, and what it does."""
 
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name and imports one when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Names in the order in which a study goes through them."""
+        """Names: first how a study is started, then its stages in their order, then the rest."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -78,4 +84,7 @@ def main() -> None:
 
     One study file (TOML) drives everything; `crowdqc init FOLDER` writes the first one. Each
     command does one stage, after those that it needs, and writes into the folder [study] out.
+
+    Exit codes: 0 done or accepted; 2 wrong usage or bad input; 3 rejected by the gate, by check
+    or by another test of the data; 130 stopped by Ctrl-C.
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crowdqc.cli import COMMANDS
 from crowdqc.findings import InputError
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ def output_options(
     return command
 
 
+def described(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Put what the table of commands says before the docstring of a command: its help."""
+    command.__doc__ = f"{COMMANDS[command.__name__][1]}\n\n    {command.__doc__}"
+    return command
+
+
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     """Turn a user's mistake into a message on stderr and exit code 2, and Ctrl-C into 130."""
 
@@ -89,8 +96,8 @@ def speaker(*, quiet: bool) -> Callable[[str], None]:
 
 def open_run(study: Path, *, say: Callable[[str], None], **more: Any) -> Run:
     """As `crowdqc.stages.open_run`; the folder of results is let go when the command ends."""
-    from crowdqc import stages
+    from crowdqc.stages import pipeline
 
-    run = stages.open_run(study, say=say, **more)
+    run = pipeline.open_run(study, say=say, **more)
     click.get_current_context().call_on_close(run.store.release)
     return run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crowdqc.cli.hint import hint
 from crowdqc.cli.options import (
     ENGINE,
     OUT,
     REFUSED,
     STUDY,
+    described,
     guarded,
     open_run,
     output_options,
@@ -22,25 +24,17 @@ from crowdqc.cli.options import (
 )
 from crowdqc.findings import Verdict
 from crowdqc.plugins import names
+from crowdqc.stages.catalogue import STAGES
 
 if TYPE_CHECKING:
-    from crowdqc.stages import Result
+    from crowdqc.stages.base import Result
 
-TITLES = {
-    "simulate": "Simulated boxes",
-    "check": "Findings",
-    "agree": "Raters",
-    "fuse": "Fused boxes",
-    "ask": "Where one more rater is worth most",
+HEADINGS = {
+    "next-raters": "Objects for which one more rater is worth most",
     "dry-run": "Masks to draw",
-    "complete": "Not complete",
-    "gate": "Not accepted",
-    "masks": "Masks",
-    "dataset": "Datasets",
-    "evaluate": "Dice against the truth",
     "run": "Report",
 }
-
+"""Headings of what is no stage's own result."""
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -56,20 +50,29 @@ def alias(flag: str, place: str) -> Option:
     return click.option(flag, place.replace(".", "__"), hidden=True)
 
 
+def view_alias(flag: str, look: str) -> Option:
+    """A former name of an option that shows something else."""
+    return click.option(flag, "look", flag_value=look, hidden=True)
+
+
 def view(flag: str, text: str) -> Option:
     """An option that shows something else of what the stage found."""
     return click.option(flag, "look", flag_value=flag.removeprefix("--"), help=text)
 
 
+def _heading(name: str) -> str:
+    return STAGES[name].heading if name in STAGES else HEADINGS[name]
+
+
 def _stage(name: str, text: str, *options: Option) -> click.Command:
-    """The command of one stage."""
+    """The command of one stage; `text` follows what the catalogue says that it does."""
 
     def command(study: Path, out: Path | None, **words: Any) -> None:
         perform(name, study, out=out, **words)
 
     for option in (guarded, output_options, *reversed(options), OUT, STUDY):
         command = option(command)
-    return click.command(name, help=text, short_help=text.splitlines()[0])(command)
+    return click.command(name, help=f"{STAGES[name].does}\n\n{inspect.cleandoc(text)}")(command)
 
 
 def perform(
@@ -89,7 +92,7 @@ def perform(
     what it would do), and that view of it is shown.
     """
     from crowdqc.cli.progress import watcher
-    from crowdqc.stages import BEFORE, PIPELINE, VIEWS, run_all
+    from crowdqc.stages.pipeline import BEFORE, PIPELINE, VIEWS, run_all
 
     say = speaker(quiet=quiet)
     watch = watcher(say, quiet=quiet)
@@ -100,7 +103,7 @@ def perform(
     else:
         result = run_all(opened) if name == "run" else PIPELINE.run(name, opened)
     after = "" if look or style != "table" else hint(name, study, result)
-    finish(result, TITLES[look or name], style=style, quiet=quiet, verbose=verbose, after=after)
+    finish(result, _heading(look or name), style=style, quiet=quiet, verbose=verbose, after=after)
 
 
 def finish(
@@ -123,6 +126,34 @@ def finish(
         sys.exit(REFUSED)
 
 
+def hint(stage: str, study: Path, result: Result) -> str:
+    """A line with the command that comes next; "" after a stage that ends the work.
+
+    Parameters
+    ----------
+    stage : str
+        Name of the command that has run.
+    study : Path
+        The study file, as it was given.
+    result : Result
+        What the stage found.
+    """
+    if stage not in STAGES:
+        return ""
+    info = STAGES[stage]
+    line = info.remedy if info.remedy and _unsettled(stage, result) else info.after
+    return f"Next: {line.replace('STUDY', shlex.quote(str(study)))}" if line else ""
+
+
+def _unsettled(stage: str, result: Result) -> bool:
+    """Whether the stage found something to correct."""
+    if stage == "complete":
+        return bool(len(result.shown))
+    if stage == "gate":
+        return bool((result.table["verdict"] != Verdict.ACCEPT.value).any())
+    return result.verdict is Verdict.REJECT
+
+
 def _by_section(changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Values of options named ``section__key``, by section and key."""
     sections: dict[str, dict[str, Any]] = {}
@@ -134,40 +165,38 @@ def _by_section(changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 simulate = _stage(
     "simulate",
-    """Draw boxes as raters with known faults would.
-
-    From the masks of [truth] and the faults of [simulate], into the folder simulated/ of [study]
+    """From the masks of [truth] and the faults of [simulate], into the folder simulated/ of [study]
     out. Other commands do this by themselves where the study file has a section [simulate].""",
 )
 check = _stage(
     "check",
-    """Read and validate the annotations.
+    """Writes images.csv, readings.csv, boxes.csv and findings.jsonl.
 
-    Every line that breaks a rule is a finding with file:line, value and rule, and is left out; the
-    rest is kept. Writes images.csv, readings.csv, boxes.csv, findings.jsonl. Exit code 3 where a
-    finding rejects.""",
+    Every line that breaks a rule is left out, and is a finding with file, line, value and rule; the
+    rest is kept. Exit code 3 where a finding rejects.""",
 )
 agree = _stage(
     "agree",
-    """Measure agreement; a scorecard for each rater.
-
-    Writes measurements.csv and raters.csv.""",
+    """Writes measurements.csv and raters.csv.""",
 )
 fuse = _stage(
     "fuse",
-    """Fuse the raters' boxes into one box per object.
-
-    Writes consensus.csv and the folder consensus/ (YOLO files). Objects that too few raters drew
+    """Writes consensus.csv and the folder consensus/ (YOLO files). Objects that too few raters drew
     are kept as rows with the state no_consensus, and never used as prompts.""",
-    change("--method", "fuse.method", text=f"Fusion method: {', '.join(names('crowdqc.fusion'))}."),
-    view("--ask", "List the objects for which one more rater is worth most."),
+    change(
+        "--method",
+        "fuse.method",
+        text="Fusion method.",
+        kind=click.Choice(names("crowdqc.fusion")),
+    ),
+    view("--next-raters", "List the objects for which one more rater is worth most."),
+    view_alias("--ask", "next-raters"),
 )
 masks = _stage(
     "masks",
-    """Draw masks with an uncertainty from the accepted boxes.
+    """Writes masks/CASE.nii.gz, masks/CASE.uncertainty.nii.gz and masks.csv.
 
-    Writes masks/CASE.nii.gz, masks/CASE.uncertainty.nii.gz and masks.csv. Refuses a manifest whose
-    inputs have changed.""",
+    A manifest whose inputs have changed is refused.""",
     change(
         "--model",
         "masks.model",
@@ -203,15 +232,11 @@ masks = _stage(
 )
 dataset = _stage(
     "dataset",
-    """Build nnU-Net raw datasets, filtered and unfiltered.
-
-    Writes nnUNet_raw/DatasetNNN_*, in the layout of nnU-Net v2.""",
+    """Writes nnUNet_raw/DatasetNNN_*, in the layout of nnU-Net v2.""",
 )
 evaluate = _stage(
     "evaluate",
-    """Score masks against the truth: Dice per volume and slice.
-
-    Writes scores.csv and, filtered against unfiltered, comparison.csv.""",
+    """Writes scores.csv and, filtered against unfiltered, comparison.csv.""",
     ENGINE,
 )
 
@@ -222,9 +247,7 @@ evaluate = _stage(
 @ENGINE
 @output_options
 @guarded
+@described
 def run(study: Path, out: Path | None, **options: Any) -> None:
-    """Run every stage that is not up to date.
-
-    Ends with the report, and with exit code 3 where the gate says no.
-    """
+    """Ends with the report, and with exit code 3 where the gate rejects."""
     perform("run", study, out=out, **options)

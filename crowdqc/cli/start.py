@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from crowdqc.cli.options import guarded, output_options
+from crowdqc.cli.options import described, guarded, output_options
 from crowdqc.findings import InputError
 
 
@@ -17,11 +17,12 @@ from crowdqc.findings import InputError
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write.")
 @click.option("--name", help="Name of the study; the folder's where it is not given.")
 @guarded
+@described
 def init(folder: Path, output: Path | None, name: str | None) -> None:
-    """Start a study file by looking at a folder of annotations.
+    """Writes FOLDER/study.toml (or --output).
 
-    Writes FOLDER/study.toml (or --output): a commented file with everything that names and
-    contents of the files tell. What it cannot know stands there as a comment to fill in.
+    A commented file with everything that can be inferred from the names and contents of the files;
+    what cannot be known is a comment to fill in.
     """
     from crowdqc.formats.guess import guess_study, render_study
 
@@ -48,11 +49,12 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
 @click.option("--force", is_flag=True, help="Replace FOLDER if a demo made it.")
 @output_options
 @guarded
+@described
 def demo(folder: Path, *, seed: int, force: bool, style: str, quiet: bool, verbose: bool) -> None:
-    """Make a small synthetic study and run everything on it.
+    """Prints the path of the report.
 
-    Four CT-like volumes with five organs and five simulated raters with known faults, from
-    boxes to the report, with the embedded model. Ends with the path of the report.
+    Four CT-like volumes with five organs and five simulated raters with known faults, from boxes to
+    the report, with the model that crowdqc brings with it.
     """
     from crowdqc.cli.stage import perform
     from crowdqc.simulate.demo import is_demo, make_demo

@@ -1,4 +1,4 @@
-"""Commands beside the pipeline: ``weights`` and ``convert``."""
+"""Commands beside the pipeline: ``weights``, ``convert`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from crowdqc.cli.options import STUDY, guarded, open_run, output_options, speaker
+from crowdqc.cli.options import STUDY, described, guarded, open_run, output_options, speaker
+from crowdqc.findings import InputError
 from crowdqc.plugins import names
 
 
@@ -17,6 +18,7 @@ from crowdqc.plugins import names
 @click.option("--folder", type=click.Path(path_type=Path), help="Instead of CROWDQC_WEIGHTS.")
 @output_options
 @guarded
+@described
 def weights(
     models: tuple[str, ...],
     *,
@@ -25,10 +27,10 @@ def weights(
     quiet: bool,
     verbose: bool,  # noqa: ARG001
 ) -> None:
-    """List, download and verify the weights of SAM and MedSAM.
+    """Lists the published weights, and whether the files here have the published hashes.
 
-    Lists what there is, and whether the files at hand have the published hashes. With MODELS,
-    downloads those first; a broken download goes on, a file with another hash is refused.
+    With MODELS, downloads those first; an interrupted download is continued, and a file with
+    another hash is refused.
     """
     from crowdqc.cli.show import print_table, write_out
     from crowdqc.stages.weights import fetch_weights, weights_table
@@ -83,6 +85,7 @@ class _Downloads:
 )
 @output_options
 @guarded
+@described
 def convert(
     study: Path,
     folder: Path,
@@ -92,10 +95,10 @@ def convert(
     quiet: bool,
     verbose: bool,  # noqa: ARG001
 ) -> None:
-    """Write a study in another format.
+    """Lists what was not read and what the format cannot hold.
 
-    Writes the annotations and a study file that reads them into FOLDER, which must be new or
-    empty, and lists what the format cannot say.
+    Writes the annotations, and a study file that reads them, into FOLDER, which must be new or
+    empty.
     """
     from crowdqc.cli.show import print_table, write_out
     from crowdqc.formats import read_study
@@ -113,3 +116,54 @@ def convert(
     else:
         write_out(table, style)
     say(f"{len(read.boxes)} boxes written to {folder} as {format_}.")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--on", multiple=True, required=True, help="Column that pairs rows; may be repeated.")
+@click.option("--by", help="Column of one file whose two values are the two sets.")
+@click.option("--label", help="Column that says what a row is about (tables in long form).")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV file to write as well.")
+@output_options
+@guarded
+@described
+def compare(  # noqa: PLR0913
+    files: tuple[Path, ...],
+    *,
+    on: tuple[str, ...],
+    by: str | None,
+    label: str | None,
+    seed: int,
+    output: Path | None,
+    style: str,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Pairs the rows of two sets, and compares every numeric column that both have.
+
+    A.csv B.csv --on path pairs the rows of two files by a column; F.csv --by model --on path does
+    it for two groups of one file.
+    """
+    from crowdqc.cli.show import print_table, write_out
+    from crowdqc.compare import compare_files
+    from crowdqc.files import atomic
+
+    if output is not None and output.resolve() in {file.resolve() for file in files}:
+        raise InputError(f"{output}: is read, and is not overwritten; name another file.")
+    table, findings = compare_files(files, on=on, by=by, label=label, seed=seed)
+    if output is not None:
+        with atomic(output) as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+    if style == "table":
+        shown = ["label", "n", "mean_a", "mean_b", "difference", "low", "high", "p", "p_holm"]
+        sets = " and ".join(table[["a", "b"]].iloc[0]) if len(table) else ""
+        print_table(
+            table[shown].rename(columns={"difference": "diff"}), f"Paired differences: {sets}"
+        )
+    else:
+        write_out(table, style)
+    say = speaker(quiet=quiet)
+    for finding in findings:
+        if verbose or finding.severity.rank:
+            say(f"{finding.severity.value}: {finding.message}")

@@ -14,6 +14,7 @@ from crowdqc.cli.options import (
     OUT,
     REFUSED,
     STUDY,
+    described,
     guarded,
     open_run,
     output_options,
@@ -48,8 +49,14 @@ def _action(name: str, text: str) -> Callable[[Command], Command]:
 @_action("test", "Only predict and score the test cases.")
 @click.option("--epochs", type=int, help="Instead of [train] epochs.")
 @click.option("--iterations", type=int, help="Instead of [train] iterations (per epoch).")
-@click.option("--configuration", help="Instead of [train] configuration.")
-@click.option("--device", help="Instead of [train] device: cuda, cpu or mps.")
+@click.option(
+    "--configuration",
+    type=click.Choice(["2d", "3d_fullres", "3d_lowres"]),
+    help="Instead of [train] configuration.",
+)
+@click.option(
+    "--device", type=click.Choice(["cuda", "cpu", "mps"]), help="Instead of [train] device."
+)
 @click.option("--workers", type=int, help="Instead of [train] workers.")
 @click.option(
     "--gpus",
@@ -61,11 +68,12 @@ def _action(name: str, text: str) -> Callable[[Command], Command]:
 @ENGINE
 @output_options
 @guarded
+@described
 def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: Any) -> None:
-    """Train nnU-Net on the study's datasets, then test it.
+    """Continues a training that was stopped, and does not repeat what is done.
 
-    Goes on where a training was killed, and leaves alone what is done. On a cluster, --print gives
-    the lines to submit: the preparations first, then the folds, which may run at the same time.
+    On a cluster, --print gives the lines to submit: the preparations first, then the folds, which
+    may run at the same time.
     """
     from crowdqc.cli.show import print_table, write_out
     from crowdqc.stages import training

@@ -24,6 +24,7 @@ from crowdqc.config import Config
 from crowdqc.files import sha256
 from crowdqc.findings import Finding, Severity, Verdict
 from crowdqc.formats.files import relative_names
+from crowdqc.stages.catalogue import STAGES
 from crowdqc.store import Store
 
 
@@ -75,18 +76,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the pipeline.
+    """One step of the pipeline; what else is known of it stands in `crowdqc.stages.catalogue`.
 
     Parameters
     ----------
     name : str
-        Name of the command.
+        Its name in the catalogue.
     run : callable
         Does the work and writes the files.
-    needs : tuple of str
-        Stages that must be done before.
-    sections : tuple of str
-        Sections of the study file on which the result depends.
     inputs : callable
         Files of the user that it reads.
     results : tuple of str
@@ -97,11 +94,19 @@ class Stage:
 
     name: str
     run: Callable[[Run], Result]
-    needs: tuple[str, ...] = ()
-    sections: tuple[str, ...] = ()
     inputs: Callable[[Config], Iterable[str | Path]] = lambda config: []  # noqa: ARG005
     results: tuple[str, ...] = ()
     applies: Callable[[Config], bool] = lambda config: True  # noqa: ARG005
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Stages that must be done before."""
+        return STAGES[self.name].needs
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """Sections of the study file on which the result depends."""
+        return STAGES[self.name].sections
 
 
 class Pipeline:

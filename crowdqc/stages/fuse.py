@@ -36,7 +36,7 @@ def fuse(run: Run) -> Result:
     return Result(table=consensus, shown=counts.reset_index(), summary=summary, files=files)
 
 
-def ask(run: Run) -> Result:
+def next_raters(run: Run) -> Result:
     """Objects for which one more rater is worth most."""
     from crowdqc.fusion import ask as ask_more
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from crowdqc.plan import estimate_components, plan_raters, plan_slices, raters_needed
-from crowdqc.stages import PIPELINE
 from crowdqc.stages.base import Result, Run
+from crowdqc.stages.pipeline import PIPELINE
 from crowdqc.stages.study import load_study, match_study
 
 PLAN = "plan.csv"

@@ -185,7 +185,7 @@ def test_weights_of_a_model_that_is_not_known():
 
 
 def test_objects_worth_another_rater_are_listed(study):
-    result = call("fuse", study, "--ask", "--format", "csv")
+    result = call("fuse", study, "--next-raters", "--format", "csv")
 
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("object,case,slice,label,")
@@ -274,9 +274,9 @@ def test_cases_in_folders_keep_them_and_results_beside_raters_are_no_rater(tmp_p
     ("words", "last"),
     [
         (["check"], "Next: crowdqc agree {study}"),
-        (["agree"], "Next: crowdqc complete {study}"),
+        (["agree"], "Next: crowdqc fuse {study}"),
         (["complete"], "Next: crowdqc gate {study}"),
-        (["fuse"], "Next: crowdqc gate {study}"),
+        (["fuse"], "Next: crowdqc complete {study}"),
         (["gate"], "Next: crowdqc report {study}"),
     ],
 )
@@ -286,7 +286,7 @@ def test_a_stage_ends_with_what_comes_next(study, words, last):
     assert done.stderr.splitlines()[-1] == last.format(study=study)
 
 
-def test_what_is_to_be_mended_comes_first(study):
+def test_what_is_to_be_corrected_comes_first(study):
     (study.parent / "boxes/a/1-0.txt").write_text("0 nonsense\n")
     (study.parent / "boxes/a/1-3.txt").unlink()
 
@@ -294,7 +294,7 @@ def test_what_is_to_be_mended_comes_first(study):
     completed = call("complete", study)
 
     assert checked.exit_code == 3
-    assert f"Next: mend the lines named above, then crowdqc check {study}" in checked.stderr
+    assert f"Next: correct the files named above, then crowdqc check {study}" in checked.stderr
     assert f"Next: crowdqc complete {study} --todo" in completed.stderr
     assert "Next" not in call("complete", study, "--format", "csv").output
     assert "Next" not in call("complete", study, "--quiet").output

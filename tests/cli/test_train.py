@@ -199,7 +199,7 @@ def test_a_check_that_finds_a_fault_ends_with_3(study, nnunet):
     [
         (["--set", "truth"], "['truth'] are not in [dataset] sets"),
         (["--epochs", "0"], "'epochs'"),
-        (["--device", "abacus"], "'device'"),
+        (["--device", "abacus"], "'--device'"),
         (["--fold", "second"], "is no number and not 'all'"),
     ],
 )

@@ -1,0 +1,234 @@
+"""Commands with options of their own: complete, gate, risk, plan, report."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crowdqc.cli.options import (
+    OUT,
+    STUDY,
+    STYLES,
+    described,
+    guarded,
+    open_run,
+    output_options,
+    speaker,
+)
+from crowdqc.stages.catalogue import STAGES
+
+SHARE = click.FloatRange(0.0, 1.0, min_open=True)
+
+
+@click.command()
+@STUDY
+@OUT
+@click.option("--todo", is_flag=True, help="Show the work list: what each rater has to redraw.")
+@output_options
+@guarded
+@described
+def complete(study: Path, *, out: Path | None, todo: bool, **show: Any) -> None:
+    """Writes completeness.csv and todo.csv.
+
+    The first has a row for each case, label and rater who was asked for it; the second is the work
+    list of each rater.
+    """
+    from crowdqc.cli.stage import finish, hint
+    from crowdqc.stages.pipeline import PIPELINE
+
+    opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
+    result = PIPELINE.run("complete", opened)
+    after = hint("complete", study, result) if show["style"] == "table" and not todo else ""
+    if todo:
+        result = result.showing(opened.store.read("todo"))
+    finish(result, "To do" if todo else STAGES["complete"].heading, **show, after=after)
+
+
+@click.command()
+@STUDY
+@OUT
+@click.option(
+    "--explain",
+    "unit",
+    metavar="NAME",
+    help="Show the rules asked of CASE, CASE/LABEL, rater:NAME or study.",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="An earlier manifest.json: show the verdicts that have changed.",
+)
+@functools.partial(output_options, styles=(*STYLES, "junit", "github"))
+@guarded
+@described
+def gate(
+    study: Path, *, out: Path | None, unit: str | None, against: Path | None, **show: Any
+) -> None:
+    """Writes manifest.json.
+
+    It holds the verdicts with their reasons, the boxes that may be used, and the hashes of
+    everything that these come from. Masks are drawn from the boxes in it only.
+    """
+    from crowdqc.cli.stage import finish, hint
+    from crowdqc.judge import Manifest
+    from crowdqc.stages import gate as judge
+    from crowdqc.stages.pipeline import PIPELINE, masks_are_current
+
+    opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
+    before = None if against is None else Manifest.read(against)
+    result = PIPELINE.run("gate", opened)
+    plain = unit is None and before is None and show["style"] == "table"
+    title, after = STAGES["gate"].heading, hint("gate", study, result) if plain else ""
+    if unit is not None:
+        title, result = (
+            f"Why {unit}",
+            result.showing(judge.explain_unit(opened, unit, masks=masks_are_current(opened))),
+        )
+    elif before is not None:
+        title, result = f"Changed since {against}", judge.changed(opened, before, result)
+    if show["style"] in {"junit", "github"}:
+        click.echo(judge.as_text(opened, show["style"]), nl=False)
+    finish(result, title, **show, after=after)
+
+
+@click.command()
+@STUDY
+@OUT
+@click.option(
+    "--masks",
+    "patterns",
+    multiple=True,
+    help="Masks with {case}, relative to the study file; repeatable. The first are assessed.",
+)
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="CSV file with the Dice of some masks (case, slice, label, dice): calibrates the risk.",
+)
+@output_options
+@guarded
+@described
+def risk(
+    study: Path,
+    *,
+    out: Path | None,
+    patterns: tuple[str, ...],
+    scores: Path | None,
+    style: str,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Writes risk.csv: the risk from 0 to 1, and the signals that it is made of.
+
+    Assesses the study's own masks, or those made elsewhere that --masks names; further sets show
+    where models disagree.
+    """
+    from crowdqc.cli.stage import finish
+    from crowdqc.stages.pipeline import PIPELINE
+    from crowdqc.stages.risk import assess
+
+    opened = open_run(study, out=out, say=speaker(quiet=quiet))
+    PIPELINE.ensure("fuse" if patterns else "masks", opened)
+    result = assess(opened, patterns, scores)
+    finish(result, STAGES["risk"].heading, style=style, quiet=quiet, verbose=verbose)
+
+
+@click.command()
+@STUDY
+@OUT
+@click.option(
+    "--iou",
+    type=SHARE,
+    default=0.8,
+    show_default=True,
+    help="Wanted IoU with the truth.",
+)
+@click.option(
+    "--largest",
+    type=click.IntRange(min=1),
+    default=9,
+    show_default=True,
+    help="Largest number of raters to consider.",
+)
+@click.option("--slices", is_flag=True, help="Show instead how many slices a rater must read.")
+@output_options
+@guarded
+@described
+def plan(
+    study: Path, *, out: Path | None, iou: float, largest: int, slices: bool, **show: Any
+) -> None:
+    """Writes plan.csv: the accuracy of a consensus of 1, 2, ... raters.
+
+    Estimated from the raters of this study, or of a pilot: how much their boxes vary, what they
+    miss, and how difficult the objects are.
+    """
+    from crowdqc.cli.stage import finish
+    from crowdqc.stages.plan import plan_study
+
+    opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
+    result = plan_study(opened, iou=iou, largest=largest, slices=slices)
+    finish(result, "Slices for a rater" if slices else "Raters per slice", **show)
+
+
+@click.command()
+@STUDY
+@OUT
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "md", "json", "csv"]),
+    default="html",
+    show_default=True,
+    help="Form of the report; csv is a folder with a file for each table.",
+)
+@click.option("--no-charts", is_flag=True, help="Leave out the charts: 5 MB less, same tables.")
+@click.option(
+    "--pictures",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Largest number of pictures of masks.",
+)
+@click.option(
+    "--compare",
+    "other",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder of results of another study or date, to set beside this one.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr.")
+@guarded
+@described
+def report(
+    study: Path,
+    *,
+    out: Path | None,
+    form: str,
+    no_charts: bool,
+    pictures: int | None,
+    other: Path | None,
+    quiet: bool,
+) -> None:
+    """Writes report.html, report.md, report.json or the folder report/, and its path on stdout.
+
+    The report is made from what the other stages left in the folder of results. With --compare, it
+    has a section with verdicts, raters, agreement, completeness and counts beside those of another
+    folder of results.
+    """
+    from crowdqc.stages.pipeline import PIPELINE
+    from crowdqc.stages.report import write_report
+    from crowdqc.store import Store
+
+    compared = None if other is None else Store.found(other)
+    run = open_run(study, out=out, say=speaker(quiet=quiet))
+    PIPELINE.prepare("report", run)
+    result = write_report(
+        run,
+        form=form,
+        charts=not no_charts,
+        n_pictures=pictures,
+        other=compared,
+    )
+    click.echo(result.table["report"].iloc[0])

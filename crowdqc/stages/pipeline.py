@@ -1,0 +1,134 @@
+"""The pipeline: the stages in order, and running them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import crowdqc
+from crowdqc.config import Changes, Config, load_config
+from crowdqc.formats import annotation_files
+from crowdqc.stages import (
+    agree,
+    check,
+    complete,
+    dataset,
+    evaluate,
+    forecast,
+    fuse,
+    gate,
+    masks,
+    report,
+    simulate,
+)
+from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, unwatched
+from crowdqc.stages.images import has_volumes, input_files
+from crowdqc.stages.mask_sets import RISK, read_manifest
+from crowdqc.stages.truth import truth_files
+from crowdqc.store import Store
+
+__all__ = ["BEFORE", "PIPELINE", "VIEWS", "Result", "masks_are_current", "open_run", "run_all"]
+
+
+def open_run(
+    file: Path,
+    *,
+    out: Path | None = None,
+    changes: Changes | None = None,
+    say: Callable[[str], None],
+    watch: Watch = unwatched,
+) -> Run:
+    """Open a study for running.
+
+    Parameters
+    ----------
+    file : Path
+        The study file.
+    out : Path, optional
+        Folder of results instead of ``[study] out``, relative to the working directory.
+    changes : dict of dict, optional
+        As for `crowdqc.config.load_config`.
+    say : callable
+        Told a line for everything that happens.
+    watch : callable
+        Shows how far long work is.
+    """
+    where = {"study": {"out": None if out is None else str(out.absolute())}}
+    config = load_config(file, changes={**(changes or {}), **where})
+    store = Store(config.out, config.study.name)
+    if store.written_by not in {None, crowdqc.__version__}:
+        say(
+            f"{store.folder} was written by crowdqc {store.written_by}; this is "
+            f"{crowdqc.__version__}, so every stage runs again before its results are used."
+        )
+    return Run(config, store, say, watch)
+
+
+def run_all(run: Run) -> Result:
+    """Run every stage that is not up to date; the result is the report, the verdict the gate's."""
+    *before, last = PIPELINE.stages
+    for name in before:
+        PIPELINE.ensure(name, run)
+    result = PIPELINE.run(last, run)
+    return dataclasses.replace(result, verdict=gate.verdict_for_exit(read_manifest(run)))
+
+
+def masks_are_current(run: Run) -> bool:
+    """Whether the masks in the folder of results are those of the study as it is now.
+
+    A study without images has no masks of its own; those of others, which `crowdqc risk` judged,
+    are taken as they are.
+    """
+    return not has_volumes(run.config) or PIPELINE.is_current("masks", run)
+
+
+def _gate(run: Run) -> Result:
+    return gate.gate(run, masks=masks_are_current(run))
+
+
+def _annotations(config: Config) -> list[str | Path]:
+    return [*annotation_files(config), *input_files(config)]
+
+
+def _truth(config: Config) -> list[Path]:
+    return list(truth_files(config).values())
+
+
+def _gold_boxes(config: Config) -> list[Path]:
+    if config.truth is None or config.truth.boxes is None:
+        return []
+    return [config.resolve(config.truth.boxes)]
+
+
+def _policy(config: Config) -> list[Path]:
+    return [] if config.gate.policy is None else [config.resolve(config.gate.policy)]
+
+
+PIPELINE = Pipeline(
+    [
+        Stage("simulate", simulate.simulate, inputs=_truth, applies=simulate.is_simulated),
+        Stage("check", check.check, inputs=_annotations),
+        Stage("agree", agree.agree, inputs=lambda config: [*_gold_boxes(config), *_policy(config)]),
+        Stage("fuse", fuse.fuse),
+        Stage("complete", complete.complete),
+        Stage("gate", _gate, inputs=_policy),
+        Stage("masks", masks.masks, inputs=input_files, applies=has_volumes),
+        Stage("gate again", _gate, inputs=_policy, results=(RISK,), applies=has_volumes),
+        Stage("dataset", dataset.dataset, applies=has_volumes),
+        Stage("evaluate", evaluate.evaluate, inputs=_truth, applies=evaluate.has_truth),
+        Stage("report", report.report),
+    ]
+)
+"""The stages that `crowdqc run` goes through, in the order of `crowdqc.stages.catalogue`.
+
+`gate` is asked twice: of boxes, before masks are drawn from them, and again of the masks.
+"""
+
+VIEWS: dict[str, Callable[[Run], Result]] = {
+    "next-raters": fuse.next_raters,
+    "dry-run": forecast.dry_run,
+}
+"""Flag of a command -> what it shows instead of the result."""
+BEFORE = {"dry-run"}
+"""Flags that show what a stage would do: it is not run, but those that it needs are."""
