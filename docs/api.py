@@ -29,7 +29,6 @@ ROOMS = {
     "risk": ("Risk of masks", {"crowdqc.risk": ()}),
     "report": ("Report", {"crowdqc.report": ()}),
     "engine": ("Engines", {"crowdqc.engine": (), "crowdqc.engine.cluster": ("RayEngine",)}),
-    "paper": ("A paper, recomputed", {"crowdqc.paper": ()}),
     "samgen": (
         "Masks from boxes: samgen",
         {

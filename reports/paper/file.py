@@ -95,7 +95,7 @@ class Annotations(BaseModel):
 
 
 class PaperFile(Section):
-    """What ``crowdqc paper`` reads."""
+    """What ``reports/paper/reproduce.py`` reads."""
 
     results: str
     out: str

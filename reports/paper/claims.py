@@ -11,10 +11,10 @@ import pandas as pd
 from crowdqc.completeness import assess
 from crowdqc.config import load_config
 from crowdqc.formats import read_study
-from crowdqc.paper.file import Annotations, Bound
-from crowdqc.paper.scores import MEAN
-from crowdqc.paper.tables import signed
 from crowdqc.stages.images import known_images
+from reports.paper.file import Annotations, Bound
+from reports.paper.scores import MEAN
+from reports.paper.tables import signed
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import jinja2
 import pandas as pd
 
 from crowdqc.files import atomic
-from crowdqc.paper.boxplots import box_plot
-from crowdqc.paper.claims import Checked, check_all, check_annotations
-from crowdqc.paper.file import PaperFile, folder, read_paper
-from crowdqc.paper.scores import Pairing, read_pairings
-from crowdqc.paper.tables import judge, measure, signed
+from reports.paper.boxplots import box_plot
+from reports.paper.claims import Checked, check_all, check_annotations
+from reports.paper.file import PaperFile, folder, read_paper
+from reports.paper.scores import Pairing, read_pairings
+from reports.paper.tables import judge, measure, signed
 
 UNREAD = "not readable here"
 """What stands where a published value could not be read."""
@@ -64,7 +64,7 @@ def write_paper(path: Path) -> list[Path]:
     Parameters
     ----------
     path : Path
-        A file such as ``configs/paper.toml``.
+        A file such as ``reports/paper/paper.toml``.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def _write(
 
 def _rendered(kind: str, said: dict[str, object]) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("crowdqc.paper", "templates"),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=jinja2.select_autoescape(("html.jinja",)),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -11,14 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crowdqc.findings import InputError
-from crowdqc.paper import Pairing, Published, judge, measure, read_pairings, read_paper
-from crowdqc.paper.boxplots import box_plot
-from crowdqc.paper.claims import check_annotations, check_bound
-from crowdqc.paper.file import Annotations, Bound, read_printed
-from crowdqc.paper.tables import clustered_half_width
-from tests.commands import call
+from reports.paper.boxplots import box_plot
+from reports.paper.claims import check_annotations, check_bound
+from reports.paper.file import Annotations, Bound, Published, read_paper, read_printed
+from reports.paper.reproduce import main
+from reports.paper.scores import Pairing, read_pairings
+from reports.paper.tables import clustered_half_width, judge, measure
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+REPORTS = Path(__file__).parents[2] / "reports"
+PAPER = REPORTS / "paper" / "paper.toml"
+BTCV = REPORTS.parent / "configs" / "btcv.toml"
 ODD = "[[published]]\ntable = 't'\ncolumn = 'A'\nsource = 's'\nprinted.liver = 'about'"
 VOLUMES = np.array(["a", "a", "b", "c"], dtype=object)
 
@@ -46,7 +48,7 @@ def row_of(table, name, row):
 
 
 def test_every_number_that_the_authors_printed_comes_out(ours):
-    paper = read_paper(CONFIGS / "paper.toml")
+    paper = read_paper(PAPER)
 
     table = judge(ours, paper.published)
 
@@ -123,9 +125,9 @@ def test_a_bound_holds_or_not(ours, below, verdict):
 
 def test_counts_and_complete_cases_are_checked(data, monkeypatch):
     monkeypatch.setenv("CROWDQC_DATA", str(data))
-    annotated = read_paper(CONFIGS / "paper.toml").annotated
+    annotated = read_paper(PAPER).annotated
 
-    counted, complete, others = check_annotations(annotated, CONFIGS / "btcv.toml")
+    counted, complete, others = check_annotations(annotated, BTCV)
 
     assert (counted.verdict, counted.found) == ("holds", "75 of 75 counts are the same.")
     assert "1 (0002) has no empty slice inside an organ, the others 153" in complete.found
@@ -139,7 +141,7 @@ def test_a_wrong_count_is_named(data, monkeypatch):
         study="", source="", labels=["spleen"], boxes={"0001": [35]}, complete=["0001"]
     )
 
-    counted = check_annotations(wrong, CONFIGS / "btcv.toml")[0]
+    counted = check_annotations(wrong, BTCV)[0]
 
     assert counted.verdict == "does not hold"
     assert "0001 spleen: 35 printed, 36 found" in counted.found
@@ -183,13 +185,13 @@ def test_a_box_plot_shows_median_quartiles_and_what_lies_beyond():
 def pages(data, tmp_path_factory):
     """Folder of the pages as the command writes them."""
     place = tmp_path_factory.mktemp("paper")
-    text = (CONFIGS / "paper.toml").read_text(encoding="utf-8")
-    text = text.replace('"../reports"', '"made"')
-    text = text.replace('"btcv.toml"', f'"{CONFIGS / "btcv.toml"}"')
+    text = PAPER.read_text(encoding="utf-8")
+    text = text.replace('".."', '"made"')
+    text = text.replace('"../../configs/btcv.toml"', f'"{BTCV}"')
     (place / "paper.toml").write_text(text, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CROWDQC_DATA", str(data))
-        assert call("paper", place / "paper.toml").exit_code == 0
+        assert main([str(place / "paper.toml")]) == 0
     return place / "made"
 
 
@@ -208,7 +210,7 @@ def test_the_pages_hold_every_table_figure_and_claim(pages):
 
 @pytest.mark.parametrize("name", ["paper.md", "paper.html", "images/paper-filtering.svg"])
 def test_the_pages_in_the_repository_are_what_the_command_writes(pages, name):
-    kept = CONFIGS.parent / "reports" / name
+    kept = REPORTS / name
 
     assert (pages / name).read_text("utf-8") == kept.read_text("utf-8")
 
@@ -231,11 +233,11 @@ def test_a_malformed_file_exits_2(tmp_path, text):
     path = tmp_path / "paper.toml"
     path.write_text(text)
 
-    assert call("paper", path).exit_code == 2
+    assert main([str(path)]) == 2
 
 
 def test_missing_scores_exit_2(tmp_path):
     path = tmp_path / "paper.toml"
     path.write_text("results = 'nowhere'\nout = 'out'\n")
 
-    assert call("paper", path).exit_code == 2
+    assert main([str(path)]) == 2

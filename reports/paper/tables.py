@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from crowdqc.compare.paired import compare_paired, holm
 from crowdqc.findings import InputError
-from crowdqc.paper.file import Published, read_printed
-from crowdqc.paper.scores import MEAN, Pairing
+from reports.paper.file import Published, read_printed
+from reports.paper.scores import MEAN, Pairing
 
 
 def measure(pairings: Sequence[Pairing]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdqc.paper.scores import Pairing
+from reports.paper.scores import Pairing
 
 COLOURS = ("#0072b2", "#e69f00")
 """Blue and orange of Okabe and Ito: told apart in every common colour blindness."""
