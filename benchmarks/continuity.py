@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from benchmarks.risk import BAD, read_dice
-from crowdqc.findings import read_findings
+from crowdqc.findings import parse_findings
 
 CHECKS = ("edge-jump", "edge-outlier")
 
@@ -26,7 +26,9 @@ def main() -> None:
     parser.add_argument("findings", type=Path)
     parser.add_argument("slice_dice")
     options = parser.parse_args()
-    findings = [f for f in read_findings(options.findings) if f.check in CHECKS]
+    findings = [
+        f for f in parse_findings(options.findings.read_text(encoding="utf-8")) if f.check in CHECKS
+    ]
     named = pd.MultiIndex.from_tuples([(f.case, f.slice, f.label) for f in findings]).unique()
     dice = read_dice(options.slice_dice).set_index(["case", "slice", "label"])["dice"]
     inside = dice.index.isin(named)

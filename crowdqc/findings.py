@@ -13,7 +13,6 @@ import json
 import math
 from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path
 
 VERSION = 1
 """Format version of a finding in a JSONL file."""
@@ -143,11 +142,9 @@ class Finding:
         return finding
 
 
-def read_findings(path: Path) -> list[Finding]:
-    """Read a JSONL file of findings; an absent file holds none."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would split texts too
+def parse_findings(text: str) -> list[Finding]:
+    """Inverse of `dump_findings`."""
+    lines = text.split("\n")  # splitlines would split texts too
     return [Finding.from_json(line) for line in lines if line.strip()]
 
 

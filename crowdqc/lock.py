@@ -1,18 +1,21 @@
 """A lock on a folder, so that one process at a time writes there.
 
-The lock is the kernel's (``flock``): it ends with its process, however that ends, so nothing
+The lock is the kernel's (`filelock`): it ends with its process, however that ends, so nothing
 that a killed process left behind can block. The file says who holds it, and goes with it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
+import warnings
 import weakref
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from crowdqc.files import Unreadable, read_bytes
 from crowdqc.findings import InputError
 
 NAME = ".lock"
@@ -46,62 +49,58 @@ class FolderLock:
         InputError
             If another process holds it, or the file system has no locks.
         """
-        while not self.held:
-            handle = self._open()
-            try:
-                _lock(handle, self.path)
-                if _is_there(handle, self.path):  # else its last holder has just removed it
-                    _say_who(handle)
-                    self._release = weakref.finalize(self, _let_go, handle, self.path, os.getpid())
-            finally:
-                if not self.held:
-                    os.close(handle)
+        if self.held:
+            return
+        lock = FileLock(self.path, timeout=0, thread_local=False)
+        _take(lock, self.path)
+        _say_who(self.path)
+        self._release = weakref.finalize(self, _let_go, lock, self.path, os.getpid())
 
     def release(self) -> None:
         """Let go; nothing happens where it is not held."""
         if self._release is not None:
             self._release()
 
-    def _open(self) -> int:
-        try:
-            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be written: {error.strerror}.") from error
 
-
-def _lock(handle: int, path: Path) -> None:
+def _take(lock: FileLock, path: Path) -> None:
+    if path.is_symlink():
+        raise InputError(f"{path}: cannot be written: it is a symbolic link.")
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(handle, _SAID_MAX, 0).decode(errors="replace").strip()
+        with warnings.catch_warnings(action="ignore"):  # that there is no lock is said below
+            lock.acquire()
+        if "Soft" not in type(lock).__name__:
+            return
+        lock.release(force=True)
+        problem = "Function not implemented"
+    except Timeout as error:
         raise InputError(
-            f"{path.parent}: {holder or 'another process'} is writing here. Wait until it has "
-            "ended, or choose another folder with --out."
+            f"{path.parent}: {_holder(path)} is writing here. Wait until it has ended, or choose "
+            "another folder with --out."
         ) from error
-    except OSError as error:
-        raise InputError(
-            f"{path.parent}: cannot be locked ({error.strerror}), so two runs could mix their "
-            "results. Choose a folder on a disk that has locks."
-        ) from error
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}.") from error
+    except (OSError, NotImplementedError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+    raise InputError(
+        f"{path.parent}: cannot be locked ({problem}), so two runs could mix their results. Choose "
+        "a folder on a disk that has locks."
+    )
 
 
-def _is_there(handle: int, path: Path) -> bool:
-    """Whether the file that was opened is still the one of this name."""
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
+def _holder(path: Path) -> str:
+    with contextlib.suppress(Unreadable):
+        return read_bytes(path, _SAID_MAX).decode(errors="replace").strip() or "another process"
+    return "another process"
 
 
-def _say_who(handle: int) -> None:
+def _say_who(path: Path) -> None:
     with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
 
 
-def _let_go(handle: int, path: Path, owner: int) -> None:
-    """Remove the file and close it, which unlocks; a child that was forked off only closes."""
+def _let_go(lock: FileLock, path: Path, owner: int) -> None:
+    """Remove the file and unlock; a child that was forked off leaves both to its parent."""
     if os.getpid() == owner:
         with contextlib.suppress(OSError):
             path.unlink()
-    os.close(handle)
+        lock.release(force=True)

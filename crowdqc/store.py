@@ -1,8 +1,9 @@
 """The folder of results: where every stage reads what others wrote and writes its own.
 
 Files appear whole or not at all. ``crowdqc.json`` says which study the folder belongs to, in
-which format version, and for each stage from which inputs it was last run, so that a stage
-whose inputs are unchanged need not run again, and results of another study are never touched.
+which format version, and for each stage from which inputs it was last run and what it wrote, so
+that a stage whose inputs and results are unchanged need not run again, results of another study
+are never touched, and those of another person are known. No link in the folder is followed.
 Whoever writes holds the folder's lock; what a killed process left half done is swept away.
 """
 
@@ -13,22 +14,36 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
 import crowdqc
-from crowdqc.files import PART, STATE, atomic
-from crowdqc.findings import Finding, InputError, dump_findings, read_findings
+from crowdqc.files import (
+    JSON_BYTES_MAX,
+    PART,
+    STATE,
+    Unreadable,
+    atomic,
+    opened,
+    read_json,
+    read_text,
+    refuse_links,
+    unpacked,
+)
+from crowdqc.findings import Finding, InputError, dump_findings, parse_findings
 from crowdqc.lock import NAME as LOCK
 from crowdqc.lock import FolderLock
 from crowdqc.schema import TABLES, conform
+from crowdqc.trust import Hashes, is_signed, sign
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the layout of the folder and of the tables in it."""
 
+STATE_BYTES_MAX = 100_000_000
 _UNLOCKED = ("nnUNet_preprocessed", "nnUNet_results")
 """What a training fills for days, without the lock: other commands go on meanwhile."""
 
@@ -52,7 +67,9 @@ class Store:
     def __init__(self, folder: Path, study: str) -> None:
         self.folder = Path(folder)
         self.study = study
+        self.hashes = Hashes(self.folder)
         self._lock = FolderLock(self.folder)
+        self._changed: dict[str, list[str]] = {}
         self._refuse_strangers()
 
     @classmethod
@@ -103,7 +120,14 @@ class Store:
         self._lock.release()
 
     def path(self, name: str) -> Path:
-        """Path of a file in the folder."""
+        """Path of a file in the folder.
+
+        Raises
+        ------
+        InputError
+            If it is a symbolic link, or lies behind one.
+        """
+        refuse_links(self.folder / name)
         return self.folder / name
 
     def has(self, table: str) -> bool:
@@ -119,25 +143,33 @@ class Store:
             If it is not there, or is not the table it should be.
         """
         path = self.path(f"{table}.csv")
+        if not path.exists():
+            raise InputError(f"{path}: is not there; run the stage that writes it.")
         text = {column.name: str for column in TABLES[table] if column.kind == "text"}
+        words = {"dtype": text, "keep_default_na": False, "na_values": _missing(table)}
         try:
-            frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=_missing(table))
-            return conform(table, _with_numbers(frame, table))
-        except FileNotFoundError as error:
-            raise InputError(f"{path}: is not there; run the stage that writes it.") from error
-        except ValueError as error:
+            with opened(path, below=self.folder) as file:
+                return conform(table, _with_numbers(_parsed(file, **words), table))
+        except Unreadable as error:
+            raise InputError(f"{path}: {error}") from error
+        except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
             raise InputError(
                 f"{path}: is not the table '{table}' ({error}). Run the stage that writes it again."
             ) from error
 
     def write(self, table: str, frame: pd.DataFrame) -> None:
         """Write a table: its own columns and types, floats to full precision."""
-        text = conform(table, frame).to_csv(index=False, lineterminator="\n")
-        self.write_text(f"{table}.csv", text)
+        self.write_text(f"{table}.csv", to_csv(conform(table, frame)))
 
     def read_findings(self, stage: str) -> list[Finding]:
         """Findings that a stage wrote; none where it wrote no file."""
-        return read_findings(self.path(findings_file(stage)))
+        path = self.path(findings_file(stage))
+        if not path.exists():
+            return []
+        try:
+            return parse_findings(read_text(path, JSON_BYTES_MAX, below=self.folder))
+        except Unreadable as error:
+            raise InputError(f"{path}: {error}") from error
 
     def write_findings(self, stage: str, findings: Iterable[Finding]) -> None:
         """Write the findings of a stage as JSON lines, in their order."""
@@ -146,6 +178,7 @@ class Store:
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the folder atomically, as UTF-8."""
         self.claim()
+        self._changed.clear()
         with atomic(self.path(name)) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
 
@@ -159,6 +192,7 @@ class Store:
             If it cannot be written.
         """
         self.claim()
+        self._changed.clear()
         target = self.path(name)
         try:
             parts = Path(tempfile.mkdtemp(prefix=PART, dir=self.folder))
@@ -182,26 +216,112 @@ class Store:
             shutil.rmtree(parts, ignore_errors=True)
 
     def stamp_of(self, stage: str) -> str | None:
-        """Fingerprint of what `stage` was last finished with; `None` if it never was."""
-        record = self._state().get("stages", {}).get(stage)
-        if record is None or any(not self.path(f).exists() for f in record["files"]):
+        """Fingerprint of what `stage` was last finished with; `None` if it never was.
+
+        Nor is it where a file that it wrote is gone.
+        """
+        record = self._record(stage)
+        if record is None or any(not self.path(name).exists() for name in record["files"]):
             return None
         return str(record["stamp"])
+
+    def changed(self, stage: str) -> list[str]:
+        """Files that are not what `stage` wrote, by their SHA-256."""
+        if stage not in self._changed:
+            files = (self._record(stage) or {"files": {}})["files"]
+            self._changed[stage] = [
+                name for name, digest in files.items() if self.hashes.digest(name) != digest
+            ]
+        return self._changed[stage]
+
+    def untrusted(self, stage: str | None = None) -> list[str]:
+        """Stages whose results this user did not make, and on which those of `stage` rest.
+
+        Parameters
+        ----------
+        stage : str, optional
+            One stage; none given: all that are on record.
+        """
+        stages = self._state().get("stages", {})
+        found: set[str] = set()
+        for name in stages if stage is None else [stage]:
+            record = stages.get(name)
+            if record is not None:
+                ours = _is_ours(self.study, name, record)
+                found |= set(record["rests_on"]) if ours else {name}
+        return sorted(found)
+
+    def trust(self) -> None:
+        """Take all that is on record, and is as it was written, for this user's own."""
+        self.claim()
+        state = self._state()
+        for stage, record in state["stages"].items():
+            if not self.changed(stage):
+                state["stages"][stage] = _signed(self.study, stage, {**record, "rests_on": []})
+        self._write_state(state)
+
+    def forget(self) -> None:
+        """Forget that any stage was finished."""
+        self.claim()
+        self._changed.clear()
+        self._write_state({**self._state(), "stages": {}})
 
     def begin(self, stage: str) -> None:
         """Forget that `stage` was finished: until it is again, its files may be of two runs."""
         self.claim()
+        self._changed.clear()
         state = self._state()
         if stage in state["stages"]:
             stages = {name: one for name, one in state["stages"].items() if name != stage}
             self._write_state({**state, "stages": stages})
 
-    def set_stamp(self, stage: str, stamp: str, files: Iterable[str]) -> None:
-        """Record that `stage` was finished with inputs of this fingerprint, writing `files`."""
+    def set_stamp(
+        self, stage: str, stamp: str, files: Iterable[str], *, needs: Iterable[str] = ()
+    ) -> None:
+        """Record that a stage was finished.
+
+        Parameters
+        ----------
+        stage : str
+            Its name.
+        stamp : str
+            Fingerprint of its inputs.
+        files : iterable of str
+            Files and folders that it wrote.
+        needs : iterable of str
+            Stages whose results it read.
+        """
         self.claim()
+        self._changed.clear()
+        record = {
+            "stamp": stamp,
+            "files": {name: self.hashes.digest(name) for name in sorted(files)},
+            "rests_on": sorted({one for need in needs for one in self.untrusted(need)}),
+        }
+        self.renew(record["files"], {stage: _signed(self.study, stage, record)})
+
+    def renew(self, files: Iterable[str], more: Mapping[str, Any] | None = None) -> None:
+        """Record that files which stages wrote before were written anew.
+
+        Parameters
+        ----------
+        files : iterable of str
+            Names of the files.
+        more : mapping, optional
+            Records of further stages.
+        """
+        self._changed.clear()
+        new = {name: self.hashes.digest(name) for name in files}
         state = self._state()
-        stages = {**state["stages"], stage: {"stamp": stamp, "files": sorted(files)}}
-        self._write_state({**state, "stages": stages})
+        for stage, record in state["stages"].items():
+            if new.keys() & record["files"].keys() and _is_ours(self.study, stage, record):
+                now = {name: new.get(name, digest) for name, digest in record["files"].items()}
+                state["stages"][stage] = _signed(self.study, stage, {**record, "files": now})
+        self.hashes.save()
+        self._write_state({**state, "stages": {**state["stages"], **(more or {})}})
+
+    def _record(self, stage: str) -> dict[str, Any] | None:
+        return self._state().get("stages", {}).get(stage)
 
     def _refuse_strangers(self) -> None:
         if self.folder.exists() and not self.folder.is_dir():
@@ -223,7 +343,9 @@ class Store:
 
     def _refuse_foreign_files(self) -> None:
         """A folder with files but without our state file is somebody else's."""
-        if self.folder.is_dir() and any(not _is_ours(path.name) for path in self.folder.iterdir()):
+        if self.folder.is_dir() and any(
+            not _is_left_over(path.name) for path in self.folder.iterdir()
+        ):
             raise InputError(
                 f"{self.folder}: is not empty and was not written by crowdqc (no {STATE}). "
                 "Choose another [study] out, so that nothing of yours is overwritten."
@@ -250,26 +372,48 @@ class Store:
 
 def _read_state(path: Path) -> dict[str, Any]:
     """What the state file says, if it is there; its stages are always of the right form."""
-    if not path.is_file():
+    if not path.is_symlink() and not path.exists():
         return {}
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = read_json(path, STATE_BYTES_MAX, below=path.parent)
         stages = state.get("stages", {})
+        if state.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
+            return {**state, "stages": {}}
         if all(_is_record(record) for record in stages.values()):
             return {**state, "stages": stages}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
-    except (ValueError, AttributeError, RecursionError) as error:
+    except Unreadable as error:
+        raise InputError(f"{path}: {error} Remove the folder, if it is not ours.") from error
+    except AttributeError as error:
         raise InputError(f"{path}: is not ours or damaged ({error}); remove the folder.") from error
     raise InputError(f"{path}: holds a stage that is none; remove the folder.")
 
 
 def _is_record(record: object) -> bool:
-    files = record.get("files") if isinstance(record, dict) else None
-    return isinstance(files, list) and all(isinstance(name, str) for name in files)
+    if not isinstance(record, dict):
+        return False
+    files, needs = record.get("files"), record.get("rests_on")
+    return (
+        isinstance(files, dict)
+        and all(Path(name).parts and ".." not in Path(name).parts for name in files)
+        and not any(Path(name).is_absolute() for name in files)
+        and isinstance(needs, list)
+        and all(isinstance(name, str) for name in needs)
+    )
 
 
-def _is_ours(name: str) -> bool:
+def _signed(study: str, stage: str, record: dict[str, Any]) -> dict[str, Any]:
+    return {**record, "signature": sign([study, stage, _unsigned(record)])}
+
+
+def _is_ours(study: str, stage: str, record: dict[str, Any]) -> bool:
+    return is_signed([study, stage, _unsigned(record)], record.get("signature"))
+
+
+def _unsigned(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != "signature"}
+
+
+def _is_left_over(name: str) -> bool:
     """Whether a file is one that we leave where we are killed before the first result."""
     return name == LOCK or name.startswith(PART)
 
@@ -283,6 +427,51 @@ def findings_file(stage: str) -> str:
     ('findings.jsonl', 'complete.findings.jsonl')
     """
     return "findings.jsonl" if stage == "check" else f"{stage}.findings.jsonl"
+
+
+def read_csv(path: Path, *, text: Iterable[str]) -> pd.DataFrame:
+    """Read a CSV table of the user's (also one that is packed, ``.csv.gz``).
+
+    Parameters
+    ----------
+    path : Path
+    text : iterable of str
+        Columns that are text: ``0001`` is not 1 in them, and "NA" is a name.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is no table.
+    """
+    try:
+        with unpacked(path, JSON_BYTES_MAX) as file:
+            names = pd.read_csv(file, nrows=0).columns
+        missing = {name: list(_MISSING) for name in names if name not in set(text)}
+        with unpacked(path, JSON_BYTES_MAX) as file:
+            words = {"keep_default_na": False, "na_values": missing}
+            return _parsed(file, dtype=dict.fromkeys(text, str), **words)
+    except Unreadable as error:
+        raise InputError(f"{path}: {error}") from error
+    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
+        raise InputError(f"{path}: is not a CSV table: {error}.") from error
+
+
+def _parsed(file: IO[bytes], **words: Any) -> pd.DataFrame:
+    """A table; rows of more cells than there are columns are no row names but a fault."""
+    with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+        return pd.read_csv(file, index_col=False, **words)
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """A table as CSV: no index, floats to full precision."""
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+_MISSING = (
+    *("", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "null", "None"),
+    *("NaN", "-NaN", "nan", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+)
+"""What stands for a missing number."""
 
 
 def _with_numbers(frame: pd.DataFrame, table: str) -> pd.DataFrame:

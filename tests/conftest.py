@@ -10,6 +10,12 @@ hypothesis.settings.register_profile("crowdqc", deadline=None)  # a busy machine
 hypothesis.settings.load_profile("crowdqc")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory):
+    """The tests' own key and hashes, not those of whoever runs them."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """Folder of the real data: CROWDQC_DATA, else ``../shared/data`` beside the checkout."""

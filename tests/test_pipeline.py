@@ -10,7 +10,7 @@ import pytest
 
 from crowdqc.agreement import Resampling, assess_raters
 from crowdqc.config import load_config
-from crowdqc.findings import read_findings
+from crowdqc.findings import parse_findings
 from crowdqc.formats import read_study
 from crowdqc.matching import match
 from tests.commands import call
@@ -148,17 +148,18 @@ def test_a_second_run_does_only_the_report(demo):
     assert "crowdqc" not in result.stderr.replace("crowdqc-demo", "")
 
 
-def test_masks_refuse_a_manifest_whose_inputs_changed(demo, tmp_path):
+def test_a_table_that_was_edited_is_made_again_before_masks_are_drawn(demo, tmp_path):
     folder, _ = demo
     out = tmp_path / "out"
     assert call("gate", folder / "study.toml", "--out", out).exit_code == 0
     with (out / "consensus.csv").open("a") as file:
         file.write("\n")
 
-    result = call("masks", folder / "study.toml", "--out", out)
+    result = call("fuse", folder / "study.toml", "--out", out, "--ask")
 
-    assert result.exit_code == 2
-    assert "consensus.csv: has changed since the gate decided" in result.stderr
+    assert result.exit_code == 0
+    assert "consensus.csv: is not what 'crowdqc fuse' wrote" in result.stderr
+    assert (out / "consensus.csv").read_bytes() == (folder / "out" / "consensus.csv").read_bytes()
 
 
 def test_datasets_pass_the_check_of_nnunet(demo, capfd, monkeypatch):
@@ -199,7 +200,9 @@ def test_the_crowd_study(data, tmp_path, monkeypatch):
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     verdicts = [case["verdict"] for case in manifest["cases"]]
     assert [verdicts.count(v) for v in ("accept", "review", "reject")] == [1, 5, 17]
-    named = {f.check for f in read_findings(out / "agree.findings.jsonl")}
+    named = {
+        f.check for f in parse_findings((out / "agree.findings.jsonl").read_text(encoding="utf-8"))
+    }
     assert named == {"edge-jump", "edge-outlier", "organ-unlike-others"}
     unread = completeness.groupby("case")["state"].agg(lambda state: (state == "unread").all())
     files = sorted((data / "btcv_crowd" / "prompt").iterdir())

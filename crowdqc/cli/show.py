@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from crowdqc.store import to_csv
+
 COLOURS = {
     **dict.fromkeys(["accept", "pass", "complete", "agreed"], "green"),
     **dict.fromkeys(["review", "watch", "partial"], "yellow"),
@@ -26,7 +28,7 @@ WORD = 24
 def write_out(frame: pd.DataFrame, style: str) -> None:
     """Write a whole table on stdout, as ``"json"`` (nan is null) or ``"csv"``."""
     if style == "csv":
-        click.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
+        click.echo(to_csv(frame), nl=False)
     else:
         click.echo(json.dumps(_records(frame), indent=1, ensure_ascii=False))
 

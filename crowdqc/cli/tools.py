@@ -148,13 +148,14 @@ def compare(  # noqa: PLR0913
     from crowdqc.cli.show import print_table, write_out
     from crowdqc.compare import compare_files
     from crowdqc.files import atomic
+    from crowdqc.store import to_csv
 
     if output is not None and output.resolve() in {file.resolve() for file in files}:
         raise InputError(f"{output}: is read, and is not overwritten; name another file.")
     table, findings = compare_files(files, on=on, by=by, label=label, seed=seed)
     if output is not None:
         with atomic(output) as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n")
+            temporary.write_text(to_csv(table), encoding="utf-8", newline="")
     if style == "table":
         shown = ["label", "n", "mean_a", "mean_b", "difference", "low", "high", "p", "p_holm"]
         sets = " and ".join(table[["a", "b"]].iloc[0]) if len(table) else ""

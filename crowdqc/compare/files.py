@@ -9,6 +9,7 @@ import pandas as pd
 
 from crowdqc.compare.table import compare, need_columns
 from crowdqc.findings import Finding, InputError
+from crowdqc.store import read_csv
 
 
 def compare_files(
@@ -70,18 +71,13 @@ def read_scores(path: Path, *, keys: Sequence[str]) -> pd.DataFrame:
     InputError
         If it cannot be read or lacks a column of `keys`.
     """
-    try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(keys, str))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise InputError(f"{path}: is not a CSV table: {error}.") from error
+    frame = read_csv(path, text=keys)
     need_columns(frame, keys, str(path))
     return frame
 
 
 def _groups(frame: pd.DataFrame, by: str) -> tuple[list[str], list[pd.DataFrame]]:
-    names = list(frame[by].dropna().unique())
+    names = list(frame.loc[frame[by] != "", by].unique())
     if len(names) != 2:
         raise InputError(f"'{by}' must have two values to compare; got {len(names)}: {names[:10]}.")
     return names, [frame[frame[by] == name] for name in names]

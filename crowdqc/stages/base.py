@@ -1,17 +1,13 @@
 """What a stage is, when it must run again, and which stages run before it.
 
 A stage reads files (of the study and of the stages before it), and writes files into the
-study's folder of results. Its *stamp* is a hash of everything that its result depends on: the
-sections of the study file that it reads, the files that it reads (path, size, time of change),
-and the stamps of the stages before it. A stage whose stamp is the one on record is up to date.
+study's folder of results. A stage whose stamp (`crowdqc.stages.stamps`) is the one on record is
+up to date.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -19,12 +15,10 @@ from pathlib import Path
 
 import pandas as pd
 
-import crowdqc
 from crowdqc.config import Config
-from crowdqc.files import sha256
 from crowdqc.findings import Finding, Severity, Verdict
-from crowdqc.formats.files import relative_names
 from crowdqc.stages.catalogue import STAGES
+from crowdqc.stages.stamps import make_stamp
 from crowdqc.store import Store
 
 
@@ -141,8 +135,15 @@ class Pipeline:
         return result
 
     def is_current(self, name: str, run: Run) -> bool:
-        """Whether the result of a stage is there, and that of the study as it is now."""
-        return run.store.stamp_of(name) == self.stamp(name, run)
+        """Whether the result of a stage is there, as it was written, and of the study as it is."""
+        if run.store.stamp_of(name) != self.stamp(name, run):
+            return False
+        for file in run.store.changed(name):
+            run.say(
+                f"{run.store.path(file)}: is not what 'crowdqc {name}' wrote (its SHA-256 is "
+                "another one), so it is not used and must be made again."
+            )
+        return not run.store.changed(name)
 
     def stamp(self, name: str, run: Run) -> str:
         """Hash of everything that the result of a stage depends on."""
@@ -151,50 +152,24 @@ class Pipeline:
         return run.stamps[name]
 
     def _stamp(self, stage: Stage, run: Run) -> str:
-        config = run.config
-        sections = {section: _plain(getattr(config, section)) for section in stage.sections}
-        needs = [need for need in stage.needs if self.stages[need].applies(config)]
-        record = {
-            "crowdqc": crowdqc.__version__,
-            "stage": stage.name,
-            "study": [config.study.name, config.study.seed],
-            "sections": sections,
-            "inputs": _fingerprint(stage.inputs(config), config),
-            "results": [
-                sha256(path) for path in map(run.store.path, stage.results) if path.is_file()
-            ],
-            "needs": [self.stamp(need, run) for need in needs],
-        }
-        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+        needs = [need for need in stage.needs if self.stages[need].applies(run.config)]
+        return make_stamp(
+            stage.name,
+            run.config,
+            store=run.store,
+            sections=stage.sections,
+            inputs=stage.inputs(run.config),
+            results=stage.results,
+            needs=[self.stamp(need, run) for need in needs],
+        )
 
     def _finish(self, stage: Stage, run: Run) -> Result:
         stamp = self.stamp(stage.name, run)
         run.store.begin(stage.name)
         result = stage.run(run)
         run.stamps.clear()  # a stage may write what another one reads
-        run.store.set_stamp(stage.name, stamp, result.files)
+        run.store.set_stamp(stage.name, stamp, result.files, needs=stage.needs)
         return result
-
-
-def _plain(section: object) -> object:
-    if isinstance(section, dict):
-        return {key: _plain(value) for key, value in section.items()}
-    dump = getattr(section, "model_dump", None)
-    return dump(mode="json") if dump else section
-
-
-def _fingerprint(paths: Iterable[str | Path], config: Config) -> str:
-    """What tells whether files have changed; the same where the whole study was moved."""
-    files = [str(path) for path in paths]
-    digest = hashlib.sha256()
-    for name, path in zip(relative_names(files, config), files, strict=True):
-        try:
-            stat = os.stat(path)  # noqa: PTH116 - half a million files: no Path for each
-            words = f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
-        except OSError:
-            words = f"{name}\0\n"
-        digest.update(words.encode())
-    return digest.hexdigest()
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:

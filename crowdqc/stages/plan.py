@@ -8,6 +8,7 @@ from crowdqc.plan import estimate_components, plan_raters, plan_slices, raters_n
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.pipeline import PIPELINE
 from crowdqc.stages.study import load_study, match_study
+from crowdqc.store import to_csv
 
 PLAN = "plan.csv"
 CURVE = 24
@@ -31,7 +32,7 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
     table = plan_raters(
         components, rng=np.random.default_rng(run.config.study.seed), largest=largest
     )
-    run.store.write_text(PLAN, table.to_csv(index=False, lineterminator="\n"))
+    run.store.write_text(PLAN, to_csv(table))
     needed = raters_needed(table, iou)
     curve = ["#" * round(CURVE * value) for value in table["iou"].fillna(0.0)]
     found = str(needed) if needed else f"more than {largest}"

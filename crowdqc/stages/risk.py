@@ -21,6 +21,7 @@ from crowdqc.risk import assess_risk, calibrate, cross_validate
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import case_files
 from crowdqc.stages.mask_sets import RISK, mask_files, read_manifest
+from crowdqc.store import read_csv, to_csv
 from crowdqc.volumes import read_labels, to_pictures
 
 _KEY = ["case", "slice", "label"]
@@ -100,12 +101,13 @@ def judge_masks(
 
 def write_risk(run: Run, table: pd.DataFrame) -> None:
     """Write what was found of each mask."""
-    run.store.write_text(RISK, table.to_csv(index=False, lineterminator="\n"))
+    run.store.write_text(RISK, to_csv(table))
+    run.store.renew([RISK])
 
 
 def read_risk(run: Run) -> pd.DataFrame:
     """Inverse of `write_risk`."""
-    return pd.read_csv(run.store.path(RISK), dtype={"case": str, "label": str})
+    return read_csv(run.store.path(RISK), text=("case", "label"))
 
 
 def _calibrated(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -123,9 +125,9 @@ def _calibrated(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 def _read_scores(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path, dtype={"case": str, "label": str})
+        frame = read_csv(path, text=("case", "label"))
         frame = frame[[*_KEY, "dice"]].dropna().astype({"slice": np.int64, "dice": np.float64})
-    except (OSError, ValueError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         raise InputError(
             f"{path}: must be a table with the columns case, slice, label, dice ({error})."
         ) from error

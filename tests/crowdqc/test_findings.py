@@ -10,7 +10,7 @@ from crowdqc.findings import (
     Severity,
     Verdict,
     dump_findings,
-    read_findings,
+    parse_findings,
 )
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -38,11 +38,8 @@ def test_json_gives_the_finding_back(finding):
 
 
 @given(st.lists(findings, max_size=3))
-def test_jsonl_file_gives_the_findings_back(tmp_path_factory, many):
-    path = tmp_path_factory.mktemp("findings") / "findings.jsonl"
-    path.write_text(dump_findings(many), encoding="utf-8", newline="")
-
-    assert read_findings(path) == many
+def test_jsonl_gives_the_findings_back(many):
+    assert parse_findings(dump_findings(many)) == many
 
 
 def test_json_is_strict_even_where_a_value_is_infinite():
@@ -50,10 +47,6 @@ def test_json_is_strict_even_where_a_value_is_infinite():
 
     json.loads(line, parse_constant=pytest.fail)
     assert Finding.from_json(line).value == float("inf")
-
-
-def test_absent_file_holds_no_finding(tmp_path):
-    assert read_findings(tmp_path / "none.jsonl") == []
 
 
 @pytest.mark.parametrize(
