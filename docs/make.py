@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import pydantic
+from drawing import drawing
 
 from crowdqc.cli import main
 from crowdqc.config import Config
@@ -107,7 +108,7 @@ def _sentence(text: str | None) -> str:
     return " ".join((text or "").split()).replace("``", "`")
 
 
-PAGES = {"cli.md": cli_page, "study-file.md": study_page}
+PAGES = {"cli.md": cli_page, "study-file.md": study_page, "images/architecture.svg": drawing}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():
