@@ -25,7 +25,8 @@ FILES = (
 """Command -> files that it writes into the folder of results."""
 BESIDE = {"samgen": "masks from boxes", "train": "nnU-Net"}
 """Packages that stand on crowdqc, from the top."""
-WIDTH, LEFT, ROW, GAP = 860, 470, 34, 8
+WIDTH, LEFT, ROW, GAP = 900, 480, 28, 7
+"""Of the drawing, of the rooms, of a box, between boxes; in px."""
 PALE, LINE, INK, BLUE = "#eef3f8", "#9db2c6", "#1a1e24", "#0072b2"
 
 
@@ -56,7 +57,7 @@ def drawing() -> str:
 
 
 def _row(names: list[str], top: float) -> list[str]:
-    width = (LEFT - 110 - GAP * (len(names) - 1)) / len(names)
+    width = (LEFT - 130 - GAP * (len(names) - 1)) / len(names)
     return [
         part
         for place, name in enumerate(names)
@@ -66,12 +67,12 @@ def _row(names: list[str], top: float) -> list[str]:
 
 def _beside(top: float) -> list[str]:
     """Packages that use crowdqc, to the right of its rooms."""
-    x, tall = LEFT - 100, 3 * ROW + 2 * GAP
+    x, tall = LEFT - 120, 3 * ROW + 2 * GAP
     parts = []
     for place, (name, what) in enumerate(BESIDE.items()):
         y = top + place * (tall + GAP)
-        parts += _box(x, y, 100, text=name, tall=tall)
-        parts.append(_text(x + 50, y + tall / 2 + 22, what, middle=True, small=True))
+        parts += _box(x, y, 120, text=name, tall=tall)
+        parts.append(_text(x + 60, y + tall / 2 + 20, what, middle=True, small=True))
     return parts
 
 
@@ -83,8 +84,8 @@ def _files(top: float) -> list[str]:
         y = top + place * (ROW + GAP)
         parts.append(f'<path d="M{x + 20} {y - GAP}v{GAP}" stroke="{LINE}" stroke-width="2"/>')
         parts += _box(x, y, WIDTH - x, text="")
-        parts.append(_text(x + 12, y + 22, command, bold=True, colour=BLUE))
-        parts.append(_text(WIDTH - 12, y + 22, files, end=True))
+        parts.append(_text(x + 12, y + 19, command, bold=True, colour=BLUE))
+        parts.append(_text(WIDTH - 12, y + 19, files, end=True))
     return parts
 
 

@@ -1,0 +1,174 @@
+"""The examples of docs/extending.md, each installed as a package of its own and used."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from crowdqc.plugins import Group
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "extending.md").read_text(encoding="utf-8")
+OWN = {
+    "square_boxes": Path(__file__).parent / "plugins" / "square_boxes" / "square_boxes.py",
+    "example_predictor": Path(__file__).parent / "samgen" / "example_predictor.py",
+}
+"""Examples that tests of their rooms use, too."""
+STUDY = """
+[study]
+name = "s"
+[labels]
+1 = { name = "organ", value = 1 }
+[annotations]
+format = "table"
+path = "boxes.csv"
+columns = { case = "case", slice = "slice", rater = "rater", label = "label", x0 = "x0", \
+y0 = "y0", x1 = "x1", y1 = "y1" }
+[images]
+path = "{case}.nii.gz"
+picture = "identity"
+window = { level = 100, width = 200 }
+[gate]
+policy = "policy.toml"
+"""
+POLICY = "format_version = 1\n" + PAGE.rpartition("```toml\n")[2].partition("```")[0]
+
+
+def examples() -> dict[str, tuple[str, str]]:
+    """Entry point group -> text of pyproject.toml and of the module."""
+    found = {}
+    for section in PAGE.split("\n## ")[1:]:
+        blocks = re.findall(r"```(toml|python)\n(.*?)```", section, re.DOTALL)
+        texts = [text for _, text in blocks]
+        (group,) = tomllib.loads(texts[0])["project"]["entry-points"]
+        found[group] = (texts[0], texts[1])
+    return found
+
+
+EXAMPLES = examples()
+
+
+class Installed:
+    """A folder with a study, and a process in which one example is installed."""
+
+    def __init__(self, folder: Path, group: str) -> None:
+        self.folder = folder
+        pyproject, code = EXAMPLES[group]
+        project = tomllib.loads(pyproject)["project"]
+        ((self.name, value),) = project["entry-points"][group].items()
+        site = folder / "site"
+        info = site / f"{project['name'].replace('-', '_')}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 1.0\n"
+        )
+        (info / "entry_points.txt").write_text(f"[{group}]\n{self.name} = {value}\n")
+        (site / f"{value.partition(':')[0]}.py").write_text(code)
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
+        _write_study(folder)
+
+    def run(self, *words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "crowdqc", *words],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode in {0, 3}, done.stderr
+        return done.stdout
+
+    def table(self, name: str) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "out" / f"{name}.csv")
+
+
+def _write_study(folder: Path) -> None:
+    """Three raters of two slices; one draws squares."""
+    rows = []
+    for k in range(3):
+        for place, rater in enumerate("abc"):
+            right, lower = (32 + place, 26) if rater != "c" else (26, 26)
+            rows.append(("p1", k, rater, "organ", 10 + place, 10, right + place, lower))
+    columns = ["case", "slice", "rater", "label", "x0", "y0", "x1", "y1"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "boxes.csv", index=False)
+    volume = np.full((40, 36, 3), 20, np.int16)
+    volume[12:30, 12:24] = 150
+    nib.save(nib.Nifti1Image(volume, np.diag([1, 1, 3, 1])), folder / "p1.nii.gz")
+    (folder / "study.toml").write_text(STUDY)
+    (folder / "policy.toml").write_text(POLICY)
+
+
+@pytest.mark.parametrize("group", EXAMPLES)
+def test_an_example_is_short(group: str):
+    _, code = EXAMPLES[group]
+
+    assert len(code.splitlines()) < 60
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_page_shows_the_example_that_is_tested(name: str):
+    assert f"```python\n{OWN[name].read_text(encoding='utf-8')}```" in PAGE
+
+
+def test_there_is_an_example_for_each_group():
+    assert set(EXAMPLES) == set(Group.__args__)
+
+
+def test_a_format_is_written_and_read_again(tmp_path: Path):
+    installed = Installed(tmp_path, "crowdqc.formats")
+
+    installed.run("convert", "study.toml", "via", "--to", installed.name, "-q")
+    installed.run("check", "via/study.toml", "-q")
+
+    first = pd.read_csv(tmp_path / "boxes.csv")[["rater", "x0", "y0", "x1", "y1"]]
+    again = pd.read_csv(next(tmp_path.glob("via/**/out/boxes.csv")))
+    again = again[first.columns].sort_values(list(first.columns), ignore_index=True)
+    np.testing.assert_allclose(
+        again.drop(columns="rater"),
+        first.sort_values(list(first.columns)).drop(columns="rater"),
+    )
+
+
+def test_a_method_of_fusion_fuses(tmp_path: Path):
+    installed = Installed(tmp_path, "crowdqc.fusion")
+
+    installed.run("fuse", "study.toml", "--method", installed.name, "-q")
+
+    table = installed.table("consensus")
+    assert set(table["method"]) == {installed.name}
+    assert table["x0"].tolist() == [11, 11, 11]  # of 10, 11 and 12
+    assert installed.name in installed.run("fuse", "--help")
+
+
+def test_a_model_draws(tmp_path: Path):
+    installed = Installed(tmp_path, "crowdqc.predictors")
+
+    installed.run("masks", "study.toml", "--model", installed.name, "-q")
+
+    assert set(installed.table("masks")["model"]) == {installed.name}
+    assert installed.name in installed.run("masks", "--help")
+
+
+def test_a_measure_is_a_column_a_rule_and_a_part_of_the_report(tmp_path: Path):
+    installed = Installed(tmp_path, "crowdqc.checks")
+
+    installed.run("gate", "study.toml", "-q")
+    installed.run("report", "study.toml", "-q", "--no-charts")
+
+    raters = installed.table("raters").set_index("rater")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert raters["square_share"].round(2).to_dict() == {"a": 0, "b": 0, "c": 1}
+    assert "organs are not square" in raters.loc["c", "reasons"]
+    assert "Square share" in page
+    assert "share of the boxes that are square" in page.lower()
+    assert "organs are not square" in page
