@@ -1,5 +1,6 @@
 """The documentation: its tutorial runs, and its pages are whole."""
 
+import importlib
 import re
 import runpy
 import shlex
@@ -58,6 +59,26 @@ def test_every_room_has_a_page():
     packages = {f"crowdqc.{path.parent.name}" for path in DOCS.parent.glob("crowdqc/*/__init__.py")}
 
     assert packages - {"crowdqc.cli", "crowdqc.stages"} <= shown
+
+
+def test_the_functions_on_the_way_of_a_box_exist():
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^\| \d+ \|.*`([\w.]+):(\w+)` \|$", page, re.MULTILINE)
+
+    assert 8 <= len(steps) <= 12
+    assert [f"{m}:{n}" for m, n in steps if not callable(_named(m, n))] == []
+
+
+def _named(module: str, name: str) -> object:
+    return getattr(importlib.import_module(module), name, None)
+
+
+def test_the_drawing_shows_every_room():
+    made = runpy.run_path(str(DOCS / "drawing.py"))
+    drawing = (DOCS / "images" / "architecture.svg").read_text(encoding="utf-8")
+
+    rooms = [room for layer in made["layers"]() for room in layer]
+    assert [room for room in rooms if f">{room}<" not in drawing] == [], "run: python docs/make.py"
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path):
