@@ -14,7 +14,7 @@ import importlib
 import click
 
 import crowdqc
-from crowdqc.stages.catalogue import STAGES
+from crowdqc.catalogue import STAGES
 
 _STUDY_COMMANDS = {
     "simulate": "stage:simulate",

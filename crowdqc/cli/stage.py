@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crowdqc.catalogue import STAGES
 from crowdqc.cli.options import (
     ENGINE,
     OUT,
@@ -24,7 +25,6 @@ from crowdqc.cli.options import (
 )
 from crowdqc.findings import Verdict
 from crowdqc.plugins import names
-from crowdqc.stages.catalogue import STAGES
 
 if TYPE_CHECKING:
     from crowdqc.stages.base import Result

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from crowdqc.catalogue import STAGES
 from crowdqc.cli.options import (
     OUT,
     STUDY,
@@ -18,7 +19,6 @@ from crowdqc.cli.options import (
     output_options,
     speaker,
 )
-from crowdqc.stages.catalogue import STAGES
 
 SHARE = click.FloatRange(0.0, 1.0, min_open=True)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from crowdqc.catalogue import STAGES
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity, Verdict
-from crowdqc.stages.catalogue import STAGES
 from crowdqc.stages.stamps import make_stamp
 from crowdqc.store import Store
 
@@ -70,7 +70,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the pipeline; what else is known of it stands in `crowdqc.stages.catalogue`.
+    """One step of the pipeline; what else is known of it stands in `crowdqc.catalogue`.
 
     Parameters
     ----------

@@ -120,7 +120,7 @@ PIPELINE = Pipeline(
         Stage("report", report.report),
     ]
 )
-"""The stages that `crowdqc run` goes through, in the order of `crowdqc.stages.catalogue`.
+"""The stages that `crowdqc run` goes through, in the order of `crowdqc.catalogue`.
 
 `gate` is asked twice: of boxes, before masks are drawn from them, and again of the masks.
 """
