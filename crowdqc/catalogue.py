@@ -107,7 +107,6 @@ _ALL = (
         name="gate again",
         does="Judge the masks, too.",
         heading="Not accepted",
-        table="manifest",
         needs=("masks",),
         sections=("gate",),
     ),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from crowdqc.catalogue import STAGES
+from crowdqc.catalogue import STAGES, StageInfo
 from crowdqc.config import Config
 from crowdqc.findings import Finding, Severity, Verdict
 from crowdqc.stages.stamps import make_stamp
@@ -103,6 +103,10 @@ class Stage:
         return STAGES[self.name].sections
 
 
+_CHANGED = "The study file, a file or a result that it was made from has changed since."
+_UNFINISHED = "The stage that writes it was stopped, so its files may be of two runs."
+
+
 class Pipeline:
     """Stages by name, in the order in which a study goes through them."""
 
@@ -145,6 +149,29 @@ class Pipeline:
             )
         return not run.store.changed(name)
 
+    def stale(self, run: Run) -> dict[str, str]:
+        """Stages whose results in the folder are not those of the study as it is now, and why.
+
+        Returns
+        -------
+        dict of str to str
+            Name of a stage -> a sentence for people, in the order of the catalogue. Stages that
+            have left nothing are not in it.
+        """
+        found: dict[str, str] = {}
+        for name, info in STAGES.items():
+            older = [need for need in info.needs if need in found]
+            why = ""
+            if name in self.stages and run.store.stamp_of(name) is not None:
+                why = "" if self.is_current(name, run) else _CHANGED
+            elif name in self.stages and _left(run, info):
+                why = _UNFINISHED
+            if older and (why or _left(run, info)):
+                why = f"It rests on older results of: {', '.join(older)}."
+            if why:
+                found[name] = why
+        return found
+
     def stamp(self, name: str, run: Run) -> str:
         """Hash of everything that the result of a stage depends on."""
         if name not in run.stamps:
@@ -170,6 +197,13 @@ class Pipeline:
         run.stamps.clear()  # a stage may write what another one reads
         run.store.set_stamp(stage.name, stamp, result.files, needs=stage.needs)
         return result
+
+
+def _left(run: Run, info: StageInfo) -> bool:
+    """Whether a stage has left something in the folder of results."""
+    return bool(info.table) and any(
+        run.store.path(f"{info.table}{ending}").exists() for ending in (".csv", ".json")
+    )
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:
