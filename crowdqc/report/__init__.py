@@ -5,9 +5,10 @@ that needs neither a network nor another file; `to_markdown`, `to_json` and `to_
 in other forms.
 """
 
+from crowdqc.report.caution import Caution
 from crowdqc.report.content import ReportContent
 from crowdqc.report.export import to_csv, to_json, to_markdown
 from crowdqc.report.gather import gather
 from crowdqc.report.render import render
 
-__all__ = ["ReportContent", "gather", "render", "to_csv", "to_json", "to_markdown"]
+__all__ = ["Caution", "ReportContent", "gather", "render", "to_csv", "to_json", "to_markdown"]

@@ -140,6 +140,8 @@ class ReportSection:
         What its worst entry asks for.
     view : object
         What only the HTML needs: drawings, pictures, data for charts.
+    notice : str
+        Why what it shows should not be relied on as it is.
     """
 
     key: str
@@ -150,6 +152,7 @@ class ReportSection:
     remedy: str = ""
     status: str = ""
     view: Any = None
+    notice: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,8 @@ class ReportContent:
     steps: tuple[Step, ...]
     facts: tuple[Fact, ...]
     sections: tuple[ReportSection, ...] = field(default=())
+    notices: tuple[str, ...] = ()
+    """Why results should not be relied on as they are: out of date, or of unknown origin."""
 
     def section(self, key: str) -> ReportSection:
         """The section of this key."""

@@ -36,6 +36,7 @@ def to_markdown(content: ReportContent) -> str:
         Headings, sentences and pipe tables. Every text of a user is escaped.
     """
     lines = [f"# {_text(content.study)}: {_text(content.headline)}", "", _text(content.lead), ""]
+    lines += [part for notice in content.notices for part in (f"**{_text(notice)}**", "")]
     lines += ["## Next", ""]
     lines += [
         f"{place}. **{_text(step.what)}** {_text(step.why)}"
@@ -60,6 +61,8 @@ def _fact(fact: dict[str, str]) -> list[str]:
 
 def _section(section: ReportSection) -> list[str]:
     lines = [f"## {_text(section.title)}", ""]
+    if section.notice:
+        lines += [f"**{_text(section.notice)}**", ""]
     if section.lead:
         lines += [" ".join(map(_text, section.lead)), ""]
     if section.missing:
@@ -96,6 +99,7 @@ def to_json(content: ReportContent) -> str:
         "verdict": content.verdict or None,
         "headline": content.headline,
         "lead": content.lead,
+        "notices": list(content.notices),
         "next": _steps(content),
         "facts": _facts(content),
         "sections": [_section_record(section) for section in content.sections],
@@ -108,6 +112,7 @@ def _section_record(section: ReportSection) -> dict[str, Any]:
         "key": section.key,
         "title": section.title,
         "status": section.status or None,
+        "notice": section.notice or None,
         "lead": list(section.lead),
         "missing": section.missing or None,
         "tables": [_table_record(table) for table in section.tables],

@@ -6,6 +6,7 @@ import crowdqc
 from crowdqc.config import Config
 from crowdqc.report import summary
 from crowdqc.report.agreement import agreement_section, pairs_section
+from crowdqc.report.caution import Caution
 from crowdqc.report.completeness import completeness_section
 from crowdqc.report.content import ReportContent
 from crowdqc.report.effect import effect_section
@@ -33,6 +34,7 @@ def gather(
     slice_source: SliceSource | None = None,
     n_pictures: int = MAX_PICTURES,
     other: Store | None = None,
+    caution: Caution | None = None,
 ) -> ReportContent:
     """Arrange what a folder of results holds for a report.
 
@@ -48,6 +50,8 @@ def gather(
         Number of pictures of slices at most.
     other : Store, optional
         Results to compare with: of another study, or of this one on another date.
+    caution : Caution, optional
+        Stages whose results are out of date or were made elsewhere: marked wherever they show.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def gather(
         else [side_by_side_section(results, read_results(other), place_of(other.folder))]
     )
     problems = tuple(clean(text) for text in getattr(slice_source, "problems", ()))
-    return ReportContent(
+    content = ReportContent(
         study=results.study,
         version=crowdqc.__version__,
         verdict=summary.verdict(results),
@@ -95,3 +99,4 @@ def gather(
             glossary_section(),
         ),
     )
+    return (caution or Caution()).applied(content)
