@@ -29,7 +29,7 @@ class Caution:
     Parameters
     ----------
     stale : mapping of str to str
-        Stage -> what changed since it was run, in words.
+        Stage -> why it is older than what it was made from, as a sentence without paths.
     untrusted : collection of str
         Stages whose results were not made by this user on this machine.
     """
@@ -55,11 +55,9 @@ class Caution:
     def _notices(self) -> list[str]:
         notices = []
         if self.stale:
-            whys = {
-                why: [s for s in self.stale if self.stale[s] == why] for why in self.stale.values()
-            }
-            parts = [f"{listing(stages, len(stages))} ({why})" for why, stages in whys.items()]
-            notices.append(f"Out of date, and shown as they were: {'; '.join(parts)}.")
+            names = listing(list(self.stale), len(self.stale))
+            why = next(iter(self.stale.values()))  # the others rest on the first
+            notices.append(f"Out of date, and shown as they were: {names}. {why}")
         if self.untrusted:
             notices.append(
                 f"Not made by this user on this machine: the results of "
@@ -71,13 +69,8 @@ class Caution:
         steps = []
         if self.stale:
             names = listing(list(self.stale), len(self.stale))
-            steps.append(
-                Step(
-                    "Run crowdqc run",
-                    f"Older than what they were made from: {names}.",
-                    "provenance",
-                )
-            )
+            why = f"Older than what they were made from: {names}."
+            steps.append(Step("Run crowdqc run", why, "provenance"))
         if self.untrusted:
             steps.append(
                 Step(
@@ -91,19 +84,17 @@ class Caution:
     def _doubted(self, section: str) -> list[str]:
         """What is in doubt of the results that a section shows, in words."""
         shown = SHOWS.get(section, ())
-        old = [stage for stage in shown if stage in self.stale]
-        parts = [f"out of date: {self.stale[stage]}" for stage in old]
+        parts = [f"Out of date. {self.stale[stage]}" for stage in shown if stage in self.stale][:1]
         if any(stage in self.untrusted for stage in shown):
-            parts.append("not made by this user on this machine")
-        return list(dict.fromkeys(parts))
+            parts.append("Not made by this user on this machine.")
+        return parts
 
     def _section(self, section: ReportSection) -> ReportSection:
         parts = self._doubted(section.key)
         if not parts or section.missing:
             return section
         status = "review" if section.status == "accept" else section.status
-        text = "; ".join(parts)
-        return replace(section, notice=f"{text[0].upper()}{text[1:]}.", status=status)
+        return replace(section, notice=" ".join(parts), status=status)
 
     def _fact(self, fact: Fact) -> Fact:
         old = any(stage in self.stale for stage in SHOWS.get(fact.section, ()))

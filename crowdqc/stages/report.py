@@ -45,12 +45,16 @@ def write_report(
     other : Store, optional
         Results to compare with.
     """
-    from crowdqc.report import gather, to_csv
+    from crowdqc.report import Caution, gather, to_csv
     from crowdqc.report.pictures import MAX_PICTURES
+    from crowdqc.stages.pipeline import PIPELINE
 
     if n_pictures is None:
         n_pictures = MAX_PICTURES
-    content = gather(run.store, run.config, n_pictures=n_pictures, other=other)
+    stale = PIPELINE.stale(run)
+    stale.pop("report", None)
+    caution = Caution(stale, run.store.untrusted())
+    content = gather(run.store, run.config, n_pictures=n_pictures, other=other, caution=caution)
     if form == "csv":
         with run.store.new_folder(FOLDER) as folder:
             for name, text in to_csv(content).items():

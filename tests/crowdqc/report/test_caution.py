@@ -1,6 +1,7 @@
 """What is out of date or was made elsewhere is marked, and no verdict gets milder by it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from crowdqc.findings import Verdict
 from crowdqc.report import Caution, gather, render, to_json, to_markdown
 from crowdqc.store import Store
 
-WHY = "boxes.csv changed since"
+WHY = "The boxes have changed since."
 STALE = Caution({"masks": WHY, "risk": WHY, "evaluate": WHY})
 
 
@@ -16,7 +17,7 @@ def test_what_is_older_than_its_inputs_is_marked_at_the_top_and_where_it_shows(s
     content = gather(store, caution=STALE)
 
     assert content.notices == (
-        "Out of date, and shown as they were: masks, risk and evaluate (boxes.csv changed since).",
+        f"Out of date, and shown as they were: masks, risk and evaluate. {WHY}",
     )
     assert content.steps[0].what == "Run crowdqc run"
     marked = {section.key for section in content.sections if section.notice}
@@ -34,8 +35,6 @@ def test_what_is_older_than_its_inputs_is_marked_at_the_top_and_where_it_shows(s
 )
 @pytest.mark.parametrize("verdict", [*Verdict, ""])
 def test_a_verdict_never_gets_milder(store: Store, caution: Caution, verdict: str):
-    from dataclasses import replace
-
     ranks = {"accept": 0, "": 1, "review": 1, "reject": 2}
     before = replace(gather(store), verdict=str(verdict))
 
@@ -43,7 +42,10 @@ def test_a_verdict_never_gets_milder(store: Store, caution: Caution, verdict: st
 
     assert ranks[after.verdict] >= ranks[before.verdict]
     assert after.verdict != "accept"
-    worse = [ranks[b.status] >= ranks[a.status] for a, b in zip(before.sections, after.sections)]
+    worse = [
+        ranks[b.status] >= ranks[a.status]
+        for a, b in zip(before.sections, after.sections, strict=True)
+    ]
     assert all(worse)
 
 
@@ -60,5 +62,6 @@ def test_results_of_others_are_named(store: Store):
 def test_without_doubt_nothing_is_marked(store: Store):
     content = gather(store, caution=Caution())
 
-    assert content == gather(store)
-    assert 'class="notice' not in render(content, charts=False)
+    page = render(content, charts=False)
+    assert page == render(gather(store), charts=False)
+    assert 'class="notice' not in page
