@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import tempfile
 import time
@@ -26,6 +27,7 @@ KEY = "CROWDQC_KEY"
 """Environment variable with a key of one's own."""
 KEY_CHARACTERS_MIN = 16
 _KEY_BYTES = 32
+_HEX = re.compile("(?:[0-9a-f]{2}){16,}")
 _RECENT_NS = 2_000_000_000
 """A file that changed so shortly before it was hashed may have changed again within one tick."""
 
@@ -53,7 +55,12 @@ def key() -> bytes:
             f"{KEY}: must have at least {KEY_CHARACTERS_MIN} characters that nobody can guess; got "
             f"{len(told)}. Make one by: openssl rand -hex 32"
         )
-    return told.encode()
+    return bytes.fromhex(told) if _HEX.fullmatch(told) else told.encode()
+
+
+def key_text() -> str:
+    """The key as ``CROWDQC_KEY`` says it, for workers on other machines."""
+    return key().hex()
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crowdqc.cli import COMMANDS
+from crowdqc.environment import set_variables
 from crowdqc.findings import InputError
 
 if TYPE_CHECKING:
@@ -29,11 +30,19 @@ OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of results instead of [study] out."
 )
 
+
+def _choose_engine(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.with_resource(set_variables({"CROWDQC_ENGINE": value}))
+
+
 ENGINE = click.option(
     "--engine",
-    "engine__name",
-    type=click.Choice(["local", "ray"]),
-    help="Work here, or on the machines of a Ray cluster. Instead of [engine] name.",
+    metavar="local|ray|HOST:PORT",
+    envvar="CROWDQC_ENGINE",
+    expose_value=False,
+    callback=_choose_engine,
+    help="Work here, or on a Ray cluster: that of RAY_ADDRESS, or of this address.",
 )
 
 STYLES = ("table", "json", "csv")

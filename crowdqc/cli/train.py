@@ -86,8 +86,7 @@ def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: 
         gpus=options["gpus"],
         settings={name: options[name] for name in SETTINGS},
     )
-    changes = {"engine": {"name": options["engine__name"]}}
-    result = training.train(open_run(study, out=out, changes=changes, say=say), request)
+    result = training.train(open_run(study, out=out, say=say), request)
     if style != "table":
         write_out(result.table, style)
     elif request.action == "print":
