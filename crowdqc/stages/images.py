@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from crowdqc.config import Config
 from crowdqc.findings import InputError
 from crowdqc.formats.patterns import fill, find, has
-from crowdqc.volumes import Geometry, read_geometry, series_files
+from crowdqc.volumes import Geometry, is_volume, read_geometry, volume_files
 
 _COLUMNS = [
     "case",
@@ -56,11 +56,7 @@ def case_files(config: Config, pattern: str) -> dict[str, Path]:
 
 def input_files(config: Config) -> list[Path]:
     """All files that the study's images are read from."""
-    return [
-        file
-        for path in image_files(config).values()
-        for file in (series_files(path) if path.is_dir() else [path])
-    ]
+    return [file for path in image_files(config).values() for file in volume_files(path)]
 
 
 def known_images(config: Config) -> pd.DataFrame | None:
@@ -84,11 +80,6 @@ def known_images(config: Config) -> pd.DataFrame | None:
         rows = [_volume_rows(case, path, config) for case, path in image_files(config).items()]
         return pd.concat(rows, ignore_index=True)
     return _pictures(config, pattern)
-
-
-def is_volume(pattern: str) -> bool:
-    """Whether a file name is that of a volume (else of a picture)."""
-    return pattern.endswith((".nii", ".nii.gz")) or is_series(pattern)
 
 
 def is_series(pattern: str) -> bool:

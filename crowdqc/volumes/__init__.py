@@ -1,11 +1,13 @@
 """Volumes: NIfTI files and DICOM series in and out, and the pictures that people annotate."""
 
-from crowdqc.volumes.dicom import series_files
 from crowdqc.volumes.files import (
     hash_volume,
+    inspect_volume,
+    is_volume,
     read_geometry,
     read_labels,
     read_volume,
+    volume_files,
     write_labels,
     write_map,
     write_volume,
@@ -18,12 +20,14 @@ __all__ = [
     "from_pictures",
     "grid_mismatch",
     "hash_volume",
+    "inspect_volume",
+    "is_volume",
     "read_geometry",
     "read_labels",
     "read_volume",
-    "series_files",
     "to_grey",
     "to_pictures",
+    "volume_files",
     "window_limits",
     "write_labels",
     "write_map",
