@@ -7,13 +7,16 @@ import pandas as pd
 from crowdqc.findings import Finding, Severity
 from crowdqc.formats import read_study
 from crowdqc.stages.base import Result, Run, worst
-from crowdqc.stages.images import known_images
+from crowdqc.stages.images import known_images, volume_findings
 from crowdqc.stages.study import TABLES
+from crowdqc.stages.truth import truth_findings
 
 
 def check(run: Run) -> Result:
     """Read and validate the annotations."""
-    study, findings = read_study(run.config, known_images(run.config))
+    config = run.config
+    study, findings = read_study(config, known_images(config))
+    findings = [*findings, *volume_findings(config), *truth_findings(config)]
     for table in TABLES:
         run.store.write(table, getattr(study, table))
     run.store.write_findings("check", findings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from crowdqc.config import Config
-from crowdqc.findings import InputError
+from crowdqc.findings import Finding, InputError
 from crowdqc.formats.patterns import fill, find, has
-from crowdqc.volumes import Geometry, is_volume, read_geometry, volume_files
+from crowdqc.volumes import Geometry, inspect_volume, is_volume, read_geometry, volume_files
 
 _COLUMNS = [
     "case",
@@ -99,6 +100,18 @@ def geometries(config: Config) -> dict[str, Geometry]:
         return {}
     plane = config.images.plane
     return {case: read_geometry(path, plane=plane) for case, path in image_files(config).items()}
+
+
+def volume_findings(config: Config) -> list[Finding]:
+    """What the headers of the volumes leave in doubt, case by case."""
+    pattern = config.images.path or config.images.geometry
+    if pattern is None or not is_volume(pattern):
+        return []
+    return [
+        dataclasses.replace(finding, case=case)
+        for case, path in image_files(config).items()
+        for finding in inspect_volume(path)
+    ]
 
 
 def _volume_rows(case: str, path: Path, config: Config) -> pd.DataFrame:

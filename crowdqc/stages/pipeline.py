@@ -8,6 +8,7 @@ from pathlib import Path
 
 import crowdqc
 from crowdqc.config import Changes, Config, load_config
+from crowdqc.findings import InputError
 from crowdqc.formats import annotation_files
 from crowdqc.stages import (
     agree,
@@ -88,7 +89,14 @@ def _gate(run: Run) -> Result:
 
 
 def _annotations(config: Config) -> list[str | Path]:
-    return [*annotation_files(config), *input_files(config)]
+    return [*annotation_files(config), *input_files(config), *_truth_at_hand(config)]
+
+
+def _truth_at_hand(config: Config) -> list[Path]:
+    try:
+        return _truth(config)
+    except InputError:  # which is a finding
+        return []
 
 
 def _truth(config: Config) -> list[Path]:

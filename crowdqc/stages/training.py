@@ -15,9 +15,9 @@ import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.engine import open_engine
-from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.findings import Finding, InputError, Severity, Verdict
 from crowdqc.stages.base import Result, Run, worst
-from crowdqc.stages.evaluate import has_truth
+from crowdqc.stages.evaluate import has_truth, score_summary
 from crowdqc.stages.extras import load
 from crowdqc.stages.truth import truth_files
 
@@ -145,15 +145,19 @@ def _test(work: _Work) -> Result:
     findings += _compare(work, scores)
     store.write_findings("train", findings)
     volumes = scores[scores["slice"].isna()]
-    means = volumes.groupby("set", sort=False)["dice"].mean()
     shown = volumes.pivot_table(index="label", columns="set", values="dice", sort=False)
     return Result(
         table=scores,
         shown=shown.reset_index(),
-        summary="Mean Dice on the test cases: "
-        + ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-        + ".",
+        summary="Test cases: "
+        + score_summary(
+            volumes,
+            findings,
+            cases=work.config.dataset.test,
+            sets=[f"nnunet-{name}" for name in work.sets],
+        ),
         findings=findings,
+        verdict=Verdict.ACCEPT if len(volumes) else Verdict.REJECT,
     )
 
 

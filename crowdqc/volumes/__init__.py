@@ -1,6 +1,7 @@
 """Volumes: NIfTI files and DICOM series in and out, and the pictures that people annotate."""
 
 from crowdqc.volumes.files import (
+    foreign_values,
     hash_volume,
     inspect_volume,
     is_volume,
@@ -17,6 +18,7 @@ from crowdqc.volumes.pictures import from_pictures, to_grey, to_pictures, window
 
 __all__ = [
     "Geometry",
+    "foreign_values",
     "from_pictures",
     "grid_mismatch",
     "hash_volume",

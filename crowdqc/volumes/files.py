@@ -8,6 +8,7 @@ back to the grid of its source. ``"stored"`` turns nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,33 @@ def inspect_volume(path: Path) -> list[Finding]:
         text = "an Analyze file does not say where left is" if is_analyze(path) else ""
     message = f"{path}: {text.rstrip('.')}."
     return [Finding(check=check, severity=severity, message=message)] if text else []
+
+
+def foreign_values(labels: Array, values: Mapping[str, int]) -> str:
+    """What a mask holds in place of all the values that are looked for.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        The mask.
+    values : mapping of str to int
+        Label -> its value.
+
+    Returns
+    -------
+    str
+        Which values it has; "" where it holds one that is looked for, or nothing at all.
+
+    Examples
+    --------
+    >>> foreign_values(np.array([0, 255]), {"liver": 1})
+    'holds the values [255] and none of liver = 1'
+    """
+    found = set(np.unique(labels).tolist()) - {0}
+    if not found or found & set(values.values()):
+        return ""
+    wanted = ", ".join(f"{label} = {value}" for label, value in values.items())
+    return f"holds the values {sorted(found)[:10]} and none of {wanted}"
 
 
 def is_volume(name: str) -> bool:
