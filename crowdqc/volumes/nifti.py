@@ -94,7 +94,7 @@ def nifti_doubt(image: Any) -> str:
 
     ITK, and with it SimpleITK and nnU-Net, takes sizes from ``pixdim`` whatever the sform says.
     """
-    said = nib.affines.voxel_sizes(image.affine)
+    said = np.sqrt((np.asarray(image.affine)[:3, :3] ** 2).sum(axis=0))
     pixdim = np.abs(np.asarray(image.header["pixdim"][1:4], np.float64))
     other = np.where(np.isfinite(pixdim) & (pixdim > 0), pixdim, 1.0)
     if np.allclose(said, other, rtol=SIZE_SHARE, atol=0):
@@ -136,21 +136,24 @@ def _image_like(source: Any, data: Array) -> Any:
     header.set_data_dtype(data.dtype)
     header.set_xyzt_units(*source.header.get_xyzt_units())
     image = type(source)(data, source.affine, header)
-    sform, qform = (_form(source, name) for name in ("sform", "qform"))
-    image.set_sform(*sform)
-    image.set_qform(*(qform or (source.affine, sform[1])))
+    good = source.affine, _code(source.header["sform_code"])
+    image.set_sform(source.get_sform(coded=True)[0], good[1])
+    image.set_qform(*(_qform(source) or good))
     return image
 
 
-def _form(source: Any, name: str) -> tuple[Array | None, int] | None:
-    """One of the two affine matrices of a header and its code; `None` where it is damaged."""
+def _qform(source: Any) -> tuple[Array | None, int] | None:
+    """The matrix of the quaternion and its code; `None` where it is damaged."""
     try:
-        affine, code = getattr(source, f"get_{name}")(coded=True)
+        affine, code = source.get_qform(coded=True)
     except _UNREADABLE:
         return None
-    if affine is not None and not np.isfinite(affine).all():
-        return None
-    return affine, int(code) if int(code) in _CODES else OTHER_CODE
+    damaged = affine is not None and not np.isfinite(affine).all()
+    return None if damaged else (affine, _code(code))
+
+
+def _code(code: Any) -> int:
+    return int(code) if int(code) in _CODES else OTHER_CODE
 
 
 def _refuse_claim(path: Path, image: Any, offset: float) -> None:
