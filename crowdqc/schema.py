@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.inferred import images_of, readings_of, single_labels, with_identifiers
+
 
 class ReadingState(StrEnum):
     """What is known of one rater's reading of one slice."""
@@ -235,6 +237,71 @@ class Study:
         _check_reference(self.boxes, "boxes", target="readings", other=self.readings)
         self._check_boxes()
 
+    @classmethod
+    def from_boxes(
+        cls,
+        boxes: pd.DataFrame,
+        *,
+        name: str = "study",
+        readings: pd.DataFrame | None = None,
+        shape: tuple[int, int] | None = None,
+        labels: Sequence[str] | None = None,
+        single: Iterable[str] | None = None,
+    ) -> Study:
+        """A study of which only the boxes need to be known; the rest is inferred from them.
+
+        Parameters
+        ----------
+        boxes : DataFrame
+            ``case, slice, rater, label, x0, y0, x1, y1``: a row for each box, in px, with the
+            origin at the outer corner of the first pixel. Further columns are kept.
+        name : str
+            Name of the study.
+        readings : DataFrame, optional
+            ``case, slice, rater, state``: who has looked at what. None: whoever drew a box in a
+            case has read each of its slices from the first to the last that has a box of anybody,
+            and found nothing where no own box is.
+        shape : (int, int), optional
+            Height and width of the pictures in px. None: they reach to the outermost box of
+            their case.
+        labels : sequence of str, optional
+            Names of all labels. None: those of the boxes, in natural order.
+        single : iterable of str, optional
+            Labels of which a slice holds one object at most. None: those of which nobody drew
+            two boxes on one slice.
+
+        Returns
+        -------
+        Study
+            Every rater was asked for every label, unless `readings` has a column `labels`.
+
+        Raises
+        ------
+        SchemaError
+            If a column is absent, a value is missing or of the wrong type, or a box is empty,
+            reversed or of no reading.
+
+        Examples
+        --------
+        >>> columns = ["case", "slice", "rater", "label", "x0", "y0", "x1", "y1"]
+        >>> rows = [("1", 0, "a", "liver", 10, 10, 30, 20), ("1", 2, "b", "liver", 9, 9, 30, 21)]
+        >>> study = Study.from_boxes(pd.DataFrame(rows, columns=columns))
+        >>> study.raters, len(study.images), study.readings["state"].value_counts().to_dict()
+        (['a', 'b'], 3, {'reviewed_empty': 4, 'boxed': 2})
+        """
+        boxes = conform("boxes", with_identifiers(boxes))
+        if not np.isfinite(boxes[BOX].to_numpy()).all():
+            raise SchemaError("Boxes must be finite numbers of px; got nan or infinity.")
+        read = conform("readings", readings_of(boxes) if readings is None else readings)
+        return cls(
+            name=name,
+            labels=tuple(natural_order(boxes["label"].unique()) if labels is None else labels),
+            images=images_of(read, boxes, shape),
+            readings=read,
+            boxes=boxes,
+            single=single_labels(boxes) if single is None else frozenset(single),
+        )
+
     @property
     def raters(self) -> list[str]:
         """All raters, in natural order."""
@@ -254,8 +321,8 @@ class Study:
             ``case, slice, rater, label, state``: the readings, once for each label.
         """
         readings = self.readings
-        everything = " ".join(self.labels)
-        labels = readings["labels"].where(readings["labels"] != "", everything).str.split(" ")
+        everything = list(self.labels)
+        labels = [text.split(" ") if text else everything for text in readings["labels"]]
         asked = readings[["case", "slice", "rater"]].assign(label=labels, state=readings["state"])
         return asked.explode("label", ignore_index=True)
 
