@@ -24,6 +24,7 @@ _HOMES = {
     "assess_completeness": "completeness.assess:assess",
     "compare_scores": "compare.table",
     "convert": "formats.conversion",
+    "example_boxes": "simulate.example",
     "fuse": "fusion.table",
     "gate": "api",
     "gwet_ac1": "agreement.kappa",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from crowdqc.judge.policy import load_policy
     from crowdqc.matching.table import match
     from crowdqc.schema import Study
+    from crowdqc.simulate.example import example_boxes
 
 __all__ = [
     "Finding",
@@ -70,6 +72,7 @@ __all__ = [
     "assess_completeness",
     "compare_scores",
     "convert",
+    "example_boxes",
     "fuse",
     "gate",
     "gwet_ac1",

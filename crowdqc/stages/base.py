@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -66,6 +67,8 @@ class Run:
     watch: Watch = unwatched
     stamps: dict[str, str] = field(default_factory=dict, repr=False)
     """Stamps as they were when first asked for, until a stage has run."""
+    kept: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What stages have read and matched, until the tables that it was read from are new."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,8 @@ class Pipeline:
         run.store.begin(stage.name)
         result = stage.run(run)
         run.stamps.clear()  # a stage may write what another one reads
+        if stage.name == "check":
+            run.kept.clear()
         run.store.set_stamp(stage.name, stamp, result.files, needs=stage.needs)
         return result
 

@@ -7,7 +7,7 @@ import numpy as np
 from crowdqc.plan import estimate_components, plan_raters, plan_slices, raters_needed
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.pipeline import PIPELINE
-from crowdqc.stages.study import load_study, match_study
+from crowdqc.stages.study import load_matched
 from crowdqc.store import to_csv
 
 PLAN = "plan.csv"
@@ -24,7 +24,7 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
         If no object was drawn by two raters.
     """
     PIPELINE.ensure("check", run)
-    components = estimate_components(match_study(load_study(run), run.config))
+    components = estimate_components(load_matched(run))
     if slices:
         table = plan_slices(components, level=run.config.agree.level)
         text = "Cases and slices for an interval of a rater's agreement that is no wider."
