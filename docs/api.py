@@ -9,7 +9,16 @@ import crowdqc
 PAGES = {
     "studies": (
         "Studies and boxes",
-        ("Study", "read_study", "convert", "example_boxes", "match", "run", "Finding", "InputError"),
+        (
+            "Study",
+            "read_study",
+            "convert",
+            "example_boxes",
+            "match",
+            "run",
+            "Finding",
+            "InputError",
+        ),
     ),
     "raters": (
         "Agreement and raters",

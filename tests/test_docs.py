@@ -1,6 +1,5 @@
 """The documentation: its tutorial runs, and its pages are whole."""
 
-import importlib
 import re
 import runpy
 import shlex
