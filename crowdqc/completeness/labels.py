@@ -120,7 +120,8 @@ def swapped_pairs(organs: Organs) -> list[tuple[int, int, int]]:
         distance = np.maximum(distance, np.where(flipped & (others >= FEWEST), np.abs(axis), 0.0))
     rows = np.flatnonzero(distance)
     rows = rows[np.lexsort((-distance[rows], pairs.unit[rows]))]
-    found, taken = [], set()
+    found: list[tuple[int, int, int]] = []
+    taken: set[tuple[int, int]] = set()
     for unit, a, b in zip(*(part[rows].tolist() for part in pairs[:3]), strict=True):
         if not taken & {(unit, a), (unit, b)}:
             taken |= {(unit, a), (unit, b)}
