@@ -1,4 +1,4 @@
-"""Texts of others as people may see them, and as spreadsheets may read them."""
+"""Counts in words, and texts of others made safe for terminals and spreadsheets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,30 @@ _HIDDEN = re.compile(
 """Controls (C0 but tab and newline, C1), those of direction and of lines, and invisible tags."""
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]|'*[\uff0b\uff0d\uff1d\uff20]")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?%?|-")
+
+
+def count(n: int, noun: str) -> str:
+    """A number of things, with the noun in its plural where needed.
+
+    Examples
+    --------
+    >>> count(1, "slice"), count(1840, "box"), count(0, "entry")
+    ('1 slice', '1,840 boxes', '0 entries')
+    """
+    return f"{n:,} {noun if n == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Plural of a noun, of which the last word is the one that changes.
+
+    Examples
+    --------
+    >>> plural("rater"), plural("fused box"), plural("entry")
+    ('raters', 'fused boxes', 'entries')
+    """
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("x", "s", "ch", "sh")) else f"{noun}s"
 
 
 def visible(text: str) -> str:

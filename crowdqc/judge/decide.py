@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from crowdqc.findings import Finding, Severity, Verdict
 from crowdqc.judge.policy import VERDICT, Judged, Policy, Scope, ask_all
 from crowdqc.schema import stands_in
+from crowdqc.text import count
 
 COARSE: tuple[Scope, ...] = ("rater", "label", "case")
 """Scopes of few units, each with its reasons."""
@@ -175,14 +176,10 @@ def _pass_up_fine(table: pd.DataFrame, scope: str, decision: Decision) -> None:
     for unit, verdicts in table.groupby(key, sort=False)["verdict"]:
         rejected = int((verdicts == Verdict.REJECT.value).sum())
         counts = [(rejected, "rejected"), (len(verdicts) - rejected, "to review")]
-        parts = [f"{n} {_plural(scope, n)} {what}" for n, what in counts if n]
+        parts = [f"{count(n, scope)} {what}" for n, what in counts if n]
         owner = decision.labels.get(unit) if len(unit) == 2 else decision.cases.get(unit[0])
         if owner is not None:
             owner.add(Severity.REVIEW, ", ".join(parts))
-
-
-def _plural(scope: str, n: int) -> str:
-    return scope if n == 1 else {"box": "boxes"}.get(scope, f"{scope}s")
 
 
 def _pass_up(label_judged: Judged, case: Judged, *, label: str, exclude: str) -> None:
@@ -228,7 +225,7 @@ def _judge_study(policy: Policy, decision: Decision) -> None:
             if n:
                 worst = Severity.REJECT if strict and verdict is Verdict.REJECT else Severity.REVIEW
                 what = "rejected" if verdict is Verdict.REJECT else "to review"
-                decision.study.add(worst, f"{n} of {len(units)} {kind}s {what}")
+                decision.study.add(worst, f"{n} of {count(len(units), kind)} {what}")
 
 
 def by_case(decision: Decision) -> dict[str, dict[str, Judged]]:

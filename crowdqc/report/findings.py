@@ -9,7 +9,8 @@ import crowdqc
 from crowdqc.findings import Severity
 from crowdqc.report.content import PAGE, ReportSection, Table, TableColumn
 from crowdqc.report.results import STAGES, Results, StageFinding
-from crowdqc.report.text import count, file_size, listing
+from crowdqc.report.text import file_size, listing
+from crowdqc.text import count
 
 MAX_FINDINGS = 5000
 

@@ -9,7 +9,8 @@ import pandas as pd
 from crowdqc.report.agreement import Scatter
 from crowdqc.report.content import ReportSection, Table, TableColumn
 from crowdqc.report.results import Results
-from crowdqc.report.text import count, listing
+from crowdqc.report.text import listing
+from crowdqc.text import count
 
 MAX_ROWS = 100
 MAX_POINTS = 4000

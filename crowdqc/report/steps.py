@@ -10,7 +10,8 @@ from crowdqc.report.content import Step
 from crowdqc.report.raters import reasons_of, status_of, verdicts
 from crowdqc.report.results import Results
 from crowdqc.report.scorecards import reworded
-from crowdqc.report.text import count, listing, readable
+from crowdqc.report.text import listing, readable
+from crowdqc.text import count
 
 COPIED = "boxes-copied"
 """Check that finds one rater's boxes among another's."""

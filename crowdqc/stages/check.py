@@ -10,6 +10,7 @@ from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import known_images, volume_findings
 from crowdqc.stages.study import TABLES
 from crowdqc.stages.truth import truth_findings
+from crowdqc.text import count
 
 
 def check(run: Run) -> Result:
@@ -22,8 +23,9 @@ def check(run: Run) -> Result:
     run.store.write_findings("check", findings)
     rejects = sum(finding.severity is Severity.REJECT for finding in findings)
     summary = (
-        f"{len(study.boxes)} boxes of {len(study.raters)} raters in {len(study.readings)} readings "
-        f"of {len(study.cases)} cases; {rejects} of {len(findings)} findings reject."
+        f"{count(len(study.boxes), 'box')} of {count(len(study.raters), 'rater')} in "
+        f"{count(len(study.readings), 'reading')} of {count(len(study.cases), 'case')}; "
+        f"{count(len(findings), 'finding')}, of which {rejects:,} reject."
     )
     return Result(
         table=findings_table(findings),

@@ -13,6 +13,7 @@ from crowdqc.judge import USABLE
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.study import fuse_options, load_matched, load_study
+from crowdqc.text import count
 
 MOST = 20
 """Rows that are shown on a terminal."""
@@ -29,7 +30,7 @@ def fuse(run: Run) -> Result:
     counts = consensus.groupby(["label", "state"]).agg(n=("score", "size"), score=("score", "mean"))
     usable = int(consensus["state"].isin(USABLE).sum())
     summary = (
-        f"{usable} of {len(consensus)} objects have a box that may be used "
+        f"{usable:,} of {count(len(consensus), 'object')} with a box that may be used "
         f"(method {config.fuse.method})."
     )
     return Result(table=consensus, shown=counts.reset_index(), summary=summary, files=files)
@@ -42,7 +43,8 @@ def next_raters(run: Run) -> Result:
     table = ask_more(load_matched(run))
     shown = ["case", "slice", "label", "n_raters", "n_asked", "score", "expected_error", "value"]
     known = table["value"].notna()
-    summary = f"{int((table['value'] > 0).sum())} objects would gain from one more rater."
+    worth = int((table["value"] > 0).sum())
+    summary = f"One more rater would improve {worth:,} of {count(len(table), 'object')}."
     if not known.any():
         summary = "What one more rater is worth is not known: no object was drawn by two raters."
     return Result(table=table, shown=table.loc[known, shown].head(MOST), summary=summary)

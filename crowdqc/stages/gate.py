@@ -32,6 +32,7 @@ from crowdqc.stages.base import Result, Run
 from crowdqc.stages.mask_sets import RISK
 from crowdqc.stages.risk import read_risk
 from crowdqc.stages.study import fuse_without, load_study, policy_of
+from crowdqc.text import count
 
 CREATED_FROM = [
     "images.csv",
@@ -103,9 +104,9 @@ def gate(run: Run, *, masks: bool) -> Result:
         table=verdicts,
         shown=_brief(manifest),
         summary=(
-            f"Verdict: {manifest.verdict.value}. {counts['cases_accept']} cases accepted, "
+            f"Verdict: {manifest.verdict.value}. {count(counts['cases_accept'], 'case')} accepted, "
             f"{counts['cases_review']} to review, {counts['cases_reject']} rejected; "
-            f"{counts['prompts']} boxes may be used{_of_masks(found)}."
+            f"{count(counts['prompts'], 'usable box')}{_of_masks(found)}."
         ),
         files=[MANIFEST],
         verdict=verdict_for_exit(manifest),
@@ -117,7 +118,7 @@ def _of_masks(found: Judgement) -> str:
         return ""
     verdicts = found.decision.fine["mask"]["verdict"]
     rejected = int((verdicts == Verdict.REJECT.value).sum())
-    return f", {rejected} of {len(found.measures['mask'])} masks may not"
+    return f"; {rejected:,} of {count(len(found.measures['mask']), 'mask')} rejected"
 
 
 def verdict_for_exit(manifest: Manifest) -> Verdict:
