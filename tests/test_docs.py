@@ -1,5 +1,6 @@
 """The documentation: its tutorial runs, and its pages are whole."""
 
+import importlib
 import re
 import runpy
 import shlex
@@ -59,6 +60,25 @@ def python_blocks(page: Path) -> str:
     return "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
 
 
+def test_numbers_of_the_readme_stand_in_the_reports_that_it_names():
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    claims = readme.partition("What it showed so far")[2].partition("\n## ")[0]
+    for claim in claims.split("\n- ")[1:]:
+        reports = [DOCS.parent / name for name in re.findall(r"\]\((reports/[^)]+)\)", claim)]
+        # What they quote from others, too.
+        texts = " ".join(file.read_text(encoding="utf-8") for file in _beside(reports))
+        numbers = re.findall(r"[-+]?\d+\.\d{2,}|\d,\d{3}", claim)
+        assert len(numbers) > 3
+        assert [number for number in numbers if number not in texts] == []
+
+
+def _beside(reports: list[Path]) -> list[Path]:
+    """Reports, and those of the same study."""
+    return [
+        file for one in reports for file in one.parent.glob(f"{one.stem.partition('_')[0]}*.md")
+    ]
+
+
 def test_the_python_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.chdir(tmp_path)
 
@@ -83,6 +103,26 @@ def test_every_public_name_has_an_entry():
     shown = [name for _, names in pages.values() for name in names]
 
     assert sorted(shown) == sorted(crowdqc.__all__)
+
+
+def test_the_functions_on_the_way_of_a_box_exist():
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^\| \d+ \|.*`([\w.]+):(\w+)` \|$", page, re.MULTILINE)
+
+    assert 8 <= len(steps) <= 12
+    assert [f"{m}:{n}" for m, n in steps if not callable(_named(m, n))] == []
+
+
+def _named(module: str, name: str) -> object:
+    return getattr(importlib.import_module(module), name, None)
+
+
+def test_the_drawing_shows_every_room():
+    made = runpy.run_path(str(DOCS / "drawing.py"))
+    drawing = (DOCS / "images" / "architecture.svg").read_text(encoding="utf-8")
+
+    rooms = [room for layer in made["layers"]() for room in layer]
+    assert [room for room in rooms if f">{room}<" not in drawing] == [], "run: python docs/make.py"
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path):
