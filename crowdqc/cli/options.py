@@ -22,9 +22,28 @@ REFUSED = 3
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
-STUDY = click.argument(
-    "study", type=click.Path(path_type=Path, dir_okay=False), metavar="STUDY.toml"
-)
+
+class StudyFile(click.Path):
+    """The path of a study file; a folder is refused, with the study file in it if there is one."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, as click's own."""
+        path = Path(super().convert(value, param, ctx))
+        if path.is_dir():
+            inside = path / "study.toml"
+            way = (
+                f"did you mean {inside}?"
+                if inside.is_file()
+                else f"start with: crowdqc init {path}"
+            )
+            self.fail(f"{path} is a folder, and not a study file; {way}", param, ctx)
+        return path
+
+
+STUDY = click.argument("study", type=StudyFile(), metavar="STUDY.toml")
 
 OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of results instead of [study] out."

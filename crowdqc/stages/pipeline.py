@@ -26,6 +26,7 @@ from crowdqc.stages import (
 from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, unwatched
 from crowdqc.stages.images import has_volumes, input_files
 from crowdqc.stages.mask_sets import RISK, read_manifest
+from crowdqc.stages.study import policy_of
 from crowdqc.stages.truth import truth_files
 from crowdqc.store import Store
 
@@ -57,6 +58,7 @@ def open_run(
     """
     where = {"study": {"out": None if out is None else str(out.absolute())}}
     config = load_config(file, changes={**(changes or {}), **where})
+    policy_of(config)  # a policy that cannot be read is refused before any work
     store = Store(config.out, config.study.name)
     if store.written_by not in {None, crowdqc.__version__}:
         say(
