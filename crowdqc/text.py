@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -53,6 +54,17 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def visible_json(text: str) -> str:
+    r"""JSON with the same characters escaped in its own way: it says the same.
+
+    Examples
+    --------
+    >>> print(visible_json('["a\u202eb"]'))
+    ["a\u202eb"]
+    """
+    return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def spreadsheet_cell(text: str) -> str:

@@ -66,21 +66,24 @@ def key_text() -> str:
 @functools.cache
 def _own_key(path: Path) -> bytes:
     """The key in a file, made where there is none; where that fails, one for this process."""
-    with contextlib.suppress(Unreadable):
-        return read_bytes(path, _KEY_BYTES)
+    if (found := _read_key(path)) is not None:
+        return found
     made = secrets.token_bytes(_KEY_BYTES)
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             whole = Path(folder) / "key"
             whole.touch(mode=0o600)
             whole.write_bytes(made)
             os.link(whole, path)  # the first of several processes wins
-    except FileExistsError:
-        return read_bytes(path, _KEY_BYTES)
-    except OSError:
-        return made
-    return made
+    return _read_key(path) or made
+
+
+def _read_key(path: Path) -> bytes | None:
+    with contextlib.suppress(Unreadable):
+        found = read_bytes(path, _KEY_BYTES)
+        return found if len(found) == _KEY_BYTES else None
+    return None
 
 
 def sign(record: object) -> str:

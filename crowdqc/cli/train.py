@@ -15,6 +15,7 @@ from crowdqc.cli.options import (
     REFUSED,
     STUDY,
     described,
+    echo,
     guarded,
     open_run,
     output_options,
@@ -90,7 +91,7 @@ def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: 
     if style != "table":
         write_out(result.table, style)
     elif request.action == "print":
-        click.echo("\n".join(result.table["command"]))
+        echo("\n".join(result.table["command"]))
     else:
         print_table(result.shown, "Training")
     for finding in result.findings if options["verbose"] else []:

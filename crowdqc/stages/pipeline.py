@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import crowdqc
+from crowdqc.catalogue import STAGES
 from crowdqc.config import Changes, Config, load_config
-from crowdqc.findings import InputError
+from crowdqc.findings import InputError, Verdict
 from crowdqc.formats import annotation_files
 from crowdqc.stages import (
     agree,
@@ -23,7 +24,7 @@ from crowdqc.stages import (
     report,
     simulate,
 )
-from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, unwatched
+from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, doubted, unwatched
 from crowdqc.stages.images import has_volumes, input_files
 from crowdqc.stages.mask_sets import RISK, read_manifest
 from crowdqc.stages.study import policy_of
@@ -74,7 +75,9 @@ def run_all(run: Run) -> Result:
     for name in before:
         PIPELINE.ensure(name, run)
     result = PIPELINE.run(last, run)
-    return dataclasses.replace(result, verdict=gate.verdict_for_exit(read_manifest(run)))
+    verdict = gate.verdict_for_exit(read_manifest(run))
+    untrusted = run.store.untrusted()
+    return _refused(doubted(dataclasses.replace(result, verdict=verdict), untrusted), untrusted)
 
 
 def masks_are_current(run: Run) -> bool:
@@ -87,7 +90,14 @@ def masks_are_current(run: Run) -> bool:
 
 
 def _gate(run: Run) -> Result:
-    return gate.gate(run, masks=masks_are_current(run))
+    needs = {"masks", *STAGES["gate"].needs}
+    result = gate.gate(run, masks=masks_are_current(run))
+    return _refused(result, [one for need in needs for one in run.store.untrusted(need)])
+
+
+def _refused(result: Result, untrusted: Sequence[str]) -> Result:
+    """A result that ends with exit code 3 where it rests on what was made elsewhere."""
+    return dataclasses.replace(result, verdict=Verdict.REJECT) if untrusted else result
 
 
 def _annotations(config: Config) -> list[str | Path]:
