@@ -24,6 +24,7 @@ from crowdqc.agreement import assess_raters, review_raters
 from crowdqc.agreement.alpha import nominal_alpha
 from crowdqc.agreement.arrays import to_units
 from crowdqc.agreement.units import image_alpha
+from crowdqc.findings import from_cell
 from crowdqc.judge import judge_raters
 from crowdqc.matching import match
 from crowdqc.schema import Study
@@ -33,6 +34,7 @@ from tests.crowdqc.agreement.organs import (
     constant,
     copy_of,
     guessed,
+    judged,
     organ_study,
     shuffled,
     some,
@@ -155,7 +157,7 @@ def million():
 
 def ranking():
     study, gold = gold_study(data_folder())
-    raters = judge_raters(review_raters(match(study), resampling=NONE)).set_index("rater")
+    raters = judged(review_raters(match(study), resampling=NONE)).raters.set_index("rater")
     table = f1_of_raters(study, gold).join(raters)
     for least in (1, 5, 10):
         many = table[table["images"] >= least]
@@ -205,12 +207,12 @@ def faults(studies=20):
                     bad = {"noise": 1.5, **(wrong if kind == "faults" else {})}
                     alter = {"bad": wrong} if kind == "alter" else None
                     study = organ_study({**GOOD, "bad": bad}, seed=seed, slices=16, alter=alter)
-                    found = judge_raters(review_raters(match(study), resampling=NONE))
+                    found = judged(review_raters(match(study), resampling=NONE)).raters
                     found = found.set_index("rater")
-                    named += check_name in found.loc["bad", "faults"].split()
-                    flagged += found.loc["bad", "verdict"] != "pass"
+                    named += check_name in from_cell(found.loc["bad", "faults"])
+                    flagged += found.loc["bad", "verdict"] != "accept"
                     others = found.drop(["bad", "good1"] if "copied" in check else ["bad"])
-                    innocent += (others["verdict"] != "pass").any()
+                    innocent += (others["verdict"] != "accept").any()
                 rows.append((check, strength + 1, named, flagged, innocent, studies))
                 print(rows[-1], flush=True)
     columns = ["fault", "strength", "named", "flagged", "innocent flagged", "studies"]
@@ -221,7 +223,9 @@ def faults(studies=20):
             clean = {f"r{k}": {"noise": 1.5} for k in range(n_raters)}
             study = organ_study(clean, seed=1000 + seed, cases=n_cases, slices=16)
             found = review_raters(match(study), resampling=NONE)
-            flagged += (judge_raters(found)["verdict"] != "pass").any() or bool(found.findings)
+            flagged += (
+                judge_raters(found.raters, found.findings)["verdict"] != "accept"
+            ).any() or bool(found.findings)
             what.update(finding.check for finding in found.findings)
         of = f"{flagged} of {5 * studies} studies"
         print(f"clean: {n_raters} raters, {n_cases} cases: {of} {dict(what)}", flush=True)

@@ -11,11 +11,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import cache
+from importlib import resources
+from typing import Any
 
 VERSION = 1
 """Format version of a finding in a JSONL file."""
+
+
+_AS_DECLARED: Any = None
+"""Severity of a finding that is made without one: it is never seen."""
 
 
 class InputError(ValueError):
@@ -52,6 +60,125 @@ class Verdict(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Where:
+    """What a finding or a reason is about; `None` means that it is not about one of them."""
+
+    case: str | None = None
+    slice: int | None = None
+    label: str | None = None
+    rater: str | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """The parts that are named, as plain values."""
+        return _known(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reason:
+    """Why something got its verdict: a rule that fired or could not be asked, or a finding.
+
+    Parameters
+    ----------
+    measure : str
+        Name of the measure, or of the finding's check.
+    value, limit : float, optional
+        The number that was met and the one that it was held against, in `unit`. A rule
+        (`op` is given) without a value: the measure is not known.
+    op : str, optional
+        How they were compared: ``< <= > >= == !=``. `None`: no rule, but a finding or a count.
+    unit : str, optional
+        Unit of `value` and `limit`.
+    because : str
+        The rule's reason, or what was found, for people.
+    where : Where
+        What it is about.
+
+    Examples
+    --------
+    >>> reason = Reason(measure="n_gaps", value=5.0, op=">", limit=0.0, because="no box")
+    >>> Reason.from_record(reason.to_record()) == reason
+    True
+    """
+
+    measure: str
+    value: float | None = None
+    op: str | None = None
+    limit: float | None = None
+    unit: str | None = None
+    because: str
+    where: Where = Where()
+
+    @property
+    def unknown(self) -> bool:
+        """Whether a rule could not be asked, for want of the measure."""
+        return self.op is not None and self.value is None
+
+    def to_record(self) -> dict[str, Any]:
+        """All fields as plain JSON values; a number that is not finite is text, as "inf"."""
+        record = {field.name: _plain(getattr(self, field.name)) for field in _fields(self)}
+        return {**record, "where": self.where.to_record()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Reason:
+        """Inverse of `to_record`.
+
+        Raises
+        ------
+        InputError
+            If `record` is no reason.
+        """
+        try:
+            where = Where(**record.get("where", {}))
+            return cls(**{**record, **_numbers(record), "where": where})
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
+            raise InputError(f"Not a reason: {str(record)[:200]} ({error}).") from error
+
+
+def dump_reasons(reasons: Iterable[Reason]) -> str:
+    """A list of reasons as a cell of a table: JSON, or "" where there are none."""
+    return to_cell([reason.to_record() for reason in reasons])
+
+
+def read_reasons(cell: str) -> list[Reason]:
+    """Inverse of `dump_reasons`.
+
+    Raises
+    ------
+    InputError
+        If `cell` holds anything else.
+    """
+    return [Reason.from_record(record) for record in from_cell(cell)]
+
+
+def to_cell(values: Sequence[Any]) -> str:
+    """A list of plain values as a cell of a table: JSON, or "" for an empty one.
+
+    Examples
+    --------
+    >>> to_cell(["boxes-copied"]), to_cell([])
+    ('["boxes-copied"]', '')
+    """
+    return json.dumps(values, ensure_ascii=False, allow_nan=False) if values else ""
+
+
+def from_cell(cell: str) -> list[Any]:
+    """Inverse of `to_cell`.
+
+    Raises
+    ------
+    InputError
+        If `cell` holds no JSON list.
+    """
+    try:
+        values = json.loads(cell) if cell else []
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"Not a list: {cell[:200]!r} ({error}).") from error
+    if not isinstance(values, list):
+        raise InputError(f"Not a list: {cell[:200]!r}.")
+    return values
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing that was noticed.
 
@@ -59,10 +186,10 @@ class Finding:
     ----------
     check : str
         Name of the check in kebab case, for example ``"box-outside-image"``.
-    severity : Severity
-        How bad it is.
+    severity : Severity, optional
+        How bad it is. None: what ``checks.toml`` declares for the check.
     message : str
-        A sentence for people: what was met, the rule, and what to do.
+        For people: what was met, the rule, and what to do; not where, which the fields say.
     case, rater, label : str, optional
         Where; `None` means that the finding is not about one of them.
     slice : int, optional
@@ -75,15 +202,17 @@ class Finding:
         ``file:line`` in the user's input, relative to the folder of the study file.
     slices : str, optional
         Where it is about several slices: ``"40-43 74"``.
+    examples : tuple of Where
+        Places that show it, the clearest first.
 
     Examples
     --------
-    >>> Finding(check="gap", severity=Severity.REVIEW, message="no box", slice=79).slice
-    79
+    >>> Finding(check="organ-gap", message="no box", slice=79).severity
+    <Severity.REVIEW: 'review'>
     """
 
     check: str
-    severity: Severity
+    severity: Severity = _AS_DECLARED
     message: str
     case: str | None = None
     slice: int | None = None
@@ -94,6 +223,28 @@ class Finding:
     unit: str | None = None
     source: str | None = None
     slices: str | None = None
+    examples: tuple[Where, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.severity:
+            object.__setattr__(self, "severity", check_info(self.check).severity)
+
+    @property
+    def where(self) -> Where:
+        """What it is about."""
+        return Where(case=self.case, slice=self.slice, label=self.label, rater=self.rater)
+
+    @property
+    def reason(self) -> Reason:
+        """The finding as a reason of a verdict."""
+        return Reason(
+            measure=self.check,
+            value=self.value,
+            limit=self.limit,
+            unit=self.unit,
+            because=self.message,
+            where=self.where,
+        )
 
     def to_json(self) -> str:
         """One line of JSON: fields in a fixed order, those that are `None` left out.
@@ -101,14 +252,10 @@ class Finding:
         A `value` or `limit` that is not finite is written as text ("nan", "inf"), which
         `from_json` reads back: strict JSON has no such numbers.
         """
-        record: dict[str, object] = {"version": VERSION}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value is None:
-                continue
-            if isinstance(value, float) and not math.isfinite(value):
-                value = str(value)
-            record[field.name] = value
+        record = {"version": VERSION, **_known(self)}
+        record["examples"] = [place.to_record() for place in self.examples]
+        if not self.examples:
+            del record["examples"]
         return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -123,8 +270,9 @@ class Finding:
         try:
             record = json.loads(line)
             version = record.pop("version")
-            numbers = {n: float(record[n]) for n in ("value", "limit") if n in record}
-            finding = cls(**{**record, **numbers, "severity": Severity(record["severity"])})
+            record["examples"] = tuple(Where(**place) for place in record.get("examples", ()))
+            record["severity"] = Severity(record["severity"])
+            finding = cls(**{**record, **_numbers(record)})
         except (
             AttributeError,
             KeyError,
@@ -151,3 +299,46 @@ def parse_findings(text: str) -> list[Finding]:
 def dump_findings(findings: Iterable[Finding]) -> str:
     """JSONL text of `findings`, in their order."""
     return "".join(finding.to_json() + "\n" for finding in findings)
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckInfo:
+    """What is declared of a check: how bad its findings are, and what it finds."""
+
+    severity: Severity
+    about: str
+
+
+def check_info(check: str) -> CheckInfo:
+    """What ``checks.toml`` declares of a check; one that it does not name asks for a review."""
+    return known_checks().get(check, CheckInfo(Severity.REVIEW, ""))
+
+
+@cache
+def known_checks() -> dict[str, CheckInfo]:
+    """All checks of crowdqc: name -> severity, and what it finds."""
+    text = (resources.files("crowdqc") / "checks.toml").read_text(encoding="utf-8")
+    return {
+        name: CheckInfo(Severity(severity), about)
+        for severity, group in tomllib.loads(text).items()
+        for name, about in group.items()
+    }
+
+
+def _fields(record: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(record)
+
+
+def _known(record: Any) -> dict[str, Any]:
+    """Fields of a record that are not `None`, as plain JSON values."""
+    values = {field.name: _plain(getattr(record, field.name)) for field in _fields(record)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _numbers(record: Mapping[str, Any]) -> dict[str, float]:
+    """`value` and `limit` of a record, which are text where they are not finite."""
+    return {n: float(record[n]) for n in ("value", "limit") if record.get(n) is not None}

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from crowdqc.config import Config, Plane
 from crowdqc.files import atomic
-from crowdqc.findings import Finding, InputError, Severity, Verdict
+from crowdqc.findings import Finding, InputError, Severity, Verdict, Where
+from crowdqc.judge.words import sentences
 from crowdqc.schema import ReadingState, natural_order
 from crowdqc.volumes import read_geometry
 from train.dataset import Built, DatasetPlan, TrainingCase, build_dataset
@@ -176,9 +177,8 @@ def _rejects(record: Mapping[str, Any]) -> bool:
 
 
 def _why(case: Mapping[str, Any], labels: Iterable[str]) -> str:
-    reasons = [str(reason) for reason in case.get("reasons", [])]
-    reasons += [f"{name}: {r}" for name in labels for r in case["labels"][name].get("reasons", [])]
-    return "; ".join(dict.fromkeys(reasons)) or "rejected"
+    reasons = [*case["reasons"], *(r for name in labels for r in case["labels"][name]["reasons"])]
+    return "; ".join(sentences(reasons, Where(case=case["case"]))) or "rejected"
 
 
 def _unknown(case: str, sources: Sources, *, labels: list[str], plane: Plane) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ class Assessment(Review):
 
     Parameters
     ----------
-    raters, findings, faults
+    raters, findings
         As of a `Review`.
     measurements : DataFrame
         As from `measure_agreement`.
@@ -51,4 +51,4 @@ def assess_raters(
     table = measurements(matched, compared, places, resampling=resampling)
     limits = limits or RaterLimits()
     review = measure_raters(matched, compared, places, gold=gold, limits=limits)
-    return Assessment(review.raters, review.findings, review.faults, table)
+    return Assessment(review.raters, review.findings, table)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from crowdqc.agreement.arrays import EDGES
 from crowdqc.arrays import Bools, Floats, Ints
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding
 from crowdqc.matching import Matched
 
 SIDES = ("left", "upper", "right", "lower")
@@ -286,9 +286,7 @@ def _jump_finding(box: pd.Series, jump: Floats, size: Floats) -> Finding:
 def _finding(box: pd.Series, check: str, what: str, *, value: float) -> Finding:
     return Finding(
         check=check,
-        severity=Severity.REVIEW,
-        message=f"Case {box['case']} slice {box['slice']}, {box['label']} by {box['rater']}: "
-        f"{what}. Look at the slice and redraw the box if it is wrong.",
+        message=f"{what}. Look at the slice and redraw the box if it is wrong.",
         case=str(box["case"]),
         slice=int(box["slice"]),
         rater=str(box["rater"]),
@@ -325,11 +323,11 @@ def _unlike_finding(
 ) -> Finding:
     case, label, raters = place
     found, expected = trait.shown(value), trait.shown(usual)
+    several = f" (raters {raters})" if " " in raters else ""
     return Finding(
         check="organ-unlike-others",
-        severity=Severity.REVIEW,
-        message=f"Case {case}, {label} by {raters}: the {trait.what} is {found:.0f} mm, in the "
-        f"median case {expected:.0f} mm. Look whether it is the right organ, wholly drawn.",
+        message=f"the {trait.what} is {found:.0f} mm{several}, in the median case {expected:.0f} "
+        "mm. Look whether it is the right organ, wholly drawn.",
         case=case,
         rater=raters if " " not in raters else None,
         label=label,

@@ -22,7 +22,7 @@ from crowdqc.arrays import Floats
 from crowdqc.checks import declared, measured
 from crowdqc.config import RaterLimits
 from crowdqc.crowd import fit
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding, Where, check_info, to_cell
 from crowdqc.matching import Matched
 from crowdqc.schema import conform, natural_order
 
@@ -40,13 +40,10 @@ class Review:
     findings : list of Finding
         One for each fault of a rater, with places that show it, and one for each box or
         organ that does not go with its neighbours.
-    faults : dict of str to list of Fault
-        Rater -> what was found of them.
     """
 
     raters: pd.DataFrame
     findings: list[Finding]
-    faults: dict[str, list[Fault]]
 
 
 def score_raters(
@@ -114,18 +111,15 @@ def measure_raters(
     if gold is not None:
         table = table.join(gold_scores(matched, gold, iou=compared.iou, level=places.level))
     table = pd.concat([table, _idle(matched)])
-    named: dict[str, list[Fault]] = {name: [] for name in table.index}
-    for fault in faults:
-        named[matched.people[fault.rater]].append(fault)
-    checks = [sorted({fault.check for fault in found}) for found in named.values()]
-    table = table.assign(
-        faults=[" ".join(names) for names in checks],
-        labels_swapped=[float("labels-swapped" in names) for names in checks],
-    )
     findings = [_finding(fault, matched, places) for fault in sorted(faults, key=_by_rater)]
+    named = [sorted({f.check for f in findings if f.rater == name}) for name in table.index]
+    table = table.assign(
+        faults=[to_cell(checks) for checks in named],
+        labels_swapped=[float("labels-swapped" in checks) for checks in named],
+    )
     findings += check_continuity(matched)
     table = table.loc[natural_order(table.index)].rename_axis("rater").reset_index()
-    return Review(conform("raters", table), findings, named)
+    return Review(conform("raters", table), findings)
 
 
 def _idle(matched: Matched) -> pd.DataFrame:
@@ -226,29 +220,23 @@ def _spacing(matched: Matched) -> Floats:
     return np.median(spacing, axis=0) if len(spacing) else np.full(2, np.nan)
 
 
-def _limit(fault: Fault) -> str:
-    """The limit of a fault, in the unit in which the fault is told."""
-    if fault.unit.startswith("share"):
-        return f"{fault.limit:.1%}".replace(".0%", "%")
-    return f"{fault.limit:.3g} {fault.unit}".rstrip()
-
-
 def _finding(fault: Fault, matched: Matched, places: Places) -> Finding:
     """A fault as a finding that names places which show it."""
-    name = matched.people[fault.rater]
-    shown = [
-        f"case {places.names['case'][places.case[place]]} slice {places.plane[place]} "
-        f"{places.names['label'][places.label[place]]}"
-        for place in fault.places
-    ]
-    where = f" See {', '.join(shown)}." if shown else ""
-    default = Severity.REJECT if fault.fatal else Severity.REVIEW
     return Finding(
         check=fault.check,
-        severity=declared("rater").get(fault.check, default),
-        message=f"Rater {name} {fault.what}; the limit is {_limit(fault)}.{where}",
-        rater=name,
+        severity=declared("rater").get(fault.check, check_info(fault.check).severity),
+        message=fault.what,
+        rater=matched.people[fault.rater],
         value=float(fault.value),
         limit=float(fault.limit),
         unit=fault.unit,
+        examples=tuple(_where(int(place), places) for place in fault.places),
+    )
+
+
+def _where(place: int, places: Places) -> Where:
+    return Where(
+        case=str(places.names["case"][places.case[place]]),
+        slice=int(places.plane[place]),
+        label=str(places.names["label"][places.label[place]]),
     )

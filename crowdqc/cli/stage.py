@@ -17,7 +17,6 @@ from crowdqc.cli.options import (
     OUT,
     REFUSED,
     STUDY,
-    STYLES,
     described,
     guarded,
     open_run,
@@ -115,7 +114,7 @@ def finish(
 
     if style == "table":
         print_table(result.shown, title)
-    elif style in STYLES:
+    elif style in {"json", "csv"}:
         write_out(result.table, style)
     say = speaker(quiet=quiet)
     for finding in result.findings if verbose else []:

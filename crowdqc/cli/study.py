@@ -14,7 +14,6 @@ from crowdqc.cli.options import (
     STUDY,
     STYLES,
     described,
-    echo,
     guarded,
     open_run,
     output_options,
@@ -91,7 +90,7 @@ def gate(
     elif before is not None:
         title, result = f"Changed since {against}", judge.changed(opened, before, result)
     if show["style"] in {"junit", "github"}:
-        echo(judge.as_text(opened, show["style"]), nl=False)
+        click.echo(judge.as_text(opened, show["style"]), nl=False)
     finish(result, title, **show, after=after)
 
 

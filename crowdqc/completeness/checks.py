@@ -78,13 +78,6 @@ def list_findings(data: RunData) -> tuple[list[Finding], list[str]]:
 
 def run_finding(row: Any, check: str, text: str, **further: Any) -> Finding:
     """A finding about one run, of which `row` is the row of the facts."""
-    place = f"Case {row.case}, {row.label}, rater {row.rater}"
     return Finding(
-        check=check,
-        severity=further.pop("severity", Severity.REVIEW),
-        message=f"{place}: {text}",
-        case=row.case,
-        label=row.label,
-        rater=row.rater,
-        **further,
+        check=check, message=text, case=row.case, label=row.label, rater=row.rater, **further
     )

@@ -14,11 +14,16 @@ import pandas as pd
 from crowdqc.checks import check
 from crowdqc.completeness.checks import Found, RunData, run_finding
 from crowdqc.completeness.ends import run_medians
-from crowdqc.completeness.labels import Organs, drawn_as_another, swapped_pairs
-from crowdqc.completeness.position import jumps, wrong_side
+from crowdqc.completeness.position import (
+    drawn_as_another,
+    jumps,
+    relations,
+    swapped_pairs,
+    wrong_side,
+)
 from crowdqc.completeness.runs import Runs
 from crowdqc.completeness.slices import from_ranges, in_ranges, named, to_ranges
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding
 from crowdqc.schema import BOX
 
 
@@ -33,10 +38,9 @@ def case_unread(data: RunData) -> Found:
             group.index,
             Finding(
                 check="case-unread",
-                severity=Severity.REJECT,
-                message=f"Case {case}, rater {rater}: {group['n_asked'].iloc[0]} slices were "
-                f"opened and not one box drawn ({labels}). Read the case, or say that it was "
-                "read and is empty (empty_file = 'nothing').",
+                message=f"{group['n_asked'].iloc[0]} slices were opened and not one box drawn "
+                f"({labels}). Read the case, or say that it was read and is empty "
+                "(empty_file = 'nothing').",
                 case=case,
                 rater=rater,
             ),
@@ -53,9 +57,7 @@ def organ_missing(data: RunData) -> Found:
         text = f"the organ has no box; {'others drew it' if row.n_expected else 'nobody drew it'}."
         yield (
             [row.Index],
-            run_finding(
-                row, "organ-missing", text + where, severity=Severity.REJECT, slices=slices or None
-            ),
+            run_finding(row, "organ-missing", text + where, slices=slices or None),
         )
 
 
@@ -75,14 +77,13 @@ def slice_lost(data: RunData) -> Found:
         numbers = {int(k) for text in group["lost_slices"] for k in text.split()}
         slices, labels = to_ranges(numbers), ", ".join(group["label"])
         message = (
-            f"Case {case}, rater {rater}: nothing at all was drawn on {named(slices)}, inside "
-            f"{labels}: they were skipped, or their files lost. Read them."
+            f"nothing at all was drawn on {named(slices)}, inside {labels}: they were skipped, or "
+            "their files lost. Read them."
         )
         yield (
             group.index,
             Finding(
                 check="slice-lost",
-                severity=Severity.REVIEW,
                 message=message,
                 case=case,
                 rater=rater,
@@ -233,10 +234,17 @@ def labels_swapped(data: RunData) -> Found:
     """Labels drawn for another one: as the others of the case, and the other cases, have it."""
     facts, runs = data.facts, data.runs
     case, label, unit = runs.codes
+    middle, extent = _places(runs)
+    n_units, n_labels = int(unit.max(initial=-1)) + 1, len(runs.study.labels)
+    centres, sizes = (np.full((n_units, n_labels, 3), np.nan) for _ in range(2))
     drawn = np.flatnonzero((facts["n_slices"] > 0) & ~runs.of_things)
-    organs = Organs(unit[drawn], label[drawn], *(part[drawn] for part in _places(runs)))
-    found = {(at, a): b for at, a, b in drawn_as_another(organs, case[drawn])}
-    for at, a, b in swapped_pairs(organs):
+    centres[unit[drawn], label[drawn]] = middle[drawn]
+    sizes[unit[drawn], label[drawn]] = extent[drawn]
+    group = np.zeros(n_units, dtype=np.int64)
+    group[unit] = case
+    pairs = swapped_pairs(relations(centres, sizes))
+    found = {(at, a): b for at, a, b in drawn_as_another(centres, sizes, group)}
+    for at, a, b in pairs:
         found.setdefault((at, a), b)
         found.setdefault((at, b), a)
     place = {(unit[run], label[run]): run for run in drawn}
@@ -246,7 +254,7 @@ def labels_swapped(data: RunData) -> Found:
             f"is drawn where {runs.study.labels[other]} is elsewhere: the labels were swapped, or "
             "the picture is mirrored. Check the labels."
         )
-        yield [row.Index], run_finding(row, "labels-swapped", text, severity=Severity.REJECT)
+        yield [row.Index], run_finding(row, "labels-swapped", text)
 
 
 @check("run", "wrong-side", order=110)
@@ -275,7 +283,7 @@ def on_wrong_side(data: RunData) -> Found:
                 f"is drawn on the patient's {'left' if side[run] < 0 else 'right'}, but belongs "
                 f"on the {orientation.sides[row.label]}. Check the label."
             )
-            yield [run], run_finding(row, "wrong-side", text, severity=Severity.REJECT)
+            yield [run], run_finding(row, "wrong-side", text)
 
 
 def _groups(unit: np.ndarray, usable: np.ndarray) -> Iterator[np.ndarray]:
@@ -288,31 +296,33 @@ def _groups(unit: np.ndarray, usable: np.ndarray) -> Iterator[np.ndarray]:
 @check("run", "label-unused", order=120)
 def label_unused(data: RunData) -> Found:
     """Labels that nobody, or that one rater, never drew."""
-    facts = data.facts
-    of_label = facts.groupby("label")["n_slices"].transform("sum")
-    of_rater = facts.groupby(["label", "rater"])["n_slices"].transform("sum")
-    expected = (facts["state"] == "missing") & (facts["n_expected"] > 0)
-    lacking = facts[(of_label == 0) | ((of_rater == 0) & expected)]
-    rank = lacking["label"].map({name: k for k, name in enumerate(data.runs.study.labels)})
-    for label, group in lacking.groupby([rank, "label"], sort=True):
-        if not of_label[group.index[0]]:
-            yield group.index, _unused(str(label[1]))
+    facts, runs = data.facts, data.runs
+    drawn = facts["n_slices"] > 0
+    for label in runs.study.labels:
+        mine = facts[facts["label"] == label]
+        if len(mine) and not drawn[mine.index].any():
+            text = "was never drawn in the whole study, though it was asked for."
+            yield (
+                mine.index,
+                Finding(check="label-unused", message=text, label=label),
+            )
             continue
-        for rater, mine in group.groupby("rater", sort=False):
-            if len(mine) >= 3:
-                yield mine.index, _unused(str(label[1]), str(rater), len(mine))
-
-
-def _unused(label: str, rater: str | None = None, n_cases: int = 0) -> Finding:
-    text = f"Label {label}: was never drawn in the whole study, though it was asked for."
-    if rater is not None:
-        text = (
-            f"Rater {rater}: never drew {label}, which others drew in {n_cases} of the same "
-            "cases. Ask whether the rater knew of it."
-        )
-    return Finding(
-        check="label-unused", severity=Severity.REVIEW, message=text, label=label, rater=rater
-    )
+        read = mine[mine["state"] == "missing"]
+        for rater, group in read[read["n_expected"] > 0].groupby("rater", sort=False):
+            if len(group) >= 3 and not drawn[mine.index[mine["rater"] == rater]].any():
+                text = (
+                    f"was never drawn, though others drew it in {len(group)} of the same cases. "
+                    "Ask whether the rater knew of it."
+                )
+                yield (
+                    group.index,
+                    Finding(
+                        check="label-unused",
+                        message=text,
+                        label=label,
+                        rater=str(rater),
+                    ),
+                )
 
 
 @check("run", "cut-by-volume", order=130)
@@ -322,7 +332,7 @@ def cut_by_volume(data: RunData) -> Found:
     cut = runs.at_edge.any(axis=1) & (facts["length_ratio"] < 0.5) & ~facts["short"]
     for row in facts[cut].itertuples():
         text = "the organ leaves the volume; less than half of its usual length is to be seen."
-        yield [row.Index], run_finding(row, "cut-by-volume", text, severity=Severity.NOTE)
+        yield [row.Index], run_finding(row, "cut-by-volume", text)
 
 
 def _row(facts: pd.DataFrame, run: Any) -> Any:

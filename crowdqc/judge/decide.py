@@ -7,7 +7,7 @@ makes it milder, and what is shown or filtered afterwards cannot change it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,19 +15,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crowdqc.findings import Finding, Severity, Verdict
-from crowdqc.judge.policy import VERDICT, Judged, Policy, Scope, ask_all
+from crowdqc.findings import Finding, Reason, Severity, Verdict, Where
+from crowdqc.judge.policy import NOWHERE, VERDICT, Judged, Policy, Scope, ask_all
+from crowdqc.judge.raters import decide_raters
 from crowdqc.schema import stands_in
-from crowdqc.text import count
 
-COARSE: tuple[Scope, ...] = ("rater", "label", "case")
-"""Scopes of few units, each with its reasons."""
+PLACES: dict[Scope, Callable[[Any], Where]] = {
+    "label": lambda key: Where(case=key[0], label=key[1]),
+    "case": lambda name: Where(case=name),
+}
+"""What a unit of a scope is."""
 FINE = {
     "box": ["case", "slice", "label"],
     "slice": ["case", "slice"],
     "mask": ["case", "slice", "label"],
 }
 """Scopes of many units, and what names one."""
+
+_NOT_ACCEPTED = {Verdict.REJECT: "rejected", Verdict.REVIEW: "to review"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Decision:
     cases : dict of str to Judged
     fine : dict of str to DataFrame
         For the scopes ``box``, ``slice``, ``mask``: the units that were not accepted, with their
-        key, ``verdict`` and ``reasons`` (by "; "). The index is that of the measures.
+        key, ``verdict`` and ``reasons`` (a list of `Reason`). The index is that of the measures.
     study : Judged
     """
 
@@ -111,8 +116,11 @@ def decide(
         case. A rejected rater, who can be left out, asks for a review. Without any usable box
         it is rejected.
     """
-    judged = {scope: ask_all(policy.of(scope), measures[scope]) for scope in COARSE}
-    raters, labels, cases = (judged[scope] for scope in COARSE)
+    findings = list(findings)
+    raters = decide_raters(policy.of("rater"), measures["rater"], findings)
+    labels, cases = (
+        ask_all(policy.of(scope), measures[scope], place) for scope, place in PLACES.items()
+    )
     fine = {
         scope: _judge_rows(policy, scope, measures[scope]) for scope in FINE if scope in measures
     }
@@ -121,14 +129,15 @@ def decide(
         _count(finding, decision)
     for scope, table in fine.items():
         _pass_up_fine(table, scope, decision)
-    for (case, label), one in labels.items():
-        _pass_up(one, cases[case], label=label, exclude=policy.exclude)
+    for (case, _), one in labels.items():
+        _pass_up(one, cases[case], exclude=policy.exclude)
     for scope in sorted({"box", "slice"} - set(fine)):
         if any(rule.scope == scope for rule in policy.rules):
             unknown = f"there are rules for each {scope}, but no measures: they were not asked"
-            decision.study.add(Severity.REVIEW, unknown)
+            decision.study.add(Severity.REVIEW, Reason(measure=scope, because=unknown))
     if not measures["label"].get("n_slices", pd.Series([1])).any():
-        decision.study.add(Severity.REJECT, "there is no box that may be used")
+        nothing = "there is no box that may be used"
+        decision.study.add(Severity.REJECT, Reason(measure="prompts", value=0.0, because=nothing))
     _judge_study(policy, decision)
     return decision
 
@@ -136,7 +145,8 @@ def decide(
 def _judge_rows(policy: Policy, scope: Any, frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of a fine scope that are not accepted."""
     rank = np.zeros(len(frame), dtype=np.int64)
-    reasons: dict[int, list[str]] = defaultdict(list)
+    reasons: dict[int, list[Reason]] = defaultdict(list)
+    keys = frame[FINE[scope]].to_dict("records")
     for rule in policy.of(scope):
         values = np.full(len(frame), np.nan)
         if rule.measure in frame:
@@ -146,12 +156,12 @@ def _judge_rows(policy: Policy, scope: Any, frame: pd.DataFrame) -> pd.DataFrame
         asked = np.where(fires, VERDICT[rule.severity].rank, 0)
         rank = np.maximum(rank, np.where(unknown, Verdict.REVIEW.rank, asked))
         for row in np.flatnonzero(unknown | (asked > 0)).tolist():
-            reasons[row].append(rule.unknown() if unknown[row] else rule.text(values[row]))
+            reasons[row].append(rule.reason(float(values[row]), Where(**keys[row])))
     rows = np.flatnonzero(rank)
     verdicts = list(Verdict)
     return frame.iloc[rows][FINE[scope]].assign(
         verdict=[verdicts[k].value for k in rank[rows]],
-        reasons=["; ".join(reasons[row]) for row in rows.tolist()],
+        reasons=[reasons[row] for row in rows.tolist()],
     )
 
 
@@ -163,31 +173,42 @@ def _count(finding: Finding, decision: Decision) -> None:
         unit = decision.labels.get((finding.case, str(finding.label)))
         if finding.rater is not None and severity is Severity.REJECT:
             severity = Severity.REVIEW
-        (unit or decision.cases[finding.case]).add(severity, finding.message)
+        (unit or decision.cases[finding.case]).add(severity, finding.reason)
     elif finding.rater is None:
-        decision.study.add(severity, finding.message)
-    elif finding.rater in decision.raters:
-        decision.raters[finding.rater].add(severity, finding.message)
+        decision.study.add(severity, finding.reason)
 
 
 def _pass_up_fine(table: pd.DataFrame, scope: str, decision: Decision) -> None:
     """Boxes, slices and masks that are not accepted ask for a review of what they are part of."""
     key = [name for name in ("case", "label") if name in table]
     for unit, verdicts in table.groupby(key, sort=False)["verdict"]:
-        rejected = int((verdicts == Verdict.REJECT.value).sum())
-        counts = [(rejected, "rejected"), (len(verdicts) - rejected, "to review")]
-        parts = [f"{count(n, scope)} {what}" for n, what in counts if n]
         owner = decision.labels.get(unit) if len(unit) == 2 else decision.cases.get(unit[0])
-        if owner is not None:
-            owner.add(Severity.REVIEW, ", ".join(parts))
+        if owner is None:
+            continue
+        where = Where(**dict(zip(key, unit, strict=True)))
+        for verdict, what in _NOT_ACCEPTED.items():
+            n = int((verdicts == verdict.value).sum())
+            if n:
+                text = f"{n} {_plural(scope, n)} {what}"
+                owner.add(Severity.REVIEW, _count_of(scope, verdict, n=n, text=text, where=where))
 
 
-def _pass_up(label_judged: Judged, case: Judged, *, label: str, exclude: str) -> None:
+def _count_of(kind: str, verdict: Verdict, *, n: int, text: str, where: Where = NOWHERE) -> Reason:
+    """A reason that counts what was decided of the parts of a unit."""
+    measure = f"{_plural(kind, 2)}_{verdict.value}"
+    return Reason(measure=measure, value=float(n), because=text, where=where)
+
+
+def _plural(scope: str, n: int) -> str:
+    return scope if n == 1 else {"box": "boxes"}.get(scope, f"{scope}s")
+
+
+def _pass_up(label: Judged, case: Judged, *, exclude: str) -> None:
     """What a label's verdict means for its case."""
-    if label_judged.verdict is Verdict.REJECT and exclude == "case":
-        case.add(Severity.REJECT, f"{label}: {label_judged.reasons[0]}")
-    elif label_judged.verdict is not Verdict.ACCEPT:
-        case.add(Severity.REVIEW, f"{label}: {label_judged.reasons[0]}")
+    if label.verdict is Verdict.REJECT and exclude == "case":
+        case.add(Severity.REJECT, label.reasons[0])
+    elif label.verdict is not Verdict.ACCEPT:
+        case.add(Severity.REVIEW, label.reasons[0])
 
 
 def study_measures(decision: Decision) -> dict[str, float]:
@@ -220,12 +241,12 @@ def _judge_study(policy: Policy, decision: Decision) -> None:
         decision.study.ask(rule, measures.get(rule.measure, float("nan")))
     for kind, units in (("case", decision.cases), ("rater", decision.raters)):
         strict = kind == "case" and not rules
-        for verdict in (Verdict.REJECT, Verdict.REVIEW):
+        for verdict, what in _NOT_ACCEPTED.items():
             n = sum(judged.verdict is verdict for judged in units.values())
             if n:
                 worst = Severity.REJECT if strict and verdict is Verdict.REJECT else Severity.REVIEW
-                what = "rejected" if verdict is Verdict.REJECT else "to review"
-                decision.study.add(worst, f"{n} of {count(len(units), kind)} {what}")
+                text = f"{n} of {len(units)} {kind}s {what}"
+                decision.study.add(worst, _count_of(kind, verdict, n=n, text=text))
 
 
 def by_case(decision: Decision) -> dict[str, dict[str, Judged]]:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crowdqc.findings import Finding, InputError
+from crowdqc.findings import Finding, InputError, Where
 from crowdqc.judge.decide import Decision, study_measures
 from crowdqc.judge.manifest import Manifest
-from crowdqc.judge.policy import Judged, Policy
+from crowdqc.judge.policy import NOWHERE, Judged, Policy
+from crowdqc.judge.words import sentence, sentences
 
 COLUMNS = ["unit", "asked", "value", "limit", "result", "because"]
 _SUMS = {"study", "case"}
@@ -54,14 +55,14 @@ def explain(
     for scope, key, name in _units(unit, decision):
         values = study_measures(decision) if scope == "study" else _values(measures[scope], key)
         rows += [(name, *_asked(rule, values)) for rule in policy.of(scope)]
+        judged = _judged(scope, key, decision)
         rows += [
-            (name, f.check, f.value, f.limit, f.severity.value, f.message)
+            (name, f.check, f.value, f.limit, f.severity.value, sentence(f.reason, judged.where))
             for f in findings
             if _is_about(f, scope, key)
         ]
-        judged = _judged(scope, key, decision)
-        because = "; ".join(judged.reasons) if scope in _SUMS else ""
-        rows.append((name, "verdict", None, None, judged.verdict.value, because))
+        because = sentences(judged.reasons, judged.where) if scope in _SUMS else []
+        rows.append((name, "verdict", None, None, judged.verdict.value, "; ".join(because)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -154,13 +155,15 @@ def changes(old: Manifest, new: Manifest) -> pd.DataFrame:
 
 def _facts(manifest: Manifest) -> dict[tuple[str, str], tuple[str, str]]:
     """(kind, name) -> what was decided, and why."""
-    facts = {("study", manifest.study): (manifest.verdict.value, "; ".join(manifest.reasons))}
+    study = {"verdict": manifest.verdict.value, "reasons": manifest.reasons}
+    facts = {("study", manifest.study): _fact(study)}
     for one in manifest.raters:
-        facts["rater", one["rater"]] = _fact(one)
+        facts["rater", one["rater"]] = _fact(one, Where(rater=one["rater"]))
     for case in manifest.cases:
-        facts["case", case["case"]] = _fact(case)
+        facts["case", case["case"]] = _fact(case, Where(case=case["case"]))
         for label, one in case["labels"].items():
-            facts["label", f"{case['case']}/{label}"] = _fact(one)
+            where = Where(case=case["case"], label=label)
+            facts["label", f"{case['case']}/{label}"] = _fact(one, where)
     facts["prompts", "boxes that may be used"] = (str(len(manifest.prompts)), "")
     for name, digest in manifest.created_from.items():
         facts["input", name] = (digest[:12], "")
@@ -170,5 +173,5 @@ def _facts(manifest: Manifest) -> dict[tuple[str, str], tuple[str, str]]:
     return facts
 
 
-def _fact(one: Mapping[str, Any]) -> tuple[str, str]:
-    return str(one["verdict"]), "; ".join(one["reasons"])
+def _fact(one: Mapping[str, Any], where: Where = NOWHERE) -> tuple[str, str]:
+    return str(one["verdict"]), "; ".join(sentences(one["reasons"], where))

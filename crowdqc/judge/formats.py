@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from crowdqc.findings import Verdict
+from crowdqc.findings import Verdict, Where
 from crowdqc.judge.manifest import Manifest
+from crowdqc.judge.words import sentences
 
+_OUTCOMES = {Verdict.REVIEW.value: "skipped", Verdict.REJECT.value: "failure"}
 _COMMANDS = {Verdict.REVIEW.value: "warning", Verdict.REJECT.value: "error"}
 
 
@@ -20,8 +22,8 @@ def to_junit(manifest: Manifest) -> str:
     """
     root = ET.Element("testsuites", name=f"crowdqc gate: {manifest.study}")
     for suite, units in (
-        ("raters", [(one["rater"], one) for one in manifest.raters]),
-        ("cases", [(one["case"], one) for one in manifest.cases]),
+        ("raters", [(Where(rater=one["rater"]), one) for one in manifest.raters]),
+        ("cases", [(Where(case=one["case"]), one) for one in manifest.cases]),
     ):
         verdicts = [one["verdict"] for _, one in units]
         element = ET.SubElement(
@@ -32,20 +34,14 @@ def to_junit(manifest: Manifest) -> str:
             failures=str(verdicts.count(Verdict.REJECT.value)),
             skipped=str(verdicts.count(Verdict.REVIEW.value)),
         )
-        for name, one in units:
-            test = ET.SubElement(
-                element, "testcase", classname=f"crowdqc.{suite}", name=_printable(name)
-            )
-            _outcome(test, one)
+        for unit, one in units:
+            name = _printable(unit.rater or unit.case or "")
+            test = ET.SubElement(element, "testcase", classname=f"crowdqc.{suite}", name=name)
+            if one["verdict"] in _OUTCOMES:
+                message = _printable(_reasons(one, unit))
+                ET.SubElement(test, _OUTCOMES[one["verdict"]], message=message)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
-
-
-def _outcome(test: ET.Element, one: Mapping[str, Any]) -> None:
-    outcome = {Verdict.REJECT.value: "failure", Verdict.REVIEW.value: "skipped"}
-    if one["verdict"] in outcome:
-        message = _printable("; ".join(_reasons(one)))
-        ET.SubElement(test, outcome[one["verdict"]], message=message)
 
 
 def to_github(manifest: Manifest) -> str:
@@ -53,28 +49,24 @@ def to_github(manifest: Manifest) -> str:
 
     The last line is the study's verdict, as a notice, warning or error.
     """
-    units = [(f"rater {one['rater']}", one) for one in manifest.raters]
-    units += [(f"case {one['case']}", one) for one in manifest.cases]
+    units = [(f"rater {one['rater']}", Where(rater=one["rater"]), one) for one in manifest.raters]
+    units += [(f"case {one['case']}", Where(case=one["case"]), one) for one in manifest.cases]
     lines = [
         f"::{_COMMANDS[one['verdict']]} title={_property(f'crowdqc: {name}')}::"
-        f"{_data('; '.join(_reasons(one)))}"
-        for name, one in units
+        f"{_data(_reasons(one, unit))}"
+        for name, unit, one in units
         if one["verdict"] in _COMMANDS
     ]
     command = _COMMANDS.get(manifest.verdict.value, "notice")
     title = _property(f"crowdqc: {manifest.study}")
-    said = "; ".join([manifest.verdict.value, *manifest.reasons])
+    said = "; ".join([manifest.verdict.value, *sentences(manifest.reasons, Where())])
     return "\n".join([*lines, f"::{command} title={title}::{_data(said)}"]) + "\n"
 
 
-def _reasons(one: Mapping[str, Any]) -> Iterator[str]:
-    """The reasons of a unit; for a case, those of its labels that it does not give itself."""
-    yield from one["reasons"]
-    given = "; ".join(one["reasons"])
-    for label, inner in one.get("labels", {}).items():
-        for reason in inner["reasons"]:
-            if reason not in given:
-                yield f"{label}: {reason}"
+def _reasons(one: Mapping[str, Any], unit: Where) -> str:
+    """The reasons of a unit; for a case, those of its labels, too."""
+    inside = [reason for label in one.get("labels", {}).values() for reason in label["reasons"]]
+    return "; ".join(sentences([*one["reasons"], *inside], unit))
 
 
 def _data(text: str) -> str:

@@ -7,7 +7,7 @@ still the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ import pydantic
 
 import crowdqc
 from crowdqc.files import sha256
-from crowdqc.findings import InputError, Verdict
+from crowdqc.findings import InputError, Reason, Verdict
 from crowdqc.judge.decide import Decision, by_case
 from crowdqc.judge.policy import Judged, Policy
 from crowdqc.schema import TABLES, SchemaError, conform
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class _Checked(pydantic.BaseModel):
@@ -32,9 +32,19 @@ class _Checked(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(strict=True, extra="allow")
 
 
+class _Reason(_Checked):
+    measure: str
+    value: float | str | None
+    op: str | None
+    limit: float | str | None
+    unit: str | None
+    because: str
+    where: dict[str, str | int]
+
+
 class _Unit(_Checked):
     verdict: Verdict
-    reasons: list[str]
+    reasons: list[_Reason]
 
 
 class _Rater(_Unit):
@@ -55,7 +65,7 @@ class _Record(_Checked):
     cases: list[_Case]
     prompts: list[dict[str, Any]]
     counts: dict[str, int]
-    reasons: list[str] = []
+    reasons: list[_Reason] = []
     units: dict[str, list[dict[str, Any]]] = {}
 
 
@@ -73,17 +83,17 @@ class Manifest:
     prompts: list[dict[str, Any]]
     """Rows of the table ``consensus`` that masks may use."""
     counts: dict[str, int]
-    reasons: list[str] = field(default_factory=list)
-    """Why the study got its verdict."""
+    reasons: list[dict[str, Any]] = field(default_factory=list)
+    """Why the study got its verdict: records of `Reason`, as in all the parts above."""
     units: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Boxes, slices and masks (keys ``box``, ``slice``, ``mask``) that were not accepted."""
     format_version: int = FORMAT_VERSION
     crowdqc: str = crowdqc.__version__
 
     def to_json(self) -> str:
-        """JSON text, the same for the same manifest; a row of `prompts` is a line."""
+        """JSON text, the same for the same manifest; an entry of a list is a line."""
         parts = [
-            f" {_json(name)}: {_lines(value) if name == 'prompts' else _json(value, indent=1)}"
+            f" {_json(name)}: {_lines(value) if isinstance(value, list) else _json(value, 1)}"
             for name, value in self.to_record().items()
         ]
         return "{\n" + ",\n".join(parts) + "\n}\n"
@@ -224,8 +234,8 @@ def make_manifest(
             "prompts": len(kept),
             "prompts_withheld": len(prompts) - len(kept),
         },
-        reasons=decision.study.reasons,
-        units={scope: _records(table) for scope, table in decision.fine.items()},
+        reasons=_reasons(decision.study.reasons),
+        units={scope: _units(table) for scope, table in decision.fine.items()},
     )
 
 
@@ -233,13 +243,21 @@ def _json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def _lines(rows: list[dict[str, Any]]) -> str:
+def _lines(rows: list[Any]) -> str:
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     return "[\n  " + ",\n  ".join(map(encode, rows)) + "\n ]" if rows else "[]"
 
 
 def _record(judged: Judged) -> dict[str, Any]:
-    return {"verdict": judged.verdict.value, "reasons": judged.reasons}
+    return {"verdict": judged.verdict.value, "reasons": _reasons(judged.reasons)}
+
+
+def _reasons(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
+    return [reason.to_record() for reason in reasons]
+
+
+def _units(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return _records(table.assign(reasons=table["reasons"].map(_reasons)))
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

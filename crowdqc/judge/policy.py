@@ -5,6 +5,7 @@ Raters are judged by it as soon as they are measured (`crowdqc.agreement`), all 
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import pydantic
 from pydantic import Field
 
 from crowdqc.config import Section, read_toml, validate
-from crowdqc.findings import Severity, Verdict
+from crowdqc.findings import Reason, Severity, Verdict, Where
 
 VERDICT = {
     Severity.NOTE: Verdict.ACCEPT,
@@ -26,6 +27,9 @@ VERDICT = {
     Severity.REJECT: Verdict.REJECT,
 }
 """What a rule or a finding of each severity asks for."""
+
+NOWHERE = Where()
+"""The whole study."""
 
 Scope = Literal["rater", "box", "slice", "mask", "label", "case", "study"]
 """What can be judged, in the order in which it is."""
@@ -73,13 +77,16 @@ class Rule(Section):
         """Whether the rule fires, for a number or an array of numbers that are not nan."""
         return _OPERATORS[self.op](value, self.limit)
 
-    def text(self, value: float) -> str:
-        """What the rule says of a value for which it fires."""
-        return f"{self.measure} {value:.3g} {self.op} {self.limit:g}: {self.because}"
-
-    def unknown(self) -> str:
-        """What is said where the measure is missing."""
-        return f"{self.measure} is not known, so it could not be judged"
+    def reason(self, value: float, where: Where = NOWHERE) -> Reason:
+        """Why the rule asks for something, at a value for which it fires or that is nan."""
+        return Reason(
+            measure=self.measure,
+            value=None if math.isnan(value) else value,
+            op=self.op,
+            limit=self.limit,
+            because=self.because,
+            where=where,
+        )
 
 
 class Policy(Section):
@@ -123,16 +130,20 @@ class Judged:
     """What was decided about one unit, and why: the gravest reasons first."""
 
     verdict: Verdict = Verdict.ACCEPT
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
+    where: Where = NOWHERE
+    """The unit, for the reasons that rules give."""
     _n_grave: int = field(default=0, repr=False)
+    _known: set[Reason] = field(default_factory=set, repr=False)
 
-    def add(self, severity: Severity, reason: str) -> None:
+    def add(self, severity: Severity, reason: Reason) -> None:
         """Take one more reason into account."""
         verdict = VERDICT[severity]
         if verdict.rank > self.verdict.rank:
             self.verdict = verdict
-        if verdict is Verdict.ACCEPT or reason in self.reasons:
+        if verdict is Verdict.ACCEPT or reason in self._known:
             return
+        self._known.add(reason)
         if verdict is Verdict.REJECT:
             self.reasons.insert(self._n_grave, reason)
             self._n_grave += 1
@@ -142,12 +153,14 @@ class Judged:
     def ask(self, rule: Rule, value: float) -> None:
         """Ask a rule of a value; nan asks for a review."""
         if np.isnan(value):
-            self.add(Severity.REVIEW, rule.unknown())
+            self.add(Severity.REVIEW, rule.reason(value, self.where))
         elif rule.fires(value):
-            self.add(rule.severity, rule.text(value))
+            self.add(rule.severity, rule.reason(value, self.where))
 
 
-def ask_all(rules: Iterable[Rule], measures: pd.DataFrame) -> dict[Any, Judged]:
+def ask_all(
+    rules: Iterable[Rule], measures: pd.DataFrame, place: Callable[[Any], Where]
+) -> dict[Any, Judged]:
     """Ask rules of every unit.
 
     Parameters
@@ -156,13 +169,15 @@ def ask_all(rules: Iterable[Rule], measures: pd.DataFrame) -> dict[Any, Judged]:
         Of one scope.
     measures : DataFrame
         A row for each unit, a column for each measure; one that is absent is not known.
+    place : callable
+        Unit (index of `measures`) -> what it is.
 
     Returns
     -------
     dict
-        Unit (index of `measures`) -> what was decided.
+        Unit -> what was decided.
     """
-    judged: dict[Any, Judged] = {unit: Judged() for unit in measures.index}
+    judged: dict[Any, Judged] = {unit: Judged(where=place(unit)) for unit in measures.index}
     for rule in rules:
         values = measures.get(rule.measure, pd.Series(np.nan, index=measures.index))
         for unit, value in values.items():

@@ -1,42 +1,39 @@
-"""Verdicts of raters: what a policy makes of their scorecards, and of the faults that were named.
+"""Verdicts on raters: what a policy makes of their scorecards and of the faults that were found.
 
-The gate asks the same rules of the same numbers, and counts the same findings, so that it never
-says anything else of a rater than ``raters.csv`` does.
+`agree` asks as soon as raters are measured; the gate asks again, and knows completeness, too.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Iterable
 
 import pandas as pd
 
-from crowdqc.agreement import Review
 from crowdqc.agreement.pool import ALONE
-from crowdqc.agreement.rater_data import Fault
-from crowdqc.findings import Severity, Verdict
-from crowdqc.judge.policy import Judged, Policy, ask_all, load_policy
+from crowdqc.findings import Finding, Reason, Where, dump_reasons
+from crowdqc.judge.policy import Judged, Policy, Rule, ask_all, load_policy
 
-WORDS = {Verdict.ACCEPT: "pass", Verdict.REVIEW: "watch", Verdict.REJECT: "fail"}
-"""What a verdict on a rater is called."""
 IDLE = "every file was only opened: nothing says that a slice was read"
 FROM_RUNS = ("coverage", "single_rater_share")
 """Measures of raters that completeness knows: where it was not asked, nor are rules on these."""
 
 
-def severity(fault: Fault) -> Severity:
-    """What a fault asks for, whatever the policy."""
-    return Severity.REJECT if fault.fatal else Severity.REVIEW
-
-
 def judge_raters(
-    found: Review, policy: Policy | None = None, *, runs: pd.DataFrame | None = None
+    raters: pd.DataFrame,
+    findings: Iterable[Finding],
+    policy: Policy | None = None,
+    *,
+    runs: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Scorecards with ``verdict`` and ``reasons``.
 
     Parameters
     ----------
-    found : Review
-        Scorecards of the raters, and their faults: each fault counts, whatever the policy.
+    raters : DataFrame
+        Table ``raters``.
+    findings : iterable of Finding
+        What was found: each fault of a rater counts, whatever the policy.
     policy : Policy, optional
         Whose rules about raters are asked. None: the one that crowdqc ships.
     runs : DataFrame, optional
@@ -47,30 +44,53 @@ def judge_raters(
     -------
     DataFrame
         Table ``raters``. Where no slice was read by two raters for the same label, `reasons`
-        says so, and a policy that asks for agreement gives the verdict "watch".
+        says so, and a policy that asks for agreement gives the verdict "review".
     """
-    table = found.raters.set_index("rater")
+    table = raters.set_index("rater")
     if runs is not None:
         table = table.join(runs)
     rules = (policy or load_policy()).of("rater")
     rules = [rule for rule in rules if rule.measure in table or rule.measure not in FROM_RUNS]
-    judged = ask_all(rules, table)
-    for rater, faults in found.faults.items():
-        for fault in faults:
-            judged[rater].add(severity(fault), fault.what)
-    unknown = {rule.unknown() for rule in rules}
-    rows = zip(table.itertuples(), judged.values(), strict=True)
-    reasons = [_reasons(row, one, unknown) for row, one in rows]
+    judged = decide_raters(rules, table, findings).values()
     return table.assign(
-        verdict=[WORDS[one.verdict] for one in judged.values()],
-        reasons=["; ".join(r) for r in reasons],
+        verdict=[one.verdict.value for one in judged],
+        reasons=[dump_reasons(one.reasons) for one in judged],
     ).reset_index()
 
 
-def _reasons(row: Any, judged: Judged, unknown: set[str]) -> list[str]:
-    """Reasons of a verdict; where nothing is known of the rater's agreement, why that is."""
-    if row.n_slices == 0:
-        return [IDLE]
-    if pd.notna(row.agreement):
-        return judged.reasons
-    return [ALONE, *(reason for reason in judged.reasons if reason not in unknown)]
+def decide_raters(
+    rules: Iterable[Rule], measures: pd.DataFrame, findings: Iterable[Finding]
+) -> dict[str, Judged]:
+    """What is decided about each rater.
+
+    Parameters
+    ----------
+    rules : iterable of Rule
+        Those about raters.
+    measures : DataFrame
+        A row for each rater, by name.
+    findings : iterable of Finding
+        Those that name a rater and no case count.
+
+    Returns
+    -------
+    dict of str to Judged
+        By rater, in the order of `measures`.
+    """
+    judged: dict[str, Judged] = ask_all(rules, measures, lambda name: Where(rater=name))
+    for finding in findings:
+        if finding.case is None and finding.rater in judged:
+            judged[finding.rater].add(finding.severity, finding.reason)
+    for rater, row in measures.iterrows():
+        _say_why_unknown(judged[rater], row)
+    return judged
+
+
+def _say_why_unknown(judged: Judged, row: pd.Series) -> None:
+    """Where nothing is known of a rater's agreement: give the cause, not the rules in vain."""
+    if row.get("n_slices") == 0:
+        cause = Reason(measure="n_slices", value=0.0, because=IDLE, where=judged.where)
+        judged.reasons = [cause]
+    elif math.isnan(row.get("agreement", 0.0)):
+        cause = Reason(measure="agreement", because=ALONE, where=judged.where)
+        judged.reasons = [cause, *(reason for reason in judged.reasons if not reason.unknown)]

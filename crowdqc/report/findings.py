@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import crowdqc
 from crowdqc.findings import Severity
+from crowdqc.judge.words import message
 from crowdqc.report.content import PAGE, ReportSection, Table, TableColumn
 from crowdqc.report.results import STAGES, Results, StageFinding
-from crowdqc.report.text import file_size, listing
-from crowdqc.text import count
+from crowdqc.report.text import count, file_size, listing
 
 MAX_FINDINGS = 5000
 
@@ -73,7 +73,7 @@ def _table(ranked: list[StageFinding]) -> Table:
         f = found.finding
         place = "" if f.slice is None else str(f.slice)
         texts = (f.case or "", place, f.rater or "", f.label or "", f.source or "")
-        rows.append((str(f.severity), f.check, f.message, *texts))
+        rows.append((str(f.severity), f.check, message(f, f.where), *texts))
     return Table(
         "findings",
         "All findings, the worst first",

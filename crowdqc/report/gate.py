@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crowdqc.findings import Where
 from crowdqc.report.content import ReportSection, Table, TableColumn
-from crowdqc.report.raters import reasons_of, status_of
+from crowdqc.report.raters import reasons_of, verdict_of
 from crowdqc.report.results import Results
-from crowdqc.report.scorecards import reworded
-from crowdqc.report.text import listing, readable, share
+from crowdqc.report.text import listing, readable, share, told
 
 MAX_ROWS = 300
 
@@ -52,13 +52,13 @@ def gate_section(results: Results) -> ReportSection:
         return ReportSection("gate", "Gate", missing="crowdqc gate")
     entries = _entries(results)
     flows = _flows(results)
-    verdict = str(results.manifest.get("verdict", ""))
+    verdict = verdict_of(results.manifest)
     return ReportSection(
         "gate",
         "Gate",
         lead=tuple(_lead(verdict, flows)),
         tables=tuple(t for t in (_excluded(entries), _policy(results)) if t.rows),
-        status=status_of(verdict),
+        status=verdict,
         view=tuple(flows),
     )
 
@@ -69,7 +69,7 @@ def _lead(verdict: str, flows: list[Flow]) -> list[str]:
         "review": "Somebody should review the study before it is used.",
         "reject": "The gate rejects the study.",
     }
-    lead = [said.get(status_of(verdict), "The gate gave no verdict.")]
+    lead = [said.get(verdict, "The gate gave no verdict.")]
     kept = [f"{share(flow.after, flow.before, flow.noun)}" for flow in flows if flow.before]
     if kept:
         lead.append(f"Used as they are: {listing(kept, 6)}.")
@@ -79,18 +79,25 @@ def _lead(verdict: str, flows: list[Flow]) -> list[str]:
 def _entries(results: Results) -> list[Entry]:
     """All that has a verdict: raters, cases, organs of cases."""
     raters, cases = (results.manifest.get(kind) or [] for kind in ("raters", "cases"))
-    found = [_entry("rater", str(entry["rater"]), entry) for entry in raters]
+    found = [
+        _entry("rater", str(entry["rater"]), entry, unit=Where(rater=entry["rater"]))
+        for entry in raters
+    ]
     for entry in cases:
         case = str(entry["case"])
-        found.append(_entry("case", case, entry))
+        found.append(_entry("case", case, entry, unit=Where(case=case)))
         for label, part in (entry.get("labels") or {}).items():
-            found.append(_entry("organ", f"{case}, {readable(label)}", part, inside=case))
+            unit = Where(case=case, label=label)
+            found.append(
+                _entry("organ", f"{case}, {readable(label)}", part, unit=unit, inside=case)
+            )
     return found
 
 
-def _entry(kind: str, name: str, entry: Mapping[str, Any], *, inside: str = "") -> Entry:
-    reasons = tuple(map(reworded, reasons_of(entry)))
-    return Entry(kind, name, status_of(str(entry.get("verdict", ""))), reasons, inside)
+def _entry(
+    kind: str, name: str, entry: Mapping[str, Any], *, unit: Where, inside: str = ""
+) -> Entry:
+    return Entry(kind, name, verdict_of(entry), told(reasons_of(entry), unit), inside)
 
 
 def _flows(results: Results) -> list[Flow]:

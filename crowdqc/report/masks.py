@@ -9,8 +9,7 @@ import pandas as pd
 from crowdqc.report.agreement import Scatter
 from crowdqc.report.content import ReportSection, Table, TableColumn
 from crowdqc.report.results import Results
-from crowdqc.report.text import listing
-from crowdqc.text import count
+from crowdqc.report.text import count, listing
 
 MAX_ROWS = 100
 MAX_POINTS = 4000

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding, Reason, Severity, Where, read_reasons
+from crowdqc.judge.words import message
 from crowdqc.report.content import Interval, Link, ReportSection, Table, TableColumn
 from crowdqc.report.results import Results
 from crowdqc.report.scorecards import (
@@ -17,12 +18,10 @@ from crowdqc.report.scorecards import (
     faults_of,
     further,
     further_sentences,
-    told,
     with_numbers,
 )
 from crowdqc.report.svg import BoxDrawing, box_drawings
-from crowdqc.report.text import displacement, listing, percent, share
-from crowdqc.text import count
+from crowdqc.report.text import count, displacement, listing, percent, share, told
 
 N_COLOURS = 6
 """Colours that tell raters apart; further raters get the same ones, dashed."""
@@ -32,17 +31,9 @@ MAX_FINDINGS = 5
 BY_LABEL = "rater_agreement"
 """Measure that gives a rater's agreement on each label."""
 
-Decided = dict[str, tuple[str, tuple[str, ...]]]
-"""Rater -> status and reasons."""
+Decided = dict[str, tuple[str, list[Reason]]]
+"""Rater -> verdict and reasons."""
 
-_STATUS = {
-    "accept": "accept",
-    "pass": "accept",
-    "review": "review",
-    "watch": "review",
-    "reject": "reject",
-    "fail": "reject",
-}
 _RANK = {"reject": 0, "review": 1, "": 2, "accept": 3}
 
 COLUMNS = (
@@ -126,11 +117,6 @@ class RatersView:
     n_without_card: int
 
 
-def status_of(verdict: str) -> str:
-    """The status behind a word for a verdict: ``accept``, ``review``, ``reject`` or ""."""
-    return _STATUS.get(verdict, "")
-
-
 def anchor(results: Results, rater: str) -> str:
     """Place of a rater's card on the page: made of a number, never of the name."""
     names = results.raters
@@ -138,25 +124,24 @@ def anchor(results: Results, rater: str) -> str:
 
 
 def verdicts(results: Results) -> Decided:
-    """Rater -> status and reasons.
+    """Rater -> verdict and reasons.
 
-    The status is the gate's where it ran. The reasons are the scorecard's, which say what the
-    rater does, and the gate's where the scorecard gives none.
+    Both are the gate's where it ran, which knows more than the scorecard.
     """
     table = results.table("raters")
-    found = {row.rater: (status_of(row.verdict), told(row.reasons)) for row in table.itertuples()}
-    for entry in results.manifest.get("raters") or []:
-        rater = str(entry["rater"])
-        reasons = found.get(rater, ("", ()))[1]
-        judged = told("; ".join(reasons_of(entry)))
-        found[rater] = (status_of(str(entry.get("verdict", ""))), reasons or judged)
-    return found
+    found = {row.rater: (row.verdict, read_reasons(row.reasons)) for row in table.itertuples()}
+    entries = results.manifest.get("raters") or []
+    return found | {str(one["rater"]): (verdict_of(one), reasons_of(one)) for one in entries}
 
 
-def reasons_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """Reasons of an entry of the manifest, each as a text."""
-    reasons = entry.get("reasons") or []
-    return tuple(str(reason) for reason in ([reasons] if isinstance(reasons, str) else reasons))
+def verdict_of(entry: Mapping[str, Any]) -> str:
+    """Verdict of the manifest or of an entry of it: accept, review, reject, or "" for none."""
+    return str(entry.get("verdict", ""))
+
+
+def reasons_of(entry: Mapping[str, Any]) -> list[Reason]:
+    """Reasons of the manifest or of an entry of it."""
+    return [Reason.from_record(record) for record in entry.get("reasons") or []]
 
 
 def compared(results: Results) -> bool:
@@ -193,17 +178,15 @@ def worst(statuses: list[str]) -> str:
 def _lead(table: pd.DataFrame, statuses: list[str]) -> list[str]:
     n, passed = len(statuses), statuses.count("accept")
     if table["agreement"].isna().all():
-        why = next((text for text in table["reasons"] if text), "nothing was read by two of them")
-        return [f"No rater can be compared with another: {why.split(';')[0]}."]
+        reasons = [reason for cell in table["reasons"] for reason in read_reasons(cell)]
+        why = reasons[0].because if reasons else "nothing was read by two of them"
+        return [f"No rater can be compared with another: {why}."]
     accepted = share(passed, n, "rater") if passed else "no rater"
     lead = [f"{accepted[0].upper()}{accepted[1:]} {'are' if passed > 1 else 'is'} accepted."]
-    for status, one, many in (
-        ("reject", "is rejected", "are rejected"),
-        ("review", "is to be reviewed", "are to be reviewed"),
-    ):
+    for status, what in (("reject", "rejected"), ("review", "to be reviewed")):
         names = [r for r, s in zip(table["rater"], statuses, strict=True) if s == status]
         if names:
-            lead.append(f"{listing(names)} {one if len(names) == 1 else many}.")
+            lead.append(f"{listing(names)} {'is' if len(names) == 1 else 'are'} {what}.")
     return lead
 
 
@@ -216,7 +199,7 @@ def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
             (
                 Link(row.rater, target),
                 status,
-                reasons,
+                told(reasons, Where(rater=row.rater)),
                 Interval(row.agreement, row.agreement_low, row.agreement_high),
                 row.reliability,
                 row.miss_rate,
@@ -250,7 +233,7 @@ def _view(results: Results, table: pd.DataFrame, decided: Decided) -> RatersView
             colour=colour(place),
             dashed=dashed(place),
             status=decided[row.rater][0],
-            reasons=decided[row.rater][1],
+            reasons=told(decided[row.rater][1], Where(rater=row.rater)),
             faults=faults_of(row),
             edges=_edges(biases[len(cards)]),
             sentences=_sentences(row),
@@ -323,7 +306,10 @@ def _findings(results: Results) -> dict[str, list[Noticed]]:
         if finding.rater and finding.severity is not Severity.NOTE:
             groups.setdefault(finding.rater, {}).setdefault(finding.check, []).append(finding)
     return {
-        rater: [Noticed(str(same[0].severity), same[0].message, len(same)) for same in by.values()]
+        rater: [
+            Noticed(str(same[0].severity), message(same[0], Where(rater=rater)), len(same))
+            for same in by.values()
+        ]
         for rater, by in groups.items()
     }
 

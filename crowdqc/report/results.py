@@ -15,7 +15,7 @@ import pandas as pd
 import crowdqc
 from crowdqc.config import Config
 from crowdqc.files import STATE, sha256
-from crowdqc.findings import Finding, InputError
+from crowdqc.findings import Finding, InputError, from_cell, to_cell
 from crowdqc.report.text import with_label_names
 from crowdqc.schema import TABLES, empty, natural_order
 from crowdqc.store import Store, findings_file
@@ -116,7 +116,7 @@ def read_results(store: Store, config: Config | None = None) -> Results:
     tables = {name: store.read(name) for name in TABLES if store.has(name)}
     labels = config.label_names if config else _labels(tables)
     clean = _writer(cleaner(store, config), labels)
-    tables = {name: _clean_table(table, clean) for name, table in tables.items()}
+    tables = {name: _clean_table(name, table, clean) for name, table in tables.items()}
     state = _json(store, STATE)
     manifest = _clean_json(_json(store, MANIFEST), clean)
     return Results(
@@ -157,10 +157,12 @@ def _writer(clean: Callable[[str], str], labels: Sequence[str]) -> Callable[[str
     return lambda text: with_label_names(clean(text), labels)
 
 
-def _clean_table(table: pd.DataFrame, clean: Callable[[str], str]) -> pd.DataFrame:
+def _clean_table(name: str, table: pd.DataFrame, clean: Callable[[str], str]) -> pd.DataFrame:
     """Texts for people may quote a path; names of cases, raters and labels are kept."""
-    texts = [name for name in ("reasons", "why") if name in table.columns]
-    return table.assign(**{name: table[name].map(clean) for name in texts})
+    lists = name == "raters"
+    texts = [column for column in ("reasons", "why") if column in table.columns]
+    cleaned = (lambda cell: to_cell(_clean_json(from_cell(cell), clean))) if lists else clean
+    return table.assign(**{column: table[column].map(cleaned) for column in texts})
 
 
 def _clean_json(value: Any, clean: Callable[[str], str]) -> Any:

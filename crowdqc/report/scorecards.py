@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import pandas as pd
 
+from crowdqc.findings import from_cell
 from crowdqc.report.content import Interval, Table, TableColumn
 from crowdqc.report.text import number, readable
 
 MAX_ROWS = 500
-_RULE = re.compile(
-    r"(?P<label>[^:]+: )??(?P<asked>\S+ \S+ (?:[<>]=?|[!=]=) \S+): (?P<because>.*)", re.DOTALL
-)
-"""What a rule of the policy says: measure, value, operator and limit; and its reason."""
-_UNKNOWN = re.compile(r"(?P<label>[^:]+: )??(?P<asked>\S+ is not known), so it could not be judged")
-"""What a rule says whose measure is not known."""
 EDGES = ("x0", "y0", "x1", "y1")
 
 COLUMNS = (
@@ -61,40 +55,6 @@ COLUMNS = (
 """Columns of `further`; one that is not in the scorecards, or holds nothing, is left out."""
 
 
-def told(reasons: str) -> tuple[str, ...]:
-    """Reasons of a verdict for people: what the rater does first, then the rules that it broke.
-
-    Examples
-    --------
-    >>> told("best 0.35 < 0.6: agreement is close to IoU 0.5; scatters edges by 28%")
-    ('scatters edges by 28%', 'agreement is close to IoU 0.5 (best 0.35 < 0.6)')
-    """
-    parts = [part for part in reasons.split("; ") if part]
-    rules = [part for part in parts if _RULE.fullmatch(part) or _UNKNOWN.fullmatch(part)]
-    return (*(part for part in parts if part not in rules), *map(reworded, rules))
-
-
-def reworded(reason: str, *, bare: bool = False) -> str:
-    """A reason of the gate with the words of the rule before its numbers, or without these.
-
-    Examples
-    --------
-    >>> reworded("liver: n_gaps 5 > 0: a slice has no box"), reworded("2 masks rejected")
-    ('liver: a slice has no box (n_gaps 5 > 0)', '2 masks rejected')
-    >>> reworded("best is not known, so it could not be judged")
-    'not enough is known to judge (best is not known)'
-    """
-    unknown = _UNKNOWN.fullmatch(reason)
-    if unknown:
-        text = f"{unknown['label'] or ''}not enough is known to judge"
-        return text if bare else f"{text} ({unknown['asked']})"
-    rule = _RULE.fullmatch(reason)
-    if rule is None:
-        return reason
-    text = f"{rule['label'] or ''}{rule['because']}"
-    return text if bare else f"{text} ({rule['asked']})"
-
-
 def with_numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Scorecards whose further columns are numbers, which the schema does not type."""
     names = [f"{column.name}{end}" for column in COLUMNS for end in ("", "_low", "_high")]
@@ -132,9 +92,7 @@ def edge_biases(table: pd.DataFrame) -> pd.DataFrame:
 
 def faults_of(row: Any) -> tuple[str, ...]:
     """Names of the faults of a scorecard, as words: ``rater-drifts`` is "drifts"."""
-    named = getattr(row, "faults", "")
-    text = named if isinstance(named, str) else ""
-    return tuple(readable(name.removeprefix("rater-")) for name in text.split())
+    return tuple(readable(name.removeprefix("rater-")) for name in from_cell(row.faults))
 
 
 def further_sentences(row: Any) -> tuple[str, ...]:

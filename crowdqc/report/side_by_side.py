@@ -13,10 +13,9 @@ import pandas as pd
 
 from crowdqc.report.agreement import title_of
 from crowdqc.report.content import Interval, ReportSection, Table, TableColumn
-from crowdqc.report.raters import status_of
+from crowdqc.report.raters import verdict_of
 from crowdqc.report.results import Results
-from crowdqc.report.text import listing, readable
-from crowdqc.text import count
+from crowdqc.report.text import count, listing, readable
 
 MAX_ROWS = 300
 MEASURES = ("mean_iou", "f1", "alpha_box", "alpha_presence", "ac1_presence")
@@ -139,10 +138,10 @@ def _judged(results: Results) -> Verdicts:
     manifest = results.manifest
     if not manifest:
         return {}
-    found = {("study", ""): status_of(str(manifest.get("verdict", "")))}
+    found = {("study", ""): verdict_of(manifest)}
     for kind in ("rater", "case"):
         for entry in manifest.get(f"{kind}s") or []:
-            found[kind, str(entry[kind])] = status_of(str(entry.get("verdict", "")))
+            found[kind, str(entry[kind])] = verdict_of(entry)
     return found
 
 

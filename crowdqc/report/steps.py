@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from crowdqc.findings import Severity
+from crowdqc.findings import Reason, Severity, Where
+from crowdqc.judge.words import message
 from crowdqc.report.content import Step
-from crowdqc.report.raters import reasons_of, status_of, verdicts
+from crowdqc.report.raters import reasons_of, verdict_of, verdicts
 from crowdqc.report.results import Results
-from crowdqc.report.scorecards import reworded
-from crowdqc.report.text import listing, readable
-from crowdqc.text import count
+from crowdqc.report.text import count, listing, readable, told
 
 COPIED = "boxes-copied"
 """Check that finds one rater's boxes among another's."""
@@ -31,7 +30,7 @@ def steps(results: Results) -> tuple[Step, ...]:
     """All things to do next: what blocks stands before what needs a review."""
     asked = (
         *(_faulty_input, _raters, _copies, _missing, _unread, _lists),
-        *(_cases_left_out, _cases_to_see, _watched, _apart, _not_run),
+        *(_cases_left_out, _cases_to_see, _raters_to_review, _apart, _not_run),
     )
     found = [step for ask in asked for step in ask(results)]
     found.sort(key=lambda step: step.status != "reject")
@@ -59,11 +58,11 @@ def _raters(results: Results) -> list[Step]:
     failed = [name for name, (status, _) in decided.items() if status == "reject"]
     if not failed:
         return []
-    reasons = [(name, decided[name][1]) for name in failed]
+    reasons = [(name, _briefly(decided[name][1], Where(rater=name))) for name in failed]
     return [
         Step(
             f"Leave out {_people(failed)}, or train them again",
-            _told(reasons) or "They fail the rules of the policy.",
+            _told(reasons) or "The rules of the policy reject them.",
             "raters",
             "reject",
         )
@@ -79,7 +78,7 @@ def _copies(results: Results) -> list[Step]:
     return [
         Step(
             f"Ask {_people(names)} whether the boxes are their own",
-            f"{' '.join(finding.message for finding in found[:N_REASONS])}",
+            " ".join(message(finding) for finding in found[:N_REASONS]),
             "findings",
         )
     ]
@@ -98,9 +97,7 @@ def _told(reasons: Sequence[tuple[str, Sequence[str]]]) -> str:
     same: dict[str, list[str]] = {}
     for name, given in reasons:
         if given:
-            _, _, inside = given[0].partition(f"Case {name}, ")
-            reason = inside or reworded(given[0], bare=True)
-            same.setdefault(reason.rstrip("."), []).append(name)
+            same.setdefault(given[0].rstrip("."), []).append(name)
     said = [f"{listing(names, 3)}: {reason}" for reason, names in same.items()]
     left = sum(map(len, list(same.values())[N_REASONS:]))
     more = [f"{left} more for other reasons"] if left else []
@@ -205,13 +202,21 @@ def _cases_to_see(results: Results) -> list[Step]:
     return [Step(f"Review {_named(entries)}", _told(entries), "gate")]
 
 
-def _watched(results: Results) -> list[Step]:
+def _raters_to_review(results: Results) -> list[Step]:
     decided = verdicts(results).items()
-    watched = [(name, reasons) for name, (status, reasons) in decided if status == "review"]
-    if not watched or not results.manifest:
+    found = [
+        (name, _briefly(reasons, Where(rater=name)))
+        for name, (status, reasons) in decided
+        if status == "review"
+    ]
+    if not found or not results.manifest:
         return []
-    names = _people([name for name, _ in watched], 3)
-    return [Step(f"Review {names}", _told(watched) or "The policy asks for a review.", "raters")]
+    names = _people([name for name, _ in found], 3)
+    return [Step(f"Review {names}", _told(found) or "The policy asks for a review.", "raters")]
+
+
+def _briefly(reasons: Iterable[Reason], unit: Where) -> tuple[str, ...]:
+    return told(reasons, unit, numbers=False)
 
 
 def _named(entries: Sequence[tuple[str, object]]) -> str:
@@ -224,9 +229,9 @@ def _cases(results: Results, status: str) -> list[tuple[str, tuple[str, ...]]]:
     """Cases of this verdict, with the gate's reasons."""
     entries = results.manifest.get("cases") or []
     return [
-        (str(entry["case"]), reasons_of(entry))
+        (str(entry["case"]), _briefly(reasons_of(entry), Where(case=str(entry["case"]))))
         for entry in entries
-        if status_of(str(entry.get("verdict", ""))) == status
+        if verdict_of(entry) == status
     ]
 
 
@@ -260,9 +265,9 @@ def _not_run(results: Results) -> list[Step]:
 
 def _go_on(results: Results) -> Step:
     """What comes next where nothing has to be done again."""
-    status = status_of(str(results.manifest.get("verdict", "")))
+    status = verdict_of(results.manifest)
     if status in {"review", "reject"}:
-        why = "; ".join(reworded(reason, bare=True) for reason in reasons_of(results.manifest))
+        why = "; ".join(_briefly(reasons_of(results.manifest), Where()))
         return Step(
             "Review what the gate asks", f"{why or 'It asks for a review'}.", "gate", status
         )

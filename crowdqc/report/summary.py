@@ -7,10 +7,9 @@ import pandas as pd
 from crowdqc.report.agreement import interval_name, title_of
 from crowdqc.report.content import Fact
 from crowdqc.report.gate import Flow, kept
-from crowdqc.report.raters import compared, status_of, verdicts
+from crowdqc.report.raters import compared, verdict_of, verdicts
 from crowdqc.report.results import Results
-from crowdqc.report.text import listing, number, share
-from crowdqc.text import count
+from crowdqc.report.text import count, listing, number, share
 
 _HEADLINES = {
     "accept": "Accepted: ready for training",
@@ -22,7 +21,7 @@ _HEADLINES = {
 
 def verdict(results: Results) -> str:
     """The gate's verdict: ``accept``, ``review``, ``reject``, or "" where it was not asked."""
-    return status_of(str(results.manifest.get("verdict", "")))
+    return verdict_of(results.manifest)
 
 
 def headline(results: Results) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from crowdqc.text import plural
+from crowdqc.findings import Reason, Where
+from crowdqc.judge.words import sentence
 
 NOTHING = "\u2013"
 """What stands where a number is not known: an en dash."""
 
+_PLURALS = {"box": "boxes"}
 _BARE = r"(?<![\w/.'\"`-])%s(?![\w/'\"`-]|\.\w)"
 """A name that stands alone in a sentence."""
 
@@ -27,6 +29,35 @@ def number(value: float, digits: int = 2) -> str:
         return NOTHING
     text = f"{value:,.{digits}f}"
     return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+
+
+def count(n: int, noun: str) -> str:
+    """A number of things, with the noun in its plural where needed.
+
+    Examples
+    --------
+    >>> count(1, "slice"), count(1840, "box"), count(0, "entry")
+    ('1 slice', '1,840 boxes', '0 entries')
+    """
+    return f"{n:,} {noun if n == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Plural of a noun of this report.
+
+    Examples
+    --------
+    >>> plural("rater"), plural("fused box"), plural("entry")
+    ('raters', 'fused boxes', 'entries')
+    """
+    *head, last = noun.split(" ")
+    if last in _PLURALS:
+        last = _PLURALS[last]
+    elif last.endswith("y") and last[-2] not in "aeiou":
+        last = last[:-1] + "ies"
+    else:
+        last += "s"
+    return " ".join([*head, last])
 
 
 def share(part: int, whole: int, noun: str) -> str:
@@ -114,6 +145,21 @@ def with_label_names(text: str, labels: Sequence[str]) -> str:
         if "_" in label and label in text:
             text = re.sub(_BARE % re.escape(label), readable(label), text)
     return re.sub(r"(?<=\d)%(?![\w%])", " %", text)
+
+
+def told(reasons: Iterable[Reason], unit: Where, *, numbers: bool = True) -> tuple[str, ...]:
+    """Reasons of a verdict as sentences about a unit: what was found before what a rule asked.
+
+    Examples
+    --------
+    >>> rule = Reason(measure="n_gaps", value=5.0, op=">", limit=0.0, because="no box")
+    >>> found = Reason(measure="labels-swapped", because="swaps left_kidney and spleen")
+    >>> told([rule, found], Where())
+    ('swaps left_kidney and spleen', 'no box (n_gaps 5 > 0)')
+    """
+    ranked = sorted(reasons, key=lambda reason: reason.op is not None)
+    said = (sentence(reason, unit, numbers=numbers, name=readable) for reason in ranked)
+    return tuple(dict.fromkeys(said))
 
 
 def displacement(dx: float, dy: float) -> str:

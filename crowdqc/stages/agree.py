@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from crowdqc.findings import Verdict
 from crowdqc.formats import read_gold
 from crowdqc.judge import judge_raters, rater_runs
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import known_images
-from crowdqc.stages.study import load_matched, load_study, person, policy_of
+from crowdqc.stages.study import load_study, match_study, person, policy_of
 
 RATERS_SHOWN = [
     "rater",
@@ -30,22 +31,23 @@ def agree(run: Run) -> Result:
     runs = run.store.read("completeness")
     runs = rater_runs(runs.assign(rater=person(runs, study.rater_scope)))
     result = assess_raters(
-        load_matched(run),
+        match_study(study, config),
         gold=gold,
         iou=section.iou,
         limits=section.limits,
         resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),
     )
-    raters = judge_raters(result, policy_of(config), runs=runs)
+    raters = judge_raters(result.raters, result.findings, policy_of(config), runs=runs)
     findings = [*bad, *result.findings]
     run.store.write("measurements", result.measurements)
     run.store.write("raters", raters)
     run.store.write_findings("agree", findings)
-    failed = raters.loc[raters["verdict"] == "fail", "rater"]
+    rejected = raters.loc[raters["verdict"] == Verdict.REJECT.value, "rater"]
     return Result(
         table=raters,
         shown=raters[RATERS_SHOWN].rename(columns={"reliability": "reliable"}),
-        summary=f"{len(failed)} of {len(raters)} raters fail: {' '.join(failed) or 'none'}.",
+        summary=f"{len(rejected)} of {len(raters)} raters are rejected: "
+        f"{', '.join(rejected) or 'none'}.",
         files=["measurements.csv", "raters.csv", "agree.findings.jsonl"],
         findings=findings,
     )

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pandas as pd
 
 from crowdqc.findings import Finding, Severity
 from crowdqc.formats import read_study
+from crowdqc.judge.words import in_few_words
 from crowdqc.stages.base import Result, Run, worst
-from crowdqc.stages.images import known_images, volume_findings
+from crowdqc.stages.images import known_images
 from crowdqc.stages.study import TABLES
-from crowdqc.stages.truth import truth_findings
-from crowdqc.text import count
 
 
 def check(run: Run) -> Result:
     """Read and validate the annotations."""
-    config = run.config
-    study, findings = read_study(config, known_images(config))
-    findings = [*findings, *volume_findings(config), *truth_findings(config)]
+    study, findings = read_study(run.config, known_images(run.config))
     for table in TABLES:
         run.store.write(table, getattr(study, table))
     run.store.write_findings("check", findings)
     rejects = sum(finding.severity is Severity.REJECT for finding in findings)
     summary = (
-        f"{count(len(study.boxes), 'box')} of {count(len(study.raters), 'rater')} in "
-        f"{count(len(study.readings), 'reading')} of {count(len(study.cases), 'case')}; "
-        f"{count(len(findings), 'finding')}, of which {rejects:,} reject."
+        f"{len(study.boxes)} boxes of {len(study.raters)} raters in {len(study.readings)} readings "
+        f"of {len(study.cases)} cases; {rejects} of {len(findings)} findings reject."
     )
     return Result(
         table=findings_table(findings),
@@ -45,10 +43,11 @@ def findings_table(findings: list[Finding]) -> pd.DataFrame:
 
 
 def summarise(findings: list[Finding]) -> pd.DataFrame:
-    """One row per severity and check, worst first: how many there are, and the first of them."""
-    rows: dict[tuple[str, str], list[object]] = {}
-    for finding in sorted(findings, key=lambda f: -f.severity.rank):
-        key = (finding.severity.value, finding.check)
-        rows.setdefault(key, [*key, 0, finding.message.partition(". ")[0]])
-        rows[key][2] = int(str(rows[key][2])) + 1
-    return pd.DataFrame(list(rows.values()), columns=["severity", "check", "n", "first"])
+    """One row per severity and check, worst first: how many there are, and where the first is."""
+    counts = Counter((finding.severity, finding.check) for finding in findings)
+    first = {(finding.severity, finding.check): finding for finding in reversed(findings)}
+    rows = [
+        (severity.value, check, n, *in_few_words(first[severity, check]))
+        for (severity, check), n in sorted(counts.items(), key=lambda item: -item[0][0].rank)
+    ]
+    return pd.DataFrame(rows, columns=["severity", "check", "n", "what", "first"])

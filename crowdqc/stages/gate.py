@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from crowdqc.config import Config
 from crowdqc.files import sha256
-from crowdqc.findings import Finding, Verdict
+from crowdqc.findings import Finding, Verdict, Where
 from crowdqc.judge import (
     USABLE,
     Decision,
@@ -28,11 +30,12 @@ from crowdqc.judge import (
     to_junit,
 )
 from crowdqc.judge.manifest import Manifest
+from crowdqc.judge.words import sentences, shortened
+from crowdqc.schema import Study, empty
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.mask_sets import RISK
 from crowdqc.stages.risk import read_risk
-from crowdqc.stages.study import fuse_without, load_study, policy_of
-from crowdqc.text import count
+from crowdqc.stages.study import fuse_options, load_study, match_study, person, policy_of
 
 CREATED_FROM = [
     "images.csv",
@@ -46,25 +49,6 @@ CREATED_FROM = [
     "consensus.csv",
 ]
 MANIFEST = "manifest.json"
-SHOWN_REASONS = 3
-"""Reasons of a unit that are shown; the manifest has them all."""
-
-
-_RULE = re.compile(r"^(.*\w (?:[<>]=?|[=!]=) [-+.\w]+): .*$", re.DOTALL)
-"""What a rule says: measure, value, operator and limit; and its reason."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What is to be judged."""
-
-    raters: pd.DataFrame
-    completeness: pd.DataFrame
-    consensus: pd.DataFrame
-    findings: dict[str, list[Finding]]
-    """Stage -> its findings: of check, agree and complete."""
-    masks: pd.DataFrame | None = None
-    """Risk and measures of the masks, where there are masks to judge."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +88,9 @@ def gate(run: Run, *, masks: bool) -> Result:
         table=verdicts,
         shown=_brief(manifest),
         summary=(
-            f"Verdict: {manifest.verdict.value}. {count(counts['cases_accept'], 'case')} accepted, "
+            f"Verdict: {manifest.verdict.value}. {counts['cases_accept']} cases accepted, "
             f"{counts['cases_review']} to review, {counts['cases_reject']} rejected; "
-            f"{count(counts['prompts'], 'usable box')}{_of_masks(found)}."
+            f"{counts['prompts']} boxes may be used{_of_masks(found)}."
         ),
         files=[MANIFEST],
         verdict=verdict_for_exit(manifest),
@@ -118,7 +102,7 @@ def _of_masks(found: Judgement) -> str:
         return ""
     verdicts = found.decision.fine["mask"]["verdict"]
     rejected = int((verdicts == Verdict.REJECT.value).sum())
-    return f"; {rejected:,} of {count(len(found.measures['mask']), 'mask')} rejected"
+    return f", {rejected} of {len(found.measures['mask'])} masks may not"
 
 
 def verdict_for_exit(manifest: Manifest) -> Verdict:
@@ -128,54 +112,24 @@ def verdict_for_exit(manifest: Manifest) -> Verdict:
 
 
 def judge(run: Run, *, masks: bool) -> Judgement:
-    """Judge what the stages before wrote."""
+    """Measure and decide, from what the stages before wrote."""
+    config = run.config
+    policy = policy_of(config)
     tables = {name: run.store.read(name) for name in ("raters", "completeness", "consensus")}
-    policy, path = policy_of(run.config), run.store.path(RISK)
-    found = Measured(
-        **tables,
-        findings={
-            stage: run.store.read_findings(stage) for stage in ("check", "agree", "complete")
-        },
-        masks=read_risk(run) if masks and policy.of("mask") and path.is_file() else None,
-    )
-    return judge_measured(
-        found,
-        policy,
-        fuse_again=lambda rejected: fuse_without(rejected, load_study(run), run.config),
-    )
-
-
-def judge_measured(
-    found: Measured, policy: Policy, *, fuse_again: Callable[[list[str]], pd.DataFrame]
-) -> Judgement:
-    """Judge a study by a policy.
-
-    Parameters
-    ----------
-    found : Measured
-        What was found of it.
-    policy : Policy
-        The rules.
-    fuse_again : callable
-        Makes the table ``consensus`` without the raters of these names, who were rejected.
-
-    Returns
-    -------
-    Judgement
-    """
-    raters = rater_measures(found.raters)
-    consensus = found.consensus
-    faults = [one for one in found.findings["agree"] if one.case is None and one.rater]
-    first = decide(policy, _measures(consensus, found.completeness, raters), faults)
+    completeness = tables["completeness"]
+    raters = rater_measures(tables["raters"])
+    consensus = tables["consensus"]
+    faults = [one for one in run.store.read_findings("agree") if one.case is None and one.rater]
+    first = decide(policy, _measures(consensus, completeness, raters), faults)
     rejected = [name for name, one in first.raters.items() if one.verdict is Verdict.REJECT]
     if rejected:
-        consensus = fuse_again(rejected)
+        consensus = _without(rejected, load_study(run), config)
     prompts = consensus[consensus["state"].isin(USABLE)]
-    measures = _measures(consensus, found.completeness, raters) | _fine(policy, consensus)
-    if found.masks is not None:
-        measures["mask"] = found.masks
-    complete = judged_findings(found.findings["complete"], found.completeness)
-    findings = [*found.findings["check"], *complete, *faults]
+    measures = _measures(consensus, completeness, raters) | _fine(policy, consensus)
+    if masks and policy.of("mask") and run.store.path(RISK).is_file():
+        measures["mask"] = read_risk(run)
+    complete = judged_findings(run.store.read_findings("complete"), completeness)
+    findings = [*run.store.read_findings("check"), *complete, *faults]
     return Judgement(policy, measures, findings, prompts, decide(policy, measures, findings))
 
 
@@ -208,41 +162,49 @@ def _fine(policy: Policy, consensus: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return measures
 
 
+def _without(rejected: list[str], study: Study, config: Config) -> pd.DataFrame:
+    """Boxes fused again, without the raters who were rejected."""
+    from crowdqc.fusion import fuse
+
+    kept = {
+        table: frame[~person(frame, study.rater_scope).isin(rejected)]
+        for table, frame in (("readings", study.readings), ("boxes", study.boxes))
+    }
+    if kept["boxes"].empty:
+        return empty("consensus")
+    rest = dataclasses.replace(study, **kept)
+    return fuse(match_study(rest, config), **fuse_options(config))
+
+
 def _brief(manifest: Manifest) -> pd.DataFrame:
     """Study, raters and cases that were not accepted, with the first of their reasons."""
-    units = [("study", manifest.study, manifest.verdict.value, manifest.reasons)]
-    units += [("rater", one["rater"], one["verdict"], one["reasons"]) for one in manifest.raters]
-    units += [("case", one["case"], one["verdict"], one["reasons"]) for one in manifest.cases]
     rows = [
-        (kind, name, verdict, shortened(reasons))
-        for kind, name, verdict, reasons in units
-        if verdict != Verdict.ACCEPT.value
+        (kind, name, one["verdict"], shortened(one["reasons"], unit))
+        for kind, name, unit, one in _units(manifest)
+        if kind != "label" and one["verdict"] != Verdict.ACCEPT.value
     ]
     return pd.DataFrame(rows, columns=["kind", "name", "verdict", "reasons"])
 
 
-def shortened(reasons: list[str]) -> str:
-    """The first reasons: of a rule what it asked, of a finding its first sentence."""
-    short = [_RULE.sub(r"\1", reason).partition(". ")[0] for reason in reasons[:SHOWN_REASONS]]
-    left = len(reasons) - SHOWN_REASONS
-    return "; ".join([*short, f"and {left} more"] if left > 0 else short)
-
-
 def verdict_table(manifest: Manifest) -> pd.DataFrame:
     """One row for the study, and for each rater, case, and label of a case."""
+    rows = [
+        (kind, name, unit.label or "", one["verdict"], "; ".join(sentences(one["reasons"], unit)))
+        for kind, name, unit, one in _units(manifest)
+    ]
+    return pd.DataFrame(rows, columns=["kind", "name", "label", "verdict", "reasons"])
+
+
+def _units(manifest: Manifest) -> Iterator[tuple[str, str, Where, Mapping[str, Any]]]:
+    """Kind, name, place and entry of all that has a verdict."""
     study = {"verdict": manifest.verdict.value, "reasons": manifest.reasons}
-    rows = [("study", manifest.study, "", study)]
-    rows += [("rater", one["rater"], "", one) for one in manifest.raters]
+    yield "study", manifest.study, Where(), study
+    for one in manifest.raters:
+        yield "rater", one["rater"], Where(rater=one["rater"]), one
     for case in manifest.cases:
-        rows.append(("case", case["case"], "", case))
-        rows += [("label", case["case"], label, one) for label, one in case["labels"].items()]
-    return pd.DataFrame(
-        [
-            (kind, name, label, one["verdict"], "; ".join(one["reasons"]))
-            for kind, name, label, one in rows
-        ],
-        columns=["kind", "name", "label", "verdict", "reasons"],
-    )
+        yield "case", case["case"], Where(case=case["case"]), case
+        for label, one in case["labels"].items():
+            yield "label", case["case"], Where(case=case["case"], label=label), one
 
 
 def changed(run: Run, before: Manifest, result: Result) -> Result:

@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from crowdqc.cli.show import print_table
-from crowdqc.stages.gate import shortened
+from crowdqc.findings import Reason, Where
+from crowdqc.judge.words import shortened
 
 
 @pytest.fixture
@@ -47,15 +48,16 @@ def test_a_heading_wider_than_its_cells_is_set_in_two_lines(printed):
 
 
 def test_reasons_say_what_happened_and_how_many_more_there_are():
+    rule = {"op": "<", "because": "a slice has no box; redraw it. Now"}
     reasons = [
-        "liver: n_gaps 1 > 0: a slice has no box: redraw it",
-        "Case 1, rater a: 65 files and not one box. Ask the rater; if so, say so.",
-        "coverage is not known",
-        "n 0 < 1: empty",
-        "n 0 < 2: empty",
+        Reason(measure="n", value=0.0, limit=1.0, where=Where(case="1", label="liver"), **rule),
+        Reason(measure="organ-gap", because="no box. Draw it.", where=Where(case="1", rater="a")),
+        Reason(measure="coverage", limit=1.0, **rule),
+        Reason(measure="n", value=0.0, limit=1.0, **rule),
+        Reason(measure="n", value=0.0, limit=2.0, **rule),
     ]
 
-    assert shortened(reasons) == (
-        "liver: n_gaps 1 > 0; Case 1, rater a: 65 files and not one box; "
-        "coverage is not known; and 2 more"
+    assert shortened(reasons, Where(case="1")) == (
+        "liver: n 0 < 1; rater a: no box, though the organ goes on; coverage is not known; "
+        "and 2 more"
     )

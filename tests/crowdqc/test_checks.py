@@ -40,7 +40,7 @@ def square_study():
 def test_a_check_of_another_package_adds_a_measure_a_finding_and_a_reason(installed):
     found = review_raters(square_study(), resampling=NONE)
     policy = Policy(rules=[{**RULE, "severity": "reject", "because": "organs are not square"}])
-    judged = judge_raters(found, policy).set_index("rater")
+    judged = judge_raters(found.raters, found.findings, policy).set_index("rater")
 
     finding = next(one for one in found.findings if one.check == "boxes-square")
     assert (finding.rater, finding.value, finding.severity) == ("good0", 1.0, Severity.REVIEW)

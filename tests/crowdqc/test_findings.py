@@ -7,11 +7,17 @@ from hypothesis import strategies as st
 from crowdqc.findings import (
     Finding,
     InputError,
+    Reason,
     Severity,
     Verdict,
+    Where,
     dump_findings,
+    dump_reasons,
     parse_findings,
+    read_reasons,
 )
+
+FIELDS = {"measure", "value", "op", "limit", "unit", "because", "where"}
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 maybe_text = st.none() | text
@@ -30,6 +36,41 @@ findings = st.builds(
     unit=maybe_text,
     source=maybe_text,
 )
+
+
+any_reason = st.builds(
+    Reason,
+    measure=text,
+    value=numbers,
+    op=st.none() | st.sampled_from(["<", "<=", ">", ">=", "==", "!="]),
+    limit=numbers,
+    unit=maybe_text,
+    because=text,
+    where=st.builds(
+        Where,
+        case=maybe_text,
+        slice=st.none() | st.integers(0, 2000),
+        label=maybe_text,
+        rater=maybe_text,
+    ),
+)
+
+
+@given(st.lists(any_reason, max_size=3))
+def test_a_cell_of_a_table_gives_the_reasons_back(reasons):
+    cell = dump_reasons(reasons)
+
+    assert read_reasons(cell) == reasons
+    assert (cell == "") == (not reasons)
+    assert set(json.loads(cell)[0] if reasons else FIELDS) == FIELDS
+
+
+@pytest.mark.parametrize(
+    "cell", ["{}", "n_gaps 5 > 0", "[1]", '[{"measure": "x"}]', '[{"because": "x", "odd": 1}]']
+)
+def test_what_is_no_list_of_reasons_is_refused(cell):
+    with pytest.raises(InputError, match=r"Not a (list|reason)"):
+        read_reasons(cell)
 
 
 @given(findings)

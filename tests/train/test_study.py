@@ -38,6 +38,10 @@ def config_of(folder, more='sets = ["unfiltered", "filtered", "ignore", "truth"]
     return load_config(folder / "study.toml")
 
 
+def because(text, **where):
+    return {"measure": "x", "because": text, "where": where}
+
+
 def manifest_of():
     """c1 has a rejected liver, c2 is rejected whole, c3 has one rejected box."""
     record = {"verdict": "accept", "reasons": []}
@@ -46,8 +50,11 @@ def manifest_of():
         for c in CASES
     ]
     cases[0]["verdict"] = "reject"
-    cases[0]["labels"]["liver"] = {"verdict": "reject", "reasons": ["3 gaps"]}
-    cases[1].update(verdict="reject", reasons=["nobody agrees"])
+    cases[0]["labels"]["liver"] = {
+        "verdict": "reject",
+        "reasons": [because("3 gaps", label="liver")],
+    }
+    cases[1].update(verdict="reject", reasons=[because("nobody agrees")])
     prompts = [
         {"case": c, "slice": k, "label": label}
         for c in CASES

@@ -86,7 +86,8 @@ def review(faults, **fields):
 
 def judged(found, policy=None, runs=None):
     """What was learnt of the raters, with verdicts."""
-    return dataclasses.replace(found, raters=judge_raters(found, policy, runs=runs))
+    raters = judge_raters(found.raters, found.findings, policy, runs=runs)
+    return dataclasses.replace(found, raters=raters)
 
 
 def copy_of(other):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from crowdqc.findings import Where
 from crowdqc.judge import (
     Policy,
     box_measures,
@@ -13,6 +14,7 @@ from crowdqc.judge import (
     rater_measures,
     rater_runs,
 )
+from crowdqc.judge.words import sentences
 from crowdqc.schema import conform
 
 RATERS = pd.DataFrame(
@@ -62,6 +64,11 @@ def measures(boxes, runs, raters=RATERS):
     labels = label_measures(boxes, runs)
     known = rater_measures(raters).join(rater_runs(runs))
     return {"rater": known, "label": labels, "case": case_measures(labels)}
+
+
+def told(reasons, **unit):
+    """Reasons as sentences about a unit."""
+    return sentences(reasons, Where(**unit))
 
 
 def policy(*rules, **keys):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crowdqc.findings import Finding, Severity, Verdict
+from crowdqc.findings import Finding, Reason, Severity, Verdict, Where
 from crowdqc.judge import (
     box_measures,
     decide,
@@ -22,9 +22,11 @@ from tests.crowdqc.judge.tables import (
     consensus,
     measures,
     policy,
+    told,
     whole,
 )
 
+PLACE = {"case": "1", "slice": 3, "label": "liver"}
 FEW_SLICES = ("label", "n_slices", "<", 3, "reject")
 
 
@@ -48,7 +50,12 @@ def test_a_rule_fires_with_its_reason():
 
     judged = decision.labels["2", "spleen"]
     assert judged.verdict is Verdict.REJECT
-    assert judged.reasons == ["n_slices 1 < 3: so"]
+    assert judged.reasons == [
+        Reason(
+            measure="n_slices", value=1.0, op="<", limit=3.0, because="so",
+            where=Where(case="2", label="spleen"),
+        )
+    ]  # fmt: skip
     assert decision.labels["1", "spleen"].verdict is Verdict.ACCEPT
 
 
@@ -58,7 +65,7 @@ def test_a_rejected_label_takes_its_case_with_it_or_not(exclude, case):
 
     assert decision.cases["2"].verdict == case
     assert decision.cases["1"].verdict is Verdict.ACCEPT
-    assert decision.cases["2"].reasons[0].startswith("spleen: n_slices 1 < 3")
+    assert told(decision.cases["2"].reasons, case="2")[0] == "spleen: so (n_slices 1 < 3)"
 
 
 @pytest.mark.parametrize("measure", ["no_such_measure", "length_ratio"])
@@ -66,7 +73,7 @@ def test_a_rule_that_cannot_be_asked_is_a_review(measure):
     decision = decide(policy(("label", measure, "<", 0, "note")), measures(*whole()))
 
     assert decision.labels["1", "liver"].verdict is Verdict.REVIEW
-    assert "not known" in decision.labels["1", "liver"].reasons[0]
+    assert decision.labels["1", "liver"].reasons[0].unknown
     assert decision.verdict is Verdict.REVIEW
 
 
@@ -82,17 +89,17 @@ def test_the_gravest_reason_comes_first():
 
     decision = decide(policy(*rules), measures(*one_short()))
 
-    assert decision.labels["2", "spleen"].reasons[0] == "n_slices 1 < 3: so"
+    assert decision.labels["2", "spleen"].reasons[0].limit == 3
 
 
 def test_grave_reasons_come_first_each_kind_as_it_came():
     judged = Judged()
-    for severity, reason in zip("nrRrRR", "abcdef", strict=True):
-        judged.add(
-            {"n": Severity.NOTE, "r": Severity.REVIEW, "R": Severity.REJECT}[severity], reason
-        )
+    severities = {"n": Severity.NOTE, "r": Severity.REVIEW, "R": Severity.REJECT}
+    for severity, name in zip("nrRrRR", "abcdef", strict=True):
+        judged.add(severities[severity], Reason(measure=name, because="so"))
 
-    assert (judged.verdict, judged.reasons) == (Verdict.REJECT, list("cefbd"))
+    assert judged.verdict is Verdict.REJECT
+    assert [reason.measure for reason in judged.reasons] == list("cefbd")
 
 
 def test_without_rules_for_the_study_one_rejected_case_rejects_it():
@@ -106,7 +113,7 @@ def test_a_study_may_pass_without_a_few_cases(limit, verdict):
     decision = decide(policy(*rules), measures(*one_short()))
 
     assert decision.verdict == verdict
-    assert "1 of 2 cases rejected" in decision.study.reasons
+    assert "1 of 2 cases rejected" in told(decision.study.reasons)
 
 
 def test_a_rejected_rater_can_be_left_out():
@@ -124,7 +131,7 @@ def test_a_study_without_boxes_is_rejected():
     decision = decide(load_policy(), measures(boxes.iloc[:0], runs.iloc[:0], RATERS.iloc[:0]))
 
     assert decision.verdict is Verdict.REJECT
-    assert decision.study.reasons == ["there is no box that may be used"]
+    assert told(decision.study.reasons) == ["there is no box that may be used"]
 
 
 def find(severity="reject", **place):
@@ -147,7 +154,8 @@ def test_a_finding_counts_where_it_belongs(place, unit, verdict):
 
     judged = getattr(decision, unit[0])[unit[1]] if unit else decision.study
     assert judged.verdict == verdict
-    assert judged.reasons == ["bad"]
+    assert [(one.measure, one.because) for one in judged.reasons] == [("x", "bad")]
+    assert judged.reasons[0].where == Where(**place)
 
 
 def test_a_finding_about_something_else_is_no_error():
@@ -220,8 +228,10 @@ def test_boxes_that_spread_are_withheld():
     decision = decide(policy(*rules), measures(boxes, runs) | {"box": box_measures(boxes)})
 
     assert np.flatnonzero(~decision.usable(boxes)).tolist() == [3]
-    assert decision.fine["box"]["reasons"].tolist() == ["spread 50 > 20: so"]
-    assert decision.labels["1", "liver"].reasons == ["1 box rejected"]
+    assert told(decision.fine["box"]["reasons"].iloc[0], **PLACE) == ["so (spread 50 > 20)"]
+    assert told(decision.labels["1", "liver"].reasons, case="1", label="liver") == [
+        "1 box rejected"
+    ]
     assert decision.labels["1", "liver"].verdict is Verdict.REVIEW
 
 
@@ -232,7 +242,7 @@ def test_a_box_is_told_only_the_rules_that_fire_for_it():
 
     decision = decide(policy(*rules), measures(boxes, runs) | {"box": box_measures(boxes)})
 
-    assert decision.fine["box"]["reasons"].tolist() == ["spread 50 > 20: so"]
+    assert told(decision.fine["box"]["reasons"].iloc[0], **PLACE) == ["so (spread 50 > 20)"]
 
 
 def test_boxes_of_a_bad_slice_are_withheld():
@@ -243,7 +253,7 @@ def test_boxes_of_a_bad_slice_are_withheld():
     decision = decide(policy(*rules), measures(boxes, runs) | {"slice": slice_measures(boxes)})
 
     assert (decision.usable(boxes) == (boxes["slice"] != 2)).all()
-    assert decision.cases["1"].reasons == ["1 slice rejected"]
+    assert told(decision.cases["1"].reasons, case="1") == ["1 slice rejected"]
 
 
 def test_a_bad_mask_asks_for_a_review_of_its_label():
@@ -270,7 +280,7 @@ def test_rules_for_boxes_and_slices_that_were_not_measured_are_a_review(scope):
     decision = decide(policy((scope, "score", "<", 0.5, "reject")), measures(*whole()))
 
     assert decision.verdict is Verdict.REVIEW
-    assert f"rules for each {scope}" in decision.study.reasons[0]
+    assert f"rules for each {scope}" in decision.study.reasons[0].because
 
 
 def test_a_box_of_which_the_measure_is_not_known_is_a_review():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdqc.findings import Finding, InputError, Severity, Verdict
+from crowdqc.findings import Finding, InputError, Reason, Severity, Verdict
 from crowdqc.judge import (
     Manifest,
     box_measures,
@@ -16,12 +16,18 @@ from crowdqc.judge import (
     to_github,
     to_junit,
 )
+from crowdqc.judge.words import records
 from tests.crowdqc.judge.tables import SHORT, bad_study, manifest, measures, policy, whole
+from tests.crowdqc.test_findings import any_reason
 
 KEYS = [
     "format_version", "study", "crowdqc", "created_from", "policy", "verdict", "raters", "cases",
     "prompts", "counts",
 ]  # fmt: skip
+
+
+def because(text):
+    return Reason(measure="x", because=text).to_record()
 
 
 def test_the_manifest_says_what_may_be_used():
@@ -45,12 +51,15 @@ def test_the_manifest_reads_back():
     assert np.isnan(again.prompt_table()["score"]).sum() == 1
 
 
-@given(st.text(), st.lists(st.text(), max_size=3))
-def test_any_name_reads_back(name, reasons):
+@given(st.text(), st.lists(any_reason, max_size=3))
+def test_any_name_and_any_reason_read_back(name, reasons):
     made = manifest(study=name)
-    made.cases[0]["reasons"][:] = reasons
+    made.cases[0]["reasons"][:] = [reason.to_record() for reason in reasons]
 
-    assert Manifest.from_json(made.to_json()) == made
+    again = Manifest.from_json(made.to_json())
+
+    assert again == made
+    assert records(again.cases[0]["reasons"]) == reasons
 
 
 def test_an_explanation_of_a_sum_says_what_it_was_summed_from():
@@ -68,8 +77,7 @@ def test_what_is_no_manifest_is_refused(text):
 
 
 def test_another_format_version_is_refused():
-    text = manifest().to_json().replace('"format_version": 1\n}', '"format_version": 7\n}')
-    text = text.replace(' "format_version": 1,\n "crowdqc"', ' "format_version": 7,\n "crowdqc"')
+    text = manifest().to_json().replace('"format_version": 2,\n', '"format_version": 7,\n')
 
     with pytest.raises(InputError, match="format version 7"):
         Manifest.from_json(text)
@@ -167,12 +175,12 @@ def test_junit_counts_failures():
     cases = root.find("testsuite[@name='cases']")
     assert (cases.get("tests"), cases.get("failures"), cases.get("skipped")) == ("2", "1", "1")
     failure = cases.find("testcase[@name='2']/failure")
-    assert "n_slices 1 < 3" in failure.get("message")
+    assert "so (n_slices 1 < 3)" in failure.get("message")
 
 
 def test_junit_holds_no_control_characters():
     made = manifest()
-    made.cases[1]["reasons"][:] = ["a\x00b\x1bc & <d>"]
+    made.cases[1]["reasons"][:] = [because("a\x00b\x1bc & <d>")]
 
     root = ET.fromstring(to_junit(made))  # noqa: S314
     assert root.find(".//failure").get("message").startswith("abc & <d>")
@@ -182,13 +190,13 @@ def test_github_annotates_what_was_not_accepted():
     lines = to_github(manifest()).splitlines()
 
     assert lines[0].startswith("::warning title=crowdqc%3A case 1::")
-    assert lines[1].startswith("::error title=crowdqc%3A case 2::spleen: n_slices 1 < 3")
+    assert lines[1].startswith("::error title=crowdqc%3A case 2::spleen: so (n_slices 1 < 3)")
     assert lines[-1].startswith("::error title=crowdqc%3A organs::reject")
 
 
 def test_github_escapes_what_would_be_a_command():
     made = manifest()
-    made.cases[1]["reasons"][:] = ["50%\n::error::hacked"]
+    made.cases[1]["reasons"][:] = [because("50%\n::error::hacked")]
 
     lines = to_github(made).splitlines()
 

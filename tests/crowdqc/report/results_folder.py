@@ -9,11 +9,12 @@ import itertools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding, Reason, Severity, Where, to_cell
 from crowdqc.store import Store
 
 ORGANS = ("spleen", "right_kidney", "left_kidney", "liver", "aorta")
@@ -241,17 +242,21 @@ def _by_pair(spec: Spec) -> list[dict[str, object]]:
     return rows
 
 
+JUDGED = {"careless": "reject", "shifted": "review", "skipping": "reject"}
+WHY = {
+    "careless": "agreement 0.61, upper bound 0.66, is under 0.70",
+    "shifted": "boxes lie 5.0 px to the right of the others'",
+    "skipping": "misses 21 % of the objects that the others drew; the limit is 10 %",
+}
+
+
 def _scorecard(rater: str, spec: Spec) -> dict[str, object]:
     rng = spec.rng
     value = {"careless": 0.61, "shifted": 0.74, "skipping": 0.70}.get(
         rater, float(rng.uniform(0.83, 0.88))
     )
-    verdict = {"careless": "fail", "shifted": "watch", "skipping": "fail"}.get(rater, "pass")
-    why = {
-        "careless": "agreement 0.61, upper bound 0.66, is under 0.70",
-        "shifted": "boxes lie 5.0 px to the right of the others'",
-        "skipping": "misses 21 % of the objects that the others drew; the limit is 10 %",
-    }
+    verdict = JUDGED.get(rater, "accept")
+    why = [WHY[rater]] if rater in WHY else []
     return {
         "rater": rater, "n_cases": spec.n_cases, "n_slices": 80, "n_boxes": 40 * spec.n_cases,
         "agreement": value, "agreement_low": value - 0.05, "agreement_high": value + 0.05,
@@ -259,7 +264,7 @@ def _scorecard(rater: str, spec: Spec) -> dict[str, object]:
         "extra_rate": 0.004, "shift_x": 5.04 if rater == "shifted" else float(rng.normal(0, 0.3)),
         "shift_y": 2.5 if rater == "shifted" else float(rng.normal(0, 0.3)),
         "size_ratio": 1.08 if rater == "careless" else 1.004, "weight": 0.2,
-        "verdict": verdict, "reasons": why.get(rater, ""), **_further(rater, value),
+        "verdict": verdict, "reasons": because(*why), **_further(rater, value),
     }  # fmt: skip
 
 
@@ -272,7 +277,7 @@ def _further(rater: str, value: float) -> dict[str, object]:
         "bias_x0": shift[0] - grown, "bias_y0": shift[1], "bias_x1": shift[0] + grown,
         "bias_y1": shift[1], "spread": 1.2, "drift": -0.12 if rater == "careless" else 0.01,
         "gold_f1": value if rater == "careless" else np.nan,
-        "faults": "rater-drifts rater-scatters" if rater == "careless" else "",
+        "faults": to_cell(["rater-drifts", "rater-scatters"] if rater == "careless" else []),
     }  # fmt: skip
 
 
@@ -322,7 +327,6 @@ def _complete(store: Store, spec: Spec, runs: pd.DataFrame) -> None:
 
 def _gate(store: Store, spec: Spec) -> None:
     left_out = spec.cases[: max(spec.n_cases // 5, 1)]
-    bad = {"careless": "reject", "skipping": "reject", "shifted": "review"}
     rule = {
         "measure": "agreement",
         "scope": "rater",
@@ -331,7 +335,9 @@ def _gate(store: Store, spec: Spec) -> None:
         "severity": "reject",
         "because": "under it two of three boxes are of no use",
     }
-    raters = [{"rater": r, **_verdict(bad.get(r, "accept"), "agreement 0.61")} for r in spec.raters]
+    raters = [
+        {"rater": r, **_verdict(JUDGED.get(r, "accept"), WHY.get(r, ""))} for r in spec.raters
+    ]
     cases = []
     for case in spec.cases:
         verdict = "reject" if case in left_out else "accept"
@@ -339,7 +345,7 @@ def _gate(store: Store, spec: Spec) -> None:
         cases.append({"case": case, **_verdict(verdict, "spleen is missing"), "labels": labels})
     prompts = store.read("consensus").head(200) if store.has("consensus") else pd.DataFrame()
     manifest = {
-        "format_version": 1,
+        "format_version": 2,
         "study": spec.study,
         "crowdqc": "0.1.0",
         "created_from": {"boxes.csv": HASH, "raters.csv": HASH},
@@ -354,7 +360,18 @@ def _gate(store: Store, spec: Spec) -> None:
 
 
 def _verdict(verdict: str, why: str) -> dict[str, object]:
-    return {"verdict": verdict, "reasons": [] if verdict == "accept" else [why]}
+    return {"verdict": verdict, "reasons": [] if verdict == "accept" else [reason(why)]}
+
+
+def reason(because: str, **fields: Any) -> dict[str, Any]:
+    """A reason as the manifest holds it."""
+    where = Where(**fields.pop("where", {}))
+    return Reason(measure="x", because=because, where=where, **fields).to_record()
+
+
+def because(*texts: str) -> str:
+    """Reasons as raters.csv holds them."""
+    return to_cell([reason(text) for text in texts])
 
 
 def _masks(store: Store, spec: Spec, boxes: pd.DataFrame) -> None:

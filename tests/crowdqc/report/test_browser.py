@@ -10,7 +10,7 @@ from crowdqc.report import gather, render
 from crowdqc.store import Store
 
 from .browser import Page
-from .results_folder import Spec, write_results
+from .results_folder import Spec, reason, write_results
 
 HOSTILE = "<script>alert(1)</script>"
 ACCESS = (Path(__file__).parent / "access.js").read_text(encoding="utf-8")
@@ -87,7 +87,7 @@ def test_reasons_are_open_on_paper(page: Page, folder: Path, tmp_path: Path):
     path = tmp_path / "report.html"
     store = write_results(folder, Spec())
     manifest = json.loads(store.path("manifest.json").read_text(encoding="utf-8"))
-    manifest["raters"][2]["reasons"] = ["one", "two"]
+    manifest["raters"][2]["reasons"] = [reason("one"), reason("two")]
     store.write_text("manifest.json", json.dumps(manifest))
     path.write_text(render(gather(store), charts=False), encoding="utf-8")
     page.open(path)
@@ -96,7 +96,7 @@ def test_reasons_are_open_on_paper(page: Page, folder: Path, tmp_path: Path):
     before = page.run(closed)
     page.run("dispatchEvent(new Event('beforeprint'))")
 
-    assert before == 3  # of careless at the gate, of skipping in the table and on the card
+    assert before == 3  # of careless at the gate, in the table of raters and on the card
     assert page.run(closed) == 0
 
 

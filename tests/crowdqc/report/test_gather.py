@@ -13,7 +13,7 @@ from crowdqc.report.content import Interval, Link, Table, TableColumn
 from crowdqc.schema import TABLES
 from crowdqc.store import Store
 
-from .results_folder import Spec, write_results
+from .results_folder import Spec, because, write_results
 
 COMMANDS = {
     "raters": "crowdqc agree",
@@ -87,7 +87,7 @@ def test_raters_who_never_met_are_not_called_bad(folder: Path):
     raters = store.read("raters")
     unknown = ["agreement", "agreement_low", "agreement_high", "shift_x", "shift_y", "size_ratio"]
     raters[unknown] = np.nan
-    store.write("raters", raters.assign(reasons="no slice was read by two raters"))
+    store.write("raters", raters.assign(reasons=because("no slice was read by two raters")))
 
     content = gather(store)
 

@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding, Severity, to_cell
 from crowdqc.report import gather
 from crowdqc.report.content import Step
 from crowdqc.store import Store
 
-from .results_folder import Spec, write_results
+from .results_folder import Spec, because, reason, write_results
 
 GATED = ("check", "agree", "fuse", "complete", "gate", "masks")
 
@@ -35,7 +35,7 @@ def quiet(folder: Path) -> Store:
     return store
 
 
-def judge(store: Store, verdict: str, cases: dict[str, tuple[str, list[str]]], **more: Any) -> None:
+def judge(store: Store, verdict: str, cases: dict[str, tuple[str, list[Any]]], **more: Any) -> None:
     """Let the gate have said this."""
     file = store.path("manifest.json")
     manifest = json.loads(file.read_text(encoding="utf-8"))
@@ -55,7 +55,13 @@ def test_a_study_that_passes_goes_on(quiet: Store):
 
 
 def test_a_case_to_see_is_named_with_the_reason(quiet: Store):
-    why = ["left_kidney: gap_share 0.4 > 0.2: one slice in five has no box"]
+    rule = {
+        "value": 0.4,
+        "op": ">",
+        "limit": 0.2,
+        "where": {"case": "0002", "label": "left_kidney"},
+    }
+    why = [reason("one slice in five has no box", **rule)]
     judge(quiet, "review", {"0001": ("accept", []), "0002": ("review", why)})
 
     assert gather(quiet).steps == (
@@ -64,8 +70,8 @@ def test_a_case_to_see_is_named_with_the_reason(quiet: Store):
 
 
 def test_a_rejected_case_comes_before_one_to_see_and_equal_reasons_are_said_once(quiet: Store):
-    seen = ("review", ["liver: 1 mask to review"])
-    out = ("reject", ["spleen is missing"])
+    seen = ("review", [reason("1 mask to review", where={"case": "0001", "label": "liver"})])
+    out = ("reject", [reason("spleen is missing")])
     judge(quiet, "reject", {"0001": seen, "0002": out, "0003": out})
 
     steps = gather(quiet).steps
@@ -76,7 +82,7 @@ def test_a_rejected_case_comes_before_one_to_see_and_equal_reasons_are_said_once
 
 
 def test_the_page_never_says_go_on_where_the_gate_asks_for_a_look(quiet: Store):
-    judge(quiet, "review", {"0001": ("accept", [])}, reasons=["too few folds"])
+    judge(quiet, "review", {"0001": ("accept", [])}, reasons=[reason("too few folds")])
 
     assert gather(quiet).steps == (
         Step("Review what the gate asks", "too few folds.", "gate", "review"),
@@ -86,8 +92,9 @@ def test_the_page_never_says_go_on_where_the_gate_asks_for_a_look(quiet: Store):
 def test_every_failing_rater_has_a_reason(quiet: Store):
     judge(quiet, "review", {"0001": ("accept", [])})
     table = quiet.read("raters")
-    reasons = ["swaps left_kidney and liver (100% of their boxes)", "best 0.3 < 0.6: too low"]
-    quiet.write("raters", table.assign(verdict="fail", reasons=reasons))
+    rule = reason("too low", value=0.3, op="<", limit=0.6)
+    reasons = [because("swaps left_kidney and liver (100% of their boxes)"), to_cell([rule])]
+    quiet.write("raters", table.assign(verdict="reject", reasons=reasons))
     file = quiet.path("manifest.json")
     manifest = json.loads(file.read_text(encoding="utf-8")) | {"raters": []}
     file.write_text(json.dumps(manifest), encoding="utf-8")
@@ -95,9 +102,7 @@ def test_every_failing_rater_has_a_reason(quiet: Store):
     step = gather(quiet).steps[0]
 
     assert step.what == "Leave out amy and ben, or train them again"
-    assert step.why == (
-        "amy: swaps left kidney and liver (100 % of their boxes); ben: too low (best 0.3 < 0.6)."
-    )
+    assert step.why == ("amy: swaps left kidney and liver (100 % of their boxes); ben: too low.")
 
 
 def test_those_with_the_longest_lists_are_written_to_first(quiet: Store):
@@ -116,8 +121,10 @@ def test_those_with_the_longest_lists_are_written_to_first(quiet: Store):
 
 def test_raters_to_watch_are_named_when_nothing_is_worse(quiet: Store):
     judge(quiet, "review", {"0001": ("accept", [])})
-    judged = [{"rater": name, "verdict": "review", "reasons": []} for name in ("7", "ben")]
-    quiet.write("raters", quiet.read("raters").assign(reasons="too few slices"))
+    judged = [
+        {"rater": name, "verdict": "review", "reasons": why}
+        for name, why in (("7", []), ("ben", [reason("too few slices")]))
+    ]
     file = quiet.path("manifest.json")
     manifest = json.loads(file.read_text(encoding="utf-8")) | {"raters": judged}
     file.write_text(json.dumps(manifest), encoding="utf-8")
@@ -128,7 +135,8 @@ def test_raters_to_watch_are_named_when_nothing_is_worse(quiet: Store):
 
 
 def test_a_finding_about_a_case_does_not_name_it_twice(quiet: Store):
-    why = ["liver: Case 0002, liver, rater amy: no box on slice 7. Draw it."]
+    where = {"case": "0002", "label": "liver", "rater": "amy"}
+    why = [reason("no box on slice 7. Draw it.", where=where)]
     judge(quiet, "review", {"0002": ("review", why)})
 
     (step,) = gather(quiet).steps
