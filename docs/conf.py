@@ -59,7 +59,11 @@ def setup(app: Any) -> None:
 def _write_api(app: Any, _config: Any) -> None:
     folder = Path(app.confdir) / "api"
     folder.mkdir(exist_ok=True)
-    for name, text in runpy.run_path(str(Path(app.confdir) / "api.py"))["pages"]().items():
+    pages = runpy.run_path(str(Path(app.confdir) / "api.py"))["pages"]()
+    for old in folder.glob("*.rst"):
+        if old.name not in pages:
+            old.unlink()
+    for name, text in pages.items():
         page = folder / name
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")

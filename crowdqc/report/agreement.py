@@ -8,41 +8,21 @@ from typing import Any
 
 import pandas as pd
 
+from crowdqc.report.columns import legend, measure_about, measure_title
 from crowdqc.report.content import Interval, ReportSection, Table, TableColumn
-from crowdqc.report.glossary import MEASURES
 from crowdqc.report.results import Results
-from crowdqc.report.text import number, readable
+from crowdqc.report.text import number
+from crowdqc.schema import IF_READ
 
 PAIRS = ("pair_iou", "pair_f1")
 """Measures between two raters: one in the column `rater`, the other in `other`."""
 ENDS = ("first_slice_error", "last_slice_error")
 """Measures of lengths, which would squeeze the others on a common scale."""
-IF_READ = "_if_read"
-"""End of the name of a measure that takes slices which were only opened as read."""
-EDGES = {"x0": "left", "y0": "upper", "x1": "right", "y1": "lower"}
 MAX_MATRIX = 24
 """Raters up to which the matrix is a table with numbers; beyond it is a chart."""
 MAX_HEATMAP = 250
 """Raters up to which there is a matrix at all."""
 MAX_ROWS = 50
-
-TITLES = {
-    "pair_iou": "Mean IoU of two raters",
-    "pair_f1": "F1 of two raters",
-    "pair_kappa": "Cohen's kappa of presence, of two raters",
-    "mean_iou": "Mean IoU with the others",
-    "alpha_box": "Krippendorff's alpha of boxes",
-    "alpha_box_mean": "Krippendorff's alpha of boxes, mean of slices",
-    "alpha_presence": "Krippendorff's alpha of presence",
-    "ac1_presence": "Gwet's AC1 of presence",
-    "fleiss_presence": "Fleiss' kappa of presence",
-    **{f"icc_{edge}": f"ICC, {side}" for edge, side in EDGES.items()},
-    **{f"icc_mean_{edge}": f"ICC of the mean, {side}" for edge, side in EDGES.items()},
-    **{f"alpha_{edge}": f"Alpha, {side}" for edge, side in EDGES.items()},
-    "first_slice_error": "First slice",
-    "last_slice_error": "Last slice",
-}
-"""Measure -> how people call it; another name is shown as words."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +84,7 @@ def _pairs_lead(met: pd.DataFrame) -> tuple[str, ...]:
         return ("No two raters read the same slice, so no two can be compared.",)
     first = met[met["measure"] == met["measure"].iloc[0]]
     low, high = first.loc[first["value"].idxmin()], first.loc[first["value"].idxmax()]
-    name = title_of(first["measure"].iloc[0])
+    name = measure_title(first["measure"].iloc[0])
     text = (
         f"{name}: lowest between {low.rater} and {low.other} ({number(low.value)}), highest "
         f"between {high.rater} and {high.other} ({number(high.value)})."
@@ -127,16 +107,12 @@ def _pairs_table(met: pd.DataFrame) -> Table:
         "Every pair of raters, the lowest first",
         columns,
         tuple(
-            (title_of(r.measure), r.rater, r.other, Interval(r.value, r.low, r.high), r.n)
+            (measure_title(r.measure), r.rater, r.other, Interval(r.value, r.low, r.high), r.n)
             for r in rows.head(MAX_ROWS).itertuples(index=False)
         ),
         n_left_out=max(len(rows) - MAX_ROWS, 0),
         search=True,
-        notes=tuple(
-            (title_of(name), MEASURES[name])
-            for name in rows["measure"].unique()
-            if name in MEASURES
-        ),
+        notes=legend(rows["measure"].unique()),
     )
 
 
@@ -151,8 +127,8 @@ def _matrix(results: Results, table: pd.DataFrame) -> Matrix:
     measure = table["measure"].iloc[0]
     return Matrix(
         measure=measure,
-        title=title_of(measure),
-        meaning=MEASURES.get(measure, ""),
+        title=measure_title(measure),
+        meaning=measure_about(measure),
         raters=tuple(raters),
         values=tuple(tuple(found.get((a, b), nothing)[0] for b in raters) for a in raters),
         counts=tuple(tuple(found.get((a, b), nothing)[1] for b in raters) for a in raters),
@@ -196,7 +172,7 @@ def _lead(whole: pd.DataFrame, level: float | None) -> tuple[str, ...]:
         why = next((text for text in whole["why"] if text), "nothing was measured")
         return (f"Agreement cannot be measured in this study: {why}.",)
     first = known.iloc[0]
-    text = f"{title_of(first.measure)} over the whole study: {number(first.value)}"
+    text = f"{measure_title(first.measure)} over the whole study: {number(first.value)}"
     if not math.isnan(first.low):
         text += f" ({interval_name(level)} {number(first.low)} to {number(first.high)})"
     return (f"{text}.",)
@@ -210,11 +186,11 @@ def _whole_table(whole: pd.DataFrame) -> Table:
         TableColumn("why", "Remark"),
     )
     rows = tuple(
-        (title_of(r.measure), Interval(r.value, r.low, r.high), r.n, r.why)
+        (measure_title(r.measure), Interval(r.value, r.low, r.high), r.n, r.why)
         for r in whole.itertuples(index=False)
     )
-    notes = [(title_of(name), MEASURES[name]) for name in whole["measure"] if name in MEASURES]
-    return Table("agreement", "The whole study", columns, rows, notes=tuple(notes))
+    notes = legend(whole["measure"])
+    return Table("agreement", "The whole study", columns, rows, notes=notes)
 
 
 GROUPS = {
@@ -265,7 +241,7 @@ def _by_organ(
     columns = (
         TableColumn("label", "Organ", "name"),
         *(
-            TableColumn(name, title_of(name), "interval", note=MEASURES.get(name, ""))
+            TableColumn(name, measure_title(name), "interval", note=measure_about(name))
             for name in measures
         ),
     )
@@ -284,7 +260,7 @@ def _case_table(cases: pd.DataFrame) -> Table:
     columns = (
         TableColumn("case", "Case", "name"),
         TableColumn("label", "Organ", "name"),
-        TableColumn("value", title_of(measure), "interval", note=MEASURES.get(measure, "")),
+        TableColumn("value", measure_title(measure), "interval", note=measure_about(measure)),
         TableColumn("n", "n", "count", note="Boxes and misses that it was measured on"),
     )
     rows = tuple(
@@ -311,7 +287,7 @@ def _scatter(results: Results, cases: pd.DataFrame) -> Scatter | None:
     groups = {label: known[known["label"] == label] for label in (*results.labels, "")}
     groups = {label: group for label, group in groups.items() if len(group)}
     return Scatter(
-        title=title_of(measure),
+        title=measure_title(measure),
         labels=tuple(label or "all organs" for label in groups),
         cases=tuple(tuple(group["case"]) for group in groups.values()),
         values=tuple(tuple(float(v) for v in group["value"]) for group in groups.values()),
@@ -327,10 +303,3 @@ def interval_name(level: float | None) -> str:
     ('95 % interval', 'interval')
     """
     return "interval" if level is None else f"{100 * level:g} % interval"
-
-
-def title_of(measure: str) -> str:
-    """How people call a measure."""
-    known = measure.removesuffix(IF_READ)
-    name = TITLES.get(known) or readable(known)
-    return f"{name[0].upper()}{name[1:]}{', opened taken as read' if known != measure else ''}"

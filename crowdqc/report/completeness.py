@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from crowdqc.report.columns import added, columns
 from crowdqc.report.content import PAGE, ReportSection, Table, TableColumn
 from crowdqc.report.glossary import TASKS as MEANINGS
 from crowdqc.report.results import Results
@@ -29,34 +30,11 @@ DONE = ("complete", "absent")
 """States in which nothing is left to draw."""
 _RANK = {"missing": 0, "partial": 1, "unread": 2, "complete": 3, "absent": 4}
 
-COLUMNS = (
-    TableColumn("case", "Case", "name"),
-    TableColumn("label", "Organ", "name"),
-    TableColumn("rater", "Rater", "name"),
-    TableColumn("state", "State", "state"),
-    TableColumn(
-        "n_gaps", "Empty slices", "count", note="Slices without a box between two that have one"
-    ),
-    TableColumn("gap_slices", "Which", "text"),
-    TableColumn(
-        "truncated", "Cut off", "text", note="End at which drawing stops before the organ does"
-    ),
-    TableColumn("coverage", "Coverage", "percent", note="Boxed slices of those expected"),
-    TableColumn("reasons", "Why", "text"),
-)
-
-
-TASKS = (
-    TableColumn("rater", "Rater", "name"),
-    TableColumn("case", "Case", "name"),
-    TableColumn("label", "Organ", "text"),
-    TableColumn("task", "To do", "name"),
-    TableColumn("slices", "Slices", "text"),
-    TableColumn(
-        "n_slices", "How many", "number", 0, note="Slices to look at; a dash: the whole case"
-    ),
-    TableColumn("why", "Why", "text"),
-)
+SHOWN = (
+    "case", "label", "rater", "state", "n_gaps", "gap_slices", "truncated", "coverage", "reasons",
+)  # fmt: skip
+"""Columns of the list of runs that are not complete; those of other packages follow."""
+TASKS = ("rater", "case", "label", "task", "slices", "n_slices", "why")
 
 
 @dataclass(frozen=True)
@@ -145,18 +123,17 @@ def _lead(table: pd.DataFrame) -> list[str]:
 
 def _tasks(tasks: pd.DataFrame) -> Table:
     """The worklist, a row for each task of a rater."""
-    names = [column.name for column in TASKS]
     rows = [
         (
             *(task.rater, task.case, _labels(task.label), task.task),
             *(_shown(task.slices), float(task.n_slices or math.nan), _because(task.why)),
         )
-        for task in tasks.head(MAX_TASKS)[names].itertuples(index=False)
+        for task in tasks.head(MAX_TASKS)[list(TASKS)].itertuples(index=False)
     ]
     return Table(
         "todo",
         "The work list: what each rater has to do again",
-        TASKS,
+        columns("todo", TASKS),
         tuple(rows),
         n_left_out=max(len(tasks) - MAX_TASKS, 0),
         search=True,
@@ -208,7 +185,7 @@ def _table(table: pd.DataFrame) -> Table:
     work = table[~table["state"].isin(DONE)]
     work = work.assign(_rank=work["state"].map(lambda s: _RANK.get(s, 9)))
     work = work.sort_values(["_rank", "n_gaps"], ascending=[True, False], kind="stable")
-    names = [column.name for column in COLUMNS]
+    names = [*SHOWN, *added("completeness", table)]
     rows = tuple(
         tuple(
             ranges_text(_gaps(value), 12) if name == "gap_slices" else value
@@ -219,7 +196,7 @@ def _table(table: pd.DataFrame) -> Table:
     return Table(
         "completeness",
         "Every run that is not complete",
-        COLUMNS,
+        columns("completeness", names),
         rows,
         n_left_out=max(len(work) - MAX_ROWS, 0),
         search=True,

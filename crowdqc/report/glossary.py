@@ -4,27 +4,6 @@ from __future__ import annotations
 
 from crowdqc.report.content import ReportSection, Table, TableColumn
 
-MEASURES = {
-    "mean_iou": "Overlap of each box with that of the others, from 0 (none) to 1 (the same box): "
-    "area shared over area covered; what was missed or added counts as 0",
-    "f1": "Share of the boxes that the other rater of a pair drew as well, over all pairs, 0 to 1",
-    "alpha_box": "Agreement on which objects there are, beyond chance: 1 is perfect, 0 is chance",
-    "alpha_box_mean": "Alpha of boxes within each slice, then averaged",
-    "alpha_presence": "Agreement on whether the organ is on a slice, beyond chance: 1 is perfect, "
-    "0 is chance. Low where an organ is on nearly all slices, or on nearly none",
-    "ac1_presence": "As alpha of presence, with another idea of chance, which bears organs that "
-    "are on nearly all slices",
-    "fleiss_presence": "As alpha of presence, in an older form that needs equally many raters "
-    "on each slice",
-    "pair_iou": "Overlap of the boxes of these two raters, from 0 (none) to 1 (the same box)",
-    "pair_f1": "Share of the boxes of these two that the other drew as well, 0 to 1",
-    "pair_kappa": "Agreement of these two on whether an organ is on a slice, beyond chance: 1 is "
-    "perfect, 0 is chance",
-    "first_slice_error": "How far from the median of the others a rater begins the organ",
-    "last_slice_error": "How far from the median of the others a rater ends the organ",
-}
-"""Measure -> what it says, in a sentence."""
-
 TASKS = {
     "case-unread": "opened, but nothing was drawn",
     "organ-missing": "the organ was never drawn",

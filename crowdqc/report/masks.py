@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.report.agreement import Scatter
-from crowdqc.report.content import ReportSection, Table, TableColumn
+from crowdqc.report.columns import column, columns
+from crowdqc.report.content import ReportSection, Table
 from crowdqc.report.results import Results
 from crowdqc.report.text import count, listing
 
@@ -19,27 +20,19 @@ NEEDS_VOLUMES = "masks are drawn on volumes: give [images] path in the study fil
 NEEDS_TRUTH = "masks are scored against expert masks: give [truth] path in the study file; then "
 
 SIGNALS = {
-    "risk": ("Risk", -1, "Probability that the mask is wrong, as far as can be told without truth"),
-    "expected_dice": ("Expected Dice", 1, "Dice that the mask is expected to reach"),
-    "pairwise_dice": ("Pairwise Dice", 1, "Mean Dice between masks of different prompts"),
-    "box_iou": ("Fit to the box", 1, "IoU of the box round the mask with the prompt"),
-    "z_dice": ("Dice with neighbours", 1, "Dice with the masks on the slices before and after"),
-    "model_dice": ("Two models", 1, "Dice of the masks of two models from the same prompts"),
-    "mutual_information_between_raters": (
-        "Uncertainty between raters",
-        -1,
-        "Uncertainty that the raters' boxes cause, nats",
-    ),
-    "mutual_information_within_raters": (
-        "Uncertainty within raters",
-        -1,
-        "Uncertainty that a few px of a box cause, nats",
-    ),
-    "entropy": ("Entropy", -1, "Mean entropy of the mask probability"),
-    "stability": ("Stability", 1, "Stability of the mask under its threshold"),
-    "predicted_iou": ("Predicted IoU", 1, "What the model itself expects"),
+    "risk": -1,
+    "expected_dice": 1,
+    "pairwise_dice": 1,
+    "box_iou": 1,
+    "z_dice": 1,
+    "model_dice": 1,
+    "mutual_information_between_raters": -1,
+    "mutual_information_within_raters": -1,
+    "entropy": -1,
+    "stability": 1,
+    "predicted_iou": 1,
 }
-"""Signal -> title, whether high is good (1) or bad (-1), explanation."""
+"""Signal -> whether high is good (1) or bad (-1); masks are sorted by the first that is known."""
 
 
 def masks_section(
@@ -86,8 +79,13 @@ def leading(table: pd.DataFrame) -> str:
 
 def named(signal: str) -> str:
     """A signal inside a sentence."""
-    title = SIGNALS[signal][0]
-    return title[0].lower() + title[1:]
+    name = title(signal)
+    return name[0].lower() + name[1:]
+
+
+def title(signal: str) -> str:
+    """What people call a signal."""
+    return column("masks", signal).title
 
 
 def worst_masks(table: pd.DataFrame) -> pd.DataFrame:
@@ -95,24 +93,17 @@ def worst_masks(table: pd.DataFrame) -> pd.DataFrame:
     signal = leading(table)
     if not signal:
         return table
-    return table.sort_values(signal, ascending=SIGNALS[signal][1] > 0, kind="stable")
+    return table.sort_values(signal, ascending=SIGNALS[signal] > 0, kind="stable")
 
 
 def _table(table: pd.DataFrame, signal: str) -> Table:
     shown = [name for name in SIGNALS if table[name].notna().any()]
-    columns = (
-        TableColumn("case", "Case", "name"),
-        TableColumn("slice", "Slice", "count"),
-        TableColumn("label", "Organ", "name"),
-        TableColumn("area_px", "Area, px", "count"),
-        *(TableColumn(name, SIGNALS[name][0], "number", note=SIGNALS[name][2]) for name in shown),
-    )
-    names = [column.name for column in columns]
+    names = ["case", "slice", "label", "area_px", *shown]
     rows = worst_masks(table)[names].head(MAX_ROWS)
     return Table(
         "masks",
         f"The worst masks by {named(signal)}" if signal else "Masks",
-        columns,
+        columns("masks", names),
         tuple(rows.itertuples(index=False, name=None)),
         n_left_out=max(len(table) - MAX_ROWS, 0),
         search=True,
@@ -127,7 +118,7 @@ def _scatter(results: Results, table: pd.DataFrame, signal: str) -> Scatter | No
     groups = {label: rows[rows["label"] == label] for label in results.labels}
     groups = {label: group for label, group in groups.items() if len(group)}
     return Scatter(
-        title=SIGNALS[signal][0],
+        title=title(signal),
         labels=tuple(groups),
         cases=tuple(
             tuple(f"{r.case}, slice {r.slice}" for r in group.itertuples(index=False))

@@ -20,7 +20,7 @@ from PIL import Image
 from skimage.measure import approximate_polygon, find_contours
 
 from crowdqc.findings import Severity
-from crowdqc.report.masks import SIGNALS, leading, worst_masks
+from crowdqc.report.masks import leading, title, worst_masks
 from crowdqc.report.raters import colour, dashed, verdicts
 from crowdqc.report.results import Results
 from crowdqc.report.text import count, number, readable
@@ -181,7 +181,7 @@ def _by_masks(results: Results) -> Iterator[Candidate]:
         return
     for row in worst_masks(table).head(MAX_PICTURES * 20).itertuples(index=False):
         value = getattr(row, signal)
-        yield Candidate(row.case, row.slice, row.label, f"{SIGNALS[signal][0]} {number(value)}")
+        yield Candidate(row.case, row.slice, row.label, f"{title(signal)} {number(value)}")
 
 
 def _by_dissent(results: Results) -> Iterator[Candidate]:

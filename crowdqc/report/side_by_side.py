@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from crowdqc.report.agreement import title_of
+from crowdqc.report.columns import measure_title
 from crowdqc.report.content import Interval, ReportSection, Table, TableColumn
 from crowdqc.report.raters import verdict_of
 from crowdqc.report.results import Results
@@ -196,7 +196,7 @@ def _measured(results: Results) -> dict[tuple[str, ...], Interval]:
     pooled = (table["case"] == "") & (table["rater"] == "") & table["slice"].isna()
     table = table[pooled & table["measure"].isin(MEASURES)]
     return {
-        (title_of(row.measure), readable(row.label) or "all"): Interval(
+        (measure_title(row.measure), readable(row.label) or "all"): Interval(
             row.value, row.low, row.high
         )
         for row in table.itertuples(index=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from crowdqc.report.agreement import interval_name, title_of
+from crowdqc.report.agreement import interval_name
+from crowdqc.report.columns import measure_title
 from crowdqc.report.content import Fact
 from crowdqc.report.gate import Flow, kept
 from crowdqc.report.raters import compared, verdict_of, verdicts
@@ -97,7 +98,7 @@ def _fact_agreement(results: Results) -> list[Fact]:
     if not len(known):
         return []
     row = known.iloc[0]
-    note = title_of(row.measure)
+    note = measure_title(row.measure)
     if pd.notna(row.low):
         note += f"; {interval_name(results.level)} {number(row.low)} to {number(row.high)}"
     return [Fact("Agreement", number(row.value), note, "agreement")]
