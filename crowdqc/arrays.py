@@ -11,3 +11,15 @@ Floats = NDArray[np.float64]
 """Measures; nan is what is not known."""
 Bools = NDArray[np.bool_]
 """One answer for each row."""
+
+
+def pairs_within(groups: Ints) -> tuple[Ints, Ints]:
+    """All pairs of different rows of one group; rows of a group are adjacent."""
+    _, start, count = np.unique(groups, return_index=True, return_counts=True)
+    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for n in np.unique(count):
+        rows = start[count == n][:, None]
+        i, j = np.triu_indices(n, 1)
+        first.append((rows + i).ravel())
+        second.append((rows + j).ravel())
+    return np.concatenate(first), np.concatenate(second)

@@ -1,7 +1,7 @@
 """The tables that pass between the stages, and `Study`, the three that everything starts from.
 
-A table is a tidy pandas frame whose columns stand here, once, as data: `TABLES`. `conform`
-gives a frame exactly those columns and types, or says what is wrong with it.
+A table is a tidy pandas frame whose columns stand once, as data, in ``columns.toml``: `TABLES`.
+`conform` gives a frame exactly those columns and types, or says what is wrong with it.
 
 Case, rater and label are text, `slice` is the index along the volume's slice axis from 0,
 coordinates are px as in `crowdqc.geometry`. A column marked optional may hold nan (numbers)
@@ -10,14 +10,19 @@ or the empty text (text): "not known" or "pooled over it".
 
 from __future__ import annotations
 
+import importlib.resources
+import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from crowdqc.checks import Scope, registered
+from crowdqc.inferred import images_of, readings_of, single_labels, with_identifiers
 
 
 class ReadingState(StrEnum):
@@ -33,84 +38,74 @@ class ReadingState(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, its kind, and whether a value may be missing."""
+    """A column of a table, or a measure: how it is stored, and what it means."""
 
     name: str
     kind: Literal["text", "int", "float", "bool"]
     optional: bool = False
+    """Whether a value may be missing."""
+    extra: bool = False
+    """Whether the column is there only where it was measured."""
+    title: str = ""
+    unit: str = ""
+    """Unit of a number; "1" for one without, "share" for a part of a whole."""
+    about: str = ""
+    """What it says, without a full stop."""
 
 
 _ABSENT: dict[str, object] = {"text": "", "int": 0, "float": np.nan, "bool": False}
 """What an optional column holds in a table that came without it."""
 
 
-def _columns(text: str) -> tuple[Column, ...]:
-    """Columns from ``"name:kind name:kind?"``; ``?`` marks an optional one."""
-    columns = []
-    for word in text.split():
-        name, kind = word.rstrip("?").split(":")
-        columns.append(Column(name, kind, optional=word.endswith("?")))  # type: ignore[arg-type]
-    return tuple(columns)
+def _column(name: str, declared: dict[str, Any]) -> Column:
+    kind = declared.pop("kind", "float?")
+    return Column(name, kind.rstrip("?"), optional=kind.endswith("?"), **declared)
 
 
-_SCORES = (
-    "set:text case:text slice:float? label:text dice:float? surface_dice:float? hd95_mm:float?"
-)
-_COMPARISON = (
-    "label:text a:text b:text n:int mean_a:float? ci_a:float? mean_b:float? ci_b:float? "
-    "difference:float? low:float? high:float? test:text? statistic:float? p:float? "
-    "p_holm:float? effect:float? shapiro_p:float? detectable:float? why:text?"
-)
+def _declared() -> dict[str, dict[str, dict[str, Any]]]:
+    text = importlib.resources.files("crowdqc").joinpath("columns.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+_DATA = _declared()
 
 TABLES: dict[str, tuple[Column, ...]] = {
-    "images": _columns(
-        "case:text slice:int height:int width:int "
-        "spacing_x:float? spacing_y:float? spacing_z:float? path:text?"
-    ),
-    "readings": _columns("case:text slice:int rater:text labels:text? state:text"),
-    "boxes": _columns(
-        "box:int case:text slice:int rater:text label:text "
-        "x0:float y0:float x1:float y1:float source:text?"
-    ),
-    "measurements": _columns(
-        "measure:text case:text? slice:float? rater:text? label:text? value:float? "
-        "low:float? high:float? n:int unit:text? why:text? other:text?"
-    ),
-    "raters": _columns(
-        "rater:text n_cases:int n_slices:int n_boxes:int "
-        "agreement:float? agreement_low:float? agreement_high:float? reliability:float? "
-        "miss_rate:float? extra_rate:float? shift_x:float? shift_y:float? size_ratio:float? "
-        "weight:float? verdict:text? reasons:text? faults:text?"
-    ),
-    "consensus": _columns(
-        "case:text slice:int label:text x0:float? y0:float? x1:float? y1:float? "
-        "support:int n_raters:int score:float? "
-        "spread_x0:float? spread_y0:float? spread_x1:float? spread_y1:float? "
-        "raters:text? method:text state:text"
-    ),
-    "completeness": _columns(
-        "case:text label:text rater:text? state:text n_slices:int first:float? last:float? "
-        "n_gaps:int gap_slices:text? truncated:text? coverage:float? reasons:text? "
-        "lost_slices:text? ends:text? length_ratio:float? faults:text?"
-    ),
-    "masks": _columns(
-        "case:text slice:int label:text model:text n_prompts:int area_px:int "
-        "predicted_iou:float? stability:float? entropy:float? mutual_information:float? "
-        "pairwise_dice:float? expected_dice:float? box_iou:float? z_dice:float? "
-        "interpolated:bool risk:float? "
-        "mutual_information_between_raters:float? mutual_information_within_raters:float? "
-        "model_dice:float? "
-        "reprompted:bool? removed_px:int? filled_px:int?"
-    ),
-    "todo": _columns(
-        "rater:text case:text label:text? task:text slices:text? n_slices:int why:text"
-    ),
-    "scores": _columns(_SCORES),
-    "comparison": _columns(_COMPARISON),
-    "model_scores": _columns(_SCORES),
-    "model_comparison": _columns(_COMPARISON),
+    table: tuple(_column(name, one) for name, one in columns.items())
+    for table, columns in _DATA["table"].items()
 }
 """Columns of each table, in order. A table may carry more columns behind these."""
+
+MEASURES: dict[str, Column] = {name: _column(name, one) for name, one in _DATA["measure"].items()}
+"""Measures of the table ``measurements``, by name."""
+
+IF_READ = "_if_read"
+"""End of the name of a measure for which slices that were only opened count as read."""
+
+
+def column_of(table: str, name: str) -> Column:
+    """What is declared of a column; one of another package's check is declared by the check.
+
+    Parameters
+    ----------
+    table : str
+        A key of `TABLES`.
+    name : str
+        Name of a column; any name gets a title at least.
+
+    Returns
+    -------
+    Column
+        Of an undeclared column its name as words is the title.
+    """
+    declared = {column.name: column for column in TABLES[table]}
+    if name in declared:
+        return declared[name]
+    of: Scope = "rater" if table == "raters" else "run"
+    measures = [one for check in registered(of) for one in check.measures if one.name == name]
+    title = name.replace("_", " ").capitalize()
+    unit, about = (measures[0].unit, measures[0].about) if measures else ("", "")
+    return Column(name, "float", optional=True, extra=True, title=title, unit=unit, about=about)
+
 
 KEYS = {
     "images": ["case", "slice"],
@@ -127,8 +122,9 @@ class SchemaError(ValueError):
 
 
 def empty(table: str) -> pd.DataFrame:
-    """The named table with all its columns and no row."""
-    return conform(table, pd.DataFrame({column.name: [] for column in TABLES[table]}))
+    """The named table with its columns and no row."""
+    names = [column.name for column in TABLES[table] if not column.extra]
+    return conform(table, pd.DataFrame({name: [] for name in names}))
 
 
 def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -151,7 +147,7 @@ def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     SchemaError
         If a column is absent, holds nothing where it must, or holds another type.
     """
-    columns = TABLES[table]
+    columns = [c for c in TABLES[table] if not c.extra or c.name in frame.columns]
     absent = [c.name for c in columns if not c.optional and c.name not in frame.columns]
     if absent:
         raise SchemaError(f"Table '{table}' lacks {absent}; got {list(frame.columns)}.")
@@ -235,6 +231,71 @@ class Study:
         _check_reference(self.boxes, "boxes", target="readings", other=self.readings)
         self._check_boxes()
 
+    @classmethod
+    def from_boxes(
+        cls,
+        boxes: pd.DataFrame,
+        *,
+        name: str = "study",
+        readings: pd.DataFrame | None = None,
+        shape: tuple[int, int] | None = None,
+        labels: Sequence[str] | None = None,
+        single: Iterable[str] | None = None,
+    ) -> Study:
+        """A study of which only the boxes need to be known; the rest is inferred from them.
+
+        Parameters
+        ----------
+        boxes : DataFrame
+            ``case, slice, rater, label, x0, y0, x1, y1``: a row for each box, in px, with the
+            origin at the outer corner of the first pixel. Further columns are kept.
+        name : str
+            Name of the study.
+        readings : DataFrame, optional
+            ``case, slice, rater, state``: who has looked at what. None: whoever drew a box in a
+            case has read each of its slices from the first to the last that has a box of anybody,
+            and found nothing where no own box is.
+        shape : (int, int), optional
+            Height and width of the pictures in px. None: they reach to the outermost box of
+            their case.
+        labels : sequence of str, optional
+            Names of all labels. None: those of the boxes, in natural order.
+        single : iterable of str, optional
+            Labels of which a slice holds one object at most. None: those of which nobody drew
+            two boxes on one slice.
+
+        Returns
+        -------
+        Study
+            Every rater was asked for every label, unless `readings` has a column `labels`.
+
+        Raises
+        ------
+        SchemaError
+            If a column is absent, a value is missing or of the wrong type, or a box is empty,
+            reversed or of no reading.
+
+        Examples
+        --------
+        >>> columns = ["case", "slice", "rater", "label", "x0", "y0", "x1", "y1"]
+        >>> rows = [("1", 0, "a", "liver", 10, 10, 30, 20), ("1", 2, "b", "liver", 9, 9, 30, 21)]
+        >>> study = Study.from_boxes(pd.DataFrame(rows, columns=columns))
+        >>> study.raters, len(study.images), study.readings["state"].value_counts().to_dict()
+        (['a', 'b'], 3, {'reviewed_empty': 4, 'boxed': 2})
+        """
+        boxes = conform("boxes", with_identifiers(boxes))
+        if not np.isfinite(boxes[BOX].to_numpy()).all():
+            raise SchemaError("Boxes must be finite numbers of px; got nan or infinity.")
+        read = conform("readings", readings_of(boxes) if readings is None else readings)
+        return cls(
+            name=name,
+            labels=tuple(natural_order(boxes["label"].unique()) if labels is None else labels),
+            images=images_of(read, boxes, shape),
+            readings=read,
+            boxes=boxes,
+            single=single_labels(boxes) if single is None else frozenset(single),
+        )
+
     @property
     def raters(self) -> list[str]:
         """All raters, in natural order."""
@@ -254,8 +315,8 @@ class Study:
             ``case, slice, rater, label, state``: the readings, once for each label.
         """
         readings = self.readings
-        everything = " ".join(self.labels)
-        labels = readings["labels"].where(readings["labels"] != "", everything).str.split(" ")
+        everything = list(self.labels)
+        labels = [text.split(" ") if text else everything for text in readings["labels"]]
         asked = readings[["case", "slice", "rater"]].assign(label=labels, state=readings["state"])
         return asked.explode("label", ignore_index=True)
 

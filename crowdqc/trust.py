@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import tempfile
 import time
@@ -26,6 +27,7 @@ KEY = "CROWDQC_KEY"
 """Environment variable with a key of one's own."""
 KEY_CHARACTERS_MIN = 16
 _KEY_BYTES = 32
+_HEX = re.compile("(?:[0-9a-f]{2}){16,}")
 _RECENT_NS = 2_000_000_000
 """A file that changed so shortly before it was hashed may have changed again within one tick."""
 
@@ -53,27 +55,35 @@ def key() -> bytes:
             f"{KEY}: must have at least {KEY_CHARACTERS_MIN} characters that nobody can guess; got "
             f"{len(told)}. Make one by: openssl rand -hex 32"
         )
-    return told.encode()
+    return bytes.fromhex(told) if _HEX.fullmatch(told) else told.encode()
+
+
+def key_text() -> str:
+    """The key as ``CROWDQC_KEY`` says it, for workers on other machines."""
+    return key().hex()
 
 
 @functools.cache
 def _own_key(path: Path) -> bytes:
     """The key in a file, made where there is none; where that fails, one for this process."""
-    with contextlib.suppress(Unreadable):
-        return read_bytes(path, _KEY_BYTES)
+    if (found := _read_key(path)) is not None:
+        return found
     made = secrets.token_bytes(_KEY_BYTES)
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             whole = Path(folder) / "key"
             whole.touch(mode=0o600)
             whole.write_bytes(made)
             os.link(whole, path)  # the first of several processes wins
-    except FileExistsError:
-        return read_bytes(path, _KEY_BYTES)
-    except OSError:
-        return made
-    return made
+    return _read_key(path) or made
+
+
+def _read_key(path: Path) -> bytes | None:
+    with contextlib.suppress(Unreadable):
+        found = read_bytes(path, _KEY_BYTES)
+        return found if len(found) == _KEY_BYTES else None
+    return None
 
 
 def sign(record: object) -> str:

@@ -53,8 +53,9 @@ def study_page() -> str:
         model, suffix = _model(field.annotation)
         lines += _section(f"{name}{suffix}", model)
         for key, inner in model.model_fields.items():
-            if key == "limits":  # the one section in a section with rules of its own
-                lines += _section(f"{name}.{key}", _model(inner.annotation)[0])
+            if _holds_section(inner.annotation):
+                part, names = _model(inner.annotation)
+                lines += _section(f"{name}.{key}{names.replace('ID', 'NAME')}", part)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -63,6 +64,13 @@ def _section(name: str, model: type[pydantic.BaseModel]) -> list[str]:
     lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
     lines += [_row(key, field) for key, field in model.model_fields.items()]
     return [*lines, ""]
+
+
+def _holds_section(annotation: Any) -> bool:
+    """Whether a key is a section of its own, or a table of sections by name."""
+    if isinstance(annotation, type):
+        return issubclass(annotation, pydantic.BaseModel)
+    return any(map(_holds_section, typing.get_args(annotation)))
 
 
 def _model(annotation: Any) -> tuple[type[pydantic.BaseModel], str]:
@@ -102,7 +110,7 @@ def _type(annotation: Any) -> str:
         return "list of " + _type(arguments[0])
     names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
     name = getattr(annotation, "__name__", str(annotation))
-    return names.get(name, f"section ({name})")
+    return names.get(name, "section, see below")
 
 
 def _sentence(text: str | None) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import crowdqc
 from crowdqc.schema import TABLES
 from tests.commands import call
 
@@ -53,12 +54,55 @@ def test_links_of_the_pages_lead_somewhere(page: Path):
     assert gone == []
 
 
-def test_every_room_has_a_page():
-    rooms = runpy.run_path(str(DOCS / "api.py"))["ROOMS"]
-    shown = {module for _, modules in rooms.values() for module in modules}
-    packages = {f"crowdqc.{path.parent.name}" for path in DOCS.parent.glob("crowdqc/*/__init__.py")}
+def python_blocks(page: Path) -> str:
+    """The Python code of a page."""
+    text = page.read_text(encoding="utf-8")
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
 
-    assert packages - {"crowdqc.cli", "crowdqc.stages"} <= shown
+
+def test_numbers_of_the_readme_stand_in_the_reports_that_it_names():
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    claims = readme.partition("What it showed so far")[2].partition("\n## ")[0]
+    for claim in claims.split("\n- ")[1:]:
+        reports = [DOCS.parent / name for name in re.findall(r"\]\((reports/[^)]+)\)", claim)]
+        # What they quote from others, too.
+        texts = " ".join(file.read_text(encoding="utf-8") for file in _beside(reports))
+        numbers = re.findall(r"[-+]?\d+\.\d{2,}|\d,\d{3}", claim)
+        assert len(numbers) > 3
+        assert [number for number in numbers if number not in texts] == []
+
+
+def _beside(reports: list[Path]) -> list[Path]:
+    """Reports, and those of the same study."""
+    return [
+        file for one in reports for file in one.parent.glob(f"{one.stem.partition('_')[0]}*.md")
+    ]
+
+
+def test_the_python_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    exec(compile(python_blocks(DOCS / "python.md"), "python.md", "exec"), {})  # noqa: S102
+
+    assert "['ann', 'bob', 'cem'] ['1', '2']" in capsys.readouterr().out
+
+
+def test_the_python_block_of_the_readme_runs(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    crowdqc.example_boxes().to_csv("boxes.csv", index=False)
+    code = python_blocks(DOCS.parent / "README.md")
+
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102
+
+    assert len([line for line in code.splitlines() if line.strip()]) <= 12
+    assert "review" in capsys.readouterr().out
+
+
+def test_every_public_name_has_an_entry():
+    pages = runpy.run_path(str(DOCS / "api.py"))["PAGES"]
+    shown = [name for _, names in pages.values() for name in names]
+
+    assert sorted(shown) == sorted(crowdqc.__all__)
 
 
 def test_the_functions_on_the_way_of_a_box_exist():
@@ -88,7 +132,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path):
     done = subprocess.run(words, cwd=DOCS.parent, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "html" / "api" / "agreement.html").exists()
+    assert (tmp_path / "html" / "api" / "raters.html").exists()
 
 
 def test_every_column_of_masks_has_its_equation():

@@ -15,7 +15,7 @@ from crowdqc.config import Plane
 from crowdqc.engine import LOCAL, Engine
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.schema import conform
-from crowdqc.volumes import Geometry, grid_mismatch, read_labels
+from crowdqc.volumes import Geometry, foreign_values, grid_mismatch, read_labels
 from train.surface import hd95_mm, measure_surfaces, surface_dice
 
 Labels = NDArray[np.integer]
@@ -176,12 +176,7 @@ def score_masks(
         slice on which at least one side has the label; a slice that both leave empty has none,
         because no mean should count the slices where there is nothing to find.
     findings : list of Finding
-        Cases that could not be scored, and masks that are not there and so score 0.
-
-    Raises
-    ------
-    InputError
-        If a true mask cannot be read.
+        Cases that could not be scored, with the reason, and masks that are not there and score 0.
     """
     scorer = partial(
         _Scorer,
@@ -207,15 +202,34 @@ class _Scorer:
 
     def __call__(self, case: ScoredCase) -> tuple[pd.DataFrame, list[Finding]]:
         """Rows of the table; none where the findings say why the case cannot be scored."""
-        true_values, grid = read_labels(case.truth, plane=self.plane)
+        wanted = {label: self.truth_values[label] for label in self.labels}
+        true_values, grid, fault = _truth_of(case, wanted, self.plane)
+        if fault is not None:
+            return _no_rows(), [fault]
         values, findings = _mask_of(case, grid, self.plane)
         if values is None:
             return _no_rows(), findings
         mask = renumber(values, self.labels.values())
-        truth = renumber(true_values, [self.truth_values[label] for label in self.labels])
+        truth = renumber(true_values, wanted.values())
         rows = _rows(count_overlap(mask, truth, len(self.labels)), list(self.labels))
         surfaces = _surface_scores(mask, truth, grid=grid, tolerances_mm=self.tolerances_mm)
         return rows.join(surfaces).assign(case=case.case), findings
+
+
+def _truth_of(
+    case: ScoredCase, values: Mapping[str, int], plane: Plane
+) -> tuple[Labels, Geometry, Finding | None]:
+    """The expert mask of a case, and why it is none to score against."""
+    try:
+        truth, grid = read_labels(case.truth, plane=plane)
+    except InputError as error:
+        nothing = np.zeros((0, 0, 0), np.int32), Geometry((0, 0, 0), np.eye(4))
+        return *nothing, _finding("truth-unreadable", f"{error} Not scored.", case.case)
+    foreign = foreign_values(truth, values)
+    message = (
+        f"{case.truth}: {foreign}; not scored. Write what its values mean into [truth] values."
+    )
+    return truth, grid, _finding("truth-values", message, case.case) if foreign else None
 
 
 def _mask_of(case: ScoredCase, grid: Geometry, plane: Plane) -> tuple[Labels | None, list[Finding]]:

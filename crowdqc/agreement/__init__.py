@@ -1,5 +1,6 @@
 """How far raters agree, and who of them is reliable."""
 
+from crowdqc import make_callable
 from crowdqc.agreement.alpha import krippendorff_alpha
 from crowdqc.agreement.assess import Assessment, assess_raters
 from crowdqc.agreement.gold import gold_scores
@@ -26,3 +27,5 @@ __all__ = [
     "review_raters",
     "score_raters",
 ]
+
+make_callable(__name__, measure_agreement)

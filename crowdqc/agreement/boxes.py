@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.arrays import Bools, Floats, Ints, pairs_within
 from crowdqc.geometry import Boxes, paired_iou
 
 
@@ -201,15 +201,3 @@ def median_without(boxes: Floats, of: Ints, objects: Ints, *, own: Ints) -> Floa
         edges, rest = np.sort(edges, axis=1), n - has_own
         result[rows] = (edges[:, (rest - 1) // 2] + edges[:, rest // 2]) / 2
     return result
-
-
-def pairs_within(groups: Ints) -> tuple[Ints, Ints]:
-    """All pairs of different rows of one group; rows of a group are adjacent."""
-    _, start, count = np.unique(groups, return_index=True, return_counts=True)
-    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for n in np.unique(count):
-        rows = start[count == n][:, None]
-        i, j = np.triu_indices(n, 1)
-        first.append((rows + i).ravel())
-        second.append((rows + j).ravel())
-    return np.concatenate(first), np.concatenate(second)

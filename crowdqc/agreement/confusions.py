@@ -38,10 +38,16 @@ def confusions_of_raters(units: Units, places: Places) -> pd.DataFrame:
     weight = likely[at, true]
     codes = {"rater": rater[at], "label": true}
     tables = []
-    for said in np.unique(value[at]):
-        name = labels[said] if said < len(labels) else NOTHING
-        parts = (np.where(value[at] == said, weight, 0.0), weight)
-        summands = Summands(place[units.image[unit[at]]], parts, codes)
+    group = codes["rater"] * len(labels) + codes["label"]
+    for given in np.unique(value[at]):
+        name = labels[given] if given < len(labels) else NOTHING
+        same = value[at] == given
+        met = np.zeros(len(people) * len(labels), bool)
+        met[group[same]] = True
+        kept = np.flatnonzero(met[group])  # who never called a label so has a rate of 0
+        parts = (np.where(same, weight, 0.0)[kept], weight[kept])
+        codes_kept = {key: code[kept] for key, code in codes.items()}
+        summands = Summands(place[units.image[unit[at[kept]]]], parts, codes_kept)
         table = pool(summands, ["rater", "label"], places, measure=f"called_{name}")
         tables.append(table[table["value"] > 0])
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.agreement.alpha import nominal_alpha, nominal_sums
-from crowdqc.agreement.boxes import DrawnBoxes, pairs_within
+from crowdqc.agreement.boxes import DrawnBoxes
 from crowdqc.agreement.pool import Places, Summands, pool, undefined
-from crowdqc.arrays import Floats, Ints
+from crowdqc.arrays import Floats, Ints, pairs_within
 
 SAME = "all raters always said the same"
 UNEQUAL = "slices were read by different numbers of raters"

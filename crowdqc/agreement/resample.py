@@ -117,9 +117,27 @@ def statistic_interval(
         values = statistic(*(weights @ part[:, columns] for part in sums))
         known = np.isfinite(values).any(axis=0)
         if known.any():
-            bounds = np.nanquantile(values[:, known], [(1 - level) / 2, (1 + level) / 2], axis=0)
-            low[columns[known]], high[columns[known]] = bounds
+            low[columns[known]], high[columns[known]] = _quantiles(values[:, known], level)
     return low, high
+
+
+def _quantiles(values: Floats, level: float) -> tuple[Floats, Floats]:
+    """Both ends of the middle share `level` of each column (B, M), without what is nan."""
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    result = np.empty((2, values.shape[1]))
+    whole = np.isfinite(values).all(axis=0)
+    result[:, whole] = np.quantile(values[:, whole], ends, axis=0)
+    ordered = np.sort(values[:, ~whole], axis=0)  # nan comes last; nanquantile takes a second each
+    last = np.isfinite(ordered).sum(axis=0) - 1
+    for row, end in enumerate(ends):
+        at = end * last
+        below = np.floor(at).astype(np.int64)
+        a, b = (
+            np.take_along_axis(ordered, np.minimum(k, last)[None], axis=0)[0]
+            for k in (below, below + 1)
+        )
+        result[row, ~whole] = a + (b - a) * (at - below)
+    return result[0], result[1]
 
 
 class Estimate(NamedTuple):

@@ -6,12 +6,14 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from crowdqc.cli import COMMANDS
+from crowdqc.environment import set_variables
 from crowdqc.findings import InputError
+from crowdqc.text import visible
 
 if TYPE_CHECKING:
     from crowdqc.stages.base import Run
@@ -21,22 +23,65 @@ REFUSED = 3
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
-STUDY = click.argument(
-    "study", type=click.Path(path_type=Path, dir_okay=False), metavar="STUDY.toml"
-)
 
-OUT = click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of results instead of [study] out."
-)
+class StudyFile(click.Path):
+    """The path of a study file; a folder is refused, with the study file in it if there is one."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, as click's own."""
+        path = Path(super().convert(value, param, ctx))
+        if path.is_dir():
+            inside = path / "study.toml"
+            way = (
+                f"did you mean {inside}?"
+                if inside.is_file()
+                else f"start with: crowdqc init {path}"
+            )
+            self.fail(f"{path} is a folder, and not a study file; {way}", param, ctx)
+        return path
+
+
+STUDY = click.argument("study", type=StudyFile(), metavar="STUDY.toml")
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _remember(ctx: click.Context, option: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    ctx.meta[f"crowdqc.{option.name}"] = value
+
+
+def OUT(command: _Command) -> _Command:  # noqa: N802 - used as the others are
+    """``--out``, and what is done with the results that are there."""
+    for flag, text in (
+        ("--trust-results", "Take results that were made elsewhere for your own."),
+        ("--fresh", "Forget all results, and make those that are needed again."),
+    ):
+        option = click.option(flag, is_flag=True, expose_value=False, callback=_remember, help=text)
+        command = option(command)
+    return click.option(
+        "--out", type=click.Path(path_type=Path), help="Folder of results instead of [study] out."
+    )(command)
+
+
+def _choose_engine(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.with_resource(set_variables({"CROWDQC_ENGINE": value}))
+
 
 ENGINE = click.option(
     "--engine",
-    "engine__name",
-    type=click.Choice(["local", "ray"]),
-    help="Work here, or on the machines of a Ray cluster. Instead of [engine] name.",
+    metavar="local|ray|HOST:PORT",
+    envvar="CROWDQC_ENGINE",
+    expose_value=False,
+    callback=_choose_engine,
+    help="Work here, or on a Ray cluster: that of RAY_ADDRESS, or of this address.",
 )
 
-STYLES = ("table", "json", "csv")
+STYLES = ("table", "json", "csv", "spreadsheet")
 
 
 def output_options(
@@ -52,7 +97,7 @@ def output_options(
             type=click.Choice(styles),
             default="table",
             show_default=True,
-            help="Form of the result on stdout.",
+            help="Form of the result on stdout; spreadsheet is CSV whose cells are no formulas.",
         ),
     ):
         command = option(command)
@@ -73,7 +118,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except InputError as error:
-            click.echo(f"Error: {error}", err=True)
+            echo(f"Error: {error}", err=True)
             sys.exit(2)
         except KeyboardInterrupt:
             click.echo(
@@ -84,12 +129,17 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Show a text on the terminal, with what the terminal would obey escaped."""
+    click.echo(visible(text), err=err, nl=nl)
+
+
 def speaker(*, quiet: bool) -> Callable[[str], None]:
     """Function that says a line on stderr, or nothing."""
 
     def say(text: str) -> None:
         if not quiet:
-            click.echo(text, err=True)
+            echo(text, err=True)
 
     return say
 
@@ -99,5 +149,10 @@ def open_run(study: Path, *, say: Callable[[str], None], **more: Any) -> Run:
     from crowdqc.stages import pipeline
 
     run = pipeline.open_run(study, say=say, **more)
-    click.get_current_context().call_on_close(run.store.release)
+    context = click.get_current_context()
+    context.call_on_close(run.store.release)
+    if context.meta.get("crowdqc.fresh"):
+        run.store.forget()
+    elif context.meta.get("crowdqc.trust_results"):
+        run.store.trust()
     return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crowdqc.store import to_csv
+from crowdqc.text import for_spreadsheets, visible, visible_json
 
 COLOURS = {
     **dict.fromkeys(["accept", "complete", "agreed"], "green"),
@@ -26,24 +28,35 @@ WORD = 24
 
 
 def write_out(frame: pd.DataFrame, style: str) -> None:
-    """Write a whole table on stdout, as ``"json"`` (nan is null) or ``"csv"``."""
-    if style == "csv":
-        click.echo(to_csv(frame), nl=False)
-    else:
-        click.echo(json.dumps(_records(frame), indent=1, ensure_ascii=False))
+    """Write a whole table on stdout.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    style : {"json", "csv", "spreadsheet"}
+        In JSON nan is null; a spreadsheet is CSV without formulas, see `crowdqc.text`. Into a
+        file or a pipe all cells go as they are.
+    """
+    if style == "json":
+        click.echo(visible_json(json.dumps(_records(frame), indent=1, ensure_ascii=False)))
+        return
+    text = to_csv(for_spreadsheets(frame) if style == "spreadsheet" else frame)
+    click.echo(visible(text) if sys.stdout.isatty() else text, nl=False)
 
 
 def print_table(frame: pd.DataFrame, title: str) -> None:
     """Print a table for people on stdout; an empty one is a line that says so."""
     if frame.empty:
-        click.echo(f"{title}: none.")
+        click.echo(visible(f"{title}: none."))
         return
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    table = Table(
+        box=SIMPLE_HEAD, title=Text(visible(title)), title_justify="left", title_style="bold"
+    )
     for name in frame.columns:
         numeric = pd.api.types.is_numeric_dtype(frame[name])
         cells = [_cell(value).plain for value in frame[name]]
         table.add_column(
-            _heading(str(name), max(map(len, cells))),
+            Text(_heading(visible(str(name)), max(map(len, cells)))),
             justify="right" if numeric else "left",
             overflow="fold",
             min_width=_longest_word(cells),
@@ -87,4 +100,4 @@ def _cell(value: object) -> Text:
         return Text("-")
     if isinstance(value, float):
         return Text(f"{value:.3f}".rstrip("0").rstrip("."))
-    return Text(str(value), style=COLOURS.get(str(value), ""))
+    return Text(visible(str(value)), style=COLOURS.get(str(value), ""))

@@ -17,6 +17,7 @@ from crowdqc.cli.options import (
     OUT,
     REFUSED,
     STUDY,
+    STYLES,
     described,
     guarded,
     open_run,
@@ -114,7 +115,7 @@ def finish(
 
     if style == "table":
         print_table(result.shown, title)
-    elif style in {"json", "csv"}:
+    elif style in STYLES:
         write_out(result.table, style)
     say = speaker(quiet=quiet)
     for finding in result.findings if verbose else []:

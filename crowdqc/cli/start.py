@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from crowdqc.cli.options import described, guarded, output_options
+from crowdqc.cli.options import described, echo, guarded, output_options
 from crowdqc.findings import InputError
 
 
@@ -39,8 +39,8 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf-8")
     for remark in guess.remarks:
-        click.echo(remark, err=True)
-    click.echo(f"Wrote {target}. Look it over, then: crowdqc check {target}")
+        echo(remark, err=True)
+    echo(f"Wrote {target}. Look it over, then: crowdqc check {target}")
 
 
 @click.command()

@@ -14,6 +14,7 @@ from crowdqc.cli.options import (
     STUDY,
     STYLES,
     described,
+    echo,
     guarded,
     open_run,
     output_options,
@@ -90,7 +91,7 @@ def gate(
     elif before is not None:
         title, result = f"Changed since {against}", judge.changed(opened, before, result)
     if show["style"] in {"junit", "github"}:
-        click.echo(judge.as_text(opened, show["style"]), nl=False)
+        echo(judge.as_text(opened, show["style"]), nl=False)
     finish(result, title, **show, after=after)
 
 

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from crowdqc.cli.options import STUDY, described, guarded, open_run, output_options, speaker
 from crowdqc.findings import InputError
 from crowdqc.plugins import names
+from crowdqc.text import count
 
 
 @click.command()
@@ -115,7 +116,7 @@ def convert(
         print_table(table[["severity", "check", "message"]], "What was not read, or is not written")
     else:
         write_out(table, style)
-    say(f"{len(read.boxes)} boxes written to {folder} as {format_}.")
+    say(f"{count(len(read.boxes), 'box')} written to {folder} as {format_}.")
 
 
 @click.command()

@@ -15,6 +15,7 @@ from crowdqc.cli.options import (
     REFUSED,
     STUDY,
     described,
+    echo,
     guarded,
     open_run,
     output_options,
@@ -86,12 +87,11 @@ def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: 
         gpus=options["gpus"],
         settings={name: options[name] for name in SETTINGS},
     )
-    changes = {"engine": {"name": options["engine__name"]}}
-    result = training.train(open_run(study, out=out, changes=changes, say=say), request)
+    result = training.train(open_run(study, out=out, say=say), request)
     if style != "table":
         write_out(result.table, style)
     elif request.action == "print":
-        click.echo("\n".join(result.table["command"]))
+        echo("\n".join(result.table["command"]))
     else:
         print_table(result.shown, "Training")
     for finding in result.findings if options["verbose"] else []:

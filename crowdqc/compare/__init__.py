@@ -6,8 +6,11 @@ reviewer asks beside them: a correction for many labels, the size of the effect,
 smallest difference that so few cases could have shown.
 """
 
+from crowdqc import make_callable
 from crowdqc.compare.files import compare_files
 from crowdqc.compare.paired import Paired, compare_paired
 from crowdqc.compare.table import OVERALL, compare, compare_scores
 
 __all__ = ["OVERALL", "Paired", "compare", "compare_files", "compare_paired", "compare_scores"]
+
+make_callable(__name__, compare)

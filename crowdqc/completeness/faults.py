@@ -14,13 +14,8 @@ import pandas as pd
 from crowdqc.checks import check
 from crowdqc.completeness.checks import Found, RunData, run_finding
 from crowdqc.completeness.ends import run_medians
-from crowdqc.completeness.position import (
-    drawn_as_another,
-    jumps,
-    relations,
-    swapped_pairs,
-    wrong_side,
-)
+from crowdqc.completeness.labels import Organs, drawn_as_another, swapped_pairs
+from crowdqc.completeness.position import jumps, wrong_side
 from crowdqc.completeness.runs import Runs
 from crowdqc.completeness.slices import from_ranges, in_ranges, named, to_ranges
 from crowdqc.findings import Finding
@@ -234,17 +229,10 @@ def labels_swapped(data: RunData) -> Found:
     """Labels drawn for another one: as the others of the case, and the other cases, have it."""
     facts, runs = data.facts, data.runs
     case, label, unit = runs.codes
-    middle, extent = _places(runs)
-    n_units, n_labels = int(unit.max(initial=-1)) + 1, len(runs.study.labels)
-    centres, sizes = (np.full((n_units, n_labels, 3), np.nan) for _ in range(2))
     drawn = np.flatnonzero((facts["n_slices"] > 0) & ~runs.of_things)
-    centres[unit[drawn], label[drawn]] = middle[drawn]
-    sizes[unit[drawn], label[drawn]] = extent[drawn]
-    group = np.zeros(n_units, dtype=np.int64)
-    group[unit] = case
-    pairs = swapped_pairs(relations(centres, sizes))
-    found = {(at, a): b for at, a, b in drawn_as_another(centres, sizes, group)}
-    for at, a, b in pairs:
+    organs = Organs(unit[drawn], label[drawn], *(part[drawn] for part in _places(runs)))
+    found = {(at, a): b for at, a, b in drawn_as_another(organs, case[drawn])}
+    for at, a, b in swapped_pairs(organs):
         found.setdefault((at, a), b)
         found.setdefault((at, b), a)
     place = {(unit[run], label[run]): run for run in drawn}
@@ -296,33 +284,29 @@ def _groups(unit: np.ndarray, usable: np.ndarray) -> Iterator[np.ndarray]:
 @check("run", "label-unused", order=120)
 def label_unused(data: RunData) -> Found:
     """Labels that nobody, or that one rater, never drew."""
-    facts, runs = data.facts, data.runs
-    drawn = facts["n_slices"] > 0
-    for label in runs.study.labels:
-        mine = facts[facts["label"] == label]
-        if len(mine) and not drawn[mine.index].any():
-            text = "was never drawn in the whole study, though it was asked for."
-            yield (
-                mine.index,
-                Finding(check="label-unused", message=text, label=label),
-            )
+    facts = data.facts
+    of_label = facts.groupby("label")["n_slices"].transform("sum")
+    of_rater = facts.groupby(["label", "rater"])["n_slices"].transform("sum")
+    expected = (facts["state"] == "missing") & (facts["n_expected"] > 0)
+    lacking = facts[(of_label == 0) | ((of_rater == 0) & expected)]
+    rank = lacking["label"].map({name: k for k, name in enumerate(data.runs.study.labels)})
+    for label, group in lacking.groupby([rank, "label"], sort=True):
+        if not of_label[group.index[0]]:
+            yield group.index, _unused(str(label[1]))
             continue
-        read = mine[mine["state"] == "missing"]
-        for rater, group in read[read["n_expected"] > 0].groupby("rater", sort=False):
-            if len(group) >= 3 and not drawn[mine.index[mine["rater"] == rater]].any():
-                text = (
-                    f"was never drawn, though others drew it in {len(group)} of the same cases. "
-                    "Ask whether the rater knew of it."
-                )
-                yield (
-                    group.index,
-                    Finding(
-                        check="label-unused",
-                        message=text,
-                        label=label,
-                        rater=str(rater),
-                    ),
-                )
+        for rater, mine in group.groupby("rater", sort=False):
+            if len(mine) >= 3:
+                yield mine.index, _unused(str(label[1]), str(rater), len(mine))
+
+
+def _unused(label: str, rater: str | None = None, n_cases: int = 0) -> Finding:
+    text = "was never drawn in the whole study, though it was asked for."
+    if rater is not None:
+        text = (
+            f"was never drawn, though others drew it in {n_cases} of the same cases. Ask whether "
+            "the rater knew of it."
+        )
+    return Finding(check="label-unused", message=text, label=label, rater=rater)
 
 
 @check("run", "cut-by-volume", order=130)

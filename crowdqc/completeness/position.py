@@ -1,4 +1,4 @@
-"""Boxes in the wrong place: jumps within a run, and labels that changed places. Arrays only."""
+"""Boxes in the wrong place: jumps within a run, and the wrong side. Arrays only."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.completeness.ends import run_medians
 from crowdqc.geometry import Boxes
 
-APART = 0.25
-"""Two organs lie apart along an axis where their centres differ by more than this share of the
-sum of their sizes, halfway to touching: to change sides, one must move by twice as much."""
-ALIKE = 0.8
-"""Share of the other units in which two labels must lie in the same order."""
 UNUSUAL = 5.0
 """Small boxes drawn by an unsteady hand have low IoU everywhere: a jump is beyond that."""
 TIP = 0.2
@@ -20,11 +15,6 @@ TIP = 0.2
 TORN = 0.05
 """Overlap, as a share of the smaller box, below which the boxes of adjacent slices do not belong
 to one organ."""
-ELSEWHERE = 0.3
-"""Share of its size by which an organ that others drew, too, lies elsewhere or is of another
-size: raters of the same case differ by less."""
-FEWEST = 3
-"""Fewest other units that say how two labels lie."""
 
 
 def jumps(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
@@ -133,124 +123,6 @@ def _areas(a: Boxes, b: Boxes) -> tuple[Floats, Floats, Floats]:
     low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
     common = np.prod(np.clip(high - low, 0, None), axis=1)
     return common, np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
-
-
-def relations(centres: Floats, sizes: Floats) -> Floats:
-    """How two labels lie to each other along each axis, and which is larger.
-
-    Parameters
-    ----------
-    centres, sizes : ndarray, shape (U, L, 3)
-        Centre and size of each label in each unit (a case as one rater drew it) along x, y and
-        slices; nan where it lacks the label.
-
-    Returns
-    -------
-    ndarray, shape (U, L, L, 4)
-        Difference of the centres over the sum of the sizes, first label minus second, along
-        three axes; last a quarter of the binary logarithm of the ratio of their areas in x and
-        y, so that `APART` is one that is twice the other.
-    """
-    difference = centres[:, :, None] - centres[:, None]
-    apart = difference / (sizes[:, :, None] + sizes[:, None])
-    area = 0.25 * np.log2(sizes[..., 0] * sizes[..., 1])
-    larger = area[:, :, None] - area[:, None]
-    result: Floats = np.concatenate([apart, larger[..., None]], axis=-1)
-    return result
-
-
-def swapped_pairs(relation: Floats) -> list[tuple[int, int, int]]:
-    """Pairs of labels that lie the other way round than in nearly all other units.
-
-    Parameters
-    ----------
-    relation : ndarray, shape (U, L, L, 4)
-        As from `relations`.
-
-    Returns
-    -------
-    list of (unit, label, label)
-        The two labels in ascending order, each label of a unit at most once: of several
-        explanations the pair that is furthest apart. A unit in which no pair can be judged,
-        because fewer than `FEWEST` others have both labels, has none.
-
-    Examples
-    --------
-    >>> x = np.array([[0.0, 9], [0, 9], [0, 9], [9, 0]])
-    >>> centres = np.stack([x, 0 * x, 0 * x], axis=-1)
-    >>> swapped_pairs(relations(centres, np.full_like(centres, 4.0)))
-    [(3, 0, 1)]
-    """
-    known = np.isfinite(relation)
-    ahead, behind = relation > APART, relation < -APART
-    others = known.sum(axis=0) - known
-    most = np.maximum(ALIKE * others, FEWEST)
-    flipped = (
-        (behind & (ahead.sum(axis=0) - ahead >= most))
-        | (ahead & (behind.sum(axis=0) - behind >= most))
-    ) & (others >= FEWEST)
-    distance = np.where(flipped, np.abs(relation), 0.0).max(axis=-1, initial=0.0)
-    pairs: list[tuple[int, int, int]] = []
-    for unit in np.flatnonzero(distance.any(axis=(1, 2))):
-        pairs += [(int(unit), a, b) for a, b in _disjoint(np.triu(distance[unit]))]
-    return pairs
-
-
-def _disjoint(distance: Floats) -> list[tuple[int, int]]:
-    """The pairs that are furthest apart, no label twice."""
-    pairs: list[tuple[int, int]] = []
-    rest = distance.copy()
-    while rest.any():
-        a, b = np.unravel_index(int(rest.argmax()), rest.shape)
-        pairs.append((int(min(a, b)), int(max(a, b))))
-        for label in (a, b):
-            rest[label, :] = rest[:, label] = 0.0
-    return pairs
-
-
-def drawn_as_another(centres: Floats, sizes: Floats, group: Ints) -> list[tuple[int, int, int]]:
-    """Labels that a rater drew where the others of the case drew another label.
-
-    Parameters
-    ----------
-    centres, sizes : ndarray, shape (U, L, 3)
-        As `relations`.
-    group : ndarray of int, shape (U,)
-        Case of each unit: units of one case show the same organs.
-
-    Returns
-    -------
-    list of (unit, label, label)
-        The label, and the one that it was drawn for: its place and size differ from the median
-        of the other units of the case by at least `ELSEWHERE` of an organ's size, and are three
-        times closer to that of the other label. At least two other units must have drawn both.
-    """
-    found: list[tuple[int, int, int]] = []
-    what = np.concatenate([centres, sizes], axis=-1)
-    order = np.argsort(group, kind="stable")
-    for units in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
-        if len(units) < 3:
-            continue
-        for unit in units:
-            others = what[units[units != unit]]
-            enough = np.isfinite(others[..., 0]).sum(axis=0) >= 2
-            usual = np.full(others.shape[1:], np.nan)
-            usual[enough] = np.nanmedian(others[:, enough], axis=0)
-            distance = _distance(what[unit], usual)
-            own = np.diag(distance)
-            rest = np.where(np.eye(len(own), dtype=bool) | np.isnan(distance), np.inf, distance)
-            there = rest.argmin(axis=1)
-            wrong = (own >= ELSEWHERE) & (rest.min(axis=1) * 3 <= own)
-            found += [(int(unit), int(a), int(there[a])) for a in np.flatnonzero(wrong)]
-    return found
-
-
-def _distance(drawn: Floats, usual: Floats) -> Floats:
-    """Largest difference in place or size of each label drawn and each that is usual: (L, L)."""
-    size = (drawn[:, None, 3:] + usual[None, :, 3:]) / 2
-    difference = np.abs(drawn[:, None] - usual[None])
-    distance: Floats = (difference / np.concatenate([size, size], axis=-1)).max(axis=-1)
-    return distance
 
 
 def wrong_side(x: Floats, sides: Floats, *, middle: float, width: float) -> Bools:

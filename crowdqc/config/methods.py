@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import pydantic
 from pydantic import AfterValidator, Field
 
 from crowdqc import plugins
@@ -226,17 +227,39 @@ class Train(Section):
     """Where to train."""
 
 
-class Engine(Section):
-    """``[engine]``: where cases and folds are worked on. The results are the same."""
+class Limits(Section):
+    """``[limits]``: the most that a file may hold, or claim. Raise what a study really needs."""
 
-    name: Literal["local", "ray"] = "local"
-    """In this process one after the other, or on the machines of a Ray cluster."""
-    address: str | None = None
-    """Address of the cluster, ``host:port`` as ``ray start --head`` says it; none given: that of
-    ``RAY_ADDRESS``, or else this machine alone."""
+    bytes: int = Field(default=4_000_000_000, ge=1)
+    """Bytes of an annotation file, as it is when unpacked."""
+    rows: int = Field(default=5_000_000, ge=1)
+    """Rows of a table, and boxes of any other annotation file."""
+    labels: int = Field(default=1_000, ge=1)
+    """Entries of ``[labels]``, and classes of a class list."""
+    slices: int = Field(default=20_000, ge=1)
+    """Slices of a volume along each axis."""
+    voxels: int = Field(default=2**30, ge=1)
+    """Voxels of a volume."""
+
+
+class Engine(Section):
+    """``[engine]``: how workers share the machines. Which machines, only the command line says."""
+
     cpus: int = Field(default=1, ge=1)
     """Cores of each worker, which are the threads of its model."""
     workers: int | None = Field(default=None, ge=1)
     """Largest number of workers; none given: as many as the cluster has room for."""
     per_gpu: int = Field(default=1, ge=1, le=16)
     """Workers that share a GPU, where each needs one: while one reads, another computes."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _no_address(cls, data: Any) -> Any:
+        """Who connects to a cluster runs what it sends, so that a study may not say where."""
+        for key in ("name", "address"):
+            if isinstance(data, dict) and key in data:
+                raise ValueError(
+                    f"'{key}' may not stand in a study file; say --engine ray (or its address) on "
+                    "the command line, or set CROWDQC_ENGINE"
+                )
+        return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from crowdqc.config.methods import (
     Engine,
     Fuse,
     Gate,
+    Limits,
     Masks,
     Match,
     Simulate,
@@ -46,6 +48,7 @@ class Config(Section):
     dataset: Dataset = Dataset()
     train: Train = Train()
     engine: Engine = Engine()
+    limits: Limits = Limits()
 
     _file: Path = pydantic.PrivateAttr(default=Path("study.toml"))
 
@@ -100,6 +103,11 @@ class Config(Section):
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Config:
         names = self.label_names
+        if len(names) > self.limits.labels:
+            raise ValueError(
+                f"labels has {len(names)} entries, more than {self.limits.labels}. Where that is "
+                "right, set [limits] labels in the study file"
+            )
         _refuse_twice("names of labels", names)
         _refuse_twice("values of labels", [label.value for label in self.labels.values()])
         for where, used in self._labels_used().items():
@@ -151,6 +159,6 @@ def load_config(path: Path, *, changes: Changes | None = None) -> Config:
 
 
 def _refuse_twice(what: str, values: Sequence[object]) -> None:
-    twice = sorted({str(value) for value in values if values.count(value) > 1})
+    twice = sorted(str(value) for value, n in Counter(values).items() if n > 1)
     if twice:
         raise ValueError(f"{what} must differ; more than once: {', '.join(twice)}")

@@ -33,13 +33,36 @@ class Section(pydantic.BaseModel):
 Model = typing.TypeVar("Model", bound=Section)
 
 
+PARTS_MAX = 16
+"""Most parts of a key, ``a.b.c``. A parser needs memory for each part of each beginning of it."""
+_PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+["\n\\]?|'[^'\n]*+['\n]?)"""
+_KEYS = re.compile(
+    r"""(?:"{3}(?:[^\\]|\\.)*?(?:"{3,5}|\\?\Z)|'{3}.*?(?:'{3,5}|\Z)|\#[^\n]*+)"""
+    rf"|(?P<deep>{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{PARTS_MAX},}}+)|{_PART}",
+    re.DOTALL,
+)
+"""What a TOML file is made of: texts of several lines, comments, keys that are too long, words.
+
+What is not closed reaches to the end: the parser stops there, too.
+"""
+
+
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file of the user's, or raise an `InputError` that says what is wrong."""
+    """Read a TOML file of the user's.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no TOML, or has keys of more than `PARTS_MAX` parts.
+    """
+    text = read_settings(Path(path))
+    for found in _KEYS.finditer(text):
+        if found["deep"]:
+            line = text.count("\n", 0, found.start()) + 1
+            raise InputError(f"{path}:{line}: a key has more than {PARTS_MAX} parts.")
     try:
-        return tomllib.loads(read_settings(Path(path)))
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also numbers of 5000 digits, deep nesting
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: is not valid TOML: {error}.") from error
 
 

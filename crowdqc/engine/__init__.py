@@ -7,11 +7,15 @@ on every engine: what a task writes depends on the task alone, and appears whole
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 from crowdqc.config import Engine as Settings
-from crowdqc.config import expand
+from crowdqc.findings import InputError
+
+ENGINE = "CROWDQC_ENGINE"
+"""Environment variable that says where to work."""
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -88,22 +92,40 @@ LOCAL = LocalEngine()
 
 
 def open_engine(settings: Settings, *, gpus: int | None = 0) -> Engine:
-    """The engine that a study file asks for.
+    """The engine that the command line or ``CROWDQC_ENGINE`` asks for.
+
+    A study file cannot: an address in it would connect to whatever it names, and run what that
+    sends back.
 
     Parameters
     ----------
     settings : Settings
-        The section ``[engine]``.
+        The section ``[engine]``: how workers share the machines.
     gpus : int, optional
         GPUs that each worker needs; `None` is one where the cluster has any.
+
+    Returns
+    -------
+    Engine
+        ``local`` (or nothing) is this process, ``ray`` the cluster of ``RAY_ADDRESS`` or else one
+        that is started on this machine, anything else the address of a Ray cluster.
+
+    Raises
+    ------
+    InputError
+        If what is asked for is neither.
     """
-    if settings.name == "local":
+    name = os.environ.get(ENGINE) or "local"
+    if name == "local":
         return LOCAL
+    if name != "ray" and ":" not in name:
+        raise InputError(
+            f"--engine must be local, ray or HOST:PORT of a Ray cluster; got '{name}'."
+        )
     from crowdqc.engine.cluster import RayEngine  # noqa: PLC0415 - and Ray, only where it is used
 
-    address = None if settings.address is None else expand(settings.address)
     return RayEngine(
-        address=address,
+        address=None if name == "ray" else name,
         cpus=settings.cpus,
         gpus=gpus,
         per_gpu=settings.per_gpu,
@@ -111,4 +133,4 @@ def open_engine(settings: Settings, *, gpus: int | None = 0) -> Engine:
     )
 
 
-__all__ = ["LOCAL", "Engine", "LocalEngine", "open_engine"]
+__all__ = ["ENGINE", "LOCAL", "Engine", "LocalEngine", "open_engine"]

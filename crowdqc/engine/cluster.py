@@ -13,9 +13,11 @@ into a network of your own.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import logging
 import os
+import secrets
 import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
@@ -27,11 +29,13 @@ import crowdqc
 from crowdqc.engine import Answer, Task, Work
 from crowdqc.environment import set_variables
 from crowdqc.findings import InputError
+from crowdqc.trust import KEY, key_text
 
 LOSSES = 3
 """So many workers may be lost over one task, or before one gets ready, until we give up."""
 LOOK_S = 5.0
 """How often, in seconds, we look whether machines have joined."""
+LOOPBACK = "127.0.0.1"
 ANSWER_S = 10.0
 """How long, in seconds, a cluster may take to answer."""
 _UNREPORTED = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -46,7 +50,7 @@ class RayEngine:
     ----------
     address : str, optional
         ``host:port`` of its head, or ``ray://host:port``; none given, that of ``RAY_ADDRESS``,
-        else what Ray finds on this machine, else this machine's own cores.
+        else one is started on this machine, for this command alone.
     cpus : int
         Cores of each worker.
     gpus : int, optional
@@ -92,13 +96,17 @@ class RayEngine:
 class Worker:
     """What runs on a machine of the cluster."""
 
-    def open(self, hire: Callable[[], Work[Any, Any]], version: str) -> _Reply:
-        """Get ready; only where this is the crowdqc that the tasks come from."""
+    def open(self, hire: Callable[[], Work[Any, Any]], version: str, key: str) -> _Reply:
+        """Get ready; only where this is the crowdqc that the tasks come from.
+
+        What is written here is signed by the `key` of whoever sent the tasks.
+        """
         if version != crowdqc.__version__:
             return None, (
                 f"{socket.gethostname()}: has crowdqc {crowdqc.__version__}, but the tasks come "
                 f"from crowdqc {version}. Install the same on all machines."
             )
+        os.environ[KEY] = key
         self.work, error = _attempt(hire)
         return None, error
 
@@ -185,7 +193,7 @@ class _Crew:
         )
         for _ in range(min(left, room, self.engine.workers or room) - there):
             worker = hired.remote()
-            self.busy[worker.open.remote(self.hire, crowdqc.__version__)] = worker, None
+            self.busy[worker.open.remote(self.hire, crowdqc.__version__, key_text())] = worker, None
 
     def _collect(self, waiting: deque[str]) -> Iterator[tuple[str, Any]]:
         """Tasks that are done, and their answers; those of a lost worker wait again."""
@@ -236,30 +244,62 @@ def connected(address: str | None) -> Iterator[Any]:
     """
     if importlib.util.find_spec("ray") is None:
         raise InputError(
-            '[engine] name = "ray" needs Ray, which is not installed: pip install '
-            "'crowdqc[cluster]'."
+            "--engine ray needs Ray, which is not installed: pip install 'crowdqc[cluster]'."
         )
-    import ray  # noqa: PLC0415 - heavy, and only here
-
-    if ray.is_initialized():
-        yield ray
-        return
     address = address or os.environ.get("RAY_ADDRESS")
-    _refuse_silence(address)
-    with set_variables(_UNREPORTED), _stdout_off():
+    variables = _UNREPORTED if address else {**_UNREPORTED, **_private_token()}
+    with set_variables(variables), _stdout_off():
+        import ray  # noqa: PLC0415 - heavy, and it reads its variables when it is imported
+
+        if ray.is_initialized():
+            yield ray
+            return
+        _refuse_silence(address)
         try:
-            ray.init(
-                address,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-            )
+            with contextlib.nullcontext() if address else _on_loopback():
+                ray.init(
+                    address or "local",
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                    **({} if address else {"_node_ip_address": LOOPBACK}),
+                )
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise InputError(f"{_called(address)}: {error}. {_REMEDY}") from error
         try:
+            if not address:
+                _refuse_open(ray)
             yield ray
         finally:
             ray.shutdown()
+
+
+@functools.cache
+def _private_token() -> dict[str, str]:
+    """Variables by which nobody else gets into a cluster that is started now."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Ray replaces the loopback address, which is all that we want, by that of the network."""
+    from ray._private import services  # noqa: PLC0415
+
+    resolve = services.resolve_ip_for_localhost
+    services.resolve_ip_for_localhost = lambda host: host
+    try:
+        yield
+    finally:
+        services.resolve_ip_for_localhost = resolve
+
+
+def _refuse_open(ray: Any) -> None:
+    where = ray.get_runtime_context().gcs_address
+    if not where.startswith(f"{LOOPBACK}:"):
+        raise InputError(
+            f"Ray {ray.__version__} listens on {where}, where others may reach it, though it was "
+            "asked for this machine alone. Start a cluster yourself, and give its address."
+        )
 
 
 @contextlib.contextmanager
@@ -270,7 +310,7 @@ def _stdout_off() -> Iterator[None]:
 
 
 _REMEDY = (
-    "Start one by 'ray start --head', and give its address in [engine] or RAY_ADDRESS; one that "
+    "Start one by 'ray start --head', and give its address as --engine or RAY_ADDRESS; one that "
     "asks for a token wants it here too, with RAY_AUTH_MODE=token."
 )
 

@@ -19,6 +19,7 @@ from crowdqc.findings import Finding, Reason, Severity, Verdict, Where
 from crowdqc.judge.policy import NOWHERE, VERDICT, Judged, Policy, Scope, ask_all
 from crowdqc.judge.raters import decide_raters
 from crowdqc.schema import stands_in
+from crowdqc.text import count, plural
 
 PLACES: dict[Scope, Callable[[Any], Where]] = {
     "label": lambda key: Where(case=key[0], label=key[1]),
@@ -189,18 +190,14 @@ def _pass_up_fine(table: pd.DataFrame, scope: str, decision: Decision) -> None:
         for verdict, what in _NOT_ACCEPTED.items():
             n = int((verdicts == verdict.value).sum())
             if n:
-                text = f"{n} {_plural(scope, n)} {what}"
+                text = f"{count(n, scope)} {what}"
                 owner.add(Severity.REVIEW, _count_of(scope, verdict, n=n, text=text, where=where))
 
 
 def _count_of(kind: str, verdict: Verdict, *, n: int, text: str, where: Where = NOWHERE) -> Reason:
     """A reason that counts what was decided of the parts of a unit."""
-    measure = f"{_plural(kind, 2)}_{verdict.value}"
+    measure = f"{plural(kind)}_{verdict.value}"
     return Reason(measure=measure, value=float(n), because=text, where=where)
-
-
-def _plural(scope: str, n: int) -> str:
-    return scope if n == 1 else {"box": "boxes"}.get(scope, f"{scope}s")
 
 
 def _pass_up(label: Judged, case: Judged, *, exclude: str) -> None:
@@ -245,7 +242,7 @@ def _judge_study(policy: Policy, decision: Decision) -> None:
             n = sum(judged.verdict is verdict for judged in units.values())
             if n:
                 worst = Severity.REJECT if strict and verdict is Verdict.REJECT else Severity.REVIEW
-                text = f"{n} of {len(units)} {kind}s {what}"
+                text = f"{n} of {count(len(units), kind)} {what}"
                 decision.study.add(worst, _count_of(kind, verdict, n=n, text=text))
 
 

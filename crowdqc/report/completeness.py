@@ -14,8 +14,9 @@ from crowdqc.report.content import PAGE, ReportSection, Table, TableColumn
 from crowdqc.report.glossary import TASKS as MEANINGS
 from crowdqc.report.results import Results
 from crowdqc.report.svg import Lane, Strip, ranges_text, strip
-from crowdqc.report.text import count, percent, readable, share
+from crowdqc.report.text import percent, readable, share
 from crowdqc.schema import natural_order
+from crowdqc.text import count
 
 MAX_ROWS = 300
 """Rows of the list that goes into the page; the file has all."""

@@ -11,7 +11,8 @@ import pandas as pd
 from crowdqc.report.content import Interval, ReportSection, Table, TableColumn
 from crowdqc.report.masks import NEEDS_TRUTH, NEEDS_VOLUMES
 from crowdqc.report.results import Results
-from crowdqc.report.text import count, number, p_value, readable
+from crowdqc.report.text import number, p_value, readable
+from crowdqc.text import count
 
 LEVEL = 0.05
 """p value below which a difference is called more than chance."""

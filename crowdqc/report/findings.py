@@ -10,7 +10,8 @@ from crowdqc.findings import Severity
 from crowdqc.judge.words import message
 from crowdqc.report.content import PAGE, ReportSection, Table, TableColumn
 from crowdqc.report.results import STAGES, Results, StageFinding
-from crowdqc.report.text import count, file_size, listing
+from crowdqc.report.text import file_size, listing
+from crowdqc.text import count
 
 MAX_FINDINGS = 5000
 

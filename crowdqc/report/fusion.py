@@ -8,7 +8,8 @@ import pandas as pd
 
 from crowdqc.report.content import ReportSection, Table, TableColumn
 from crowdqc.report.results import Results
-from crowdqc.report.text import count, listing, readable, share
+from crowdqc.report.text import listing, readable, share
+from crowdqc.text import count
 
 MAX_ROWS = 200
 STATES = ("agreed", "single", "no_consensus")

@@ -10,7 +10,8 @@ from crowdqc.report.agreement import Scatter
 from crowdqc.report.columns import column, columns
 from crowdqc.report.content import ReportSection, Table
 from crowdqc.report.results import Results
-from crowdqc.report.text import count, listing
+from crowdqc.report.text import listing
+from crowdqc.text import count
 
 MAX_ROWS = 100
 MAX_POINTS = 4000

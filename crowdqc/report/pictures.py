@@ -23,8 +23,9 @@ from crowdqc.findings import Severity
 from crowdqc.report.masks import leading, title, worst_masks
 from crowdqc.report.raters import colour, dashed, verdicts
 from crowdqc.report.results import Results
-from crowdqc.report.text import count, number, readable
+from crowdqc.report.text import number, readable
 from crowdqc.schema import BOX, conform
+from crowdqc.text import count
 
 MAX_PICTURES = 24
 MAX_PER_RUN = 2

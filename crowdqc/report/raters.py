@@ -21,7 +21,8 @@ from crowdqc.report.scorecards import (
     with_numbers,
 )
 from crowdqc.report.svg import BoxDrawing, box_drawings
-from crowdqc.report.text import count, displacement, listing, percent, share, told
+from crowdqc.report.text import displacement, listing, percent, share, told
+from crowdqc.text import count
 
 N_COLOURS = 6
 """Colours that tell raters apart; further raters get the same ones, dashed."""

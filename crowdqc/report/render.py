@@ -32,6 +32,7 @@ from crowdqc.report.content import (
 )
 from crowdqc.report.figures import figures, viridis
 from crowdqc.report.svg import REFERENCE
+from crowdqc.text import plural
 
 LANE_PX = 13
 """Height of a rater's lane of a strip on the page, so that the name fits beside it."""
@@ -126,7 +127,7 @@ def _environment() -> jinja2.Environment:
         "number": text.number,
         "status": lambda word: _STATUS.get(text.readable(word), ""),
         "bar": interval_bar,
-        "plural": text.plural,
+        "plural": plural,
     }
     environment.globals |= {"viridis": viridis, "scale_of": scale_of, "isnan": math.isnan}
     return environment

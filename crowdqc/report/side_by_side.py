@@ -15,7 +15,8 @@ from crowdqc.report.columns import measure_title
 from crowdqc.report.content import Interval, ReportSection, Table, TableColumn
 from crowdqc.report.raters import verdict_of
 from crowdqc.report.results import Results
-from crowdqc.report.text import count, listing, readable
+from crowdqc.report.text import listing, readable
+from crowdqc.text import count
 
 MAX_ROWS = 300
 MEASURES = ("mean_iou", "f1", "alpha_box", "alpha_presence", "ac1_presence")

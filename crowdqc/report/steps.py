@@ -10,7 +10,8 @@ from crowdqc.judge.words import message
 from crowdqc.report.content import Step
 from crowdqc.report.raters import reasons_of, verdict_of, verdicts
 from crowdqc.report.results import Results
-from crowdqc.report.text import count, listing, readable, told
+from crowdqc.report.text import listing, readable, told
+from crowdqc.text import count
 
 COPIED = "boxes-copied"
 """Check that finds one rater's boxes among another's."""

@@ -10,7 +10,8 @@ from crowdqc.report.content import Fact
 from crowdqc.report.gate import Flow, kept
 from crowdqc.report.raters import compared, verdict_of, verdicts
 from crowdqc.report.results import Results
-from crowdqc.report.text import count, listing, number, share
+from crowdqc.report.text import listing, number, share
+from crowdqc.text import count
 
 _HEADLINES = {
     "accept": "Accepted: ready for training",

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 
 from crowdqc.findings import Reason, Where
 from crowdqc.judge.words import sentence
+from crowdqc.text import plural
 
 NOTHING = "\u2013"
 """What stands where a number is not known: an en dash."""
 
-_PLURALS = {"box": "boxes"}
 _BARE = r"(?<![\w/.'\"`-])%s(?![\w/'\"`-]|\.\w)"
 """A name that stands alone in a sentence."""
 
@@ -29,35 +29,6 @@ def number(value: float, digits: int = 2) -> str:
         return NOTHING
     text = f"{value:,.{digits}f}"
     return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
-
-
-def count(n: int, noun: str) -> str:
-    """A number of things, with the noun in its plural where needed.
-
-    Examples
-    --------
-    >>> count(1, "slice"), count(1840, "box"), count(0, "entry")
-    ('1 slice', '1,840 boxes', '0 entries')
-    """
-    return f"{n:,} {noun if n == 1 else plural(noun)}"
-
-
-def plural(noun: str) -> str:
-    """Plural of a noun of this report.
-
-    Examples
-    --------
-    >>> plural("rater"), plural("fused box"), plural("entry")
-    ('raters', 'fused boxes', 'entries')
-    """
-    *head, last = noun.split(" ")
-    if last in _PLURALS:
-        last = _PLURALS[last]
-    elif last.endswith("y") and last[-2] not in "aeiou":
-        last = last[:-1] + "ies"
-    else:
-        last += "s"
-    return " ".join([*head, last])
 
 
 def share(part: int, whole: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from crowdqc.formats import read_gold
 from crowdqc.judge import judge_raters, rater_runs
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import known_images
-from crowdqc.stages.study import load_study, match_study, person, policy_of
+from crowdqc.stages.study import load_matched, load_study, person, policy_of
 
 RATERS_SHOWN = [
     "rater",
@@ -31,7 +31,7 @@ def agree(run: Run) -> Result:
     runs = run.store.read("completeness")
     runs = rater_runs(runs.assign(rater=person(runs, study.rater_scope)))
     result = assess_raters(
-        match_study(study, config),
+        load_matched(run),
         gold=gold,
         iou=section.iou,
         limits=section.limits,

@@ -8,10 +8,11 @@ up to date.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -66,6 +67,8 @@ class Run:
     watch: Watch = unwatched
     stamps: dict[str, str] = field(default_factory=dict, repr=False)
     """Stamps as they were when first asked for, until a stage has run."""
+    kept: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What stages have read and matched, until the tables that it was read from are new."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ class Pipeline:
         """Run a stage, and before it those it needs that are not up to date."""
         run.store.claim()
         self.prepare(name, run)
-        return self._finish(self.stages[name], run)
+        result = self._finish(self.stages[name], run)
+        return doubted(result, run.store.untrusted(name))
 
     def prepare(self, name: str, run: Run) -> None:
         """Run the stages that a stage needs and that are not up to date."""
@@ -148,6 +152,12 @@ class Pipeline:
                 "another one), so it is not used and must be made again."
             )
         return not run.store.changed(name)
+
+    def repair(self, run: Run) -> None:
+        """Run the stages again whose files are no longer what they wrote."""
+        for name in self.stages:
+            if run.store.stamp_of(name) is not None and run.store.changed(name):
+                self.ensure(name, run)
 
     def stale(self, run: Run) -> dict[str, str]:
         """Stages whose results in the folder are not those of the study as it is now, and why.
@@ -195,6 +205,8 @@ class Pipeline:
         run.store.begin(stage.name)
         result = stage.run(run)
         run.stamps.clear()  # a stage may write what another one reads
+        if stage.name == "check":
+            run.kept.clear()
         run.store.set_stamp(stage.name, stamp, result.files, needs=stage.needs)
         return result
 
@@ -203,6 +215,18 @@ def _left(run: Run, info: StageInfo) -> bool:
     """Whether a stage has left something in the folder of results."""
     return bool(info.table) and any(
         run.store.path(f"{info.table}{ending}").exists() for ending in (".csv", ".json")
+    )
+
+
+def doubted(result: Result, untrusted: Sequence[str]) -> Result:
+    """A result that says so where it rests on what this user did not make on this machine."""
+    if not untrusted:
+        return result
+    return dataclasses.replace(
+        result,
+        summary=f"{result.summary}\nResults of {', '.join(untrusted)} were not made by you on this "
+        "machine, so nothing is accepted on their account. Make them again by --fresh, or say "
+        "--trust-results.",
     )
 
 

@@ -10,20 +10,25 @@ from crowdqc.findings import Finding, Severity
 from crowdqc.formats import read_study
 from crowdqc.judge.words import in_few_words
 from crowdqc.stages.base import Result, Run, worst
-from crowdqc.stages.images import known_images
+from crowdqc.stages.images import known_images, volume_findings
 from crowdqc.stages.study import TABLES
+from crowdqc.stages.truth import truth_findings
+from crowdqc.text import count
 
 
 def check(run: Run) -> Result:
     """Read and validate the annotations."""
-    study, findings = read_study(run.config, known_images(run.config))
+    config = run.config
+    study, findings = read_study(config, known_images(config))
+    findings = [*findings, *volume_findings(config), *truth_findings(config)]
     for table in TABLES:
         run.store.write(table, getattr(study, table))
     run.store.write_findings("check", findings)
     rejects = sum(finding.severity is Severity.REJECT for finding in findings)
     summary = (
-        f"{len(study.boxes)} boxes of {len(study.raters)} raters in {len(study.readings)} readings "
-        f"of {len(study.cases)} cases; {rejects} of {len(findings)} findings reject."
+        f"{count(len(study.boxes), 'box')} of {count(len(study.raters), 'rater')} in "
+        f"{count(len(study.readings), 'reading')} of {count(len(study.cases), 'case')}; "
+        f"{count(len(findings), 'finding')}, of which {rejects:,} reject."
     )
     return Result(
         table=findings_table(findings),

@@ -8,6 +8,7 @@ from crowdqc.config import Config
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import geometries
 from crowdqc.stages.study import load_study
+from crowdqc.text import count
 
 STATES = ("complete", "partial", "missing", "unread")
 COMPLETENESS_SHOWN = ["case", "label", "rater", "state", "n_slices", "gap_slices", "truncated"]
@@ -27,8 +28,8 @@ def complete(run: Run) -> Result:
     return Result(
         table=table,
         shown=shown,
-        summary=f"Runs (case x label x rater): {counts}; {table['n_gaps'].sum()} gaps; "
-        f"{len(tasks)} tasks in todo.csv.",
+        summary=f"Runs (case x label x rater): {counts}; "
+        f"{count(int(table['n_gaps'].sum()), 'gap')}; {count(len(tasks), 'task')} in todo.csv.",
         files=["completeness.csv", "complete.findings.jsonl", "todo.csv"],
         findings=findings,
     )

@@ -8,6 +8,7 @@ from crowdqc.stages.extras import load
 from crowdqc.stages.images import has_volumes, image_files
 from crowdqc.stages.mask_sets import mask_files, read_manifest
 from crowdqc.stages.truth import truth_files
+from crowdqc.text import count
 
 
 def dataset(run: Run) -> Result:
@@ -31,7 +32,7 @@ def dataset(run: Run) -> Result:
     return Result(
         table=table,
         shown=table.drop(columns="left_out"),
-        summary=f"{len(table)} datasets in nnUNet_raw/; export nnUNet_raw to train on them.",
+        summary=f"{count(len(table), 'dataset')} in nnUNet_raw/, to be trained by crowdqc train.",
         files=["nnUNet_raw", "dataset.findings.jsonl"],
         findings=findings,
         verdict=worst(findings),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.engine import open_engine
-from crowdqc.findings import Finding, InputError
+from crowdqc.findings import Finding, InputError, Verdict
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.extras import load
-from crowdqc.stages.images import has_volumes
+from crowdqc.stages.images import has_volumes, image_files
 from crowdqc.stages.mask_sets import SETS, mask_files
 from crowdqc.stages.truth import truth_files, truth_values
+
+WHY_MAX = 5
+"""Cases whose reason is said; all are in the findings."""
 
 
 def has_truth(config: Config) -> bool:
@@ -38,20 +43,48 @@ def evaluate(run: Run) -> Result:
     run.store.write("scores", scores)
     run.store.write("comparison", comparison)
     run.store.write_findings("evaluate", [*findings, *found])
+    findings = [*findings, *found]
     volumes = scores[scores["slice"].isna()]
     means = volumes.pivot_table(index="label", columns="set", values="dice", sort=False)
     return Result(
         table=scores,
         shown=means.reset_index(),
-        summary=f"Mean volume Dice: {_means(volumes)}.",
+        summary=score_summary(volumes, findings, cases=list(image_files(config)), sets=SETS),
         files=["scores.csv", "comparison.csv", "evaluate.findings.jsonl"],
-        findings=[*findings, *found],
+        findings=findings,
+        verdict=Verdict.ACCEPT if len(volumes) else Verdict.REJECT,
     )
 
 
-def _means(volumes: pd.DataFrame) -> str:
-    means = volumes.groupby("set", sort=False)["dice"].mean()
-    return ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+def score_summary(
+    volumes: pd.DataFrame, findings: Sequence[Finding], *, cases: Sequence[str], sets: Iterable[str]
+) -> str:
+    """Mean Dice of each set, of how many of some cases, and why the others are not scored.
+
+    Parameters
+    ----------
+    volumes : DataFrame
+        Rows of the table `scores` for whole volumes.
+    findings : sequence of Finding
+        What kept cases from being scored.
+    cases : sequence of str
+        Those that there are.
+    sets : iterable of str
+        Sets of masks that were to be scored.
+    """
+    means = []
+    for name in sets:
+        own = volumes[volumes["set"] == name]
+        n = own["case"].nunique()
+        of = "" if n == len(cases) else f" ({n} of {len(cases)} cases)"
+        means.append(f"{name} {own['dice'].mean():.3f}{of}" if n else f"{name} none{of}")
+    scored = set(volumes["case"])
+    why = {finding.case: finding.message for finding in findings}
+    lost = [case for case in cases if case not in scored]
+    said = [f"{case}: {why.get(case, 'no mask, or no expert mask.')}" for case in lost[:WHY_MAX]]
+    more = [f"and {len(lost) - WHY_MAX} more cases."] if len(lost) > WHY_MAX else []
+    reasons = "\n".join(["Not scored:", *said, *more]) if lost else ""
+    return f"Mean volume Dice: {', '.join(means)}. {reasons}".rstrip()
 
 
 def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:

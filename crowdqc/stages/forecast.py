@@ -12,6 +12,7 @@ from crowdqc.stages.extras import load
 from crowdqc.stages.images import has_volumes, image_files
 from crowdqc.stages.mask_sets import SETS
 from crowdqc.stages.masks import mask_prompts, mask_task
+from crowdqc.text import count
 
 COUNTS = ["slices", "objects", "prompts"]
 
@@ -59,8 +60,9 @@ def _summary(rates: Any, left: pd.DataFrame, *, encoded_once: bool) -> str:
     device = f", and {rates.device_gb:.1f} GB on the GPU" if rates.device_gb else ""
     return (
         f"About {duration(seconds)} and {rates.host_gb:.1f} GB of memory{device}: "
-        f"{len(left)} volumes to read ({_short(rates.volume_s)} each), {slices} slices to encode "
-        f"({_short(rates.slice_s)}), {prompts} prompts ({_short(rates.prompt_s)}), measured now on "
+        f"{count(len(left), 'volume')} to read ({_short(rates.volume_s)} each), "
+        f"{count(slices, 'slice')} to encode ({_short(rates.slice_s)}), {count(prompts, 'prompt')} "
+        f"({_short(rates.prompt_s)}), measured now on "
         f"{rates.where}, one after the other on this machine. Not counted: writing files, and "
         "that pictures encoded before are not encoded again. Memory is the peak so far, and what "
         "the largest volume adds."

@@ -12,7 +12,8 @@ from crowdqc.formats.patterns import find, has
 from crowdqc.judge import USABLE
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run
-from crowdqc.stages.study import fuse_options, load_study, match_study
+from crowdqc.stages.study import fuse_options, load_matched, load_study
+from crowdqc.text import count
 
 MOST = 20
 """Rows that are shown on a terminal."""
@@ -23,14 +24,13 @@ def fuse(run: Run) -> Result:
     from crowdqc.fusion import fuse as fuse_boxes
 
     config = run.config
-    study = load_study(run)
-    consensus = fuse_boxes(match_study(study, config), **fuse_options(config))
+    consensus = fuse_boxes(load_matched(run), **fuse_options(config))
     run.store.write("consensus", consensus)
-    files = ["consensus.csv", *_write_consensus(run, study, consensus)]
+    files = ["consensus.csv", *_write_consensus(run, load_study(run), consensus)]
     counts = consensus.groupby(["label", "state"]).agg(n=("score", "size"), score=("score", "mean"))
     usable = int(consensus["state"].isin(USABLE).sum())
     summary = (
-        f"{usable} of {len(consensus)} objects have a box that may be used "
+        f"{usable:,} of {count(len(consensus), 'object')} with a box that may be used "
         f"(method {config.fuse.method})."
     )
     return Result(table=consensus, shown=counts.reset_index(), summary=summary, files=files)
@@ -40,10 +40,11 @@ def next_raters(run: Run) -> Result:
     """Objects for which one more rater is worth most."""
     from crowdqc.fusion import ask as ask_more
 
-    table = ask_more(match_study(load_study(run), run.config))
+    table = ask_more(load_matched(run))
     shown = ["case", "slice", "label", "n_raters", "n_asked", "score", "expected_error", "value"]
     known = table["value"].notna()
-    summary = f"{int((table['value'] > 0).sum())} objects would gain from one more rater."
+    worth = int((table["value"] > 0).sum())
+    summary = f"One more rater would improve {worth:,} of {count(len(table), 'object')}."
     if not known.any():
         summary = "What one more rater is worth is not known: no object was drawn by two raters."
     return Result(table=table, shown=table.loc[known, shown].head(MOST), summary=summary)

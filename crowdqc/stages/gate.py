@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from crowdqc.config import Config
 from crowdqc.files import sha256
 from crowdqc.findings import Finding, Verdict, Where
 from crowdqc.judge import (
@@ -31,11 +29,11 @@ from crowdqc.judge import (
 )
 from crowdqc.judge.manifest import Manifest
 from crowdqc.judge.words import sentences, shortened
-from crowdqc.schema import Study, empty
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.mask_sets import RISK
 from crowdqc.stages.risk import read_risk
-from crowdqc.stages.study import fuse_options, load_study, match_study, person, policy_of
+from crowdqc.stages.study import fuse_without, load_study, policy_of
+from crowdqc.text import count
 
 CREATED_FROM = [
     "images.csv",
@@ -49,6 +47,19 @@ CREATED_FROM = [
     "consensus.csv",
 ]
 MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is to be judged."""
+
+    raters: pd.DataFrame
+    completeness: pd.DataFrame
+    consensus: pd.DataFrame
+    findings: dict[str, list[Finding]]
+    """Stage -> its findings: of check, agree and complete."""
+    masks: pd.DataFrame | None = None
+    """Risk and measures of the masks, where there are masks to judge."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +99,9 @@ def gate(run: Run, *, masks: bool) -> Result:
         table=verdicts,
         shown=_brief(manifest),
         summary=(
-            f"Verdict: {manifest.verdict.value}. {counts['cases_accept']} cases accepted, "
+            f"Verdict: {manifest.verdict.value}. {count(counts['cases_accept'], 'case')} accepted, "
             f"{counts['cases_review']} to review, {counts['cases_reject']} rejected; "
-            f"{counts['prompts']} boxes may be used{_of_masks(found)}."
+            f"{count(counts['prompts'], 'usable box')}{_of_masks(found)}."
         ),
         files=[MANIFEST],
         verdict=verdict_for_exit(manifest),
@@ -102,7 +113,7 @@ def _of_masks(found: Judgement) -> str:
         return ""
     verdicts = found.decision.fine["mask"]["verdict"]
     rejected = int((verdicts == Verdict.REJECT.value).sum())
-    return f", {rejected} of {len(found.measures['mask'])} masks may not"
+    return f"; {rejected:,} of {count(len(found.measures['mask']), 'mask')} rejected"
 
 
 def verdict_for_exit(manifest: Manifest) -> Verdict:
@@ -112,24 +123,54 @@ def verdict_for_exit(manifest: Manifest) -> Verdict:
 
 
 def judge(run: Run, *, masks: bool) -> Judgement:
-    """Measure and decide, from what the stages before wrote."""
-    config = run.config
-    policy = policy_of(config)
+    """Judge what the stages before wrote."""
     tables = {name: run.store.read(name) for name in ("raters", "completeness", "consensus")}
-    completeness = tables["completeness"]
-    raters = rater_measures(tables["raters"])
-    consensus = tables["consensus"]
-    faults = [one for one in run.store.read_findings("agree") if one.case is None and one.rater]
-    first = decide(policy, _measures(consensus, completeness, raters), faults)
+    policy, path = policy_of(run.config), run.store.path(RISK)
+    found = Measured(
+        **tables,
+        findings={
+            stage: run.store.read_findings(stage) for stage in ("check", "agree", "complete")
+        },
+        masks=read_risk(run) if masks and policy.of("mask") and path.is_file() else None,
+    )
+    return judge_measured(
+        found,
+        policy,
+        fuse_again=lambda rejected: fuse_without(rejected, load_study(run), run.config),
+    )
+
+
+def judge_measured(
+    found: Measured, policy: Policy, *, fuse_again: Callable[[list[str]], pd.DataFrame]
+) -> Judgement:
+    """Judge a study by a policy.
+
+    Parameters
+    ----------
+    found : Measured
+        What was found of it.
+    policy : Policy
+        The rules.
+    fuse_again : callable
+        Makes the table ``consensus`` without the raters of these names, who were rejected.
+
+    Returns
+    -------
+    Judgement
+    """
+    raters = rater_measures(found.raters)
+    consensus = found.consensus
+    faults = [one for one in found.findings["agree"] if one.case is None and one.rater]
+    first = decide(policy, _measures(consensus, found.completeness, raters), faults)
     rejected = [name for name, one in first.raters.items() if one.verdict is Verdict.REJECT]
     if rejected:
-        consensus = _without(rejected, load_study(run), config)
+        consensus = fuse_again(rejected)
     prompts = consensus[consensus["state"].isin(USABLE)]
-    measures = _measures(consensus, completeness, raters) | _fine(policy, consensus)
-    if masks and policy.of("mask") and run.store.path(RISK).is_file():
-        measures["mask"] = read_risk(run)
-    complete = judged_findings(run.store.read_findings("complete"), completeness)
-    findings = [*run.store.read_findings("check"), *complete, *faults]
+    measures = _measures(consensus, found.completeness, raters) | _fine(policy, consensus)
+    if found.masks is not None:
+        measures["mask"] = found.masks
+    complete = judged_findings(found.findings["complete"], found.completeness)
+    findings = [*found.findings["check"], *complete, *faults]
     return Judgement(policy, measures, findings, prompts, decide(policy, measures, findings))
 
 
@@ -160,20 +201,6 @@ def _fine(policy: Policy, consensus: pd.DataFrame) -> dict[str, pd.DataFrame]:
     if policy.of("slice"):
         measures["slice"] = slice_measures(consensus)
     return measures
-
-
-def _without(rejected: list[str], study: Study, config: Config) -> pd.DataFrame:
-    """Boxes fused again, without the raters who were rejected."""
-    from crowdqc.fusion import fuse
-
-    kept = {
-        table: frame[~person(frame, study.rater_scope).isin(rejected)]
-        for table, frame in (("readings", study.readings), ("boxes", study.boxes))
-    }
-    if kept["boxes"].empty:
-        return empty("consensus")
-    rest = dataclasses.replace(study, **kept)
-    return fuse(match_study(rest, config), **fuse_options(config))
 
 
 def _brief(manifest: Manifest) -> pd.DataFrame:

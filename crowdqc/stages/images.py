@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from crowdqc.config import Config
-from crowdqc.findings import InputError
+from crowdqc.findings import Finding, InputError
 from crowdqc.formats.patterns import fill, find, has
-from crowdqc.volumes import Geometry, read_geometry, series_files
+from crowdqc.volumes import Geometry, inspect_volume, is_volume, read_geometry, volume_files
 
 _COLUMNS = [
     "case",
@@ -56,11 +57,7 @@ def case_files(config: Config, pattern: str) -> dict[str, Path]:
 
 def input_files(config: Config) -> list[Path]:
     """All files that the study's images are read from."""
-    return [
-        file
-        for path in image_files(config).values()
-        for file in (series_files(path) if path.is_dir() else [path])
-    ]
+    return [file for path in image_files(config).values() for file in volume_files(path)]
 
 
 def known_images(config: Config) -> pd.DataFrame | None:
@@ -86,11 +83,6 @@ def known_images(config: Config) -> pd.DataFrame | None:
     return _pictures(config, pattern)
 
 
-def is_volume(pattern: str) -> bool:
-    """Whether a file name is that of a volume (else of a picture)."""
-    return pattern.endswith((".nii", ".nii.gz")) or is_series(pattern)
-
-
 def is_series(pattern: str) -> bool:
     """Whether a pattern means folders with one DICOM series each: it ends with a slash."""
     return pattern.endswith("/")
@@ -108,6 +100,18 @@ def geometries(config: Config) -> dict[str, Geometry]:
         return {}
     plane = config.images.plane
     return {case: read_geometry(path, plane=plane) for case, path in image_files(config).items()}
+
+
+def volume_findings(config: Config) -> list[Finding]:
+    """What the headers of the volumes leave in doubt, case by case."""
+    pattern = config.images.path or config.images.geometry
+    if pattern is None or not is_volume(pattern):
+        return []
+    return [
+        dataclasses.replace(finding, case=case)
+        for case, path in image_files(config).items()
+        for finding in inspect_volume(path)
+    ]
 
 
 def _volume_rows(case: str, path: Path, config: Config) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from crowdqc.stages.images import has_volumes, image_files
 from crowdqc.stages.mask_sets import RISK, SETS, mask_files, read_manifest
 from crowdqc.stages.risk import judge_masks, write_risk
 from crowdqc.stages.study import person
+from crowdqc.text import count
 
 _KEY = ["case", "slice", "label"]
 
@@ -44,12 +45,13 @@ def masks(run: Run) -> Result:
     table = conform("masks", table)
     write_risk(run, risk)
     run.store.write("masks", table)
+    cases = count(table["case"].nunique(), "case")
     means = table.groupby("label", sort=False)[["area_px", "pairwise_dice", "box_iou", "risk"]]
     counts = table.groupby("label", sort=False).size().rename("n")
     return Result(
         table=table,
         shown=pd.concat([counts, means.mean()], axis=1).reset_index(),
-        summary=f"{len(table)} masks of {table['case'].nunique()} cases in {SETS['filtered']}/.",
+        summary=f"{count(len(table), 'mask')} of {cases} in masks/.",
         files=["masks.csv", "masks", RISK],
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import crowdqc
+from crowdqc.catalogue import STAGES
 from crowdqc.config import Changes, Config, load_config
+from crowdqc.findings import InputError, Verdict
 from crowdqc.formats import annotation_files
 from crowdqc.stages import (
     agree,
@@ -22,9 +24,10 @@ from crowdqc.stages import (
     report,
     simulate,
 )
-from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, unwatched
+from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, doubted, unwatched
 from crowdqc.stages.images import has_volumes, input_files
 from crowdqc.stages.mask_sets import RISK, read_manifest
+from crowdqc.stages.study import policy_of
 from crowdqc.stages.truth import truth_files
 from crowdqc.store import Store
 
@@ -56,6 +59,7 @@ def open_run(
     """
     where = {"study": {"out": None if out is None else str(out.absolute())}}
     config = load_config(file, changes={**(changes or {}), **where})
+    policy_of(config)  # a policy that cannot be read is refused before any work
     store = Store(config.out, config.study.name)
     if store.written_by not in {None, crowdqc.__version__}:
         say(
@@ -71,7 +75,9 @@ def run_all(run: Run) -> Result:
     for name in before:
         PIPELINE.ensure(name, run)
     result = PIPELINE.run(last, run)
-    return dataclasses.replace(result, verdict=gate.verdict_for_exit(read_manifest(run)))
+    verdict = gate.verdict_for_exit(read_manifest(run))
+    untrusted = run.store.untrusted()
+    return _refused(doubted(dataclasses.replace(result, verdict=verdict), untrusted), untrusted)
 
 
 def masks_are_current(run: Run) -> bool:
@@ -84,11 +90,25 @@ def masks_are_current(run: Run) -> bool:
 
 
 def _gate(run: Run) -> Result:
-    return gate.gate(run, masks=masks_are_current(run))
+    needs = {"masks", *STAGES["gate"].needs}
+    result = gate.gate(run, masks=masks_are_current(run))
+    return _refused(result, [one for need in needs for one in run.store.untrusted(need)])
+
+
+def _refused(result: Result, untrusted: Sequence[str]) -> Result:
+    """A result that ends with exit code 3 where it rests on what was made elsewhere."""
+    return dataclasses.replace(result, verdict=Verdict.REJECT) if untrusted else result
 
 
 def _annotations(config: Config) -> list[str | Path]:
-    return [*annotation_files(config), *input_files(config)]
+    return [*annotation_files(config), *input_files(config), *_truth_at_hand(config)]
+
+
+def _truth_at_hand(config: Config) -> list[Path]:
+    try:
+        return _truth(config)
+    except InputError:  # which is a finding
+        return []
 
 
 def _truth(config: Config) -> list[Path]:

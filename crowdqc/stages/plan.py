@@ -7,8 +7,9 @@ import numpy as np
 from crowdqc.plan import estimate_components, plan_raters, plan_slices, raters_needed
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.pipeline import PIPELINE
-from crowdqc.stages.study import load_study, match_study
+from crowdqc.stages.study import load_matched
 from crowdqc.store import to_csv
+from crowdqc.text import count
 
 PLAN = "plan.csv"
 CURVE = 24
@@ -24,10 +25,10 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
         If no object was drawn by two raters.
     """
     PIPELINE.ensure("check", run)
-    components = estimate_components(match_study(load_study(run), run.config))
+    components = estimate_components(load_matched(run))
     if slices:
         table = plan_slices(components, level=run.config.agree.level)
-        text = "Cases and slices for an interval of a rater's agreement that is no wider."
+        text = "Cases and slices that a rater must read for an interval of each width."
         return Result(table=table, shown=table, summary=text)
     table = plan_raters(
         components, rng=np.random.default_rng(run.config.study.seed), largest=largest
@@ -35,11 +36,10 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
     run.store.write_text(PLAN, to_csv(table))
     needed = raters_needed(table, iou)
     curve = ["#" * round(CURVE * value) for value in table["iou"].fillna(0.0)]
-    found = str(needed) if needed else f"more than {largest}"
-    found += " rater per slice" if needed == 1 else " raters per slice"
+    found = count(needed, "rater") if needed else f"more than {count(largest, 'rater')}"
     return Result(
         table=table,
         shown=table.assign(curve=curve),
-        summary=f"A mean consensus IoU of {iou:g} needs {found}.",
+        summary=f"A mean IoU of {iou:g} with the truth needs {found} per slice.",
         files=[PLAN],
     )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from crowdqc.stages.base import Result, Run
 from crowdqc.store import Store
+from crowdqc.text import visible
 
 if TYPE_CHECKING:
     from crowdqc.report import ReportContent
@@ -51,6 +52,7 @@ def write_report(
 
     if n_pictures is None:
         n_pictures = MAX_PICTURES
+    PIPELINE.repair(run)
     stale = PIPELINE.stale(run)
     stale.pop("report", None)
     caution = Caution(stale, run.store.untrusted())
@@ -70,7 +72,7 @@ def _writer(form: str, *, charts: bool) -> Callable[[ReportContent], str]:
 
     return {
         "html": lambda content: render(content, charts=charts),
-        "md": to_markdown,
+        "md": lambda content: visible(to_markdown(content)),
         "json": to_json,
     }[form]
 

@@ -22,6 +22,7 @@ from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import case_files
 from crowdqc.stages.mask_sets import RISK, mask_files, read_manifest
 from crowdqc.store import read_csv, to_csv
+from crowdqc.text import count
 from crowdqc.volumes import read_labels, to_pictures
 
 _KEY = ["case", "slice", "label"]
@@ -61,12 +62,12 @@ def assess(run: Run, patterns: Sequence[str], scores: Path | None = None) -> Res
     if scores is not None:
         table = _calibrated(table, scores)
     write_risk(run, table)
+    likely = int((table["risk"] >= 0.5).sum())
     worst = table.sort_values("risk", ascending=False, kind="stable").head(WORST)
     return Result(
         table=table,
         shown=worst[["case", "slice", "label", "risk", "agreement", "z_dice", "box_iou"]],
-        summary=f"{len(table)} masks judged; {int((table['risk'] >= 0.5).sum())} more likely "
-        "wrong than not.",
+        summary=f"{count(len(table), 'mask')}; {likely:,} more likely wrong than not.",
         files=[RISK],
     )
 

@@ -13,6 +13,7 @@ from crowdqc.findings import InputError
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import case_files
 from crowdqc.stages.truth import truth_values
+from crowdqc.text import count
 from crowdqc.volumes import read_labels, to_pictures
 
 
@@ -45,7 +46,8 @@ def simulate(run: Run) -> Result:
     return Result(
         table=counts,
         shown=wide.astype(int).reset_index(),
-        summary=f"{len(study.boxes)} boxes of {len(study.raters)} raters in {files} files.",
+        summary=f"{count(len(study.boxes), 'box')} of {count(len(study.raters), 'rater')} in "
+        f"{count(files, 'file')}.",
         files=["simulated"],
     )
 

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.fusion import fuse
 from crowdqc.judge import Policy, load_policy
 from crowdqc.matching import Matched, match
-from crowdqc.schema import Study
+from crowdqc.schema import Study, empty
 from crowdqc.stages.base import Run
 
 TABLES = ("images", "readings", "boxes")
 
 
 def load_study(run: Run) -> Study:
-    """The study as `check` wrote it."""
+    """The study as `check` wrote it, read once."""
+    if "study" not in run.kept:
+        run.kept["study"] = _read(run)
+    study: Study = run.kept["study"]
+    return study
+
+
+def load_matched(run: Run) -> Matched:
+    """The study of `load_study` with its boxes matched, as the study file says, matched once."""
+    if "matched" not in run.kept:
+        run.kept["matched"] = match_study(load_study(run), run.config)
+    matched: Matched = run.kept["matched"]
+    return matched
+
+
+def _read(run: Run) -> Study:
     config = run.config
     return Study(
         name=config.study.name,
@@ -30,6 +48,23 @@ def load_study(run: Run) -> Study:
 def match_study(study: Study, config: Config) -> Matched:
     """The study with its boxes matched, as the study file says."""
     return match(study, iou=config.match.iou)
+
+
+def fuse_without(rejected: Sequence[str], study: Study, config: Config) -> pd.DataFrame:
+    """Table ``consensus`` of the raters who were not rejected."""
+    rest = without_raters(study, rejected)
+    if rest.boxes.empty:
+        return empty("consensus")
+    return fuse(match_study(rest, config), **fuse_options(config))
+
+
+def without_raters(study: Study, names: Sequence[str]) -> Study:
+    """A study without the readings and boxes of some raters, named as in `raters.csv`."""
+    kept = {
+        table: frame[~person(frame, study.rater_scope).isin(names)]
+        for table, frame in (("readings", study.readings), ("boxes", study.boxes))
+    }
+    return dataclasses.replace(study, **kept)
 
 
 def fuse_options(config: Config) -> dict[str, Any]:

@@ -15,11 +15,12 @@ import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.engine import open_engine
-from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.findings import Finding, InputError, Severity, Verdict
 from crowdqc.stages.base import Result, Run, worst
-from crowdqc.stages.evaluate import has_truth
+from crowdqc.stages.evaluate import has_truth, score_summary
 from crowdqc.stages.extras import load
 from crowdqc.stages.truth import truth_files
+from crowdqc.text import count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ def _check(work: _Work) -> Result:
     return Result(
         table=table,
         shown=table[["severity", "message"]],
-        summary=f"{bad} findings in {len(work.sets)} datasets.",
+        summary=f"{count(bad, 'finding')} in {count(len(work.sets), 'dataset')}.",
         findings=findings,
         verdict=worst(findings),
     )
@@ -94,7 +95,7 @@ def _check(work: _Work) -> Result:
 def _prepare(work: _Work) -> Result:
     work.experiment.prepare_sets(work.config, work.folders, work.sets, say=work.run.say)
     table = pd.DataFrame({"set": list(work.sets), "state": "prepared"})
-    return Result(table=table, shown=table, summary=f"{len(table)} datasets are prepared.")
+    return Result(table=table, shown=table, summary=f"Prepared: {count(len(table), 'dataset')}.")
 
 
 def _print(work: _Work) -> Result:
@@ -105,8 +106,8 @@ def _print(work: _Work) -> Result:
         folds=work.request.folds,
         settings=work.request.settings,
     )
-    table = pd.DataFrame({"command": lines})
-    summary = f"{len(work.sets)} preparations first; then {len(lines) - len(work.sets)} folds."
+    table, n = pd.DataFrame({"command": lines}), len(work.sets)
+    summary = f"First {count(n, 'preparation')}, then {count(len(lines) - n, 'fold')}."
     return Result(table=table, shown=table, summary=summary)
 
 
@@ -124,7 +125,7 @@ def _train(work: _Work) -> Result:
         ),
         say=work.run.say,
     )
-    summary = f"{len(table)} folds are trained, in nnUNet_results/."
+    summary = f"Trained: {count(len(table), 'fold')}, in nnUNet_results/."
     result = Result(table=table, shown=table.drop(columns=["folder", "dataset"]), summary=summary)
     if not work.request.folds and work.config.dataset.test and has_truth(work.config):
         tested = _test(work)
@@ -145,15 +146,19 @@ def _test(work: _Work) -> Result:
     findings += _compare(work, scores)
     store.write_findings("train", findings)
     volumes = scores[scores["slice"].isna()]
-    means = volumes.groupby("set", sort=False)["dice"].mean()
     shown = volumes.pivot_table(index="label", columns="set", values="dice", sort=False)
     return Result(
         table=scores,
         shown=shown.reset_index(),
-        summary="Mean Dice on the test cases: "
-        + ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-        + ".",
+        summary="Test cases: "
+        + score_summary(
+            volumes,
+            findings,
+            cases=work.config.dataset.test,
+            sets=[f"nnunet-{name}" for name in work.sets],
+        ),
         findings=findings,
+        verdict=Verdict.ACCEPT if len(volumes) else Verdict.REJECT,
     )
 
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from crowdqc.config import Config
-from crowdqc.stages.images import case_files
+from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.stages.images import case_files, geometries
+from crowdqc.volumes import (
+    Geometry,
+    foreign_values,
+    grid_mismatch,
+    is_volume,
+    read_geometry,
+    read_labels,
+)
+
+VALUES_REMEDY = "Write what its values mean into [truth] values, or mend the mask."
+READ_MAX = 3
+"""Expert masks whose values are looked at before anything is drawn: all are made alike."""
 
 
 def truth_values(config: Config) -> dict[str, int]:
@@ -19,3 +32,39 @@ def truth_files(config: Config) -> dict[str, Path]:
     if config.truth is None or config.truth.path is None:
         return {}
     return case_files(config, config.truth.path)
+
+
+def truth_findings(config: Config) -> list[Finding]:
+    """Expert masks that cannot be scored against, before anything is drawn.
+
+    Their geometry is compared with that of the images; of the first few, values are looked at.
+    """
+    if config.truth is None or config.truth.path is None or not is_volume(config.truth.path):
+        return []
+    try:
+        files = truth_files(config)
+    except InputError as error:
+        return [Finding(check="truth-missing", severity=Severity.REVIEW, message=str(error))]
+    findings, grids = [], geometries(config)
+    for number, (case, path) in enumerate(files.items()):
+        try:
+            check, text = _unlike(config, path, grids.get(case), whole=number < READ_MAX)
+        except InputError as error:
+            check, text = "truth-unreadable", str(error)
+        if text:
+            text = f"{text} Case {case} cannot be scored."
+            found = Finding(check=check, severity=Severity.REVIEW, message=text, case=case)
+            findings.append(found)
+    return findings
+
+
+def _unlike(config: Config, path: Path, grid: Geometry | None, *, whole: bool) -> tuple[str, str]:
+    """What makes an expert mask no truth for its case: a check and what it found, or ""."""
+    geometry = read_geometry(path, plane=config.images.plane)
+    mismatch = grid_mismatch(geometry, grid) if grid else ""
+    if mismatch:
+        return "truth-geometry", f"{path}: does not lie on the grid of its image; {mismatch}."
+    if not whole:
+        return "", ""
+    foreign = foreign_values(read_labels(path)[0], truth_values(config))
+    return "truth-values", foreign and f"{path}: {foreign}. {VALUES_REMEDY}"

@@ -1,11 +1,14 @@
 """Volumes: NIfTI files and DICOM series in and out, and the pictures that people annotate."""
 
-from crowdqc.volumes.dicom import series_files
 from crowdqc.volumes.files import (
+    foreign_values,
     hash_volume,
+    inspect_volume,
+    is_volume,
     read_geometry,
     read_labels,
     read_volume,
+    volume_files,
     write_labels,
     write_map,
     write_volume,
@@ -15,15 +18,18 @@ from crowdqc.volumes.pictures import from_pictures, to_grey, to_pictures, window
 
 __all__ = [
     "Geometry",
+    "foreign_values",
     "from_pictures",
     "grid_mismatch",
     "hash_volume",
+    "inspect_volume",
+    "is_volume",
     "read_geometry",
     "read_labels",
     "read_volume",
-    "series_files",
     "to_grey",
     "to_pictures",
+    "volume_files",
     "window_limits",
     "write_labels",
     "write_map",

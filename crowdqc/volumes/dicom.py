@@ -13,16 +13,25 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crowdqc.files import Unreadable
 from crowdqc.findings import InputError
+from crowdqc.volumes.elements import (
+    LOOKUP,
+    PHOTOMETRIC,
+    SLOPE,
+    Elements,
+)
+from crowdqc.volumes.itk import LPS, reason_of, silent, simpleitk
 
 STEP_SHARE = 0.1
 """Distances of neighbouring slices may differ by this share: positions are rounded in files."""
@@ -33,10 +42,8 @@ DIRECTION = 1e-3
 
 _SERIES, _MODALITY, _NUMBER, _DESCRIPTION = "0020|000e", "0008|0060", "0020|0011", "0008|103e"
 _POSITION, _ORIENTATION, _SPACING = "0020|0032", "0020|0037", "0028|0030"
-_BETWEEN, _THICKNESS = "0018|0088", "0018|0050"
+_BETWEEN, _THICKNESS, _INSTANCE = "0018|0088", "0018|0050", "0020|0013"
 _FRAMES, _SAMPLES = "0028|0008", "0028|0002"
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""DICOM's axes point to the patient's left and back, NIfTI's to the right and front."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +64,8 @@ class Series:
     files: tuple[Path, ...]
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
+    numbers: tuple[int, ...] = ()
+    """Instance numbers, ascending; empty where a file has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +80,7 @@ class _Slice:
     position: NDArray[np.float64]
     axes: NDArray[np.float64]
     thickness: float
+    number: str
 
 
 def read_series(folder: Path) -> Series:
@@ -98,7 +108,22 @@ def read_series(folder: Path) -> Series:
     affine[:3, :3] = np.column_stack([*(first.axes * first.spacing[:, None]), normal * step])
     affine[:3, 3] = slices[0].position
     files = tuple(one.path for one in slices)
-    return Series(files, (*first.size, len(files)), _LPS @ affine)
+    return Series(files, (*first.size, len(files)), LPS @ affine, _numbers(slices))
+
+
+def series_gap(series: Series) -> str:
+    """What the instance numbers say is not there; "" where nothing is.
+
+    Even distances cannot tell that the first slices are missing, or every second one.
+    """
+    numbers = series.numbers
+    if not numbers or (numbers[0] <= 1 and len(numbers) == numbers[-1] - numbers[0] + 1):
+        return ""
+    n = numbers[-1] - len(numbers) + (numbers[0] < 1)
+    return (
+        f"the instance numbers of its {len(numbers)} slices run from {numbers[0]} to "
+        f"{numbers[-1]}: {n} slices may be missing, before the first or evenly between the others"
+    )
 
 
 def read_values(series: Series) -> NDArray[np.float32]:
@@ -109,16 +134,33 @@ def read_values(series: Series) -> NDArray[np.float32]:
     InputError
         If SimpleITK is not installed, or the pixels of a slice cannot be read.
     """
-    sitk = _simpleitk()
+    sitk = simpleitk("DICOM series")
     volume = np.empty(series.shape, dtype=np.float32)
     for k, path in enumerate(series.files):
         try:
-            with _silent(sitk):
-                image = sitk.ReadImage(str(path), sitk.sitkFloat32, imageIO="GDCMImageIO")
+            with silent(sitk), _not_inverted(path) as file:
+                image = sitk.ReadImage(str(file), sitk.sitkFloat32, imageIO="GDCMImageIO")
         except RuntimeError as error:
-            raise InputError(f"{path}: its pixels cannot be read: {_reason(error)}.") from error
+            raise InputError(f"{path}: its pixels cannot be read: {reason_of(error)}.") from error
         volume[:, :, k] = sitk.GetArrayViewFromImage(image).reshape(series.shape[1::-1]).T
     return volume
+
+
+@contextlib.contextmanager
+def _not_inverted(path: Path) -> Iterator[Path]:
+    """A file whose values ITK leaves as they are: it would turn those of MONOCHROME1 round."""
+    elements = _elements(path)
+    if elements.text(PHOTOMETRIC) != "MONOCHROME1":
+        yield path
+        return
+    if elements.photometric_at is None:
+        raise InputError(f"{path}: is deflated and MONOCHROME1. Convert the series to NIfTI.")
+    with tempfile.TemporaryDirectory() as folder:
+        data = bytearray(path.read_bytes())
+        data[elements.photometric_at + len("MONOCHROME")] = ord("2")
+        copy = Path(folder, "slice.dcm")
+        copy.write_bytes(data)
+        yield copy
 
 
 def series_files(folder: Path) -> list[Path]:
@@ -130,64 +172,68 @@ def series_files(folder: Path) -> list[Path]:
     )
 
 
-def hash_series(folder: Path) -> str:
-    """SHA-256 of what the files of a folder hold, wherever the folder lies."""
+def hash_files(folder: Path, files: Sequence[Path]) -> str:
+    """SHA-256 of what files below a folder hold, wherever the folder lies."""
     whole = hashlib.sha256()
-    for path in series_files(folder):
+    for path in files:
         whole.update(path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape"))
         whole.update(hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
 
 
-def _simpleitk() -> ModuleType:
-    try:
-        import SimpleITK  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "DICOM series are read with SimpleITK, which is not installed: "
-            "pip install crowdqc[dicom], or convert the series to NIfTI."
-        ) from error
-    return SimpleITK
-
-
-@contextlib.contextmanager
-def _silent(sitk: ModuleType) -> Iterator[None]:
-    """ITK's own warnings go to the terminal and name neither file nor remedy."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # noqa: FBT003
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
-
-
 def _read_slice(path: Path, folder: Path) -> _Slice | None:
     """A file's header; `None` for a file that is not DICOM."""
-    sitk = _simpleitk()
+    sitk = simpleitk("DICOM series")
+    elements = _elements(path)
+    if elements.kind:
+        raise InputError(
+            f"{path}: is {elements.kind}, which is not read as slices. Move it out of {folder}; "
+            "images in one file can be converted to NIfTI, for example with dcm2niix."
+        )
+    _refuse_values(path, elements)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))
     try:
-        with _silent(sitk):
+        with silent(sitk):
             reader.ReadImageInformation()
     except RuntimeError as error:
         if _is_dicom(path):
             raise InputError(
-                f"{path}: is DICOM, but holds no picture that can be read ({_reason(error)}). "
+                f"{path}: is DICOM, but holds no picture that can be read ({reason_of(error)}). "
                 f"Leave only the series in {folder}."
             ) from error
         return None
     return _slice(path, _Header(path, reader))
 
 
+def _elements(path: Path) -> Elements:
+    try:
+        return Elements(path)
+    except (Unreadable, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def _refuse_values(path: Path, elements: Elements) -> None:
+    """Refuse pixels that are cut off, or that are scaled in a way that is not applied."""
+    there, expected = elements.pixel_bytes, elements.expected_bytes
+    if there is not None and there < expected:
+        raise InputError(
+            f"{path}: holds {there} bytes of pixel data, where its rows, columns and bits need "
+            f"{expected}: it is cut off or damaged. Fetch the file again."
+        )
+    if elements.has(LOOKUP):
+        raise InputError(
+            f"{path}: its values go through a Modality LUT Sequence, which is not applied. Convert "
+            "the series to NIfTI."
+        )
+    if elements.has(SLOPE) and elements.real(SLOPE, 1.0) == 0:
+        raise InputError(f"{path}: its RescaleSlope is 0: all values would be one. Mend the file.")
+
+
 def _is_dicom(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
-
-
-def _reason(error: RuntimeError) -> str:
-    """The last line of ITK's message: those before name its source files."""
-    return str(error).strip().splitlines()[-1].rstrip(". ")
 
 
 class _Header:
@@ -239,7 +285,15 @@ def _slice(path: Path, header: _Header) -> _Slice:
         position=header.numbers(_POSITION, "ImagePositionPatient", 3),
         axes=axes,
         thickness=_positive(header.text(_BETWEEN)) or _positive(header.text(_THICKNESS)),
+        number=header.text(_INSTANCE),
     )
+
+
+def _numbers(slices: Sequence[_Slice]) -> tuple[int, ...]:
+    try:
+        return tuple(sorted(int(one.number) for one in slices))
+    except ValueError:
+        return ()
 
 
 def _positive(text: str) -> float:

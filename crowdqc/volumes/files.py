@@ -1,4 +1,4 @@
-"""Volumes in and out: read from NIfTI files and DICOM series, written as NIfTI.
+"""Volumes in and out: read from files and DICOM series, written as NIfTI.
 
 A volume is an array ``(i, j, k)`` with an affine to the patient's space (RAS+, mm). Which axis is
 the third is said by a plane (`crowdqc.config.Plane`), and settled at the door: what is read is
@@ -8,6 +8,7 @@ back to the grid of its source. ``"stored"`` turns nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,18 @@ from numpy.typing import NDArray
 
 from crowdqc.config import Plane
 from crowdqc.files import sha256
-from crowdqc.findings import InputError
-from crowdqc.volumes.dicom import hash_series, read_series, read_values
+from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.volumes.dicom import hash_files, read_series, read_values, series_files, series_gap
 from crowdqc.volumes.grid import Geometry
-from crowdqc.volumes.nifti import nifti_geometry, nifti_values, open_nifti, write_nifti
+from crowdqc.volumes.itk import ENDINGS as ITK_ENDINGS
+from crowdqc.volumes.itk import data_files, is_analyze, open_itk
+from crowdqc.volumes.nifti import (
+    nifti_doubt,
+    nifti_geometry,
+    nifti_values,
+    open_nifti,
+    write_nifti,
+)
 from crowdqc.volumes.pictures import Array
 from crowdqc.volumes.planes import turn_back, turn_grid, turn_voxels
 
@@ -34,17 +43,91 @@ def read_geometry(path: Path, *, plane: Plane = "stored") -> Geometry:
     Parameters
     ----------
     path : Path
-        NIfTI file, or folder of a DICOM series.
+        NIfTI file, file of one of `crowdqc.volumes.itk.ENDINGS`, or folder of a DICOM series.
     plane : str
         Which of its axes becomes the third.
+
+    Returns
+    -------
+    Geometry
+        Turned to `plane`.
 
     Raises
     ------
     InputError
-        If it is no readable NIfTI file, or does not have three axes; if the series is none that
-        `crowdqc.volumes.dicom.read_series` takes.
+        If it cannot be read, does not have three axes of single numbers, or claims more than it
+        holds; if the series is none that `crowdqc.volumes.dicom.read_series` takes.
     """
     return _turned(nifti_geometry(_open(path), path), plane)
+
+
+def inspect_volume(path: Path) -> list[Finding]:
+    """What the header of a volume leaves in doubt.
+
+    Parameters
+    ----------
+    path : Path
+        As for `read_geometry`.
+
+    Returns
+    -------
+    list of Finding
+        ``volume-spacing`` where two sizes of a voxel are said, ``volume-orientation`` where the
+        patient's directions are not, ``series-incomplete`` where instance numbers say so.
+
+    Raises
+    ------
+    InputError
+        As `read_geometry`.
+    """
+    if path.is_dir():
+        check, severity, text = "series-incomplete", Severity.NOTE, series_gap(read_series(path))
+    elif not _is_itk(path):
+        check, severity, text = "volume-spacing", Severity.REVIEW, nifti_doubt(open_nifti(path))
+    else:
+        check, severity = "volume-orientation", Severity.NOTE
+        text = "an Analyze file does not say where left is" if is_analyze(path) else ""
+    message = f"{path}: {text.rstrip('.')}."
+    return [Finding(check=check, severity=severity, message=message)] if text else []
+
+
+def foreign_values(labels: Array, values: Mapping[str, int]) -> str:
+    """What a mask holds in place of all the values that are looked for.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        The mask.
+    values : mapping of str to int
+        Label -> its value.
+
+    Returns
+    -------
+    str
+        Which values it has; "" where it holds one that is looked for, or nothing at all.
+
+    Examples
+    --------
+    >>> foreign_values(np.array([0, 255]), {"liver": 1})
+    'holds the values [255] and none of liver = 1'
+    """
+    found = set(np.unique(labels).tolist()) - {0}
+    if not found or found & set(values.values()):
+        return ""
+    wanted = ", ".join(f"{label} = {value}" for label, value in values.items())
+    return f"holds the values {sorted(found)[:10]} and none of {wanted}"
+
+
+def is_volume(name: str) -> bool:
+    """Whether a file name is that of a volume, or of the folder of a series: ends with a slash."""
+    return name.lower().endswith((".nii", ".nii.gz", *ITK_ENDINGS, "/"))
+
+
+def volume_files(path: Path) -> list[Path]:
+    """All files that a volume is read from."""
+    if path.is_dir():
+        return series_files(path)
+    return data_files(path) if _is_itk(path) else [path]
 
 
 def read_volume(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.float32], Geometry]:
@@ -65,13 +148,9 @@ def read_volume(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.floa
     InputError
         As `read_geometry`, or if a voxel is not finite.
     """
-    if path.is_dir():
-        series = read_series(path)
-        volume, geometry = read_values(series), Geometry(series.shape, series.affine)
-    else:
-        image = _open(path)
-        volume = np.asarray(nifti_values(image, path), dtype=np.float32)
-        geometry = nifti_geometry(image, path)
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused below
+        values, geometry = _stored(path)
+        volume = np.asarray(values, dtype=np.float32)
     if not np.isfinite(volume).all():
         bad = np.argwhere(~np.isfinite(volume))[0].tolist()
         raise InputError(f"{path}: voxel {bad} is not finite; intensities must be numbers.")
@@ -100,8 +179,8 @@ def read_labels(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.int3
     """
     if path.is_dir():
         raise InputError(f"{path}: is a folder; labels must be a NIfTI file.")
-    image = _open(path)
-    values = nifti_values(image, path)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values, geometry = _stored(path)
     exact = values.dtype.kind in "ui"
     labels = values if exact else np.rint(np.nan_to_num(values, nan=-1.0, posinf=-1.0, neginf=-1.0))
     bad = (labels < 0) | (labels > 65535)
@@ -113,7 +192,7 @@ def read_labels(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.int3
             f"{path}: voxel {list(voxel)} is {values[voxel]:g}; labels must be whole numbers "
             "from 0 to 65535."
         )
-    return _view(labels.astype(np.int32), nifti_geometry(image, path), plane)
+    return _view(labels.astype(np.int32), geometry, plane)
 
 
 def write_labels(path: Path, labels: Array, *, like: Path, plane: Plane = "stored") -> None:
@@ -152,21 +231,44 @@ def write_volume(path: Path, source: Path) -> None:
 
 
 def hash_volume(path: Path) -> str:
-    """SHA-256 of a volume's file, or of all files of its DICOM series."""
-    return hash_series(path) if path.is_dir() else sha256(path)
+    """SHA-256 of a volume's file, or of all the files that it is read from."""
+    files = volume_files(path)
+    if files == [path]:
+        return sha256(path)
+    return hash_files(path if path.is_dir() else path.parent, files)
+
+
+def _is_itk(path: Path) -> bool:
+    return path.name.lower().endswith(ITK_ENDINGS)
+
+
+def _stored(path: Path) -> tuple[Array, Geometry]:
+    """Values (I, J, K) as stored, and where they lie."""
+    if path.is_dir():
+        series = read_series(path)
+        return read_values(series), Geometry(series.shape, series.affine)
+    if _is_itk(path):
+        return (other := open_itk(path)).values(), other.geometry
+    image = open_nifti(path)
+    return nifti_values(image, path), nifti_geometry(image, path)
 
 
 def _open(path: Path) -> Any:
-    """A NIfTI image; of a DICOM series, the frame alone."""
-    return _frame(path) if path.is_dir() else open_nifti(path)
+    """A NIfTI image whose values are not read; of other volumes, their frame alone."""
+    if path.is_dir():
+        series = read_series(path)
+        return _frame(series.shape, series.affine)
+    if _is_itk(path):
+        geometry = open_itk(path).geometry
+        return _frame(geometry.shape, geometry.affine)
+    return open_nifti(path)
 
 
-def _frame(folder: Path) -> Any:
-    series = read_series(folder)
-    image = nib.Nifti1Image(np.broadcast_to(np.uint8(0), series.shape), series.affine)
+def _frame(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> Any:
+    image = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
     image.header.set_xyzt_units("mm")
-    image.set_sform(series.affine, code="scanner")
-    image.set_qform(series.affine, code="scanner")
+    image.set_sform(affine, code="scanner")
+    image.set_qform(affine, code="scanner")
     return image
 
 

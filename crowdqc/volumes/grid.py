@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crowdqc.config import Picture
+from crowdqc.findings import InputError
 from crowdqc.volumes.pictures import TURNS, Array, swaps_axes
 
+SMALL_MM, FAR_MM = 1e-6, 1e7
+"""No voxel is smaller or larger, and none lies further away."""
+FLAT = 1e-6
+"""Axes whose unit vectors span less volume lie in one plane."""
 TOLERANCE_MM = 1e-4
 """Largest difference of two affine matrices that counts as the same grid."""
 
@@ -70,6 +76,25 @@ class Geometry:
         vector = self.affine[:3, :2] @ step
         axis = int(np.abs(vector).argmax())
         return ("RAS" if vector[axis] > 0 else "LPI")[axis]
+
+
+def refuse_impossible(geometry: Geometry, path: Path) -> None:
+    """Refuse a volume that lies nowhere.
+
+    Raises
+    ------
+    InputError
+        If its affine is not finite, too large, or its axes are of no length or in one plane.
+    """
+    affine, spacing = geometry.affine, np.array(geometry.spacing)
+    bad = not np.isfinite(affine).all() or np.abs(affine).max() > FAR_MM
+    if not bad:
+        bad = not (spacing > SMALL_MM).all()
+    if bad or abs(np.linalg.det(affine[:3, :3] / spacing)) < FLAT:
+        raise InputError(
+            f"{path}: has an affine that is singular, not finite, or puts it further away than "
+            f"{FAR_MM:g} mm: {affine[:3].tolist()}. Write the volume anew from its source."
+        )
 
 
 def grid_mismatch(a: Geometry, b: Geometry) -> str:

@@ -18,19 +18,22 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 from nibabel.wrapstruct import WrapStructError
 
-from crowdqc.files import atomic
+from crowdqc.files import Unreadable, atomic, opened
 from crowdqc.findings import InputError
-from crowdqc.volumes.grid import Geometry
+from crowdqc.volumes.grid import Geometry, refuse_impossible
 from crowdqc.volumes.pictures import Array
 
 VOXELS_MAX = 2**30
 """Most voxels of a volume that is read; more is a broken or hostile header."""
-BYTES_MAX = 2**33
-"""Most bytes of voxels, unpacked: 4,000 slices of 1024 x 1024 in 16 bits."""
 RATIO_MAX = 1032
 """What deflate can make of a byte at most."""
 OFFSET_MAX = 100_000_000
 """Most bytes of header and extensions before the first voxel."""
+SIZE_SHARE = 1e-3
+"""Two sizes of a voxel that differ by more than this share are two sizes."""
+OTHER_CODE = 2
+"""Code for an affine to some space: that of headers whose own code means nothing."""
+_CODES = frozenset(range(6))
 _HEADER = 540
 _OFFSETS = {348: ("f", 108), 540: ("q", 168)}
 """Size of the header, by which versions 1 and 2 are told apart -> type and place of vox_offset."""
@@ -49,21 +52,26 @@ def open_nifti(path: Path) -> Any:
     Raises
     ------
     InputError
-        If it is no NIfTI file, has not three axes, or claims more than it can hold.
+        If it is no NIfTI file, has not three axes of single numbers, or claims more than it holds.
     """
-    refuse_large(path)
+    offset = _offset(_beginning(path))
+    if not offset <= OFFSET_MAX:
+        raise InputError(
+            f"{path}: its header says that voxels begin at byte {offset:g}; more than {OFFSET_MAX} "
+            "is a broken or hostile file."
+        )
     try:
         image = nib.load(path)
     except _UNREADABLE as error:
         raise InputError(f"{path}: cannot be read as NIfTI: {error}.") from error
     if not isinstance(image, nib.Nifti1Image | nib.Nifti2Image):
         raise InputError(f"{path}: is {type(image).__name__}; a NIfTI file is needed.")
-    shape = image.shape
+    shape, dtype = image.shape, image.get_data_dtype()
     if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
         raise InputError(f"{path}: has shape {shape}; a volume has three axes.")
-    if np.prod([float(n) for n in shape]) > VOXELS_MAX:
-        raise InputError(f"{path}: has shape {shape}, more than {VOXELS_MAX} voxels.")
-    refuse_claim(path, np.prod([float(n) for n in shape]) * image.get_data_dtype().itemsize)
+    if dtype.kind not in "uif":
+        raise InputError(f"{path}: holds {dtype}; voxels must be single numbers, not colours.")
+    _refuse_claim(path, image, offset)
     return image
 
 
@@ -73,11 +81,30 @@ def nifti_geometry(image: Any, path: Path) -> Geometry:
         unit = _MM.get(image.header.get_xyzt_units()[0], 1.0)
     except KeyError as error:
         raise InputError(f"{path}: names no unit of length that NIfTI knows ({error}).") from error
-    affine = np.diag([unit, unit, unit, 1.0]) @ np.asarray(image.affine, np.float64)
-    if not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) == 0:
-        raise InputError(f"{path}: has an affine that is singular or not finite.")
+    affine = np.array(image.affine, np.float64)
+    affine[:3] *= unit
     i, j, k = image.shape[:3]
-    return Geometry((int(i), int(j), int(k)), affine)
+    geometry = Geometry((int(i), int(j), int(k)), affine)
+    refuse_impossible(geometry, path)
+    return geometry
+
+
+def nifti_doubt(image: Any) -> str:
+    """Where the header says two things of the size of voxels; "" where it does not.
+
+    ITK, and with it SimpleITK and nnU-Net, takes sizes from ``pixdim`` whatever the sform says.
+    """
+    said = np.sqrt((np.asarray(image.affine)[:3, :3] ** 2).sum(axis=0))
+    pixdim = np.abs(np.asarray(image.header["pixdim"][1:4], np.float64))
+    other = np.where(np.isfinite(pixdim) & (pixdim > 0), pixdim, 1.0)
+    if np.allclose(said, other, rtol=SIZE_SHARE, atol=0):
+        return ""
+    one, two = (" x ".join(f"{x:g}" for x in sizes) for sizes in (said, other))
+    return (
+        f"its sform says that voxels are {one} mm large, its pixdim {two} mm. crowdqc takes the "
+        "first, SimpleITK and nnU-Net the second, and every length in mm depends on it. Write the "
+        "volume anew from its source, so that both agree."
+    )
 
 
 def nifti_values(image: Any, path: Path) -> Array:
@@ -93,69 +120,70 @@ def nifti_values(image: Any, path: Path) -> Array:
 
 def write_nifti(path: Path, data: Array, *, source: Any) -> None:
     """Write voxels as they are, on the grid of an opened image, byte-identical each time."""
-    header = source.header.copy()
-    header.set_data_dtype(data.dtype)
-    header.set_slope_inter(1, 0)
-    header["cal_min"] = header["cal_max"] = 0
-    header.extensions.clear()  # these are about the source's values, or its patient
-    for name in ("descrip", "aux_file", "intent_name", "db_name"):
-        header[name] = b""
-    image = type(source)(data, source.affine, header)
-    for name in ("sform", "qform"):  # the constructor guesses codes; the source's own are kept
-        affine, code = getattr(source, f"get_{name}")(coded=True)
-        getattr(image, f"set_{name}")(affine, int(code))
+    image = _image_like(source, data)
     with atomic(path) as temporary:
         temporary.write_bytes(_packed(image.to_bytes(), path))
 
 
 def _packed(data: bytes, path: Path) -> bytes:
     """Compressed if the name says so, without the time and name that gzip likes to add."""
-    return gzip.compress(data, compresslevel=6, mtime=0) if path.suffix == ".gz" else data
+    return gzip.compress(data, compresslevel=6, mtime=0) if _is_packed(path) else data
 
 
-def refuse_large(path: Path) -> None:
-    """Refuse a NIfTI file whose voxels begin too far behind its header.
+def _image_like(source: Any, data: Array) -> Any:
+    """Voxels with what of a header places them, and nothing else that is in it."""
+    header = type(source.header)()
+    header.set_data_dtype(data.dtype)
+    header.set_xyzt_units(*source.header.get_xyzt_units())
+    image = type(source)(data, source.affine, header)
+    good = source.affine, _code(source.header["sform_code"])
+    image.set_sform(source.get_sform(coded=True)[0], good[1])
+    image.set_qform(*(_qform(source) or good))
+    return image
 
-    What is no NIfTI file is left to its reader.
 
-    Raises
-    ------
-    InputError
-        If it claims more than `OFFSET_MAX` bytes before the first voxel, or cannot be opened.
-    """
-    offset = _offset(_beginning(path))
-    if not offset <= OFFSET_MAX:
+def _qform(source: Any) -> tuple[Array | None, int] | None:
+    """The matrix of the quaternion and its code; `None` where it is damaged."""
+    try:
+        affine, code = source.get_qform(coded=True)
+    except _UNREADABLE:
+        return None
+    damaged = affine is not None and not np.isfinite(affine).all()
+    return None if damaged else (affine, _code(code))
+
+
+def _code(code: Any) -> int:
+    return int(code) if int(code) in _CODES else OTHER_CODE
+
+
+def _refuse_claim(path: Path, image: Any, offset: float) -> None:
+    """Refuse a file that claims more voxels than there should be, or than it can hold."""
+    n_voxels = float(np.prod([float(n) for n in image.shape]))
+    n_bytes, there = n_voxels * image.get_data_dtype().itemsize, path.stat().st_size
+    if n_voxels > VOXELS_MAX:
         raise InputError(
-            f"{path}: its header says that voxels begin at byte {offset:g}; more than {OFFSET_MAX} "
-            "is a broken or hostile file."
+            f"{path}: claims {n_voxels:.0f} voxels; at most {VOXELS_MAX} are read. Cut the volume "
+            "into parts."
+        )
+    most = RATIO_MAX * there if _is_packed(path) else there - offset
+    if n_bytes > most:
+        raise InputError(
+            f"{path}: claims {n_bytes:.0f} bytes of voxels, and its {there} bytes hold at most "
+            f"{max(most, 0):.0f}: it is cut off or damaged."
         )
 
 
-def refuse_claim(path: Path, n_bytes: float) -> None:
-    """Refuse a file that claims more voxels than there should be, or than it can unpack to.
-
-    Parameters
-    ----------
-    path : Path
-    n_bytes : float
-        Bytes of all voxels, as the header says.
-
-    Raises
-    ------
-    InputError
-        If they are more than `BYTES_MAX`, or a packed file is too small to hold them.
-    """
-    if n_bytes > BYTES_MAX:
-        raise InputError(f"{path}: holds more than {BYTES_MAX} bytes of voxels when unpacked.")
-    if path.suffix == ".gz" and n_bytes > RATIO_MAX * path.stat().st_size:
-        raise InputError(f"{path}: is cut off or damaged: too small for {n_bytes:g} bytes.")
+def _is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
 
 
 def _beginning(path: Path) -> bytes:
-    opened = gzip.open if path.name.endswith(".gz") else open
     try:
-        with opened(path, "rb") as file:
-            return bytes(file.read(_HEADER))
+        with opened(path) as file:
+            stream = gzip.GzipFile(fileobj=file) if _is_packed(path) else file
+            return bytes(stream.read(_HEADER))
+    except Unreadable as error:
+        raise InputError(f"{path}: {error}") from error
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as NIfTI: {error}.") from error
 

@@ -67,6 +67,33 @@ def test_a_bad_study_file_ends_with_2_and_a_message(tmp_path, name, text, says):
     assert result.stdout == ""
 
 
+def test_a_folder_is_answered_with_the_study_file_in_it(study):
+    result = call("gate", study.parent)
+    empty = call("gate", study.parent / "boxes")
+
+    assert result.exit_code == empty.exit_code == 2
+    assert f"did you mean {study}?" in result.stderr
+    assert f"start with: crowdqc init {study.parent / 'boxes'}" in empty.stderr
+
+
+@pytest.mark.parametrize("name", ["check", "masks", "report"])
+def test_a_policy_that_is_not_there_is_noticed_before_any_work(study, name):
+    study.write_text(TINY + "[gate]\npolicy = 'strict.toml'\n")
+
+    result = call(name, study)
+
+    assert result.exit_code == 2
+    assert "strict.toml" in result.stderr
+    assert not (study.parent / "out").exists()
+
+
+def test_a_former_name_of_an_option_still_works(study):
+    new, old = (call("fuse", study, flag, "--format", "csv") for flag in ("--next-raters", "--ask"))
+
+    assert old.stdout == new.stdout
+    assert "--ask" not in call("fuse", "--help").stdout
+
+
 @pytest.mark.parametrize("name", ["check", "run"])
 def test_no_argument_is_wrong_usage(name):
     assert call(name).exit_code == 2

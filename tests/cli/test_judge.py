@@ -150,7 +150,7 @@ def test_rejected_raters_leave_nothing_behind(study):
     result = call("gate", study)
 
     assert result.exit_code == 3
-    assert "0 boxes may be used" in result.stderr
+    assert "0 usable boxes" in result.stderr
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_everything_is_trained_and_tested(study, nnunet):
         ("predict", names[0], "unfiltered"),
         ("predict", names[1], "filtered"),
     ]
-    assert "5 folds are trained" in result.stderr
+    assert "Trained: 5 folds" in result.stderr
     # The unfiltered model misses the liver: (1 + 0) / 2.
     assert "nnunet-unfiltered 0.500, nnunet-filtered 1.000" in result.stderr
     out = study.parent / "out"

@@ -2,8 +2,11 @@ import importlib.util
 import math
 import os
 import socket
+import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +35,7 @@ def broken(_):
     raise KeyError("a bug")
 
 
+ROOT = Path(__file__).parents[2]
 TASKS = {f"task {number}": number for number in range(7)}
 
 
@@ -216,16 +220,64 @@ def test_without_ray_the_remedy_is_named(monkeypatch):
 
 
 def test_another_version_of_crowdqc_is_refused():
-    _, wrong = Worker().open(hire_poison, "0.0.1")
+    _, wrong = Worker().open(hire_poison, "0.0.1", "00" * 32)
 
     assert f"has crowdqc {crowdqc.__version__}, but the tasks come from crowdqc 0.0.1" in wrong
 
 
-def test_the_study_file_chooses(monkeypatch):
-    monkeypatch.setenv("HEAD", "there:6379")
-    settings = Settings(name="ray", address="${HEAD}", cpus=4, workers=3, per_gpu=2)
+def test_the_environment_chooses_and_the_study_file_says_how_many(monkeypatch):
+    settings = Settings(cpus=4, workers=3, per_gpu=2)
 
-    assert isinstance(open_engine(Settings()), LocalEngine)
+    assert isinstance(open_engine(settings), LocalEngine)
+    monkeypatch.setenv("CROWDQC_ENGINE", "ray")
+    assert open_engine(settings) == RayEngine(cpus=4, workers=3, per_gpu=2)
+    monkeypatch.setenv("CROWDQC_ENGINE", "there")
+    with pytest.raises(InputError, match="must be local, ray or HOST:PORT"):
+        open_engine(settings)
+    monkeypatch.setenv("CROWDQC_ENGINE", "there:6379")
     assert open_engine(settings, gpus=None) == RayEngine(
         address="there:6379", cpus=4, gpus=None, workers=3, per_gpu=2
     )
+
+
+ALONE = """
+import os, secrets, sys
+from functools import partial
+from pathlib import Path
+from crowdqc.engine.cluster import connected
+
+print = partial(print, file=sys.__stdout__)
+MARK = os.environ["CROWDQC_TEST_MARK"] = secrets.token_hex(8)
+
+def sockets():
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if MARK.encode() in (place / "environ").read_bytes():
+                yield from [os.readlink(fd) for fd in (place / "fd").iterdir()]
+        except OSError:
+            continue
+
+with connected(None) as ray:
+    print(len(os.environ["RAY_AUTH_TOKEN"]), os.environ["RAY_AUTH_MODE"])
+    ours = set(sockets())
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and f"socket:[{words[9]}]" in ours:
+                print(words[1].rpartition(":")[0])
+"""
+
+
+def test_a_head_that_we_start_listens_to_this_machine_alone_and_asks_for_a_token(monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+    assert done.returncode == 0, done.stderr
+    asks, *addresses = done.stdout.splitlines()
+    assert asks == "64 token"
+    assert len(addresses) > 2
+    assert set(addresses) <= {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1

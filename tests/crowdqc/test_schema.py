@@ -4,7 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdqc.schema import TABLES, SchemaError, Study, conform, empty, natural_order
+from crowdqc.agreement import assess_raters
+from crowdqc.completeness import assess
+from crowdqc.matching import match
+from crowdqc.schema import (
+    IF_READ,
+    MEASURES,
+    TABLES,
+    SchemaError,
+    Study,
+    column_of,
+    conform,
+    empty,
+    natural_order,
+)
+from tests.crowdqc.agreement.organs import GOOD, NONE, organ_study
 
 
 def image(case="1", slice_=0):
@@ -28,7 +42,7 @@ def study(images, readings, boxes, **more):
 
 @pytest.mark.parametrize("table", TABLES)
 def test_an_empty_table_has_all_its_columns(table):
-    assert list(empty(table).columns) == [column.name for column in TABLES[table]]
+    assert list(empty(table).columns) == [c.name for c in TABLES[table] if not c.extra]
     assert len(empty(table)) == 0
 
 
@@ -100,3 +114,27 @@ def test_natural_order_sorts_numbers_in_names(numbers):
 
 def test_natural_order_takes_any_text():
     assert natural_order(["b", "", "1a", "a1", "²", "٣"])[0] == ""
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_has_a_title_and_every_number_a_meaning_or_unit(table):
+    for column in TABLES[table]:
+        assert column.title
+        assert not column.about.endswith(".")
+        assert column.kind in {"text", "int", "float", "bool"}
+
+
+def test_all_that_is_written_of_raters_and_masks_is_declared():
+    study_ = organ_study(GOOD, cases=2, slices=8)
+    found = assess_raters(match(study_), resampling=NONE, gold=None)
+    table, _ = assess(study_)
+
+    for frame, name in ((found.raters, "raters"), (table, "completeness")):
+        assert set(frame.columns) <= {column.name for column in TABLES[name]}
+    measures = set(found.measurements["measure"].str.removesuffix(IF_READ))
+    assert {m for m in measures if not m.startswith("called_")} <= set(MEASURES)
+
+
+def test_a_column_that_nobody_declared_has_its_name_as_title():
+    assert column_of("raters", "n_yawns").title == "N yawns"
+    assert column_of("raters", "agreement").unit == "1"

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowdqc.engine.cluster import RayEngine
-from crowdqc.findings import InputError
 from tests.niftis import AFFINE, save
 from train.evaluate import ScoredCase, count_overlap, renumber, score_masks
 
@@ -170,8 +169,11 @@ def test_labels_with_a_slope_are_rounded_and_fractions_refused(case, tmp_path):
     assert findings == []
     assert scores.loc[0, "dice"] == pytest.approx(8 / 13)
     half = save(tmp_path / "half.nii.gz", np.full((6, 6, 4), 0.5), dtype=np.float32)
-    with pytest.raises(InputError, match=r"voxel \[0, 0, 0\] is 0.5; labels must be whole"):
-        score_masks([ScoredCase(case="7", mask=case.mask, truth=half)], set_name="s", labels=LABELS)
+    fractions = ScoredCase(case="7", mask=case.mask, truth=half)
+    scores, findings = score_masks([fractions], set_name="s", labels=LABELS)
+    assert scores.empty
+    assert [finding.check for finding in findings] == ["truth-unreadable"]
+    assert "voxel [0, 0, 0] is 0.5; labels must be whole" in findings[0].message
 
 
 def test_a_file_cut_short_is_named(case, tmp_path):

@@ -11,13 +11,15 @@ from crowdqc.completeness.extent import (
     reference_ends,
     spread_of_ends,
 )
-from crowdqc.completeness.position import (
+from crowdqc.completeness.labels import (
+    ALIKE,
+    APART,
+    FEWEST,
+    Organs,
     drawn_as_another,
-    jumps,
-    relations,
     swapped_pairs,
-    wrong_side,
 )
+from crowdqc.completeness.position import jumps, wrong_side
 from crowdqc.completeness.runs import usual_lengths
 
 ENDS = np.array([[0.0, 50], [30, 80], [60, 90]])  # three labels, mm
@@ -213,7 +215,54 @@ def units(*rows):
 
 
 def pairs(centres, size=4.0):
-    return swapped_pairs(relations(centres, np.where(np.isnan(centres), np.nan, size)))
+    return swapped_pairs(organs(centres, np.where(np.isnan(centres), np.nan, size)))
+
+
+def organs(centres, sizes):
+    """Arrays (U, L, 3) as a list of what is there."""
+    unit, label = np.nonzero(np.isfinite(centres).all(axis=-1))
+    return Organs(unit, label, centres[unit, label], sizes[unit, label])
+
+
+def as_another(centres, case_of_unit):
+    found = organs(centres, np.full_like(centres, 9.0))
+    return drawn_as_another(found, case_of_unit[found.unit])
+
+
+def flipped_by_definition(centres, sizes):
+    """Furthest axis on which each two labels of a unit lie the other way round, (U, L, L)."""
+    apart = (centres[:, :, None] - centres[:, None]) / (sizes[:, :, None] + sizes[:, None])
+    area = 0.25 * np.log2(sizes[..., 0] * sizes[..., 1])
+    relation = np.concatenate([apart, (area[:, :, None] - area[:, None])[..., None]], axis=-1)
+    furthest = np.zeros(relation.shape[:3])
+    for unit, a, b, axis in np.ndindex(relation.shape):
+        mine, rest = relation[unit, a, b, axis], np.delete(relation[:, a, b, axis], unit)
+        rest = rest[np.isfinite(rest)]
+        against = (rest < -APART).sum() if mine > APART else (rest > APART).sum()
+        if abs(mine) > APART and len(rest) >= FEWEST and against >= max(ALIKE * len(rest), FEWEST):
+            furthest[unit, a, b] = max(furthest[unit, a, b], abs(mine))
+    return furthest
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_swapped_labels_are_those_of_the_definition(seed):
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(0, 4, (8, 4, 3)) + np.arange(4)[:, None] * 12
+    centres[rng.random((8, 4)) < 0.2] = np.nan
+    swap = rng.integers(8)
+    centres[swap] = centres[swap, rng.permutation(4)]
+    sizes = np.where(np.isnan(centres), np.nan, rng.uniform(4, 12, centres.shape))
+    furthest, expected = flipped_by_definition(centres, sizes), []
+    for unit in range(8):
+        rest = np.triu(furthest[unit])
+        while rest.any():
+            a, b = np.unravel_index(rest.argmax(), rest.shape)
+            expected.append((unit, int(a), int(b)))
+            rest[[a, b]] = 0
+            rest[:, [a, b]] = 0
+
+    assert swapped_pairs(organs(centres, sizes)) == expected
 
 
 def test_two_labels_that_changed_places():
@@ -240,7 +289,7 @@ def test_labels_of_very_different_size_are_told_apart_where_they_overlap():
     sizes = np.full_like(centres, 4.0)
     sizes[:3, 0], sizes[3, 1] = 40, 40
 
-    assert swapped_pairs(relations(centres, sizes)) == [(3, 0, 1)]
+    assert swapped_pairs(organs(centres, sizes)) == [(3, 0, 1)]
 
 
 def test_a_label_that_is_not_there_is_no_swap():
@@ -250,19 +299,19 @@ def test_a_label_that_is_not_there_is_no_swap():
 def test_a_label_drawn_for_another_is_found_by_the_other_raters():
     centres = units([0, 20], [0, 20], [0, 20], [20, np.nan])
 
-    assert drawn_as_another(centres, np.full_like(centres, 9.0), np.zeros(4, int)) == [(3, 0, 1)]
+    assert as_another(centres, np.zeros(4, int)) == [(3, 0, 1)]
 
 
 def test_other_cases_do_not_say_where_an_organ_lies():
     centres = units([0, 20], [0, 20], [0, 20], [20, 0])
 
-    assert drawn_as_another(centres, np.full_like(centres, 9.0), np.arange(4)) == []
+    assert as_another(centres, np.arange(4)) == []
 
 
 def test_a_box_beside_the_organ_is_not_another_organ():
     centres = units([0, 20], [0, 20], [0, 20], [6, 20])
 
-    assert drawn_as_another(centres, np.full_like(centres, 9.0), np.zeros(4, int)) == []
+    assert as_another(centres, np.zeros(4, int)) == []
 
 
 @pytest.mark.parametrize(

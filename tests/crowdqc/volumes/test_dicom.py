@@ -19,7 +19,7 @@ from crowdqc.volumes import (
     write_labels,
     write_volume,
 )
-from crowdqc.volumes.dicom import hash_series, read_series, read_values
+from crowdqc.volumes.dicom import read_series, read_values
 from tests.crowdqc.dicoms import write_series
 
 VALUES = np.random.default_rng(0).integers(-1000, 2000, (4, 5, 6)).astype(np.int16)
@@ -227,7 +227,7 @@ def test_the_hash_is_that_of_names_and_bytes(tmp_path):
         write_series(tmp_path / name, VALUES)
         for path in (tmp_path / name).iterdir():
             path.write_bytes((tmp_path / "a" / path.name).read_bytes())
-    assert hash_volume(tmp_path / "a") == hash_volume(tmp_path / "b") == hash_series(tmp_path / "a")
+    assert hash_volume(tmp_path / "a") == hash_volume(tmp_path / "b")
 
     (tmp_path / "b" / "001.dcm").write_bytes(b"")
 

@@ -1,0 +1,182 @@
+"""What the elements of a DICOM file say, without decoding its pixels.
+
+Libraries that decode pixels fill up what a file lacks with whatever lies in memory, and tell of
+none of it. So the length of the pixel data is compared with what rows, columns and bits ask for.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from crowdqc.files import opened
+
+SOP_CLASS, TRANSFER_SYNTAX = 0x00080016, 0x00020010
+PHOTOMETRIC = 0x00280004
+SLOPE, LOOKUP = 0x00281053, 0x00283000
+PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_SIZES = (0x00280010, 0x00280011, 0x00280100)
+_SAMPLES, _FRAMES = 0x00280002, 0x00280008
+_KEPT = {
+    *(SOP_CLASS, TRANSFER_SYNTAX, PHOTOMETRIC, SLOPE, LOOKUP),
+    *(*_SIZES, _SAMPLES, _FRAMES),
+}
+_IMPLICIT, _BIG, _DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
+_CLASS = "1.2.840.10008.5.1.4.1.1."
+_NO_SLICES = {
+    "2.1": "an Enhanced CT image (all slices in one file)",
+    "4.1": "an Enhanced MR image (all slices in one file)",
+    "4.3": "an Enhanced MR color image",
+    "128.1": "a Legacy Converted Enhanced PET image (all slices in one file)",
+    "130": "an Enhanced PET image (all slices in one file)",
+    "2.2": "a Legacy Converted Enhanced CT image (all slices in one file)",
+    "4.4": "a Legacy Converted Enhanced MR image (all slices in one file)",
+    "66.4": "a Segmentation (DICOM-SEG)",
+    "481.2": "an RT Dose",
+    "481.3": "an RT Structure Set (contours)",
+    "481.5": "an RT Plan",
+}
+"""End of the UID of a class of objects that hold no single slice -> what it is."""
+_LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+"""Kinds of values whose length takes four bytes."""
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_UNPACKED_MAX = 2**30
+_ELEMENTS_MAX = 100_000
+
+
+class Elements:
+    """Values of the elements of one file that place and scale its pixels.
+
+    Parameters
+    ----------
+    path : Path
+        The file. What is cut off or damaged ends the list of elements.
+
+    Attributes
+    ----------
+    pixel_bytes : int or None
+        Bytes of the pixel data that are there; `None` where they are compressed or not found.
+    photometric_at : int or None
+        Where in the file the photometric interpretation stands; `None` where it is deflated.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._values: dict[int, bytes] = {}
+        self._order = "<"
+        self.pixel_bytes: int | None = None
+        self.photometric_at: int | None = None
+        with opened(path) as file:
+            self._read(file)
+
+    def text(self, tag: int) -> str:
+        """A value as text; "" where there is none."""
+        return self._values.get(tag, b"").decode("ascii", "replace").strip(" \0")
+
+    def number(self, tag: int, default: int) -> int:
+        """A value of two bytes as a whole number."""
+        value = self._values.get(tag, b"")
+        return struct.unpack(f"{self._order}H", value)[0] if len(value) == 2 else default
+
+    def real(self, tag: int, default: float) -> float:
+        """A value that is written as text, as a number."""
+        try:
+            return float(self.text(tag))
+        except ValueError:
+            return default
+
+    @property
+    def kind(self) -> str:
+        """What it is, where it is of a class of objects that hold no single slice; else ""."""
+        return _NO_SLICES.get(self.text(SOP_CLASS).removeprefix(_CLASS), "")
+
+    def has(self, tag: int) -> bool:
+        """Whether there is such an element."""
+        return tag in self._values
+
+    @property
+    def expected_bytes(self) -> int:
+        """Bytes that rows, columns, samples, frames and bits ask for."""
+        rows, columns, bits = (self.number(tag, 0) for tag in _SIZES)
+        frames = self.text(_FRAMES)
+        n = rows * columns * self.number(_SAMPLES, 1) * (int(frames) if frames.isdecimal() else 1)
+        return (n * bits + 7) // 8
+
+    def _read(self, file: BinaryIO) -> None:
+        explicit = True
+        if file.read(132)[128:] == b"DICM":
+            self._walk(file, explicit=True, group=2)
+            syntax = self.text(TRANSFER_SYNTAX)
+            explicit, self._order = syntax != _IMPLICIT, ">" if syntax == _BIG else "<"
+            if syntax == _DEFLATED:
+                unpacked = zlib.decompressobj(-zlib.MAX_WBITS).decompress(
+                    file.read(), _UNPACKED_MAX
+                )
+                file = io.BytesIO(unpacked)
+        else:  # a file of before 1998, whose kind its first element shows
+            file.seek(0)
+            explicit = file.read(6)[4:].isupper()
+            file.seek(0)
+        self._walk(file, explicit=explicit)
+
+    def _walk(self, file: BinaryIO, *, explicit: bool, group: int | None = None) -> None:
+        """Go through the elements of a group, or through all up to the pixels."""
+        for _ in range(_ELEMENTS_MAX):
+            start = file.tell()
+            tag, length = self._head(file, explicit=explicit)
+            if tag is None or (group is not None and tag >> 16 != group):
+                file.seek(start)
+                return
+            if tag in PIXELS:
+                self.pixel_bytes = self._pixels(file, length)
+                return
+            if tag == PHOTOMETRIC and not isinstance(file, io.BytesIO):
+                self.photometric_at = file.tell()
+            if tag in _KEPT:
+                self._values[tag] = b"" if length == _UNDEFINED else file.read(min(length, 256))
+            elif length == _UNDEFINED:
+                self._skip(file, explicit=explicit)
+            else:
+                file.seek(length, io.SEEK_CUR)
+
+    def _head(self, file: BinaryIO, *, explicit: bool) -> tuple[int | None, int]:
+        """Tag and length of the next element; `None` at the end of the file."""
+        head = file.read(8)
+        if len(head) < 8:
+            return None, 0
+        tag = struct.unpack_from(f"{self._order}HH", head)
+        number = tag[0] << 16 | tag[1]
+        if not explicit or number in {_ITEM, _ITEM_END, _END}:
+            return number, struct.unpack_from(f"{self._order}I", head, 4)[0]
+        if head[4:6] not in _LONG:
+            return number, struct.unpack_from(f"{self._order}H", head, 6)[0]
+        length = file.read(4)
+        if len(length) < 4:
+            return None, 0
+        return number, struct.unpack(f"{self._order}I", length)[0]
+
+    def _pixels(self, file: BinaryIO, length: int) -> int | None:
+        """Bytes of pixels that are there, of `length` that are said to be."""
+        if length == _UNDEFINED:
+            return None
+        start = file.tell()
+        return min(length, file.seek(0, io.SEEK_END) - start)
+
+    def _skip(self, file: BinaryIO, *, explicit: bool) -> None:
+        """Skip a sequence of undefined length, with all sequences within it."""
+        depth = 1
+        for _ in range(_ELEMENTS_MAX):
+            tag, length = self._head(file, explicit=explicit)
+            if tag is None:
+                return
+            if tag == _END:
+                depth -= 1
+                if not depth:
+                    return
+            elif length != _UNDEFINED:
+                file.seek(length, io.SEEK_CUR)
+            elif tag != _ITEM:
+                depth += 1

@@ -1,0 +1,163 @@
+"""Volumes and expert masks that do not fit, as a user meets them."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.commands import call
+from tests.crowdqc.volumes.test_headers import put, written
+
+STUDY = """
+[study]
+name = "small"
+[labels]
+0 = { name = "liver", value = 1 }
+[annotations]
+format = "table"
+path = "boxes.csv"
+columns = { case = "case", slice = "slice", rater = "rater", label = "label", x0 = "x0", \
+y0 = "y0", x1 = "x1", y1 = "y1" }
+[images]
+path = "images/{case}.nii"
+picture = "identity"
+window = { level = 40, width = 400 }
+"""
+TRUTH = STUDY + '[truth]\npath = "truth/{case}.nii"\n'
+ORGAN = np.zeros((48, 40, 6), bool)
+ORGAN[15:33, 12:28, 1:5] = True
+AFFINE = np.diag([1.5, 1.5, 3, 1])
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Writes a study of cases; `truth` gives the affine and the value of each case's mask."""
+
+    def write(text=STUDY, *, cases=("c0",), truth=None, volume=None):
+        volume = np.where(ORGAN, 120, -50).astype("<i2") if volume is None else volume
+        for folder in ("images", "truth"):
+            (tmp_path / folder).mkdir()
+        rows = []
+        for case in cases:
+            nib.save(nib.Nifti1Image(volume, AFFINE), tmp_path / "images" / f"{case}.nii")
+            rows += [(case, k, r, "liver", 12, 15, 28, 33) for k in range(1, 5) for r in "abc"]
+        for case, (affine, value) in (truth or {}).items():
+            mask = nib.Nifti1Image((ORGAN * value).astype("u1"), affine)
+            nib.save(mask, tmp_path / "truth" / f"{case}.nii")
+        columns = ["case", "slice", "rater", "label", "x0", "y0", "x1", "y1"]
+        pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "boxes.csv", index=False)
+        (tmp_path / "study.toml").write_text(text)
+        return tmp_path / "study.toml"
+
+    return write
+
+
+def findings(study, name="findings.jsonl"):
+    lines = (study.parent / "out" / name).read_text().splitlines()
+    return [(one["check"], one.get("case")) for one in map(json.loads, lines)]
+
+
+def test_a_quaternion_that_is_no_rotation_beside_a_good_sform(study):
+    file = study(cases=("c0", "c1"))
+    for case, value in (("c0", 0.70711), ("c1", np.nan)):
+        path = file.parent / "images" / f"{case}.nii"
+        data = put(put(bytearray(path.read_bytes()), "quatern_b", value), "quatern_c", 0.70711)
+        written(path, data)
+
+    assert call("check", file).exit_code == 0
+    result = call("masks", file)
+
+    assert result.exit_code == 0, result.stderr
+    for case in ("c0", "c1"):
+        mask = nib.load(file.parent / "out" / "masks" / f"{case}.nii.gz")
+        np.testing.assert_array_equal(mask.affine, AFFINE)
+        np.testing.assert_array_equal(np.asanyarray(mask.dataobj), ORGAN)
+
+
+def test_a_sform_and_pixdim_of_two_sizes_are_a_finding_to_review(study):
+    file = study()
+    path = file.parent / "images" / "c0.nii"
+    written(path, put(bytearray(path.read_bytes()), "pixdim", [1, 0.8658, 0.8658, 0.796]))
+
+    result = call("check", file, "--verbose")
+
+    assert findings(file) == [("volume-spacing", "c0")]
+    assert "1.5 x 1.5 x 3 mm" in result.stderr
+    assert "0.8658 x 0.8658 x 0.796 mm" in result.stderr
+
+
+def test_that_a_truth_lies_elsewhere_is_told_before_and_with_the_score(study):
+    mirrored, other = np.diag([-1.5, 1.5, 3, 1]), np.diag([1.6, 1.5, 3, 1])
+    truth = {"c0": (mirrored, 1), "c1": (other, 1), "c2": (AFFINE, 1)}
+    file = study(TRUTH, cases=("c0", "c1", "c2"), truth=truth)
+
+    assert call("check", file).exit_code == 0
+    assert findings(file) == [("truth-geometry", "c0"), ("truth-geometry", "c1")]
+    result = call("evaluate", file)
+
+    assert result.exit_code == 0
+    assert "filtered 1.000 (1 of 3 cases)" in result.stderr
+    assert "c0: " in result.stderr
+    assert "affine matrices differ by 3" in result.stderr
+    assert "c1: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("truth", "text", "says"),
+    [
+        ({"c0": (AFFINE, 255)}, TRUTH, "holds the values [255] and none of liver = 1"),
+        ({"c0": (np.diag([2, 1, 1, 1]), 1)}, TRUTH, "affine matrices differ"),
+    ],
+)
+def test_where_nothing_can_be_scored_evaluate_says_no(study, truth, text, says):
+    file = study(text, truth=truth)
+
+    result = call("evaluate", file)
+
+    assert result.exit_code == 3
+    assert "filtered none (0 of 1 cases)" in result.stderr
+    assert says in result.stderr
+    assert len(pd.read_csv(file.parent / "out" / "scores.csv")) == 0
+
+
+def test_values_of_a_truth_that_the_labels_lack_are_a_finding_and_no_score_of_0(study):
+    file = study(TRUTH, truth={"c0": (AFFINE, 255)})
+
+    result = call("check", file, "--verbose")
+
+    assert findings(file) == [("truth-values", "c0")]
+    assert "[truth] values" in result.stderr
+    file.write_text(TRUTH + "values = { liver = 255 }\n")
+    assert call("check", file).exit_code == 0
+    assert findings(file) == []
+    assert "filtered 1.000, unfiltered 1.000" in call("evaluate", file).stderr
+
+
+def test_a_truth_that_cannot_be_read_is_told_and_the_others_are_scored(study):
+    file = study(TRUTH, cases=("c0", "c1"), truth=dict.fromkeys(("c0", "c1"), (AFFINE, 1)))
+    (file.parent / "truth" / "c0.nii").write_bytes(b"junk")
+
+    assert call("check", file).exit_code == 0
+    assert findings(file) == [("truth-unreadable", "c0")]
+    result = call("evaluate", file)
+
+    assert result.exit_code == 0
+    assert "filtered 1.000 (1 of 2 cases)" in result.stderr
+
+
+def test_a_truth_without_files_is_a_finding(study):
+    file = study(TRUTH)
+
+    assert call("check", file).exit_code == 0
+    assert findings(file) == [("truth-missing", None)]
+
+
+def test_colours_are_refused_by_check(study):
+    file = study(volume=np.zeros((48, 40, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")]))
+
+    result = call("check", file)
+
+    assert result.exit_code == 2
+    assert "voxels must be single numbers" in result.stderr
