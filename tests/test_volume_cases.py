@@ -161,3 +161,41 @@ def test_colours_are_refused_by_check(study):
 
     assert result.exit_code == 2
     assert "voxels must be single numbers" in result.stderr
+
+
+DATASET = STUDY + '[dataset]\nsets = ["unfiltered"]\n[train]\ndevice = "cpu"\n'
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("dataset",), 2), (("train",), 2), (("train", "--print"), 2), (("train", "--check"), 3)],
+)
+def test_one_case_cannot_be_cross_validated_and_every_command_says_so(study, words, code):
+    name, *options = words
+    result = call(name, study(DATASET), *options)
+
+    assert result.exit_code == code, result.stderr
+    if words != ("train",) and "--print" not in words:
+        assert "cannot be cross-validated" in " ".join((result.stderr + result.stdout).split())
+
+
+def test_a_study_of_one_case_still_runs_to_its_report(study):
+    file = study(DATASET)
+
+    assert call("run", file).exit_code == 0
+    assert (file.parent / "out" / "report.html").is_file()
+
+
+def test_a_dataset_of_two_cases_says_that_it_has_two_folds(study):
+    file = study(DATASET, cases=("c0", "c1"))
+
+    result = call("dataset", file, "--verbose")
+
+    assert result.exit_code == 0
+    assert "has 2 folds instead of 5" in result.stderr
+    splits = next(file.parent.glob("out/nnUNet_raw/*/splits_final.json"))
+    splits.write_text("[]")
+    for words, code in ((("--check",), 3), ((), 2), (("--print",), 2)):
+        result = call("train", file, *words)
+        assert result.exit_code == code
+        assert "cannot be cross-validated" in " ".join((result.stderr + result.stdout).split())

@@ -44,6 +44,24 @@ def override(config: Config, changes: Mapping[str, object]) -> Config:
     return config.model_copy(update={"train": settings})
 
 
+def known_folds(config: Config, folders: Folders, name: str) -> range:
+    """Folds of a dataset.
+
+    Raises
+    ------
+    InputError
+        If there is no such dataset, or it has none.
+    """
+    dataset = _existing(config, folders, name).name
+    n = count_folds(folders, dataset)
+    if not n:
+        raise InputError(
+            f"{dataset}: has no folds: one patient cannot be cross-validated. Annotate more "
+            "patients; --fold all trains on all cases, without validation."
+        )
+    return range(n)
+
+
 def check_sets(config: Config, folders: Folders, sets: Sequence[str]) -> list[Finding]:
     """What would break or spoil the training on these datasets: see `train.preflight`."""
     findings = []
@@ -87,8 +105,7 @@ def list_commands(
         extra += ["--out", str(folders.base)]
     prepared, folded = [], []
     for name in sets:
-        dataset = _existing(config, folders, name).name
-        wanted = folds or range(count_folds(folders, dataset))
+        wanted = folds or known_folds(config, folders, name)
         first, *rest = commands(config.file, [name], folds=wanted, extra=extra)
         prepared.append(first)
         folded += rest
@@ -130,12 +147,7 @@ def train_sets(
         ``set, dataset, fold, state, dice, folder``: ``state`` is ``trained`` or ``was trained``,
         ``dice`` nnU-Net's mean over labels and validation cases.
     """
-    folds_of = {
-        name: range(count_folds(folders, _existing(config, folders, name).name))
-        if folds is None
-        else folds
-        for name in sets
-    }
+    folds_of = {name: folds or known_folds(config, folders, name) for name in sets}
     tasks = {
         f"{dataset_name(config, name)}, fold {fold}": (name, dataset_name(config, name), fold)
         for name in sets

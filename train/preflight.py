@@ -278,6 +278,12 @@ def _read_splits(folder: Path) -> list[Split] | None:
 
 def _check_splits(dataset: _Dataset, splits: list[Split] | None) -> Iterator[Finding]:
     cases = set(dataset.cases)
+    if splits is not None and not splits:
+        message = (
+            f"{len(cases)} cases of one patient cannot be cross-validated: folds need two "
+            "patients. Annotate more of them."
+        )
+        yield _reject("few-cases", message, value=float(len(cases)), limit=2.0)
     if splits is None and len(cases) < FOLDS:
         message = f"{len(cases)} cases are too few for nnU-Net's {FOLDS} folds; write {SPLITS}."
         yield _reject("few-cases", message, value=float(len(cases)), limit=float(FOLDS))

@@ -18,6 +18,8 @@ LEVEL = 0.95
 """Coverage of the bootstrap interval."""
 ALPHA, POWER = 0.05, 0.80
 """What `smallest_detectable` asks for."""
+DIGITS = 12
+"""Decimals of a difference, as a share of the largest value; the rest is rounding of floats."""
 NONZERO_MIN = 6
 """Differences that are not zero, below which no two-sided exact p can be under 0.05: with 5 the
 smallest is 2 / 2^5 = 0.0625."""
@@ -92,7 +94,8 @@ def compare_paired(a: ArrayLike, b: ArrayLike, *, rng: np.random.Generator) -> P
         raise ValueError(f"'a' and 'b' must be of one length; got {len(a)} and {len(b)}.")
     difference = a - b
     low, high = bootstrap_interval(difference, rng=rng)
-    statistic, p, why = _wilcoxon(difference)
+    rounded = _rounded(difference, a, b)
+    statistic, p, why = _wilcoxon(rounded)
     return Paired(
         n=len(a),
         mean_a=_mean(a),
@@ -105,7 +108,7 @@ def compare_paired(a: ArrayLike, b: ArrayLike, *, rng: np.random.Generator) -> P
         test="wilcoxon",
         statistic=statistic,
         p=p,
-        effect=rank_biserial(difference),
+        effect=rank_biserial(rounded),
         shapiro_p=_shapiro(difference),
         detectable=smallest_detectable(difference),
         why=why,
@@ -200,6 +203,12 @@ def _as_values(name: str, values: ArrayLike) -> Values:
     if array.ndim != 1 or not np.isfinite(array).all():
         raise ValueError(f"'{name}' must be finite values in one dimension; got {array!r}.")
     return array
+
+
+def _rounded(differences: Values, a: Values, b: Values) -> Values:
+    """Differences in the largest value, without what floats add: equal ones have equal ranks."""
+    largest = max(np.abs(a).max(initial=0), np.abs(b).max(initial=0))
+    return np.round(differences / largest, DIGITS) if largest else differences
 
 
 def _mean(values: Values) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from crowdqc.compare.paired import Values, compare_paired, holm
 from crowdqc.findings import Finding, InputError, Severity
@@ -14,6 +16,16 @@ from crowdqc.schema import conform, empty
 
 OVERALL = "overall"
 """Label of the row that compares the means over labels."""
+SLICE = "slice"
+"""Column that is empty in rows of whole volumes."""
+MEASURE_WORDS = frozenset(
+    (
+        *("surface", "dice", "dsc", "nsd", "iou", "jaccard", "f1", "precision", "recall", "auc"),
+        *("sensitivity", "specificity", "kappa", "hd", "hd95", "hausdorff", "assd", "asd", "msd"),
+        *("rvd", "volume", "mm", "mm2", "mm3", "ml", "px", "s", "seconds", "min", "percent"),
+    )
+)
+"""Words of a column's name that say what it measures, and in which unit."""
 
 
 def compare(
@@ -50,10 +62,13 @@ def compare(
         `comparison`: a row for each label and one for ``overall``, the mean over labels of
         each pair (over those that both sides have). A label is a value of the column `label`,
         the name of the numeric column where there is no `label`, or ``value|column`` where
-        there are both and several columns. ``p_holm`` corrects over the labels [1]_;
-        ``overall`` is no part of that family and has none. Other columns: see `compare_paired`.
+        there are both and several columns; then each column has its own ``overall|column``.
+        Columns of different measures are never averaged (`_measure`). ``p_holm`` corrects over
+        the labels [1]_; ``overall`` is no part of that family and has none. Other columns: see
+        `compare_paired`.
     findings : list of Finding
-        Rows without a partner, and values that only one side has.
+        Rows of single slices that were left out, pairs that are not independent, rows without a
+        partner, and values that only one side has.
 
     Raises
     ------
@@ -65,19 +80,23 @@ def compare(
     .. [1] S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian
        Journal of Statistics 6(2), 1979.
     """
+    left_out: list[Finding] = []
+    a, b = (_of_one_kind(frame, on, left_out) for frame in (a, b))
     columns = _shared_numbers(a, b, names=names, keys=[*on, *([label] if label else [])])
     wide = [
         _wide(frame, on=on, label=label, columns=columns, name=name)
         for frame, name in ((a, names[0]), (b, names[1]))
     ]
-    findings = _without_partner(wide[0], wide[1], names=names)
+    findings = [*left_out[:1], *_without_partner(wide[0], wide[1], names=names)]
     keys = wide[0].index[wide[0].index.isin(wide[1].index)]
     labels = list(dict.fromkeys([*wide[0].columns, *wide[1].columns]))
     if not len(keys) or not labels:
         raise InputError(f"'{names[0]}' and '{names[1]}' have no row in common by {list(on)}.")
     left, right = (frame.reindex(index=keys, columns=labels).to_numpy() for frame in wide)
+    findings += _dependent(keys, on)
     findings += _one_sided(left, right, labels=labels, names=names)
-    return _table(left, right, labels=labels, names=names, seed=seed), findings
+    measures = _measures(labels, columns, np.vstack([left, right]), by_label=label is not None)
+    return _table(left, right, labels=labels, measures=measures, names=names, seed=seed), findings
 
 
 def compare_scores(
@@ -110,6 +129,68 @@ def compare_scores(
     return compare(sets[0], sets[1], on=["case"], names=names, label="label", seed=seed)
 
 
+def _of_one_kind(frame: pd.DataFrame, on: Sequence[str], found: list[Finding]) -> pd.DataFrame:
+    """Whole volumes only, or slices only where `on` asks for them, of a table that has both."""
+    if SLICE not in frame:
+        return frame
+    whole = frame[SLICE].isna() | (frame[SLICE].astype(str) == "")
+    if whole.all() or not whole.any():
+        return frame
+    kept, lost = ("slices", "whole volumes") if SLICE in on else ("whole volumes", "single slices")
+    rows = ~whole if SLICE in on else whole
+    message = (
+        f"{(~rows).sum()} rows of {lost} are left out: {kept} are compared. A slice and a volume "
+        f"are not alike; --on {SLICE} compares slices."
+    )
+    found.append(_finding("comparison-slices", message, value=int((~rows).sum())))
+    return frame[rows]
+
+
+def _dependent(keys: pd.MultiIndex, on: Sequence[str]) -> list[Finding]:
+    """That several pairs are of one case."""
+    unit = "case" if "case" in on else on[0]
+    n = keys.get_level_values(unit).nunique()
+    if n == len(keys):
+        return []
+    message = (
+        f"{len(keys)} pairs come from {n} values of '{unit}': pairs of one {unit} are not "
+        f"independent, so that intervals are too narrow and p too small. Compare one number for "
+        f"each {unit}."
+    )
+    return [_finding("comparison-dependent", message, value=n)]
+
+
+def _measures(
+    labels: Sequence[str], columns: Sequence[str], values: Values, *, by_label: bool
+) -> dict[str, list[int]]:
+    """Names of the rows ``overall`` -> positions of the labels that are averaged in each."""
+    found: dict[str, list[int]] = {}
+    for place, label in enumerate(labels):
+        name = _measure(label, values[:, place])
+        if by_label:
+            name = label.rpartition("|")[2] if len(columns) > 1 else columns[0]
+        found.setdefault(name, []).append(place)
+    if len(found) == 1:
+        return {OVERALL: next(iter(found.values()))}
+    return {
+        f"{OVERALL}|{name}": places for name, places in found.items() if by_label or len(places) > 1
+    }
+
+
+def _measure(column: str, values: Values) -> str:
+    """What a column measures, by the words of its name; else by whether it is a share.
+
+    Examples
+    --------
+    >>> _measure("liver_hd95_mm", np.array([3.0])), _measure("liver", np.array([0.9, np.nan]))
+    ('hd95 mm', 'share')
+    """
+    words = re.split(r"[^a-z0-9]+", column.lower())
+    known = " ".join(word for word in words if word in MEASURE_WORDS)
+    share = np.nanmin(values, initial=0) >= 0 and np.nanmax(values, initial=0) <= 1
+    return known or ("share" if share else "number")
+
+
 def need_columns(frame: pd.DataFrame, keys: Sequence[str], name: str) -> None:
     """Refuse a table that lacks a column, naming those that it has."""
     absent = [key for key in keys if key not in frame.columns]
@@ -123,7 +204,8 @@ def _shared_numbers(
     for frame, name in ((a, names[0]), (b, names[1])):
         need_columns(frame, keys, name)
     numbers = [
-        [c for c in frame.select_dtypes("number").columns if c not in keys] for frame in (a, b)
+        [c for c in frame.select_dtypes("number").columns if c not in {*keys, SLICE}]
+        for frame in (a, b)
     ]
     shared = [column for column in numbers[0] if column in numbers[1]]
     if not shared:
@@ -205,21 +287,37 @@ def _finding(check: str, message: str, *, value: int, label: str | None = None) 
 
 
 def _table(
-    left: Values, right: Values, *, labels: list[str], names: tuple[str, str], seed: int
+    left: Values,
+    right: Values,
+    *,
+    labels: list[str],
+    measures: dict[str, list[int]],
+    names: tuple[str, str],
+    seed: int,
 ) -> pd.DataFrame:
     both = np.isfinite(left) & np.isfinite(right)
-    count = both.sum(axis=1)
-    some = count > 0
-    means = [np.where(both, side, 0.0).sum(axis=1)[some] / count[some] for side in (left, right)]
     pairs = [
         (label, left[both[:, column], column], right[both[:, column], column])
         for column, label in enumerate(labels)
     ]
-    pairs.append((OVERALL, means[0], means[1]))
+    pairs += [
+        (name, *_means(left[:, at], right[:, at], both[:, at])) for name, at in measures.items()
+    ]
     rows = [
         {"label": label, **asdict(compare_paired(a, b, rng=np.random.default_rng(seed)))}
         for label, a, b in pairs
     ]
     table = pd.DataFrame(rows).assign(a=names[0], b=names[1])
-    corrected = np.append(holm(table["p"].to_numpy()[:-1]), np.nan)
+    corrected = np.full(len(table), np.nan)
+    corrected[: len(labels)] = holm(table["p"].to_numpy()[: len(labels)])
     return conform("comparison", table.assign(p_holm=corrected))
+
+
+def _means(left: Values, right: Values, both: NDArray[np.bool_]) -> tuple[Values, Values]:
+    """Means over labels of each pair, where both sides have one of them."""
+    count = both.sum(axis=1)
+    some = count > 0
+    one, other = (
+        np.where(both, side, 0.0).sum(axis=1)[some] / count[some] for side in (left, right)
+    )
+    return one, other

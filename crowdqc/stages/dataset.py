@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crowdqc.config import Config
 from crowdqc.findings import InputError
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.extras import load
@@ -11,6 +12,24 @@ from crowdqc.stages.truth import truth_files
 from crowdqc.text import count
 
 
+def too_few(config: Config) -> str:
+    """Why the cases of a study make no dataset that can be cross-validated; "" where they do."""
+    cases = [case for case in image_files(config) if case not in config.dataset.test]
+    patient_of = load("train.splits").patient_of
+    if len({patient_of(case, config.dataset.patient) for case in cases}) > 1:
+        return ""
+    return (
+        f"has {len(cases)} cases to train on, of one patient, and one patient cannot be "
+        "cross-validated: folds need two. Annotate more patients, or take some out of [dataset] "
+        "test."
+    )
+
+
+def applies(config: Config) -> bool:
+    """Whether a study has what datasets are built of."""
+    return has_volumes(config) and not too_few(config)
+
+
 def dataset(run: Run) -> Result:
     """Build nnU-Net raw datasets."""
     config = run.config
@@ -18,6 +37,9 @@ def dataset(run: Run) -> Result:
         raise InputError(
             f"{config.file}: datasets need volumes: give [images] path (NIfTI or DICOM)."
         )
+    few = too_few(config)
+    if few:
+        raise InputError(f"{config.file}: {few}")
     study = load("train.study")
     sources = study.Sources(
         images=image_files(config),

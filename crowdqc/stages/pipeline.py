@@ -135,7 +135,7 @@ PIPELINE = Pipeline(
         Stage("gate", _gate, inputs=_policy),
         Stage("masks", masks.masks, inputs=input_files, applies=has_volumes),
         Stage("gate again", _gate, inputs=_policy, results=(RISK,), applies=has_volumes),
-        Stage("dataset", dataset.dataset, applies=has_volumes),
+        Stage("dataset", dataset.dataset, applies=dataset.applies),
         Stage("evaluate", evaluate.evaluate, inputs=_truth, applies=evaluate.has_truth),
         Stage("report", report.report),
     ]

@@ -17,6 +17,7 @@ from crowdqc.config import Config
 from crowdqc.engine import open_engine
 from crowdqc.findings import Finding, InputError, Severity, Verdict
 from crowdqc.stages.base import Result, Run, worst
+from crowdqc.stages.dataset import too_few
 from crowdqc.stages.evaluate import has_truth, score_summary
 from crowdqc.stages.extras import load
 from crowdqc.stages.truth import truth_files
@@ -78,7 +79,12 @@ def train(run: Run, request: Request) -> Result:
 
 
 def _check(work: _Work) -> Result:
-    findings: list[Finding] = work.experiment.check_sets(work.config, work.folders, work.sets)
+    few = too_few(work.config)
+    if few:
+        message = f"{work.config.file}: {few}"
+        findings = [Finding(check="few-cases", severity=Severity.REJECT, message=message)]
+    else:
+        findings = work.experiment.check_sets(work.config, work.folders, work.sets)
     work.run.store.write_findings("train", findings)
     rows = [(f.severity.value, f.check, f.case or "", f.message) for f in findings]
     table = pd.DataFrame(rows, columns=["severity", "check", "case", "message"])
@@ -112,6 +118,9 @@ def _print(work: _Work) -> Result:
 
 
 def _train(work: _Work) -> Result:
+    if not work.request.folds:
+        for name in work.sets:
+            work.experiment.known_folds(work.config, work.folders, name)
     _prepare(work)
     gpus = work.request.gpus
     table: pd.DataFrame = work.experiment.train_sets(

@@ -47,7 +47,7 @@ def test_the_p_value_is_that_of_all_signs(values):
         assert math.isnan(result.p)
         assert f"{nonzero} of {len(a)} differences are not zero" in result.why
     else:
-        assert result.p == pytest.approx(exact_p(a - b))
+        assert result.p == pytest.approx(exact_p(np.round(a - b, 12)))
         assert result.why == ""
 
 
@@ -191,7 +191,7 @@ def test_several_columns_of_a_long_table_are_named_label_and_column():
     table, _ = compare(long, long, on=["case"], label="label")
 
     assert table["label"].tolist() == [
-        "liver|dice", "aorta|dice", "liver|nsd", "aorta|nsd", "overall",
+        "liver|dice", "aorta|dice", "liver|nsd", "aorta|nsd", "overall|dice", "overall|nsd",
     ]  # fmt: skip
 
 
@@ -309,3 +309,87 @@ def test_two_models_in_one_file_are_compared(data):
     expected = stats.wilcoxon(frame["SAM-vit_h"], frame["MedSAM-vit_b"])
     liver = table.set_index("label").loc["liver_dice"]
     assert (liver["statistic"], liver["p"]) == pytest.approx(tuple(expected))
+
+
+def test_differences_that_floats_alone_tell_apart_are_ties():
+    # .9 - .8 and .5 - .4 differ in the last bits; the p of all signs of tied ranks by hand below.
+    a = np.array([0.9, 0.5, 0.3, 0.7, 0.6, 0.8, 0.2, 0.9])
+    b = np.array([0.8, 0.4, 0.2, 0.6, 0.5, 0.7, 0.3, 0.8])
+    assert len(np.unique(np.abs(a - b))) > 1
+
+    result = paired(a, b)
+
+    # Ranks are all 4.5: as extreme as one of eight are 0, 1, 7 and 8 positive signs: 18 of 256.
+    assert result.p == pytest.approx(18 / 256)
+    assert result.effect == pytest.approx(6 / 8)
+
+
+MIXED = pd.DataFrame(
+    {
+        "case": [f"c{k // 2}" for k in range(16)],
+        "label": ["liver", "spleen"] * 8,
+        "dice": np.linspace(0.7, 0.9, 16),
+        "surface_dice": np.linspace(0.6, 0.8, 16),
+        "hd95_mm": np.linspace(9, 3, 16),
+    }
+)
+
+
+def test_each_measure_has_its_own_mean_over_labels():
+    better = MIXED.assign(dice=MIXED["dice"] + 0.01, hd95_mm=MIXED["hd95_mm"] - 1)
+
+    table, _ = compare(MIXED, better, on=["case"], label="label")
+
+    overall = table[table["label"].str.startswith("overall")].set_index("label")
+    assert list(overall.index) == ["overall|dice", "overall|surface_dice", "overall|hd95_mm"]
+    np.testing.assert_allclose(overall["difference"], [-0.01, 0, 1], atol=1e-12)
+    assert (overall["n"] == 8).all()
+    assert overall["p_holm"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("columns", "overall"),
+    [
+        (["dice", "hd95_mm"], []),
+        (["liver", "spleen"], ["overall"]),
+        (["liver_dice", "spleen_dice"], ["overall"]),
+        (["liver_dice", "spleen_dice", "liver_hd95_mm"], ["overall|dice"]),
+        (["liver", "volume_ml"], []),
+    ],
+)
+def test_without_labels_only_columns_of_one_measure_are_averaged(columns, overall):
+    values = {name: np.arange(8) / (10 if "m" not in name else 1) for name in columns}
+    a = pd.DataFrame({"case": list("abcdefgh"), **values})
+
+    table, _ = compare(a, a, on=["case"])
+
+    assert [name for name in table["label"] if name.startswith("overall")] == overall
+
+
+@pytest.fixture
+def both():
+    """Scores of six volumes with four slices each, in two sets."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (name, f"c{case}", where, "liver", rng.uniform(0.7, 0.9))
+        for name in ("a", "b")
+        for case in range(6)
+        for where in (None, 0, 1, 2, 3)
+    ]
+    return pd.DataFrame(rows, columns=["set", "case", "slice", "label", "dice"])
+
+
+def test_volumes_are_compared_with_volumes_and_slices_only_where_asked_for(both, tmp_path):
+    both.to_csv(tmp_path / "scores.csv", index=False)
+
+    table, told = compare_files([tmp_path / "scores.csv"], by="set", on=["case"], label="label")
+
+    assert table["n"].tolist() == [6, 6]
+    assert [one.check for one in told] == ["comparison-slices"]
+    assert "24 rows of single slices are left out" in told[0].message
+    table, told = compare_files(
+        [tmp_path / "scores.csv"], by="set", on=["case", "slice"], label="label"
+    )
+    assert table["n"].tolist() == [24, 24]
+    assert [one.check for one in told] == ["comparison-slices", "comparison-dependent"]
+    assert "24 pairs come from 6 values of 'case'" in told[1].message

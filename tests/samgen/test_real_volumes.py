@@ -11,6 +11,7 @@ import SimpleITK
 from PIL import Image
 
 from crowdqc.geometry import pixels_to_yolo
+from crowdqc.volumes import write_volume
 from tests.commands import call
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -145,9 +146,11 @@ def test_a_real_dicom_series_from_boxes_to_dice(data, tmp_path, monkeypatch):
     mask = SimpleITK.ReadImage(str(out / "masks" / "totalsegmentator-dicom.nii.gz"))
     for said in ("GetSize", "GetOrigin", "GetSpacing", "GetDirection"):
         np.testing.assert_allclose(getattr(mask, said)(), getattr(series, said)(), atol=1e-4)
-    assert call("dataset", CONFIGS / "totalsegmentator_dicom.toml", "--out", out).exit_code == 0
-    image = next((out / "nnUNet_raw").glob("*/imagesTr/*.nii.gz"))
-    assert nib.load(image).get_data_dtype() == np.int16
+    refused = call("dataset", CONFIGS / "totalsegmentator_dicom.toml", "--out", out)
+    assert refused.exit_code == 2
+    assert "one patient cannot be cross-validated" in refused.stderr
+    write_volume(out / "image.nii.gz", folder)
+    assert nib.load(out / "image.nii.gz").get_data_dtype() == np.int16
     # Nothing of what the headers say of place, scanner and protocol is written anywhere.
     private = [b"Petersgraben", b"Biograph40_mCT", b"FDG_TK_KM", b"PET/CT Onko"]
     header = next(folder.iterdir()).read_bytes()
