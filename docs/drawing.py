@@ -27,6 +27,8 @@ BESIDE = {"samgen": "masks from boxes", "train": "nnU-Net"}
 """Packages that stand on crowdqc, from the top."""
 WIDTH, LEFT, ROW, GAP = 900, 480, 28, 7
 """Of the drawing, of the rooms, of a box, between boxes; in px."""
+WIDEST = 4
+"""Rooms beside each other; a layer of more has several rows."""
 PALE, LINE, INK, BLUE = "#eef3f8", "#9db2c6", "#1a1e24", "#0072b2"
 
 
@@ -35,12 +37,12 @@ def layers() -> list[list[str]]:
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     contracts = tomllib.loads(text)["tool"]["importlinter"]["contracts"]
     rows = next(c["layers"] for c in contracts if c["name"] == "crowdqc is layered")
-    return [re.findall(r"\w+", row) for row in rows if "__main__" not in row]
+    return [[name for name in re.findall(r"\w+", row) if name != "__main__"] for row in rows]
 
 
 def drawing() -> str:
     """The whole drawing as SVG."""
-    rows = layers()
+    rows = [row[k : k + WIDEST] for row in layers() for k in range(0, len(row), WIDEST)]
     parts = [_text(0, 14, "Rooms of crowdqc: imports point down", bold=True)]
     for place, row in enumerate(rows):
         parts += _row(row, top=26 + place * (ROW + GAP))

@@ -218,18 +218,11 @@ def report(
     has a section with verdicts, raters, agreement, completeness and counts beside those of another
     folder of results.
     """
-    from crowdqc.stages.pipeline import PIPELINE
-    from crowdqc.stages.report import write_report
+    from crowdqc.stages.pipeline import PIPELINE, write_report
     from crowdqc.store import Store
 
     compared = None if other is None else Store.found(other)
     run = open_run(study, out=out, say=speaker(quiet=quiet))
     PIPELINE.prepare("report", run)
-    result = write_report(
-        run,
-        form=form,
-        charts=not no_charts,
-        n_pictures=pictures,
-        other=compared,
-    )
+    result = write_report(run, form=form, charts=not no_charts, n_pictures=pictures, other=compared)
     click.echo(result.table["report"].iloc[0])

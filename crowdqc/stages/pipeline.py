@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import crowdqc
 from crowdqc.catalogue import STAGES
@@ -100,6 +101,25 @@ def _refused(result: Result, untrusted: Sequence[str]) -> Result:
     return dataclasses.replace(result, verdict=Verdict.REJECT) if untrusted else result
 
 
+def write_report(run: Run, **form: Any) -> Result:
+    """As `crowdqc.stages.report.write_report`, of results that are as they were written.
+
+    Parameters
+    ----------
+    run : Run
+        The study.
+    **form
+        What is written: form, charts, n_pictures, other.
+
+    Returns
+    -------
+    Result
+        With the path of the report.
+    """
+    PIPELINE.repair(run)
+    return report.write_report(run, stale=PIPELINE.stale(run), **form)
+
+
 def _annotations(config: Config) -> list[str | Path]:
     return [*annotation_files(config), *input_files(config), *_truth_at_hand(config)]
 
@@ -137,7 +157,7 @@ PIPELINE = Pipeline(
         Stage("gate again", _gate, inputs=_policy, results=(RISK,), applies=has_volumes),
         Stage("dataset", dataset.dataset, applies=dataset.applies),
         Stage("evaluate", evaluate.evaluate, inputs=_truth, applies=evaluate.has_truth),
-        Stage("report", report.report),
+        Stage("report", write_report),
     ]
 )
 """The stages that `crowdqc run` goes through, in the order of `crowdqc.catalogue`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -18,15 +18,11 @@ FOLDER = "report"
 """Where the tables of a report in CSV are."""
 
 
-def report(run: Run) -> Result:
-    """Write the report as a page from whatever the other stages left."""
-    return write_report(run, form="html")
-
-
 def write_report(
     run: Run,
     *,
-    form: str,
+    stale: Mapping[str, str],
+    form: str = "html",
     charts: bool = True,
     n_pictures: int | None = None,
     other: Store | None = None,
@@ -37,7 +33,9 @@ def write_report(
     ----------
     run : Run
         The study.
-    form : {"html", "md", "json", "csv"}
+    stale : mapping of str to str
+        Stages whose results are older than what they were made from, and why.
+    form : {"html", "md", "json", "csv"}, optional
         ``csv`` is a folder of tables, anything else one file.
     charts : bool, optional
         Whether the page has charts; without them it is 5 MB smaller.
@@ -48,14 +46,11 @@ def write_report(
     """
     from crowdqc.report import Caution, gather, to_csv
     from crowdqc.report.pictures import MAX_PICTURES
-    from crowdqc.stages.pipeline import PIPELINE
 
     if n_pictures is None:
         n_pictures = MAX_PICTURES
-    PIPELINE.repair(run)
-    stale = PIPELINE.stale(run)
-    stale.pop("report", None)
-    caution = Caution(stale, run.store.untrusted())
+    older = {name: why for name, why in stale.items() if name != "report"}
+    caution = Caution(older, run.store.untrusted())
     content = gather(run.store, run.config, n_pictures=n_pictures, other=other, caution=caution)
     if form == "csv":
         with run.store.new_folder(FOLDER) as folder:
