@@ -91,7 +91,7 @@ def score_raters(
     ({'ann': 24, 'bob': 24, 'cem': 23}, 6)
     """
     found = assess_raters(matched, gold=gold)
-    return judge_raters(found, policy)
+    return judge_raters(found.raters, found.findings, policy)
 
 
 def gate(
@@ -126,7 +126,7 @@ def gate(
     raters = assess_raters(matched, gold=gold)
     completeness, findings = assess(study)
     found = Measured(
-        raters=judge_raters(raters, policy),
+        raters=judge_raters(raters.raters, raters.findings, policy),
         completeness=completeness,
         consensus=fuse(matched),
         findings={"check": [], "agree": raters.findings, "complete": findings},
