@@ -57,6 +57,14 @@ def measure_agreement(
         is nan, and `why` says so. Where readings were only opened, the measures of the whole
         study and of each label stand there twice: a name that ends in `OPENED` takes them
         for read.
+
+    Examples
+    --------
+    >>> import crowdqc
+    >>> matched = crowdqc.match(crowdqc.Study.from_boxes(crowdqc.example_boxes()))
+    >>> table = crowdqc.measure_agreement(matched)
+    >>> table.columns[:6].tolist()
+    ['measure', 'case', 'slice', 'rater', 'label', 'value']
     """
     resampling = resampling or Resampling()
     places = number_places(matched, resampling)

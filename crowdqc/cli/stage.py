@@ -51,14 +51,14 @@ def alias(flag: str, place: str) -> Option:
     return click.option(flag, place.replace(".", "__"), hidden=True)
 
 
-def view_alias(flag: str, look: str) -> Option:
+def viewing_alias(flag: str, name: str) -> Option:
     """A former name of an option that shows something else."""
-    return click.option(flag, "look", flag_value=look, hidden=True)
+    return click.option(flag, "view", flag_value=name, hidden=True)
 
 
-def view(flag: str, text: str) -> Option:
+def viewing(flag: str, text: str) -> Option:
     """An option that shows something else of what the stage found."""
-    return click.option(flag, "look", flag_value=flag.removeprefix("--"), help=text)
+    return click.option(flag, "view", flag_value=flag.removeprefix("--"), help=text)
 
 
 def _heading(name: str) -> str:
@@ -84,12 +84,12 @@ def perform(
     style: str,
     quiet: bool,
     verbose: bool,
-    look: str | None = None,
+    view: str | None = None,
     **changes: Any,
 ) -> None:
     """Run a stage (or ``"run"``, all), show its result, leave with the exit code it asks for.
 
-    With `look`, a stage runs only if it is not up to date (or not at all, where the view is of
+    With `view`, a stage runs only if it is not up to date (or not at all, where the view is of
     what it would do), and that view of it is shown.
     """
     from crowdqc.cli.progress import watcher
@@ -98,13 +98,13 @@ def perform(
     say = speaker(quiet=quiet)
     watch = watcher(say, quiet=quiet)
     opened = open_run(study, out=out, changes=_by_section(changes), say=say, watch=watch)
-    if look is not None:
-        (PIPELINE.prepare if look in BEFORE else PIPELINE.ensure)(name, opened)
-        result = VIEWS[look](opened)
+    if view is not None:
+        (PIPELINE.prepare if view in BEFORE else PIPELINE.ensure)(name, opened)
+        result = VIEWS[view](opened)
     else:
         result = run_all(opened) if name == "run" else PIPELINE.run(name, opened)
-    after = "" if look or style != "table" else hint(name, study, result)
-    finish(result, _heading(look or name), style=style, quiet=quiet, verbose=verbose, after=after)
+    after = "" if view or style != "table" else hint(name, study, result)
+    finish(result, _heading(view or name), style=style, quiet=quiet, verbose=verbose, after=after)
 
 
 def finish(
@@ -190,8 +190,8 @@ fuse = _stage(
         text="Fusion method.",
         kind=click.Choice(names("crowdqc.fusion")),
     ),
-    view("--next-raters", "List the objects for which one more rater is worth most."),
-    view_alias("--ask", "next-raters"),
+    viewing("--next-raters", "List the objects for which one more rater is worth most."),
+    viewing_alias("--ask", "next-raters"),
 )
 masks = _stage(
     "masks",
@@ -229,7 +229,7 @@ masks = _stage(
     ),
     change("--device", "masks.device", text="Device of torch."),
     ENGINE,
-    view("--dry-run", "Draw nothing: count slices and prompts, and estimate time and memory."),
+    viewing("--dry-run", "Draw nothing: count slices and prompts, and estimate time and memory."),
 )
 dataset = _stage(
     "dataset",

@@ -52,6 +52,13 @@ def assess(
         found something.
     findings : list of Finding
         What is wrong with each run, and which slices to draw again.
+
+    Examples
+    --------
+    >>> import crowdqc
+    >>> table, _ = crowdqc.assess_completeness(crowdqc.Study.from_boxes(crowdqc.example_boxes()))
+    >>> table.loc[table["n_gaps"] > 0, ["case", "label", "rater", "gap_slices"]].values.tolist()
+    [['1', 'liver', 'cem', '3']]
     """
     settings = settings or Settings()
     runs = find_runs(study)

@@ -46,6 +46,13 @@ def todo(completeness: pd.DataFrame, findings: Iterable[Finding]) -> pd.DataFram
         extend, remove, check, relabel), ``slices`` as ``"40-43 74"`` ("" where they are not
         known), ``n_slices`` (0 where they are not known), ``why``, the name of the check. What a
         finding says twice of one run (too short, truncated, a single slice) is one row.
+
+    Examples
+    --------
+    >>> import crowdqc
+    >>> study = crowdqc.Study.from_boxes(crowdqc.example_boxes())
+    >>> crowdqc.work_list(*crowdqc.assess_completeness(study))[["rater", "task"]].values.tolist()
+    [['cem', 'draw']]
     """
     named = [finding for finding in findings if _is_task(finding)]
     lost = _labels_with("lost_slices", completeness)

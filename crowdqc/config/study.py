@@ -140,7 +140,12 @@ def load_config(path: Path, *, changes: Changes | None = None) -> Config:
     path : Path
         The TOML file.
     changes : dict of dict, optional
-        Values to take instead of the file's: what the command line says.
+        Values to take instead of the file's, from options of the command line.
+
+    Returns
+    -------
+    Config
+        Frozen; paths in it are relative to the file.
 
     Raises
     ------
@@ -150,9 +155,9 @@ def load_config(path: Path, *, changes: Changes | None = None) -> Config:
     """
     data = read_toml(path)
     for section, values in (changes or {}).items():
-        told = {key: value for key, value in values.items() if value is not None}
-        if told and isinstance(data.setdefault(section, {}), dict):
-            data[section] |= told
+        given = {key: value for key, value in values.items() if value is not None}
+        if given and isinstance(data.setdefault(section, {}), dict):
+            data[section] |= given
     config = validate(Config, data, path)
     config._file = Path(path)  # noqa: SLF001
     return config

@@ -67,7 +67,27 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def validate(model: type[Model], data: dict[str, Any], path: Path) -> Model:
-    """`data` as `model`, or an `InputError` with a line for each fault, naming `path`."""
+    """Check what was read from a file.
+
+    Parameters
+    ----------
+    model : type
+        What the file must be.
+    data : dict
+        What was read.
+    path : Path
+        The file, for messages.
+
+    Returns
+    -------
+    Model
+        The data as `model`.
+
+    Raises
+    ------
+    InputError
+        With a line for each fault: the path of the key, the value and the rule.
+    """
     try:
         return model.model_validate(data)
     except pydantic.ValidationError as error:

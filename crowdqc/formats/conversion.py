@@ -45,6 +45,13 @@ def convert(study: Study, format: str, folder: Path) -> list[Finding]:
     ------
     InputError
         If the format is unknown, or the folder cannot be written or is not empty.
+
+    Examples
+    --------
+    >>> import crowdqc
+    >>> folder = Path(tempfile.mkdtemp()) / "study"
+    >>> crowdqc.convert(crowdqc.Study.from_boxes(crowdqc.example_boxes()), "coco", folder)
+    []
     """
     found = {name: one for name, one in formats().items() if one.write}
     if format not in found:

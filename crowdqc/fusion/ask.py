@@ -43,6 +43,14 @@ def ask(matched: Matched) -> pd.DataFrame:
     ----------
     .. [1] S. Branson, G. Van Horn, P. Perona, "Lean crowdsourcing: combining humans and
        machines in an online system", CVPR 2017, section 3.3. :doi:`10.1109/CVPR.2017.647`
+
+    Examples
+    --------
+    >>> import crowdqc
+    >>> matched = crowdqc.match(crowdqc.Study.from_boxes(crowdqc.example_boxes()))
+    >>> table = crowdqc.next_raters(matched)
+    >>> bool(table["value"].is_monotonic_decreasing)
+    True
     """
     crowd = fit(matched)
     size = np.maximum(crowd.box[:, 2:] - crowd.box[:, :2], 1e-6)

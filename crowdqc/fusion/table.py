@@ -61,6 +61,13 @@ def fuse(
     ------
     InputError
         If `method` is not registered, or is no method.
+
+    Examples
+    --------
+    >>> import crowdqc
+    >>> matched = crowdqc.match(crowdqc.Study.from_boxes(crowdqc.example_boxes()))
+    >>> crowdqc.fuse(matched, method="median")["state"].value_counts().to_dict()
+    {'agreed': 24}
     """
     data, chosen = evidence(matched), load_method(method)
     fused = chosen(data)

@@ -73,6 +73,13 @@ def match(study: Study, *, iou: float = 0.3, opened: bool = False) -> Matched:
     ------
     ValueError
         If `iou` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import crowdqc
+    >>> matched = crowdqc.match(crowdqc.Study.from_boxes(crowdqc.example_boxes()))
+    >>> len(matched.boxes), len(matched.objects)
+    (71, 24)
     """
     asked = study.asked()
     counts = [ReadingState.BOXED, ReadingState.REVIEWED_EMPTY]

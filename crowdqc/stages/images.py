@@ -37,10 +37,20 @@ def image_files(config: Config) -> dict[str, Path]:
 
 
 def case_files(config: Config, pattern: str) -> dict[str, Path]:
-    """Case -> file, for a pattern of the study file with ``{case}``; or folder, if it ends so.
+    """Files of the cases of a study.
 
-    A pattern without ``{case}`` is the one file of a study with a single case, which then
-    carries the study's name.
+    Parameters
+    ----------
+    config : Config
+        The study file.
+    pattern : str
+        With ``{case}``; with a slash at its end it means folders. Without ``{case}`` it is the
+        one file of a study with a single case, which then has the name of the study.
+
+    Returns
+    -------
+    dict of str to Path
+        Case -> file or folder.
 
     Raises
     ------

@@ -54,9 +54,14 @@ def open_run(
     changes : dict of dict, optional
         As for `crowdqc.config.load_config`.
     say : callable
-        Told a line for everything that happens.
+        Called with a line of text for everything that happens.
     watch : callable
         Shows how far long work is.
+
+    Returns
+    -------
+    Run
+        The study and its folder of results.
     """
     where = {"study": {"out": None if out is None else str(out.absolute())}}
     config = load_config(file, changes={**(changes or {}), **where})

@@ -1,7 +1,7 @@
 """How likely each mask is wrong.
 
 The study's own masks are judged when they are drawn; on request masks made elsewhere, too, of
-which several sets tell where models disagree.
+of which several sets show where models disagree.
 """
 
 from __future__ import annotations

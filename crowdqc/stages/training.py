@@ -62,6 +62,18 @@ class _Work:
 def train(run: Run, request: Request) -> Result:
     """Do one step of a training.
 
+    Parameters
+    ----------
+    run : Run
+        The study.
+    request : Request
+        Which step, of which datasets and folds.
+
+    Returns
+    -------
+    Result
+        A row for each fold, dataset or score.
+
     Raises
     ------
     InputError
@@ -70,9 +82,9 @@ def train(run: Run, request: Request) -> Result:
     experiment = load("train.experiment")
     config = experiment.override(run.config, request.settings)
     sets = request.sets or config.dataset.sets
-    strange = [name for name in sets if name not in config.dataset.sets]
-    if strange:
-        raise InputError(f"{strange} are not in [dataset] sets, {list(config.dataset.sets)}.")
+    unknown = [name for name in sets if name not in config.dataset.sets]
+    if unknown:
+        raise InputError(f"{unknown} are not in [dataset] sets, {list(config.dataset.sets)}.")
     folders = load("train.environment").Folders(run.store.folder)
     work = _Work(run, config, experiment, folders, sets, request)
     return _ACTIONS[request.action](work)

@@ -1,4 +1,4 @@
-"""Weights of SAM and MedSAM: what there is, what is at hand, and fetching it."""
+"""Weights of SAM and MedSAM: which are published, which are here, and how to get them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fetch_weights(
 
 
 def weights_table(folder: Path | None) -> pd.DataFrame:
-    """A row for each published checkpoint; files that are at hand are hashed.
+    """A row for each published checkpoint; files that are here are hashed.
 
     Returns
     -------
