@@ -295,6 +295,30 @@ def refuse_links(path: Path) -> None:
             )
 
 
+@contextlib.contextmanager
+def without_links(*folders: Path) -> Iterator[None]:
+    """Folders for libraries that open by path: no link is in them, before and after the block.
+
+    Raises
+    ------
+    InputError
+        Naming the first link.
+    """
+    for folder in folders:
+        _refuse_links_in(folder)
+    yield
+    for folder in folders:
+        _refuse_links_in(folder)
+
+
+def _refuse_links_in(folder: Path) -> None:
+    refuse_links(folder)
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if os.path.islink(os.path.join(place, name)):  # noqa: PTH114, PTH118 - many
+                refuse_links(Path(place, name))
+
+
 def results_folder(path: Path) -> Path | None:
     """The outermost folder of results that `path` is in; `None` where there is none."""
     found = [place for place in path.absolute().parents if (place / STATE).is_file()]

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from crowdqc.config import Train
-from crowdqc.files import atomic, sha256
+from crowdqc.files import atomic, sha256, without_links
 from crowdqc.findings import InputError
 from crowdqc.volumes import read_geometry, read_labels, write_labels
+from train.checkpoints import check_plans, check_prepared, safe_checkpoints
 from train.environment import Folders, nnunet
 
 PLANS = "crowdqcPlans"
@@ -60,7 +61,7 @@ def prepare(folders: Folders, dataset: str, *, settings: Train, seed: int = 0) -
         return False
     if before is None or any(before.get(key) != record[key] for key in ("data", "plan")):
         shutil.rmtree(target, ignore_errors=True)
-        with nnunet(folders, workers=settings.workers, planning=True):
+        with nnunet(folders, workers=settings.workers, planning=True), without_links(target):
             _preprocess(raw, settings)
     content = json.loads(plans.read_text(encoding="utf-8"))
     if settings.configuration not in content["configurations"]:
@@ -112,7 +113,12 @@ def train_fold(
         )
     if is_trained(results):
         return False
-    with nnunet(folders, workers=settings.workers, compiling=settings.compile):
+    check_prepared(folders.preprocessed / dataset, folders.preprocessed / dataset / f"{PLANS}.json")
+    with (
+        nnunet(folders, workers=settings.workers, compiling=settings.compile),
+        safe_checkpoints(),
+        without_links(folders.preprocessed / dataset, model),
+    ):
         _run_training(dataset, fold, settings, gpus=gpus, results=results)
     return True
 
@@ -162,7 +168,12 @@ def predict(
     if not any(source.glob("*_0000.nii.gz")):
         raise InputError(f"{source}: holds no image to predict; set [dataset] test.")
     output.mkdir(parents=True, exist_ok=True)
-    with nnunet(folders, workers=settings.workers):
+    check_plans(model / "plans.json")
+    with (
+        nnunet(folders, workers=settings.workers),
+        safe_checkpoints(),
+        without_links(model, output),
+    ):
         _run_prediction(model, wanted, source=source, output=output, device=settings.device)
     return sorted(output.glob("*.nii.gz"))
 

@@ -18,6 +18,8 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.optimizer.nnUNetTrainerAdam import nnUNetTrainerAdam
 
+from train.checkpoints import safe_checkpoints
+
 RECORD = "crowdqc"
 """Key of our settings in the plans."""
 
@@ -95,9 +97,15 @@ class CrowdqcTrainer(nnUNetTrainer):
     def save_checkpoint(self, filename: str) -> None:
         """Write a checkpoint whole or not at all: a kill while writing leaves the one before."""
         part = Path(filename + ".part")
+        part.unlink(missing_ok=True)  # it could be a link
         super().save_checkpoint(str(part))
         if part.exists():
             part.replace(filename)
+
+    def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
+        """As nnU-Net, of plain data only; also in the processes of several GPUs."""
+        with safe_checkpoints():
+            super().load_checkpoint(filename_or_checkpoint)
 
     def _sow(self, what: str) -> None:
         """Seed the global generators, which are all that nnU-Net and its augmentation use."""

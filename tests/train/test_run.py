@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -374,3 +375,33 @@ def test_what_cannot_be_trained_is_refused(copy, tmp_path):
 def test_images_that_are_not_there_are_refused(trained, tmp_path):
     with pytest.raises(InputError, match="holds no image to predict"):
         predict(trained, NAME, output=tmp_path, settings=SETTINGS, images=tmp_path)
+
+
+class Bomb:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("name", ["checkpoint_final.pth", "checkpoint_latest.pth"])
+def test_a_checkpoint_of_a_stranger_runs_no_program(trained, tmp_path, name):
+    torch = pytest.importorskip("torch")
+    for part in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        shutil.copytree(trained.base / part, tmp_path / part)
+    folders, mark = Folders(tmp_path), tmp_path / "ran"
+    results = model_folder(folders, NAME, SETTINGS) / "fold_0"
+    if name != "checkpoint_final.pth":
+        (results / "checkpoint_final.pth").unlink()
+    torch.save({"network_weights": Bomb(mark)}, results / name)
+
+    use = partial(predict, output=tmp_path / "predicted")
+    if name != "checkpoint_final.pth":
+        use = partial(train_fold, fold=0)
+    with pytest.raises(InputError, match=rf"{name}: is not a checkpoint of plain numbers"):
+        use(folders, NAME, settings=SETTINGS)
+
+    assert not mark.exists()
