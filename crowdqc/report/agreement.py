@@ -52,7 +52,7 @@ class Scatter:
 def pairs_section(results: Results) -> ReportSection:
     """The section with the matrix of rater pairs."""
     if not results.has("measurements"):
-        return ReportSection("pairs", "Pairs of raters", missing="crowdqc agree")
+        return ReportSection("pairs", "Pairs of raters", missing="agree")
     table = pair_rows(results)
     met = table[table["value"].notna()]
     matrices = tuple(
@@ -140,7 +140,7 @@ def _matrix(results: Results, table: pd.DataFrame) -> Matrix:
 def agreement_section(results: Results) -> ReportSection:
     """The section on agreement by organ and by case."""
     if not results.has("measurements"):
-        return ReportSection("agreement", "Agreement", missing="crowdqc agree")
+        return ReportSection("agreement", "Agreement", missing="agree")
     table = results.table("measurements")
     other = table["other"].fillna("") == "" if "other" in table.columns else True
     table = table[(table["rater"] == "") & table["slice"].isna() & other]

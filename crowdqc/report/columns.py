@@ -12,8 +12,8 @@ from crowdqc.schema import IF_READ, MEASURES, TABLES, Column, column_of
 NAMES = {"case", "label", "rater", "other", "task"}
 """Columns of names."""
 KINDS: dict[str, Kind] = {"state": "state", "verdict": "verdict", "reasons": "reasons"}
-UNITS: dict[str, Kind] = {"share": "percent", "px": "px", "mm": "px"}
-"""Unit -> how its numbers are written."""
+SIGNED = ("shift_", "bias_")
+"""How columns of displacements begin: their numbers have a sign."""
 DIGITS = {"px": 1, "mm": 1}
 
 
@@ -38,7 +38,11 @@ def _kind(declared: Column) -> Kind:
         return KINDS[declared.name]
     if declared.kind == "int":
         return "count"
-    return "text" if declared.kind == "text" else UNITS.get(declared.unit, "number")
+    if declared.name.startswith(SIGNED):
+        return "px"
+    if declared.kind == "text":
+        return "text"
+    return "percent" if declared.unit == "share" else "number"
 
 
 def measure_title(measure: str) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from crowdqc.findings import check_info
 from crowdqc.report.columns import added, columns
 from crowdqc.report.content import PAGE, ReportSection, Table, TableColumn
-from crowdqc.report.glossary import TASKS as MEANINGS
 from crowdqc.report.results import Results
 from crowdqc.report.svg import Lane, Strip, ranges_text, strip
 from crowdqc.report.text import percent, readable, share
@@ -74,7 +74,7 @@ class CompletenessView:
 def completeness_section(results: Results) -> ReportSection:
     """The section on completeness."""
     if not results.has("completeness"):
-        return ReportSection("completeness", "Completeness", missing="crowdqc complete")
+        return ReportSection("completeness", "Completeness", missing="complete")
     table, todo = results.table("completeness"), results.table("todo")
     view = _view(results, table)
     return ReportSection(
@@ -144,7 +144,7 @@ def _tasks(tasks: pd.DataFrame) -> Table:
 
 
 def _because(checks: str) -> str:
-    return "; ".join(MEANINGS.get(check, readable(check)) for check in checks.split(", "))
+    return "; ".join(check_info(name).about or readable(name) for name in checks.split(", "))
 
 
 def _totals_by_rater(tasks: pd.DataFrame) -> Table:

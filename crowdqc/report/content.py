@@ -133,7 +133,7 @@ class ReportSection:
     tables : tuple of Table
         Its numbers.
     missing : str
-        The command that makes what the section shows, where that was not run.
+        The stage that makes what the section shows, where that was not run.
     remedy : str
         What to do before that command, where it cannot work yet.
     status : {"accept", "review", "reject", ""}

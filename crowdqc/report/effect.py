@@ -54,7 +54,7 @@ def effect_section(results: Results) -> ReportSection:
     if not present:
         remedy = "" if results.has_volumes else NEEDS_VOLUMES
         remedy = remedy if results.has_truth or remedy else NEEDS_TRUTH
-        return ReportSection(key, title, missing="crowdqc evaluate", remedy=remedy)
+        return ReportSection(key, title, missing="evaluate", remedy=remedy)
     compared = [results.table(source.comparison) for source in present]
     tables = [
         table
@@ -67,7 +67,7 @@ def effect_section(results: Results) -> ReportSection:
         title,
         lead=tuple(said for both in zip(compared, present, strict=True) for said in _lead(*both)),
         tables=tuple(table for table in tables if table.rows),
-        missing="" if any(map(len, compared)) else "crowdqc compare",
+        missing="" if any(map(len, compared)) else "compare",
         view=tuple(pair for pair in pairs if pair is not None),
     )
 

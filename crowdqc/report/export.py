@@ -66,7 +66,7 @@ def _section(section: ReportSection) -> list[str]:
     if section.lead:
         lines += [" ".join(map(_text, section.lead)), ""]
     if section.missing:
-        lines += [f"{_text(section.remedy)}Run `{section.missing} STUDY.toml`.".strip(), ""]
+        lines += [f"{_text(section.remedy)}Run `crowdqc {section.missing} STUDY.toml`.".strip(), ""]
     for table in section.tables:
         lines += _table(table)
     return lines

@@ -6,10 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 import crowdqc
+from crowdqc.catalogue import STAGES
 from crowdqc.findings import Severity
 from crowdqc.judge.words import message
 from crowdqc.report.content import PAGE, ReportSection, Table, TableColumn
-from crowdqc.report.results import STAGES, Results, StageFinding
+from crowdqc.report.results import Results, StageFinding
 from crowdqc.report.text import file_size, listing
 from crowdqc.text import count
 
@@ -39,7 +40,7 @@ class CheckCount:
 def findings_section(results: Results) -> ReportSection:
     """The section with all findings."""
     if not any(stage in results.stages for stage in STAGES) and not results.findings:
-        return ReportSection("findings", "Findings", missing="crowdqc check")
+        return ReportSection("findings", "Findings", missing="check")
     ranked = sorted(results.findings, key=lambda found: -found.finding.severity.rank)
     severities = Counter(str(found.finding.severity) for found in ranked)
     return ReportSection(

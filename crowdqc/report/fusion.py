@@ -49,7 +49,7 @@ class FusionView:
 def fusion_section(results: Results) -> ReportSection:
     """The section on fusion."""
     if not results.has("consensus"):
-        return ReportSection("fusion", "Fused boxes", missing="crowdqc fuse")
+        return ReportSection("fusion", "Fused boxes", missing="fuse")
     table = results.table("consensus")
     apart = int((table["state"] == "no_consensus").sum())
     return ReportSection(

@@ -49,7 +49,7 @@ class Flow:
 def gate_section(results: Results) -> ReportSection:
     """The section on the gate."""
     if not results.manifest:
-        return ReportSection("gate", "Gate", missing="crowdqc gate")
+        return ReportSection("gate", "Gate", missing="gate")
     entries = _entries(results)
     flows = _flows(results)
     verdict = verdict_of(results.manifest)

@@ -4,22 +4,6 @@ from __future__ import annotations
 
 from crowdqc.report.content import ReportSection, Table, TableColumn
 
-TASKS = {
-    "case-unread": "opened, but nothing was drawn",
-    "organ-missing": "the organ was never drawn",
-    "slice-lost": "nothing at all drawn on these slices",
-    "organ-gap": "no box, though the organ goes on",
-    "run-truncated": "stops before the organ ends",
-    "single-slice": "drawn on one slice only",
-    "run-short": "much shorter than usual",
-    "run-sparse": "too few slices drawn",
-    "double-box": "two boxes for one organ",
-    "box-jump": "lies far from the slices before and after",
-    "labels-swapped": "drawn where another organ is",
-    "wrong-side": "on the wrong side of the body",
-}
-"""Check that asks a rater for something -> why, in words."""
-
 WORDS = {
     "agreement": "How well a rater's boxes lie on those of the others: mean IoU, 0 to 1.",
     "case": "One examination: a volume of slices, or a single picture.",

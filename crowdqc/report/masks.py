@@ -49,7 +49,7 @@ def masks_section(
             "masks",
             "Worst slices",
             lead=(*lead, *problems) if pictures else problems,
-            missing="crowdqc masks",
+            missing="masks",
             remedy="" if results.has_volumes else NEEDS_VOLUMES,
             view=(pictures, None) if pictures else None,
         )

@@ -11,14 +11,14 @@ import pandas as pd
 
 from crowdqc.findings import Finding, Reason, Severity, Where, read_reasons
 from crowdqc.judge.words import message
-from crowdqc.report.content import Interval, Link, ReportSection, Table, TableColumn
+from crowdqc.report.columns import column
+from crowdqc.report.content import Interval, Link, ReportSection, Table
 from crowdqc.report.results import Results
 from crowdqc.report.scorecards import (
     edge_biases,
     faults_of,
     further,
     further_sentences,
-    with_numbers,
 )
 from crowdqc.report.svg import BoxDrawing, box_drawings
 from crowdqc.report.text import displacement, listing, percent, share, told
@@ -37,47 +37,11 @@ Decided = dict[str, tuple[str, list[Reason]]]
 
 _RANK = {"reject": 0, "review": 1, "": 2, "accept": 3}
 
-COLUMNS = (
-    TableColumn("rater", "Rater", "name"),
-    TableColumn("verdict", "Verdict", "verdict", note="By the rules of the policy"),
-    TableColumn("reasons", "Why", "reasons"),
-    TableColumn(
-        "agreement",
-        "Agreement",
-        "interval",
-        note="Mean IoU with the consensus of the others, 0 to 1; missed or added counts as 0",
-    ),
-    TableColumn(
-        "reliability",
-        "Reliability",
-        "number",
-        note="Best estimate of F1 against the truth, 0 to 1",
-    ),
-    TableColumn(
-        "miss_rate",
-        "Missed",
-        "percent",
-        note="Share of the objects of the consensus that the rater did not draw",
-    ),
-    TableColumn(
-        "extra_rate",
-        "Added",
-        "percent",
-        note="Share of the rater's boxes where the others drew nothing",
-    ),
-    TableColumn(
-        "shift_x",
-        "Shift →",
-        "px",
-        1,
-        note="How far the boxes lie to the right of the consensus, px (median)",
-    ),
-    TableColumn("shift_y", "Shift ↓", "px", 1, note="How far they lie below it, px (median)"),
-    TableColumn(
-        "size_ratio", "Size", "number", note="Size relative to the consensus: 1 is as large"
-    ),
-    TableColumn("n_boxes", "Boxes", "count"),
-)
+SHOWN = (
+    "rater", "verdict", "reasons", "agreement", "reliability", "miss_rate", "extra_rate",
+    "shift_x", "shift_y", "size_ratio", "n_boxes",
+)  # fmt: skip
+"""Columns of the first table."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +117,9 @@ def compared(results: Results) -> bool:
 def raters_section(results: Results) -> ReportSection:
     """The section on raters."""
     if not results.has("raters"):
-        return ReportSection("raters", "Raters", missing="crowdqc agree")
+        return ReportSection("raters", "Raters", missing="agree")
     decided = verdicts(results)
-    table = with_numbers(results.table("raters"))
+    table = results.table("raters")
     order = table["rater"].map(lambda r: _RANK[decided[r][0]])
     table = table.assign(_order=order).sort_values(
         ["_order", "agreement"], kind="stable", na_position="last"
@@ -214,7 +178,10 @@ def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
     return Table(
         "raters",
         "Scorecards of the raters",
-        COLUMNS,
+        tuple(
+            column("raters", name, kind="interval" if name == "agreement" else None)
+            for name in SHOWN
+        ),
         tuple(rows),
         n_left_out=max(len(table) - MAX_ROWS, 0),
         search=len(rows) > 8,

@@ -18,6 +18,7 @@ from typing import Any
 
 import jinja2
 
+from crowdqc.catalogue import STAGES
 from crowdqc.report import text
 from crowdqc.report.agreement import MAX_MATRIX
 from crowdqc.report.completeness import MAX_LANES, CompletenessView
@@ -86,6 +87,7 @@ def render(content: ReportContent, *, charts: bool = True) -> str:
             most_lanes=MAX_LANES,
             lane_px=LANE_PX,
             words=list(_RANKS.items()),
+            stages=STAGES,
         )
     )
 

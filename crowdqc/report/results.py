@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,12 @@ from typing import Any
 import pandas as pd
 
 import crowdqc
+from crowdqc.catalogue import STAGES
 from crowdqc.config import Config
 from crowdqc.files import STATE, sha256
 from crowdqc.findings import Finding, InputError, from_cell, to_cell
-from crowdqc.report.text import with_label_names
 from crowdqc.schema import TABLES, empty, natural_order
 from crowdqc.store import Store, findings_file
-
-STAGES = (
-    "check", "agree", "fuse", "complete", "gate", "masks", "risk", "dataset", "evaluate", "compare",
-    "train",
-)  # fmt: skip
-"""Stages in the order in which a study goes through them."""
 
 MANIFEST = "manifest.json"
 
@@ -74,6 +68,11 @@ class Results:
         """Whether a table was written."""
         return table in self.tables
 
+    def has_run(self, stage: str) -> bool:
+        """Whether a stage has left what shows that it has run."""
+        table = STAGES[stage].table
+        return bool(self.manifest) if table == "manifest" else self.has(table)
+
     def table(self, name: str) -> pd.DataFrame:
         """A table; without rows where it was not written."""
         return self.tables[name] if name in self.tables else empty(name)
@@ -115,7 +114,7 @@ def read_results(store: Store, config: Config | None = None) -> Results:
     """
     tables = {name: store.read(name) for name in TABLES if store.has(name)}
     labels = config.label_names if config else _labels(tables)
-    clean = _writer(cleaner(store, config), labels)
+    clean = cleaner(store, config)
     tables = {name: _clean_table(name, table, clean) for name, table in tables.items()}
     state = _json(store, STATE)
     manifest = _clean_json(_json(store, MANIFEST), clean)
@@ -150,11 +149,6 @@ def cleaner(store: Store, config: Config | None) -> Callable[[str], str]:
         return _WINDOWS_PATH.sub("…/", _POSIX_PATH.sub("…/", text))
 
     return clean
-
-
-def _writer(clean: Callable[[str], str], labels: Sequence[str]) -> Callable[[str], str]:
-    """Function that makes a text fit to be read: no paths, and labels as words."""
-    return lambda text: with_label_names(clean(text), labels)
 
 
 def _clean_table(name: str, table: pd.DataFrame, clean: Callable[[str], str]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from crowdqc.catalogue import STAGES
 from crowdqc.findings import Reason, Severity, Where
 from crowdqc.judge.words import message
 from crowdqc.report.content import Step
@@ -18,13 +19,14 @@ COPIED = "boxes-copied"
 N_REASONS = 3
 """Reasons that are told in one step."""
 
-_NEEDED = {
-    "check": ("readings", "Read and validate the annotations", "findings"),
-    "agree": ("raters", "Measure agreement and the raters", "raters"),
-    "complete": ("completeness", "Find what is missing", "completeness"),
-    "fuse": ("consensus", "Fuse the boxes", "fusion"),
-    "gate": ("", "Judge the study by a policy", "gate"),
+_SECTIONS = {
+    "check": "findings",
+    "agree": "raters",
+    "fuse": "fusion",
+    "complete": "completeness",
+    "gate": "gate",
 }
+"""Stage that every report needs -> section that shows it."""
 
 
 def steps(results: Results) -> tuple[Step, ...]:
@@ -46,7 +48,7 @@ def _faulty_input(results: Results) -> list[Step]:
     why = listing([f"{readable(check)} ({n:,})" for check, n in kinds])
     return [
         Step(
-            f"Mend {count(len(bad), 'fault')} in the annotation files",
+            f"Correct {count(len(bad), 'fault')} in the annotation files",
             f"Found: {why}. The lines are left out until then.",
             "findings",
             "reject",
@@ -253,15 +255,13 @@ def _apart(results: Results) -> list[Step]:
 
 
 def _not_run(results: Results) -> list[Step]:
-    missing = [stage for stage, (table, *_) in _NEEDED.items() if table and not results.has(table)]
-    if not results.manifest:
-        missing.append("gate")
+    missing = [STAGES[name] for name in _SECTIONS if not results.has_run(name)]
     if not missing:
         return []
-    what = [_NEEDED[stage][1] for stage in missing]
-    tasks = listing([what[0], *(text[0].lower() + text[1:] for text in what[1:])], len(what))
-    command = missing[0] if len(missing) == 1 else "run"
-    return [Step(f"Run crowdqc {command}", f"Not done yet: {tasks}.", _NEEDED[missing[0]][2])]
+    tasks = "; ".join(stage.title for stage in missing)
+    command = missing[0].name if len(missing) == 1 else "run"
+    why = f"Not done yet: {tasks}."
+    return [Step(f"Run crowdqc {command}", why, _SECTIONS[missing[0].name])]
 
 
 def _go_on(results: Results) -> Step:

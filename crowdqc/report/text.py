@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 
 from crowdqc.findings import Reason, Where
@@ -12,9 +11,6 @@ from crowdqc.text import plural
 
 NOTHING = "\u2013"
 """What stands where a number is not known: an en dash."""
-
-_BARE = r"(?<![\w/.'\"`-])%s(?![\w/'\"`-]|\.\w)"
-"""A name that stands alone in a sentence."""
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -100,22 +96,6 @@ def readable(name: str) -> str:
     ('right kidney', 'box outside image')
     """
     return name.replace("_", " ").replace("-", " ")
-
-
-def with_label_names(text: str, labels: Sequence[str]) -> str:
-    """A sentence in which labels are words; one in quotes or in a path stays as it is written.
-
-    Examples
-    --------
-    >>> with_label_names("Case 1, left_kidney: 13% in boxes/left_kidney/1.txt.", ["left_kidney"])
-    'Case 1, left kidney: 13 % in boxes/left_kidney/1.txt.'
-    """
-    if " " not in text:
-        return text
-    for label in labels:
-        if "_" in label and label in text:
-            text = re.sub(_BARE % re.escape(label), readable(label), text)
-    return re.sub(r"(?<=\d)%(?![\w%])", " %", text)
 
 
 def told(reasons: Iterable[Reason], unit: Where, *, numbers: bool = True) -> tuple[str, ...]:

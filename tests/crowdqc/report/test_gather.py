@@ -16,15 +16,15 @@ from crowdqc.store import Store
 from .results_folder import Spec, because, write_results
 
 COMMANDS = {
-    "raters": "crowdqc agree",
-    "pairs": "crowdqc agree",
-    "agreement": "crowdqc agree",
-    "completeness": "crowdqc complete",
-    "fusion": "crowdqc fuse",
-    "gate": "crowdqc gate",
-    "masks": "crowdqc masks",
-    "effect": "crowdqc evaluate",
-    "findings": "crowdqc check",
+    "raters": "agree",
+    "pairs": "agree",
+    "agreement": "agree",
+    "completeness": "complete",
+    "fusion": "fuse",
+    "gate": "gate",
+    "masks": "masks",
+    "effect": "evaluate",
+    "findings": "check",
 }
 
 
@@ -34,7 +34,7 @@ def test_without_results_every_section_names_its_command(folder: Path):
     assert {s.key: s.missing for s in content.sections if s.missing} == COMMANDS
     assert content.headline == "Not judged yet"
     assert [step.what for step in content.steps] == ["Run crowdqc run"]
-    assert "Not done yet: Read and validate the annotations, measure" in content.steps[0].why
+    assert "Not done yet: Read and validate the annotations; Measure" in content.steps[0].why
     assert "Not judged yet" in render(content)
 
 
@@ -52,7 +52,7 @@ def test_what_blocks_comes_first(store: Store):
     steps = gather(store).steps
 
     assert [step.section for step in steps[:3]] == ["findings", "raters", "completeness"]
-    assert steps[0].what == "Mend 17 faults in the annotation files"
+    assert steps[0].what == "Correct 17 faults in the annotation files"
     assert steps[1].what == "Leave out careless and skipping, or train them again"
     assert steps[2].what == "Have 1 missing organ drawn in 0001"
     assert [step.status for step in steps] == sorted(step.status for step in steps)

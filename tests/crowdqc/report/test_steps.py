@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from crowdqc.findings import Finding, Severity, to_cell
+from crowdqc.findings import to_cell
 from crowdqc.report import gather
 from crowdqc.report.content import Step
 from crowdqc.store import Store
@@ -102,7 +102,7 @@ def test_every_failing_rater_has_a_reason(quiet: Store):
     step = gather(quiet).steps[0]
 
     assert step.what == "Leave out amy and ben, or train them again"
-    assert step.why == ("amy: swaps left kidney and liver (100 % of their boxes); ben: too low.")
+    assert step.why == ("amy: swaps left_kidney and liver (100% of their boxes); ben: too low.")
 
 
 def test_those_with_the_longest_lists_are_written_to_first(quiet: Store):
@@ -142,14 +142,3 @@ def test_a_finding_about_a_case_does_not_name_it_twice(quiet: Store):
     (step,) = gather(quiet).steps
 
     assert step.why == "0002: liver, rater amy: no box on slice 7. Draw it."
-
-
-def test_a_message_keeps_a_label_that_is_quoted(quiet: Store):
-    text = "'left_kidney' is in no file; left_kidney is drawn in 40% of the cases."
-    quiet.write_findings(
-        "check", [Finding(check="label-unused", severity=Severity.NOTE, message=text)]
-    )
-
-    (row,) = [r for r in gather(quiet).section("findings").tables[0].rows if r[1] == "label-unused"]
-
-    assert row[2] == "'left_kidney' is in no file; left kidney is drawn in 40 % of the cases."
