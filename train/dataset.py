@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 
 import crowdqc
 from crowdqc.config import Plane
-from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.findings import Finding, InputError
 from crowdqc.schema import natural_order
 from crowdqc.volumes import grid_mismatch, read_geometry, read_labels, write_labels, write_volume
 from train.evaluate import Labels, renumber
@@ -281,7 +281,7 @@ def _add_training(
 
 def _left_out(check: str, case: str, message: str) -> Finding:
     message = f"Case {case} is left out: {message}"
-    return Finding(check=check, severity=Severity.REJECT, message=message, case=case)
+    return Finding(check=check, message=message, case=case)
 
 
 def _put_image(source: Path, target: Path, place: Place) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crowdqc.config import Plane
 from crowdqc.engine import LOCAL, Engine
-from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.findings import Finding, InputError
 from crowdqc.schema import conform
 from crowdqc.volumes import Geometry, foreign_values, grid_mismatch, read_labels
 from train.surface import hd95_mm, measure_surfaces, surface_dice
@@ -249,7 +249,7 @@ def _mask_of(case: ScoredCase, grid: Geometry, plane: Plane) -> tuple[Labels | N
 
 
 def _finding(check: str, message: str, case: str) -> Finding:
-    return Finding(check=check, severity=Severity.REJECT, message=message, case=case)
+    return Finding(check=check, message=message, case=case)
 
 
 def _no_rows() -> pd.DataFrame:

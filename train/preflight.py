@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from crowdqc.config import Train
 from crowdqc.files import sha256
-from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.findings import Finding, InputError
 from crowdqc.schema import natural_order
 from crowdqc.volumes import Geometry, grid_mismatch, read_labels, read_volume
 from train.dataset import DESCRIPTION, ENDING
@@ -96,7 +96,7 @@ def preflight(folder: Path, *, settings: Train, patient: str | None = None) -> l
     try:
         dataset = _Dataset(folder, _describe(folder), patient)
     except InputError as error:
-        return [_reject("description", str(error))]
+        return [_finding("description", str(error))]
     findings = [*_check_labels(dataset), *_check_files(dataset)]
     for case in dataset.cases:
         findings += _check_case(dataset, case)
@@ -106,7 +106,7 @@ def preflight(folder: Path, *, settings: Train, patient: str | None = None) -> l
         findings += _check_splits(dataset, splits)
     except InputError as error:
         splits = None
-        findings.append(_reject("splits", str(error)))
+        findings.append(_finding("splits", str(error)))
     return [*findings, *_estimate(dataset, settings, folds=len(splits or []) or 5)]
 
 
@@ -130,27 +130,27 @@ def _describe(folder: Path) -> dict[str, Any]:
 def _check_labels(dataset: _Dataset) -> Iterator[Finding]:
     labels = dataset.labels
     if labels.get("background") != 0:
-        yield _reject("labels", "dataset.json: the label 'background' must be 0.")
+        yield _finding("labels", "dataset.json: the label 'background' must be 0.")
     if sorted(labels.values()) != list(range(len(labels))):
         message = f"dataset.json: labels must be 0, 1, 2, ... without a gap; got {labels}."
-        yield _reject("labels", message)
+        yield _finding("labels", message)
     if dataset.ignore is not None and dataset.ignore != max(labels.values()):
-        yield _reject("labels", f"dataset.json: 'ignore' must be the highest label; got {labels}.")
+        yield _finding("labels", f"dataset.json: 'ignore' must be the highest label; got {labels}.")
 
 
 def _check_files(dataset: _Dataset) -> Iterator[Finding]:
     cases, n = dataset.cases, dataset.description["numTraining"]
     if len(cases) != n:
-        yield _reject(
+        yield _finding(
             "files", f"dataset.json: numTraining is {n}, but labelsTr holds {len(cases)}."
         )
     wanted = {path for case in cases for path in dataset.images(case)}
     there = set((dataset.folder / "imagesTr").glob(f"*{ENDING}"))
     for path in sorted(wanted - there):
         case = path.name[: -len(ENDING) - 5]
-        yield _reject("files", f"imagesTr/{path.name}: is not there.", case=case)
+        yield _finding("files", f"imagesTr/{path.name}: is not there.", case=case)
     for path in sorted(there - wanted):
-        yield _reject("files", f"imagesTr/{path.name}: has no label, or a channel too many.")
+        yield _finding("files", f"imagesTr/{path.name}: has no label, or a channel too many.")
 
 
 def _check_case(dataset: _Dataset, case: str) -> Iterator[Finding]:
@@ -159,7 +159,7 @@ def _check_case(dataset: _Dataset, case: str) -> Iterator[Finding]:
     try:
         labels, grid = read_labels(path)
     except InputError as error:
-        yield _reject("unreadable", str(error), case=case)
+        yield _finding("unreadable", str(error), case=case)
         return
     dataset.shapes[case] = grid.shape
     yield from _check_mask(dataset, case, labels)
@@ -178,12 +178,12 @@ def _check_mask(dataset: _Dataset, case: str, labels: NDArray[np.int32]) -> Iter
         message = (
             f"Case {case}: its mask holds {strange[:10]}, which dataset.json does not declare."
         )
-        yield _reject("undeclared-label", message, case=case)
+        yield _finding("undeclared-label", message, case=case)
     if values <= {dataset.ignore}:
-        yield _reject("all-ignored", f"Case {case}: every voxel is ignored.", case=case)
+        yield _finding("all-ignored", f"Case {case}: every voxel is ignored.", case=case)
     elif values <= {0, dataset.ignore}:
         message = f"Case {case}: nothing is labelled, which teaches that nothing is there."
-        yield _reject("empty-mask", message, case=case)
+        yield _finding("empty-mask", message, case=case)
 
 
 def _check_affine(case: str, grid: Geometry) -> Iterator[Finding]:
@@ -194,7 +194,7 @@ def _check_affine(case: str, grid: Geometry) -> Iterator[Finding]:
             f"Case {case}: the axes of its volume are not at right angles (cosine {cosine:.3g}), "
             "which SimpleITK, and so nnU-Net, refuses. Resample it."
         )
-        yield _reject("sheared", message, case=case, value=cosine, limit=ORTHOGONAL)
+        yield _finding("sheared", message, case=case, value=cosine, limit=ORTHOGONAL)
 
 
 def _check_codes(case: str, path: Path) -> Iterator[Finding]:
@@ -205,24 +205,24 @@ def _check_codes(case: str, path: Path) -> Iterator[Finding]:
             "0). nibabel and SimpleITK, and so nnU-Net, then orient it differently, and its "
             "predictions will not lie on its grid. Write the image with its affine."
         )
-        yield _review("no-orientation", message, case=case)
+        yield _finding("no-orientation", message, case=case)
 
 
 def _check_image(dataset: _Dataset, case: str, path: Path, *, grid: Geometry) -> Iterator[Finding]:
     try:
         voxels, geometry = read_volume(path)
     except InputError as error:
-        yield _reject("unreadable", str(error), case=case)
+        yield _finding("unreadable", str(error), case=case)
         return
     dataset.same[sha256(path)].append(case)
     yield from _check_codes(case, path)
     mismatch = grid_mismatch(geometry, grid)
     if mismatch:
         message = f"Case {case}: image and mask must lie on one grid; {mismatch}."
-        yield _reject("geometry", message, case=case)
+        yield _finding("geometry", message, case=case)
     if np.ptp(voxels) == 0:
         message = f"Case {case}: {path.name} has one intensity everywhere."
-        yield _reject("constant-image", message, case=case)
+        yield _finding("constant-image", message, case=case)
 
 
 def _check_presence(dataset: _Dataset) -> Iterator[Finding]:
@@ -233,13 +233,13 @@ def _check_presence(dataset: _Dataset) -> Iterator[Finding]:
             continue
         if not cases:
             message = f"Label '{name}' is in no case; nnU-Net would learn never to find it."
-            yield _reject("absent-label", message, label=name)
+            yield _finding("absent-label", message, label=name)
         elif len(cases) == 1:
             message = (
                 f"Label '{name}' is in one case only ({min(cases)}): the fold that validates on it "
                 "trains without the label."
             )
-            yield _review("rare-label", message, label=name)
+            yield _finding("rare-label", message, label=name)
 
 
 def _check_tests(dataset: _Dataset) -> Iterator[Finding]:
@@ -249,7 +249,7 @@ def _check_tests(dataset: _Dataset) -> Iterator[Finding]:
         try:
             _, grid = read_volume(path)
         except InputError as error:
-            yield _reject("unreadable", str(error), case=case)
+            yield _finding("unreadable", str(error), case=case)
             continue
         yield from _check_affine(case, grid)
         yield from _check_codes(case, path)
@@ -262,7 +262,7 @@ def _check_copies(dataset: _Dataset) -> Iterator[Finding]:
     for cases in dataset.same.values():
         if len(set(cases)) > 1:
             names = natural_order(set(cases))
-            yield _reject("same-image", f"The same image is {' and '.join(names)}; keep one.")
+            yield _finding("same-image", f"The same image is {' and '.join(names)}; keep one.")
 
 
 def _read_splits(folder: Path) -> list[Split] | None:
@@ -283,20 +283,20 @@ def _check_splits(dataset: _Dataset, splits: list[Split] | None) -> Iterator[Fin
             f"{len(cases)} cases of one patient cannot be cross-validated: folds need two "
             "patients. Annotate more of them."
         )
-        yield _reject("few-cases", message, value=float(len(cases)), limit=2.0)
+        yield _finding("few-cases", message, value=float(len(cases)), limit=2.0)
     if splits is None and len(cases) < FOLDS:
         message = f"{len(cases)} cases are too few for nnU-Net's {FOLDS} folds; write {SPLITS}."
-        yield _reject("few-cases", message, value=float(len(cases)), limit=float(FOLDS))
+        yield _finding("few-cases", message, value=float(len(cases)), limit=float(FOLDS))
     for fold, split in enumerate(splits or []):
         unknown = natural_order({case for side in SIDES for case in split[side]} - cases)
         if unknown:
-            yield _reject("splits", f"Fold {fold} names cases that are not there: {unknown[:5]}.")
+            yield _finding("splits", f"Fold {fold} names cases that are not there: {unknown[:5]}.")
         if not split["train"] or not split["val"]:
-            yield _reject("splits", f"Fold {fold} has nothing to train or to validate on.")
+            yield _finding("splits", f"Fold {fold} has nothing to train or to validate on.")
         patients = [{patient_of(case, dataset.patient) for case in split[side]} for side in SIDES]
         if patients[0] & patients[1]:
             both = natural_order(patients[0] & patients[1])
-            yield _reject("leak", f"Fold {fold} trains and validates on {', '.join(both[:5])}.")
+            yield _finding("leak", f"Fold {fold} trains and validates on {', '.join(both[:5])}.")
         yield from _check_fold_labels(dataset, fold, trained=set(split["train"]))
 
 
@@ -309,7 +309,7 @@ def _check_fold_labels(dataset: _Dataset, fold: int, *, trained: set[str]) -> It
                 f"Fold {fold} trains on no case with the label '{name}'; all that have it, "
                 f"{', '.join(natural_order(cases)[:5])}, validate."
             )
-            yield _review("label-not-trained", message, label=name)
+            yield _finding("label-not-trained", message, label=name)
 
 
 def _estimate(dataset: _Dataset, settings: Train, *, folds: int) -> Iterator[Finding]:
@@ -331,15 +331,9 @@ def _resource(name: str, needed: float, there: float, *, what: str) -> Finding:
         f"About {needed / 1e9:.2g} GB of {what} will be needed{'' if enough else ', too much'}: "
         f"{there / 1e9:.3g} GB are there. A rough estimate, before nnU-Net has resampled."
     )
-    make = _note if enough else _review
-    return make(f"estimate-{name}", message, value=needed / 1e9, limit=there / 1e9, unit="GB")
+    check = f"estimate-{name}" if enough else f"too-little-{name}"
+    return _finding(check, message, value=needed / 1e9, limit=there / 1e9, unit="GB")
 
 
-def _maker(severity: Severity) -> Callable[..., Finding]:
-    def make(check: str, message: str, **more: Any) -> Finding:
-        return Finding(check=f"preflight-{check}", severity=severity, message=message, **more)
-
-    return make
-
-
-_note, _review, _reject = (_maker(severity) for severity in Severity)
+def _finding(check: str, message: str, **more: Any) -> Finding:
+    return Finding(check=f"preflight-{check}", message=message, **more)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from crowdqc.config import Config, Plane
 from crowdqc.files import atomic
-from crowdqc.findings import Finding, InputError, Severity, Verdict, Where
+from crowdqc.findings import Finding, InputError, Verdict, Where
 from crowdqc.judge.words import sentences
 from crowdqc.schema import ReadingState, natural_order
 from crowdqc.volumes import read_geometry
@@ -278,4 +278,4 @@ def _splits(cases: Iterable[str], config: Config) -> list[Split]:
 
 
 def _finding(check: str, message: str, *, value: float | None = None) -> Finding:
-    return Finding(check=check, severity=Severity.REVIEW, message=message, value=value)
+    return Finding(check=check, message=message, value=value)

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.compare.paired import Values, compare_paired, holm
-from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.findings import Finding, InputError
 from crowdqc.schema import conform, empty
 
 OVERALL = "overall"
@@ -124,7 +124,7 @@ def compare_scores(
     absent = [name for name, rows in zip(names, sets, strict=True) if rows.empty]
     if absent:
         message = f"No scores of {' and '.join(absent)}: {names[0]} and {names[1]} not compared."
-        finding = Finding(check="comparison-empty", severity=Severity.REVIEW, message=message)
+        finding = Finding(check="comparison-empty", message=message)
         return empty("comparison"), [finding]
     return compare(sets[0], sets[1], on=["case"], names=names, label="label", seed=seed)
 
@@ -278,7 +278,6 @@ def _one_sided(
 def _finding(check: str, message: str, *, value: int, label: str | None = None) -> Finding:
     return Finding(
         check=check,
-        severity=Severity.REVIEW,
         message=message,
         label=label,
         value=float(value),

@@ -16,7 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.findings import Finding, Reason, Severity, Verdict, Where
-from crowdqc.judge.policy import NOWHERE, VERDICT, Judged, Policy, Scope, ask_all
+from crowdqc.judge.declared import Scope
+from crowdqc.judge.policy import NOWHERE, VERDICT, Judged, Policy, ask_all, measured
 from crowdqc.judge.raters import decide_raters
 from crowdqc.schema import stands_in
 from crowdqc.text import count, plural
@@ -149,14 +150,12 @@ def _judge_rows(policy: Policy, scope: Any, frame: pd.DataFrame) -> pd.DataFrame
     reasons: dict[int, list[Reason]] = defaultdict(list)
     keys = frame[FINE[scope]].to_dict("records")
     for rule in policy.of(scope):
-        values = np.full(len(frame), np.nan)
-        if rule.measure in frame:
-            values = frame[rule.measure].to_numpy(dtype=np.float64)
-        unknown = np.isnan(values)
-        fires = ~unknown & rule.fires(values)
-        asked = np.where(fires, VERDICT[rule.severity].rank, 0)
-        rank = np.maximum(rank, np.where(unknown, Verdict.REVIEW.rank, asked))
-        for row in np.flatnonzero(unknown | (asked > 0)).tolist():
+        values, asked = measured(frame, rule.measure), ~rule.lacking(frame)
+        unknown = np.isnan(values) & asked
+        fires = ~np.isnan(values) & asked & rule.fires(values)
+        given = np.where(fires, VERDICT[rule.severity].rank, 0)
+        rank = np.maximum(rank, np.where(unknown, Verdict.REVIEW.rank, given))
+        for row in np.flatnonzero(unknown | (given > 0)).tolist():
             reasons[row].append(rule.reason(float(values[row]), Where(**keys[row])))
     rows = np.flatnonzero(rank)
     verdicts = list(Verdict)
@@ -233,9 +232,10 @@ def _share_rejected(units: Iterable[Judged]) -> float:
 
 def _judge_study(policy: Policy, decision: Decision) -> None:
     rules = policy.of("study")
-    measures = study_measures(decision)
+    frame = pd.DataFrame([study_measures(decision)])
     for rule in rules:
-        decision.study.ask(rule, measures.get(rule.measure, float("nan")))
+        if not rule.lacking(frame)[0]:
+            decision.study.ask(rule, float(measured(frame, rule.measure)[0]))
     for kind, units in (("case", decision.cases), ("rater", decision.raters)):
         strict = kind == "case" and not rules
         for verdict, what in _NOT_ACCEPTED.items():

@@ -11,7 +11,7 @@ import pandas as pd
 from crowdqc.findings import Finding, InputError, Where
 from crowdqc.judge.decide import Decision, study_measures
 from crowdqc.judge.manifest import Manifest
-from crowdqc.judge.policy import NOWHERE, Judged, Policy
+from crowdqc.judge.policy import NOWHERE, Judged, Policy, Rule
 from crowdqc.judge.words import sentence, sentences
 
 COLUMNS = ["unit", "asked", "value", "limit", "result", "because"]
@@ -42,8 +42,9 @@ def explain(
     -------
     DataFrame
         One row per rule and finding: ``unit, asked`` (``measure op limit``, or the name of the
-        check), ``value``, ``limit``, ``result`` (passed, note, review, reject, or not known, which
-        asks for a review), ``because``; last for each unit its ``verdict``.
+        check), ``value``, ``limit``, ``result`` (passed, note, review, reject, not asked, or not
+        known, which asks for a review), ``because``, where there is a reason; last for each unit
+        its ``verdict``.
 
     Raises
     ------
@@ -53,9 +54,9 @@ def explain(
     findings = list(findings)
     rows: list[tuple[Any, ...]] = []
     for scope, key, name in _units(unit, decision):
-        values = study_measures(decision) if scope == "study" else _values(measures[scope], key)
-        rows += [(name, *_asked(rule, values)) for rule in policy.of(scope)]
         judged = _judged(scope, key, decision)
+        values = study_measures(decision) if scope == "study" else _values(measures[scope], key)
+        rows += [(name, *_asked(rule, values, judged.where)) for rule in policy.of(scope)]
         rows += [
             (name, f.check, f.value, f.limit, f.severity.value, sentence(f.reason, judged.where))
             for f in findings
@@ -93,13 +94,18 @@ def _values(frame: pd.DataFrame, key: Any) -> dict[str, float]:
     return values
 
 
-def _asked(rule: Any, values: Mapping[str, float]) -> tuple[Any, ...]:
+def _asked(rule: Rule, values: Mapping[str, float], unit: Where) -> tuple[Any, ...]:
+    """What a rule asked, and what came of it: a reason only where it is one."""
     value = float(values.get(rule.measure, np.nan))
-    if np.isnan(value):
-        result = "not known"
-    else:
-        result = rule.severity.value if rule.fires(value) else "passed"
-    return f"{rule.measure} {rule.op} {rule.limit:g}", value, rule.limit, result, rule.because
+    lacking = [name for name, least in rule.needs.items() if not values.get(name, 0) >= least]
+    result, because = "passed", ""
+    if lacking:
+        least = ", ".join(f"{name} is below {rule.needs[name]:g}" for name in lacking)
+        result, because = "not asked", least
+    elif np.isnan(value) or rule.fires(value):
+        result = "not known" if np.isnan(value) else rule.severity.value
+        because = sentence(rule.reason(value, unit), unit, numbers=False)
+    return f"{rule.measure} {rule.op} {rule.limit:g}", value, rule.limit, result, because
 
 
 def _is_about(finding: Finding, scope: str, key: Any) -> bool:

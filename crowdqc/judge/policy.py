@@ -8,18 +8,21 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 import pydantic
+from numpy.typing import NDArray
 from pydantic import Field
 
 from crowdqc.config import Section, read_toml, validate
-from crowdqc.findings import Reason, Severity, Verdict, Where
+from crowdqc.findings import Finding, Reason, Severity, Verdict, Where
+from crowdqc.judge.declared import Scope, severities, units
+from crowdqc.plugins import must_be_one_of
 
 VERDICT = {
     Severity.NOTE: Verdict.ACCEPT,
@@ -31,9 +34,8 @@ VERDICT = {
 NOWHERE = Where()
 """The whole study."""
 
-Scope = Literal["rater", "box", "slice", "mask", "label", "case", "study"]
-"""What can be judged, in the order in which it is."""
-
+_UNITLESS: dict[str, str | None] = {"": None, "1": None}
+"""Units of a reason where the measure has none."""
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -60,6 +62,18 @@ class Rule(Section):
     """What the rule asks for where it fires: note, review or reject."""
     because: str = Field(min_length=1)
     """The reason, for people."""
+    needs: dict[str, Annotated[float, Field(strict=False, allow_inf_nan=False)]] = Field({})
+    """Measures of the unit, and how large each must be for the rule to be asked: of a rater who
+    drew three boxes some things are better not said."""
+
+    @pydantic.model_validator(mode="after")
+    def _declared(self) -> Rule:
+        """A measure that nobody measures would ask for a review of everything."""
+        known = units(self.scope)
+        for name in (self.measure, *self.needs):
+            if name not in known:
+                raise ValueError(must_be_one_of(f"a measure of a {self.scope}", name, known))
+        return self
 
     @pydantic.model_validator(mode="after")
     def _monotone(self) -> Rule:
@@ -77,6 +91,13 @@ class Rule(Section):
         """Whether the rule fires, for a number or an array of numbers that are not nan."""
         return _OPERATORS[self.op](value, self.limit)
 
+    def lacking(self, measures: pd.DataFrame) -> NDArray[np.bool_]:
+        """Units of which too little is known for the rule to be asked, shape (N,)."""
+        lacking = np.zeros(len(measures), dtype=np.bool_)
+        for name, least in self.needs.items():
+            lacking |= ~(measured(measures, name) >= least)
+        return lacking
+
     def reason(self, value: float, where: Where = NOWHERE) -> Reason:
         """Why the rule asks for something, at a value for which it fires or that is nan."""
         return Reason(
@@ -84,6 +105,7 @@ class Rule(Section):
             value=None if math.isnan(value) else value,
             op=self.op,
             limit=self.limit,
+            unit=_UNITLESS.get(unit := units(self.scope)[self.measure], unit),
             because=self.because,
             where=where,
         )
@@ -98,12 +120,30 @@ class Policy(Section):
     """Whether a rejected label takes its whole case with it, or goes alone."""
     fail_on: Literal["reject", "review"] = "reject"
     """The mildest verdict of the whole study with which the gate says no (exit code 3)."""
+    severities: dict[str, Annotated[Severity, Field(strict=False)]] = Field({})
+    """How grave findings of a check are, where they are not what the check is declared to be."""
     rules: list[Rule] = Field(min_length=1)
     """All are asked, and the worst that fires decides."""
+
+    @pydantic.field_validator("severities")
+    @classmethod
+    def _known(cls, value: dict[str, Severity]) -> dict[str, Severity]:
+        known = severities()
+        for name in value:
+            if name not in known:
+                raise ValueError(must_be_one_of("a check", name, known))
+        return value
 
     def of(self, scope: Scope) -> list[Rule]:
         """Rules of one scope."""
         return [rule for rule in self.rules if rule.scope == scope]
+
+    def weigh(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Findings, each as grave as the policy says."""
+        return [
+            replace(finding, severity=self.severities.get(finding.check, finding.severity))
+            for finding in findings
+        ]
 
     def says_no(self, verdict: Verdict) -> bool:
         """Whether the gate says no to a study with this verdict."""
@@ -179,7 +219,14 @@ def ask_all(
     """
     judged: dict[Any, Judged] = {unit: Judged(where=place(unit)) for unit in measures.index}
     for rule in rules:
-        values = measures.get(rule.measure, pd.Series(np.nan, index=measures.index))
-        for unit, value in values.items():
-            judged[unit].ask(rule, float(value))
+        values, asked = measured(measures, rule.measure), ~rule.lacking(measures)
+        for unit, value in zip(measures.index[asked], values[asked].tolist(), strict=True):
+            judged[unit].ask(rule, value)
     return judged
+
+
+def measured(measures: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    """A measure of all units; nan where it is not known."""
+    if name not in measures:
+        return np.full(len(measures), np.nan)
+    return measures[name].to_numpy(np.float64)

@@ -37,8 +37,9 @@ def agree(run: Run) -> Result:
         limits=section.limits,
         resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),
     )
-    raters = judge_raters(result.raters, result.findings, policy_of(config), runs=runs)
-    findings = [*bad, *result.findings]
+    policy = policy_of(config)
+    findings = policy.weigh([*bad, *result.findings])
+    raters = judge_raters(result.raters, findings, policy, runs=runs)
     run.store.write("measurements", result.measurements)
     run.store.write("raters", raters)
     run.store.write_findings("agree", findings)

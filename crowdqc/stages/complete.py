@@ -7,7 +7,7 @@ from crowdqc.completeness.slices import in_ranges
 from crowdqc.config import Config
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import geometries
-from crowdqc.stages.study import load_study
+from crowdqc.stages.study import load_study, policy_of
 from crowdqc.text import count
 
 STATES = ("complete", "partial", "missing", "unread")
@@ -17,6 +17,7 @@ COMPLETENESS_SHOWN = ["case", "label", "rater", "state", "n_slices", "gap_slices
 def complete(run: Run) -> Result:
     """Find what is missing, and write the worklist."""
     table, findings = assess(load_study(run), orientation=_orientation(run.config))
+    findings = policy_of(run.config).weigh(findings)
     tasks = todo(table, findings)
     run.store.write("completeness", table)
     run.store.write_findings("complete", findings)

@@ -118,7 +118,7 @@ def _of_masks(found: Judgement) -> str:
 
 def verdict_for_exit(manifest: Manifest) -> Verdict:
     """``reject`` where the policy of a manifest says no to its verdict, else ``accept``."""
-    policy = Policy.model_validate(manifest.policy)
+    policy = Policy.model_construct(**manifest.policy)  # its measures may be gone by now
     return Verdict.REJECT if policy.says_no(manifest.verdict) else Verdict.ACCEPT
 
 
@@ -160,7 +160,8 @@ def judge_measured(
     """
     raters = rater_measures(found.raters)
     consensus = found.consensus
-    faults = [one for one in found.findings["agree"] if one.case is None and one.rater]
+    noticed = {stage: policy.weigh(findings) for stage, findings in found.findings.items()}
+    faults = [one for one in noticed["agree"] if one.case is None and one.rater]
     first = decide(policy, _measures(consensus, found.completeness, raters), faults)
     rejected = [name for name, one in first.raters.items() if one.verdict is Verdict.REJECT]
     if rejected:
@@ -169,8 +170,8 @@ def judge_measured(
     measures = _measures(consensus, found.completeness, raters) | _fine(policy, consensus)
     if found.masks is not None:
         measures["mask"] = found.masks
-    complete = judged_findings(found.findings["complete"], found.completeness)
-    findings = [*found.findings["check"], *complete, *faults]
+    complete = judged_findings(noticed["complete"], found.completeness)
+    findings = [*noticed["check"], *complete, *faults]
     return Judgement(policy, measures, findings, prompts, decide(policy, measures, findings))
 
 

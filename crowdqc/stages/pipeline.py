@@ -150,13 +150,22 @@ def _policy(config: Config) -> list[Path]:
     return [] if config.gate.policy is None else [config.resolve(config.gate.policy)]
 
 
+def _severities(config: Config) -> list[Path]:
+    """The policy, where it says how grave findings are."""
+    return _policy(config) if policy_of(config).severities else []
+
+
 PIPELINE = Pipeline(
     [
         Stage("simulate", simulate.simulate, inputs=_truth, applies=simulate.is_simulated),
-        Stage("check", check.check, inputs=_annotations),
+        Stage(
+            "check",
+            check.check,
+            inputs=lambda config: [*_annotations(config), *_severities(config)],
+        ),
         Stage("agree", agree.agree, inputs=lambda config: [*_gold_boxes(config), *_policy(config)]),
         Stage("fuse", fuse.fuse),
-        Stage("complete", complete.complete),
+        Stage("complete", complete.complete, inputs=_severities),
         Stage("gate", _gate, inputs=_policy),
         Stage("masks", masks.masks, inputs=input_files, applies=has_volumes),
         Stage("gate again", _gate, inputs=_policy, results=(RISK,), applies=has_volumes),

@@ -94,7 +94,7 @@ def _check(work: _Work) -> Result:
     few = too_few(work.config)
     if few:
         message = f"{work.config.file}: {few}"
-        findings = [Finding(check="few-cases", severity=Severity.REJECT, message=message)]
+        findings = [Finding(check="few-cases", message=message)]
     else:
         findings = work.experiment.check_sets(work.config, work.folders, work.sets)
     work.run.store.write_findings("train", findings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from crowdqc.config import Config
-from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.findings import Finding, InputError
 from crowdqc.stages.images import case_files, geometries
 from crowdqc.volumes import (
     Geometry,
@@ -44,7 +44,7 @@ def truth_findings(config: Config) -> list[Finding]:
     try:
         files = truth_files(config)
     except InputError as error:
-        return [Finding(check="truth-missing", severity=Severity.REVIEW, message=str(error))]
+        return [Finding(check="truth-missing", message=str(error))]
     findings, grids = [], geometries(config)
     for number, (case, path) in enumerate(files.items()):
         try:
@@ -53,7 +53,7 @@ def truth_findings(config: Config) -> list[Finding]:
             check, text = "truth-unreadable", str(error)
         if text:
             text = f"{text} Case {case} cannot be scored."
-            found = Finding(check=check, severity=Severity.REVIEW, message=text, case=case)
+            found = Finding(check=check, message=text, case=case)
             findings.append(found)
     return findings
 

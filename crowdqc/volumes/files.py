@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from crowdqc.config import Plane
 from crowdqc.files import sha256
-from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.findings import Finding, InputError
 from crowdqc.volumes.dicom import hash_files, read_series, read_values, series_files, series_gap
 from crowdqc.volumes.grid import Geometry
 from crowdqc.volumes.itk import ENDINGS as ITK_ENDINGS
@@ -81,14 +81,14 @@ def inspect_volume(path: Path) -> list[Finding]:
         As `read_geometry`.
     """
     if path.is_dir():
-        check, severity, text = "series-incomplete", Severity.NOTE, series_gap(read_series(path))
+        check, text = "series-incomplete", series_gap(read_series(path))
     elif not _is_itk(path):
-        check, severity, text = "volume-spacing", Severity.REVIEW, nifti_doubt(open_nifti(path))
+        check, text = "volume-spacing", nifti_doubt(open_nifti(path))
     else:
-        check, severity = "volume-orientation", Severity.NOTE
+        check = "volume-orientation"
         text = "an Analyze file does not say where left is" if is_analyze(path) else ""
     message = f"{path}: {text.rstrip('.')}."
-    return [Finding(check=check, severity=severity, message=message)] if text else []
+    return [Finding(check=check, message=message)] if text else []
 
 
 def foreign_values(labels: Array, values: Mapping[str, int]) -> str:

@@ -215,5 +215,5 @@ def test_what_does_not_fit_this_machine_is_told(folder, monkeypatch):
     disk = preflight(folder, settings=SETTINGS)[0]
 
     # Two folds of three checkpoints of 250 MB.
-    assert (disk.check, disk.severity) == ("preflight-estimate-disk", "review")
+    assert (disk.check, disk.severity) == ("preflight-too-little-disk", "review")
     assert disk.value == pytest.approx(1.5, abs=0.01)

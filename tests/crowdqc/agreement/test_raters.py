@@ -137,7 +137,7 @@ def test_who_only_opened_files_has_a_row_that_says_so(scope):
         (("agreement", "<", 0.99, "review"), "review"),
         (("agreement", "<", 0.1, "reject"), "accept"),
         (("agreement", "<", 0.99, "note"), "accept"),
-        (("no_such_measure", "<", 0.1, "note"), "review"),
+        (("gold_f1", "<", 0.1, "note"), "review"),
         (("coverage", "<", 0.8, "reject"), "accept"),
     ],
     ids=str,

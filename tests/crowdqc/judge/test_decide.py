@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from crowdqc.findings import Finding, Reason, Severity, Verdict, Where
 from crowdqc.judge import (
+    Policy,
     box_measures,
     decide,
     judged_findings,
@@ -52,7 +53,7 @@ def test_a_rule_fires_with_its_reason():
     assert judged.verdict is Verdict.REJECT
     assert judged.reasons == [
         Reason(
-            measure="n_slices", value=1.0, op="<", limit=3.0, because="so",
+            measure="n_slices", value=1.0, op="<", limit=3.0, unit="slices", because="so",
             where=Where(case="2", label="spleen"),
         )
     ]  # fmt: skip
@@ -68,13 +69,53 @@ def test_a_rejected_label_takes_its_case_with_it_or_not(exclude, case):
     assert told(decision.cases["2"].reasons, case="2")[0] == "spleen: so (n_slices 1 < 3)"
 
 
-@pytest.mark.parametrize("measure", ["no_such_measure", "length_ratio"])
+@pytest.mark.parametrize("measure", ["swapped_share", "length_ratio"])
 def test_a_rule_that_cannot_be_asked_is_a_review(measure):
-    decision = decide(policy(("label", measure, "<", 0, "note")), measures(*whole()))
+    found = measures(*whole())
+    found["label"] = found["label"].drop(columns="swapped_share")
+    decision = decide(policy(("label", measure, "<", 0, "note")), found)
 
     assert decision.labels["1", "liver"].verdict is Verdict.REVIEW
     assert decision.labels["1", "liver"].reasons[0].unknown
     assert decision.verdict is Verdict.REVIEW
+
+
+def with_needs(scope, measure, **needs):
+    rule = {"scope": scope, "measure": measure, "op": "<", "limit": 99, "severity": "reject"}
+    return Policy(rules=[{**rule, "because": "so", "needs": needs}])
+
+
+def test_a_rule_is_asked_only_where_enough_is_known():
+    boxes, runs = one_short(n=1)
+    found = measures(boxes, runs)
+    decision = decide(with_needs("label", "coverage", n_slices=2), found)
+
+    assert decision.labels["2", "spleen"].reasons == []  # one slice
+    assert decision.labels["1", "spleen"].verdict is Verdict.REJECT
+    nothing = decide(with_needs("label", "coverage", length_ratio=0.5), found)
+    assert nothing.labels["1", "spleen"].reasons == []  # what is needed is not known itself
+
+
+def test_boxes_of_which_too_little_is_known_are_not_asked_about():
+    boxes, runs = whole()
+    boxes.loc[0, "n_raters"] = 1
+    tables = measures(boxes, runs) | {"box": box_measures(boxes)}
+    decision = decide(with_needs("box", "score", n_raters=2), tables)
+
+    assert len(decision.fine["box"]) == len(boxes) - 1
+    assert decision.usable(boxes).tolist() == [True] + [False] * (len(boxes) - 1)
+
+
+def test_a_policy_may_say_how_grave_a_check_is():
+    found = [Finding(check="organ-gap", message="x", case="1", label="liver")]
+    milder = policy(FEW_SLICES, severities={"organ-gap": "note"})
+    graver = policy(FEW_SLICES, severities={"organ-gap": "reject"})
+
+    verdicts = [
+        decide(one, measures(*whole()), one.weigh(found)).labels["1", "liver"].verdict.value
+        for one in (policy(FEW_SLICES), milder, graver)
+    ]
+    assert verdicts == ["review", "accept", "reject"]
 
 
 def test_a_note_changes_nothing():

@@ -2,10 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from crowdqc.checks import Check, Measure
 from crowdqc.findings import InputError, Verdict
 from crowdqc.judge import (
     box_measures,
     decide,
+    declared,
     load_policy,
     slice_measures,
     study_measures,
@@ -52,6 +54,50 @@ def test_a_bad_rule_is_refused_with_its_place(tmp_path, change, says):
 
     with pytest.raises(InputError, match=r"gate.toml: 'rules\.0"):
         load_policy(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("n_slices", "coverge"),
+        ("severity =", "needs = { coverge = 2 }\nseverity ="),
+    ],
+)
+def test_a_measure_that_nobody_measures_is_refused_with_the_nearest_name(tmp_path, change, says):
+    file = tmp_path / "gate.toml"
+    file.write_text(RULE.replace(change, says))
+
+    with pytest.raises(InputError, match=r"gate.toml: .*got 'coverge'\. Did you mean 'coverage'\?"):
+        load_policy(file)
+
+
+def test_a_check_that_there_is_not_cannot_be_weighed(tmp_path):
+    file = tmp_path / "gate.toml"
+    file.write_text(f'severities = {{ organ-gaps = "note" }}\n{RULE}')
+
+    with pytest.raises(InputError, match=r"got 'organ-gaps'\. Did you mean 'organ-gap'\?"):
+        load_policy(file)
+
+
+def test_a_measure_of_another_package_may_be_asked_for(monkeypatch):
+    check = Check(of="run", find=list, findings={}, measures=(Measure("width", "px", "wide"),))
+    monkeypatch.setattr(declared, "registered", lambda of: [check] if of == "run" else [])
+
+    rule = policy(("label", "width", ">", 3, "review")).rules[0]
+
+    assert rule.reason(4.0).unit == "px"
+
+
+def test_every_measure_has_a_unit_and_is_measured():
+    boxes, runs = whole()
+    tables = measures(boxes, runs)
+    tables |= {"box": box_measures(boxes), "slice": slice_measures(boxes)}
+    for scope in ("label", "case", "box", "slice"):
+        numbers = tables[scope].select_dtypes("number").columns.difference(["slice"])
+        assert set(declared.units(scope)) == set(numbers)
+    assert set(declared.units("study")) == set(study_measures(decide(load_policy(), tables)))
+    assert {"agreement", "reliability", "labels_swapped"} <= set(declared.units("rater"))
+    assert {"risk", "z_dice"} <= set(declared.units("mask"))
 
 
 def test_a_policy_without_rules_would_accept_everything(tmp_path):
