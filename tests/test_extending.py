@@ -169,4 +169,6 @@ def test_a_measure_is_a_column_a_rule_and_a_part_of_the_report(tmp_path: Path):
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert raters["square_share"].round(2).to_dict() == {"a": 0, "b": 0, "c": 1}
     assert "organs are not square" in raters.loc["c", "reasons"]
+    assert "Square share" in page
+    assert "share of the boxes that are square" in page
     assert "organs are not square" in page
