@@ -13,6 +13,7 @@ from typing import Any
 
 from crowdqc.report.content import ReportContent, ReportSection, Table
 from crowdqc.report.render import cell
+from crowdqc.text import spreadsheet_cell, visible
 
 FORMAT_VERSION = 1
 """Version of the layout of the JSON."""
@@ -50,8 +51,8 @@ def to_markdown(content: ReportContent) -> str:
 
 
 def _text(text: str) -> str:
-    """A text that means nothing to Markdown or HTML, on one line."""
-    return " ".join(text.split()).translate(_MARKDOWN)
+    """A text that means nothing to Markdown, HTML or a terminal, on one line."""
+    return visible(" ".join(text.split())).translate(_MARKDOWN)
 
 
 def _fact(fact: dict[str, str]) -> list[str]:
@@ -134,7 +135,8 @@ def to_csv(content: ReportContent) -> dict[str, str]:
     Returns
     -------
     dict of str
-        ``next.csv``, ``facts.csv``, and ``TABLE.csv`` for each table that has rows.
+        ``next.csv``, ``facts.csv``, and ``TABLE.csv`` for each table that has rows. Texts are
+        guarded by `crowdqc.text.spreadsheet_cell`: these tables are for people.
     """
     files: dict[str, Sequence[Mapping[str, Any]]]
     files = {"next.csv": _steps(content), "facts.csv": _facts(content)}
@@ -163,5 +165,10 @@ def _csv(records: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({name: _guarded(value) for name, value in one.items()} for one in records)
     return text.getvalue()
+
+
+def _guarded(value: object) -> object:
+    """A value that no spreadsheet takes for a formula."""
+    return spreadsheet_cell(value) if isinstance(value, str) else value

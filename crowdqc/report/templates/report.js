@@ -21,7 +21,9 @@
   function spreadsheetText(text) {
     if (text === "\u2013") return "";
     const plain = text.replaceAll("\u2212", "-");
-    return /^([=@]|[+-](?![\d.]))/.test(plain) ? `'${plain}` : plain;
+    const formula = /^'*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]/.test(plain);
+    const number = /^([+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?( ?%)?( \([-\d.]+ to [-\d.]+\))?|-)$/i.test(plain.replaceAll(",", ""));
+    return formula && !number ? `'${plain}` : plain;
   }
 
   // Rows as a table for a mail, and with tabs for a spreadsheet.

@@ -138,7 +138,7 @@ def test_a_table_is_copied_as_it_is_chosen_with_intervals(page: Page, report: Pa
 
 
 def test_what_is_copied_is_no_formula_and_has_plain_minus_signs(page: Page, folder: Path):
-    raters = ("=1+1", "@b", "c")
+    raters = ("=1+1", "@b", "c", "-2+3", "'=x", "-4")
     report = folder / "report.html"
     html = render(gather(write_results(folder, Spec(raters=raters))), charts=False)
     report.write_text(html, encoding="utf-8")
@@ -151,7 +151,7 @@ def test_what_is_copied_is_no_formula_and_has_plain_minus_signs(page: Page, fold
     page.press("Enter")
     rows = [line.split("\t") for line in page.run("given['text/plain']").split("\n")]
 
-    assert sorted(row[0] for row in rows[1:]) == ["'=1+1", "'@b", "c"]
+    assert sorted(row[0] for row in rows[1:]) == ["''=x", "'-2+3", "'=1+1", "'@b", "-4", "c"]
     assert "\u2212" not in page.run("given['text/plain']")
 
 

@@ -160,3 +160,12 @@ def test_lengths_do_not_share_a_scale_with_agreement(folder: Path):
     assert "First slice" not in {row["measure"] for row in rows["agreement"]}
     assert "first_slice_error" not in rows["agreement_by_label"][0]
     assert next(t for t in section.tables if t.name == "agreement_ends").caption.endswith("mm")
+
+
+def test_csv_of_a_report_holds_no_formula_and_markdown_no_control(folder: Path):
+    content = gather(write_results(folder, Spec(n_cases=2, raters=("=1+1", "b\x1b[2J"))))
+
+    names = {row["rater"] for row in csv.DictReader(io.StringIO(to_csv(content)["raters.csv"]))}
+
+    assert "'=1+1" in names
+    assert "\x1b" not in to_markdown(content)
