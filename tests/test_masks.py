@@ -1,6 +1,7 @@
 """The stage that draws masks, as a user runs it: what it would do, cut short, raters left out."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -283,3 +284,37 @@ def test_a_quiet_run_shows_no_progress(clock, capsys):
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (3599.7, "1 h"), (7290, "2 h 1 min")])
 def test_durations_have_two_units(seconds, text):
     assert duration(seconds) == text
+
+
+MASK_RULE = """
+format_version = 1
+[[rules]]
+scope = "mask"
+measure = "risk"
+op = ">="
+limit = 0
+severity = "reject"
+because = "no mask is good enough"
+"""
+
+
+def test_a_verdict_is_no_milder_because_the_masks_are_out_of_date(study):
+    """Boxes changed after the masks were drawn: these are judged still, and it is said."""
+    (study.parent / "policy.toml").write_text(MASK_RULE)
+    study.write_text(STUDY + '[gate]\npolicy = "policy.toml"\n')
+    masks(study)
+    fresh = judged(study)
+    boxes = pd.read_csv(study.parent / "boxes.csv")
+    boxes.assign(x1=boxes["x1"] + 1).to_csv(study.parent / "boxes.csv", index=False)
+
+    stale = judged(study)
+
+    assert fresh["verdict"] == stale["verdict"] == "review"
+    assert all(case["verdict"] == "review" for case in stale["cases"])
+    assert "masks-stale" in {reason["measure"] for reason in stale["reasons"]}
+    assert "masks-stale" not in {reason["measure"] for reason in fresh["reasons"]}
+
+
+def judged(study):
+    assert call("gate", study).exit_code == 0
+    return json.loads((study.parent / "out" / "manifest.json").read_text(encoding="utf-8"))

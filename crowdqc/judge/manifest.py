@@ -83,6 +83,8 @@ class Manifest:
     prompts: list[dict[str, Any]]
     """Rows of the table ``consensus`` that masks may use."""
     counts: dict[str, int]
+    certificate: dict[str, Any] | None = None
+    """What an audit found: how many bad boxes are left. None where there was none."""
     reasons: list[dict[str, Any]] = field(default_factory=list)
     """Why the study got its verdict: records of `Reason`, as in all the parts above."""
     units: dict[str, list[dict[str, Any]]] = field(default_factory=dict)

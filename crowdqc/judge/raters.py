@@ -15,6 +15,7 @@ from crowdqc.findings import Finding, Reason, Where, dump_reasons
 from crowdqc.judge.policy import Judged, Policy, Rule, ask_all, load_policy
 
 IDLE = "every file was only opened: nothing says that a slice was read"
+NOTHING = "nobody who read the same slices drew anything there: there is nothing to compare"
 FROM_RUNS = ("coverage", "single_rater_share")
 """Measures of raters that completeness knows: where it was not asked, nor are rules on these."""
 
@@ -92,5 +93,6 @@ def _say_why_unknown(judged: Judged, row: pd.Series) -> None:
         cause = Reason(measure="n_slices", value=0.0, because=IDLE, where=judged.where)
         judged.reasons = [cause]
     elif math.isnan(row.get("agreement", 0.0)):
-        cause = Reason(measure="agreement", because=ALONE, where=judged.where)
+        because = NOTHING if row.get("n_others", 0) > 0 else ALONE
+        cause = Reason(measure="agreement", because=because, where=judged.where)
         judged.reasons = [cause, *(reason for reason in judged.reasons if not reason.unknown)]

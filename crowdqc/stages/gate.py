@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -47,6 +47,11 @@ CREATED_FROM = [
     "consensus.csv",
 ]
 MANIFEST = "manifest.json"
+STALE = (
+    "masks were drawn from other boxes than those of now and are judged as they are; draw them "
+    "again: crowdqc masks"
+)
+"""That a verdict must not become milder because something was not made again."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Measured:
     completeness: pd.DataFrame
     consensus: pd.DataFrame
     findings: dict[str, list[Finding]]
-    """Stage -> its findings: of check, agree and complete."""
+    """Stage -> its findings: of check, agree and complete, and about masks where there are any."""
     masks: pd.DataFrame | None = None
     """Risk and measures of the masks, where there are masks to judge."""
 
@@ -80,7 +85,7 @@ def gate(run: Run, *, masks: bool) -> Result:
     ----------
     run : Run
     masks : bool
-        Whether the masks that were drawn are judged, too.
+        Whether the masks that were drawn, if any, are those of the boxes as they are now.
     """
     found = judge(run, masks=masks)
     read = [*CREATED_FROM, RISK] if "mask" in found.measures else CREATED_FROM
@@ -131,8 +136,10 @@ def judge(run: Run, *, masks: bool) -> Judgement:
         findings={
             stage: run.store.read_findings(stage) for stage in ("check", "agree", "complete")
         },
-        masks=read_risk(run) if masks and policy.of("mask") and path.is_file() else None,
     )
+    if policy.of("mask") and path.is_file():
+        found = replace(found, masks=read_risk(run))
+        found.findings["masks"] = [] if masks else [Finding(check="masks-stale", message=STALE)]
     return judge_measured(
         found,
         policy,
@@ -171,7 +178,7 @@ def judge_measured(
     if found.masks is not None:
         measures["mask"] = found.masks
     complete = judged_findings(noticed["complete"], found.completeness)
-    findings = [*noticed["check"], *complete, *faults]
+    findings = [*noticed["check"], *complete, *faults, *noticed.get("masks", [])]
     return Judgement(policy, measures, findings, prompts, decide(policy, measures, findings))
 
 

@@ -166,6 +166,20 @@ def test_a_rejected_rater_can_be_left_out():
     assert decision.verdict is Verdict.REVIEW
 
 
+@pytest.mark.parametrize(
+    ("n_others", "says"), [(0, "no slice was read by two"), (2, "nobody who read the same slices")]
+)
+def test_who_has_no_agreement_is_told_the_cause(n_others, says):
+    raters = RATERS.assign(agreement=[np.nan, 0.8], n_others=n_others)
+    rules = [("rater", "agreement", "<", 0.5, "reject")]
+
+    decision = decide(policy(*rules), measures(*whole(), raters))
+
+    assert decision.raters["a"].verdict is Verdict.REVIEW
+    assert [one.because.startswith(says) for one in decision.raters["a"].reasons] == [True]
+    assert decision.raters["b"].reasons == []
+
+
 def test_a_study_without_boxes_is_rejected():
     boxes, runs = whole()
 

@@ -22,7 +22,7 @@ from tests.crowdqc.test_findings import any_reason
 
 KEYS = [
     "format_version", "study", "crowdqc", "created_from", "policy", "verdict", "raters", "cases",
-    "prompts", "counts",
+    "prompts", "counts", "certificate",
 ]  # fmt: skip
 
 
