@@ -88,15 +88,20 @@ class Annotations(Section):
     rater_scope: Literal["study", "case"] = "study"
     """``"case"`` where a rater's name does not mean the same person in two cases."""
     empty_file: Literal["infer", "nothing", "unread"] = "infer"
-    """What an empty file means: looked at where the rater drew on slices before and after it
-    (infer), nothing there, or not looked at."""
+    """What an empty file, or an image without a box whose state is not said, means: looked at where
+    the rater drew on slices before and after it (infer), nothing there, or not looked at."""
     file_times: bool = False
     """Whether the times at which yolo or voc files were last written say when slices were read.
     Only in the folder in which raters drew, or a copy that kept times (cp -p, rsync -a, zip)."""
+    shapes: Literal["refuse", "box"] = "refuse"
+    """What becomes of polygons, masks and ellipses: left out with a finding, so that their slices
+    do not count as empty, or the upright box round each is taken."""
     outside: Literal["refuse", "clip"] = "refuse"
     """What becomes of a box that reaches beyond its image: left out, or clipped to it."""
-    columns: dict[str, str] = Field(default_factory=dict)
-    """Our name of a column -> its name in the file (``format = "table"``)."""
+    columns: dict[str, str | int] = Field(default_factory=dict)
+    """Our name of a column -> its name in the file, or its place from 1 where the first line names
+    none (``format = "table"``). A box is x0, y0, x1, y1; or box_width, box_height with x0, y0 or
+    x_centre, y_centre."""
     keep: dict[str, str | list[str]] = Field(default_factory=dict)
     """Rows of the table to keep: column in the file -> value, or values (as text)."""
 
@@ -157,7 +162,7 @@ class Truth(Section):
     """Label -> tolerance, where it is another one."""
     boxes: str | None = None
     """A table of expert boxes."""
-    columns: dict[str, str] = Field(default_factory=dict)
+    columns: dict[str, str | int] = Field(default_factory=dict)
     """As in ``[annotations]``, for `boxes`."""
     rater: str | None = None
     """Name of the rater in the annotations who is the gold standard."""

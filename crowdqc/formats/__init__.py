@@ -25,6 +25,7 @@ from crowdqc.formats.listing import Contents, Guess, Listing, look_into
 from crowdqc.formats.names import sound_names
 from crowdqc.formats.output import Output
 from crowdqc.formats.patterns import find, has
+from crowdqc.formats.plausible import implausible
 from crowdqc.formats.truth import COLUMNS as TRUTH_COLUMNS
 from crowdqc.formats.truth import read_truth_boxes, without_gold
 from crowdqc.schema import Study, stands_in
@@ -80,9 +81,11 @@ def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study
     draft.findings = [*draft.findings, *more]
     if draft.readings.empty:
         raise InputError(_nothing(config, draft))
-    if draft.in_fractions:
+    in_px = not draft.in_fractions
+    if not in_px:
         draft.boxes = to_pixels(draft.boxes, images)
-    return to_study(draft, config, images)
+    study, findings = to_study(draft, config, images)
+    return study, [*findings, *implausible(study, draft.boxes, in_px=in_px)]
 
 
 def read_gold(

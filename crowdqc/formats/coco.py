@@ -1,13 +1,12 @@
 """COCO JSON: ``images``, ``categories`` and ``annotations`` with ``bbox = [x, y, width, height]``.
 
 COCO itself knows no raters. Those who need them write ``rater_list`` into an image (who read it)
-and ``rater_id``, ``rater``, ``annotator`` or ``rad_id`` into an annotation (who drew it). An image
+and ``rater_id``, ``annotator``, ``rad_id`` or the like into an annotation (who drew it). An image
 in whose list a rater stands without a box was reviewed; without a list it is an empty file.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,14 @@ from typing import Any
 from crowdqc.config import Config
 from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Collector, Document, Image, rater_name
+from crowdqc.formats.collect import Collector, Document, rater_name
 from crowdqc.formats.draft import Draft
 from crowdqc.formats.files import short, write_json
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
 from crowdqc.formats.output import IMAGE, Output, Written
-
-RATER_KEYS = ("rater_id", "rater", "annotator", "rad_id")
-"""Keys of an annotation that say who drew it, in the order in which they are looked for."""
+from crowdqc.formats.raters import Image, rater_key
+from crowdqc.formats.shapes import box_of_points, box_of_runs
 
 
 def sniff_coco(listing: Listing) -> Guess | None:
@@ -43,7 +41,7 @@ def _look(path: Path) -> Contents | None:
     return Contents(
         images=dict.fromkeys(str(one["file_name"]) for one in records if "file_name" in one),
         labels={str(one["name"]) for one in categories if "name" in one},
-        says_rater=any(key in one for one in records for key in (*RATER_KEYS, "rater_list")),
+        says_rater=any(map(_rater, boxes)) or any("rater_list" in one for one in images),
     )
 
 
@@ -65,7 +63,6 @@ class _File:
         self.document = document
         self.classes: dict[object, str] = {}
         self.images: dict[object, Image] = {}
-        self.crowds: Counter[str] = Counter()
 
     def read(self) -> None:
         data = read_json(self.document.path)
@@ -80,9 +77,6 @@ class _File:
             self._image(record, source)
         for record, source in self._records(data, "annotations"):
             self._annotation(record, source)
-        if self.crowds:
-            n = self.crowds.total()
-            self.document.note("box-of-a-crowd", f"{n} boxes round groups were left out.")
 
     def _records(self, data: dict[str, Any], key: str) -> list[tuple[dict[str, Any], str]]:
         """The objects of a list, each with what to call it in a message."""
@@ -127,28 +121,56 @@ class _File:
             name = short(repr(record.get("image_id")))
             self.document.fault("image-id", f"there is no sound image with the id {name}.", source)
             return
-        if record.get("iscrowd") in (1, True):
-            self.crowds["iscrowd"] += 1
+        rater = _rater(record)
+        category = record.get("category_id")
+        label = self._label(category)
+        shape = _shape(record)
+        if shape and not self.document.boxes_of_shapes:
+            self.document.shape(image, shape, label=label, source=source, rater=rater)
             return
-        rater = next((name for name in map(rater_name, _values(record)) if name), None)
-        corners = _corners(record.get("bbox"))
+        corners = _corners(record.get("bbox")) or _outline(record.get("segmentation"))
         turned = _rotation(record)
         if corners is None or turned:
             what = f"is rotated by {turned}" if turned else "has no 'bbox' of four numbers"
             message = f"{what}; a box is upright: x, y, width, height."
-            self.document.fault("box-unfit", message, source, image=image, rater=rater or "")
+            self.document.fault("box-unfit", message, source, image=image, rater=rater, label=label)
             return
-        category = record.get("category_id")
-        label = self.classes.get(_hashable(category))
-        if label is None or self.document.labels.named(label) is None:
-            label = self.document.labels.by_id.get(str(category), label or str(category))
         self.document.box(image, corners, label=label, source=source, rater=rater)
 
+    def _label(self, category: object) -> str:
+        """The label of a category: by its name where that is one, else by its id."""
+        name = self.classes.get(_hashable(category))
+        if name is None or self.document.labels.named(name) is None:
+            return self.document.labels.of_id(str(category)) or name or str(category)
+        return name
 
-def _values(record: Mapping[str, Any]) -> list[object]:
+
+def _shape(record: Mapping[str, Any]) -> str | None:
+    """What an annotation is, where it is no box: a mask, or a polygon without a box."""
+    outline = record.get("segmentation")
+    if record.get("iscrowd") in (1, True) or isinstance(outline, dict):
+        return "mask" if isinstance(outline, dict) else "box of a group"
+    return "polygon" if outline and _corners(record.get("bbox")) is None else None
+
+
+def _outline(segmentation: object) -> list[object] | None:
+    """The box round polygons ``x, y, x, y, ...``, or round an uncompressed mask."""
+    if isinstance(segmentation, dict):
+        return box_of_runs(segmentation.get("counts"), segmentation.get("size"))
+    if not isinstance(segmentation, list):
+        return None
+    values = [value for part in segmentation for value in (part if isinstance(part, list) else ())]
+    return box_of_points(values[::2], values[1::2])
+
+
+def _rater(record: Mapping[str, Any]) -> str | None:
+    """Who drew, as an annotation or its attributes say."""
     attributes = record.get("attributes")
-    inner = attributes if isinstance(attributes, dict) else {}
-    return [place.get(key) for place in (record, inner) for key in RATER_KEYS]
+    for place in (record, attributes if isinstance(attributes, dict) else {}):
+        key = rater_key(key for key in place if rater_name(place[key]))
+        if key is not None:
+            return rater_name(place[key])
+    return None
 
 
 def _raters(record: Mapping[str, Any]) -> list[str] | None:

@@ -1,55 +1,35 @@
 """What files with many slices say, row by row: the common half of their readers.
 
 A `Document` is one such file while it is read. It knows what its path says, finds the slice of an
-image by the image's name, asks who drew, and refuses what is not sound with a finding.
+image by the image's name, asks who drew, and refuses what is not sound with a finding. Which of
+several readings of a slice counts is settled when all files have been read.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.files import Unreadable
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding
 from crowdqc.formats import patterns
 from crowdqc.formats.draft import FAULTS_MAX, SIDE_MAX, Draft, bad_file, bad_line, box_frame
 from crowdqc.formats.files import parse_number, relative, short
 from crowdqc.formats.labels import Labels
-from crowdqc.formats.raters import asked, check_raters
+from crowdqc.formats.raters import Image, Made, Reading, asked, attribute, check_raters, settle
 from crowdqc.formats.slicefiles import slice_number, strays
 from crowdqc.formats.times import WHEN, moment
 
+UNKNOWN = Made()
 NAME_MAX = 1000
 """Characters of an image's name."""
 
 _OPENED = "opened"
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image of a file: which slice it is, its size (nan: not said), and where it stands."""
-
-    case: str
-    slice: int
-    height: float
-    width: float
-    source: str
-
-
-@dataclass
-class _Reading:
-    labels: str
-    state: str
-    height: float
-    width: float
-    source: str
-    time: float = math.nan
-    seconds: float = math.nan
 
 
 class Collector:
@@ -73,9 +53,9 @@ class Collector:
         self.asked = asked(config)
         self.findings: list[Finding] = []
         self.name = patterns.Name(config.annotations.image or "{case}")
-        self.readings: dict[tuple[str, int, str], _Reading] = {}
-        self.boxes: list[tuple[object, ...]] = []
-        self._faults: Counter[tuple[object, ...]] = Counter()
+        self.readings: list[Reading] = []
+        self._counts: Counter[tuple[object, ...]] = Counter()
+        self._last: dict[tuple[object, ...], Finding] = {}
 
     def read(self, read: Callable[[Document], None]) -> Draft:
         """All that `read` finds in the files; one that is `Unreadable` is a finding."""
@@ -84,6 +64,7 @@ class Collector:
                 read(document)
             except Unreadable as error:
                 document.refuse(error)
+            document.note_shapes()
         return self.draft()
 
     def documents(self) -> list[Document]:
@@ -94,38 +75,50 @@ class Collector:
 
     def add(self, finding: Finding) -> None:
         """Keep a finding; of very many of one kind, file and case only the first."""
-        file = (finding.source or "").rpartition(":")[0]
+        file = (finding.source or "").rpartition(":")[0] or finding.source
         key = (finding.check, file, finding.case)
-        self._faults[key] += 1
-        if self._faults[key] <= FAULTS_MAX:
+        self._counts[key] += 1
+        if self._counts[key] <= FAULTS_MAX:
             self.findings.append(finding)
+        else:
+            self._last[key] = finding
 
     def draft(self) -> Draft:
         """All that was collected."""
-        rows = [
-            (*key, one.labels, one.state, one.height, one.width, one.time, one.seconds)
-            for key, one in self.readings.items()
-        ]
+        self.findings += [*attribute(self.readings), *self.labels.spellings()]
+        kept, findings = settle(self.readings)
+        for finding in findings:
+            self.add(finding)
         columns = ["case", "slice", "rater", "labels", "state", "height", "width", *WHEN]
-        readings = pd.DataFrame(rows, columns=columns)
+        readings = pd.DataFrame([_row(one) for one in kept], columns=columns)
         readings = readings.drop(columns=[name for name in WHEN if readings[name].isna().all()])
         if readings["height"].isna().all():
             readings = readings.drop(columns=["height", "width"])
-        return Draft(box_frame(self.boxes), readings, [*self.findings, *self._uncounted()])
+        boxes = [(*_place(one), *box) for one in kept for box in one.boxes]
+        refused = [(*_place(one), label) for one in kept for label in one.refused]
+        return Draft(box_frame(boxes), readings, [*self.findings, *self._uncounted()], refused)
 
     def _uncounted(self) -> list[Finding]:
+        """What is beyond the first of very many, as severe as these and in the same place."""
         return [
-            Finding(
-                check=str(check),
-                severity=Severity.REJECT,
-                message=f"{file}: and {n - FAULTS_MAX} more of the kind '{check}'.",
-                case=None if case is None else str(case),
-                value=float(n),
-                source=str(file),
+            dataclasses.replace(
+                last,
+                message=f"{key[1]}: and {self._counts[key] - FAULTS_MAX} more of the kind "
+                f"'{last.check}', the last at {last.source}.",
+                value=float(self._counts[key]),
             )
-            for (check, file, case), n in self._faults.items()
-            if n > FAULTS_MAX
+            for key, last in self._last.items()
         ]
+
+
+def _place(one: Reading) -> tuple[str, int, str]:
+    return one.image.case, one.image.slice, one.rater
+
+
+def _row(one: Reading) -> tuple[object, ...]:
+    image, made = one.image, one.made
+    said = (one.labels, one.state, image.height, image.width, made.time, made.seconds)
+    return (*_place(one), *said)
 
 
 class Document:
@@ -136,17 +129,20 @@ class Document:
         self.where = relative(found.path, collector.config)
         self.fields = found.fields
         self.labels = collector.labels
+        self.boxes_of_shapes = collector.config.annotations.shapes == "box"
         self._all = collector
+        self._readings: dict[str, dict[str | None, Reading]] = {}
+        self._shapes: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
 
     def refuse(self, error: Unreadable) -> None:
         """Note that the whole file cannot be read."""
         message = f"{self.where}: {error} The file is left out."
         self._all.findings.append(bad_file("file-unreadable", message, self.where))
 
-    def note(self, check: str, message: str, *, severity: Severity = Severity.NOTE) -> None:
+    def note(self, check: str, message: str) -> None:
         """Note something about the file as a whole."""
         text = f"{self.where}: {message}"
-        finding = Finding(check=check, severity=severity, message=text, source=self.where)
+        finding = Finding(check=check, message=text, source=self.where)
         self._all.add(finding)
 
     def add(self, findings: Sequence[Finding]) -> None:
@@ -154,17 +150,52 @@ class Document:
         self._all.findings += findings
 
     def fault(
-        self, check: str, message: str, source: str, *, image: Image | None = None, rater: str = ""
+        self,
+        check: str,
+        message: str,
+        source: str,
+        *,
+        image: Image | None = None,
+        rater: str | None = None,
+        label: str | None = None,
     ) -> None:
         """Note that something is left out; an image of which something was, is no empty one."""
         where: dict[str, object] = {}
         if image is not None:
-            where = {"case": image.case, "slice": image.slice, "rater": rater or None}
-            for name in [rater] if rater else self._asked_of(None):
-                reading = self._all.readings.get((image.case, image.slice, name))
-                if reading is not None:
-                    reading.state = _OPENED
+            where = {"case": image.case, "slice": image.slice, "rater": rater}
+            self.leave_open(image, rater, label)
         self._all.add(bad_line(check, message, f"{self.where}:{source}", **where))
+
+    def shape(
+        self, image: Image, kind: str, *, label: object, source: str, rater: str | None = None
+    ) -> None:
+        """Note a shape that is no box and is left out, as `fault`; all are told together."""
+        self.leave_open(image, rater, str(label))
+        place = (image.case, rater or self.fields.get("rater", ""))
+        self._shapes.setdefault(place, []).append((image.slice, kind, source))
+
+    def note_shapes(self) -> None:
+        """Tell what shapes were left out, once for each case and rater."""
+        for (case, rater), shapes in self._shapes.items():
+            kinds = Counter(kind for _, kind, _ in shapes)
+            told = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
+            slices = sorted({k for k, _, _ in shapes})
+            message = (
+                f"{self.where}: shapes that are no boxes were left out ({told}), the first at "
+                f"{shapes[0][2]}. Where nothing else was drawn, the slices count as opened, not as "
+                'read. To take the box round each polygon or mask, set shapes = "box".'
+            )
+            finding = Finding(
+                check="shape-not-a-box",
+                message=message,
+                case=case,
+                rater=rater or None,
+                slices=" ".join(map(str, slices[:100])),
+                value=float(len(shapes)),
+                source=f"{self.where}:{shapes[0][2]}",
+            )
+            self._all.add(finding)
+        self._shapes.clear()
 
     def image(self, name: object, size: tuple[object, object] | None, source: str) -> Image | None:
         """The image of this name, ``size = (height, width)``; `None` where it cannot be told."""
@@ -185,23 +216,25 @@ class Document:
             self.fault("image-size", f"the size {size!r:.60} of the image is none.", source)
             return None
         case = fields.get("case", self._all.config.study.name)
-        return Image(case, slice_, height, width, source)
+        return Image(str(name), case, slice_, height, width, source)
 
-    def read_by(self, image: Image, raters: Sequence[str] | None, *, state: str) -> None:
+    def read_by(
+        self,
+        image: Image,
+        raters: Sequence[str] | None,
+        *,
+        state: str,
+        made: Made = UNKNOWN,
+        cancelled: bool = False,
+    ) -> None:
         """Note that an image was read by `raters`, or by whoever was asked (`None`).
 
-        `state` is that of a reading without a box; "" leaves it to be inferred.
+        `state` is that of a reading without a box; "" leaves it to be inferred. `made` says when
+        it was read. One that was `cancelled` counts only where the rater has no other.
         """
-        for rater, labels in self._asked_of(raters).items():
-            self._reading(image, rater, labels=labels, state=state)
-
-    def took(self, image: Image, rater: str | None, *, time: object, seconds: object) -> None:
-        """Note when an image was read, and how long that took, as far as the file says it."""
-        for name in self._asked_of(None if rater is None else [rater]):
-            reading = self._all.readings.get((image.case, image.slice, name))
-            if reading is not None and reading.source == f"{self.where}:{image.source}":
-                reading.time = math.nan if (when := moment(time)) is None else when
-                reading.seconds = math.nan if (spent := number(seconds)) is None else spent
+        for rater in raters if raters is not None else self._nobody_said():
+            one = self._reading(image, rater if raters is not None else None, asked_rater=rater)
+            one.state, one.made, one.cancelled = state, made, cancelled
 
     def box(
         self,
@@ -213,51 +246,48 @@ class Document:
         rater: str | None = None,
     ) -> None:
         """Note a box ``x0, y0, x1, y1`` in px; `label` is its class as the file names it."""
-        name = self.labels.find(str(label)) if isinstance(label, str | int) else None
-        who = self._who(rater, name)
-        if who is None:
+        name = self.labels.find(str(label)) if isinstance(label, str | int | float) else None
+        annotations = self._all.config.annotations
+        asked_rater = annotations.rater_of.get(name or "") or annotations.rater
+        if not (rater or asked_rater or "rater" in self.fields):
             self.fault("name-missing", "nobody is said to have drawn it.", source, image=image)
             return
-        if not self._reading(image, who, labels=self._all.asked.get(who, ""), state=_OPENED):
-            return
+        one = self._reading(image, rater, asked_rater=asked_rater)
         edges = [number(value) for value in corners]
         if name is None:
             message = f"class '{short(str(label))}' is not in [labels]: {self.labels.known}."
-            self.fault("unknown-class", message, source, image=image, rater=who)
+            self.fault("unknown-class", message, source, image=image, rater=rater)
         elif None in edges:
             odd = corners[edges.index(None)]
             message = f"'{short(str(odd))}' is not a number."
-            self.fault("not-a-number", message, source, image=image, rater=who)
+            self.fault("not-a-number", message, source, image=image, rater=rater, label=name)
         else:
-            row = (image.case, image.slice, who, name, *edges, f"{self.where}:{source}")
-            self._all.boxes.append(row)
+            one.boxes.append((name, *edges, f"{self.where}:{source}"))
 
-    def _reading(self, image: Image, rater: str, *, labels: str, state: str) -> bool:
-        """Note a reading; whether it is the first of its slice and rater, or the same one."""
-        key = (image.case, image.slice, rater)
-        source = f"{self.where}:{image.source}"
-        known = self._all.readings.get(key)
-        if known is None:
-            reading = _Reading(labels, state, image.height, image.width, source)
-            self._all.readings[key] = reading
-        elif known.source != source:
-            message = (
-                f"is the same slice, read by the same rater, as {known.source}, which is used."
+    def _reading(self, image: Image, rater: str | None, *, asked_rater: str | None) -> Reading:
+        """The reading of an image by a rater, which is new where there is none."""
+        of_image = self._readings.setdefault(image.source, {})
+        path_rater = self.fields.get("rater")
+        key = rater or (None if path_rater else asked_rater)
+        if key not in of_image:
+            labels = "" if rater or path_rater else self._all.asked.get(asked_rater or "", "")
+            of_image[key] = Reading(
+                image, self.where, path_rater, rater, asked_rater, labels, _OPENED
             )
-            where = {"case": image.case, "slice": image.slice, "rater": rater}
-            self._all.add(bad_line("slice-twice", message, source, **where))
-            return False
-        return True
+            self._all.readings.append(of_image[key])
+        return of_image[key]
 
-    def _asked_of(self, raters: Sequence[str] | None) -> Mapping[str, str]:
-        if "rater" in self.fields:
-            return {self.fields["rater"]: ""}
-        return self._all.asked if raters is None else dict.fromkeys(raters, "")
+    def leave_open(self, image: Image, rater: str | None, label: str | None) -> None:
+        """An image of which a rater's shape was left out was not seen to be empty."""
+        if rater:
+            self._reading(image, rater, asked_rater=None)
+        of_image = self._readings.get(image.source, {})
+        for one in [of_image[rater]] if rater else of_image.values():
+            one.state = _OPENED
+            one.refused.append(self.labels.find(label or "") or "")
 
-    def _who(self, rater: str | None, label: str | None) -> str | None:
-        annotations = self._all.config.annotations
-        by_label = annotations.rater_of.get(label or "")
-        return self.fields.get("rater") or rater or by_label or annotations.rater
+    def _nobody_said(self) -> list[str | None]:
+        return [None] if "rater" in self.fields else list(self._all.asked)
 
     def _fields(self, name: object) -> dict[str, str] | None:
         if not isinstance(name, str) or len(name) > NAME_MAX:
@@ -278,6 +308,14 @@ def number(value: object) -> float | None:
         return math.inf if value > 0 else -math.inf
 
 
+def made(record: Mapping[str, object], *, time: Sequence[str], seconds: str = "") -> Made:
+    """When a record says that it was made: by the first of some keys that says it."""
+    times = (moment(record[key]) for key in time if record.get(key) is not None)
+    when = next((one for one in times if one is not None), math.nan)
+    spent, place = number(record.get(seconds)), number(record.get("id"))
+    return Made(when, math.nan if spent is None else spent, math.nan if place is None else place)
+
+
 def side(value: object) -> float | None:
     """The side of an image in px that `value` is: whole, and of a size that makes sense."""
     length = number(value)
@@ -287,7 +325,10 @@ def side(value: object) -> float | None:
 
 
 def rater_name(value: object) -> str | None:
-    """Name of a rater: a text or a number; `None` where it is neither."""
+    """Name of a rater: a text or a number, or that of a person; `None` where it is neither."""
+    if isinstance(value, dict):
+        names = (rater_name(value.get(key)) for key in ("email", "username", "name", "id"))
+        return next((name for name in names if name), None)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     text = str(value).strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,9 @@ LINE_MAX = 1_000_000
 """Most characters of a line."""
 
 
-def load_cells(path: Path, where: str) -> tuple[pd.DataFrame, list[Finding]]:
+def load_cells(
+    path: Path, where: str, *, header: bool = True
+) -> tuple[pd.DataFrame, list[Finding]]:
     """All cells as text, the line of each row in ``_line``; rows of odd length left out.
 
     Parameters
@@ -29,6 +32,8 @@ def load_cells(path: Path, where: str) -> tuple[pd.DataFrame, list[Finding]]:
         The file; its first line names the columns.
     where : str
         What messages call it.
+    header : bool
+        Whether the first line names the columns; else they are called 1, 2 and so on.
 
     Returns
     -------
@@ -43,19 +48,25 @@ def load_cells(path: Path, where: str) -> tuple[pd.DataFrame, list[Finding]]:
         If it cannot be read, or its first line does not name different columns.
     """
     rows = csv_rows(path, where)
-    header = read_header(rows, where)
-    if len(set(header)) != len(header):
-        raise InputError(f"{where}: two columns have the same name: {short(str(header))}.")
+    first = next(rows, (0, []))
+    names = read_header(iter([first]), where)
+    if not header:
+        names, rows = (
+            [str(place + 1) for place in range(len(names))],
+            itertools.chain([first], rows),
+        )
+    if len(set(names)) != len(names):
+        raise InputError(f"{where}: two columns have the same name: {short(str(names))}.")
     cells, lines, odd = [], [], []
     for line, row in rows:
-        if len(row) == len(header):
+        if len(row) == len(names):
             cells.append(row)
             lines.append(line)
         elif any(cell.strip() for cell in row):
             odd.append((line, len(row)))
-    frame = pd.DataFrame(cells, columns=header, dtype=object)
+    frame = pd.DataFrame(cells, columns=names, dtype=object)
     stripped = frame.apply(lambda column: column.str.strip())
-    return stripped.assign(_line=lines), _odd_rows(odd, len(header), where)
+    return stripped.assign(_line=lines), _odd_rows(odd, len(names), where)
 
 
 def _odd_rows(odd: list[tuple[int, int]], n_columns: int, where: str) -> list[Finding]:

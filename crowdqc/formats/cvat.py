@@ -1,28 +1,30 @@
-"""CVAT for images 1.1 (XML): one file a job or replica, one ``<image>`` a slice.
+"""CVAT for images 1.1 (XML): one file a job, task, project or replica, one ``<image>`` a slice.
 
-Every image of a job is listed, so an image without a box was reviewed. Who drew is said by the
-path (``{rater}``), by the job's assignee in the file, or by the study file.
+Every image of a job is listed. Whether one without a box was looked at is said by the state of its
+job, where the export has it, else by ``empty_file``. Who drew is said by the assignee of the
+segment, job or task, by the path (``{rater}``), or by the study file.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
 from crowdqc.config import Config
-from crowdqc.findings import Severity
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Collector, Document, Image, number, rater_name
+from crowdqc.formats.collect import Collector, Document, number, rater_name
 from crowdqc.formats.draft import Draft
 from crowdqc.formats.files import short
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, look_into
 from crowdqc.formats.markup import children, write_xml
 from crowdqc.formats.output import IMAGE, Output
+from crowdqc.formats.raters import Image
+from crowdqc.formats.shapes import box_of_ellipse, box_of_points
 
-_ASSIGNEE = "job/assignee/username", "task/assignee/username", "job/assignee", "task/assignee"
 _ROOT = "annotations"
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _SHAPES = {"polygon", "polyline", "points", "ellipse", "mask", "skeleton", "cuboid"}
@@ -40,7 +42,7 @@ def _look(path: Path) -> Contents:
             found.images[one.get("name", "")] = None
         found.labels |= {box.get("label", "") for box in one.iter("box")}
         found.labels |= {(label.findtext("name") or "") for label in one.iter("label")}
-        found.says_rater |= any((name.text or "").strip() for name in one.iter("username"))
+        found.says_rater |= one.tag == "meta" and any(part.rater for part in _parts(one))
     found.labels.discard("")
     return found
 
@@ -57,53 +59,119 @@ def read_cvat(config: Config) -> Draft:
 
 
 class _Job:
-    """One file while it is read."""
+    """One file while it is read: a job, a task, or a project of several tasks."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.rater: str | None = None
-        self.others: Counter[str] = Counter()
+        self.parts: list[_Part] = []
+        self.tracks = 0
 
     def read(self) -> None:
         for element, line in children(self.document.path, _ROOT):
             if element.tag == "meta":
-                names = (rater_name(element.findtext(place)) for place in _ASSIGNEE)
-                self.rater = next((name for name in names if name), None)
+                self.parts += _parts(element)
             elif element.tag == "image":
                 self._image(element, str(line))
             elif element.tag == "track":
-                self.others["track"] += 1
-        for kind, n in sorted(self.others.items()):
-            self._left_out(kind, n)
+                self.tracks += 1
+        if self.tracks:
+            self.document.note(
+                "track-not-read",
+                f"{self.tracks} tracks of a video name no images and were left out. Export as "
+                "'CVAT for images 1.1'.",
+            )
 
     def _image(self, element: Element, line: str) -> None:
         size = (element.get("height"), element.get("width"))
         image = self.document.image(element.get("name"), size, line)
         if image is None:
             return
-        raters = None if self.rater is None else [self.rater]
-        self.document.read_by(image, raters, state="reviewed_empty")
+        rater, state = self._said_of(element)
+        self.document.read_by(image, None if rater is None else [rater], state=state)
         for place, shape in enumerate(element, start=1):
-            if shape.tag == "box":
-                self._box(image, shape, f"{line}, shape {place}")
-            elif shape.tag in _SHAPES:
-                self.others[shape.tag] += 1
+            if shape.tag == "box" or shape.tag in _SHAPES:
+                self._shape(image, shape, source=f"{line}, shape {place}", rater=rater)
 
-    def _box(self, image: Image, box: Element, source: str) -> None:
-        turned = box.get("rotation", "0")
-        if number(turned) != 0:
+    def _said_of(self, image: Element) -> tuple[str | None, str]:
+        """Who did the part of the work that an image belongs to, and what no box means there."""
+        task, frame = image.get("task_id"), number(image.get("id"))
+        fits = [one for one in self.parts if one.holds(task, frame)]
+        rater = next((one.rater for one in fits if one.rater), None)
+        done = next((one.done for one in fits if one.done is not None), None)
+        return rater, "" if done is None else "reviewed_empty" if done else "opened"
+
+    def _shape(self, image: Image, shape: Element, *, source: str, rater: str | None) -> None:
+        label = shape.get("label", "")
+        corners = _corners(shape)
+        if shape.tag != "box" and (corners is None or not self.document.boxes_of_shapes):
+            self.document.shape(image, shape.tag, label=label, source=source, rater=rater)
+        elif shape.tag == "box" and number(turned := shape.get("rotation", "0")) != 0:
             message = f"the box is rotated by {short(turned)} degrees; boxes must be upright."
-            self.document.fault("box-rotated", message, source, image=image, rater=self.rater or "")
-            return
-        corners = [box.get(corner, "") for corner in _CORNERS]
-        self.document.box(
-            image, corners, label=box.get("label", ""), source=source, rater=self.rater
-        )
+            self.document.fault(
+                "box-rotated", message, source, image=image, rater=rater, label=label
+            )
+        else:
+            self.document.box(image, corners or [], label=label, source=source, rater=rater)
 
-    def _left_out(self, kind: str, n: int) -> None:
-        hint = " Export as 'CVAT for images 1.1'." if kind == "track" else ""
-        message = f"{n} of the kind <{kind}> are no boxes and were left out.{hint}"
-        self.document.note("shape-not-a-box", message, severity=Severity.REVIEW)
+
+@dataclass(frozen=True)
+class _Part:
+    """A task, job or segment of the file, from the inmost on."""
+
+    rater: str | None
+    done: bool | None
+    task: str | None
+    first: float
+    last: float
+
+    def holds(self, task: str | None, frame: float | None) -> bool:
+        """Whether an image of a task belongs to it."""
+        same = self.task is None or task is None or self.task == task
+        return same and (frame is None or self.first <= frame <= self.last)
+
+
+def _parts(meta: Element) -> list[_Part]:
+    """The parts of the work that a file tells of; its owner is not who did it."""
+    found = []
+    several = len(list(meta.iter("task"))) > 1
+    for whole in [*meta.iter("job"), *meta.iter("task"), *meta.iter("project")]:
+        task = whole.findtext("id") if several and whole.tag == "task" else None
+        for segment in whole.iterfind("segments/segment"):
+            first, last = (number(segment.findtext(key)) for key in ("start", "stop"))
+            if first is not None and last is not None:
+                found.append(_Part(_assignee(segment), _done(segment), task, first, last))
+        found.append(_Part(_assignee(whole), _done(whole), task, -math.inf, math.inf))
+    return found
+
+
+def _assignee(part: Element) -> str | None:
+    names = (rater_name(part.findtext(place)) for place in ("assignee/username", "assignee"))
+    return next((name for name in names if name), None)
+
+
+def _done(part: Element) -> bool | None:
+    """Whether a part of the work is finished, where the export says so."""
+    said = {(part.findtext(key) or "").strip().lower() for key in ("state", "status", "stage")}
+    if said & {"completed", "acceptance", "validation"}:
+        return True
+    return False if said & {"annotation", "new", "in progress", "in_progress", "rejected"} else None
+
+
+def _corners(shape: Element) -> list[object] | None:
+    """Corners of a box, or of the box round what determines one."""
+    if shape.tag == "box":
+        return [shape.get(corner, "") for corner in _CORNERS]
+    if shape.tag == "polygon":
+        points = [point.split(",") for point in shape.get("points", "").split(";")]
+        return box_of_points([one[0] for one in points], [one[-1] for one in points])
+    keys = {"mask": ("left", "top", "width", "height"), "ellipse": ("cx", "cy", "rx", "ry")}
+    values = [number(shape.get(key)) for key in keys.get(shape.tag, ())]
+    if not values or None in values:
+        return None
+    a, b, c, d = (value or 0.0 for value in values)
+    if shape.tag == "mask":
+        return [a, b, a + c, b + d]
+    return box_of_ellipse((a, b), (c, d), number(shape.get("rotation", "0")) or 0.0)
 
 
 def write_cvat(output: Output, folder: Path) -> dict[str, object]:
@@ -135,6 +203,7 @@ def _job(output: Output, rater: str) -> Element:
     task = SubElement(SubElement(root, "meta"), "task")
     SubElement(task, "name").text = output.study.name
     SubElement(task, "mode").text = "annotation"
+    SubElement(task, "state").text = "completed"  # what was only opened is not written
     SubElement(SubElement(task, "assignee"), "username").text = rater
     labels = SubElement(task, "labels")
     for name in output.study.labels:

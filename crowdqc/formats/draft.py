@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.findings import Finding, InputError
 from crowdqc.formats.images import sizes_of
 from crowdqc.formats.states import infer_states
 from crowdqc.geometry import yolo_to_pixels
-from crowdqc.schema import BOX, Study, empty, natural_order, stands_in
+from crowdqc.schema import BOX, Study, empty, natural_order
 
 TOLERANCE = 1e-4
 """How far beyond the image, as a fraction of its side, a box may reach: tools round so."""
@@ -48,6 +48,8 @@ class Draft:
     boxes: pd.DataFrame
     readings: pd.DataFrame
     findings: list[Finding] = field(default_factory=list)
+    refused: list[tuple[str, int, str, str]] = field(default_factory=list)
+    """Case, slice, rater and label (or "") of all that the reader left out."""
 
     @property
     def in_fractions(self) -> bool:
@@ -87,7 +89,6 @@ def bad_line(check: str, message: str, source: str, **where: object) -> Finding:
     """Finding about one malformed line, which is left out."""
     return Finding(
         check=check,
-        severity=Severity.REJECT,
         message=f"{source}: {message} The line is left out.",
         source=source,
         **where,  # type: ignore[arg-type]
@@ -96,7 +97,7 @@ def bad_line(check: str, message: str, source: str, **where: object) -> Finding:
 
 def bad_file(check: str, message: str, source: str) -> Finding:
     """Finding about one file that is left out."""
-    return Finding(check=check, severity=Severity.REJECT, message=message, source=source)
+    return Finding(check=check, message=message, source=source)
 
 
 def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study, list[Finding]]:
@@ -120,9 +121,9 @@ def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study,
     """
     boxes = draft.boxes
     sound, bad = _sound(boxes, images, clip=config.annotations.outside == "clip")
-    readings = _not_empty(draft.readings, boxes, sound).drop(
-        columns=["height", "width"], errors="ignore"
-    )
+    refused = [*draft.refused, *_rows(boxes.drop(index=sound.index))]
+    readings = _left_open(draft.readings, refused, sound, labels=config.label_names)
+    readings = readings.drop(columns=["height", "width"], errors="ignore")
     readings, notes = infer_states(readings, sound, rule=config.annotations.empty_file)
     if readings.empty:
         raise InputError(f"{config.file}: the annotations hold no reading at all.")
@@ -182,13 +183,38 @@ def _first_of_each(
     return zip(rows.itertuples(index=False), size, strict=True)
 
 
-def _not_empty(readings: pd.DataFrame, boxes: pd.DataFrame, sound: pd.DataFrame) -> pd.DataFrame:
-    """A reading of which a box was left out is no empty one, whatever is left of it."""
-    refused = boxes.drop(index=sound.index)
-    if refused.empty:
+def _rows(boxes: pd.DataFrame) -> Iterable[tuple[str, int, str, str]]:
+    return boxes[["case", "slice", "rater", "label"]].itertuples(index=False, name=None)
+
+
+def _left_open(
+    readings: pd.DataFrame,
+    refused: Sequence[tuple[str, int, str, str]],
+    sound: pd.DataFrame,
+    *,
+    labels: Sequence[str],
+) -> pd.DataFrame:
+    """Readings of which something was left out say nothing of what it was.
+
+    One without any box was opened only; in another one, a label of which all was left out is not
+    among those that were asked for.
+    """
+    if not refused:
         return readings
-    where = stands_in(refused, readings, ["case", "slice", "rater"])
-    return readings.assign(state=readings["state"].where(~where, "opened"))
+    known = set(_rows(sound))
+    boxed = {row[:3] for row in known}
+    lost: dict[tuple[str, int, str], set[str]] = {}
+    for row in refused:
+        lost.setdefault(row[:3], set()).update(() if row in known else row[3:])
+    state, asked = [], []
+    for one in readings.itertuples():
+        place = (one.case, one.slice, one.rater)
+        names = one.labels.split() or labels
+        left = [name for name in names if name not in lost.get(place, ())]
+        state.append("opened" if place in lost else one.state)
+        partly = place in boxed and 0 < len(left) < len(names)
+        asked.append(" ".join(left) if partly else one.labels)
+    return readings.assign(state=state, labels=asked)
 
 
 def _repeated(boxes: pd.DataFrame) -> np.ndarray:
@@ -223,7 +249,6 @@ def _clipped(before: pd.DataFrame, after: pd.DataFrame) -> list[Finding]:
     )
     note = Finding(
         check="box-clipped",
-        severity=Severity.NOTE,
         message=message,
         value=float(len(changed)),
         source=first["source"],

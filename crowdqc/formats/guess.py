@@ -7,13 +7,15 @@ left as a comment that says what to fill in.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from crowdqc.findings import InputError
 from crowdqc.formats.base import Format, formats
 from crowdqc.formats.guess_documents import SIZE, quoted
 from crowdqc.formats.listing import Guess, Listing
-from crowdqc.formats.name_patterns import stem_pattern
+from crowdqc.formats.name_patterns import guess_pattern
+from crowdqc.formats.patterns import Name
 
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
@@ -31,7 +33,7 @@ def guess_study(folder: Path) -> Guess:
     listing = Listing(folder)
     guess = _guess(listing)
     if not guess.no_images:
-        guess.image_path = _images(listing)
+        guess.image_path = _images(listing, guess)
     if any(line.startswith("#") for line in [*guess.more, *_image_lines(guess)]):
         guess.remarks.append("Something stands as a comment that says 'fill in': do so first.")
     return guess
@@ -81,6 +83,7 @@ def render_study(guess: Guess, *, name: str) -> str:
         f'format = "{guess.format}"',
         f"path   = {quoted(guess.path)}",
         *_columns(guess),
+        *([f"image  = {quoted(guess.image)}"] if guess.image else []),
         *guess.more,
         *_rater(guess),
         "",
@@ -92,7 +95,10 @@ def render_study(guess: Guess, *, name: str) -> str:
 def _columns(guess: Guess) -> list[str]:
     if not guess.columns:
         return []
-    inner = ", ".join(f"{name} = {quoted(column)}" for name, column in guess.columns.items())
+    inner = ", ".join(
+        f"{name} = {column if isinstance(column, int) else quoted(column)}"
+        for name, column in guess.columns.items()
+    )
     return [f"columns = {{ {inner} }}"]
 
 
@@ -121,18 +127,24 @@ def _key(text: str) -> str:
     return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else quoted(text)
 
 
-def _images(listing: Listing) -> str | None:
-    """Pattern of images in or beside the folder, if there are any."""
+def _images(listing: Listing, guess: Guess) -> str | None:
+    """Pattern of images in or beside the folder that has cases of the annotations."""
     volumes = listing.ending(".nii", ".nii.gz")
     pictures = [path for path in listing.files if path.suffix.lower() in PICTURES]
-    if volumes:
-        ending = ".nii.gz" if volumes[0].name.endswith(".gz") else ".nii"
-        stems = [path.name.removesuffix(ending) for path in volumes]
-        where = volumes[0].parent.relative_to(listing.folder)
-        stem = stem_pattern(stems, case_known=False) if len(stems) > 1 else stems[0]
-        return (where / f"{stem}{ending}").as_posix()
-    if pictures:
-        stem = stem_pattern([path.stem for path in pictures], case_known=False)
-        where = pictures[0].parent.relative_to(listing.folder)
-        return (where / f"{stem}{pictures[0].suffix}").as_posix()
-    return None
+    names = [listing.relative(path) for path in volumes or pictures]
+    patterns = {guess_pattern(names), guess_pattern(names, slices=False)} if names else set()
+    patterns = {one for one in patterns if not (volumes and "{slice}" in one)}
+    files = [listing.relative(path) for path in guess.files]
+    known = _cases(guess.image or "{case}", guess.images) or _cases(guess.path, files)
+    fits = {one: len(known & _cases(one, names)) for one in sorted(patterns)}
+    best = max(fits, key=lambda one: fits[one], default=None)
+    if best and not fits[best] and known:
+        guess.remarks.append(f"No case is named like the images in {best}: give [images] path.")
+        return None
+    return best
+
+
+def _cases(pattern: str, names: Iterable[str]) -> set[str]:
+    """What a pattern says that the cases of some names are called."""
+    fields = map(Name(pattern).fields, names)
+    return {one["case"] for one in fields if one and "case" in one}

@@ -4,71 +4,174 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from crowdqc.formats.files import printable
+from crowdqc.formats.files import parse_number, printable
+from crowdqc.formats.labels import plain_name
 from crowdqc.formats.listing import Contents, Guess, Listing
-from crowdqc.formats.name_patterns import document_pattern, image_pattern, of_one_split
+from crowdqc.formats.name_patterns import SHARED, guess_pattern, image_pattern, of_one_split, unread
 
+PEOPLE_MAX = 100
+"""Most different names in a column that may say who drew."""
 NO_BOX = "No box was found: say in [labels] which labels there are."
 NO_SLICE = "No slice number was found in the"
 SIZE = "# size   = [512, 512]      # rows, columns of every image: fill in"
 
 
 def guess_documents(
-    listing: Listing, contents: Contents, paths: list[Path], *, one_file_per_slice: bool = False
+    listing: Listing,
+    contents: Contents,
+    files: Mapping[Path, Sequence[str]],
+    *,
+    one_file_per_slice: bool = False,
 ) -> Guess | None:
-    """What `paths` seem to be, by their names and what they hold; `None` where there are none.
+    """What some files seem to be, by their names and what they hold.
 
     Parameters
     ----------
     listing : Listing
         The folder.
     contents : Contents
-        What the files hold.
-    paths : list of Path
-        The files of the format.
+        What the files hold together.
+    files : mapping of Path to sequence of str
+        The files of the format, and the images in each.
     one_file_per_slice : bool
-        Whether each of them is a slice or a scan.
+        Whether each of them is a slice.
+
+    Returns
+    -------
+    Guess or None
+        `None` where there are no files.
     """
-    if not paths:
+    if not files:
         return None
-    pattern = document_pattern(listing.folder, paths, each_a_slice=one_file_per_slice)
-    guess = Guess(pattern, paths, says_rater=contents.says_rater)
-    guess.labels = {name: label_name(name) for name in sorted(contents.labels)}
-    guess.remarks += other_splits(listing, paths)
+    guess = Guess("", list(files), says_rater=contents.says_rater)
+    inner = {listing.relative(path): names for path, names in files.items()}
+    inner = inner if contents.images else {}
+    guess_path(guess, listing, slices=one_file_per_slice, contents=inner)
+    guess.labels, remarks = one_name_each({name: name for name in sorted(contents.labels)})
+    guess.remarks += remarks
     if contents.images:
-        pattern = image_pattern(list(contents.images))
-        if "{slice}" in pattern:
-            guess.more.append(f"image  = {quoted(pattern)}")
-        else:
-            guess.remarks.append(f"{NO_SLICE} names of images: each image is a case.")
+        guess_image(guess, list(contents.images))
     if not guess.labels:
         guess.remarks.append(NO_BOX)
         guess.labels = {"0": "label_0"}
     return guess
 
 
-def other_splits(listing: Listing, paths: Sequence[Path]) -> list[str]:
-    """A remark on files of other splits (train, val), which are left out."""
-    names = [path.relative_to(listing.folder) for path in paths]
-    left_out = len(names) - len(of_one_split(names))
+def guess_path(
+    guess: Guess,
+    listing: Listing,
+    *,
+    slices: bool,
+    contents: Mapping[str, Sequence[str]] | None = None,
+    raters: bool = True,
+) -> None:
+    """Find the pattern of the files of a guess, and say which files it leaves.
+
+    Parameters
+    ----------
+    guess : Guess
+        Its files; takes the pattern.
+    listing : Listing
+        The folder.
+    slices : bool
+        Whether each file is a slice.
+    contents : mapping of str to sequence of str, optional
+        The images that each file holds.
+    raters : bool
+        Whether files or folders may be named after raters.
+    """
+    names = [path.relative_to(listing.folder) for path in guess.files]
+    chosen = [name.as_posix() for name in of_one_split(names)]
+    if len(chosen) < len(names):
+        guess.remarks.append(
+            f"{len(names) - len(chosen)} files of other splits (train, val, test) are not read: "
+            "put all into one folder, or write a study file for each."
+        )
+    raters = raters and (slices or bool(contents))
+    guess.path = guess_pattern(chosen, slices=slices, raters=raters, contents=contents)
+    guess.remarks += _left(guess.path, chosen, what="files", key="path")
+    if slices and "{slice}" not in guess.path:
+        guess.remarks.append(f"{NO_SLICE} file names: each file is a case.")
+
+
+def guess_image(guess: Guess, names: list[str]) -> None:
+    """Find the pattern of the names of images, and say which it leaves."""
+    guess.images = names
+    pattern = image_pattern(names)
+    if "{slice}" not in pattern and not pattern.startswith("*"):
+        guess.remarks.append(f"{NO_SLICE} names of images: each image is a case.")
+        return
+    guess.image = pattern
+    guess.remarks += _left(pattern, names, what="images", key="image")
+
+
+def _left(pattern: str, names: list[str], *, what: str, key: str) -> list[str]:
+    """A remark on what a pattern does not read of what it was made from."""
+    left = unread(pattern, names)
     remark = (
-        f"{left_out} files of other splits (train, val, test) are not read: put all into one "
-        "folder, or write a study file for each."
+        f"{len(left)} of {len(names)} {what} do not fit '{key}' and will not be read, such as "
+        f"{printable(left[0]) if left else ''}."
     )
-    return [remark] if left_out else []
+    return [remark] if left else []
+
+
+def one_name_each(labels: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Labels as a study file may name them, one for all names that are spelled alike.
+
+    Parameters
+    ----------
+    labels : mapping of str to str
+        Id -> name as the files say it.
+
+    Returns
+    -------
+    labels : dict
+        Id -> name of the first of those that are spelled alike.
+    remarks : list of str
+        What was taken for one.
+    """
+    groups: dict[str, list[str]] = {}
+    for key, name in sorted(labels.items(), key=lambda item: item[1] != item[1].strip().lower()):
+        groups.setdefault(plain_name(name), []).append(key)
+    kept = {keys[0] for keys in groups.values()}
+    remarks = [
+        f"{', '.join(repr(labels[key]) for key in sorted(keys))} are taken for one label."
+        for keys in groups.values()
+        if len(keys) > 1
+    ]
+    return {key: label_name(name) for key, name in labels.items() if key in kept}, remarks
+
+
+def ask_rater(
+    records: Sequence[Mapping[str, object]], places: Sequence[object], *, labels: Sequence[object]
+) -> list[str]:
+    """A comment that asks whether a column or key says who drew, where one looks so.
+
+    It has few values, several of them on one image, and is not another name of the label.
+    `places` and `labels` are the image and the label of each of the `records`, which hold only
+    what else is known of boxes.
+    """
+    for name in dict.fromkeys(key for record in records for key in record):
+        values = [str(record.get(name, "")).strip() for record in records]
+        on_image, of_label = defaultdict(set), defaultdict(set)
+        for place, label, value in zip(places, labels, values, strict=True):
+            on_image[place].add(value)
+            of_label[label].add(value)
+        shared = sum(len(found) > 1 for found in on_image.values()) / max(len(on_image), 1)
+        free = len(of_label) == 1 or any(len(found) > 1 for found in of_label.values())
+        fractions = any("." in value and parse_number(value) is not None for value in values)
+        if 1 < len(set(values)) <= PEOPLE_MAX and shared >= SHARED and free and not fractions:
+            return [f"# Does '{printable(name)[:60]}' say who drew? Then name it as the rater."]
+    return []
 
 
 def label_name(name: str) -> str:
     """`name` as a study file may name a label."""
-    return re.sub(r"[^\w.+-]", "_", name)
-
-
-def texts(values: Iterable[object]) -> set[str]:
-    """Those of some values that are texts and not empty."""
-    return {value for value in values if isinstance(value, str) and value}
+    return re.sub(r"^[^\w+-]+|[^\w.+-]", "_", name.strip())[:100] or "_"
 
 
 def quoted(text: str) -> str:

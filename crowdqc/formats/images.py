@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.findings import Finding, InputError
 from crowdqc.schema import conform, natural_order, stands_in
 
 KEYS = ["case", "slice"]
@@ -75,7 +75,7 @@ def guess_sizes(boxes: pd.DataFrame, readings: pd.DataFrame) -> tuple[pd.DataFra
         "beyond an image cannot be found. Give [annotations] size, columns height and width, "
         "or [images]."
     )
-    return sized, [Finding(check="image-size-guessed", severity=Severity.NOTE, message=message)]
+    return sized, [Finding(check="image-size-guessed", message=message)]
 
 
 def sizes_of(boxes: pd.DataFrame, images: pd.DataFrame) -> np.ndarray:
@@ -129,7 +129,7 @@ def settle_sizes(
         f"{int(unsized.sum())} readings do not say the size of their image: {usual['height']:g} "
         f"rows and {usual['width']:g} columns are taken, as most have."
     )
-    note = Finding(check="image-size-guessed", severity=Severity.NOTE, message=message)
+    note = Finding(check="image-size-guessed", message=message)
     return readings.fillna(usual.to_dict()).astype({"height": int, "width": int}), [*findings, note]
 
 
@@ -151,7 +151,6 @@ def _other_size(row: Any, right: np.ndarray) -> Finding:
     )
     return Finding(
         check="image-size-differs",
-        severity=Severity.REJECT,
         message=message,
         case=row.case,
         slice=int(row.slice),
@@ -200,7 +199,6 @@ def _no_image(absent: pd.DataFrame) -> list[Finding]:
         findings.append(
             Finding(
                 check="slice-without-image",
-                severity=Severity.REJECT,
                 message=message,
                 case=case,
                 slice=first,

@@ -1,14 +1,13 @@
 """Label Studio JSON and JSON-MIN: a list of tasks, boxes in percent of the image.
 
-``completed_by`` (JSON) or ``annotator`` (JSON-MIN) says who drew. An annotation without a box was
-reviewed, one that was cancelled (skipped) only opened. Boxes that are rotated are refused.
-``updated_at`` and ``lead_time`` say when an annotation was made and how many seconds it took.
+``completed_by`` (JSON) or ``annotator`` (JSON-MIN) says who drew. Of several annotations of an
+image by one person the newest that was submitted counts. An annotation without a region was
+reviewed, one that was cancelled (skipped) only opened; a task without any is as an empty file.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,25 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from crowdqc.config import Config
 from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Collector, Document, Image, number, rater_name
+from crowdqc.formats.collect import Collector, Document, made, number, rater_name
 from crowdqc.formats.draft import Draft
 from crowdqc.formats.files import short, write_json
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
 from crowdqc.formats.output import IMAGE, Output, Written
+from crowdqc.formats.patterns import ENDINGS
+from crowdqc.formats.raters import Image
+from crowdqc.formats.shapes import PIXELS_MAX, box_of_brush, box_of_ellipse, box_of_points
 
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(.+)")
 """Label Studio puts this before the name of a file that was uploaded."""
-_KINDS = ("rectanglelabels", "rectangle")
+_IMAGE_KEYS = ("image", "img", "image_url", "url", "picture", "photo", "file_name", "filename")
+"""Keys of a task's data that name its image, whatever they say."""
+_PICTURES = tuple(one for one in ENDINGS if one not in {".json", ".xml", ".txt"})
+_QUERIES = ("d", "file", "filename", "name", "image", "key", "path", "objectUID", "id")
+"""Parameters of a URL that say which image it is, where its path does not."""
+_ORIGINAL = ("original_width", "original_height")
+_NUMBERS = ("x", "y", "width", "height", *_ORIGINAL)
 
 
 def sniff_labelstudio(listing: Listing) -> Guess | None:
@@ -42,7 +50,7 @@ def _look(path: Path) -> Contents | None:
     names = [find_image_name(task.get("data", task)) for task in tasks]
     return Contents(
         images=dict.fromkeys(name for name in names if name),
-        labels={label for task in tasks for label in _texts_under(task, "rectanglelabels")},
+        labels={label for task in tasks for label in _texts_under(task)},
         says_rater=True,
     )
 
@@ -54,17 +62,17 @@ def _is_task(record: object) -> bool:
     )
 
 
-def _texts_under(value: object, key: str) -> Iterator[str]:
-    """Texts in lists under `key`, wherever it stands in a tree."""
+def _texts_under(value: object) -> Iterator[str]:
+    """Labels in a tree: texts in the lists under keys such as ``rectanglelabels``."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            if name == key and isinstance(inner, list):
+            if name.endswith("labels") and isinstance(inner, list):
                 yield from (text for text in inner if isinstance(text, str))
             else:
-                yield from _texts_under(inner, key)
+                yield from _texts_under(inner)
     elif isinstance(value, list):
         for inner in value[:FILES_MAX]:
-            yield from _texts_under(inner, key)
+            yield from _texts_under(inner)
 
 
 def read_labelstudio(config: Config) -> Draft:
@@ -83,7 +91,9 @@ class _File:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.others: Counter[str] = Counter()
+        self.answers = 0
+        self.raters: set[str | None] = set()
+        self.bare: list[tuple[Image, str]] = []
 
     def read(self) -> None:
         tasks = read_json(self.document.path)
@@ -95,87 +105,121 @@ class _File:
             elif "annotations" in task or "completions" in task:
                 self._task(task, f"task {place}")
             else:
-                self._row(task, f"task {place}")
-        for kind, n in sorted(self.others.items()):
-            self.document.note("shape-not-a-box", f"{n} results of the kind '{kind}' left out.")
+                self._annotation(task, task.get("annotator"), _row_regions(task), f"task {place}")
+        for image, state in self.bare:
+            one = next(iter(self.raters)) if len(self.raters) == 1 else None
+            if one or not self.raters:  # of several people nobody knows who was to read it
+                self.document.read_by(image, None if one is None else [one], state=state)
+        if self.answers:
+            message = f"{self.answers} answers (choices, texts) are no shapes and are not used."
+            self.document.note("answer-not-used", message)
 
     def _task(self, task: dict[str, Any], source: str) -> None:
         """A task of the full JSON: annotations by several people."""
-        name = find_image_name(task.get("data"))
-        said = _said_size(task.get("data"))
-        annotations = task.get("annotations", task.get("completions"))
-        for place, one in enumerate(_objects(annotations)):
+        data = task.get("data")
+        annotations = list(_objects(task.get("annotations", task.get("completions"))))
+        for place, one in enumerate(annotations):
+            regions = _regions(list(_objects(one.get("result"))))
             where = f"{source}, annotation {place}"
-            results = list(_objects(one.get("result")))
-            image = self.document.image(name, _size(results) or said, where)
-            if image is None:
-                continue
-            rater = _rater(one.get("completed_by"))
-            skipped = one.get("was_cancelled") is True
-            self._read_by(image, rater, state="opened" if skipped else "reviewed_empty", said=one)
-            for number_, result in enumerate(results):
-                self._result(result, image, rater=rater, source=f"{where}, result {number_}")
+            self._annotation({**one, "data": data}, one.get("completed_by"), regions, where)
+        image = None
+        if not annotations:
+            image = self.document.image(find_image_name(data), _said_size(data), source)
+        if image is not None:
+            self.bare.append((image, "opened" if task.get("is_labeled") is False else ""))
 
-    def _row(self, row: dict[str, Any], source: str) -> None:
-        """A row of JSON-MIN: one annotation, the boxes under the name of the control tag."""
-        boxes = [
-            box
-            for value in row.values()
-            if isinstance(value, list)
-            for box in _objects(value)
-            if "rectanglelabels" in box or {"x", "y", "width", "height"} <= box.keys()
-        ]
-        image = self.document.image(find_image_name(row), _size(boxes), source)
+    def _annotation(  # noqa: PLR0917 - what one person did with one task
+        self, record: dict[str, Any], who: object, regions: list[dict[str, Any]], source: str
+    ) -> None:
+        data = record.get("data", record)
+        size = _size(regions) or _said_size(data)
+        image = self.document.image(find_image_name(data), size, source)
         if image is None:
             return
-        rater = _rater(row.get("annotator"))
-        self._read_by(image, rater, state="reviewed_empty", said=row)
-        for place, box in enumerate(boxes):
-            where = f"{source}, box {place}"
-            self._box(box, image, rater=rater, source=where)
+        rater = rater_name(who)
+        self.raters.add(rater)
+        cancelled = record.get("was_cancelled") is True
+        self.document.read_by(
+            image,
+            None if rater is None else [rater],
+            state="opened" if cancelled else "reviewed_empty",
+            made=made(
+                {**record, "id": record.get("annotation_id", record.get("id"))},
+                time=("updated_at", "created_at"),
+                seconds="lead_time",
+            ),
+            cancelled=cancelled,
+        )
+        original = {} if size is None else dict(zip(_ORIGINAL[::-1], size, strict=True))
+        for place, region in enumerate(regions):
+            where = f"{source}, result {place}"
+            self._region({**original, **region}, image, rater=rater, source=where)
 
-    def _read_by(
-        self, image: Image, rater: str | None, *, state: str, said: dict[str, Any]
+    def _region(
+        self, region: dict[str, Any], image: Image, *, rater: str | None, source: str
     ) -> None:
-        self.document.read_by(image, None if rater is None else [rater], state=state)
-        time = said.get("updated_at") or said.get("created_at")
-        self.document.took(image, rater, time=time, seconds=said.get("lead_time"))
-
-    def _result(
-        self, result: dict[str, Any], image: Image, *, rater: str | None, source: str
-    ) -> None:
-        kind, value = result.get("type"), result.get("value")
-        if kind not in _KINDS:
-            self.others[short(str(kind))] += 1
-        elif isinstance(value, dict):
-            original = {key: result[key] for key in _ORIGINAL if key in result}
-            self._box({**value, **original}, image, rater=rater, source=source)
+        kind, label = _kind(region), _label(region)
+        if kind is None:
+            self.answers += 1
+            return
+        fault = _fault(region, label) if kind == "box" else None
+        corners = None if fault else _corners(region, kind)
+        if fault is not None:
+            check, message = fault
+            self.document.fault(check, message, source, image=image, rater=rater, label=label)
+        elif corners is None or (kind != "box" and not self.document.boxes_of_shapes):
+            self.document.shape(image, kind, label=label, source=source, rater=rater)
         else:
-            self.document.fault(
-                "box-unfit", "has no 'value'.", source, image=image, rater=rater or ""
-            )
-
-    def _box(self, box: dict[str, Any], image: Image, *, rater: str | None, source: str) -> None:
-        labels = box.get("rectanglelabels", box.get("labels"))
-        label = labels[0] if isinstance(labels, list) and len(labels) == 1 else None
-        fault = _fault(box, label)
-        if fault is None:
-            corners = _corners(box)
             self.document.box(image, corners, label=label, source=source, rater=rater)
-        else:
-            self.document.fault(*fault, source, image=image, rater=rater or "")
 
 
-_ORIGINAL = ("original_width", "original_height")
-_NUMBERS = ("x", "y", "width", "height", *_ORIGINAL)
+def _regions(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What results say of each region: shape, label and more may be results of their own."""
+    found: dict[object, dict[str, Any]] = {}
+    for place, one in enumerate(results):
+        key, value = one.get("id"), one.get("value")
+        region = found.setdefault(key if isinstance(key, str) else place, {})
+        region |= {name: one[name] for name in _ORIGINAL if name in one}
+        region |= value if isinstance(value, dict) else {"kind": one.get("type")}
+    return list(found.values())
 
 
-def _fault(box: Mapping[str, Any], label: object) -> tuple[str, str] | None:
+def _row_regions(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The regions of a row of JSON-MIN: they stand under the name of the control tag."""
+    return [one for value in row.values() for one in _objects(value)]
+
+
+def _kind(region: Mapping[str, Any]) -> str | None:
+    """What a region is: a box, another shape, or (`None`) an answer without a place."""
+    if {"rle", "imageDataURL"} & region.keys():
+        return "mask"
+    shapes = {"points": "polygon", "vertices": "polyline", "radiusX": "ellipse"}
+    shapes |= {"keypointlabels": "point"}
+    shape = next((kind for key, kind in shapes.items() if key in region), None)
+    if shape is not None:
+        return shape
+    boxed = {"x", "y", "width", "height"} <= region.keys() or "rectanglelabels" in region
+    if boxed or region.get("kind") in {"rectanglelabels", "rectangle"}:
+        return "box"
+    if "x" in region:
+        return "point"
+    drawn = [*region, str(region.get("kind", ""))]
+    return "region" if any(name.endswith("labels") for name in drawn) else None
+
+
+def _label(region: Mapping[str, Any]) -> str | None:
+    """The label of a region, where it has exactly one."""
+    lists = [value for key, value in region.items() if key.endswith("labels")]
+    names = lists[0] if lists and isinstance(lists[0], list) else []
+    return names[0] if len(names) == 1 and isinstance(names[0], str) else None
+
+
+def _fault(box: Mapping[str, Any], label: str | None) -> tuple[str, str] | None:
     """What is wrong with a box, if anything is."""
     turned = box.get("rotation") or 0
     if turned != 0:
         return "box-rotated", f"is rotated by {short(repr(turned))} degrees; boxes must be upright."
-    if not isinstance(label, str):
+    if label is None:
         return "unknown-class", "must have exactly one label under 'rectanglelabels'."
     for name in _NUMBERS:
         if number(box.get(name)) is None:
@@ -183,19 +227,34 @@ def _fault(box: Mapping[str, Any], label: object) -> tuple[str, str] | None:
     return None
 
 
-def _corners(box: Mapping[str, Any]) -> list[float]:
-    """``x0, y0, x1, y1`` in px from percent."""
-    x, y, width, height, columns, rows = (number(box[name]) or 0.0 for name in _NUMBERS)
-    x0, x1 = x * columns / 100, (x + width) * columns / 100
-    y0, y1 = y * rows / 100, (y + height) * rows / 100
-    return [x0, y0, x1, y1]
+def _corners(region: Mapping[str, Any], kind: str) -> list[object] | None:
+    """Corners in px, from percent, of a box or of the box round what determines one."""
+    columns, rows = (number(region.get(name)) or 0.0 for name in _ORIGINAL)
+    if kind == "mask":
+        whole = 0 < columns * rows <= PIXELS_MAX
+        return box_of_brush(region.get("rle"), int(columns), int(rows)) if whole else None
+    sides = {"box": ("x", "y", "width", "height"), "ellipse": ("x", "y", "radiusX", "radiusY")}
+    if kind == "polygon":
+        points = [one for one in region["points"] or () if isinstance(one, list) and len(one) == 2]
+        found = box_of_points([one[0] for one in points], [one[1] for one in points])
+    else:
+        found = [number(region.get(name)) for name in sides.get(kind, ())]
+    if not found or None in found:
+        return None
+    a, b, c, d = (number(value) or 0.0 for value in found)
+    if kind == "box":
+        c, d = a + c, b + d
+    a, b, c, d = a * columns / 100, b * rows / 100, c * columns / 100, d * rows / 100
+    if kind == "ellipse":
+        return box_of_ellipse((a, b), (c, d), number(region.get("rotation")) or 0.0)
+    return [a, b, c, d]
 
 
-def _size(boxes: list[dict[str, Any]]) -> tuple[object, object] | None:
-    """Rows and columns of the image, as boxes say them."""
-    for box in boxes:
-        if box.get("original_height") is not None and box.get("original_width") is not None:
-            return box["original_height"], box["original_width"]
+def _size(regions: list[dict[str, Any]]) -> tuple[object, object] | None:
+    """Rows and columns of the image, as regions say them."""
+    for region in regions:
+        if region.get("original_height") is not None and region.get("original_width") is not None:
+            return region["original_height"], region["original_width"]
     return None
 
 
@@ -211,21 +270,15 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
         yield from (one for one in value if isinstance(one, dict))
 
 
-def _rater(value: object) -> str | None:
-    """Who drew: a number, a text, or a person with an e-mail address or a name or a number."""
-    if isinstance(value, dict):
-        names = (rater_name(value.get(key)) for key in ("email", "username", "id"))
-        return next((name for name in names if name), None)
-    return rater_name(value)
-
-
 def find_image_name(data: object) -> str | None:
-    """Name of the image of a task: of several texts the first that looks like a file's."""
+    """Name of the image of a task: what stands under a key for images, else what is a picture's."""
     if not isinstance(data, dict):
         return None
-    texts = [data.get("image"), *data.values()]
-    names = [text for text in texts if isinstance(text, str) and "." in text.rpartition("/")[2]]
-    return _file_name(names[0]) if names else None
+    keys = [key for one in _IMAGE_KEYS for key in data if key.casefold() == one]
+    named = [data[key] for key in keys if isinstance(data[key], str) and data[key]]
+    texts = (value for value in data.values() if isinstance(value, str))
+    pictures = (one for one in map(_file_name, texts) if one.lower().endswith(_PICTURES))
+    return _file_name(named[0]) if named else next(pictures, None)
 
 
 def _file_name(url: str) -> str:
@@ -237,13 +290,18 @@ def _file_name(url: str) -> str:
     '/data/upload/1/img 1.png'
     >>> _file_name("/data/local-files/?d=scans/img1.png")
     'scans/img1.png'
+    >>> _file_name("https://h/instances/42"), _file_name("s3://b/p1/7.png?sig=a/b")
+    ('/instances/42', '/p1/7.png')
     """
     try:
         parts = urlsplit(url)
-        local = parse_qs(parts.query).get("d")
+        query = parse_qs(parts.query)
     except ValueError:
         return url
-    path = local[0] if local else unquote(parts.path)
+    path = unquote(parts.path)
+    said = next((query[key][0] for key in _QUERIES if key in query), None)
+    if said and not path.lower().endswith(_PICTURES):
+        path = said
     folder, slash, name = path.rpartition("/")
     uploaded = _UPLOAD.fullmatch(name) if "/upload/" in path or "/upload" in folder else None
     return folder + slash + (uploaded.group(1) if uploaded else name)

@@ -23,13 +23,14 @@ from xml.etree.ElementTree import Element
 
 from crowdqc.config import Config
 from crowdqc.files import Unreadable
-from crowdqc.findings import InputError, Severity
+from crowdqc.findings import InputError
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Collector, Document, Image, number
+from crowdqc.formats.collect import Collector, Document, number
 from crowdqc.formats.draft import SLICE_MAX, Draft
 from crowdqc.formats.guess_documents import SIZE, guess_documents
 from crowdqc.formats.listing import Contents, Guess, Listing, look_into
 from crowdqc.formats.markup import children
+from crowdqc.formats.raters import Image
 
 LABEL = "nodule"
 """Label of all boxes, unless the study has a single one of another name."""
@@ -42,8 +43,7 @@ _ROOT = "LidcReadMessage"
 
 def sniff_lidc(listing: Listing) -> Guess | None:
     """Files whose root element is that of LIDC."""
-    contents, paths = look_into(listing.ending(".xml"), _look)
-    guess = guess_documents(listing, contents, paths, one_file_per_slice=True)
+    guess = guess_documents(listing, *look_into(listing.ending(".xml"), _look))
     if guess is not None:
         guess.no_images = True  # its slices cannot be laid on images
         guess.more += ['rater_scope = "case"   # a session of two scans is two people', SIZE]
@@ -99,14 +99,15 @@ class _Scan:
         self.raters: list[str] = []
         self.outlines: list[_Outline] = []
         self.others: Counter[str] = Counter()
+        self.small: list[tuple[str, float]] = []
 
     def read(self) -> None:
         for element, line in children(self.document.path, _ROOT):
             if element.tag == "readingSession":
                 self.raters.append(str(len(self.raters) + 1))
                 self._session(element, line)
-        for kind, n in sorted(self.others.items()):
-            self.document.note("shape-not-a-box", f"{n} {kind} are no boxes and were left out.")
+        for kind, n in sorted((+self.others).items()):
+            self.document.note("marks-left-out", f"{n} {kind} are no boxes and were left out.")
         if self.outlines:
             self._put(self._step())
 
@@ -124,6 +125,7 @@ class _Scan:
             self.document.fault("not-a-number", "a position is no number.", source)
         elif len(points) == 1:
             self.others["points (nodules below 3 mm)"] += 1
+            self.small.append((self.raters[-1], z))
         elif (roi.findtext("inclusion") or "").strip().upper() == "FALSE":
             self.others["outlines of what does not belong to a nodule"] += 1
         else:
@@ -150,14 +152,17 @@ class _Scan:
                 "slice-position",
                 f"positions are not whole steps of {step:g} mm apart; the nearest slice is taken. "
                 "Give [annotations] spacing.",
-                severity=Severity.REVIEW,
             )
         images = {
-            k: Image(self.case, k, math.nan, math.nan, f"slice {k}")
+            k: Image(self.document.where, self.case, k, math.nan, math.nan, f"slice {k}")
             for k in sorted({round(n) for n in steps.values()})
         }
         for image in images.values():
             self.document.read_by(image, self.raters, state="reviewed_empty")
+        for rater, z in self.small:
+            place = (z - lowest) / step
+            if abs(place) < SLICE_MAX and round(place) in images:  # seen, but not outlined
+                self.document.leave_open(images[round(place)], rater, self.label)
         for one in self.outlines:
             self.document.box(
                 images[round(steps[one.z])],

@@ -26,7 +26,10 @@ class Guess:
     """Filled in by whoever asked the format."""
     labels: dict[str, str] = field(default_factory=dict)
     """Id -> name."""
-    columns: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str | int] = field(default_factory=dict)
+    image: str | None = None
+    images: list[str] = field(default_factory=list)
+    """Pattern of the names of images in the files, and these names."""
     image_path: str | None = None
     more: list[str] = field(default_factory=list)
     """Further lines of ``[annotations]``."""
@@ -75,12 +78,12 @@ class Contents:
 
 def look_into(
     files: Iterable[Path], look: Callable[[Path], Contents | None]
-) -> tuple[Contents, list[Path]]:
-    """What the first of some files hold together, and which of them `look` knows.
+) -> tuple[Contents, dict[Path, list[str]]]:
+    """What the first of some files hold together, and the images in each that `look` knows.
 
     A file that is `Unreadable` is passed over.
     """
-    together, known = Contents(), []
+    together, known = Contents(), {}
     for path in itertools.islice(files, FILES_MAX):
         try:
             found = look(path)
@@ -88,7 +91,7 @@ def look_into(
             continue
         if found is not None:
             together.add(found)
-            known.append(path)
+            known[path] = list(found.images)
     return together, known
 
 

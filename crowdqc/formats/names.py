@@ -6,7 +6,7 @@ import dataclasses
 import re
 import unicodedata
 
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding
 from crowdqc.formats.draft import Draft
 
 NAME_MAX = 200
@@ -52,9 +52,7 @@ def _unfit(column: str, names: list[str]) -> Finding:
         f"{len(names)} names of a {column} cannot be parts of file names and are left out with all "
         f"that was read: {shown}. A name has 1 to {NAME_MAX} characters and no line break, / or \\."
     )
-    return Finding(
-        check="name-unfit", severity=Severity.REJECT, message=message, value=float(len(names))
-    )
+    return Finding(check="name-unfit", message=message, value=float(len(names)))
 
 
 def _alike(column: str, names: list[str]) -> list[Finding]:
@@ -64,7 +62,6 @@ def _alike(column: str, names: list[str]) -> list[Finding]:
     return [
         Finding(
             check="names-alike",
-            severity=Severity.REVIEW,
             message=f"{' and '.join(same)} differ in upper and lower case only, and are kept "
             f"apart. If they are one {column}, give them one name.",
         )

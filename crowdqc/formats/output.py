@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding
 from crowdqc.schema import ReadingState, Study, stands_in
 
 KEYS = ["case", "slice", "rater"]
@@ -48,9 +48,7 @@ class Losses:
     def add(self, check: str, n: int, message: str) -> None:
         """Note that `n` things are lost, if any are."""
         if n:
-            finding = Finding(
-                check=check, severity=Severity.REVIEW, message=f"{n} {message}", value=float(n)
-            )
+            finding = Finding(check=check, message=f"{n} {message}", value=float(n))
             self.findings.append(finding)
 
 

@@ -1,13 +1,17 @@
 """File names with placeholders: ``boxes/{rater}/img{case}-slice{slice}.txt``.
 
 A placeholder stands for part of one folder or file name. ``{slice}`` matches digits only; a
-placeholder that occurs twice must match the same text both times.
+placeholder that occurs twice must match the same text both times. Where the name of a case stands
+in several places, ``{case1}``, ``{case2}`` and so on are its parts, joined by ``_``. What is in
+nobody's name, such as the random prefix of an upload, is matched by ``*``.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +19,28 @@ from typing import NamedTuple
 from crowdqc.files import STATE
 from crowdqc.findings import InputError
 
-FIELDS = ("case", "slice", "rater")
+FIELDS = ("case", "slice", "rater", *(f"case{k}" for k in range(1, 10)))
 
+ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".pgm", ".ppm"),
+    *(
+        ".dcm",
+        ".dicom",
+        ".nii.gz",
+        ".nii",
+        ".nrrd",
+        ".mha",
+        ".mhd",
+        ".svg",
+        ".json",
+        ".xml",
+        ".txt",
+    ),
+)
+"""Endings of names; what else stands after a dot is part of a name, as in UIDs."""
+
+STRAYS_MAX = 1000
+"""So many files that a pattern leaves out are counted in each folder that it passes by."""
 _SERIES = " Folders do: where each holds a DICOM series, end the path with '/'."
 
 
@@ -38,7 +62,7 @@ class Matches:
     fields: dict[str, list[str]]
     """What each path says, for each placeholder of the pattern."""
     strays: list[Path]
-    """Files with the same ending that lie beside those that fit."""
+    """Files with the same ending that lie beside those that fit, or in a folder beside theirs."""
 
     @property
     def files(self) -> list[Found]:
@@ -51,8 +75,21 @@ class Matches:
 
 
 def has(pattern: str | Path, name: str) -> bool:
-    """Whether `pattern` holds the placeholder ``{name}``."""
-    return f"{{{name}}}" in str(pattern)
+    """Whether `pattern` holds the placeholder ``{name}``, or parts of it (``{case1}``)."""
+    return bool(re.search(rf"\{{{name}\d?\}}", str(pattern)))
+
+
+def split_ending(name: str) -> tuple[str, str]:
+    """A name, and its ending where that is a known one.
+
+    Examples
+    --------
+    >>> split_ending("p1.v2.nii.gz"), split_ending("1.2.840.601")
+    (('p1.v2', '.nii.gz'), ('1.2.840.601', ''))
+    """
+    lower = name.lower()
+    ending = next((one for one in ENDINGS if lower.endswith(one) and lower != one), "")
+    return name[: len(name) - len(ending)], name[len(name) - len(ending) :]
 
 
 def fill(pattern: str | Path, **fields: str | int) -> Path:
@@ -96,6 +133,8 @@ def find(pattern: Path, *, folders: bool = False) -> Matches:
         search.walk(str(root), 0, {})
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}.") from error
+    if not search.names and not search.fields and "*" not in str(pattern):
+        raise InputError(f"{pattern}: there is no such file, or it is no regular one.")
     if not search.names:
         what = "folder" if folders else "file"
         hint = "" if folders or not _fits(parts[first:], root) else _SERIES
@@ -132,23 +171,25 @@ class Name:
     {'case': 'p1', 'slice': '007'}
     >>> Name("{case}").fields("train/photo.v2.png")
     {'case': 'photo.v2'}
+    >>> Name("{case1}/{case2}/*-{slice}").fields("p1/art/0f6142fb-007.png")
+    {'case': 'p1_art', 'slice': '007'}
     """
 
     def __init__(self, pattern: str) -> None:
         _refuse_unknown(Path(pattern))
         self.matchers = [re.compile(_regex(part)) for part in pattern.split("/")]
-        self.whole = "." in pattern.rpartition("/")[2]
+        self.whole = pattern.endswith(".*") or bool(split_ending(pattern)[1])
 
     def fields(self, name: str) -> dict[str, str] | None:
         """What `name` says; `None` where it does not fit. A pattern without an ending fits all."""
         parts = re.split(r"[\\/]", name)
         if not self.whole:
-            parts[-1] = parts[-1].rpartition(".")[0] or parts[-1]
+            parts[-1] = split_ending(parts[-1])[0]
         fields: dict[str, str] | None = {}
         for matcher, part in zip(reversed(self.matchers), reversed(parts), strict=False):
             match = matcher.fullmatch(part)
             fields = None if match is None or fields is None else merged(fields, match.groupdict())
-        return fields if len(parts) >= len(self.matchers) else None
+        return joined(fields) if fields is not None and len(parts) >= len(self.matchers) else None
 
 
 class _Search:
@@ -170,7 +211,11 @@ class _Search:
         names, *columns = (
             [column[k] for k in order] for column in (self.names, *self.fields.values())
         )
-        return Matches(names, dict(zip(self.fields, columns, strict=True)), sorted(self.strays))
+        fields = dict(zip(self.fields, columns, strict=True))
+        parts = [fields.pop(name) for name in sorted(fields) if name[:4] == "case" != name]
+        if parts:
+            fields = {"case": list(map("_".join, zip(*parts, strict=True))), **fields}
+        return Matches(names, fields, sorted(self.strays))
 
     def walk(self, folder: str, depth: int, known: dict[str, str]) -> None:
         if depth == len(self.matchers) - 1:
@@ -178,12 +223,16 @@ class _Search:
             return
         matcher = self.matchers[depth]
         for entry in os.scandir(folder):
-            match = matcher.fullmatch(entry.name) if entry.is_dir() else None
-            if match and matcher.groups and _holds_results(entry.path):
+            if not entry.is_dir():
+                continue
+            match = matcher.fullmatch(entry.name)
+            if (matcher.groups or not match) and _holds_results(entry.path):
                 continue
             fields = match and merged(known, match.groupdict())
             if fields is not None:
                 self.walk(entry.path, depth + 1, fields)
+            elif depth and not self.folders:
+                self.strays += itertools.islice(_with_suffix(entry.path, self.suffix), STRAYS_MAX)
 
     def _collect(self, folder: str, known: dict[str, str]) -> None:
         """Files of the last folder: there may be half a million."""
@@ -193,11 +242,11 @@ class _Search:
         for entry in os.scandir(folder):
             if not (entry.is_dir() if self.folders else entry.is_file()):
                 continue
-            match = matcher.fullmatch(entry.name)
+            match = None if entry.name.startswith("._") else matcher.fullmatch(entry.name)
             if match and (not again or all(match[name] == known[name] for name in again)):
                 self.names.append(entry.path)
                 said.append(match.groups())
-            elif entry.name.endswith(self.suffix):
+            elif entry.name.endswith(self.suffix) and not entry.name.startswith("."):
                 self.strays.append(Path(entry.path))
         for name, values in zip(matcher.groupindex, zip(*said, strict=True), strict=False):
             self.fields[name] += values
@@ -205,9 +254,23 @@ class _Search:
             self.fields[name] += [known[name]] * len(said)
 
 
+def _with_suffix(folder: str, suffix: str) -> Iterator[Path]:
+    """Files below a folder that a pattern passes by."""
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names if suffix and name.endswith(suffix))
+
+
 def _holds_results(folder: str) -> bool:
     """Whether crowdqc writes into a folder: its own files are nobody's annotations."""
     return os.path.exists(os.path.join(folder, STATE))  # noqa: PTH110, PTH118 - many folders
+
+
+def joined(fields: dict[str, str]) -> dict[str, str]:
+    """`fields` with the parts of a case's name put together."""
+    parts = [fields[name] for name in sorted(fields) if name[:4] == "case" != name]
+    if not parts:
+        return fields
+    return {"case": "_".join(parts)} | {k: v for k, v in fields.items() if k[:4] != "case"}
 
 
 def merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:
@@ -220,10 +283,12 @@ def merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:
 def _regex(part: str) -> str:
     """Regular expression of one part of a pattern."""
     pieces, seen = [], set()
-    for piece in re.split(r"(\{\w+\})", part):
+    if part.endswith(".*"):  # any ending, and nothing but it
+        return _regex(part[:-2]) + r"\.[^.]*"
+    for piece in re.split(r"(\{\w+\}|\*)", part):
         name = piece[1:-1]
-        if not (piece.startswith("{") and piece.endswith("}")):
-            pieces.append(re.escape(piece))
+        if not piece.startswith("{"):
+            pieces.append(".*?" if piece == "*" else re.escape(piece))
         elif name in seen:
             pieces.append(f"(?P={name})")
         else:
@@ -236,6 +301,6 @@ def _refuse_unknown(pattern: Path) -> None:
     unknown = [name for name in re.findall(r"\{(\w*)\}", str(pattern)) if name not in FIELDS]
     if unknown:
         raise InputError(
-            f"'{pattern}' holds {{{unknown[0]}}}; known placeholders are {{case}}, {{slice}} "
-            "and {rater}."
+            f"'{pattern}' holds {{{unknown[0]}}}; known placeholders are {{case}} (or its parts, "
+            "{case1}, {case2}, ...), {slice} and {rater}."
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding
 from crowdqc.formats import patterns
 from crowdqc.formats.draft import SLICE_MAX, bad_file
 from crowdqc.formats.files import relative_names
+from crowdqc.formats.labels import CLASS_LISTS
 from crowdqc.formats.raters import asked, check_raters
 from crowdqc.formats.times import file_times
 
@@ -30,13 +34,14 @@ class SliceFiles:
         Files that are no slice, or the same one as another.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, not_slices: Collection[str] = ()) -> None:
         check_raters(config)
         self.config = config
         self.half_read: set[int] = set()
         self.findings: list[Finding] = []
         pattern = config.resolve(config.annotations.path)
         found = patterns.find(pattern)
+        found = _without(found, not_slices)
         self.findings += strays(found, config)
         self.paths: list[str] = []
         self.names: list[str] = []
@@ -93,8 +98,10 @@ class SliceFiles:
                 continue
             one = first.setdefault((case, slice_, rater), k)
             if one != k:
-                message = f"{names[k]}: is the same slice as {names[one]}, which is used. "
-                message += "Remove one."
+                message = (
+                    f"{names[k]}: is the same slice as {names[one]}, which is used. Remove one, or "
+                    "make [annotations] path tell them apart."
+                )
                 self.findings.append(bad_file("slice-twice", message, names[k]))
         for (case, slice_, rater), k in first.items():
             self.paths.append(found.names[k])
@@ -102,6 +109,20 @@ class SliceFiles:
             self.cases.append(case)
             self.slices.append(slice_)
             self.raters.append(rater)
+
+
+def _without(found: patterns.Matches, names: Collection[str]) -> patterns.Matches:
+    """Files but those of some names, such as lists of classes; others than these are strays."""
+    base = [os.path.basename(path).lower() for path in found.names]  # noqa: PTH119 - many files
+    keep = [name not in names for name in base]
+    if all(keep):
+        return found
+    more = [Path(one) for one, name in zip(found.names, base, strict=True) if name in names]
+    return patterns.Matches(
+        list(itertools.compress(found.names, keep)),
+        {key: list(itertools.compress(values, keep)) for key, values in found.fields.items()},
+        [*found.strays, *(path for path in more if path.name.lower() not in CLASS_LISTS)],
+    )
 
 
 def slice_number(text: str) -> int | None:
@@ -114,7 +135,7 @@ def strays(found: patterns.Matches, config: Config) -> list[Finding]:
     """A finding about files beside those that fit the pattern."""
     if not found.strays:
         return []
-    names = ", ".join(path.name for path in found.strays[:3])
+    names = ", ".join(relative_names(found.strays[:3], config))
     names += ", ..." if len(found.strays) > 3 else ""
     message = (
         f"{len(found.strays)} files beside the annotations do not fit "
@@ -123,7 +144,6 @@ def strays(found: patterns.Matches, config: Config) -> list[Finding]:
     return [
         Finding(
             check="file-not-in-pattern",
-            severity=Severity.NOTE,
             message=message,
             value=float(len(found.strays)),
         )

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding
 from crowdqc.schema import ReadingState, stands_in
 
 
@@ -80,7 +80,6 @@ def _inferred(case: str, rater: str, *, reviewed: int, opened: int) -> Finding:
     )
     return Finding(
         check="empty-file-inferred",
-        severity=Severity.NOTE,
         message=message,
         case=case,
         rater=rater,
@@ -97,7 +96,6 @@ def _only_opened(case: str, rater: str, opened: int) -> Finding:
     )
     return Finding(
         check="case-only-opened",
-        severity=Severity.REVIEW,
         message=message,
         case=case,
         rater=rater,

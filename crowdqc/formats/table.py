@@ -1,15 +1,17 @@
-"""Tables of boxes: CSV or CSV.gz, one box a row, corners in pixels.
+"""Tables of boxes: CSV or CSV.gz, one box a row, in pixels; one file, or one for each rater.
 
-``[annotations] columns`` says which column of the file is which of ours: ``case, slice, rater,
-label, x0, y0, x1, y1, height, width, time, seconds``. Without `slice` every case is one image;
-without `label` the study must have a single one. A row without a box means: read, nothing there.
+``[annotations] columns`` says which column of the file is which of ours: ``case, slice`` (or
+``image``, a name that fits ``[annotations] image``), ``rater, label, height, width, time, seconds``
+and the box: ``x0, y0, x1, y1``, or ``box_width, box_height`` with ``x0, y0`` or
+``x_centre, y_centre``. A number instead of a name is the place of a column, from 1, in a file whose
+first line is a row. Without `slice` every case is one image; without `label` the study must have a
+single one. A row without a box means: read, nothing there.
 """
 
 from __future__ import annotations
 
 import csv
-import itertools
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,89 +19,24 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.findings import Finding, InputError
 from crowdqc.formats.base import Format
-from crowdqc.formats.csvfile import csv_rows, load_cells, read_header
+from crowdqc.formats.csvfile import load_cells
 from crowdqc.formats.draft import EDGES, FAULTS_MAX, SIDE_MAX, SLICE_MAX, Draft, bad_line
-from crowdqc.formats.files import parse_number, printable, relative, short
-from crowdqc.formats.guess_documents import label_name
-from crowdqc.formats.listing import FILES_MAX, Guess, Listing
+from crowdqc.formats.files import parse_number, relative, short
+from crowdqc.formats.labels import Labels
 from crowdqc.formats.output import Output
+from crowdqc.formats.patterns import Name, find
+from crowdqc.formats.slicefiles import strays
+from crowdqc.formats.table_guess import BOXES, sniff_table
 from crowdqc.formats.times import WHEN, moment
 from crowdqc.schema import ReadingState
 
-KNOWN = ["case", "slice", "rater", "label", *EDGES, "height", "width", *WHEN]
+_SIZE = ["box_width", "box_height"]
+_CENTRE = ["x_centre", "y_centre"]
+KNOWN = ["case", "slice", "image", "rater", "label", *EDGES, *_CENTRE, *_SIZE]
+KNOWN += ["height", "width", *WHEN]
 _KEYS = ["case", "slice", "rater"]
-ROWS_MAX = 100_000
-"""Rows that are looked at to recognise a table."""
-SEVERAL = 0.05
-"""Share of readings with several objects of a label above which these are no slips of the hand."""
-
-_NAMES = {
-    "case": ("case", "case_id", "scan_id", "image_id", "image", "item", "patient", "patient_id"),
-    "slice": ("slice", "slice_index", "slice_id", "frame", "z"),
-    "rater": ("rater", "worker", "annotator", "labeler", "reader", "user", "reader_session"),
-    "label": ("label", "class", "class_name", "category", "organ"),
-    "x0": ("x0", "xmin", "x_min", "xtl", "left"),
-    "y0": ("y0", "ymin", "y_min", "ytl", "top"),
-    "x1": ("x1", "xmax", "x_max", "xbr", "right"),
-    "y1": ("y1", "ymax", "y_max", "ybr", "bottom"),
-    "width": ("width", "image_width"),
-    "height": ("height", "image_height"),
-}
-
-
-def sniff_table(listing: Listing) -> Guess | None:
-    """The table that has most of the columns."""
-    tables = listing.ending(".csv", ".csv.gz")
-    columns, errors = {}, []
-    for one in tables[:FILES_MAX]:
-        try:
-            columns[one] = _known_columns(one)
-        except InputError as error:
-            errors.append(error)
-    if not columns:
-        if errors:
-            raise errors[0]
-        return None
-    path = max(columns, key=lambda one: len(columns[one]))
-    guess = Guess(listing.relative(path), [path], columns=columns[path])
-    absent = [name for name in ("case", *EDGES) if name not in guess.columns]
-    if absent:
-        guess.remarks.append(f"Say in 'columns' which column is {', '.join(absent)}.")
-    if len(tables) > 1:
-        others = ", ".join(one.name for one in tables if one != path)
-        guess.remarks.append(f"Tables that are not read: {printable(others)[:200]}.")
-    counts = _count_labels(path, guess.columns)
-    guess.labels = {name: label_name(name) for name in sorted(counts)}
-    guess.several = {name for name, (places, more) in counts.items() if more > SEVERAL * places}
-    guess.remarks.append("Where a slice may hold several objects of a label: single = false.")
-    return guess
-
-
-def _known_columns(path: Path) -> dict[str, str]:
-    """Our name of a column -> its name in the table."""
-    header = read_header(csv_rows(path, str(path)), str(path))
-    lower = {column.lower(): column for column in header}
-    return {
-        ours: lower[name] for ours, names in _NAMES.items() for name in names[::-1] if name in lower
-    }
-
-
-def _count_labels(path: Path, columns: dict[str, str]) -> dict[str, tuple[int, int]]:
-    """Labels in the first rows of a table -> readings that drew one, and several of them."""
-    rows = csv_rows(path, str(path))
-    header = read_header(rows, str(path))
-    place = [columns[name] for name in ("case", "slice", "rater") if name in columns]
-    drawn: Counter[tuple[str, ...]] = Counter()
-    for _, cells in itertools.islice(rows, ROWS_MAX):
-        row = dict(zip(header, map(str.strip, cells), strict=False))
-        label = row.get(columns["label"], "") if "label" in columns else "object"
-        if label and row.get(columns.get("x0", "")) != "":
-            drawn[(label, *(row.get(name, "") for name in place))] += 1
-    readings = Counter(key[0] for key in drawn)
-    several = Counter(key[0] for key, n in drawn.items() if n > 1)
-    return {label: (n, several[label]) for label, n in readings.items()} or {"object": (0, 0)}
 
 
 def read_table(config: Config) -> Draft:
@@ -111,69 +48,114 @@ def read_table(config: Config) -> Draft:
         If the file cannot be read, lacks a column, or the study does not say who drew.
     """
     annotations = config.annotations
-    columns = annotations.columns
-    if "rater" not in columns and not annotations.rater:
+    found = find(config.resolve(annotations.path))
+    if not ("rater" in annotations.columns or annotations.rater or "rater" in found.fields):
         raise InputError(
             f"{config.file}: 'annotations.columns' must name the column 'rater', or "
-            "'annotations.rater' the one who drew everything."
+            "'annotations.rater' the one who drew everything, or {rater} in 'annotations.path'."
         )
-    path = config.resolve(annotations.path)
-    return read_boxes(path, columns, config, keep=annotations.keep)
+    frames, findings = [], strays(found, config) if found.fields else []
+    for one in found.files:
+        frame, more = _load(one.path, annotations.columns, config, keep=annotations.keep)
+        said = {name: text for name, text in one.fields.items() if name not in frame}
+        frames.append(frame.assign(**said))
+        findings += more
+    return _draft(pd.concat(frames, ignore_index=True), config, findings)
 
 
-def read_boxes(
-    path: Path,
-    columns: dict[str, str],
-    config: Config,
-    *,
-    keep: dict[str, str | list[str]] | None = None,
-) -> Draft:
-    """Read a table of boxes; `columns` as in the study file, `keep` chooses rows."""
-    where = relative(path, config)
-    raw, findings = load_cells(path, where)
-    _check_columns(raw, columns, keep=keep or {}, where=where)
-    for name, values in (keep or {}).items():
-        raw = raw[raw[name].isin([values] if isinstance(values, str) else values)]
-    source = where + ":" + raw["_line"].astype(str)
-    frame = pd.DataFrame({name: raw[column] for name, column in columns.items()})
-    frame = _filled(frame, config).assign(source=source.to_numpy())
+def read_boxes(path: Path, columns: dict[str, str | int], config: Config) -> Draft:
+    """Read one table of boxes; `columns` as in the study file."""
+    frame, findings = _load(path, columns, config)
     return _draft(frame, config, findings)
 
 
+def _load(
+    path: Path,
+    columns: Mapping[str, str | int],
+    config: Config,
+    *,
+    keep: Mapping[str, str | list[str]] | None = None,
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """The cells of a table under our names of the columns, with ``source``."""
+    where = relative(path, config)
+    places = [isinstance(column, int) for column in columns.values()]
+    if any(places) != all(places):
+        raise InputError(f"{where}: 'columns' must hold names only, or places (1, 2, ...) only.")
+    raw, findings = load_cells(path, where, header=not any(places))
+    names = {name: str(column) for name, column in columns.items()}
+    _check_columns(raw, names, keep=keep or {}, where=where)
+    for name, values in (keep or {}).items():
+        raw = raw[raw[name].isin([values] if isinstance(values, str) else values)]
+    source = where + ":" + raw["_line"].astype(str)
+    frame = pd.DataFrame({name: raw[column] for name, column in names.items()})
+    return frame.assign(source=source.to_numpy()), findings
+
+
 def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draft:
+    frame, bad_images = _with_images(frame, config)
+    frame = _filled(frame, config)
     place, bad_places = _places(frame)
     frame = frame.loc[place.index]  # first: assigning to an empty frame would add rows
     place, bad_times = _timed(place, frame)
-    place = place.assign(nothing=_says_nothing(frame))
-    edges, bad_edges = _edges(frame[~place["nothing"]])
-    names = {label.name: label.name for label in config.labels.values()}
-    names |= {key: label.name for key, label in config.labels.items()}
-    unknown = frame.loc[edges.index][~frame.loc[edges.index, "label"].isin(list(names))]
-    bad_labels = [_unknown(row, names) for row in _first_of_case(unknown).itertuples()]
+    four = next(one for one in BOXES if set(one) <= set(frame))
+    place = place.assign(nothing=(frame[four] == "").all(axis=1))
+    drawn = frame[~place["nothing"]]
+    edges, bad_edges = _edges(drawn, four)
+    labels = Labels(config)
+    names = {text: labels.find(text) or "" for text in drawn["label"].unique()}
+    label = drawn["label"].map(names).astype(object)
+    unknown = drawn.loc[edges.index][label.loc[edges.index] == ""]
+    bad_labels = [_unknown(row, labels) for row in _first_of_case(unknown).itertuples()]
     edges = edges.drop(index=unknown.index)
     boxes = place.loc[edges.index, _KEYS].join(edges)
-    drawn = frame.loc[boxes.index]
-    boxes = boxes.assign(label=drawn["label"].map(names), source=drawn["source"])
+    boxes = boxes.assign(label=label.loc[edges.index], source=drawn.loc[edges.index, "source"])
+    refused = place.loc[drawn.index.difference(edges.index), _KEYS].assign(label=label)
     return Draft(
         boxes=boxes[[*_KEYS, "label", *EDGES, "source"]].reset_index(drop=True),
         readings=_readings(place),
-        findings=[*findings, *bad_places, *bad_times, *bad_edges, *bad_labels],
+        findings=[
+            *(*findings, *bad_images, *bad_places, *bad_times, *bad_edges, *bad_labels),
+            *labels.spellings(),
+        ],
+        refused=list(refused.itertuples(index=False, name=None)),
     )
 
 
 def _check_columns(
-    raw: pd.DataFrame, columns: dict[str, str], *, keep: dict[str, str | list[str]], where: str
+    raw: pd.DataFrame, columns: dict[str, str], *, keep: Mapping[str, object], where: str
 ) -> None:
     unknown = [name for name in columns if name not in KNOWN]
     if unknown:
         raise InputError(f"{where}: 'columns' has '{unknown[0]}'; a table has {', '.join(KNOWN)}.")
-    needed = [name for name in ["case", *EDGES] if name not in columns]
-    if needed:
-        raise InputError(f"{where}: 'columns' must say which column is {', '.join(needed)}.")
+    if not {"case", "image"} & columns.keys():
+        raise InputError(f"{where}: 'columns' must say which column is case, or image.")
+    if not any(set(one) <= columns.keys() for one in BOXES):
+        ways = "; or ".join(", ".join(one) for one in BOXES)
+        raise InputError(f"{where}: 'columns' must say which column is {ways}.")
     have = [name for name in raw.columns if name != "_line"]
     absent = [name for name in [*columns.values(), *keep] if name not in have]
     if absent:
         raise InputError(f"{where}: has no column '{absent[0]}'; it has {', '.join(have)}.")
+
+
+def _with_images(frame: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, list[Finding]]:
+    """With case and slice as the names of images say them, where there are such names."""
+    if "image" not in frame:
+        return frame, []
+    rule = config.annotations.image or "{case}"
+    matcher = Name(rule)
+    fields = {name: matcher.fields(name) for name in frame["image"].unique()}
+    said = [fields[name] for name in frame["image"]]
+    odd = frame[[one is None for one in said]]
+    findings = [
+        bad_line("image-name", f"'{short(row.image)}' does not fit image = '{rule}'.", row.source)
+        for row in odd.head(FAULTS_MAX).itertuples()
+    ]
+    known = [one for one in said if one is not None]
+    frame = frame.drop(index=odd.index)
+    for key in {key for one in known for key in one} - {"rater"}:
+        frame = frame.assign(**{key: [one[key] for one in known]})
+    return frame.assign(case=frame.get("case", config.study.name)), findings
 
 
 def _filled(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
@@ -190,10 +172,6 @@ def _filled(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     if "rater" not in frame:
         frame = frame.assign(rater=config.annotations.rater or "")
     return frame
-
-
-def _says_nothing(frame: pd.DataFrame) -> pd.Series:
-    return (frame[EDGES] == "").all(axis=1)
 
 
 def _places(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
@@ -225,20 +203,25 @@ def _timed(place: pd.DataFrame, frame: pd.DataFrame) -> tuple[pd.DataFrame, list
                 f"{first['source']}: {name} is '{short(first[name])}' (and {len(odd) - 1} more), "
                 "which is no number of seconds and no date with time. It is taken as not known."
             )
-            findings.append(Finding(check="time-unknown", severity=Severity.NOTE, message=message))
+            findings.append(Finding(check="time-unknown", message=message))
         place = place.assign(**{name: values})
     return place, findings
 
 
-def _edges(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+def _edges(frame: pd.DataFrame, four: list[str]) -> tuple[pd.DataFrame, list[Finding]]:
     """``x0, y0, x1, y1`` of the rows where all four are numbers (nan and inf are judged later)."""
     findings: list[Finding] = []
-    edges = pd.DataFrame(index=frame.index)
-    for name in EDGES:
-        values, bad = _parsed(frame.loc[edges.index, name])
-        findings += _not_a_number(frame.loc[edges.index][bad], name, "a number")
-        edges = edges[~bad].assign(**{name: values[~bad]})
-    return edges, findings
+    values = pd.DataFrame(index=frame.index)
+    for name in four:
+        numbers, bad = _parsed(frame.loc[values.index, name])
+        findings += _not_a_number(frame.loc[values.index][bad], name, "a number")
+        values = values[~bad].assign(**{name: numbers[~bad]})
+    if four == EDGES:
+        return values, findings
+    start, size = values[four[:2]].to_numpy(), values[_SIZE].to_numpy()
+    start = start - size / 2 if four[:2] == _CENTRE else start
+    corners = dict(zip(EDGES, np.hstack([start, start + size]).T, strict=True))
+    return pd.DataFrame(corners, index=values.index), findings
 
 
 def _parsed(column: pd.Series) -> tuple[pd.Series, pd.Series]:
@@ -266,8 +249,8 @@ def _first_of_case(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows.groupby("case").cumcount() < FAULTS_MAX]
 
 
-def _unknown(row: Any, names: dict[str, str]) -> Finding:
-    message = f"label '{short(row.label)}' is not in [labels]: {', '.join(names)}."
+def _unknown(row: Any, labels: Labels) -> Finding:
+    message = f"label '{short(row.label)}' is not in [labels]: {labels.known}."
     return bad_line("unknown-class", message, row.source, case=row.case, rater=row.rater)
 
 

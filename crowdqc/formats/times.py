@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding
 from crowdqc.formats.files import parse_number
 
 Floats = NDArray[np.float64]
@@ -89,7 +89,6 @@ def _paces(time: Floats, rater: NDArray[np.object_]) -> dict[str, float]:
 def _not_believed(n: int, n_raters: int) -> Finding:
     return Finding(
         check="file-times-not-believed",
-        severity=Severity.NOTE,
         message=f"The files of {n} of {n_raters} raters (with {LEAST} files or more) were written "
         f"at the pace of work, a median of {WORK:g} s or more apart: at least two and more than "
         "half are needed. The others' may have been copied, so times of files are not used.",
@@ -100,7 +99,6 @@ def _not_believed(n: int, n_raters: int) -> Finding:
 def _by_program(rater: str, seconds: float) -> Finding:
     return Finding(
         check="file-times-not-believed",
-        severity=Severity.NOTE,
         message=f"Rater {rater}: files were written a median of {seconds:.2g} s apart, which no "
         "person does: they were copied, or a program made them. Their times are not used.",
         rater=rater,

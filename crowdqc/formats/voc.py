@@ -21,7 +21,7 @@ from crowdqc.formats.base import Format
 from crowdqc.formats.collect import side
 from crowdqc.formats.draft import FAULTS_MAX, Draft, bad_line, box_frame
 from crowdqc.formats.files import parse_number, short
-from crowdqc.formats.guess_documents import NO_SLICE, guess_documents
+from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, look_into
 from crowdqc.formats.markup import children, write_xml
@@ -55,8 +55,6 @@ def sniff_voc(listing: Listing) -> Guess | None:
     contents, paths = look_into(listing.ending(".xml"), look)
     guess = guess_documents(listing, contents, paths, one_file_per_slice=True)
     if guess is not None:
-        if "{slice}" not in guess.path:
-            guess.remarks.append(f"{NO_SLICE} file names: each file is a case.")
         guess.more.append(_FIRST_PIXEL[0 if starts & {"0", "0.0"} else None])
     return guess
 

@@ -26,17 +26,23 @@ from crowdqc.files import Unreadable, decoded, read_bytes
 from crowdqc.formats.base import Format
 from crowdqc.formats.draft import FAULTS_MAX, FRACTIONS, Draft, bad_line
 from crowdqc.formats.files import parse_number, short
-from crowdqc.formats.guess_documents import NO_BOX, NO_SLICE, label_name, other_splits
-from crowdqc.formats.labels import LEVELS_UP, ClassLists, find_class_list, read_class_list
+from crowdqc.formats.guess_documents import NO_BOX, guess_path, one_name_each
+from crowdqc.formats.labels import (
+    CLASS_LISTS,
+    LEVELS_UP,
+    Classes,
+    ClassLists,
+    find_class_list,
+    read_class_list,
+    whole,
+)
 from crowdqc.formats.listing import FILES_MAX, Guess, Listing, beginning
-from crowdqc.formats.name_patterns import file_pattern
 from crowdqc.formats.output import Output, Written
 from crowdqc.formats.slicefiles import SliceFiles
 from crowdqc.geometry import pixels_to_yolo
 
 Floats = NDArray[np.float64]
 _Contents = dict[int, bytes]
-_Classes = dict[str, str]
 _Line = tuple[int | str | float, ...]
 
 BYTES_MAX = 10_000_000
@@ -55,17 +61,24 @@ _ALPHABET = b"0123456789.+-eE \t\r\n"
 """All that a file holds that can be parsed with others; the rest is read line by line."""
 
 
-NOT_BOXES = {"classes", "class_list", "labels", "notes", "readme", "train", "val", "test"}
-"""Names of text files that lie beside YOLO files and hold no boxes."""
+NOT_BOXES = frozenset(
+    [*CLASS_LISTS, *(f"{one}.txt" for one in ("train", "val", "valid", "test", "notes"))]
+    + [
+        f"{one}.txt"
+        for one in ("readme", "readme.dataset", "readme.roboflow", "license", "licence")
+    ]
+)
+"""Names of files that lie beside YOLO files and hold no boxes."""
 
 
 def sniff_yolo(listing: Listing) -> Guess | None:
     """Text files, if one of them is empty or has lines of a class and numbers."""
-    texts = [path for path in listing.ending(".txt") if path.stem.lower() not in NOT_BOXES]
+    texts = [path for path in listing.ending(".txt") if path.name.lower() not in NOT_BOXES]
     seen = texts[:FILES_MAX]
     if not any(path.stat().st_size == 0 or _box_lines(path) for path in seen):
         return None  # such as a licence beside the annotations
-    guess = Guess(file_pattern(listing.folder, texts), texts)
+    guess = Guess("", texts)
+    guess_path(guess, listing, slices=True)
     lines = [line for path in seen for line in _box_lines(path)]
     odd = sum(len(words) != 5 for words in lines)
     if odd:
@@ -73,23 +86,29 @@ def sniff_yolo(listing: Listing) -> Guess | None:
             f"{odd} of {len(lines)} lines have not 5 fields (a confidence, or a polygon "
             "instead of a box) and will be refused: 'class x_centre y_centre width height'."
         )
-    guess.labels = _label_names(listing, texts[0].parent, {words[0] for words in lines})
+    guess.labels, remarks = _label_names(listing, seen)
+    guess.remarks += remarks
     if not lines:
         guess.remarks.append(NO_BOX)
-    if "{slice}" not in guess.path:
-        guess.remarks.append(f"{NO_SLICE} file names: each file is a case.")
-    guess.remarks += other_splits(listing, texts)
     return guess
 
 
-def _label_names(listing: Listing, deepest: Path, ids: set[str]) -> dict[str, str]:
-    """Ids that occur in the files, with their names where a class list is at hand."""
+def _label_names(listing: Listing, files: list[Path]) -> tuple[dict[str, str], list[str]]:
+    """Ids that occur in the files, with their names where class lists are at hand."""
+    lists: dict[Path, dict[str, str]] = {}
     names: dict[str, str] = {}
-    path = find_class_list(deepest, LEVELS_UP) or find_class_list(listing.folder, 1)
-    with contextlib.suppress(Unreadable):
-        names = read_class_list(path) if path else {}
-    order = sorted(ids, key=lambda text: (not text.isdecimal(), text.zfill(12)))
-    return {key: label_name(names.get(key, f"label_{key}")) for key in order} or {"0": "label_0"}
+    for path in files:
+        if path.parent not in lists:
+            found = find_class_list(path.parent, LEVELS_UP) or find_class_list(listing.folder, 1)
+            lists[path.parent] = {}
+            with contextlib.suppress(Unreadable):
+                lists[path.parent] = read_class_list(found) if found else {}
+        for key in {whole(words[0]) for words in _box_lines(path)}:
+            name = lists[path.parent].get(key, f"label_{key}")
+            if name not in names.values():
+                names[name if key in names else key] = name
+    order = sorted(names, key=lambda text: (not text.isdecimal(), text.zfill(12)))
+    return one_name_each({key: names[key] for key in order}) if names else ({"0": "label_0"}, [])
 
 
 def _box_lines(path: Path) -> list[list[str]]:
@@ -107,18 +126,18 @@ def read_yolo(config: Config) -> Draft:
     InputError
         If no file is found, or the study does not say who drew what.
     """
-    files = SliceFiles(config)
+    files = SliceFiles(config, not_slices=NOT_BOXES)
     lists = ClassLists(config)
     lines = [_lines(batch, classes, files) for batch, classes in _batches(files, lists)]
     boxes = _boxes(pd.concat(lines, ignore_index=True), files)
     readings = files.readings()
-    return Draft(boxes, readings, [*lists.findings, *files.findings])
+    return Draft(boxes, readings, [*lists.findings(), *files.findings])
 
 
-def _batches(files: SliceFiles, lists: ClassLists) -> Iterator[tuple[_Contents, _Classes]]:
+def _batches(files: SliceFiles, lists: ClassLists) -> Iterator[tuple[_Contents, Classes]]:
     """What files hold, many at a time, and their classes; a finding for one it cannot read."""
     batch: _Contents = {}
-    classes: _Classes = {}
+    classes = lists.of("")
     size = 0
     for folder, some in groupby(enumerate(files.paths), lambda one: one[1].rpartition(os.sep)[0]):
         its_classes = lists.of(folder)
@@ -135,7 +154,7 @@ def _batches(files: SliceFiles, lists: ClassLists) -> Iterator[tuple[_Contents, 
     yield batch, classes
 
 
-def _lines(batch: _Contents, classes: _Classes, files: SliceFiles) -> pd.DataFrame:
+def _lines(batch: _Contents, classes: Classes, files: SliceFiles) -> pd.DataFrame:
     """The sound lines of some files; a finding for each other."""
     together = _all_lines(batch, classes)
     if together is not None:
@@ -151,7 +170,7 @@ def _lines(batch: _Contents, classes: _Classes, files: SliceFiles) -> pd.DataFra
     return _table(list(zip(*lines, strict=True)) or [[]] * len(_TYPES))
 
 
-def _all_lines(batch: _Contents, classes: _Classes) -> pd.DataFrame | None:
+def _all_lines(batch: _Contents, classes: Classes) -> pd.DataFrame | None:
     """The lines of some files, parsed at once; `None` where one may not be a box."""
     stripped = {file: data.removeprefix(_BOM).rstrip() for file, data in batch.items()}
     filled = {file: data + b"\n" for file, data in stripped.items() if data}
@@ -165,7 +184,7 @@ def _all_lines(batch: _Contents, classes: _Classes) -> pd.DataFrame | None:
     keys, which = np.unique(rows[:, 0], return_inverse=True)
     words = [f"{key:.0f}" for key in keys]
     labels = np.array([classes.get(word) for word in words], dtype=object)
-    if None in labels or not _begin_with(text, np.array([len(word) for word in words])[which]):
+    if None in labels:
         return None
     line = 1 + np.arange(len(rows)) - np.repeat(counts.cumsum() - counts, counts)
     return _table([np.repeat(list(filled), counts), line, labels[which], *rows[:, 1:].T])
@@ -183,17 +202,12 @@ def _parsed(text: bytes) -> Floats | None:
 
 def _in_range(rows: Floats) -> bool:
     """Whether all numbers are such as `_fault` allows, and classes are held exactly."""
-    return bool(np.isfinite(rows).all() and rows[:, 3:].min() > 0 and rows[:, 0].max() < 1e9)
+    ids = rows[:, 0]
+    whole_ids = ids.max() < 1e9 and ids.min() > -1e9 and (ids % 1 == 0).all()
+    return bool(np.isfinite(rows).all() and rows[:, 3:].min() > 0 and whole_ids)
 
 
-def _begin_with(text: bytes, n_chars: NDArray[np.int64]) -> bool:
-    """Whether the first word of each line has so many characters: ``01`` and ``1.0`` are not 1."""
-    chars = np.frombuffer(text, dtype=np.uint8)
-    start = np.flatnonzero(np.concatenate([[True], chars[:-1] == ord("\n")]))
-    return bool(np.isin(chars[start + n_chars], (ord(" "), ord("\t"))).all())
-
-
-def _each_line(text: str, classes: _Classes, *, file: int, files: SliceFiles) -> list[_Line]:
+def _each_line(text: str, classes: Classes, *, file: int, files: SliceFiles) -> list[_Line]:
     """The sound lines of a file, one by one; a finding for each other (the first of very many)."""
     lines: list[_Line] = []
     faults = 0
@@ -204,7 +218,7 @@ def _each_line(text: str, classes: _Classes, *, file: int, files: SliceFiles) ->
             continue
         fault = _fault(words, classes)
         if fault is None:
-            lines.append((file, number, classes[words[0]], *map(float, words[1:])))
+            lines.append((file, number, classes[whole(words[0])], *map(float, words[1:])))
             continue
         faults += 1
         if faults <= FAULTS_MAX:
@@ -222,7 +236,7 @@ def _note(fault: tuple[str, str], number: int, *, file: int, files: SliceFiles) 
     files.findings.append(bad_line(check, message, f"{files.names[file]}:{number}", **where))
 
 
-def _fault(words: list[str], classes: dict[str, str]) -> tuple[str, str] | None:
+def _fault(words: list[str], classes: Classes) -> tuple[str, str] | None:
     """Name and description of what is wrong with a line, if anything is."""
     if len(words) != 5:
         return "field-count", (
@@ -237,9 +251,9 @@ def _fault(words: list[str], classes: dict[str, str]) -> tuple[str, str] | None:
             return "box-not-finite", f"{name} is {short(word)}; coordinates must be finite."
         if name in FRACTIONS[2:] and number <= 0:
             return "box-empty", f"{name} is {short(word)}; a box needs a size above zero."
-    if words[0] not in classes:
+    if whole(words[0]) not in classes:
         known = ", ".join(f"{key} ({name})" for key, name in classes.items())
-        return "unknown-class", f"class '{short(words[0])}' is not in [labels]: {known}."
+        return "unknown-class", f"class '{short(words[0])}' is not in {classes.where}: {known}."
     return None
 
 

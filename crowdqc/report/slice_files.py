@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from crowdqc.config import Config
 from crowdqc.findings import InputError
@@ -90,7 +90,7 @@ class SliceFiles:
     def _picture(self, path: Path) -> NDArray[np.uint8] | None:
         try:
             with Image.open(path) as picture:
-                return np.asarray(picture.convert("L"))
+                return np.asarray(ImageOps.exif_transpose(picture).convert("L"))
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             self._tell(InputError(f"{path}: cannot be read as a picture: {error}."))
             return None

@@ -90,7 +90,7 @@ def _consensus_pattern(path: str) -> str:
     >>> _consensus_pattern("boxes/{rater}/{case}/slice{slice}.txt")
     '{case}/slice{slice}.txt'
     """
-    if not has(path, "slice"):
+    if not has(path, "slice") or "*" in path or "{case1}" in path:
         return "{case}-{slice}.txt"
     parts = Path(path).parts
     first = next(k for k, part in enumerate(parts) if has(part, "case") or has(part, "slice"))

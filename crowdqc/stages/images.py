@@ -15,6 +15,9 @@ from crowdqc.findings import Finding, InputError
 from crowdqc.formats.patterns import fill, find, has
 from crowdqc.volumes import Geometry, inspect_volume, is_volume, read_geometry, volume_files
 
+_ORIENTATION = 0x0112
+_SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations in which a picture is shown with rows and columns exchanged."""
 _COLUMNS = [
     "case",
     "slice",
@@ -158,12 +161,13 @@ def _pictures(config: Config, pattern: str) -> pd.DataFrame:
 
 
 def _picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture, from its header alone."""
+    """Width and height of a picture as it is shown, from its header alone."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                return picture.size
+                turned = picture.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+                return picture.size[::-1] if turned else picture.size
     except (
         OSError,
         UnidentifiedImageError,

@@ -49,11 +49,17 @@ def test_a_list_that_agrees_is_not_mentioned(label_of):
     assert label_of("data.yaml", "names: [Spleen, LIVER]") == ("spleen", [])
 
 
-def test_a_name_that_is_no_label_leaves_the_id_to_decide_and_is_told(label_of):
-    label, findings = label_of("classes.txt", "aorta\nliver\n")
+def test_a_list_is_followed_for_every_id_or_for_none(make_config, write):
+    write("a/labels/img1-slice0.txt", LINE + LINE.replace("0", "1", 1))
+    write("a/classes.txt", "aorta\nliver\n")
+    write("b/labels/img1-slice0.txt", LINE)
+    write("b/classes.txt", "aorta\n")
 
-    assert label == "spleen"
-    assert "0 is 'aorta', no label, read as 'spleen'" in findings[0].message
+    study, findings = read_study(make_config(RATERS))
+
+    assert study.boxes[["rater", "label"]].to_numpy().tolist() == [["a", "liver"], ["b", "spleen"]]
+    assert "a/labels/img1-slice0.txt:1: class '0' is not in a/classes.txt" in findings[-1].message
+    assert "None of its names is a label, so it is not followed." in findings[1].message
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_coco_as_cvat_writes_it(read):
         (drawn(image_id=12), "image-id"),
         (drawn(image_id={}), "image-id"),
         ("x", "not-a-record"),
-        (drawn(iscrowd=1), "box-of-a-crowd"),
+        (drawn(iscrowd=1), "shape-not-a-box"),
     ],
 )
 def test_an_unsound_annotation_is_a_finding_and_the_rest_is_kept(read, annotation, check):
@@ -120,7 +120,7 @@ def test_an_unsound_annotation_is_a_finding_and_the_rest_is_kept(read, annotatio
         ({"id": 12, "file_name": "img1-slice99999999999.png"}, "slice-number"),
         ({"id": 12, "file_name": "img1-slice8.png", "height": 1e10, "width": 5}, "image-size"),
         ({"id": 12, "file_name": "img1-slice8.png", "height": "x", "width": 5}, "image-size"),
-        ({"id": 12, "file_name": "other/img1-slice7.png"}, "slice-twice"),
+        ({"id": 12, "file_name": "other/img1-slice7.png"}, "images-merged"),
     ],
 )
 def test_an_unsound_image_is_a_finding_and_the_rest_is_kept(read, image, check):
@@ -188,8 +188,18 @@ def cvat_image(slice_, inner=""):
     return f'<image id="{slice_}" name="img1-slice{slice_}.png" width="200" height="100">{inner}</image>'  # noqa: E501
 
 
-def test_cvat_images_without_boxes_are_reviewed(read):
-    text = cvat(cvat_image(3, BOX + ' z_order="0">\n</box>'), cvat_image(4))
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("", "opened"),
+        ("<state>completed</state>", "reviewed_empty"),
+        ("<status>validation</status>", "reviewed_empty"),
+        ("<state>in progress</state>", "opened"),
+    ],
+)
+def test_cvat_images_without_boxes_are_reviewed_where_the_job_is_done(read, status, state):
+    meta = f"<job><id>4</id>{status}</job>"
+    text = cvat(cvat_image(3, BOX + ' z_order="0">\n</box>'), cvat_image(4), meta=meta)
 
     study, findings = read(CVAT, {"ann.xml": text})
 
@@ -197,8 +207,8 @@ def test_cvat_images_without_boxes_are_reviewed(read):
     assert (box.case, box.slice, box.rater, box.label) == ("1", 3, "ann", "spleen")
     assert box[EDGES].tolist() == [10.5, 20, 30, 40.25]
     assert box.source == "ann.xml:5, shape 1"
-    assert states(study) == {("1", 3, "ann"): "boxed", ("1", 4, "ann"): "reviewed_empty"}
-    assert findings == []
+    assert states(study) == {("1", 3, "ann"): "boxed", ("1", 4, "ann"): state}
+    assert checks(findings) == ([] if status else ["empty-file-inferred"])
 
 
 def test_cvat_names_the_assignee_of_a_job(read):
@@ -217,7 +227,7 @@ def test_cvat_names_the_assignee_of_a_job(read):
         (BOX.replace("30", "x") + "/>", "not-a-number", "opened"),
         (BOX.replace("30", "10.5") + "/>", "box-empty", "opened"),
         (BOX.replace("spleen", "gut") + "/>", "unknown-class", "opened"),
-        ('<polygon label="spleen" points="1,2;3,4;5,6"/>', "shape-not-a-box", "reviewed_empty"),
+        ('<polygon label="spleen" points="1,2;3,4;5,6"/>', "shape-not-a-box", "opened"),
     ],
 )
 def test_cvat_shapes_that_are_no_upright_boxes(read, shape, check, state):
@@ -232,7 +242,7 @@ def test_cvat_for_video_is_told_how_to_export(read):
 
     _, findings = read(CVAT, {"ann.xml": text})
 
-    assert checks(findings) == ["shape-not-a-box"]
+    assert "track-not-read" in checks(findings)
     assert "CVAT for images" in findings[0].message
 
 
@@ -255,7 +265,8 @@ OUTSIDE = '<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]><annotations>&a
     ids=["laughs", "outside", "deep", "root", "cut", "empty", "encoding", "bytes"],
 )
 def test_xml_that_harms_or_is_none_is_refused(read, text, says):
-    _, findings = read(CVAT, {"ann.xml": cvat(cvat_image(3)), "bad.xml": text})
+    good = cvat(cvat_image(3, BOX + "/>"))
+    _, findings = read(CVAT, {"ann.xml": good, "bad.xml": text})
 
     assert checks(findings) == ["file-unreadable"]
     assert says in findings[0].message
@@ -352,8 +363,8 @@ def test_label_studio_results_that_are_no_boxes_are_counted(read):
 
     study, findings = read(STUDIO, {"all.json": tasks})
 
-    assert checks(findings) == ["shape-not-a-box", "shape-not-a-box"]
-    assert states(study)["1", 7, "1"] == "reviewed_empty"
+    assert checks(findings) == ["answer-not-used", "shape-not-a-box"]
+    assert states(study)["1", 7, "1"] == "opened"
 
 
 def test_label_studio_json_min(read):

@@ -1,0 +1,121 @@
+"""What cannot be right although every line is sound: nobody shares an image, no box fits a size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from crowdqc.findings import Finding
+from crowdqc.formats.draft import EDGES
+from crowdqc.formats.images import sizes_of
+from crowdqc.schema import Study
+
+CORNER = 0.5
+"""Share of both sides of its image within which all boxes of a study never lie."""
+BOXES_LEAST = 10
+"""Boxes from which on that says something."""
+SLICES_LEAST = 2
+SEVERAL = 0.2
+"""Share of slices with several boxes of a label which has one from which on these are told."""
+
+
+def implausible(study: Study, drawn: pd.DataFrame, *, in_px: bool) -> list[Finding]:
+    """Findings about a study as a whole.
+
+    Parameters
+    ----------
+    study : Study
+        What was sound.
+    drawn : DataFrame
+        All boxes, in px, those that were refused among them.
+    in_px : bool
+        Whether the files gave them so, which must then fit the sizes of images.
+
+    Returns
+    -------
+    list of Finding
+        Empty where nothing is odd.
+    """
+    found = _read_once(study)
+    return [*found, *_in_a_corner(study), *_exchanged(study, drawn)] if in_px else found
+
+
+def _read_once(study: Study) -> list[Finding]:
+    """Where no image was read by two people, as where each has a name of its own for it."""
+    readings = study.readings
+    if len(study.raters) == 1 and study.rater_scope == "study":
+        return _one_rater(study)
+    if len(readings) < 2 or readings.duplicated(["case", "slice"]).any():
+        return []
+    prefix = _prefix(readings)
+    message = "No image was read by two raters, so that they cannot be compared. "
+    if prefix:
+        message += (
+            f"Names of images differ only by what stands before them, as '{prefix}' does: put * in "
+            "its place in [annotations] image or path."
+        )
+    else:
+        message += "Check what [annotations] path and image make of the names of files and images."
+    return [Finding(check="no-image-shared", message=message)]
+
+
+def _prefix(readings: pd.DataFrame) -> str | None:
+    """What stands before names that are the same without it, for two raters."""
+    ways: list[Callable[[str], str]] = [
+        lambda name: re.sub(r"^[^-_]+[-_]", "", name),
+        lambda name: re.sub(r"^.*?[-_](?=[^-_]*$)", "", name),
+    ]
+    for shorten in ways:
+        short = readings["case"].map({name: shorten(name) for name in readings["case"].unique()})
+        same = readings.assign(case=short).duplicated(["case", "slice"])
+        if same.mean() > SEVERAL:
+            name = str(readings["case"].iloc[0])
+            return name.removesuffix(shorten(name))
+    return None
+
+
+def _one_rater(study: Study) -> list[Finding]:
+    """One rater who has several boxes of a label wherever one is may be several people."""
+    boxes = study.boxes[study.boxes["label"].isin(study.single)]
+    counts = boxes.groupby(["case", "slice", "label"]).size()
+    several = int((counts > 1).sum())
+    if several < SLICES_LEAST or several < SEVERAL * len(counts):
+        return []
+    message = (
+        f"The one rater, {study.raters[0]}, has several boxes of a label on {several} of "
+        f"{len(counts)} slices. If several people drew, say where their names stand ({{rater}} in "
+        "the path, columns = { rater = ... }); if slices hold several objects, set single = false."
+    )
+    return [Finding(check="boxes-of-one-rater", message=message)]
+
+
+def _in_a_corner(study: Study) -> list[Finding]:
+    if len(study.boxes) < BOXES_LEAST:
+        return []
+    size = sizes_of(study.boxes, study.images)
+    reach = (study.boxes[["x1", "y1"]].to_numpy() / size).max(axis=0)
+    if (reach > CORNER).any():
+        return []
+    width, height = (np.ceil(study.boxes[["x1", "y1"]].max())).astype(int)
+    message = (
+        f"All {len(study.boxes)} boxes lie within the first {width} x {height} px of their images, "
+        f"which have {size[0][0]:g} x {size[0][1]:g}: the sizes may be those of other pictures, or "
+        "the boxes fractions. Check [annotations] size, or [images]."
+    )
+    return [Finding(check="boxes-in-a-corner", message=message)]
+
+
+def _exchanged(study: Study, drawn: pd.DataFrame) -> list[Finding]:
+    size, edges = sizes_of(drawn, study.images), drawn[EDGES].to_numpy(np.float64)
+    beyond = (edges[:, 2:] > size + 1).any(axis=1)
+    fits = beyond & (edges[:, 2:] <= size[:, ::-1] + 1).all(axis=1)
+    if not beyond.any() or fits.sum() < 0.9 * beyond.sum():
+        return []
+    message = (
+        f"{int(fits.sum())} boxes reach beyond images of {size[0][0]:g} x {size[0][1]:g} px and "
+        f"would lie inside {size[0][1]:g} x {size[0][0]:g}: rows and columns may be exchanged."
+    )
+    return [Finding(check="image-size-exchanged", message=message)]

@@ -1,0 +1,184 @@
+"""What tables of boxes seem to hold: which column is which, by its name or by what stands in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from crowdqc.findings import InputError
+from crowdqc.formats.csvfile import csv_rows, read_header
+from crowdqc.formats.files import parse_number, printable
+from crowdqc.formats.guess_documents import ask_rater, guess_image, guess_path, one_name_each
+from crowdqc.formats.listing import FILES_MAX, Guess, Listing
+from crowdqc.formats.patterns import split_ending
+from crowdqc.formats.raters import rater_key
+
+ROWS_MAX = 100_000
+"""Rows that are looked at to recognise tables."""
+SEVERAL = 0.05
+"""Share of readings with several objects of a label above which these are no slips of the hand."""
+BOXES = [
+    ["x0", "y0", "x1", "y1"],
+    ["x0", "y0", "box_width", "box_height"],
+    ["x_centre", "y_centre", "box_width", "box_height"],
+]
+"""The ways in which four columns say a box."""
+
+_NAMES = {
+    "case": "case caseid scanid imageid image imagename imageindex filename file item study "
+    "studyid patient patientid uid seriesuid seriesinstanceuid studyinstanceuid externalid",
+    "slice": "slice sliceindex sliceid slicenumber frame frameindex z instancenumber",
+    "label": "label labelname class classname category categoryname organ structure finding "
+    "findinglabel",
+    "x0": "x0 xmin xtl left x1 x bboxx",
+    "y0": "y0 ymin ytl top y1 y bboxy",
+    "x1": "xmax xbr right x2 x1",
+    "y1": "ymax ybr bottom y2 y1",
+    "x_centre": "cx xc xcenter xcentre centerx centrex",
+    "y_centre": "cy yc ycenter ycentre centery centrey",
+    "box_width": "w boxwidth bboxwidth width",
+    "box_height": "h boxheight bboxheight height",
+    "width": "imagewidth width",
+    "height": "imageheight height",
+}
+
+
+@dataclass
+class _Table:
+    columns: dict[str, str | int]
+    rows: list[dict[str, str]]
+    """The first rows, by the names of the columns or their places."""
+
+    def values(self, name: str) -> list[str]:
+        """What stands in the column that has this name among ours."""
+        return [row.get(str(self.columns.get(name)), "") for row in self.rows]
+
+    def places(self) -> list[tuple[str, ...]]:
+        """Case and slice of each row."""
+        return list(zip(self.values("case"), self.values("slice"), strict=True))
+
+
+def sniff_table(listing: Listing) -> Guess | None:
+    """The table that has most of the columns, and those that have the same ones."""
+    paths = listing.ending(".csv", ".csv.gz")[:FILES_MAX]
+    tables, errors = {}, []
+    for path in paths:
+        try:
+            tables[path] = _look(path, ROWS_MAX // len(paths))
+        except InputError as error:
+            errors.append(error)
+    if not tables:
+        if errors:
+            raise errors[0]
+        return None
+    columns = max((one.columns for one in tables.values()), key=len)
+    tables = {path: one for path, one in tables.items() if one.columns == columns}
+    guess = Guess("", list(tables), columns=dict(columns))
+    _remark(guess, [path.name for path in paths if path not in tables])
+    inner = {
+        listing.relative(path): list(dict.fromkeys(map("/".join, one.places())))
+        for path, one in tables.items()
+    }
+    together = _Table(columns, [row for one in tables.values() for row in one.rows])
+    guess_path(guess, listing, slices=False, contents=inner, raters="rater" not in columns)
+    if any(split_ending(name)[1] or "/" in name for name in together.values("case")):
+        guess.columns["image"] = guess.columns.pop("case")
+        guess_image(guess, list(dict.fromkeys(together.values("case"))))
+    if "rater" not in columns and "{rater}" not in guess.path:
+        known = set(map(str, columns.values()))
+        rows = [{k: v for k, v in row.items() if k not in known} for row in together.rows]
+        guess.more += ask_rater(rows, together.places(), labels=together.values("label"))
+    _labels(guess, together)
+    return guess
+
+
+def _look(path: Path, limit: int) -> _Table:
+    rows = [row for _, row in itertools.islice(csv_rows(path, str(path)), max(limit, 100))]
+    header = read_header(iter([(1, row) for row in rows[:1]]), str(path))
+    named = _named(header)
+    if not named and sum(parse_number(cell) is not None for cell in header) >= 4:
+        header = [str(place) for place in range(1, len(header) + 1)]
+        return _Table(_placed(rows), _records(header, rows))
+    return _Table(named, _records(header, rows[1:]))
+
+
+def _records(header: Sequence[str], rows: list[list[str]]) -> list[dict[str, str]]:
+    return [dict(zip(header, map(str.strip, row), strict=False)) for row in rows]
+
+
+def _named(header: Sequence[str]) -> dict[str, str | int]:
+    """Our name of a column -> its name in the table."""
+    plain = {"".join(filter(str.isalnum, name.lower())): name for name in header[::-1]}
+    found = {
+        ours: next(plain[name] for name in names.split() if name in plain)
+        for ours, names in _NAMES.items()
+        if set(names.split()) & plain.keys()
+    }
+    if found.get("x1") == found.get("x0"):  # x1 is the first corner only beside x2
+        found = {name: column for name, column in found.items() if name not in {"x1", "y1"}}
+    box = next((one for one in BOXES if set(one) <= found.keys()), BOXES[0])
+    unused = {name for one in BOXES for name in one} - set(box)
+    if "box_width" in box:  # one column is not both
+        unused |= {name for name in ("width", "height") if found.get(name) == found[f"box_{name}"]}
+    found = {name: column for name, column in found.items() if name not in unused}
+    rater = rater_key(name for name in header if name not in found.values())
+    return {**found, "rater": rater} if rater and found else dict(found)
+
+
+def _placed(rows: list[list[str]]) -> dict[str, str | int]:
+    """Our name of a column -> its place from 1, where no line names them."""
+    columns = list(zip(*rows, strict=False))
+    numbers = [all(map(_is_number, filter(str.strip, column))) for column in columns]
+    first = next((k for k in range(len(numbers) - 3) if all(numbers[k : k + 4])), None)
+    if first is None:
+        return {}
+    cells = [[parse_number(cell) or 0.0 for cell in one] for one in columns[first : first + 4]]
+    far = all(a <= b for a, b in zip(cells[0] + cells[1], cells[2] + cells[3], strict=True))
+    found: dict[str, str | int] = dict(
+        zip(BOXES[not far], range(first + 1, first + 5), strict=True)
+    )
+    texts = [k for k, number in enumerate(numbers, start=1) if not number]
+    found |= {"case": texts[0]} if texts else {}
+    return found | ({"label": texts[-1]} if len(texts) > 1 else {})
+
+
+def _is_number(cell: str) -> bool:
+    return parse_number(cell) is not None
+
+
+def _remark(guess: Guess, others: list[str]) -> None:
+    """What a reader of the study file should know of the columns."""
+    columns = guess.columns
+    if not any(set(one) <= columns.keys() for one in BOXES):
+        absent = [name for name in BOXES[0] if name not in columns]
+        guess.remarks.append(f"Say in 'columns' which column is {', '.join(absent)}.")
+    if "case" not in columns:
+        guess.remarks.append("Say in 'columns' which column is case.")
+    if {"x0", "box_width"} <= columns.keys():
+        guess.remarks.append(
+            f"'{columns['x0']}', '{columns['y0']}' are taken for a corner: if they are the centre "
+            "of the box, name them x_centre and y_centre."
+        )
+    if any(isinstance(column, int) for column in columns.values()):
+        guess.remarks.append("The first line names no columns: 'columns' has their places. Check.")
+    if others:
+        guess.remarks.append(f"Tables that are not read: {printable(', '.join(others))[:200]}.")
+
+
+def _labels(guess: Guess, table: _Table) -> None:
+    """Labels of the rows with a box, and those of which a reading drew several."""
+    labels = table.values("label") if "label" in guess.columns else ["object"] * len(table.rows)
+    keys = [labels, *(table.values(name) for name in ("case", "slice", "rater"))]
+    edge = next((name for name in ("x0", "x_centre") if name in table.columns), "")
+    there = [bool(value) or not edge for value in table.values(edge)]
+    drawn = Counter(key for key, box in zip(zip(*keys, strict=True), there, strict=True) if box)
+    places = Counter(key[0] for key in drawn)
+    more = Counter(key[0] for key, n in drawn.items() if n > 1)
+    found = {name: name for name in sorted(places) if name} or {"object": "object"}
+    guess.labels, remarks = one_name_each(found)
+    guess.several = {name for name in guess.labels if more[name] > SEVERAL * places[name]}
+    guess.remarks += remarks
+    guess.remarks.append("Where a slice may hold several objects of a label: single = false.")
