@@ -27,6 +27,8 @@ STATE = "crowdqc.json"
 """Name of the file by which a folder of results is known."""
 PART = ".part-"
 """Beginning of the names of files that are not finished."""
+SEAL = ".hmac"
+"""Ending of the names of files that say by whom another file was written."""
 SETTINGS_BYTES_MAX = 1_000_000
 """Largest file of settings (a study, a policy): what people write by hand."""
 JSON_BYTES_MAX = 1_000_000_000
@@ -93,6 +95,11 @@ def open_regular(path: str | Path, *, below: Path | None = None) -> int:
     except OSError as error:
         raise Unreadable(f"cannot be read: {_reason(error)}.") from error
     raise Unreadable(f"is {kind}, not a regular file.")
+
+
+def no_link(path: str, flags: int) -> int:
+    """An `opener` for `open` that follows no link in place of the file."""
+    return os.open(path, flags | _NO_LINK, 0o644)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +25,7 @@ import crowdqc
 from crowdqc.files import (
     JSON_BYTES_MAX,
     PART,
+    SEAL,
     STATE,
     Unreadable,
     atomic,
@@ -261,9 +262,10 @@ class Store:
         self._write_state(state)
 
     def forget(self) -> None:
-        """Forget that any stage was finished."""
+        """Forget that any stage was finished, and who wrote the parts of its result."""
         self.claim()
         self._changed.clear()
+        self._remove(lambda name: name.endswith(SEAL))
         self._write_state({**self._state(), "stages": {}})
 
     def begin(self, stage: str) -> None:
@@ -353,12 +355,16 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove what a process that was killed had not finished."""
+        self._remove(lambda name: name.startswith(PART))
+
+    def _remove(self, is_meant: Callable[[str], bool]) -> None:
+        """Remove files and folders by their names, wherever they are."""
         for folder, folders, files in os.walk(self.folder):
             folders[:] = [name for name in folders if name not in _UNLOCKED]
-            for name in [name for name in folders if name.startswith(PART)]:
+            for name in filter(is_meant, list(folders)):
                 folders.remove(name)
                 shutil.rmtree(os.path.join(folder, name), ignore_errors=True)  # noqa: PTH118
-            for name in [name for name in files if name.startswith(PART)]:
+            for name in filter(is_meant, files):
                 Path(folder, name).unlink(missing_ok=True)
 
     def _state(self) -> dict[str, Any]:

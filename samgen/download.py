@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
+from crowdqc.files import no_link
 from crowdqc.findings import InputError
 from samgen.weights import Checkpoint, verify_checkpoint
 
@@ -81,6 +83,13 @@ def _be_silent(have: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
+def _refuse_plain(response: Any, **_: object) -> None:
+    """Follow no redirect from an encrypted connection to one that anybody may change."""
+    target = urljoin(response.url, response.headers.get("Location", ""))
+    if response.is_redirect and response.url.startswith("https:") and target[:6] != "https:":
+        raise OSError(f"it redirects to {target}, which is not encrypted")
+
+
 class _Resumer:
     """A downloader for pooch that keeps what it has when the connection breaks."""
 
@@ -93,7 +102,8 @@ class _Resumer:
 
         have = self.part.stat().st_size if self.part.exists() else 0
         ask = {"Range": f"bytes={have}-"} if have else {}
-        with requests.get(url, headers=ask, stream=True, timeout=30) as response:
+        hooks = {"response": _refuse_plain}
+        with requests.get(url, headers=ask, stream=True, timeout=30, hooks=hooks) as response:
             if response.status_code != requests.codes.requested_range_not_satisfiable:
                 response.raise_for_status()
                 self._append(response, have)
@@ -103,7 +113,7 @@ class _Resumer:
         goes_on = response.status_code == 206  # a server may send all of it again
         have = have if goes_on else 0
         total = have + int(response.headers.get("Content-Length", 0))
-        with self.part.open("ab" if goes_on else "wb") as file:
+        with open(self.part, "ab" if goes_on else "wb", opener=no_link) as file:
             for block in response.iter_content(BLOCK):
                 file.write(block)
                 have += len(block)

@@ -1,7 +1,8 @@
 """What a case's masks were made from: the record that lets a run be cut short and go on.
 
 The record is written last. A case counts as done only if its record names the same prompts,
-volume, settings and model as now, and the files that it speaks of are there, byte by byte.
+volume, settings and model as now, the files that it speaks of are there, byte by byte, and this
+user wrote it: masks that came with a folder of results are drawn again.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import math
 from pathlib import Path
 from typing import Any
 
-from crowdqc.files import atomic, sha256
+from crowdqc.files import JSON_BYTES_MAX, SEAL, Unreadable, atomic, read_text, sha256
+from crowdqc.findings import InputError
+from crowdqc.trust import is_signed, sign
 
 RECORD_VERSION = 2
 """Format version of a record; raised, too, when the same input gives other masks."""
 
+SEAL_BYTES_MAX = 200
 Rows = list[dict[str, Any]]
 
 
@@ -37,17 +41,25 @@ def signature_of(**inputs: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def seal_of(path: Path) -> Path:
+    """The file with the signature of a record, which is another one for each user."""
+    return path.with_name(f".{path.name}{SEAL}")
+
+
 def read_record(path: Path, signature: str) -> Rows | None:
     """Rows of the table ``masks`` of a finished case; `None` where it must be done (again)."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path, JSON_BYTES_MAX)
+        record = json.loads(text)
         if record["signature"] != signature:
+            return None
+        if not is_signed(text, read_text(seal_of(path), SEAL_BYTES_MAX).strip()):
             return None
         for name, digest in record["files"].items():
             if sha256(path.parent / name) != digest:
                 return None
         rows: Rows = record["masks"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (Unreadable, InputError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return rows
 
@@ -59,9 +71,10 @@ def write_record(path: Path, signature: str, *, files: list[str], rows: Rows) ->
         "files": {name: sha256(path.parent / name) for name in files},
         "masks": [{name: _plain(value) for name, value in row.items()} for row in rows],
     }
-    with atomic(path) as temporary:
-        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    for file, content in ((path, text), (seal_of(path), sign(text) + "\n")):
+        with atomic(file) as temporary:
+            temporary.write_text(content, encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:

@@ -6,15 +6,18 @@ read without unpickling objects. `torch` is imported where a file is opened, not
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from crowdqc.files import Unreadable, atomic, opened, read_text
 from crowdqc.findings import InputError
 
 if TYPE_CHECKING:
@@ -28,8 +31,6 @@ Family = Literal["sam", "medsam"]
 
 META = "https://dl.fbaipublicfiles.com/segment_anything/"
 ZENODO = "https://zenodo.org/records/10689643/files/"
-BLOCK = 1 << 20
-
 logger = logging.getLogger(__name__)
 
 
@@ -159,15 +160,19 @@ def digest_of(path: Path, algorithm: str = "sha256") -> str:
     algorithm : str
         A name that `hashlib.new` knows.
     """
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
+    try:
+        with opened(path) as file:
+            digest = hashlib.file_digest(file, partial(hashlib.new, algorithm))
+    except Unreadable as error:
+        raise InputError(f"{path}: {error}") from error
     return f"{algorithm}:{digest.hexdigest()}"
 
 
 def verify_checkpoint(path: Path, digest: str) -> None:
     """Refuse a file whose hash is not `digest` (``algorithm:hexadecimal``).
+
+    Where that is no SHA-256, the SHA-256 of the first file that was right is kept beside it, and
+    asked for from then on.
 
     Raises
     ------
@@ -179,6 +184,23 @@ def verify_checkpoint(path: Path, digest: str) -> None:
         raise InputError(
             f"{path}: must have the hash {digest}; got {found}. The file is damaged or is not "
             "the published one: remove it and run `crowdqc weights` to download it again."
+        )
+    if not digest.startswith("sha256:"):
+        _hold_to_first(path)
+
+
+def _hold_to_first(path: Path) -> None:
+    kept, found = path.with_name(f"{path.name}.sha256"), digest_of(path)
+    try:
+        first = read_text(kept, len(found) + 2).strip()
+    except Unreadable:
+        with contextlib.suppress(InputError), atomic(kept) as temporary:
+            temporary.write_text(f"{found}\n", encoding="ascii")
+        return
+    if first != found:
+        raise InputError(
+            f"{path}: must have the hash {first}, as when it was first downloaded ({kept}); got "
+            f"{found}. Remove both and run `crowdqc weights` to download it again."
         )
 
 
@@ -309,13 +331,11 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     InputError
         If it is not such a file.
     """
-    import pickle
-
     import torch
 
     try:
         record = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a file of something else breaks the unpickler in any way
         raise InputError(
             f"{path}: must be a checkpoint that holds tensors only; got {_first_line(error)}. "
             "Save the model's state_dict() with torch.save."

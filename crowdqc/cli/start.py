@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from crowdqc.cli.options import described, echo, guarded, output_options
+from crowdqc.files import atomic
 from crowdqc.findings import InputError
 
 
@@ -28,7 +29,7 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
 
     guess = guess_study(folder)
     target = output or folder / "study.toml"
-    if target.exists():
+    if target.exists() or target.is_symlink():
         raise InputError(f"{target}: is there already and is not overwritten; name another file.")
     prefix = Path(os.path.relpath(folder, target.parent)).as_posix()
     if prefix != ".":
@@ -36,8 +37,8 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
         guess.image_path = guess.image_path and f"{prefix}/{guess.image_path}"
     plain = "".join(c if c.isalnum() or c in "._+-" else "_" for c in folder.resolve().name)
     text = render_study(guess, name=name or plain or "study")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
+    with atomic(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     for remark in guess.remarks:
         echo(remark, err=True)
     echo(f"Wrote {target}. Look it over, then: crowdqc check {target}")

@@ -15,6 +15,7 @@ import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.engine import Engine, open_engine
+from crowdqc.files import SEAL
 from crowdqc.findings import InputError, Verdict
 from crowdqc.fusion.members import with_members
 from crowdqc.judge import USABLE
@@ -137,6 +138,7 @@ def _remove_others(folder: Path, cases: set[str]) -> None:
     """Remove masks of cases that an earlier manifest let through and this one does not."""
     endings = (".nii.gz", ".uncertainty.nii.gz", ".json")
     ours = {f"{case}{ending}" for case in cases for ending in endings}
+    ours |= {f".{case}.json{SEAL}" for case in cases}
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_file() and path.name not in ours:
             path.unlink()

@@ -2,11 +2,12 @@ import hashlib
 import http.server
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from crowdqc.findings import InputError
-from samgen.download import download_checkpoint
+from samgen.download import _refuse_plain, _Resumer, download_checkpoint
 from tests.samgen.checkpoints import CONTENT, published
 
 
@@ -128,3 +129,36 @@ def test_downloading_without_pooch_names_the_extra(tmp_path, monkeypatch):
 
     with pytest.raises(InputError, match=r"crowdqc\[sam\]"):
         download_checkpoint(published(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "followed"),
+    [
+        ("https://a.example/x", "http://a.example/x", False),
+        ("https://a.example/x", "ftp://a.example/x", False),
+        ("https://a.example/x", "//b.example/x", True),
+        ("https://a.example/x", "/y", True),
+        ("https://a.example/x", "https://b.example/y", True),
+    ],
+)
+def test_no_redirect_leaves_encryption(url, location, followed):
+    requests = pytest.importorskip("requests")
+    response = requests.Response()
+    response.url, response.status_code, response.headers["Location"] = url, 302, location
+
+    if followed:
+        _refuse_plain(response)
+        return
+    with pytest.raises(OSError, match="not encrypted"):
+        _refuse_plain(response)
+
+
+def test_a_link_in_place_of_an_unfinished_download_is_not_followed(tmp_path):
+    response = SimpleNamespace(
+        status_code=200, headers={}, iter_content=lambda _: [b"weights"], raise_for_status=None
+    )
+    (tmp_path / "a.part").symlink_to(tmp_path / "precious")
+
+    with pytest.raises(OSError, match="symbolic link"):
+        _Resumer(tmp_path / "a.part", lambda *_: None)._append(response, 0)
+    assert not (tmp_path / "precious").exists()

@@ -1,8 +1,9 @@
+import hashlib
 import json
 
 import pytest
 
-from samgen.records import read_record, signature_of, write_record
+from samgen.records import read_record, seal_of, signature_of, write_record
 
 ROWS = [{"case": "1", "slice": 3, "entropy": 0.1 + 0.2, "z_dice": float("nan"), "ok": True}]
 
@@ -29,7 +30,7 @@ def test_a_record_of_other_input_does_not_count(record):
     assert read_record(record, "abd") is None
 
 
-@pytest.mark.parametrize("damage", ["changed", "gone", "cut", "list", "absent"])
+@pytest.mark.parametrize("damage", ["changed", "gone", "cut", "list", "absent", "unsigned"])
 def test_a_case_that_is_not_whole_is_done_again(record, damage):
     match damage:
         case "changed":
@@ -42,6 +43,8 @@ def test_a_case_that_is_not_whole_is_done_again(record, damage):
             record.write_text("[]")
         case "absent":
             record.unlink()
+        case "unsigned":
+            seal_of(record).unlink()
 
     assert read_record(record, "abc") is None
 
@@ -49,3 +52,26 @@ def test_a_case_that_is_not_whole_is_done_again(record, damage):
 def test_every_input_counts_and_their_order_does_not():
     assert signature_of(a=1, b=[2]) == signature_of(b=[2], a=1)
     assert signature_of(a=1, b=[2]) != signature_of(a=1, b=[3])
+
+
+def test_masks_that_another_user_drew_are_drawn_again(record, monkeypatch):
+    monkeypatch.setenv("CROWDQC_KEY", "the key of somebody else")
+
+    assert read_record(record, "abc") is None
+
+
+def test_a_mask_edited_together_with_its_record_does_not_count(record):
+    record.with_name("1.nii.gz").write_bytes(b"evil")
+    text = record.read_text()
+    found = json.loads(text)["files"]["1.nii.gz"]
+    record.write_text(text.replace(found, hashlib.sha256(b"evil").hexdigest()))
+
+    assert read_record(record, "abc") is None
+
+
+def test_two_users_write_the_same_record(record, monkeypatch):
+    before = record.read_bytes()
+    monkeypatch.setenv("CROWDQC_KEY", "the key of somebody else")
+    write_record(record, "abc", files=["1.nii.gz"], rows=ROWS)
+
+    assert record.read_bytes() == before

@@ -1,6 +1,7 @@
 import hashlib
 import logging
 import os
+from pathlib import Path
 
 import pytest
 
@@ -162,7 +163,13 @@ def test_tensors_are_read_from_every_format(tmp_path, zipped, wrap):
     assert load_state(tmp_path / "w.pth")["a"].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip"])
+PASSWORDS = b"root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a checkpoint", b"PK\x03\x04 half a zip", PASSWORDS, b"q\x00.", b"\x80\x02a."],
+)
 def test_what_is_no_checkpoint_is_refused(tmp_path, content):
     pytest.importorskip("torch")
     (tmp_path / "f.pth").write_bytes(content)
@@ -187,3 +194,25 @@ def test_the_architecture_is_read_from_the_shapes():
     assert architecture_of(state) == "vit_l"
     with pytest.raises(InputError, match="width 0 with 0 blocks"):
         architecture_of({})
+
+
+def test_a_file_with_an_md5_is_held_to_the_sha256_of_when_it_was_first_right(tmp_path):
+    path = tmp_path / "medsam.pth"
+    path.write_bytes(b"weights")
+    digest = digest_of(path, "md5")
+
+    verify_checkpoint(path, digest)
+    kept = tmp_path / "medsam.pth.sha256"
+    assert kept.read_text() == digest_of(path) + "\n"
+    verify_checkpoint(path, digest)
+    kept.write_text("sha256:" + "0" * 64)
+    with pytest.raises(InputError, match="as when it was first downloaded"):
+        verify_checkpoint(path, digest)
+
+
+def test_weights_are_a_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(InputError, match=r"not a regular file|no such file"):
+            digest_of(path)
