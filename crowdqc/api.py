@@ -130,6 +130,7 @@ def gate(
         completeness=completeness,
         consensus=fuse(matched),
         findings={"check": [], "agree": raters.findings, "complete": findings},
+        rater_scope=study.rater_scope,
     )
     judged = judge_measured(found, policy, fuse_again=lambda names: _fuse_without(study, names))
     return make_manifest(

@@ -60,7 +60,7 @@ _ALL = (
         does="Measure agreement, and how reliable each rater is.",
         heading="Raters",
         table="raters",
-        needs=("check", "complete"),
+        needs=("check",),
         sections=("match", "agree", "truth"),
         after="crowdqc fuse STUDY",
     ),

@@ -17,15 +17,13 @@ from crowdqc.judge.policy import Judged, Policy, Rule, ask_all, load_policy
 IDLE = "every file was only opened: nothing says that a slice was read"
 NOTHING = "nobody who read the same slices drew anything there: there is nothing to compare"
 FROM_RUNS = ("coverage", "single_rater_share")
-"""Measures of raters that completeness knows: where it was not asked, nor are rules on these."""
+"""Measures of raters that completeness knows: the gate alone asks rules on these."""
 
 
 def judge_raters(
     raters: pd.DataFrame,
     findings: Iterable[Finding],
     policy: Policy | None = None,
-    *,
-    runs: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Scorecards with ``verdict`` and ``reasons``.
 
@@ -36,10 +34,8 @@ def judge_raters(
     findings : iterable of Finding
         What was found: each fault of a rater counts, whatever the policy.
     policy : Policy, optional
-        Whose rules about raters are asked. None: the one that crowdqc ships.
-    runs : DataFrame, optional
-        What completeness says of each rater, indexed by rater, as from `rater_runs`; without it,
-        rules on these measures are not asked.
+        Whose rules about raters are asked, but for those on coverage, which the gate asks. None:
+        the one that crowdqc ships.
 
     Returns
     -------
@@ -48,10 +44,8 @@ def judge_raters(
         says so, and a policy that asks for agreement gives the verdict "review".
     """
     table = raters.set_index("rater")
-    if runs is not None:
-        table = table.join(runs)
     rules = (policy or load_policy()).of("rater")
-    rules = [rule for rule in rules if rule.measure in table or rule.measure not in FROM_RUNS]
+    rules = [rule for rule in rules if rule.measure not in FROM_RUNS]
     judged = decide_raters(rules, table, findings).values()
     return table.assign(
         verdict=[one.verdict.value for one in judged],

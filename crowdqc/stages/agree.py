@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from crowdqc.findings import Verdict
+import pandas as pd
+
+from crowdqc.findings import Verdict, Where, read_reasons
 from crowdqc.formats import read_gold
-from crowdqc.judge import judge_raters, rater_runs
+from crowdqc.judge import judge_raters
+from crowdqc.judge.words import shortened
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import known_images
-from crowdqc.stages.study import load_matched, load_study, person, policy_of
+from crowdqc.stages.study import load_matched, policy_of
+from crowdqc.text import count
 
 RATERS_SHOWN = [
     "rater",
@@ -19,6 +23,9 @@ RATERS_SHOWN = [
     "verdict",
 ]
 
+REASONS_MAX = 8
+"""Raters whose reasons are shown on a terminal; all are in raters.csv."""
+
 
 def agree(run: Run) -> Result:
     """Measure agreement, and score each rater."""
@@ -27,9 +34,6 @@ def agree(run: Run) -> Result:
     config = run.config
     section = config.agree
     gold, bad = read_gold(config, known_images(config))
-    study = load_study(run)
-    runs = run.store.read("completeness")
-    runs = rater_runs(runs.assign(rater=person(runs, study.rater_scope)))
     result = assess_raters(
         load_matched(run),
         gold=gold,
@@ -39,16 +43,30 @@ def agree(run: Run) -> Result:
     )
     policy = policy_of(config)
     findings = policy.weigh([*bad, *result.findings])
-    raters = judge_raters(result.raters, findings, policy, runs=runs)
+    raters = judge_raters(result.raters, findings, policy)
     run.store.write("measurements", result.measurements)
     run.store.write("raters", raters)
     run.store.write_findings("agree", findings)
-    rejected = raters.loc[raters["verdict"] == Verdict.REJECT.value, "rater"]
     return Result(
         table=raters,
         shown=raters[RATERS_SHOWN].rename(columns={"reliability": "reliable"}),
-        summary=f"{len(rejected)} of {len(raters)} raters are rejected: "
-        f"{', '.join(rejected) or 'none'}.",
+        summary=_summary(raters),
         files=["measurements.csv", "raters.csv", "agree.findings.jsonl"],
         findings=findings,
     )
+
+
+def _summary(raters: pd.DataFrame) -> str:
+    """How many raters are rejected, and why each of those who are not accepted is not."""
+    n = int((raters["verdict"] == Verdict.REJECT.value).sum())
+    lines = [
+        f"  {row.rater}: {row.verdict}; {_why(row.rater, row.reasons)}"
+        for row in raters[raters["verdict"] != Verdict.ACCEPT.value].itertuples()
+    ]
+    more = [f"  and {len(lines) - REASONS_MAX} more"] if len(lines) > REASONS_MAX else []
+    head = f"{n:,} of {count(len(raters), 'rater')} rejected."
+    return "\n".join([head, *lines[:REASONS_MAX], *more])
+
+
+def _why(rater: str, reasons: str) -> str:
+    return shortened(read_reasons(reasons), Where(rater=rater))

@@ -29,7 +29,7 @@ def check(run: Run) -> Result:
     summary = (
         f"{count(len(study.boxes), 'box')} of {count(len(study.raters), 'rater')} in "
         f"{count(len(study.readings), 'reading')} of {count(len(study.cases), 'case')}; "
-        f"{count(len(findings), 'finding')}, of which {rejects:,} reject."
+        f"{count(len(findings), 'finding')}{f', of which {rejects:,} reject' if rejects else ''}."
     )
     return Result(
         table=findings_table(findings),

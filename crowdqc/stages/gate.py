@@ -23,6 +23,7 @@ from crowdqc.judge import (
     label_measures,
     make_manifest,
     rater_measures,
+    rater_runs,
     slice_measures,
     to_github,
     to_junit,
@@ -32,7 +33,7 @@ from crowdqc.judge.words import sentences, shortened
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.mask_sets import RISK
 from crowdqc.stages.risk import read_risk
-from crowdqc.stages.study import fuse_without, load_study, policy_of
+from crowdqc.stages.study import fuse_without, load_study, person, policy_of
 from crowdqc.text import count
 
 CREATED_FROM = [
@@ -63,6 +64,8 @@ class Measured:
     consensus: pd.DataFrame
     findings: dict[str, list[Finding]]
     """Stage -> its findings: of check, agree and complete, and about masks where there are any."""
+    rater_scope: str = "study"
+    """Whether a name of a rater means one person in the study, or only within a case."""
     masks: pd.DataFrame | None = None
     """Risk and measures of the masks, where there are masks to judge."""
 
@@ -136,6 +139,7 @@ def judge(run: Run, *, masks: bool) -> Judgement:
         findings={
             stage: run.store.read_findings(stage) for stage in ("check", "agree", "complete")
         },
+        rater_scope=run.config.annotations.rater_scope,
     )
     if policy.of("mask") and path.is_file():
         found = replace(found, masks=read_risk(run))
@@ -165,7 +169,9 @@ def judge_measured(
     -------
     Judgement
     """
-    raters = rater_measures(found.raters)
+    people = person(found.completeness, found.rater_scope)
+    runs = rater_runs(found.completeness.assign(rater=people))
+    raters = rater_measures(found.raters).join(runs)
     consensus = found.consensus
     noticed = {stage: policy.weigh(findings) for stage, findings in found.findings.items()}
     faults = [one for one in noticed["agree"] if one.case is None and one.rater]

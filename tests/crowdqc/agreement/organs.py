@@ -84,9 +84,9 @@ def review(faults, **fields):
     return judged(review_raters(match(organ_study(faults, **given)), resampling=NONE))
 
 
-def judged(found, policy=None, runs=None):
+def judged(found, policy=None):
     """What was learnt of the raters, with verdicts."""
-    raters = judge_raters(found.raters, found.findings, policy, runs=runs)
+    raters = judge_raters(found.raters, found.findings, policy)
     return dataclasses.replace(found, raters=raters)
 
 

@@ -154,19 +154,6 @@ def test_the_policy_gives_the_verdicts(rule, verdict):
     assert all(names == ([] if verdict == "accept" else [rule[0]]) for names in measures)
 
 
-def test_what_completeness_says_counts_too():
-    study = organ_study(GOOD, cases=3, slices=12)
-    runs = pd.DataFrame(
-        {"coverage": [0.95, 0.5, 0.9, 0.9], "single_rater_share": 0.0}, index=list(GOOD)
-    )
-    raters = judged(review_raters(match(study), resampling=NONE), runs=runs).raters
-
-    assert raters["verdict"].tolist() == ["accept", "review", "accept", "accept"]
-    assert raters["coverage"].tolist() == runs["coverage"].tolist()
-    (reason,) = read_reasons(raters["reasons"][1])
-    assert (reason.measure, reason.value, reason.op, reason.limit) == ("coverage", 0.5, "<", 0.8)
-
-
 def test_a_semicolon_in_the_words_of_a_policy_stays_one_reason():
     rules = [
         {"scope": "rater", "measure": "n_boxes", "op": ">", "limit": 0, "severity": "review",
