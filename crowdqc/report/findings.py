@@ -56,7 +56,7 @@ def findings_section(results: Results) -> ReportSection:
 def _lead(severities: Counter[str]) -> list[str]:
     if not severities:
         return ["Nothing was found."]
-    words = {"reject": "to mend", "review": "to review", "note": "for information"}
+    words = {"reject": "to correct", "review": "to review", "note": "for information"}
     parts = [f"{severities[s]:,} {word}" for s, word in words.items() if severities[s]]
     return [f"{count(severities.total(), 'finding')}: {listing(parts)}."]
 

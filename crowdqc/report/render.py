@@ -35,7 +35,7 @@ from crowdqc.report.figures import figures, viridis
 from crowdqc.report.svg import REFERENCE
 from crowdqc.text import plural
 
-LANE_PX = 13
+LANE_PX = 14
 """Height of a rater's lane of a strip on the page, so that the name fits beside it."""
 PILLS = ("verdict", "state", "severity")
 """Kinds of columns whose words stand in a coloured mark."""
