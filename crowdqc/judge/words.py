@@ -17,7 +17,12 @@ SHOWN = 3
 
 
 def sentence(
-    reason: Reason, unit: Where, *, numbers: bool = True, name: Callable[[str], str] = str
+    reason: Reason,
+    unit: Where,
+    *,
+    numbers: bool = True,
+    name: Callable[[str], str] = str,
+    measure: Callable[[str], str] = str,
 ) -> str:
     """A reason as it is told of a unit.
 
@@ -29,8 +34,8 @@ def sentence(
         The unit that the reader looks at.
     numbers : bool
         Whether the numbers of a rule stand behind its words.
-    name : callable
-        How a label is written.
+    name, measure : callable
+        How a label, and how a measure is written.
 
     Returns
     -------
@@ -45,7 +50,7 @@ def sentence(
     """
     text = "not enough is known to judge" if reason.unknown else reason.because
     if reason.op is not None and numbers:
-        text = f"{text} ({asked(reason)})"
+        text = f"{text} ({asked(reason, measure)})"
     return _placed(text, reason.where, unit, label=name)
 
 
@@ -55,11 +60,11 @@ def short(reason: Reason, unit: Where) -> str:
     return _placed(text or reason.because, reason.where, unit)
 
 
-def asked(reason: Reason) -> str:
+def asked(reason: Reason, measure: Callable[[str], str] = str) -> str:
     """What a rule asked, with the value that it met."""
     if reason.unknown:
-        return f"{reason.measure} is not known"
-    return f"{reason.measure} {reason.value:.3g} {reason.op} {reason.limit:g}"
+        return f"{measure(reason.measure)} is not known"
+    return f"{measure(reason.measure)} {reason.value:.3g} {reason.op} {reason.limit:g}"
 
 
 def sentences(reasons: Iterable[Reason | Mapping[str, Any]], unit: Where) -> list[str]:

@@ -144,6 +144,8 @@ def agreement_section(results: Results) -> ReportSection:
     table = results.table("measurements")
     other = table["other"].fillna("") == "" if "other" in table.columns else True
     table = table[(table["rater"] == "") & table["slice"].isna() & other]
+    if len(results.labels) == 1:  # what is pooled over labels is the same again
+        table = table[(table["case"] == "") | (table["label"] != "")]
     lengths = table["measure"].isin(ENDS)
     ends, table = table[lengths & (table["case"] == "")], table[~lengths]
     whole = table[(table["case"] == "") & (table["label"] == "")]

@@ -215,6 +215,8 @@ def _view(results: Results, table: pd.DataFrame) -> CompletenessView:
         _row(case, groups[case], labels=labels, extent=extents[case])
         for case in natural_order(groups)
     )
+    if all(first == last for first, last in extents.values()):  # pictures, not volumes
+        rows = tuple(row for row in rows if row.state not in DONE)
     return CompletenessView(labels, rows, sum(row.state not in DONE for row in rows))
 
 

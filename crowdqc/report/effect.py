@@ -65,7 +65,9 @@ def effect_section(results: Results) -> ReportSection:
     return ReportSection(
         key,
         title,
-        lead=tuple(said for both in zip(compared, present, strict=True) for said in _lead(*both)),
+        lead=tuple(
+            sentence for both in zip(compared, present, strict=True) for sentence in _lead(*both)
+        ),
         tables=tuple(table for table in tables if table.rows),
         missing="" if any(map(len, compared)) else "compare",
         view=tuple(pair for pair in pairs if pair is not None),
@@ -94,12 +96,12 @@ def _chance(row: Any) -> str:
         why = getattr(row, "why", "")
         return f"{test} gives no p value{f': {why}' if why else ''}."
     verdict = "chance alone would rarely make it" if row.p < LEVEL else "chance may explain it"
-    text = p_value(row.p)
-    said = f"{test}: p {text if text.startswith('<') else f'= {text}'}, so {verdict}."
+    p = p_value(row.p)
+    text = f"{test}: p {p if p.startswith('<') else f'= {p}'}, so {verdict}."
     if not math.isnan(row.detectable) and not row.p < LEVEL:
         least = number(row.detectable, 3)
-        said += f" A difference below {least} would probably not have been seen with so few."
-    return said
+        text += f" A difference below {least} would probably not have been seen with so few."
+    return text
 
 
 def _table(comparison: pd.DataFrame, source: ScoreSource) -> Table:

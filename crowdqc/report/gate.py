@@ -10,7 +10,7 @@ from crowdqc.findings import Where
 from crowdqc.report.content import ReportSection, Table, TableColumn
 from crowdqc.report.raters import reasons_of, verdict_of
 from crowdqc.report.results import Results
-from crowdqc.report.text import listing, readable, share, told
+from crowdqc.report.text import listing, readable, reason_sentences, share
 
 MAX_ROWS = 300
 
@@ -64,12 +64,12 @@ def gate_section(results: Results) -> ReportSection:
 
 
 def _lead(verdict: str, flows: list[Flow]) -> list[str]:
-    said = {
+    texts = {
         "accept": "The gate accepts the study.",
         "review": "Somebody should review the study before it is used.",
         "reject": "The gate rejects the study.",
     }
-    lead = [said.get(verdict, "The gate gave no verdict.")]
+    lead = [texts.get(verdict, "The gate gave no verdict.")]
     kept = [f"{share(flow.after, flow.before, flow.noun)}" for flow in flows if flow.before]
     if kept:
         lead.append(f"Used as they are: {listing(kept, 6)}.")
@@ -97,7 +97,7 @@ def _entries(results: Results) -> list[Entry]:
 def _entry(
     kind: str, name: str, entry: Mapping[str, Any], *, unit: Where, inside: str = ""
 ) -> Entry:
-    return Entry(kind, name, verdict_of(entry), told(reasons_of(entry), unit), inside)
+    return Entry(kind, name, verdict_of(entry), reason_sentences(reasons_of(entry), unit), inside)
 
 
 def _flows(results: Results) -> list[Flow]:

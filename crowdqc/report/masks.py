@@ -61,13 +61,13 @@ def masks_section(
     signal = leading(table)
     models = [name for name in table["model"].unique() if name]
     cases = count(table["case"].nunique(), "case")
-    said = [f"{count(len(table), 'mask')} of {cases} by {listing(models)}."]
+    texts = [f"{count(len(table), 'mask')} of {cases} by {listing(models)}."]
     if signal:
-        said.append(f"Sorted by {named(signal)}, the worst first.")
+        texts.append(f"Sorted by {named(signal)}, the worst first.")
     return ReportSection(
         "masks",
         "Masks",
-        lead=(*said, *problems),
+        lead=(*texts, *problems),
         tables=(_table(table, signal),),
         view=(pictures, _scatter(results, table, signal)),
     )

@@ -21,7 +21,7 @@ from crowdqc.report.scorecards import (
     further_sentences,
 )
 from crowdqc.report.svg import BoxDrawing, box_drawings
-from crowdqc.report.text import displacement, listing, percent, share, told
+from crowdqc.report.text import displacement, listing, percent, reason_sentences, share
 from crowdqc.text import count
 
 N_COLOURS = 6
@@ -164,7 +164,7 @@ def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
             (
                 Link(row.rater, target),
                 status,
-                told(reasons, Where(rater=row.rater)),
+                reason_sentences(reasons, Where(rater=row.rater)),
                 Interval(row.agreement, row.agreement_low, row.agreement_high),
                 row.reliability,
                 row.miss_rate,
@@ -201,7 +201,7 @@ def _view(results: Results, table: pd.DataFrame, decided: Decided) -> RatersView
             colour=colour(place),
             dashed=dashed(place),
             status=decided[row.rater][0],
-            reasons=told(decided[row.rater][1], Where(rater=row.rater)),
+            reasons=reason_sentences(decided[row.rater][1], Where(rater=row.rater)),
             faults=faults_of(row),
             edges=_edges(biases[len(cards)]),
             sentences=_sentences(row),
@@ -236,27 +236,27 @@ def _work(row: Any) -> str:
 
 def _sentences(row: Any) -> tuple[str, ...]:
     """What a rater does, without numbers that are not known."""
-    said = []
+    texts = []
     if not math.isnan(row.shift_x):
-        said.append(f"Boxes are {displacement(row.shift_x, row.shift_y)}.")
+        texts.append(f"Boxes are {displacement(row.shift_x, row.shift_y)}.")
     if not math.isnan(row.size_ratio):
-        said.append(_size(row.size_ratio))
+        texts.append(_size(row.size_ratio))
     if not math.isnan(row.miss_rate):
-        said.append(f"Missed of what the others drew: {percent(row.miss_rate)}.")
+        texts.append(f"Missed of what the others drew: {percent(row.miss_rate)}.")
     if not math.isnan(row.extra_rate):
-        said.append(f"Boxes where nobody else drew: {percent(row.extra_rate)}.")
-    return (*said, *further_sentences(row))
+        texts.append(f"Boxes where nobody else drew: {percent(row.extra_rate)}.")
+    return (*texts, *further_sentences(row))
 
 
 def _edges(bias: tuple[float, ...]) -> str:
     """The four edges in words."""
     names = ("left", "upper", "right", "lower")
     axes = ((1, 0), (0, 1), (1, 0), (0, 1))
-    said = [
+    texts = [
         f"{name} edge {displacement(value * x, value * y)}"
         for name, value, (x, y) in zip(names, bias, axes, strict=True)
     ]
-    return f"{', '.join(said)}.".capitalize()
+    return f"{', '.join(texts)}.".capitalize()
 
 
 def _size(ratio: float) -> str:

@@ -152,7 +152,7 @@ _WRITERS: dict[str, Callable[[Any, TableColumn], str]] = {
     "hash": lambda value, _: str(value),
     "reasons": lambda value, _: "; ".join(value),
     "interval": lambda value, _: str(value),
-    "count": lambda value, _: f"{value:,}",
+    "count": lambda value, _: text.number(float(value), 0),
     "number": lambda value, column: text.number(value, column.digits),
     "px": lambda value, column: _signed(value, column.digits),
     "percent": lambda value, _: text.percent(value),
@@ -240,7 +240,7 @@ def _data(content: ReportContent, charts: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Texts:
-    """Texts by number, so that what is said a thousand times is kept once."""
+    """Texts by number, so that one that occurs a thousand times is kept once."""
 
     def __init__(self) -> None:
         self.all: list[str] = []

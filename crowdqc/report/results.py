@@ -104,7 +104,7 @@ def read_results(store: Store, config: Config | None = None) -> Results:
     store : Store
         The folder.
     config : Config, optional
-        The study file: gives the order of labels, and the folder that paths are told
+        The study file: gives the order of labels, and the folder that paths are written
         relative to.
 
     Raises

@@ -61,14 +61,14 @@ def faults_of(row: Any) -> tuple[str, ...]:
 
 def further_sentences(row: Any) -> tuple[str, ...]:
     """What a card says beyond shift, size, misses and additions."""
-    said = []
+    texts = []
     drift, gold = (float(getattr(row, name, math.nan)) for name in ("drift", "gold_f1"))
     if "drifts" in faults_of(row):
         word = "better" if drift > 0 else "worse"
-        said.append(f"Boxes get {word} on the way: IoU {number(abs(drift))} from first to last.")
+        texts.append(f"Boxes get {word} on the way: IoU {number(abs(drift))} from first to last.")
     if not math.isnan(gold):
-        said.append(f"F1 against the gold standard: {number(gold)}.")
-    return tuple(said)
+        texts.append(f"F1 against the gold standard: {number(gold)}.")
+    return tuple(texts)
 
 
 def _known(table: pd.DataFrame, name: str) -> bool:

@@ -11,13 +11,13 @@ from crowdqc.judge.words import message
 from crowdqc.report.content import Step
 from crowdqc.report.raters import reasons_of, verdict_of, verdicts
 from crowdqc.report.results import Results
-from crowdqc.report.text import listing, readable, told
+from crowdqc.report.text import listing, readable, reason_sentences
 from crowdqc.text import count
 
 COPIED = "boxes-copied"
 """Check that finds one rater's boxes among another's."""
 N_REASONS = 3
-"""Reasons that are told in one step."""
+"""Reasons that are named in one step."""
 
 _SECTIONS = {
     "check": "findings",
@@ -31,11 +31,11 @@ _SECTIONS = {
 
 def steps(results: Results) -> tuple[Step, ...]:
     """All things to do next: what blocks stands before what needs a review."""
-    asked = (
+    questions = (
         *(_faulty_input, _raters, _copies, _missing, _unread, _lists),
         *(_cases_left_out, _cases_to_see, _raters_to_review, _apart, _not_run),
     )
-    found = [step for ask in asked for step in ask(results)]
+    found = [step for question in questions for step in question(results)]
     found.sort(key=lambda step: step.status != "reject")
     return tuple(found) or (_go_on(results),)
 
@@ -65,7 +65,7 @@ def _raters(results: Results) -> list[Step]:
     return [
         Step(
             f"Leave out {_people(failed)}, or train them again",
-            _told(reasons) or "The rules of the policy reject them.",
+            _joined_reasons(reasons) or "The rules of the policy reject them.",
             "raters",
             "reject",
         )
@@ -89,22 +89,22 @@ def _copies(results: Results) -> list[Step]:
 
 def _people(names: Sequence[str], limit: int = 4, noted: Mapping[str, str] | None = None) -> str:
     """Raters in a sentence; bare numbers with what they are, and each with a note where given."""
-    said = listing([f"{name} ({noted[name]})" if noted else name for name in names], limit)
+    text = listing([f"{name} ({noted[name]})" if noted else name for name in names], limit)
     if not any(name.isdecimal() for name in names[:limit]):
-        return said
-    return f"{'rater' if len(names) == 1 else 'raters'} {said}"
+        return text
+    return f"{'rater' if len(names) == 1 else 'raters'} {text}"
 
 
-def _told(reasons: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """The first reason of each, in one sentence; those of whom the same is said together."""
+def _joined_reasons(reasons: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """The first reason of each, in one sentence; raters with the same reason together."""
     same: dict[str, list[str]] = {}
     for name, given in reasons:
         if given:
             same.setdefault(given[0].rstrip("."), []).append(name)
-    said = [f"{listing(names, 3)}: {reason}" for reason, names in same.items()]
+    texts = [f"{listing(names, 3)}: {reason}" for reason, names in same.items()]
     left = sum(map(len, list(same.values())[N_REASONS:]))
     more = [f"{left} more for other reasons"] if left else []
-    text = "; ".join([*said[:N_REASONS], *more])
+    text = "; ".join([*texts[:N_REASONS], *more])
     return f"{text}." if text else ""
 
 
@@ -159,9 +159,9 @@ def _senders(results: Results, n_runs: int) -> str:
     tasks = Counter(results.table("todo")["rater"])
     if not tasks:
         return f"Redraw {count(n_runs, 'incomplete organ')}"
-    asked = sorted(tasks, key=lambda rater: -tasks[rater])
-    names = _people(asked, 3, {rater: count(n, "task") for rater, n in tasks.items()})
-    owner = "the work list" if len(asked) == 1 else "their work lists"
+    raters = sorted(tasks, key=lambda rater: -tasks[rater])
+    names = _people(raters, 3, {rater: count(n, "task") for rater, n in tasks.items()})
+    owner = "the work list" if len(raters) == 1 else "their work lists"
     return f"Send {names} {owner}"
 
 
@@ -191,7 +191,7 @@ def _cases_left_out(results: Results) -> list[Step]:
     return [
         Step(
             f"Finish {cases}, or go on without {'it' if len(entries) == 1 else 'them'}",
-            _told(entries),
+            _joined_reasons(entries),
             "gate",
             "reject",
         )
@@ -202,7 +202,7 @@ def _cases_to_see(results: Results) -> list[Step]:
     entries = _cases(results, "review")
     if not entries:
         return []
-    return [Step(f"Review {_named(entries)}", _told(entries), "gate")]
+    return [Step(f"Review {_named(entries)}", _joined_reasons(entries), "gate")]
 
 
 def _raters_to_review(results: Results) -> list[Step]:
@@ -215,11 +215,13 @@ def _raters_to_review(results: Results) -> list[Step]:
     if not found or not results.manifest:
         return []
     names = _people([name for name, _ in found], 3)
-    return [Step(f"Review {names}", _told(found) or "The policy asks for a review.", "raters")]
+    return [
+        Step(f"Review {names}", _joined_reasons(found) or "The policy asks for a review.", "raters")
+    ]
 
 
 def _briefly(reasons: Iterable[Reason], unit: Where) -> tuple[str, ...]:
-    return told(reasons, unit, numbers=False)
+    return reason_sentences(reasons, unit, numbers=False)
 
 
 def _named(entries: Sequence[tuple[str, object]]) -> str:

@@ -7,10 +7,17 @@ from collections.abc import Iterable, Sequence
 
 from crowdqc.findings import Reason, Where
 from crowdqc.judge.words import sentence
+from crowdqc.schema import TABLES
 from crowdqc.text import plural
 
 NOTHING = "\u2013"
 """What stands where a number is not known: an en dash."""
+
+
+_TITLES = [
+    {column.name: column.title for column in TABLES[table]}
+    for table in ("raters", "completeness", "masks", "consensus")
+]
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -98,19 +105,36 @@ def readable(name: str) -> str:
     return name.replace("_", " ").replace("-", " ")
 
 
-def told(reasons: Iterable[Reason], unit: Where, *, numbers: bool = True) -> tuple[str, ...]:
+def reason_sentences(
+    reasons: Iterable[Reason], unit: Where, *, numbers: bool = True
+) -> tuple[str, ...]:
     """Reasons of a verdict as sentences about a unit: what was found before what a rule asked.
 
     Examples
     --------
     >>> rule = Reason(measure="n_gaps", value=5.0, op=">", limit=0.0, because="no box")
     >>> found = Reason(measure="labels-swapped", because="swaps left_kidney and spleen")
-    >>> told([rule, found], Where())
-    ('swaps left_kidney and spleen', 'no box (n_gaps 5 > 0)')
+    >>> reason_sentences([rule, found], Where())
+    ('swaps left_kidney and spleen', 'no box (empty slices 5 > 0)')
     """
     ranked = sorted(reasons, key=lambda reason: reason.op is not None)
-    said = (sentence(reason, unit, numbers=numbers, name=readable) for reason in ranked)
-    return tuple(dict.fromkeys(said))
+    texts = (
+        sentence(reason, unit, numbers=numbers, name=readable, measure=measure_name)
+        for reason in ranked
+    )
+    return tuple(dict.fromkeys(texts))
+
+
+def measure_name(measure: str) -> str:
+    """A measure that a rule asks about, inside a sentence: its title, or its name as words.
+
+    Examples
+    --------
+    >>> measure_name("agreement_best_low"), measure_name("gap_share")
+    ('better agreement, lower bound', 'gap share')
+    """
+    title = next((titles[measure] for titles in _TITLES if measure in titles), readable(measure))
+    return f"{title[:1].lower()}{title[1:]}"
 
 
 def displacement(dx: float, dy: float) -> str:
