@@ -30,6 +30,6 @@ def glossary_section() -> ReportSection:
     columns = (TableColumn("word", "Word", "name"), TableColumn("meaning", "Meaning"))
     return ReportSection(
         "glossary",
-        "Words",
+        "Glossary",
         tables=(Table("glossary", "What words mean here", columns, tuple(WORDS.items())),),
     )

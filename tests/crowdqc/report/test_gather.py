@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from crowdqc.findings import Finding, InputError, Severity
@@ -304,3 +305,34 @@ def test_a_stage_that_one_side_lacks_is_no_difference(store: Store, tmp_path: Pa
     assert counts["Masks"]["this"] > 0
     assert counts["Masks"]["other"] is counts["Masks"]["difference"] is None
     assert counts["Slices in gaps"]["other"] is None
+
+
+def test_an_absent_organ_is_nothing_to_do(folder: Path):
+    store = write_results(folder, Spec(n_cases=2))
+    table = store.read("completeness")
+    gone = (table["case"] == "0001") & (table["label"] == "spleen")
+    nothing = {"first": np.nan, "last": np.nan, "n_gaps": 0, "gap_slices": "", "truncated": ""}
+    absent = table[gone].assign(state="absent", **nothing)
+    store.write("completeness", pd.concat([table[~gone], absent]))
+
+    content = gather(store)
+    section = content.section("completeness")
+    row = next(row for row in section.view.rows if row.case == "0001")
+    cell = next(cell for cell in row.cells if cell.label == "spleen")
+
+    assert (cell.state, cell.word) == ("absent", "absent")
+    assert cell.strip.absent.count("M") == len(row.raters) == 5
+    assert cell.strip.missing == ""
+    assert "5 runs were read and found to hold no such organ." in section.lead
+    listed = next(t for t in section.tables if t.name == "completeness")
+    assert all(record["state"] != "absent" for record in listed.records())
+    assert not any("missing organ" in step.what for step in content.steps)
+
+
+def test_lanes_have_the_names_of_their_raters(store: Store):
+    page = render(gather(store), charts=False)
+    row = gather(store).section("completeness").view.rows[0]
+
+    assert row.raters == ("amy", "ben", "careless", "shifted", "skipping")
+    names = "".join(f'<li title="{rater}">{rater}</li>' for rater in row.raters)
+    assert page.count(names) == 6
