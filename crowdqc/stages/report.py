@@ -14,6 +14,8 @@ from crowdqc.text import visible
 if TYPE_CHECKING:
     from crowdqc.report import ReportContent
 
+_OWN = ("gate again", "report")
+"""Stages of which people know nothing, or that write this report."""
 FOLDER = "report"
 """Where the tables of a report in CSV are."""
 
@@ -49,7 +51,7 @@ def write_report(
 
     if n_pictures is None:
         n_pictures = MAX_PICTURES
-    older = {name: why for name, why in stale.items() if name != "report"}
+    older = {name: why for name, why in stale.items() if name not in _OWN}
     caution = Caution(older, run.store.untrusted())
     content = gather(run.store, run.config, n_pictures=n_pictures, other=other, caution=caution)
     if form == "csv":
