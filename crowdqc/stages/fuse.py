@@ -15,6 +15,8 @@ from crowdqc.stages.base import Result, Run
 from crowdqc.stages.study import fuse_options, load_matched, load_study
 from crowdqc.text import count
 
+WORTH = 0.02
+"""Fall of the expected error, 1 - IoU, from which one more rater is worth asking."""
 MOST = 20
 """Rows that are shown on a terminal."""
 
@@ -37,17 +39,19 @@ def fuse(run: Run) -> Result:
 
 
 def next_raters(run: Run) -> Result:
-    """Objects for which one more rater is worth most."""
-    from crowdqc.fusion import ask as ask_more
+    """Objects for which one more rater is worth asking."""
+    from crowdqc.fusion import ask
 
-    table = ask_more(load_matched(run))
+    asked = ask(load_matched(run))
+    table = asked[asked["value"] >= WORTH].reset_index(drop=True)
     shown = ["case", "slice", "label", "n_raters", "n_asked", "score", "expected_error", "value"]
-    known = table["value"].notna()
-    worth = int((table["value"] > 0).sum())
-    summary = f"One more rater would improve {worth:,} of {count(len(table), 'object')}."
-    if not known.any():
+    summary = (
+        f"One more rater would lower the expected error (1 - IoU) of {len(table):,} of "
+        f"{count(len(asked), 'object')} by {WORTH:g} or more."
+    )
+    if not asked["value"].notna().any():
         summary = "What one more rater is worth is not known: no object was drawn by two raters."
-    return Result(table=table, shown=table.loc[known, shown].head(MOST), summary=summary)
+    return Result(table=table, shown=table[shown].head(MOST), summary=summary)
 
 
 def _with_slices(images: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
