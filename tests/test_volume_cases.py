@@ -1,11 +1,13 @@
 """Volumes and expert masks that do not fit, as a user meets them."""
 
 import json
+import zlib
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image, ImageOps
 
 from tests.commands import call
 from tests.crowdqc.volumes.test_headers import put, written
@@ -199,3 +201,59 @@ def test_a_dataset_of_two_cases_says_that_it_has_two_folds(study):
         result = call("train", file, *words)
         assert result.exit_code == code
         assert "cannot be cross-validated" in " ".join((result.stderr + result.stdout).split())
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_has_the_size_in_which_it_is_shown(tmp_path, ending, orientation):
+    picture = Image.new("L", (200, 100))
+    exif = Image.Exif()
+    exif[274] = orientation
+    picture.save(tmp_path / f"img.{ending}", exif=exif)
+    (tmp_path / "img.txt").write_text("0 0.5 0.5 0.4 0.2\n")
+    (tmp_path / "study.toml").write_text(
+        '[study]\nname = "s"\n[labels]\n0 = { name = "liver", value = 1 }\n[annotations]\n'
+        'format = "yolo"\npath = "{case}.txt"\nrater = "a"\n[images]\npath = "{case}.'
+        + ending
+        + '"\n'
+    )
+
+    result = call("check", tmp_path / "study.toml")
+
+    assert result.exit_code == 0, result.stderr
+    row = pd.read_csv(tmp_path / "out" / "images.csv").iloc[0]
+    shown = ImageOps.exif_transpose(Image.open(tmp_path / f"img.{ending}"))
+    assert (row["width"], row["height"]) == shown.size
+    box = pd.read_csv(tmp_path / "out" / "boxes.csv").iloc[0]
+    assert box["x1"] - box["x0"] == pytest.approx(0.4 * shown.width)
+
+
+@pytest.mark.parametrize(
+    ("shape", "limits", "says"),
+    [
+        ((512, 512, 1024), "", "has more than 67108864 voxels. Where that is right, set [limits]"),
+        ((512, 512, 1024), "[limits]\nvoxels = 300_000_000\n", ""),
+        ((2, 2, 30_000), "", "has more than 20000 slices"),
+        ((2, 2, 30_000), "[limits]\nslices = 30_000\n", ""),
+    ],
+)
+def test_small_files_that_claim_large_volumes_are_within_limits_of_the_study(
+    study, shape, limits, says
+):
+    """A packed volume of 2^28 voxels in 261 KB."""
+    file = study(STUDY.replace(".nii", ".nii.gz") + limits)
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
+    header.set_data_offset(352)
+    whole = header.binaryblock + bytes(4)
+    packed = zlib.compressobj(9, wbits=31)
+    data = packed.compress(whole)
+    for _ in range(0, int(np.prod(shape)), 2**20):
+        data += packed.compress(bytes(2**20))
+    (file.parent / "images" / "c0.nii.gz").write_bytes(data + packed.flush())
+
+    result = call("check", file)
+
+    assert says in result.stderr
+    assert (result.exit_code == 2) == bool(says)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from crowdqc.config import Plane
 from crowdqc.engine import LOCAL, Engine
 from crowdqc.findings import Finding, InputError
 from crowdqc.schema import conform
-from crowdqc.volumes import Geometry, foreign_values, grid_mismatch, read_labels
+from crowdqc.volumes import Geometry, foreign_values, grid_mismatch, read_geometry, read_labels
 from train.surface import hd95_mm, measure_surfaces, surface_dice
 
 Labels = NDArray[np.integer]
@@ -203,49 +204,61 @@ class _Scorer:
     def __call__(self, case: ScoredCase) -> tuple[pd.DataFrame, list[Finding]]:
         """Rows of the table; none where the findings say why the case cannot be scored."""
         wanted = {label: self.truth_values[label] for label in self.labels}
-        true_values, grid, fault = _truth_of(case, wanted, self.plane)
-        if fault is not None:
-            return _no_rows(), [fault]
-        values, findings = _mask_of(case, grid, self.plane)
+        try:
+            values, true_values, grid = self._read(case, wanted)
+        except _NotScoredError as error:
+            return _no_rows(), [_finding(error.check, f"{error} Not scored.", case.case)]
+        findings = []
         if values is None:
-            return _no_rows(), findings
+            message = f"{case.mask}: is not there; all labels of case {case.case} score as missed."
+            findings.append(_finding("mask-missing", message, case.case))
+            values = np.zeros(grid.shape, np.int32)
         mask = renumber(values, self.labels.values())
         truth = renumber(true_values, wanted.values())
         rows = _rows(count_overlap(mask, truth, len(self.labels)), list(self.labels))
         surfaces = _surface_scores(mask, truth, grid=grid, tolerances_mm=self.tolerances_mm)
         return rows.join(surfaces).assign(case=case.case), findings
 
+    def _read(
+        self, case: ScoredCase, wanted: Mapping[str, int]
+    ) -> tuple[Labels | None, Labels, Geometry]:
+        """Mask (`None` where there is none), expert mask and their grid, which is looked at first.
 
-def _truth_of(
-    case: ScoredCase, values: Mapping[str, int], plane: Plane
-) -> tuple[Labels, Geometry, Finding | None]:
-    """The expert mask of a case, and why it is none to score against."""
+        What does not lie on one grid is not unpacked: a header may claim anything.
+        """
+        there = case.mask.exists()
+        with _not_scored("truth-unreadable"):
+            grid = read_geometry(case.truth, plane=self.plane)
+        if there:
+            with _not_scored("mask-unreadable"):
+                mismatch = grid_mismatch(read_geometry(case.mask, plane=self.plane), grid)
+            if mismatch:
+                raise _NotScoredError("mask-geometry", f"{case.mask} and {case.truth}: {mismatch}.")
+        with _not_scored("truth-unreadable"):
+            truth, _ = read_labels(case.truth, plane=self.plane)
+        foreign = foreign_values(truth, wanted)
+        if foreign:
+            remedy = "Write what its values mean into [truth] values."
+            raise _NotScoredError("truth-values", f"{case.truth}: {foreign}. {remedy}")
+        with _not_scored("mask-unreadable"):
+            mask = read_labels(case.mask, plane=self.plane)[0] if there else None
+        return mask, truth, grid
+
+
+class _NotScoredError(Exception):
+    """Why a case cannot be scored, under the name of a check."""
+
+    def __init__(self, check: str, message: str) -> None:
+        super().__init__(message)
+        self.check = check
+
+
+@contextlib.contextmanager
+def _not_scored(check: str) -> Iterator[None]:
     try:
-        truth, grid = read_labels(case.truth, plane=plane)
+        yield
     except InputError as error:
-        nothing = np.zeros((0, 0, 0), np.int32), Geometry((0, 0, 0), np.eye(4))
-        return *nothing, _finding("truth-unreadable", f"{error} Not scored.", case.case)
-    foreign = foreign_values(truth, values)
-    message = (
-        f"{case.truth}: {foreign}; not scored. Write what its values mean into [truth] values."
-    )
-    return truth, grid, _finding("truth-values", message, case.case) if foreign else None
-
-
-def _mask_of(case: ScoredCase, grid: Geometry, plane: Plane) -> tuple[Labels | None, list[Finding]]:
-    """The mask of a case, if it can be compared on the grid of its truth."""
-    if not case.mask.exists():
-        message = f"{case.mask}: is not there; every label of case {case.case} scores as missed."
-        return np.zeros(grid.shape, np.int32), [_finding("mask-missing", message, case.case)]
-    try:
-        mask, geometry = read_labels(case.mask, plane=plane)
-    except InputError as error:
-        return None, [_finding("mask-unreadable", f"{error} Not scored.", case.case)]
-    mismatch = grid_mismatch(geometry, grid)
-    if mismatch:
-        message = f"{case.mask} and {case.truth}: {mismatch}; not scored."
-        return None, [_finding("mask-geometry", message, case.case)]
-    return mask, []
+        raise _NotScoredError(check, str(error)) from error
 
 
 def _finding(check: str, message: str, case: str) -> Finding:

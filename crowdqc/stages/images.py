@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from crowdqc.config import Config
+from crowdqc.files import Unreadable, opened, refuse_more
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.patterns import fill, find, has
 from crowdqc.volumes import Geometry, inspect_volume, is_volume, read_geometry, volume_files
 
-_ORIENTATION = 0x0112
-_SIDEWAYS = (5, 6, 7, 8)
-"""EXIF orientations in which a picture is shown with rows and columns exchanged."""
+PACKED_RATIO = 256
+"""Most voxels of a packed image for each of its bytes; noise alone makes it a few."""
+UNPACKED_MAX = 2**26
+"""Voxels that a file may have, however small it is."""
+TURNED = {5, 6, 7, 8}
+"""EXIF orientations of pictures that are shown with rows and columns exchanged."""
 _COLUMNS = [
     "case",
     "slice",
@@ -111,8 +116,25 @@ def geometries(config: Config) -> dict[str, Geometry]:
     pattern = config.images.path or config.images.geometry
     if pattern is None or not is_volume(pattern):
         return {}
-    plane = config.images.plane
-    return {case: read_geometry(path, plane=plane) for case, path in image_files(config).items()}
+    return {case: _geometry(path, config) for case, path in image_files(config).items()}
+
+
+def _geometry(path: Path, config: Config) -> Geometry:
+    """Geometry of a volume that is within the limits of the study.
+
+    A packed image that unpacks to more than any image does, and is large, is no image.
+    """
+    geometry, limits = read_geometry(path, plane=config.images.plane), config.limits
+    n_voxels = math.prod(geometry.shape)
+    most = limits.voxels
+    if path.is_file() and "voxels" not in limits.model_fields_set:
+        most = min(most, max(UNPACKED_MAX, PACKED_RATIO * path.stat().st_size))
+    try:
+        refuse_more(n_voxels, most, "voxels")
+        refuse_more(max(geometry.shape), limits.slices, "slices")
+    except Unreadable as error:
+        raise InputError(f"{path}: {error}") from error
+    return geometry
 
 
 def volume_findings(config: Config) -> list[Finding]:
@@ -128,7 +150,7 @@ def volume_findings(config: Config) -> list[Finding]:
 
 
 def _volume_rows(case: str, path: Path, config: Config) -> pd.DataFrame:
-    geometry = read_geometry(path, plane=config.images.plane)
+    geometry = _geometry(path, config)
     height, width = geometry.picture_shape(config.images.picture)
     spacing = geometry.picture_spacing(config.images.picture)
     where = config.images.path and _relative(path, config)
@@ -165,16 +187,24 @@ def _picture_size(path: Path) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                turned = picture.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
-                return picture.size[::-1] if turned else picture.size
+            with opened(path) as file, Image.open(file) as picture:
+                width, height = picture.size
+                return (height, width) if _orientation(picture) in TURNED else (width, height)
     except (
         OSError,
+        Unreadable,
         UnidentifiedImageError,
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,
     ) as error:
         raise InputError(f"{path}: cannot be read as a picture: {error}.") from error
+
+
+def _orientation(picture: Image.Image) -> int:
+    """Orientation that EXIF data say; of a PNG only where they come first, or all is unpacked."""
+    if picture.format == "PNG" and "exif" not in picture.info:
+        return 1
+    return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _relative(path: Path, config: Config) -> str:

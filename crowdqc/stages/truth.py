@@ -64,7 +64,7 @@ def _unlike(config: Config, path: Path, grid: Geometry | None, *, whole: bool) -
     mismatch = grid_mismatch(geometry, grid) if grid else ""
     if mismatch:
         return "truth-geometry", f"{path}: does not lie on the grid of its image; {mismatch}."
-    if not whole:
+    if grid is None or not whole:
         return "", ""
     foreign = foreign_values(read_labels(path)[0], truth_values(config))
     return "truth-values", foreign and f"{path}: {foreign}. {VALUES_REMEDY}"

@@ -23,8 +23,8 @@ from crowdqc.findings import InputError
 from crowdqc.volumes.grid import Geometry, refuse_impossible
 from crowdqc.volumes.pictures import Array
 
-VOXELS_MAX = 2**30
-"""Most voxels of a volume that is read; more is a broken or hostile header."""
+VOXELS_MAX = 2**32
+"""Most voxels of a volume that is read, whatever the limits of a study."""
 RATIO_MAX = 1032
 """What deflate can make of a byte at most."""
 OFFSET_MAX = 100_000_000
