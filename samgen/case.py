@@ -6,6 +6,7 @@ they were made from (`samgen.records`). A case whose record fits is up to date.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,7 +28,15 @@ from samgen.prompts import make_prompts, prompt_rng
 from samgen.records import Rows, read_record, signature_of, write_record
 from samgen.refine import Edges, Redraw, refine
 from samgen.settings import MaskSettings
-from samgen.slices import ObjectMask, draw_objects, mask_dice, resolve
+from samgen.slices import (
+    NO_CONTRAST,
+    ObjectMask,
+    draw_objects,
+    has_contrast,
+    mask_dice,
+    resolve,
+    without_contrast,
+)
 from samgen.square import square_pixels
 from samgen.volume3d import z_dice
 
@@ -164,7 +173,14 @@ class Case:
         """Each slice with prompts, and its objects in their order."""
         for k, on_slice in self.by_slice():
             prompts = list(self.ask(pictures.shape[1:], on_slice))
-            yield int(k), on_slice, list(self._objects(pictures[k], prompts))
+            shown = [has_contrast(pictures[k], one.box) for one in prompts]
+            asked = list(itertools.compress(prompts, shown))
+            found = iter(self._objects(pictures[k], asked) if asked else ())
+            objects = [
+                next(found) if seen else without_contrast(one)
+                for one, seen in zip(prompts, shown, strict=True)
+            ]
+            yield int(k), on_slice, objects
             drawn(self.name)
 
     def _refined(
@@ -177,6 +193,7 @@ class Case:
                 (part, row)
                 for part, (_, on_slice, _) in enumerate(slices)
                 for row in np.flatnonzero(on_slice["label"] == label)
+                if NO_CONTRAST not in slices[part][2][row].measures
             ]
             numbers = [slices[part][0] for part, _ in places]
             if not places or len(set(numbers)) < len(numbers):

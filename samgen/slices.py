@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samgen.predictor import SUPPORT, BoxPredictor, Prompts
-from samgen.regions import Region, common, within
+from samgen.regions import Region, common, region_round, shape_of, within
 from samgen.uncertainty import (
     Summary,
     binary_entropy,
@@ -19,6 +19,11 @@ from samgen.uncertainty import (
     pairwise_dice,
     stability,
 )
+
+NO_CONTRAST = "no_contrast"
+"""Measure of an object that was not drawn, because grey values do not show it."""
+RING_PX, RING_SHARE = 2, 0.1
+"""Width of what is looked at round a box: px, and a share of its longer side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +97,46 @@ def _drawn(prompts: Prompts, summary: Summary) -> ObjectMask:
         "mutual_information_within_raters": within_sources if several else float("nan"),
     }
     return ObjectMask(region, mean, measures)
+
+
+def has_contrast(picture: NDArray[np.uint8], box: NDArray[np.float64]) -> bool:
+    """Whether grey values say anything of what a box holds.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (rows, columns)
+        Grey values, windowed.
+    box : ndarray, shape (4,)
+        ``x0, y0, x1, y1`` in px, within the picture.
+
+    Returns
+    -------
+    bool
+        Whether the box has more than one grey value; or has one, which most of the pixels round it
+        have not: then its object fills it.
+    """
+    rows, columns = region_round(box[None])
+    inner = picture[rows, columns]
+    if inner.size and inner.min() != inner.max():
+        return True
+    margin = RING_PX + int(RING_SHARE * max(inner.shape))
+    outer = picture[
+        max(rows.start - margin, 0) : rows.stop + margin,
+        max(columns.start - margin, 0) : columns.stop + margin,
+    ]
+    others = int((outer != inner.flat[0]).sum()) if inner.size else 0
+    return others > (outer.size - inner.size) / 2
+
+
+def without_contrast(prompts: Prompts) -> ObjectMask:
+    """No mask, for an object that the grey values do not show."""
+    region = prompts.region()
+    nothing = np.zeros(shape_of(region))
+    n = len(prompts.boxes)
+    summary = Summary(
+        region, nothing, nothing, nothing, np.zeros((n, n)), np.full(n, np.nan), len(prompts.sizes)
+    )
+    return _drawn(prompts, summary).adding(**{NO_CONTRAST: True})
 
 
 def mask_dice(a: ObjectMask, b: ObjectMask) -> float:

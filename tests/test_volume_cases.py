@@ -257,3 +257,25 @@ def test_small_files_that_claim_large_volumes_are_within_limits_of_the_study(
 
     assert says in result.stderr
     assert (result.exit_code == 2) == bool(says)
+
+
+def test_where_the_window_leaves_one_grey_value_there_is_a_finding_and_no_mask(study):
+    """An MR volume, all of it above the window of CT but for one corner."""
+    rng = np.random.default_rng(0)
+    volume = (np.where(ORGAN, 900, 600) + rng.integers(0, 50, ORGAN.shape)).astype("<i2")
+    volume[:4, :4] = 0
+    file = study(volume=volume)
+
+    result = call("masks", file)
+
+    assert result.exit_code == 0, result.stderr
+    assert "liver has no mask on 4 slices of case c0: [images] window" in result.stderr
+    assert findings(file, "masks.findings.jsonl") == [("mask-no-contrast", "c0")]
+    assert not np.asanyarray(nib.load(file.parent / "out" / "masks" / "c0.nii.gz").dataobj).any()
+    table = pd.read_csv(file.parent / "out" / "masks.csv")
+    assert (table["area_px"] == 0).all()
+    assert (table["risk"] == 1).all()
+    assert "no_contrast" not in table
+    file.write_text(STUDY.replace("{ level = 40, width = 400 }", "{ percentiles = [0.5, 99.5] }"))
+    assert "no mask" not in call("masks", file).stderr
+    assert pd.read_csv(file.parent / "out" / "masks.csv")["area_px"].min() > 200

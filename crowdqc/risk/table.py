@@ -49,9 +49,11 @@ centimetres."""
 SPACING_MM = 3.0
 """Distance of slices where it is not known."""
 LIKELIHOOD = 4.0
-"""How much likelier a rater draws a box where the organ is than where it is not, near its ends;
-the ranking changes little from 2 to 8."""
-DRAWN = ("pairwise_dice", "model_dice")
+"""How much likelier a rater draws a box where the organ is than where it is not, near its ends.
+On the crowd study's masks (``benchmarks/risk.py``) the area under the ROC curve is 0.957 with it,
+0.957 with 2, 0.954 with 8 and 0.953 with 1; the mean squared error of the risk, as 1 - Dice, is
+0.053, and 0.135 with 1."""
+PROMPT_VOTES = ("pairwise_dice", "model_dice")
 """Columns of the table ``masks`` that vote for a mask."""
 MARGIN_PX = 2
 """Pixels kept round everything when a run is cut out."""
@@ -279,7 +281,7 @@ def _extents(
 
 def _with_prompts(table: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
     """One more vote where the model tried several prompts, and one where there was another."""
-    known = [name for name in DRAWN if name in drawn]
+    known = [name for name in PROMPT_VOTES if name in drawn]
     means = drawn.groupby(_KEY, as_index=False)[known].mean()  # of several objects of a label
     found = table[_KEY].merge(means, on=_KEY, how="left")
     total, weight = table["total"].to_numpy(), table["weight"].to_numpy()

@@ -16,7 +16,7 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.engine import Engine, open_engine
 from crowdqc.files import SEAL
-from crowdqc.findings import InputError, Verdict
+from crowdqc.findings import Finding, InputError, Severity, Verdict
 from crowdqc.fusion.members import with_members
 from crowdqc.judge import USABLE
 from crowdqc.schema import conform
@@ -29,6 +29,8 @@ from crowdqc.stages.study import person
 from crowdqc.text import count
 
 _KEY = ["case", "slice", "label"]
+NO_CONTRAST = "no_contrast"
+"""Column of what `samgen` returns, where an object was not drawn for want of contrast."""
 
 
 def masks(run: Run) -> Result:
@@ -40,21 +42,56 @@ def masks(run: Run) -> Result:
     sets = mask_prompts(run)
     task = mask_task(run.config, cache=run.store.path("embeddings"))
     tables = {name: _draw(run, task, name, prompts=one) for name, one in sets.items()}
-    table = tables["filtered"]
+    findings = contrast_findings(pd.concat(tables.values()))
+    table = tables["filtered"].drop(columns=NO_CONTRAST, errors="ignore")
     risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
     table = table.drop(columns="risk").merge(risk[[*_KEY, "risk"]], on=_KEY, how="left")
     table = conform("masks", table)
     write_risk(run, risk)
     run.store.write("masks", table)
+    run.store.write_findings("masks", findings)
     cases = count(table["case"].nunique(), "case")
     means = table.groupby("label", sort=False)[["area_px", "pairwise_dice", "box_iou", "risk"]]
     counts = table.groupby("label", sort=False).size().rename("n")
     return Result(
         table=table,
         shown=pd.concat([counts, means.mean()], axis=1).reset_index(),
-        summary=f"{count(len(table), 'mask')} of {cases} in masks/.",
-        files=["masks.csv", "masks", RISK],
+        summary=" ".join(
+            [f"{count(len(table), 'mask')} of {cases} in masks/.", *(f.message for f in findings)]
+        ),
+        files=["masks.csv", "masks", RISK, "masks.findings.jsonl"],
+        findings=findings,
     )
+
+
+def contrast_findings(table: pd.DataFrame) -> list[Finding]:
+    """That objects got no mask because their pictures show nothing: one for each case and label.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table ``masks``, as `samgen.generate.generate_masks` returns it.
+
+    Returns
+    -------
+    list of Finding
+    """
+    if NO_CONTRAST not in table:
+        return []
+    blind = table[table[NO_CONTRAST].notna()].drop_duplicates(_KEY)
+    return [
+        Finding(
+            check="mask-no-contrast",
+            severity=Severity.REVIEW,
+            message=f"{label} has no mask on {count(len(rows), 'slice')} of case {case}: [images] "
+            "window leaves one grey value in the box and round it. Choose a window that shows it.",
+            case=str(case),
+            label=str(label),
+            value=float(len(rows)),
+            unit="slices",
+        )
+        for (case, label), rows in blind.groupby(["case", "label"], sort=False)
+    ]
 
 
 def mask_prompts(run: Run) -> dict[str, pd.DataFrame]:

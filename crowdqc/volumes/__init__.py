@@ -14,7 +14,13 @@ from crowdqc.volumes.files import (
     write_volume,
 )
 from crowdqc.volumes.grid import Geometry, grid_mismatch
-from crowdqc.volumes.pictures import from_pictures, to_grey, to_pictures, window_limits
+from crowdqc.volumes.pictures import (
+    from_pictures,
+    suggest_window,
+    to_grey,
+    to_pictures,
+    window_limits,
+)
 
 __all__ = [
     "Geometry",
@@ -27,6 +33,7 @@ __all__ = [
     "read_geometry",
     "read_labels",
     "read_volume",
+    "suggest_window",
     "to_grey",
     "to_pictures",
     "volume_files",

@@ -16,6 +16,9 @@ from crowdqc.config import Picture, Window
 
 Array = NDArray[Any]
 
+BELOW_WATER = -50.0
+"""Half a per cent of a volume below this: fat and air in HU, and no MR, PET or z-score has it."""
+
 TURNS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda a: a,
     "rot90": lambda a: np.rot90(a, 1, axes=(-2, -1)),
@@ -83,6 +86,30 @@ def to_grey(volume: Array, window: Window) -> NDArray[np.uint8]:
         return np.zeros(volume.shape, np.uint8)
     scaled = (np.asarray(volume, np.float32) - np.float32(low)) * np.float32(255 / (high - low))
     return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def suggest_window(volume: Array) -> Window:
+    """A window for intensities of which nothing else is known.
+
+    Parameters
+    ----------
+    volume : ndarray
+        Intensities of a whole volume.
+
+    Returns
+    -------
+    Window
+        That of abdominal CT where values are Hounsfield units, which are far below 0 in fat and
+        air; else the percentiles that suit MR and PET, which have no such unit.
+
+    Examples
+    --------
+    >>> suggest_window(np.array([-1000, 0, 60])).level, suggest_window(np.array([0, 900])).level
+    (40.0, None)
+    """
+    if np.percentile(volume, 0.5) < BELOW_WATER:
+        return Window(level=40.0, width=400.0)
+    return Window(percentiles=(0.5, 99.5))
 
 
 def window_limits(volume: Array, window: Window) -> tuple[float, float]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from samgen.predictor import BoxPredictor, Prediction, Prompts
-from samgen.slices import draw_objects, mask_dice, resolve
+from samgen.slices import draw_objects, has_contrast, mask_dice, resolve
 
 SHAPE = (20, 30)
 
@@ -189,3 +189,22 @@ def test_a_picture_without_objects_belongs_to_nobody():
 
     assert (owner == -1).all()
     assert (entropy == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("paint", "seen"),
+    [
+        ([], False),
+        ([((slice(12, 14), slice(12, 14)), 9)], True),
+        ([((slice(10, 20), slice(10, 20)), 9)], True),  # it fills its box
+        ([((slice(10, 20), slice(0, 20)), 9)], True),
+        ([((slice(0, 30), slice(0, 22)), 9)], False),  # one side of the ring alone differs
+        ([((slice(0, 5), slice(0, 5)), 9)], False),
+    ],
+)
+def test_contrast_is_within_a_box_or_all_round_it(paint, seen):
+    picture = np.full((30, 30), 100, np.uint8)
+    for where, value in paint:
+        picture[where] = value
+
+    assert has_contrast(picture, np.array([10.0, 10, 20, 20])) == seen

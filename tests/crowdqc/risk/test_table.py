@@ -159,6 +159,18 @@ def test_a_run_that_goes_on_where_other_cases_end_is_risky():
     assert of(table, slice_=26)["risk"] > of(table, slice_=15)["risk"] + 0.4
 
 
+def test_presence_is_the_posterior_of_a_box_that_is_four_times_likelier_where_the_organ_is():
+    """By Bayes' rule in odds: posterior odds are four times the prior odds."""
+    table = assess(good(), other())
+    between = table[(table["extent"] > 0.05) & (table["extent"] < 0.95)]
+    assert len(between)
+
+    odds = 4 * between["extent"] / (1 - between["extent"])
+
+    expected = 1 - odds / (1 + odds) * between["support"]
+    np.testing.assert_allclose(between["risk"], expected)
+
+
 def test_with_one_case_the_extent_is_not_known_and_not_held_against_it():
     boxes = prompts({"2": case_stack(2)})
 
