@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -265,8 +266,8 @@ def find_weights(model: str, folder: Path | None = None) -> Weights:
     family, path = _split_family(model)
     if not path.is_file():
         raise InputError(
-            f"'model' must be one of {', '.join(CHECKPOINTS)} or the path of a checkpoint; "
-            f"got {model!r}, and there is no such file. Check the path."
+            f"'model' must be one of {', '.join(CHECKPOINTS)}, sam:FILE, medsam:FILE or the path "
+            f"of a checkpoint; got {model!r}, and there is no such file."
         )
     return _describe(path, family)
 
@@ -334,26 +335,29 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     import torch
 
     try:
-        record = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that are none
+            record = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except Exception as error:  # a file of something else breaks the unpickler in any way
         raise InputError(
-            f"{path}: must be a checkpoint that holds tensors only; got {_first_line(error)}. "
-            "Save the model's state_dict() with torch.save."
+            f"{path}: must be a checkpoint that holds tensors only; it is none, or holds other "
+            f"objects ({type(error).__name__}). Save the model's state_dict() with torch.save."
         ) from error
     state = record.get("model", record) if isinstance(record, dict) else {}
-    if not isinstance(state, dict) or not any(torch.is_tensor(v) for v in state.values()):
+    tensors = {
+        name.removeprefix("module."): value
+        for name, value in (state.items() if isinstance(state, dict) else ())
+        if isinstance(name, str) and torch.is_tensor(value)
+    }
+    if not tensors:
         raise InputError(f"{path}: must hold the tensors of a SAM by name; got none.")
-    return {name.removeprefix("module."): value for name, value in state.items()}
+    return tensors
 
 
 def _is_zip(path: Path) -> bool:
     """Only the newer format of `torch.save`, a zip file, can be mapped."""
     with path.open("rb") as file:
         return file.read(2) == b"PK"
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 def architecture_of(state: Mapping[str, torch.Tensor]) -> str:

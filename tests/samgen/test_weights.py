@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crowdqc.findings import InputError
 from samgen.weights import (
@@ -216,3 +218,14 @@ def test_weights_are_a_regular_file(tmp_path):
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
         with pytest.raises(InputError, match=r"not a regular file|no such file"):
             digest_of(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300).map(lambda some: b"\x80\x02" + some))
+def test_no_bytes_end_in_anything_but_a_refusal(tmp_path_factory, content):
+    pytest.importorskip("torch")
+    path = tmp_path_factory.mktemp("fuzz") / "a.pth"
+    path.write_bytes(content)
+
+    with pytest.raises(InputError):
+        load_state(path)
