@@ -16,7 +16,7 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.engine import Engine, open_engine
 from crowdqc.files import SEAL
-from crowdqc.findings import Finding, InputError, Severity, Verdict
+from crowdqc.findings import Finding, InputError, Verdict
 from crowdqc.fusion.members import with_members
 from crowdqc.judge import USABLE
 from crowdqc.schema import conform
@@ -82,7 +82,6 @@ def contrast_findings(table: pd.DataFrame) -> list[Finding]:
     return [
         Finding(
             check="mask-no-contrast",
-            severity=Severity.REVIEW,
             message=f"{label} has no mask on {count(len(rows), 'slice')} of case {case}: [images] "
             "window leaves one grey value in the box and round it. Choose a window that shows it.",
             case=str(case),
