@@ -16,6 +16,8 @@ import pydantic
 
 from crowdqc.cli import main
 from crowdqc.config import Config
+from crowdqc.findings import known_checks
+from crowdqc.judge import declared
 
 HERE = Path(__file__).parent
 drawing = runpy.run_path(str(HERE / "drawing.py"))["drawing"]
@@ -117,7 +119,30 @@ def _sentence(text: str | None) -> str:
     return " ".join((text or "").split()).replace("``", "`")
 
 
-PAGES = {"cli.md": cli_page, "study-file.md": study_page, "images/architecture.svg": drawing}
+def policy_page() -> str:
+    """Every measure and every check that a policy may name."""
+    lines = ["# What a policy may name", "", "Made from the code by `python docs/make.py`.", ""]
+    lines += ["## Measures", ""]
+    lines += ["| scope | measure | unit | meaning |", "|---|---|---|---|"]
+    lines += [
+        f"| {scope} | `{name}` | {'' if one.unit == '1' else one.unit} | {one.about or one.title} |"
+        for scope in typing.get_args(declared.Scope)
+        for name, one in declared.measures_of(scope).items()
+    ]
+    lines += ["", "## Checks", "", "How grave the findings of a check are, unless a policy says"]
+    lines += ["otherwise in its table `[severities]`.", ""]
+    lines += ["| check | severity | what it finds |", "|---|---|---|"]
+    checks = sorted(known_checks().items())
+    lines += [f"| `{name}` | {one.severity} | {one.about} |" for name, one in checks]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {
+    "cli.md": cli_page,
+    "study-file.md": study_page,
+    "policy-names.md": policy_page,
+    "images/architecture.svg": drawing,
+}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from crowdqc.checks import Scope as Checked
 from crowdqc.checks import declared, registered
 from crowdqc.findings import Severity, known_checks
-from crowdqc.schema import TABLES
+from crowdqc.schema import TABLES, Column
 
 Scope = Literal["rater", "box", "slice", "mask", "label", "case", "study"]
 """What can be judged, in the order in which it is."""
@@ -22,17 +22,19 @@ _CHECKED: dict[str, Checked] = {"rater": "rater", "label": "run"}
 """Scopes that have the measures of checks, too."""
 
 
-def units(scope: Scope) -> dict[str, str]:
-    """Measures of a scope with their units; "" for a number without one."""
-    return dict(_units(scope))
+def measures_of(scope: Scope) -> dict[str, Column]:
+    """Measures of a scope by name, with unit and meaning."""
+    return {one.name: one for one in _declared(scope)}
 
 
-def _units(scope: str) -> Iterator[tuple[str, str]]:
+def _declared(scope: str) -> Iterator[Column]:
     columns = TABLES[_TABLES[scope]] if scope in _TABLES else ()
-    yield from ((column.name, column.unit) for column in columns if column.kind != "text")
-    yield from ((name, one["unit"]) for name, one in _own().get(scope, {}).items())
-    checks = registered(_CHECKED[scope]) if scope in _CHECKED else []
-    yield from ((one.name, one.unit) for check in checks for one in check.measures)
+    yield from (one for one in columns if one.kind != "text" and one.name != "slice")
+    own = _own().get(scope, {}).items()
+    yield from (Column(name, "float", optional=True, **one) for name, one in own)
+    for check in registered(_CHECKED[scope]) if scope in _CHECKED else []:
+        for one in check.measures:
+            yield Column(one.name, "float", optional=True, unit=one.unit, about=one.about)
 
 
 @cache

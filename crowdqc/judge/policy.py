@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,7 +22,7 @@ from pydantic import Field
 
 from crowdqc.config import Section, read_toml, validate
 from crowdqc.findings import Finding, Reason, Severity, Verdict, Where
-from crowdqc.judge.declared import Scope, severities, units
+from crowdqc.judge.declared import Scope, measures_of, severities
 from crowdqc.plugins import must_be_one_of
 
 VERDICT = {
@@ -34,8 +35,6 @@ VERDICT = {
 NOWHERE = Where()
 """The whole study."""
 
-_UNITLESS: dict[str, str | None] = {"": None, "1": None}
-"""Units of a reason where the measure has none."""
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -69,7 +68,7 @@ class Rule(Section):
     @pydantic.model_validator(mode="after")
     def _declared(self) -> Rule:
         """A measure that nobody measures would ask for a review of everything."""
-        known = units(self.scope)
+        known = measures_of(self.scope)
         for name in (self.measure, *self.needs):
             if name not in known:
                 raise ValueError(must_be_one_of(f"a measure of a {self.scope}", name, known))
@@ -98,6 +97,12 @@ class Rule(Section):
             lacking |= ~(measured(measures, name) >= least)
         return lacking
 
+    @cached_property
+    def _unit(self) -> str | None:
+        """Unit of the measure; None for a number without one."""
+        unit = measures_of(self.scope)[self.measure].unit
+        return None if unit in ("", "1") else unit
+
     def reason(self, value: float, where: Where = NOWHERE) -> Reason:
         """Why the rule asks for something, at a value for which it fires or that is nan."""
         return Reason(
@@ -105,7 +110,7 @@ class Rule(Section):
             value=None if math.isnan(value) else value,
             op=self.op,
             limit=self.limit,
-            unit=_UNITLESS.get(unit := units(self.scope)[self.measure], unit),
+            unit=self._unit,
             because=self.because,
             where=where,
         )

@@ -8,7 +8,7 @@ from crowdqc.cli import COMMANDS
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("page", ["cli.md", "study-file.md"])
+@pytest.mark.parametrize("page", ["cli.md", "study-file.md", "policy-names.md"])
 def test_pages_say_what_the_code_says(page):
     made = runpy.run_path(str(DOCS / "make.py"))["PAGES"][page]()
 

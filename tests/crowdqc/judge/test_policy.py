@@ -94,10 +94,10 @@ def test_every_measure_has_a_unit_and_is_measured():
     tables |= {"box": box_measures(boxes), "slice": slice_measures(boxes)}
     for scope in ("label", "case", "box", "slice"):
         numbers = tables[scope].select_dtypes("number").columns.difference(["slice"])
-        assert set(declared.units(scope)) == set(numbers)
-    assert set(declared.units("study")) == set(study_measures(decide(load_policy(), tables)))
-    assert {"agreement", "reliability", "labels_swapped"} <= set(declared.units("rater"))
-    assert {"risk", "z_dice"} <= set(declared.units("mask"))
+        assert set(declared.measures_of(scope)) == set(numbers)
+    assert set(declared.measures_of("study")) == set(study_measures(decide(load_policy(), tables)))
+    assert {"agreement", "reliability", "labels_swapped"} <= set(declared.measures_of("rater"))
+    assert {"risk", "z_dice"} <= set(declared.measures_of("mask"))
 
 
 def test_a_policy_without_rules_would_accept_everything(tmp_path):
@@ -147,7 +147,7 @@ def test_operators(op, fires):
 
 
 def test_every_measure_is_documented():
-    page = (Path(__file__).parents[3] / "docs" / "policy.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "policy-names.md").read_text(encoding="utf-8")
     boxes, runs = whole()
     found = measures(boxes, runs)
     tables = [*found.values(), box_measures(boxes), slice_measures(boxes)]
