@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from crowdqc.report.columns import columns
 from crowdqc.report.content import ReportSection, Table, TableColumn
 from crowdqc.report.results import Results
 from crowdqc.report.text import listing, readable, share
@@ -14,19 +15,8 @@ from crowdqc.text import count
 MAX_ROWS = 200
 STATES = ("agreed", "single", "no_consensus")
 
-LIST = (
-    TableColumn("case", "Case", "name"),
-    TableColumn("slice", "Slice", "count"),
-    TableColumn("label", "Organ", "name"),
-    TableColumn(
-        "support",
-        "Drawn by",
-        "text",
-        note="Raters who drew it, of those who looked at the slice",
-    ),
-    TableColumn("raters", "Who", "text", note="Raters who drew it"),
-    TableColumn("score", "Score", "number", note="Probability that the object exists, 0 to 1"),
-)
+LIST = ["case", "slice", "label", "support", "n_raters", "raters", "score"]
+"""Columns of the list of objects without consensus."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +79,11 @@ def _lead(table: pd.DataFrame, apart: int) -> list[str]:
 
 def _support(table: pd.DataFrame) -> Table:
     """How many objects have how many supporters of how many asked."""
-    counts = table.groupby(["n_raters", "support", "state"], sort=True).size().reset_index(name="n")
-    columns = (
-        TableColumn("n_raters", "Raters who looked", "count"),
-        TableColumn("support", "Raters who drew it", "count"),
-        TableColumn("state", "State", "state"),
-        TableColumn("n", "Objects", "count"),
-    )
-    rows = tuple(counts[["n_raters", "support", "state", "n"]].itertuples(index=False, name=None))
-    return Table("support", "Support of the fused boxes", columns, rows)
+    names = ["n_raters", "support", "state"]
+    counts = table.groupby(names, sort=True).size().reset_index(name="n")
+    headings = (*columns("consensus", names), TableColumn("n", "Objects", "count"))
+    rows = tuple(counts.itertuples(index=False, name=None))
+    return Table("support", "Support of the fused boxes", headings, rows)
 
 
 def _apart(table: pd.DataFrame) -> Table:
@@ -107,11 +93,8 @@ def _apart(table: pd.DataFrame) -> Table:
     return Table(
         "no_consensus",
         "Objects without consensus",
-        LIST,
-        tuple(
-            (r.case, r.slice, r.label, f"{r.support} of {r.n_raters}", r.raters, r.score)
-            for r in rows.head(MAX_ROWS).itertuples(index=False)
-        ),
+        columns("consensus", LIST),
+        tuple(rows[LIST].head(MAX_ROWS).itertuples(index=False, name=None)),
         n_left_out=max(len(rows) - MAX_ROWS, 0),
         search=True,
         choose="label",

@@ -60,7 +60,7 @@ class DrawnBox:
     who: str
     colour: int
     dashed: bool
-    left_out: bool
+    rejected: bool
     x: float
     y: float
     width: float
@@ -313,8 +313,8 @@ def _crop(corners: NDArray[np.float64], tall: float) -> tuple[float, float, floa
 def _drawn(row: Any, raters: dict[str, bool]) -> DrawnBox:
     place = list(raters).index(row.rater)
     out = raters[row.rater]
-    box = _rectangle(row, who=f"{row.rater}, left out" if out else row.rater)
-    return replace(box, colour=colour(place), dashed=dashed(place), left_out=out)
+    box = _rectangle(row, who=f"{row.rater}, rejected" if out else row.rater)
+    return replace(box, colour=colour(place), dashed=dashed(place), rejected=out)
 
 
 def _fused(row: Any) -> DrawnBox:

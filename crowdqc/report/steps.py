@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from crowdqc.catalogue import STAGES
-from crowdqc.findings import Reason, Severity, Where
+from crowdqc.findings import Reason, Severity, Where, check_info
 from crowdqc.judge.words import message
 from crowdqc.report.content import Step
 from crowdqc.report.raters import reasons_of, verdict_of, verdicts
@@ -32,7 +32,7 @@ _SECTIONS = {
 def steps(results: Results) -> tuple[Step, ...]:
     """All things to do next: what blocks stands before what needs a review."""
     questions = (
-        *(_faulty_input, _raters, _copies, _missing, _unread, _lists),
+        *(_faulty_input, _raters, _copies, _conventions, _missing, _unread, _lists),
         *(_cases_left_out, _cases_to_see, _raters_to_review, _apart, _not_run),
     )
     found = [step for question in questions for step in question(results)]
@@ -64,7 +64,7 @@ def _raters(results: Results) -> list[Step]:
     reasons = [(name, _briefly(decided[name][1], Where(rater=name))) for name in failed]
     return [
         Step(
-            f"Leave out {_people(failed)}, or train them again",
+            f"Train {_people(failed)} again, or invite others",
             _joined_reasons(reasons) or "The rules of the policy reject them.",
             "raters",
             "reject",
@@ -85,6 +85,19 @@ def _copies(results: Results) -> list[Step]:
             "findings",
         )
     ]
+
+
+def _conventions(results: Results) -> list[Step]:
+    """What the raters as a whole do differently from one another."""
+    found = [f for f in results.of("agree") if not f.rater and f.severity is not Severity.NOTE]
+    return [
+        Step(_sentence(check_info(f.check).about or readable(f.check)), message(f), "agreement")
+        for f in {f.check: f for f in reversed(found) if not f.case}.values()
+    ]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _people(names: Sequence[str], limit: int = 4, noted: Mapping[str, str] | None = None) -> str:
@@ -156,7 +169,8 @@ def _lists(results: Results) -> list[Step]:
 
 def _senders(results: Results, n_runs: int) -> str:
     """Whom to write to: those with the longest lists first."""
-    tasks = Counter(results.table("todo")["rater"])
+    rejected = {name for name, (status, _) in verdicts(results).items() if status == "reject"}
+    tasks = Counter(name for name in results.table("todo")["rater"] if name not in rejected)
     if not tasks:
         return f"Redraw {count(n_runs, 'incomplete organ')}"
     raters = sorted(tasks, key=lambda rater: -tasks[rater])

@@ -37,12 +37,8 @@ class Strip:
 
     width: float
     height: float
-    drawn: str
-    gaps: str
-    cut: str
-    missing: str
-    unread: str
-    absent: str
+    paths: dict[str, str]
+    """Class of a path -> the path."""
 
 
 def strip(lanes: Sequence[Lane], low: int, high: int) -> Strip:
@@ -50,7 +46,7 @@ def strip(lanes: Sequence[Lane], low: int, high: int) -> Strip:
 
     Examples
     --------
-    >>> strip([Lane("partial", 2, 5, (3,))], 0, 9).drawn
+    >>> strip([Lane("partial", 2, 5, (3,))], 0, 9).paths["drawn"]
     'M2 1h1v6h-1zM4 1h2v6h-2z'
     """
     width = float(max(high - low + 1, 1))
@@ -59,20 +55,15 @@ def strip(lanes: Sequence[Lane], low: int, high: int) -> Strip:
         top = place * LANE + (LANE - BAR) / 2
         if lane.state and not math.isfinite(lane.first):
             kind = lane.state if lane.state in _NOTHING else "missing"
-            paths[kind].append(
-                _bar(0, width, top=top + BAR / 2, height=1)
-                if kind == "absent"
-                else _bar(0, width, top=top)
-            )
+            flat = BAR / 2 if kind == "absent" else 0.0
+            paths[kind].append(_bar(0, width, top=top + flat, height=BAR - 1.8 * flat))
         if not math.isfinite(lane.first):
             continue
-        paths["drawn"] += [_wide(a - low, b - a + 1, top=top, full=width) for a, b in _drawn(lane)]
-        paths["gaps"] += [
-            _wide(a - low, b - a + 1, top=top, full=width) for a, b in slice_ranges(lane.gaps)
-        ]
+        for kind, ranges in (("drawn", _drawn(lane)), ("gaps", slice_ranges(lane.gaps))):
+            paths[kind] += [_wide(a - low, b - a + 1, top=top, full=width) for a, b in ranges]
         paths["cut"] += _cut(lane, low, top=top, full=width)
     joined = {kind: "".join(parts) for kind, parts in paths.items()}
-    return Strip(width, max(len(lanes), 1) * LANE, **joined)
+    return Strip(width, max(len(lanes), 1) * LANE, joined)
 
 
 def slice_ranges(slices: Iterable[int]) -> list[tuple[int, int]]:

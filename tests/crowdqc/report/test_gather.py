@@ -54,7 +54,7 @@ def test_what_blocks_comes_first(store: Store):
 
     assert [step.section for step in steps[:3]] == ["findings", "raters", "completeness"]
     assert steps[0].what == "Correct 17 faults in the annotation files"
-    assert steps[1].what == "Leave out careless and skipping, or train them again"
+    assert steps[1].what == "Train careless and skipping again, or invite others"
     assert steps[2].what == "Have 1 missing organ drawn in 0001"
     assert [step.status for step in steps] == sorted(step.status for step in steps)
 
@@ -230,14 +230,14 @@ def test_the_matrix_has_a_cell_for_each_case_and_organ(store: Store):
     assert {len(row.cells) for row in view.rows} == {5}
     spleen = next(c for c in view.rows[0].cells if c.label == "spleen")
     assert (spleen.state, spleen.word) == ("missing", "missing")
-    assert spleen.strip.drawn == ""
-    assert spleen.strip.missing.count("M") == 5
+    assert spleen.strip.paths["drawn"] == ""
+    assert spleen.strip.paths["missing"].count("M") == 5
 
 
 def test_every_gap_is_told(store: Store):
     table = store.read("completeness")
     view = gather(store).section("completeness").view
-    drawn = sum(c.strip.gaps.count("M") for row in view.rows for c in row.cells)
+    drawn = sum(c.strip.paths["gaps"].count("M") for row in view.rows for c in row.cells)
     runs = sum(
         1
         for text in table["gap_slices"]
@@ -321,8 +321,8 @@ def test_an_absent_organ_is_nothing_to_do(folder: Path):
     cell = next(cell for cell in row.cells if cell.label == "spleen")
 
     assert (cell.state, cell.word) == ("absent", "absent")
-    assert cell.strip.absent.count("M") == len(row.raters) == 5
-    assert cell.strip.missing == ""
+    assert cell.strip.paths["absent"].count("M") == len(row.raters) == 5
+    assert cell.strip.paths["missing"] == ""
     assert "5 runs were read and found to hold no such organ." in section.lead
     listed = next(t for t in section.tables if t.name == "completeness")
     assert all(record["state"] != "absent" for record in listed.records())

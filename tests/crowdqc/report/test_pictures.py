@@ -192,9 +192,9 @@ def test_what_is_sure_is_clear():
 def test_a_strip_paints_each_slice_once(gaps: set[int]):
     drawn = strip([Lane("partial", 0, 29, tuple(sorted(gaps)))], 0, 29)
 
-    painted = _slices(drawn.drawn)
+    painted = _slices(drawn.paths["drawn"])
     assert painted == sorted(set(range(30)) - gaps)
-    assert _slices(drawn.gaps) == sorted(gaps)
+    assert _slices(drawn.paths["gaps"]) == sorted(gaps)
 
 
 def _slices(path: str) -> list[int]:

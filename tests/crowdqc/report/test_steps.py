@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from crowdqc.findings import to_cell
+from crowdqc.findings import Finding, Severity, to_cell
 from crowdqc.report import gather
 from crowdqc.report.content import Step
 from crowdqc.store import Store
@@ -101,7 +101,7 @@ def test_every_failing_rater_has_a_reason(quiet: Store):
 
     step = gather(quiet).steps[0]
 
-    assert step.what == "Leave out amy and ben, or train them again"
+    assert step.what == "Train amy and ben again, or invite others"
     assert step.why == ("amy: swaps left_kidney and liver (100% of their boxes); ben: too low.")
 
 
@@ -142,3 +142,29 @@ def test_a_finding_about_a_case_does_not_name_it_twice(quiet: Store):
     (step,) = gather(quiet).steps
 
     assert step.why == "0002: liver, rater amy: no box on slice 7. Draw it."
+
+
+def test_what_raters_do_differently_from_one_another_is_a_step_of_its_own(quiet: Store):
+    judge(quiet, "review", {"0001": ("accept", [])})
+    text = "amy draws 4 px larger than ben on every organ."
+    found = [Finding(check="raters-disagree", severity=Severity.REVIEW, message=text)]
+    quiet.write_findings("agree", found)
+
+    (step,) = [step for step in gather(quiet).steps if step.section == "agreement"]
+
+    assert text in step.why
+
+
+def test_a_rejected_rater_is_sent_no_work_list(quiet: Store):
+    raters = [{"rater": "amy", "verdict": "reject", "reasons": []}]
+    judge(quiet, "review", {"0001": ("accept", [])}, raters=raters)
+    table = quiet.read("completeness")
+    quiet.write("completeness", table.assign(state="partial", n_gaps=1))
+    tasks = [(rater, "0001", "liver", "draw", "3", 1, "organ-gap") for rater in ("amy", "ben")]
+    columns = ["rater", "case", "label", "task", "slices", "n_slices", "why"]
+    quiet.write("todo", pd.DataFrame(tasks, columns=columns))
+
+    (step,) = [step for step in gather(quiet).steps if step.what.startswith("Send")]
+
+    assert "ben (1 task)" in step.what
+    assert "amy" not in step.what
