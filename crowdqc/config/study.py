@@ -24,7 +24,7 @@ from crowdqc.config.methods import (
     Simulate,
     Train,
 )
-from crowdqc.config.toml import Section, expand, nearest, read_toml, validate
+from crowdqc.config.toml import Section, defaulted, expand, nearest, read_toml, validate
 from crowdqc.findings import InputError
 
 SIMULATED = "simulated/{rater}/{case}-slice{slice}.txt"
@@ -79,9 +79,17 @@ class Config(Section):
         Raises
         ------
         InputError
-            If a variable is not set, or the path holds a NUL character.
+            If a variable is not set and its default is no folder, or the path holds a NUL
+            character.
         """
         text = expand(path)
+        for name, default in defaulted(path).items():
+            if path.startswith(f"${{{name}:-") and not (self.file.parent / default).exists():
+                raise InputError(
+                    f"{self.file}: '{path}' needs the environment variable {name}, which is not "
+                    f"set, and its default {default} is not there. Set {name} to the folder of "
+                    "the data."
+                )
         if "\0" in text:
             raise InputError(f"{self.file}: the path {path!r} holds a NUL character; no file does.")
         return Path(os.path.normpath(self.file.parent / text))

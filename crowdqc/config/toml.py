@@ -95,6 +95,10 @@ def validate(model: type[Model], data: dict[str, Any], path: Path) -> Model:
         raise InputError("\n".join(lines)) from error
 
 
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+"""A variable of the environment, with its default if it has one."""
+
+
 def expand(text: str) -> str:
     """`text` with ``${NAME}`` and ``${NAME:-default}`` replaced from the environment.
 
@@ -111,7 +115,19 @@ def expand(text: str) -> str:
             raise InputError(f"'{text}' needs the environment variable {name}, which is not set.")
         return found
 
-    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", value, text)
+    return _VARIABLE.sub(value, text)
+
+
+def defaulted(text: str) -> dict[str, str]:
+    """Variables of `text` that are not set, each with the default that stands for it.
+
+    Examples
+    --------
+    >>> defaulted("${NOT_SET_HERE:-../data}/{case}.txt")
+    {'NOT_SET_HERE': '../data'}
+    """
+    found = _VARIABLE.findall(text)
+    return {name: default for name, default in found if default and not os.environ.get(name)}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

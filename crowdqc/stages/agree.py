@@ -49,7 +49,7 @@ def agree(run: Run) -> Result:
     run.store.write_findings("agree", findings)
     return Result(
         table=raters,
-        shown=raters[RATERS_SHOWN].rename(columns={"reliability": "reliable"}),
+        shown=raters[RATERS_SHOWN],
         summary=_summary(raters),
         files=["measurements.csv", "raters.csv", "agree.findings.jsonl"],
         findings=findings,

@@ -80,3 +80,14 @@ def test_all_faults_are_told_at_once(tmp_path):
         load(tmp_path, text)
 
     assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_variable_without_its_data_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("SOME_DATA", raising=False)
+    text = GOOD.replace('"boxes/', '"${SOME_DATA:-../gone}/')
+    config = load(tmp_path, text)
+
+    with pytest.raises(InputError, match="environment variable SOME_DATA, which is not set"):
+        config.resolve(config.annotations.path)
+    monkeypatch.setenv("SOME_DATA", str(tmp_path))
+    assert config.resolve(config.annotations.path).is_relative_to(tmp_path)
