@@ -15,10 +15,11 @@ import dataclasses
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.findings import Finding, InputError
+from crowdqc.findings import Finding, InputError, check_info
 from crowdqc.formats.base import Format, load_format
 from crowdqc.formats.collect import Collector, Document
 from crowdqc.formats.draft import Draft, to_pixels, to_study
+from crowdqc.formats.files import inside
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.images import guess_sizes, images_table, settle_sizes
 from crowdqc.formats.listing import Contents, Guess, Listing, look_into
@@ -85,7 +86,28 @@ def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study
     if not in_px:
         draft.boxes = to_pixels(draft.boxes, images)
     study, findings = to_study(draft, config, images)
+    findings = [_unquoted(finding, config) for finding in findings]
     return study, [*findings, *implausible(study, draft.boxes, in_px=in_px)]
+
+
+def _unquoted(finding: Finding, config: Config) -> Finding:
+    """`finding` without what it quotes of a file outside the study's folder.
+
+    A stranger's study file may name any file, and messages go to others with the report.
+    """
+    file = (finding.source or "").rpartition(":")[0] or finding.source
+    if finding.check not in _QUOTING or not file or inside(file, config):
+        return finding
+    about = check_info(finding.check).about
+    message = f"{finding.source}: {about} (not quoted: the file lies outside the study's folder)."
+    return dataclasses.replace(finding, message=message)
+
+
+_QUOTING = {
+    *("box-unfit", "class-list-differs", "field-count", "image-id", "image-name", "image-size"),
+    *("images-merged", "not-a-number", "slice-number", "time-unknown", "unknown-class"),
+}
+"""Checks whose findings quote a file."""
 
 
 def read_gold(
@@ -164,5 +186,5 @@ def _within(draft: Draft, rows: pd.DataFrame, keys: list[str]) -> Draft:
 def _nothing(config: Config, draft: Draft) -> str:
     """That there is nothing to work with, and the first reasons."""
     gravest = sorted(draft.findings, key=lambda finding: -finding.severity.rank)
-    reasons = [f"\n{finding.message}" for finding in gravest[:3]]
+    reasons = [f"\n{_unquoted(finding, config).message}" for finding in gravest[:3]]
     return f"{config.file}: the annotations hold no reading at all." + "".join(reasons)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.files import Unreadable
+from crowdqc.files import Unreadable, refuse_more
 from crowdqc.findings import Finding
 from crowdqc.formats import patterns
 from crowdqc.formats.draft import FAULTS_MAX, SIDE_MAX, Draft, bad_file, bad_line, box_frame
@@ -63,6 +63,7 @@ class Collector:
             try:
                 read(document)
             except Unreadable as error:
+                self.readings = [one for one in self.readings if one.file != document.where]
                 document.refuse(error)
             document.note_shapes()
         return self.draft()
@@ -131,7 +132,8 @@ class Document:
         self.labels = collector.labels
         self.boxes_of_shapes = collector.config.annotations.shapes == "box"
         self._all = collector
-        self._readings: dict[str, dict[str | None, Reading]] = {}
+        self._n_boxes = 0
+        self._readings: dict[Image, dict[str | None, Reading]] = {}
         self._shapes: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
 
     def refuse(self, error: Unreadable) -> None:
@@ -252,6 +254,8 @@ class Document:
         if not (rater or asked_rater or "rater" in self.fields):
             self.fault("name-missing", "nobody is said to have drawn it.", source, image=image)
             return
+        self._n_boxes += 1
+        refuse_more(self._n_boxes, self._all.config.limits.rows, "rows")
         one = self._reading(image, rater, asked_rater=asked_rater)
         edges = [number(value) for value in corners]
         if name is None:
@@ -266,7 +270,7 @@ class Document:
 
     def _reading(self, image: Image, rater: str | None, *, asked_rater: str | None) -> Reading:
         """The reading of an image by a rater, which is new where there is none."""
-        of_image = self._readings.setdefault(image.source, {})
+        of_image = self._readings.setdefault(image, {})
         path_rater = self.fields.get("rater")
         key = rater or (None if path_rater else asked_rater)
         if key not in of_image:
@@ -281,7 +285,7 @@ class Document:
         """An image of which a rater's shape was left out was not seen to be empty."""
         if rater:
             self._reading(image, rater, asked_rater=None)
-        of_image = self._readings.get(image.source, {})
+        of_image = self._readings.get(image, {})
         for one in [of_image[rater]] if rater else of_image.values():
             one.state = _OPENED
             one.refused.append(self.labels.find(label or "") or "")

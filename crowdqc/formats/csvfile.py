@@ -5,24 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from crowdqc.files import Unreadable, unpacked
+from crowdqc.config import Config
+from crowdqc.files import Unreadable, refuse_more, unpacked
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.draft import FAULTS_MAX, bad_file, bad_line
-from crowdqc.formats.files import short
+from crowdqc.formats.files import inside, relative, short
 
 BYTES_MAX = 500_000_000
 """Most bytes that a table may unpack to: as text in memory it takes ten times as much."""
+PACKED_MAX = 100
+"""Most bytes that a packed byte of a table unpacks to."""
 LINE_MAX = 1_000_000
 """Most characters of a line."""
 
 
 def load_cells(
-    path: Path, where: str, *, header: bool = True
+    path: Path, config: Config, *, header: bool = True
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """All cells as text, the line of each row in ``_line``; rows of odd length left out.
 
@@ -30,8 +34,8 @@ def load_cells(
     ----------
     path : Path
         The file; its first line names the columns.
-    where : str
-        What messages call it.
+    config : Config
+        The study file, which says how many rows there may be.
     header : bool
         Whether the first line names the columns; else they are called 1, 2 and so on.
 
@@ -47,7 +51,8 @@ def load_cells(
     InputError
         If it cannot be read, or its first line does not name different columns.
     """
-    rows = csv_rows(path, where)
+    where = relative(path, config)
+    rows = csv_rows(path, where, rows_max=config.limits.rows)
     first = next(rows, (0, []))
     names = read_header(iter([first]), where)
     if not header:
@@ -56,7 +61,8 @@ def load_cells(
             itertools.chain([first], rows),
         )
     if len(set(names)) != len(names):
-        raise InputError(f"{where}: two columns have the same name: {short(str(names))}.")
+        shown = f": {short(str(names))}" if inside(path, config) else ""
+        raise InputError(f"{where}: two columns have the same name{shown}.")
     cells, lines, odd = [], [], []
     for line, row in rows:
         if len(row) == len(names):
@@ -115,23 +121,28 @@ def separator(header: list[str]) -> str | None:
     return found[0] if found else None
 
 
-def csv_rows(path: Path, where: str) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(
+    path: Path, where: str, *, rows_max: int = sys.maxsize
+) -> Iterator[tuple[int, list[str]]]:
     """Cells of each row with the line on which it ends.
 
     Raises
     ------
     InputError
-        If the file cannot be read, is no CSV in UTF-8, or has more than `BYTES_MAX` bytes.
+        If the file cannot be read, is no CSV in UTF-8, or has more rows than `rows_max`, more
+        bytes than `BYTES_MAX`, or than packed text can have.
     """
-    if not path.is_file():
-        raise InputError(f"{where}: there is no such file.")
     line = 0
     try:
-        with unpacked(path, BYTES_MAX) as raw:
+        limit = min(BYTES_MAX, 1_000_000 + PACKED_MAX * path.stat().st_size)
+        with unpacked(path, limit) as raw:
             text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
             rows = csv.reader(_lines(text), strict=True)
-            for row in rows:
+            for n_rows, row in enumerate(rows):
+                refuse_more(n_rows, rows_max, "rows")
                 yield (line := rows.line_num), row
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror}.") from error
     except Unreadable as error:
         raise InputError(f"{where}: {error}") from error
     except UnicodeDecodeError as error:

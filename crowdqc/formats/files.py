@@ -28,6 +28,12 @@ def relative_names(paths: Sequence[str | Path], config: Config) -> list[str]:
     return names if "".join(names).isascii() else [printable(name) for name in names]
 
 
+def inside(path: str | Path, config: Config) -> bool:
+    """Whether a file lies in the folder of the study file, after all links: it may be quoted."""
+    folder = os.path.realpath(config.file.parent)
+    return os.path.realpath(folder / Path(path)).startswith(os.path.join(folder, ""))  # noqa: PTH118
+
+
 def printable(text: str) -> str:
     """`text` with everything escaped that UTF-8 cannot say (odd bytes in file names)."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crowdqc.config import Config
-from crowdqc.files import Unreadable, read_json, read_text
+from crowdqc.files import Unreadable, read_json, read_text, refuse_more
 from crowdqc.findings import Finding
 from crowdqc.formats.files import parse_number, relative
 
@@ -138,6 +138,7 @@ class ClassLists:
             where = relative(path, self._config)
             try:
                 named = read_class_list(path)
+                refuse_more(len(named), self._config.limits.labels, "labels")
             except Unreadable as error:
                 named = {}
                 finding = Finding(

@@ -124,7 +124,7 @@ def find(pattern: Path, *, folders: bool = False) -> Matches:
     """
     _refuse_unknown(pattern)
     parts = pattern.parts
-    first = next((i for i, part in enumerate(parts) if "{" in part), len(parts) - 1)
+    first = next((i for i, part in enumerate(parts) if re.search(r"[{*]", part)), len(parts) - 1)
     root = Path(*parts[:first])
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder (needed for '{pattern}').")

@@ -22,7 +22,7 @@ KEYS = (
 _NAMES = {name.replace("_", ""): rank for rank, name in enumerate(KEYS)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Image:
     """An image of a file: its name, which slice it is, its size (nan: not said), and its place."""
 
@@ -145,10 +145,13 @@ def attribute(readings: Sequence[Reading]) -> list[Finding]:
         One, where path and records name different people.
     """
     both = [one for one in readings if one.path_rater and one.record_rater]
-    by_record = len(both) == sum(bool(one.path_rater) for one in readings) and _tells(both)
+    bare = [one for one in readings if not (one.record_rater or one.boxes or one.refused)]
+    by_record = len(both) + len(bare) == len(readings) and bool(both) and _tells(both)
     for one in readings:
         names = (one.record_rater, one.path_rater)[:: 1 if by_record else -1]
         one.rater = names[0] or names[1] or one.asked_rater or ""
+    for one in bare if by_record else ():
+        one.rater = ""  # an image of a batch, of which nobody is said to have read it
     other = next((one for one in both if one.path_rater != one.record_rater), None)
     if other is None:
         return []
@@ -194,7 +197,7 @@ def settle(readings: Iterable[Reading]) -> tuple[list[Reading], list[Finding]]:
         of them is newer, and the first is kept.
     """
     groups: dict[tuple[str, int, str], list[Reading]] = {}
-    for one in readings:
+    for one in filter(lambda one: one.rater, readings):
         groups.setdefault((one.image.case, one.image.slice, one.rater), []).append(one)
     kept, findings = [], []
     for several in groups.values():
@@ -203,7 +206,7 @@ def settle(readings: Iterable[Reading]) -> tuple[list[Reading], list[Finding]]:
         dated = any(all(math.isfinite(age[k]) for age in ages) for k in (0, 1))
         newest = max(alive, key=_age) if dated else alive[0]
         for one in several:
-            if one.file == newest.file and one.image.source == newest.image.source:
+            if one.image is newest.image:
                 if one is not newest:  # two names of a record, one rater
                     newest.boxes += one.boxes
                     newest.refused += one.refused
@@ -211,6 +214,8 @@ def settle(readings: Iterable[Reading]) -> tuple[list[Reading], list[Finding]]:
                 findings.append(_superseded(one, newest))
             else:
                 findings.append(_twice(one, newest))
+        if newest.cancelled:
+            newest.boxes.clear()
         kept.append(newest)
     return kept, findings
 
@@ -228,6 +233,7 @@ def _superseded(one: Reading, newest: Reading) -> Finding:
         case=one.image.case,
         slice=one.image.slice,
         rater=one.rater,
+        source=one.source,
     )
 
 

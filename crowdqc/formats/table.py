@@ -23,7 +23,7 @@ from crowdqc.findings import Finding, InputError
 from crowdqc.formats.base import Format
 from crowdqc.formats.csvfile import load_cells
 from crowdqc.formats.draft import EDGES, FAULTS_MAX, SIDE_MAX, SLICE_MAX, Draft, bad_line
-from crowdqc.formats.files import parse_number, relative, short
+from crowdqc.formats.files import inside, parse_number, relative, short
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.output import Output
 from crowdqc.formats.patterns import Name, find
@@ -81,9 +81,14 @@ def _load(
     places = [isinstance(column, int) for column in columns.values()]
     if any(places) != all(places):
         raise InputError(f"{where}: 'columns' must hold names only, or places (1, 2, ...) only.")
-    raw, findings = load_cells(path, where, header=not any(places))
+    raw, findings = load_cells(path, config, header=not any(places))
     names = {name: str(column) for name, column in columns.items()}
-    _check_columns(raw, names, keep=keep or {}, where=where)
+    have = [name for name in raw.columns if name != "_line"]
+    told = f"; it has {', '.join(have)}" if inside(path, config) else ""
+    _check_columns(names, where)
+    absent = [name for name in [*names.values(), *(keep or {})] if name not in have]
+    if absent:
+        raise InputError(f"{where}: has no column '{absent[0]}'{told}.")
     for name, values in (keep or {}).items():
         raw = raw[raw[name].isin([values] if isinstance(values, str) else values)]
     source = where + ":" + raw["_line"].astype(str)
@@ -121,9 +126,7 @@ def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draf
     )
 
 
-def _check_columns(
-    raw: pd.DataFrame, columns: dict[str, str], *, keep: Mapping[str, object], where: str
-) -> None:
+def _check_columns(columns: dict[str, str], where: str) -> None:
     unknown = [name for name in columns if name not in KNOWN]
     if unknown:
         raise InputError(f"{where}: 'columns' has '{unknown[0]}'; a table has {', '.join(KNOWN)}.")
@@ -132,10 +135,6 @@ def _check_columns(
     if not any(set(one) <= columns.keys() for one in BOXES):
         ways = "; or ".join(", ".join(one) for one in BOXES)
         raise InputError(f"{where}: 'columns' must say which column is {ways}.")
-    have = [name for name in raw.columns if name != "_line"]
-    absent = [name for name in [*columns.values(), *keep] if name not in have]
-    if absent:
-        raise InputError(f"{where}: has no column '{absent[0]}'; it has {', '.join(have)}.")
 
 
 def _with_images(frame: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, list[Finding]]:
