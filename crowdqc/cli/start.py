@@ -60,7 +60,9 @@ def demo(folder: Path, *, seed: int, force: bool, style: str, quiet: bool, verbo
     from crowdqc.cli.stage import perform
     from crowdqc.simulate.demo import is_demo, make_demo
 
-    if force and is_demo(folder):
+    if is_demo(folder):
+        if not force:
+            raise InputError(f"{folder}: holds a demo already; --force replaces it.")
         shutil.rmtree(folder)
     study = make_demo(folder, seed=seed)
     perform("run", study, style=style, quiet=quiet, verbose=verbose)
