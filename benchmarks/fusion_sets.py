@@ -110,6 +110,9 @@ def leave_out(rows, fold):
         asked_rater=rows.asked_rater[asked],
         drew=rows.drew[asked],
         place=rows.place[objects],
+        label=rows.label[objects],
+        case=rows.case[objects],
+        plane=rows.plane[objects],
         n_objects=len(objects),
     )
     return rest, held, objects

@@ -115,7 +115,7 @@ class Reason:
 
     def to_record(self) -> dict[str, Any]:
         """All fields as plain JSON values; a number that is not finite is text, as "inf"."""
-        record = {name: _plain(value) for name, value in vars(self).items()}
+        record = {field.name: _plain(getattr(self, field.name)) for field in _fields(self)}
         return {**record, "where": self.where.to_record()}
 
     @classmethod
@@ -325,9 +325,13 @@ def known_checks() -> dict[str, CheckInfo]:
     }
 
 
+def _fields(record: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(record)
+
+
 def _known(record: Any) -> dict[str, Any]:
     """Fields of a record that are not `None`, as plain JSON values."""
-    values = {name: _plain(value) for name, value in vars(record).items()}
+    values = {field.name: _plain(getattr(record, field.name)) for field in _fields(record)}
     return {name: value for name, value in values.items() if value is not None}
 
 

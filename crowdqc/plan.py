@@ -1,8 +1,8 @@
 """How many raters a slice needs, and how many slices a rater: from a study or a pilot.
 
-Consensus boxes are simulated from what the study's own raters do: each rater's biases, spread
-and misses, and how hard the objects are. What all raters do wrong alike cannot be seen in
-their boxes, so a plan speaks of the distance to what many such raters would agree on.
+Boxes are simulated from what the study's own raters do (each rater's biases, spread, misses and
+inventions, how hard objects are, and the error that all share) and fused as the study will fuse
+them, existence and all.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from scipy import stats
 
 from crowdqc.agreement.arrays import to_drawn
 from crowdqc.agreement.boxes import leave_one_out
-from crowdqc.arrays import Bools, Floats
-from crowdqc.crowd import EdgeSettings, fit
+from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.crowd import Crowd, Evidence, fit
 from crowdqc.findings import InputError
+from crowdqc.fusion import Rule, decide, load_method
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 
-_UNIT = np.array([0.0, 0.0, 1.0, 1.0])
+_SAME = 0.3
+"""IoU with the fused box from which a drawn one supports it."""
 _LEAST = 1e-3
 """Least width of a simulated box, as a share of the object's."""
 
@@ -39,8 +41,16 @@ class Components:
         Probability that a rater draws an average real object.
     share : ndarray, shape (R,)
         Share of all readings that a rater did; sums to 1.
+    invented : ndarray, shape (R,)
+        Boxes of nothing that a rater draws for each real object that it was asked for.
     difficulty : ndarray, shape (O,)
         Factor of the raters' spread on objects that several drew.
+    freedom : float
+        Degrees of freedom of the noise of edges.
+    shared : float
+        Standard deviation of the error that all raters share, as a share of their own.
+    size : float
+        Median width of an object in px.
     between_cases, within_cases : float
         Variance of one rater's agreement (IoU with the others) between cases, and between
         the objects of a case.
@@ -52,7 +62,11 @@ class Components:
     sd: Floats
     detection: Floats
     share: Floats
+    invented: Floats
     difficulty: Floats
+    freedom: float
+    shared: float
+    size: float
     between_cases: float
     within_cases: float
     per_case: float
@@ -85,7 +99,11 @@ def estimate_components(matched: Matched) -> Components:
         sd=crowd.sd[known],
         detection=crowd.detection[known],
         share=share[known] / share.sum(),
+        invented=_invented(crowd)[known],
         difficulty=crowd.difficulty[shared],
+        freedom=crowd.freedom,
+        shared=crowd.shared,
+        size=float(np.median(crowd.box[:, 2] - crowd.box[:, 0])),
         between_cases=between,
         within_cases=within,
         per_case=len(matched.boxes) / len(cases),
@@ -98,8 +116,9 @@ def plan_raters(
     *,
     rng: np.random.Generator,
     largest: int = 9,
-    quorum: float = 0.5,
-    objects: int = 4000,
+    method: str = "edges",
+    rule: Rule | None = None,
+    objects: int = 2000,
 ) -> pd.DataFrame:
     """What a consensus of 1, 2, ... raters per slice is worth.
 
@@ -110,39 +129,42 @@ def plan_raters(
     rng : Generator
         Draws raters and their errors. The same errors are used for every number of raters.
     largest : int
-        Largest number of raters.
-    quorum : float
-        Share of the raters who must have drawn an object, in (0, 1].
+        Largest number of raters. Where it is more than the study has, others like them join.
+    method : str
+        Fusion method, as in the study file.
+    rule : Rule, optional
+        What makes an object usable, as in the study file. None: the defaults of `fuse`.
     objects : int
         Objects that are simulated.
 
     Returns
     -------
     DataFrame
-        ``n_raters``; ``iou``, the mean IoU of the median box with the truth where an object is
-        found, and ``iou_worst``, its 10th percentile; ``found``, the share of real objects that
-        reach the quorum; ``score``, the mean IoU with 0 for an object that is not found; and
-        ``gain``, of the score over one rater fewer.
+        ``n_raters``; ``iou``, the mean IoU of the fused box with the truth where an object is
+        usable, and ``iou_worst``, its 10th percentile; ``found``, the share of real objects that
+        are usable; ``score``, the mean IoU with 0 for an object that is not; and ``gain``, of the
+        score over one rater fewer.
 
     Raises
     ------
     ValueError
-        If `largest` or `objects` is below 1, or `quorum` not in (0, 1].
+        If `largest` or `objects` is below 1.
+    InputError
+        If the method is not known.
     """
     if largest < 1 or objects < 1:
         raise ValueError(f"'largest' and 'objects' must be 1 or more; got {largest}, {objects}.")
-    if not 0 < quorum <= 1:
-        raise ValueError(f"'quorum' must be above 0 and at most 1; got {quorum}.")
-    boxes, drew = _draw(components, largest, objects, rng=rng)
+    chosen, rule = load_method(method), rule or Rule()
+    drawn = _draw(components, largest, objects, rng=rng)
     rows = []
     for n in range(1, largest + 1):
-        votes = drew[:, :n].sum(axis=1)
-        found = votes >= max(1, int(np.ceil(quorum * n - 1e-9)))
-        iou = _consensus_iou(boxes[found, :n], drew[found, :n])
-        score = float(iou.sum() / objects)
+        data, truth, number = drawn.first(n)
+        fused = chosen(data)
+        usable = decide(data, fused, chosen, iou=_SAME, rule=rule)[3] & (number < objects)
+        iou = paired_iou(fused.box[usable], truth[number[usable]]) if usable.any() else np.zeros(0)
         worst = float(np.quantile(iou, 0.1)) if len(iou) else np.nan
         mean = float(iou.mean()) if len(iou) else np.nan
-        rows.append((n, mean, worst, float(found.mean()), score))
+        rows.append((n, mean, worst, float(usable.sum() / objects), float(iou.sum() / objects)))
     table = pd.DataFrame(rows, columns=["n_raters", "iou", "iou_worst", "found", "score"])
     return table.assign(gain=table["score"].diff())
 
@@ -191,27 +213,79 @@ def plan_slices(
     return pd.DataFrame(rows, columns=["half_width", "n_cases", "n_slices"])
 
 
+def _invented(crowd: Crowd) -> Floats:
+    """Boxes of nothing for each real object that raters were asked for, (R,)."""
+    data = crowd.evidence
+    real = np.bincount(data.asked_rater, crowd.wanted, data.n_raters)
+    own = np.flatnonzero(data.drew)
+    false = np.bincount(data.asked_rater[own], 1 - crowd.wanted[own], data.n_raters)
+    return np.asarray(false / np.maximum(real, 1.0))
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Simulated boxes (M objects, n raters): the real objects first, then what is invented."""
+
+    truth: Floats
+    boxes: Floats
+    who: Ints
+    drew: Bools
+    per_case: int
+
+    def first(self, n: int) -> tuple[Evidence, Floats, Ints]:
+        """What the first n raters of each object drew, the truth, and the objects' numbers."""
+        some = np.flatnonzero(self.drew[:, :n].any(axis=1))
+        drew, who = self.drew[some, :n], self.who[some, :n]
+        order = np.argsort(who, axis=1)
+        drew, who = np.take_along_axis(drew, order, 1), np.take_along_axis(who, order, 1)
+        boxes = np.take_along_axis(self.boxes[some, :n], order[..., None], 1)
+        of, column = np.nonzero(drew)
+        zero = np.zeros(len(some), np.int64)
+        data = Evidence(
+            boxes=boxes[of, column],
+            object=of,
+            rater=who[of, column],
+            asked_object=np.repeat(np.arange(len(some)), n),
+            asked_rater=who.ravel(),
+            drew=drew.ravel(),
+            place=np.arange(len(some)),
+            label=zero,
+            case=some // self.per_case,
+            plane=zero,
+            n_objects=len(some),
+            n_raters=int(self.who.max()) + 1,
+        )
+        return data, self.truth, some
+
+
 def _draw(
     components: Components, n_raters: int, objects: int, *, rng: np.random.Generator
-) -> tuple[Floats, Bools]:
-    """Boxes of `n_raters` raters on each object (objects, n_raters, 4), and which were drawn."""
-    who = rng.choice(len(components.share), (objects, n_raters), p=components.share)
-    hard = rng.choice(components.difficulty, objects)[:, None, None]
-    noise = rng.standard_t(EdgeSettings().freedom, (objects, n_raters, 4))
-    boxes = _UNIT + components.bias[who] + components.sd[who] * hard * noise
-    high = np.maximum(boxes[..., 2:], boxes[..., :2] + _LEAST)
-    drew = rng.random((objects, n_raters)) < components.detection[who]
-    return np.concatenate([boxes[..., :2], high], axis=-1), drew
-
-
-def _consensus_iou(boxes: Floats, drew: Bools) -> Floats:
-    """IoU of the median of the drawn boxes with the truth, for each object."""
-    if not len(boxes):
-        return np.zeros(0)
-    median = np.nanmedian(np.where(drew[..., None], boxes, np.nan), axis=1)
-    low = median[:, :2]
-    high = np.maximum(median[:, 2:], low + _LEAST)
-    return paired_iou(np.hstack([low, high]), np.tile(_UNIT, (len(median), 1)))
+) -> _Drawn:
+    """Boxes of `n_raters` raters on each object, and boxes of nothing."""
+    n_own, share = len(components.share), components.share
+    more = rng.choice(n_own, max(n_raters - n_own, 0), p=share)
+    pool = np.concatenate([np.arange(n_own), more])  # others like them, where there are too few
+    chance = np.log(np.maximum(share[pool], 1e-12))
+    false = rng.poisson(objects * float(share @ components.invented))
+    who = np.argsort(-(chance + rng.gumbel(size=(objects + false, len(pool)))), axis=1)
+    who = who[:, :n_raters]
+    hard = rng.choice(components.difficulty, objects + false)[:, None, None]
+    sd, size = components.sd[pool][who], components.size
+    usual = np.maximum(sd, 1e-9) ** -2
+    common = components.shared * usual.mean(axis=1, keepdims=True) ** -0.5 * hard
+    error = components.bias[pool][who] + common * rng.standard_normal((objects + false, 1, 4))
+    error = error + sd * hard * rng.standard_t(components.freedom, sd.shape)
+    truth = np.tile(np.array([0.0, 0.0, 1.0, 1.0]) * size, (objects + false, 1))
+    boxes = truth[:, None] + error * size
+    high = np.maximum(boxes[..., 2:], boxes[..., :2] + _LEAST * size)
+    drew = rng.random(who.shape) < components.detection[pool][who]
+    invented = np.maximum(components.invented[pool][who[objects:]], 1e-12)
+    inventor = (invented / invented.sum(axis=1, keepdims=True)).cumsum(axis=1)
+    drew[objects:] = False
+    column = (inventor < rng.random((false, 1))).sum(axis=1)
+    drew[objects + np.arange(false), np.minimum(column, n_raters - 1)] = True
+    per_case = max(1, round(components.per_case))
+    return _Drawn(truth, np.concatenate([boxes[..., :2], high], axis=-1), who, drew, per_case)
 
 
 def _agreement_variance(matched: Matched) -> tuple[float, float]:

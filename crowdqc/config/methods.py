@@ -90,14 +90,15 @@ class Fuse(Section):
     quorum: float | None = Field(default=None, ge=0, le=1, strict=False)
     """Share of the raters asked who must have drawn an object; none given: 0.25, and 0 for
     ``edges``, which knows how likely each object is."""
-    min_raters: int = Field(default=2, ge=1)
-    """Number of raters who must have drawn it, where at least so many were asked."""
+    min_raters: int | None = Field(default=None, ge=1)
+    """Number of raters who must have drawn it, where at least so many were asked; none given: 2,
+    and 1 of two raters, or of three for ``edges``."""
     probability: float = Field(default=0.5, ge=0, le=1, strict=False)
     """How likely an object must be to exist (``edges``)."""
     interpolate: bool = False
     """Whether boxes missing between two drawn slices are interpolated."""
-    whole_pixels: bool = False
-    """Whether edges are rounded to whole pixels: for tools that draw on whole pixels."""
+    whole_pixels: bool | None = None
+    """Whether edges are rounded to whole pixels; none given: where the raters draw on them."""
 
 
 class Masks(Section):

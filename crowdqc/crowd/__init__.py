@@ -5,10 +5,12 @@ rater how often it finds what is there, invents what is not, and how it places e
 """
 
 from crowdqc.crowd.confusion import Confusion, Given, dawid_skene
-from crowdqc.crowd.edges import EdgeSettings, median_boxes
+from crowdqc.crowd.edges import EdgeSettings
 from crowdqc.crowd.evidence import Evidence, evidence
 from crowdqc.crowd.existence import ExistenceSettings
 from crowdqc.crowd.fit import Crowd, CrowdSettings, fit, fit_evidence
+from crowdqc.crowd.gold import with_gold
+from crowdqc.crowd.medians import median_boxes
 
 __all__ = [
     "Confusion",
@@ -23,4 +25,5 @@ __all__ = [
     "fit",
     "fit_evidence",
     "median_boxes",
+    "with_gold",
 ]

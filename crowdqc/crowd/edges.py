@@ -1,9 +1,10 @@
 """Where the true edges are: each rater's bias and spread per edge, and how hard each object is.
 
-Rater r draws edge e of object o at ``truth + size * (bias_re + noise)``, where `size` is the
-object's width for x edges and its height for y edges, and the noise has a Student
-distribution of scale ``sd_re * difficulty_o``: people who slip once in a while should not move
-the box. Priors keep raters with few boxes, and objects with few raters, near the average.
+Rater r draws edge e of object o, of label l, at ``truth + size * (bias_re + noise)``, where `size`
+is the object's width for x edges and its height for y edges, and the noise has a Student
+distribution of scale ``sd_rle * difficulty_o``, or the box lies elsewhere altogether. The spread of
+a rater for a label is held towards what the rater and the label are apart; the freedom of the
+noise is estimated. Raters of one group share a voice, see `crowdqc.crowd.dependence`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import gammaln
 
-from crowdqc.arrays import Floats, Ints
+from crowdqc.arrays import Floats
+from crowdqc.crowd.dependence import Dependence, find_dependence
 from crowdqc.crowd.evidence import Evidence
+from crowdqc.crowd.medians import median_boxes, middle
+from crowdqc.crowd.sums import sums, total
 
 _LEAST = 1e-8
 """Least variance, as a share of size: raters who agree to the pixel are not perfect."""
+_FREEDOM = np.geomspace(1.2, 60, 14)
+"""Degrees of freedom that are tried."""
+_ELSEWHERE = -4 * np.log(10.0)
+"""Log density of a box that lies elsewhere: its edges may be off by five sizes either way."""
 
 
 @dataclass(frozen=True)
@@ -25,22 +34,27 @@ class EdgeSettings:
 
     Parameters
     ----------
-    freedom : float
-        Degrees of freedom of the Student noise; few mean heavy tails.
-    rater_boxes : float
-        How many boxes the prior on a rater's spread is worth.
+    freedom : float, optional
+        Degrees of freedom of the Student noise; few mean heavy tails. None: estimated.
+    rater_boxes, cell_boxes : float
+        How many boxes the prior on a rater's spread is worth, and that on its spread for a label.
     bias_boxes : float
         How many boxes the prior on a rater's bias (none) is worth.
     object_boxes : float
         How many boxes the prior on an object's difficulty is worth.
+    astray : float
+        Share of boxes that lie elsewhere, beforehand; worth `astray_boxes` boxes of a rater.
     steps : int
         Steps of EM.
     """
 
-    freedom: float = 8.0
-    rater_boxes: float = 3.0
+    freedom: float | None = None
+    rater_boxes: float = 5.0
+    cell_boxes: float = 10.0
     bias_boxes: float = 10.0
     object_boxes: float = 5.0
+    astray: float = 0.01
+    astray_boxes: float = 10.0
     steps: int = 20
 
 
@@ -55,24 +69,49 @@ class Edges:
     spread : ndarray, shape (O, 4)
         Standard deviation of where the true edge lies, in px, as far as raters err apart from
         one another; nan where no object of the study was drawn by two raters.
-    without : ndarray, shape (N, 4)
-        The box of a drawn box's object, estimated without it; nan where it is alone.
+    without, error_without : ndarray, shape (N, 4)
+        The box of a drawn box's object, estimated without it and without what raters drew who
+        depend on its rater, and the standard deviation of that; nan where there is nothing else.
     weight : ndarray, shape (N,)
         Share that each drawn box has in the box of its object, mean over edges.
+    astray : ndarray, shape (N,)
+        Probability that a drawn box lies elsewhere.
+    scale, trust : ndarray, shape (N, 4)
+        Spread of the rater of each box for its label and object, as a share of size; and how far
+        each edge is trusted, from almost 0 to a little over 1.
+    rate : ndarray, shape (R,)
+        Share of boxes of each rater that lie elsewhere.
     difficulty : ndarray, shape (O,)
         Factor of the raters' spread on this object; 1 where it was drawn once.
     bias, sd : ndarray, shape (R, 4)
         Of each rater and edge, as a share of the object's width (x) or height (y); nan where
         no object of the study was drawn by two raters.
+    sd_label : ndarray, shape (R, L)
+        Spread of each rater for each label, the quadratic mean over edges.
+    freedom : float
+        Degrees of freedom of the noise.
+    voice : ndarray, shape (N,)
+        What each box counts among those of its object.
+    dependence : Dependence
+        Raters who share their errors.
     """
 
     box: Floats
     spread: Floats
     without: Floats
+    error_without: Floats
     weight: Floats
+    astray: Floats
+    scale: Floats
+    trust: Floats
+    rate: Floats
     difficulty: Floats
     bias: Floats
     sd: Floats
+    sd_label: Floats
+    freedom: float
+    voice: Floats
+    dependence: Dependence
 
 
 def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
@@ -86,62 +125,248 @@ def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
     .. [2] K. L. Lange, R. J. A. Little, J. M. G. Taylor, "Robust statistical modeling using
        the t distribution", JASA 84(408), 1989. :doi:`10.1080/01621459.1989.10478852`
     """
-    n, n_raters = evidence.n_objects, evidence.n_raters
-    boxes, of, who = evidence.boxes, evidence.object, evidence.rater
-    box = median = median_boxes(boxes, of, n)
-    shared = (evidence.n_boxes[of] > 1).astype(np.float64)[:, None]
-    if not shared.any():
-        return _unknown(evidence, box)
-    away = np.sqrt(
-        np.sum(((boxes - box[of]) / _size(box)[of]) ** 2, axis=0) / shared.sum() + _LEAST
-    )
-    bias, sd = np.zeros((n_raters, 4)), np.tile(away, (n_raters, 1))
-    hard, trust = np.ones(n), np.ones((len(boxes), 4))
-    for _ in range(settings.steps):
-        size = _size(box)[of]
-        weight = trust / (sd[who] * hard[of, None] * size) ** 2
-        drawn = boxes - bias[who] * size
-        top, total = _sums(of, weight * drawn, n), _sums(of, weight, n)
-        box = _uncrossed(top / total, median)
-        miss = (boxes - box[of]) / size
-        error = (miss - bias[who]) ** 2 + 1 / (total[of] * size**2)  # the truth is not certain
-        scale = (sd[who] * hard[of, None]) ** 2
-        trust = (settings.freedom + 1) / (settings.freedom + error / scale)
-        bias = _bias(evidence, miss, shared * trust / scale, sd=sd, settings=settings)
-        sd, hard = _scales(evidence, shared * trust * error, sd, hard=hard, settings=settings)
-    rest = total[of] - weight
-    with np.errstate(invalid="ignore", divide="ignore"):
-        without = np.where(shared > 0, (top[of] - weight * drawn) / rest, np.nan)
-    share = (weight / total[of]).mean(axis=1)
-    known = (settings.freedom + 1) / (settings.freedom + 3)  # a Student value tells less
-    return Edges(box, (known * total) ** -0.5, without, share, hard, bias, sd)
+    return _Fit(evidence, settings).run()
 
 
-def _unknown(evidence: Evidence, box: Floats) -> Edges:
-    """What is known where no object was drawn twice: nothing of the raters."""
-    n, n_raters = len(evidence.boxes), evidence.n_raters
-    return Edges(
-        box=box,
-        spread=np.full_like(box, np.nan),
-        without=np.full((n, 4), np.nan),
-        weight=np.ones(n),
-        difficulty=np.ones(len(box)),
-        bias=np.full((n_raters, 4), np.nan),
-        sd=np.full((n_raters, 4), np.nan),
-    )
+class _Fit:
+    """EM on one study; arrays have a row for each box (N), object (O), rater (R) or cell (C)."""
+
+    def __init__(self, evidence: Evidence, settings: EdgeSettings) -> None:
+        self.evidence, self.settings = evidence, settings
+        self.of, self.who = evidence.object, evidence.rater
+        self.label = evidence.label[self.of] if len(self.of) else self.of
+        self.n_labels = int(evidence.label.max(initial=0)) + 1
+        self.shared = (evidence.n_boxes[self.of] > 1).astype(np.float64)[:, None]
+        self.median = median_boxes(evidence.boxes, self.of, evidence.n_objects)
+        self.dependence, unit = self._dependence()
+        self.mates = self.dependence.mates(self.of, self.who)
+        self.voice = self.mates.voice(len(self.of))
+        if len(self.mates.first):
+            boxes, n = evidence.boxes, evidence.n_objects
+            self.median = median_boxes(boxes, self.of, n, weight=self.voice)
+        self.cells, self.cell = np.unique(
+            self.who * self.n_labels + self.label, return_inverse=True
+        )
+        self.box = self.median
+        self.bias = np.zeros((evidence.n_raters, 4))
+        self.sd = unit[self.cells % self.n_labels]
+        self.factor = np.ones(evidence.n_raters)
+        self.difficulty = np.ones(evidence.n_objects)
+        self.freedom = settings.freedom or 6.0
+        self.trust = np.ones((len(self.of), 4))
+        self.astray = np.zeros(len(self.of))
+        self.apart: Floats | None = None
+        self.rate = np.full(evidence.n_raters, settings.astray)
+
+    def run(self) -> Edges:
+        if not self.shared.any():
+            return self._unknown()
+        self._start()
+        for step in range(self.settings.steps):
+            self._locate()
+            self._weigh(estimate=step % 4 == 3)
+            self._bias()
+            self._scales()
+        self._locate()
+        return self._found()
+
+    def _dependence(self) -> tuple[Dependence, Floats]:
+        """Dependent raters, and the usual spread of each label and edge (L, 4)."""
+        size = size_of(self.median)[self.of]
+        miss = (self.evidence.boxes - self.median[self.of]) / size
+        count = np.bincount(self.who, self.shared[:, 0], self.evidence.n_raters)[:, None]
+        top = sums(self.who, self.shared * np.clip(miss, -0.5, 0.5), self.evidence.n_raters)
+        miss = miss - (top / (count + self.settings.bias_boxes))[self.who]
+        square = self.shared * np.minimum(miss**2, 0.25)
+        everyone = (square.sum(axis=0) + _LEAST) / (self.shared.sum() + 1)
+        n = np.bincount(self.label, self.shared[:, 0], self.n_labels)[:, None]
+        unit = np.sqrt((sums(self.label, square, self.n_labels) + everyone) / (n + 1)) + 1e-6
+        of_box = unit[self.label]
+        rows = find_dependence(self.evidence, miss / of_box, unit=of_box, size=size)
+        return rows, unit
+
+    def _locate(self) -> None:
+        """Boxes from what raters drew, and boxes without each rater."""
+        size = size_of(self.box)[self.of]
+        scale = self.sd[self.cell] * self.difficulty[self.of, None] * size
+        self.weight = self.voice[:, None] * self.trust / scale**2
+        drawn = self.evidence.boxes - self.bias[self.who] * size
+        n = self.evidence.n_objects
+        top, self.total = sums(self.of, self.weight * drawn, n), sums(self.of, self.weight, n)
+        self.box = _uncrossed(top / self.total, self.median)
+        mates = self.mates.sums(np.hstack([self.weight * drawn, self.weight]))
+        self.rest = np.maximum(self.total[self.of] - self.weight - mates[:, 4:], 0)
+        known = (self.shared > 0) & (self.rest > 1e-9 * self.total[self.of])
+        left = top[self.of] - self.weight * drawn - mates[:, :4]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.without = np.where(known, left / self.rest, np.nan)
+            self.error_without = np.where(known, self.rest**-0.5, np.nan)
+        self.size = size_of(self.box)[self.of]
+        self.miss = (self.evidence.boxes - self.box[self.of]) / self.size
+
+    def _start(self) -> None:
+        """Trust by the distance from the median box, which one box far away does not move."""
+        self.size = size_of(self.box)[self.of]
+        self.miss = (self.evidence.boxes - self.box[self.of]) / self.size
+        square = self.miss**2 / self.sd[self.cell] ** 2
+        self._trust(square, square, variance=self.sd[self.cell] ** 2)
+
+    def _weigh(self, *, estimate: bool) -> None:
+        """How far each edge is trusted, whether a box is astray, and how heavy tails are."""
+        scale = (self.sd[self.cell] * self.difficulty[self.of, None]) ** 2
+        off = (self.evidence.boxes - self.without) / self.size - self.bias[self.who]
+        usual = scale if self.apart is None else self.apart
+        variance = usual + (self.error_without / self.size) ** 2
+        square = off**2 / variance
+        known = self.voice[:, None] * (1 - self.astray)[:, None] * np.isfinite(square)
+        if estimate and self.settings.freedom is None:
+            self.freedom = _freedom(np.where(known > 0, square, 1.0), known)
+        self.error = (self.miss - self.bias[self.who]) ** 2
+        self.error += 1 / (self.total[self.of] * self.size**2)  # the truth is not certain
+        self._trust(square, self.error / scale, variance=variance)
+
+    def _trust(self, apart: Floats, square: Floats, *, variance: Floats) -> None:
+        """Trust from squared errors, and astray boxes from how far they lie from the others."""
+        alone = ~np.isfinite(apart).all(axis=1) | (self.shared[:, 0] == 0)
+        near = _log_student(np.where(alone[:, None], 1.0, apart), self.freedom)
+        near = (near - np.log(np.where(alone[:, None], 1.0, variance)) / 2).sum(axis=1)
+        rate = np.log(self.rate)[self.who]
+        others = np.bincount(self.of, rate, self.evidence.n_objects)[self.of] - rate
+        others = np.minimum(others - self.mates.sums(rate[:, None])[:, 0], -1e-3)
+        good = np.logaddexp(near + np.log1p(-np.exp(others)), others + _ELSEWHERE)
+        odds = rate - np.log1p(-self.rate)[self.who] + _ELSEWHERE - good
+        self.astray = np.where(alone, 0.0, 1 / (1 + np.exp(-np.clip(odds, -50, 50))))
+        trust = (self.freedom + 1) / (self.freedom + square)
+        self.trust = trust * np.maximum(1 - self.astray, 1e-6)[:, None]
+        prior, n = self.settings.astray_boxes, self.evidence.n_raters
+        top = np.bincount(self.who, ~alone * self.astray, n) + prior * self.settings.astray
+        self.rate = np.clip(top / (np.bincount(self.who, ~alone, n) + prior), 1e-4, 0.9)
+
+    def _bias(self) -> None:
+        """Bias of raters: the mean of what they miss by, from that of the median rater on.
+
+        The truth is only known as well as raters agree on it, so that a bias which all share
+        cannot be seen; the median is what a few biased raters cannot move. All raters count
+        alike there, however much they drew, but for those who drew next to nothing.
+        """
+        n = self.evidence.n_raters
+        scale = (self.sd[self.cell] * self.difficulty[self.of, None]) ** 2
+        weight = self.shared * self.trust / scale
+        prior = self.settings.bias_boxes * sums(self.who, self.shared / scale, n)
+        count = np.bincount(self.who, self.shared[:, 0], n)[:, None]
+        total = sums(self.who, weight, n) + prior / np.maximum(count, 1)
+        with np.errstate(invalid="ignore"):
+            bias = np.nan_to_num(sums(self.who, weight * self.miss, n) / total)
+        voice = np.bincount(self.who, self.voice * self.shared[:, 0], n)
+        known = voice / (count[:, 0] + 2)
+        usual = [middle(edge, known) for edge in bias.T]
+        self.bias = np.where(count > 0, bias - np.array(usual), 0.0)
+
+    def _scales(self) -> None:
+        """Spread of labels, raters and of raters for labels, and difficulty of objects."""
+        data, settings = self.evidence, self.settings
+        here = self.shared * (1 - self.astray)[:, None]
+        voice = self.voice[:, None] * here
+        error = self.shared * self.trust * self.error
+        plain = error / self.difficulty[self.of, None] ** 2
+        factor = self.factor[self.who, None]
+        count = sums(self.label, np.tile(voice, 4), self.n_labels)
+        top = sums(self.label, voice * plain / factor, self.n_labels)
+        everyone = (top.sum(axis=0) + _LEAST) / (count.sum(axis=0) + 1e-9)
+        label = (top + everyone) / (count + 1)
+        own = (plain / label[self.label]).mean(axis=1)
+        drawn = total(self.who, here[:, 0], data.n_raters) + settings.rater_boxes
+        self.factor = (total(self.who, own, data.n_raters) + settings.rater_boxes) / drawn
+        prior = label[self.cells % self.n_labels] * self.factor[self.cells // self.n_labels, None]
+        top = sums(self.cell, plain, len(self.cells))
+        n = np.bincount(self.cell, here[:, 0])[:, None]
+        rows = settings.cell_boxes
+        self.sd = np.sqrt((top + rows * prior) / (n + rows) + _LEAST)
+        less = (self.factor * drawn)[self.who] - own
+        less = np.maximum(less / (drawn[self.who] - here[:, 0]), 1e-3)
+        prior = label[self.label] * less[:, None]
+        apart = (top[self.cell] - plain + rows * prior) / (n[self.cell] - here + rows)
+        told = (error / self.sd[self.cell] ** 2).mean(axis=1) * self.voice
+        rows = settings.object_boxes
+        whole = total(self.of, told, data.n_objects) + rows
+        voices = total(self.of, voice[:, 0], data.n_objects) + rows
+        self.difficulty = np.sqrt(whole / voices)
+        hard = (whole[self.of] - told) / (voices[self.of] - voice[:, 0])
+        self.apart = np.maximum(apart, _LEAST) * hard[:, None]  # judged without the box itself
+
+    def _found(self) -> Edges:
+        freedom = self.freedom
+        known = (freedom + 1) / (freedom + 3)  # a Student value tells less
+        n, labels = self.evidence.n_raters, self.n_labels
+        count = np.bincount(self.cell)[:, None]
+        square = sums(self.cells // labels, count * self.sd**2, n)
+        of_rater = np.bincount(self.cells // labels, count[:, 0], n)[:, None]
+        sd_label = np.full((n, labels), np.nan)
+        sd_label[self.cells // labels, self.cells % labels] = np.sqrt((self.sd**2).mean(axis=1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sd = np.sqrt(square / of_rater)
+        return Edges(
+            box=self.box,
+            spread=(known * self.total) ** -0.5,
+            without=self.without,
+            error_without=self.error_without,
+            weight=(self.weight / self.total[self.of]).mean(axis=1),
+            astray=self.astray,
+            scale=self.sd[self.cell] * self.difficulty[self.of, None],
+            trust=self.trust,
+            rate=self.rate,
+            difficulty=self.difficulty,
+            bias=self.bias,
+            sd=sd,
+            sd_label=sd_label,
+            freedom=freedom,
+            voice=self.voice,
+            dependence=self.dependence,
+        )
+
+    def _unknown(self) -> Edges:
+        """What is known where no object was drawn twice: nothing of the raters."""
+        n, n_raters = len(self.of), self.evidence.n_raters
+        return Edges(
+            box=self.box,
+            spread=np.full_like(self.box, np.nan),
+            without=np.full((n, 4), np.nan),
+            error_without=np.full((n, 4), np.nan),
+            weight=np.ones(n),
+            astray=np.zeros(n),
+            scale=np.full((n, 4), np.nan),
+            trust=np.ones((n, 4)),
+            rate=self.rate,
+            difficulty=np.ones(len(self.box)),
+            bias=np.full((n_raters, 4), np.nan),
+            sd=np.full((n_raters, 4), np.nan),
+            sd_label=np.full((n_raters, self.n_labels), np.nan),
+            freedom=self.freedom,
+            voice=self.voice,
+            dependence=self.dependence,
+        )
 
 
-def median_boxes(boxes: Floats, of: Ints, n: int) -> Floats:
-    """Median of each edge over the boxes of each object, (n, 4); nan where there is none."""
-    median = np.full((n, 4), np.nan)
-    count = np.bincount(of, minlength=n)
-    start = np.cumsum(count) - count
-    some = count > 0
-    low, high = (start + (count - 1) // 2)[some], (start + count // 2)[some]
-    for edge in range(4):
-        sorted_edge = boxes[np.lexsort((boxes[:, edge], of)), edge]
-        median[some, edge] = (sorted_edge[low] + sorted_edge[high]) / 2
-    return median
+def _log_student(square: Floats, freedom: float) -> Floats:
+    """Log density of Student's t with `freedom` at squared values."""
+    half = (freedom + 1) / 2
+    constant = gammaln(half) - gammaln(freedom / 2) - np.log(freedom * np.pi) / 2
+    density: Floats = constant - half * np.log1p(square / freedom)
+    return density
+
+
+def _freedom(square: Floats, weight: Floats) -> float:
+    """Most likely degrees of freedom of standardised errors, between those that are tried."""
+    if len(square) > 50_000:
+        square, weight = square[:: len(square) // 50_000], weight[:: len(square) // 50_000]
+    scale = np.log(_FREEDOM)
+    fit = np.array([np.sum(weight * _log_student(square, f)) for f in _FREEDOM])
+    fit -= (scale - np.log(6.0)) ** 2 / 2
+    best = int(np.clip(fit.argmax(), 1, len(fit) - 2))
+    low, middle_fit, high = fit[best - 1 : best + 2]
+    bend = low - 2 * middle_fit + high
+    step = np.clip((low - high) / (2 * bend), -1, 1) if bend < 0 else 0.0
+    return float(np.exp(scale[best] + step * (scale[1] - scale[0])))
 
 
 def _uncrossed(box: Floats, median: Floats) -> Floats:
@@ -153,60 +378,7 @@ def _uncrossed(box: Floats, median: Floats) -> Floats:
     return np.where(np.hstack([crossed, crossed]), median, box)
 
 
-def _size(box: Floats) -> Floats:
+def size_of(box: Floats) -> Floats:
     """Width for x edges and height for y edges, (O, 4), never nothing."""
     size = np.maximum(box[:, 2:] - box[:, :2], 1e-6)
     return np.hstack([size, size])
-
-
-def _sums(of: Ints, values: Floats, n: int) -> Floats:
-    """Sum of the rows of `values` (N, 4) for each of n numbers, (n, 4)."""
-    return np.stack([np.bincount(of, column, n) for column in values.T], axis=1)
-
-
-def _bias(
-    evidence: Evidence, miss: Floats, weight: Floats, *, sd: Floats, settings: EdgeSettings
-) -> Floats:
-    """Bias of raters (R, 4): the mean of what they miss by, towards that of the median rater.
-
-    The truth is only known as well as raters agree on it, so that a bias which all share
-    cannot be seen; the median is what a few biased raters cannot move.
-    """
-    top = _sums(evidence.rater, weight * miss, evidence.n_raters)
-    total = _sums(evidence.rater, weight, evidence.n_raters)
-    bias = top / (total + settings.bias_boxes / sd**2)
-    count = np.bincount(evidence.rater, minlength=evidence.n_raters)
-    usual = [weighted_median(edge, count.astype(np.float64)) for edge in bias.T]
-    return np.where(count[:, None] > 0, bias - np.array(usual), 0.0)
-
-
-def weighted_median(values: Floats, weight: Floats) -> float:
-    """Value with half of the weight on either side; the midpoint where two have that.
-
-    Examples
-    --------
-    >>> weighted_median(np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 5.0]))
-    2.0
-    """
-    order = np.argsort(values, kind="stable")
-    share = np.cumsum(weight[order])
-    half = share[-1] / 2
-    low, high = np.searchsorted(share, [half * (1 - 1e-12), half * (1 + 1e-12)])
-    return float((values[order][low] + values[order][min(high, len(values) - 1)]) / 2)
-
-
-def _scales(
-    evidence: Evidence, error: Floats, sd: Floats, *, hard: Floats, settings: EdgeSettings
-) -> tuple[Floats, Floats]:
-    """Spread of raters (R, 4) and difficulty of objects (O,), by turns, from shared objects."""
-    of, who, n_raters = evidence.object, evidence.rater, evidence.n_raters
-    n_boxes = np.where(evidence.n_boxes > 1, evidence.n_boxes, 0)
-    count = np.bincount(who, n_boxes[of] > 0, n_raters)[:, None]
-    top = _sums(who, error / hard[of, None] ** 2, n_raters)
-    everyone = top.sum(axis=0) / count.sum() + _LEAST
-    prior = settings.rater_boxes
-    sd = np.sqrt((top + prior * everyone) / (count + prior))
-    told = np.bincount(of, (error / sd[who] ** 2).mean(axis=1), evidence.n_objects)
-    prior = settings.object_boxes
-    hard = np.sqrt((told + prior) / (n_boxes + prior))
-    return sd, hard

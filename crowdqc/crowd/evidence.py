@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from crowdqc.arrays import Bools, Ints
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.geometry import Boxes
 from crowdqc.matching import Matched
+
+_WHOLE = 0.01
+"""Distance from a whole px, in px, that is rounding: YOLO files have six decimals."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,14 @@ class Evidence:
         Who was asked for which object, sorted by object; all who drew a box among them.
     drew : ndarray of bool, shape (A,)
         Whether that rater drew that object.
-    place : ndarray of int64, shape (O,)
-        Image and label that the object belongs to.
+    place, label, case, plane : ndarray of int64, shape (O,)
+        Image and label together, label, case and slice that the object belongs to.
     n_objects, n_raters : int
         Objects and raters are numbered from 0.
+    gold : ndarray, shape (O, 4)
+        True box of an object, where it is known; nan elsewhere, and by default everywhere.
+    real : ndarray, shape (O,)
+        1 for an object that is known to exist, 0 for one known not to, nan for the others.
     """
 
     boxes: Boxes
@@ -38,8 +45,24 @@ class Evidence:
     asked_rater: Ints
     drew: Bools
     place: Ints
+    label: Ints
+    case: Ints
+    plane: Ints
     n_objects: int
     n_raters: int
+    gold: Floats = field(default_factory=lambda: np.zeros((0, 4)))
+    real: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        if len(self.real) != self.n_objects:
+            object.__setattr__(self, "gold", np.full((self.n_objects, 4), np.nan))
+            object.__setattr__(self, "real", np.full(self.n_objects, np.nan))
+
+    @property
+    def whole_pixels(self) -> bool:
+        """Whether boxes are drawn on whole px: all but one edge in a hundred."""
+        near = np.abs(self.boxes - np.round(self.boxes)) <= _WHOLE
+        return bool(near.size and near.mean() >= 0.99)
 
     @property
     def n_boxes(self) -> Ints:
@@ -80,6 +103,9 @@ def evidence(matched: Matched) -> Evidence:
         asked_rater=pairs % n_raters,
         drew=drew,
         place=place,
+        label=matched.places["label_number"].to_numpy(dtype=np.int64)[place],
+        case=matched.places["case_number"].to_numpy(dtype=np.int64)[place],
+        plane=objects["slice"].to_numpy(dtype=np.int64),
         n_objects=len(objects),
         n_raters=n_raters,
     )

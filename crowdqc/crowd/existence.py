@@ -1,11 +1,12 @@
 """Which of the drawn objects exist: raters who miss and who invent, objects easy and hard.
 
-An object is real or an invention. A real one is drawn by rater r with log odds
-``mu + skill_r + difficulty``, an invention with log odds ``nu + temptation_r + appeal``:
-difficulty and appeal are normal, belong to the object, and are integrated out, because raters
-agree on the hard objects that most of them skip and on the false ones that tempt them. Skill
-and temptation belong to the rater and have normal priors, so that a rater who read little is taken
-for an average one.
+An object is real, a temptation, or a slip of one rater. A real one is drawn by rater r with log
+odds ``mu + skill_r + difficulty``, a temptation with log odds ``nu + lure_r + appeal``: difficulty
+and appeal are normal, belong to the object, and are integrated out, because raters agree on the
+hard objects that most of them skip and on the false ones that tempt them. A slip is drawn by one
+rater only, at a rate of its own, so that a flood of boxes says nothing of what others drew. Skill
+and lure have normal priors: a rater who read little is taken for an average one. What a group
+of dependent raters says counts as one vote.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ import numpy as np
 from scipy.special import expit, roots_hermitenorm
 
 from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.crowd.dependence import Dependence, Mates
 from crowdqc.crowd.evidence import Evidence
+from crowdqc.crowd.medians import middle
+from crowdqc.crowd.sums import sums, total
+
+_MEET = np.log(0.1)
+"""Log probability that slips of two raters in one place meet, where a place may hold several."""
 
 
 @dataclass(frozen=True)
@@ -27,28 +34,32 @@ class ExistenceSettings:
     Parameters
     ----------
     drawn : tuple of float
-        Mean log odds that a real object, and an invention, is drawn by one more rater.
+        Mean log odds that a real object, and a temptation, is drawn by one more rater; the first
+        is learned, from this on.
     spread : tuple of float
-        Standard deviation of difficulty, and of appeal.
+        Standard deviation of difficulty, and of appeal; the first is learned, from this on.
     raters : tuple of float
-        Standard deviation of skill, and of temptation, among raters.
+        Standard deviation of skill, and of lure, among raters.
     share : float
-        Share of real objects among all that were drawn, beforehand.
+        Share of real objects among those that are no slips, beforehand.
     objects : float
-        How many objects the prior on that share is worth.
+        How many objects each of these priors is worth.
+    slips : float
+        Slips of a rater for each object that the rater was asked for, beforehand.
     nodes : int
         Nodes of the quadrature over difficulty.
     steps : int
         Steps of EM.
     """
 
-    drawn: tuple[float, float] = (1.0, -3.0)
+    drawn: tuple[float, float] = (1.0, -2.5)
     spread: tuple[float, float] = (1.5, 0.7)
     raters: tuple[float, float] = (1.0, 0.5)
     share: float = 0.6
     objects: float = 10.0
-    nodes: int = 7
-    steps: int = 30
+    slips: float = 0.003
+    nodes: int = 9
+    steps: int = 40
 
 
 @dataclass(frozen=True)
@@ -61,19 +72,25 @@ class Existence:
         That the object exists, given who drew it. Of an object that only one rater was
         asked for this is what is known of drawn objects in general.
     without : ndarray, shape (A,)
-        The same without the vote of the asked rater in that row of the evidence.
+        The same without the vote of the asked rater in that row of the evidence, and of those
+        who depend on that rater.
     detection, invention : ndarray, shape (R,)
         Probability that a rater draws an average real object, and that a rater joins in an
-        average invention of others.
+        average temptation.
+    slips : ndarray, shape (R,)
+        Slips of each rater for each object that it was asked for.
     """
 
     probability: Floats
     without: Floats
     detection: Floats
     invention: Floats
+    slips: Floats
 
 
-def fit_existence(evidence: Evidence, settings: ExistenceSettings) -> Existence:
+def fit_existence(
+    evidence: Evidence, settings: ExistenceSettings, dependence: Dependence | None = None
+) -> Existence:
     """Estimate objects and raters by EM, each step one Newton step for every rater.
 
     References
@@ -83,27 +100,164 @@ def fit_existence(evidence: Evidence, settings: ExistenceSettings) -> Existence:
     .. [2] S. Branson, G. Van Horn, P. Perona, "Lean crowdsourcing: combining humans and
        machines in an online system", CVPR 2017. :doi:`10.1109/CVPR.2017.647`
     """
-    node, weight = roots_hermitenorm(settings.nodes)
-    log_weight = np.log(weight / weight.sum())
-    shift = np.zeros((2, evidence.n_raters))
-    share = settings.share
+    none = np.zeros(0, np.int64)
+    dependence = dependence or Dependence(none, none, np.zeros(0), evidence.n_raters)
     votes, same, times = _distinct(evidence)
-    told = times * (votes.n_asked > 1)  # one rater alone tells nothing of itself
+    fit = _Fit(votes, times, settings=settings, dependence=dependence)
     for _ in range(settings.steps):
-        odds = _odds(votes, shift, node, settings=settings)
-        each = _log_votes(odds, votes.drew)
-        joint = _per_object(votes, each) + log_weight
-        joint += np.log([share, 1 - share])[:, None, None]
-        kinds = np.logaddexp.reduce(joint, axis=2)
-        posterior = np.exp(joint - np.logaddexp.reduce(kinds, axis=0)[:, None])
-        real = posterior[0].sum(axis=1)
-        share = _shrunk(float(real @ told), float(told.sum()), settings=settings)
-        counted = posterior * told[:, None]
-        shift = _newton(votes, shift, odds, posterior=counted, settings=settings)
-    kinds = np.logaddexp.reduce(joint[:, votes.asked_object] - each, axis=2)
-    without = expit(kinds[0] - kinds[1])[_rows_of(votes, same, evidence)]
-    mean = _average(shift, node, log_weight, settings=settings)
-    return Existence(real[same], without, mean[0], mean[1])
+        fit.step()
+    without = fit.without()[_rows_of(votes, same, evidence)]
+    detection, invention = fit.average()
+    return Existence(fit.real[same], without, detection, invention, fit.slips)
+
+
+class _Fit:
+    """EM on the different votes (O of them, with A answers), by raters (R) and nodes (Q)."""
+
+    def __init__(
+        self, votes: Evidence, times: Ints, *, settings: ExistenceSettings, dependence: Dependence
+    ) -> None:
+        self.votes, self.settings = votes, settings
+        self.of, self.who = votes.asked_object, votes.asked_rater
+        self.mates: Mates = dependence.mates(self.of, self.who)
+        self.voice = self.mates.voice(len(self.of))
+        self.times = times * (votes.n_asked > 1)  # one rater alone tells nothing of itself
+        node, weight = roots_hermitenorm(settings.nodes)
+        self.node, self.log_weight = node, np.log(weight / weight.sum())
+        self.shift = np.zeros((2, votes.n_raters))
+        self.mean, self.spread = np.array(settings.drawn), np.array(settings.spread)
+        self.share = settings.share
+        self.asked = np.bincount(self.who, self.times[self.of], votes.n_raters)
+        weight = np.bincount(self.who, self.voice * self.times[self.of], votes.n_raters)
+        self.rater_voice = weight / np.maximum(self.asked, 1)
+        self.slips = np.full(votes.n_raters, settings.slips)
+        never = np.log(1e-12)
+        self.known = np.stack([np.where(votes.real == kind, never, 0.0) for kind in (0, 1)])
+        self.drawn = self.voice * votes.drew
+        self.n_drew = total(self.of, self.drawn, votes.n_objects)
+        self.single = votes.drew & (self.n_drew <= 1 + 1e-9)[self.of]
+        self.counts = self._counts()
+        self._learn_slips(self.times - self.counts)
+
+    def _counts(self) -> Floats:
+        """How often each kind of vote counts, (O,): what one rater draws alone, not without end.
+
+        However many boxes a rater draws alone, they say no more of the others than as many as
+        the rater shares with others do.
+        """
+        n, times = self.votes.n_raters, self.times[self.of]
+        alone = np.bincount(self.who, times * self.single, n)
+        common = np.bincount(self.who, times * (self.votes.drew & ~self.single), n)
+        rows = self.settings.objects
+        share = np.minimum(1.0, (common + rows) / np.maximum(alone, 1e-9))
+        least = np.ones(self.votes.n_objects)
+        np.minimum.at(least, self.of[self.single], share[self.who[self.single]])
+        return self.times * least
+
+    def step(self) -> None:
+        """Probabilities of objects, then rates of raters."""
+        odds = self._odds()
+        self.each = self.voice[:, None] * _log_votes(odds, self.votes.drew)
+        self.joint = self._per_object(self.each) + self.log_weight
+        self.joint += np.log([self.share, 1 - self.share])[:, None, None] + self.known[:, :, None]
+        kinds = np.logaddexp.reduce(self.joint, axis=2)
+        slip = self._slip(self._sums(self.drawn * np.log(self.slips)[self.who]), self.n_drew)
+        slip = slip + self.known[1]
+        whole = np.logaddexp(np.logaddexp.reduce(kinds, axis=0), slip)
+        posterior = np.exp(self.joint - whole[:, None])
+        self.real = posterior[0].sum(axis=1)
+        counted = posterior * self.counts[:, None]
+        false = posterior[1].sum(axis=1) + np.exp(slip - whole)
+        usual = self._learn_slips(false * self.times)
+        self._learn(counted, np.exp(slip - whole) * self.counts, usual)
+        self.shift = self._newton(odds, counted)
+
+    def without(self) -> Floats:
+        """Probability that objects exist without the vote of each answer and its mates, (A,)."""
+        kind, rows, node = self.each.shape
+        flat = self.each.transpose(1, 0, 2).reshape(rows, kind * node)
+        gone = (flat + self.mates.sums(flat)).reshape(rows, kind, node).transpose(1, 0, 2)
+        kinds = np.logaddexp.reduce(self.joint[:, self.of] - gone, axis=2)
+        drawn = np.stack([self.drawn, self.drawn * np.log(self.slips)[self.who]], axis=1)
+        gone = drawn + self.mates.sums(drawn)
+        every = sums(self.of, drawn, self.votes.n_objects)
+        left = np.maximum(every[self.of] - gone, [0, -np.inf])
+        own = np.log(self.slips)[self.who]
+        slip = self._slip(np.where(left[:, 0] > 1e-6, left[:, 1], own), left[:, 0])
+        known: Floats = expit(kinds[0] - np.logaddexp(kinds[1], slip))
+        return known
+
+    def average(self) -> tuple[Floats, Floats]:
+        """Probability that a rater draws, over all difficulties, (R,) of either kind."""
+        odds = self.mean[:, None, None] + self.shift[:, :, None]
+        odds = odds + self.spread[:, None, None] * self.node
+        mean = expit(odds) @ np.exp(self.log_weight)
+        return mean[0], mean[1]
+
+    def _slip(self, rate: Floats, n_drew: Floats) -> Floats:
+        """Log probability of slips that have these log rates together, and meet."""
+        slip: Floats = rate + np.maximum(n_drew - 1, 0) * _MEET
+        return slip
+
+    def _sums(self, values: Floats) -> Floats:
+        """Sum of the answers (A,) of each object, (O,)."""
+        return total(self.of, values, self.votes.n_objects)
+
+    def _learn_slips(self, false: Floats) -> float:
+        """Rates of slips from the false objects (O,) that each rater draws alone; the usual rate.
+
+        What is usual among raters are temptations, or others' misses; slips are what one rater
+        has beyond it.
+        """
+        n, rows = self.votes.n_raters, self.settings.objects
+        top = np.bincount(self.who, false[self.of] * self.single, n)
+        known = self.rater_voice * self.asked / (self.asked + rows)
+        usual = middle(top / (self.asked + 1), known)
+        excess = np.maximum(top - usual * self.asked, 0)
+        self.slips = (excess + rows * self.settings.slips) / (self.asked + rows)
+        self.slips = np.minimum(self.slips, 1.0)
+        return usual
+
+    def _learn(self, counted: Floats, slipped: Floats, usual: float) -> None:
+        """Share of real objects, and mean skill; ordinary slips count as temptations."""
+        settings, rows = self.settings, self.settings.objects
+        real, temptations = counted.sum(axis=(1, 2))
+        own = np.bincount(self.who, slipped[self.of] * self.single, self.votes.n_raters)
+        ordinary = float(np.minimum(own, 2 * usual * self.asked) @ self.rater_voice)
+        self.share = (real + rows * settings.share) / (real + temptations + ordinary + rows)
+        weight = self.rater_voice * (self.asked > 0)
+        tight = (settings.raters[0] / 1.5) ** 2
+        moved = weight @ self.shift[0] + tight * (settings.drawn[0] - self.mean[0])
+        self.mean[0] += moved / (weight.sum() + tight)
+
+    def _odds(self) -> Floats:
+        """Log odds that the asked rater draws, (2, A, Q)."""
+        base = self.mean[:, None, None] + self.shift[:, self.who, None]
+        odds: Floats = base + self.spread[:, None, None] * self.node
+        return odds
+
+    def _per_object(self, each: Floats) -> Floats:
+        """Sum of the rows (2, A, Q) of each object, (2, O, Q)."""
+        if self.votes.n_objects == 0:
+            return np.zeros((2, 0, each.shape[2]))
+        start = np.searchsorted(self.of, np.arange(self.votes.n_objects))
+        total: Floats = np.add.reduceat(each, start, axis=1)
+        return total
+
+    def _newton(self, odds: Floats, posterior: Floats) -> Floats:
+        """One step towards the best skill and lure of every rater, (2, R)."""
+        chance = expit(odds)
+        weight = posterior[:, self.of]
+        slope = (weight * (self.votes.drew[:, None] - chance)).sum(axis=2)
+        curve = (weight * chance * (1 - chance)).sum(axis=2)
+        moved = np.empty_like(self.shift)
+        for kind in (0, 1):
+            tight = self.settings.raters[kind] ** -2
+            gain = np.bincount(self.who, slope[kind], self.votes.n_raters)
+            bend = np.bincount(self.who, curve[kind], self.votes.n_raters)
+            step = (gain - tight * self.shift[kind]) / (bend + tight)
+            moved[kind] = self.shift[kind] + np.clip(step, -1.0, 1.0)
+        return moved
 
 
 def _distinct(evidence: Evidence) -> tuple[Evidence, Ints, Ints]:
@@ -116,6 +270,8 @@ def _distinct(evidence: Evidence) -> tuple[Evidence, Ints, Ints]:
     start = np.searchsorted(evidence.asked_object, np.arange(evidence.n_objects))
     answer = number[evidence.asked_rater, evidence.drew.astype(np.int64)]
     sums = np.add.reduceat(answer, start) if len(start) else answer
+    states = np.nan_to_num(evidence.real, nan=2.0).astype(np.uint64)
+    sums = sums + states * np.uint64(0x9E3779B97F4A7C15) if len(start) else sums
     _, first, same, times = np.unique(
         sums, return_index=True, return_inverse=True, return_counts=True
     )
@@ -126,6 +282,8 @@ def _distinct(evidence: Evidence) -> tuple[Evidence, Ints, Ints]:
         asked_object=np.searchsorted(np.sort(first), evidence.asked_object[kept]),
         asked_rater=evidence.asked_rater[kept],
         drew=evidence.drew[kept],
+        gold=evidence.gold[np.sort(first)],
+        real=evidence.real[np.sort(first)],
         n_objects=len(first),
     )
     return votes, rank[same.reshape(-1)], times[np.argsort(first)]
@@ -140,63 +298,8 @@ def _rows_of(votes: Evidence, same: Ints, evidence: Evidence) -> Ints:
     return rows
 
 
-def _shrunk(real: float, total: float, *, settings: ExistenceSettings) -> float:
-    return (real + settings.objects * settings.share) / (total + settings.objects)
-
-
-def _odds(
-    evidence: Evidence, shift: Floats, node: Floats, *, settings: ExistenceSettings
-) -> Floats:
-    """Log odds that the asked rater draws, (2, A, Q)."""
-    base = np.array(settings.drawn)[:, None, None] + shift[:, evidence.asked_rater, None]
-    spread: Floats = base + np.array(settings.spread)[:, None, None] * node
-    return spread
-
-
 def _log_votes(odds: Floats, drew: Bools) -> Floats:
     """Log probability of what the asked rater did, (2, A, Q)."""
     sign = np.where(drew, -1.0, 1.0)[None, :, None]
     votes: Floats = -np.logaddexp(0.0, sign * odds)
     return votes
-
-
-def _per_object(evidence: Evidence, each: Floats) -> Floats:
-    """Sum of the rows (2, A, Q) of each object, (2, O, Q)."""
-    if evidence.n_objects == 0:
-        return np.zeros((2, 0, each.shape[2]))
-    start = np.searchsorted(evidence.asked_object, np.arange(evidence.n_objects))
-    total: Floats = np.add.reduceat(each, start, axis=1)
-    return total
-
-
-def _newton(
-    evidence: Evidence,
-    shift: Floats,
-    odds: Floats,
-    *,
-    posterior: Floats,
-    settings: ExistenceSettings,
-) -> Floats:
-    """One step towards the best skill and temptation of every rater, (2, R)."""
-    chance = expit(odds)
-    weight = posterior[:, evidence.asked_object]
-    slope = (weight * (evidence.drew[:, None] - chance)).sum(axis=2)
-    curve = (weight * chance * (1 - chance)).sum(axis=2)
-    moved = np.empty_like(shift)
-    for kind in (0, 1):
-        tight = settings.raters[kind] ** -2
-        gain = np.bincount(evidence.asked_rater, slope[kind], evidence.n_raters)
-        bend = np.bincount(evidence.asked_rater, curve[kind], evidence.n_raters)
-        step = (gain - tight * shift[kind]) / (bend + tight)
-        moved[kind] = shift[kind] + np.clip(step, -1.0, 1.0)
-    return moved
-
-
-def _average(
-    shift: Floats, node: Floats, log_weight: Floats, *, settings: ExistenceSettings
-) -> Floats:
-    """Probability that a rater draws, over all difficulties, (2, R)."""
-    spread = np.array(settings.spread)[:, None, None] * node
-    odds = np.array(settings.drawn)[:, None, None] + shift[:, :, None] + spread
-    mean: Floats = expit(odds) @ np.exp(log_weight)
-    return mean

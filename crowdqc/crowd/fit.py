@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
+from scipy.special import expit
 
-from crowdqc.arrays import Floats
-from crowdqc.crowd.edges import Edges, EdgeSettings, fit_edges
+from crowdqc.arrays import Floats, Ints
+from crowdqc.crowd.edges import Edges, EdgeSettings, fit_edges, size_of
 from crowdqc.crowd.evidence import Evidence, evidence
-from crowdqc.crowd.existence import Existence, ExistenceSettings, fit_existence
+from crowdqc.crowd.existence import ExistenceSettings, fit_existence
+from crowdqc.crowd.gold import calibrated, with_gold
+from crowdqc.crowd.reliability import false_share, reliability, right_boxes
+from crowdqc.crowd.shared import shared_error
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 
@@ -28,12 +33,15 @@ class CrowdSettings:
         IoU with the truth from which a box counts as right in `reliability`.
     prior_boxes : float
         How many boxes of an average rater the prior on `reliability` is worth.
+    level : float
+        Coverage of intervals.
     """
 
     existence: ExistenceSettings = field(default_factory=ExistenceSettings)
     edges: EdgeSettings = field(default_factory=EdgeSettings)
     iou: float = 0.5
     prior_boxes: float = 2.0
+    level: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -44,60 +52,113 @@ class Crowd:
     ----------
     raters : tuple of str
         ``matched.people``, in the order of the arrays below.
-    reliability : ndarray, shape (R,)
-        Expected F1 against the truth at IoU `CrowdSettings.iou`, in [0, 1], judged by the
-        other raters only and shrunk towards the average for raters with few boxes; nan for
-        a rater whose objects nobody else was asked for.
-    detection, false_rate : ndarray, shape (R,)
-        Probability that a rater draws an average real object; share of the rater's boxes
-        that show nothing real, in [0, 1], nan as in `reliability`.
+    reliability, reliability_low, reliability_high : ndarray, shape (R,)
+        Expected F1 against the truth at IoU `CrowdSettings.iou`, in [0, 1], and its interval;
+        judged by the other raters only, those of the own group left out, and shrunk towards the
+        average for raters with few boxes; nan for a rater whose objects nobody else was asked
+        for.
+    n_judged : ndarray, shape (R,)
+        Cases that this rests on; blocks of ten slices in a study of fewer than five cases.
+    detection : ndarray, shape (R,)
+        Probability that a rater draws an average real object.
+    false_rate, false_low, false_high : ndarray, shape (R,)
+        Share of the rater's boxes that show nothing real, in [0, 1], and its interval; nan as in
+        `reliability`.
     bias, sd : ndarray, shape (R, 4)
         Bias and spread of each edge ``x0, y0, x1, y1``, as a share of the object's width (x)
         or height (y), shrunk for raters with few boxes.
+    sd_label, n_label : ndarray, shape (R, L)
+        Spread of each rater for each label, the quadratic mean over edges, and the boxes that
+        it rests on; nan where there is none.
+    group : ndarray of int64, shape (R,)
+        Raters of one number copy or collude, and are one voice.
+    dependence : ndarray, shape (R, R)
+        How far two raters are one voice, in [0, 1].
     exists : ndarray, shape (O,)
         Probability that the object exists.
     box, spread : ndarray, shape (O, 4)
-        Estimated true box, and the standard deviation of where each edge lies, in px.
+        Estimated true box, and the standard deviation of where each edge lies, in px, the error
+        that all raters share included.
+    located : ndarray, shape (O,)
+        Probability that an object which exists is where its box is, and not where some of its
+        boxes lie apart.
+    expected_error : ndarray, shape (O,)
+        One less the expected IoU of the box with the truth, in [0, 1], the chance that it does
+        not exist, or lies elsewhere, included; nan where `spread` is.
+    astray : ndarray, shape (N,)
+        Probability that a drawn box lies elsewhere than its object.
+    voice : ndarray, shape (N,)
+        What each drawn box counts among those of its object, in (0, 1].
     weight : ndarray, shape (N,)
         Share that each drawn box has in the box of its object, 0 to 1.
     difficulty : ndarray, shape (O,)
         Factor of the raters' spread on each object.
     invention : ndarray, shape (R,)
-        Probability that a rater joins in an average invention of others.
+        Probability that a rater joins in an average temptation, which others draw, too.
+    slips : ndarray, shape (R,)
+        Boxes of nothing that a rater draws alone, beyond what is usual, for each object that it
+        was asked for.
     hits : ndarray, shape (N,)
         For each drawn box, the probability that it shows something real at that IoU, judged
         by the other raters only.
     wanted : ndarray, shape (A,)
         For each question of the evidence, the probability that its object exists, judged by
         the other raters only.
+    freedom : float
+        Degrees of freedom of the noise of edges: few mean heavy tails.
+    shared : float
+        Standard deviation of the error that all raters share, as a share of a rater's own.
+    calibration : str
+        What the shared error rests on: ``gold`` or ``prior``.
     evidence : Evidence
         What the model was fitted to.
     """
 
     raters: tuple[str, ...]
     reliability: Floats
+    reliability_low: Floats
+    reliability_high: Floats
+    n_judged: Ints
     detection: Floats
     false_rate: Floats
+    false_low: Floats
+    false_high: Floats
     bias: Floats
     sd: Floats
+    sd_label: Floats
+    n_label: Ints
+    group: Ints
+    dependence: Floats
     exists: Floats
     box: Floats
     spread: Floats
+    located: Floats
+    expected_error: Floats
+    astray: Floats
+    voice: Floats
     weight: Floats
     difficulty: Floats
     invention: Floats
+    slips: Floats
     hits: Floats
     wanted: Floats
+    freedom: float
+    shared: float
+    calibration: str
     evidence: Evidence
 
 
-def fit(matched: Matched, settings: CrowdSettings | None = None) -> Crowd:
+def fit(
+    matched: Matched, settings: CrowdSettings | None = None, *, gold: pd.DataFrame | None = None
+) -> Crowd:
     """Fit the model to a matched study.
 
     Parameters
     ----------
     matched : Matched
         Objects and who was asked for them.
+    gold : DataFrame, optional
+        True boxes, as in `crowdqc.crowd.with_gold`.
     settings : CrowdSettings, optional
         None: the defaults.
 
@@ -105,7 +166,10 @@ def fit(matched: Matched, settings: CrowdSettings | None = None) -> Crowd:
     -------
     Crowd
     """
-    return fit_evidence(evidence(matched), raters=matched.people, settings=settings)
+    data = evidence(matched)
+    if gold is not None and len(gold):
+        data = with_gold(data, matched, gold)
+    return fit_evidence(data, raters=matched.people, settings=settings)
 
 
 def fit_evidence(
@@ -116,67 +180,83 @@ def fit_evidence(
 ) -> Crowd:
     """As `fit`, from arrays; raters without names are called by their numbers."""
     settings = settings or CrowdSettings()
-    existence = fit_existence(data, settings.existence)
     edges = fit_edges(data, settings.edges)
-    hits = _hits(data, existence, edges, iou=settings.iou)
-    judged = data.n_asked[data.object] > 1
-    drawn = np.bincount(data.rater, judged, data.n_raters).astype(np.float64)
-    right = np.bincount(data.rater, judged * hits, data.n_raters).astype(np.float64)
+    existence = fit_existence(data, settings.existence, edges.dependence)
+    shared = shared_error(data, edges)
+    voices = np.bincount(data.object, edges.voice, data.n_objects)[:, None]
+    common = shared**2 * voices * edges.spread**2
+    edges, spread = calibrated(data, edges, np.sqrt(edges.spread**2 + common))
+    hits = right_boxes(data, edges, existence.without, iou=settings.iou, shared=common)
+    voice = edges.dependence.rater_voice()
+    prior, level = settings.prior_boxes, settings.level
+    reliable = reliability(data, hits, existence.without, voice=voice, prior=prior, level=level)
+    false = false_share(data, hits, prior=prior, level=level)
+    located = located_boxes(data, edges)
     return Crowd(
         raters=raters or tuple(map(str, range(data.n_raters))),
-        reliability=_reliability(data, hits, existence.without, prior=settings.prior_boxes),
+        reliability=reliable.value,
+        reliability_low=reliable.low,
+        reliability_high=reliable.high,
+        n_judged=reliable.n,
         detection=existence.detection,
-        false_rate=_shrunk(drawn - right, drawn, settings.prior_boxes),
+        false_rate=false.value,
+        false_low=false.low,
+        false_high=false.high,
         bias=edges.bias,
         sd=edges.sd,
+        sd_label=edges.sd_label,
+        n_label=_boxes_of_labels(data, edges),
+        group=edges.dependence.groups(),
+        dependence=edges.dependence.table(),
         exists=existence.probability,
         box=edges.box,
-        spread=edges.spread,
+        spread=spread,
+        located=located,
+        expected_error=_expected_error(existence.probability * located, spread, edges),
+        astray=edges.astray,
+        voice=edges.voice,
         weight=edges.weight,
         difficulty=edges.difficulty,
         invention=existence.invention,
+        slips=existence.slips,
         hits=hits,
         wanted=existence.without,
+        freedom=edges.freedom,
+        shared=shared,
+        calibration="gold" if np.isfinite(data.gold).any() else "prior",
         evidence=data,
     )
 
 
-def _hits(data: Evidence, existence: Existence, edges: Edges, *, iou: float) -> Floats:
-    """Probability that each box is right, judged without it."""
-    own = np.flatnonzero(data.drew)  # rows of the evidence and boxes in one order
-    without = np.empty(len(data.boxes))
-    without[np.lexsort((data.rater, data.object))] = existence.without[own]
-    known = np.isfinite(edges.without).all(axis=1)
-    known &= (edges.without[:, 2:] > edges.without[:, :2]).all(axis=1)
-    right = np.full(len(data.boxes), 1.0)
-    right[known] = paired_iou(data.boxes[known], edges.without[known]) >= iou
-    hits: Floats = without * right
-    return hits
+def located_boxes(data: Evidence, edges: Edges, *, iou: float = 0.3) -> Floats:
+    """Probability that objects are where their boxes are, and not with those that lie apart, (O,).
+
+    Raters whose boxes overlap the fused one by `iou` are right and all others astray, or the
+    other way about; with nobody near it, the box is nowhere.
+    """
+    near = np.zeros(len(data.boxes))
+    if len(near):
+        near[:] = paired_iou(data.boxes, edges.box[data.object]) >= iou
+    sure = edges.voice * (np.log1p(-edges.rate) - np.log(edges.rate))[data.rater]
+    odds = np.bincount(data.object, (2 * near - 1) * sure, data.n_objects)
+    some = np.bincount(data.object, near, data.n_objects) > 0
+    located: Floats = np.where(some, expit(odds), 0.0)
+    return located
 
 
-def _reliability(data: Evidence, hits: Floats, wanted: Floats, *, prior: float) -> Floats:
-    """F1 = 2 TP / (drawn + wanted), shrunk towards what everybody reached at those places."""
-    place, n_places = data.place, int(data.place.max(initial=-1)) + 1
-    judged = data.n_asked > 1
-    rows, boxes = judged[data.asked_object], judged[data.object]
-    who = np.concatenate([data.rater[boxes], data.asked_rater[rows]])
-    where = place[np.concatenate([data.object[boxes], data.asked_object[rows]])]
-    outcome = np.concatenate([np.ones(boxes.sum()), wanted[rows]])
-    pair, at = np.unique(where * data.n_raters + who, return_inverse=True)
-    right = np.bincount(at[: boxes.sum()], 2 * hits[boxes], len(pair))
-    outcomes = np.bincount(at, outcome, len(pair))
-    rater, where = pair % data.n_raters, pair // data.n_raters
-    everybody = [np.bincount(where, of, n_places)[where] for of in (right, outcomes)]
-    usual = np.bincount(rater, outcomes * everybody[0] / everybody[1], data.n_raters)
-    own, total = (np.bincount(rater, of, data.n_raters) for of in (right, outcomes))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share: Floats = (own + 2 * prior * usual / total) / (total + 2 * prior)
-    return share
+def _expected_error(exists: Floats, spread: Floats, edges: Edges) -> Floats:
+    """One less the expected IoU of the box, taken to exist, (O,).
+
+    To first order an edge that is off by d px costs ``|d| / width`` (or height) of IoU.
+    """
+    off = (2 / np.pi) ** 0.5 * (spread / size_of(edges.box)).sum(axis=1)
+    error: Floats = 1 - exists * (1 - np.minimum(off, 1.0))
+    return error
 
 
-def _shrunk(top: Floats, total: Floats, prior: float) -> Floats:
-    """Share of each, shrunk towards everybody's; nan where there is nothing at all."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        everybody = top.sum() / total.sum()
-        share: Floats = (top + prior * everybody) / (total + prior)
-    return np.where(total > 0, share, np.nan)
+def _boxes_of_labels(data: Evidence, edges: Edges) -> Ints:
+    """Number of boxes of each rater and label that another rater drew, too, (R, L)."""
+    n, labels = edges.sd_label.shape
+    cell = data.rater * labels + data.label[data.object]
+    count = np.bincount(cell, data.n_boxes[data.object] > 1, n * labels)
+    return count.astype(np.int64).reshape(n, labels)

@@ -17,8 +17,7 @@ from crowdqc.formats.listing import Guess, Listing
 from crowdqc.formats.name_patterns import guess_pattern
 from crowdqc.formats.patterns import Name
 
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
+PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 
 def guess_study(folder: Path) -> Guess:
@@ -116,10 +115,10 @@ def _image_lines(guess: Guess) -> list[str]:
     if guess.image_path is None:
         return [SIZE] if guess.needs_size else []
     lines = ["[images]", f"path = {quoted(guess.image_path)}"]
-    if guess.volume is not None:
+    if guess.image_path.endswith((".nii", ".nii.gz")):
         lines += [
             'picture = "rot90"         # how the annotated picture was made from volume[:, :, k]',
-            guess.window,
+            "window  = { level = 40, width = 400 }   # CT, HU; MR: { percentiles = [0.5, 99.5] }",
         ]
     return lines
 
@@ -130,8 +129,8 @@ def _key(text: str) -> str:
 
 def _images(listing: Listing, guess: Guess) -> str | None:
     """Pattern of images in or beside the folder that has cases of the annotations."""
-    volumes = listing.ending(*VOLUMES)
-    pictures = listing.ending(*PICTURES)
+    volumes = listing.ending(".nii", ".nii.gz")
+    pictures = [path for path in listing.files if path.suffix.lower() in PICTURES]
     names = [listing.relative(path) for path in volumes or pictures]
     patterns = {guess_pattern(names), guess_pattern(names, slices=False)} if names else set()
     patterns = {one for one in patterns if not (volumes and "{slice}" in one)}
@@ -142,7 +141,6 @@ def _images(listing: Listing, guess: Guess) -> str | None:
     if best and not fits[best] and known:
         guess.remarks.append(f"No case is named like the images in {best}: give [images] path.")
         return None
-    guess.volume = volumes[0] if volumes else None
     return best
 
 

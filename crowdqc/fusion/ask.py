@@ -57,7 +57,11 @@ def ask(matched: Matched) -> pd.DataFrame:
     size = np.hstack([size, size])
     now = _edge_error(crowd.spread / size)
     rater = _average_sd(crowd) * crowd.difficulty[:, None]
-    then = _edge_error(((crowd.spread / size) ** -2 + rater**-2) ** -0.5)
+    voices = np.bincount(crowd.evidence.object, crowd.voice, len(size))[:, None]
+    common = 1 + crowd.shared**2 * voices  # of the variance, what all raters share included
+    own = (crowd.spread / size) ** 2 / common
+    more = 1 / (1 / own + rater**-2) * (common + crowd.shared**2)
+    then = _edge_error(np.minimum(np.sqrt(more), crowd.spread / size))
     error = expected_error(crowd.exists, now)
     after = _after(crowd, now=now, then=then)
     frame = matched.objects[["object", "case", "slice", "label"]].assign(

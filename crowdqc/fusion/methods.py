@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from crowdqc.arrays import Bools, Floats
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.crowd import Evidence, fit_evidence, median_boxes
 from crowdqc.fusion.cells import cut, groups_of_equal_size
 from crowdqc.geometry import paired_iou
@@ -36,13 +36,19 @@ class Fused:
     spread : ndarray, shape (O, 4)
         Standard error of each edge in px; nan where the method cannot say.
     score : ndarray, shape (O,)
-        Probability that the object exists; of methods without a model the share of the
-        raters asked who drew it.
+        Probability that the object exists where the box is; of methods without a model the
+        share of the raters asked who drew it.
+    group : ndarray of int64, shape (R,), optional
+        Raters of one number have one voice. None: each has its own.
+    error : ndarray, shape (O,), optional
+        One less the expected IoU of the box with the truth, 0 where nothing is. None: not known.
     """
 
     box: Floats
     spread: Floats
     score: Floats
+    group: Ints | None = None
+    error: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,8 @@ def edges(data: Evidence) -> Fused:
        machines in an online system", CVPR 2017. :doi:`10.1109/CVPR.2017.647`
     """
     crowd = fit_evidence(data)
-    return Fused(crowd.box, crowd.spread, crowd.exists)
+    score = crowd.exists * crowd.located
+    return Fused(crowd.box, crowd.spread, score, crowd.group, crowd.expected_error)
 
 
 def share_of_asked(data: Evidence) -> Floats:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from crowdqc import plugins
-from crowdqc.arrays import Bools, Floats
-from crowdqc.crowd import Evidence, evidence
+from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.crowd import Evidence, evidence, with_gold
 from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import interpolate_gaps
 from crowdqc.fusion.methods import Fused, Method
@@ -17,16 +18,19 @@ from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX, conform
 
+_SPREAD = [f"spread_{edge}" for edge in BOX]
 
-def fuse(
+
+def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, and gold
     matched: Matched,
     *,
     method: str = "edges",
     quorum: float | None = None,
-    min_raters: int = 2,
+    min_raters: int | None = None,
     probability: float = 0.5,
     interpolate: bool = False,
-    whole_pixels: bool = False,
+    whole_pixels: bool | None = None,
+    gold: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One box per object of a matched study.
 
@@ -38,22 +42,27 @@ def fuse(
         Name of an entry point of the group ``crowdqc.fusion``.
     quorum : float, optional
         Share of the raters asked who must support an object, 0 to 1. None: what the method needs.
-    min_raters : int
-        Number of raters who must support it, where at least so many were asked.
+    min_raters : int, optional
+        Number of raters who must support it, where at least so many were asked. None: two, but
+        one where so few were asked that two are not to be had: of two raters, and of three where
+        the method knows how likely the object is.
     probability : float
         Score from which an object is taken to exist, of a method that knows it.
     interpolate : bool
         Whether boxes missing between two drawn slices are interpolated, see
         `crowdqc.fusion.interpolate`.
-    whole_pixels : bool
-        Whether fused edges are rounded to whole px. Worth it where raters draw on whole px: the
-        truth lies there too, and on small objects half a pixel is a large share of the IoU.
+    whole_pixels : bool, optional
+        Whether fused edges are rounded to whole px. None: where the raters draw on whole px. The
+        truth lies there, too, and on small objects half a pixel is a large share of the IoU.
+    gold : DataFrame, optional
+        True boxes, which a method that knows existence learns from; as in `crowdqc.crowd.fit`.
 
     Returns
     -------
     DataFrame
-        Table ``consensus``, in the order of ``matched.objects``. `support` counts the raters
-        whose box overlaps the fused one with at least ``matched.iou``, `raters` names them.
+        Table ``consensus``, in the order of ``matched.objects``. `support` counts the voices
+        whose box overlaps the fused one with at least ``matched.iou``, `raters` names the
+        raters; `n_raters` counts the voices asked. Raters who copy or collude are one voice.
         `state` is ``agreed``, ``no_consensus`` (too few support it, or it is unlikely; the
         box is what it would be) or ``single`` (only one rater was asked: its score is nan).
 
@@ -70,16 +79,12 @@ def fuse(
     {'agreed': 24}
     """
     data, chosen = evidence(matched), load_method(method)
+    if gold is not None and len(gold):
+        data = with_gold(data, matched, gold)
     fused = chosen(data)
-    quorum = chosen.quorum if quorum is None else quorum
-    backs = _backs(data, fused, matched.iou)
-    support = np.bincount(data.object[backs], minlength=data.n_objects)
-    asked = data.n_asked
-    needed = np.maximum(np.minimum(min_raters, asked), np.ceil(quorum * asked - 1e-9))
-    agreed = support >= needed
-    if chosen.knows_existence:
-        agreed &= fused.score >= probability
-    state = np.where(asked == 1, "single", np.where(agreed, "agreed", "no_consensus"))
+    rule = Rule(quorum, min_raters, probability)
+    backs, support, asked, usable = decide(data, fused, chosen, iou=matched.iou, rule=rule)
+    state = np.where(asked == 1, "single", np.where(usable, "agreed", "no_consensus"))
     frame = matched.objects[["case", "slice", "label"]].assign(
         support=support,
         n_raters=asked,
@@ -87,15 +92,72 @@ def fuse(
         raters=_names(matched, backs),
         method=method,
         state=state,
+        expected_error=np.nan if fused.error is None else fused.error,
     )
     frame[BOX] = fused.box
-    frame[[f"spread_{edge}" for edge in BOX]] = fused.spread
+    frame[_SPREAD] = fused.spread
     consensus = conform("consensus", frame)
     if interpolate:
         consensus = interpolate_gaps(consensus)
-    if whole_pixels:
+    if data.whole_pixels if whole_pixels is None else whole_pixels:
         consensus[BOX] = rounded(consensus[BOX].to_numpy())
+        consensus[_SPREAD] = np.hypot(consensus[_SPREAD].to_numpy(), 12**-0.5)
     return consensus
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What makes an object usable; None: as the method needs, see `fuse`."""
+
+    quorum: float | None = None
+    min_raters: int | None = None
+    probability: float = 0.5
+
+
+def decide(
+    data: Evidence, fused: Fused, method: Method, *, iou: float, rule: Rule
+) -> tuple[Bools, Ints, Ints, Bools]:
+    """Which boxes support the fused ones, and which objects are usable.
+
+    Parameters
+    ----------
+    data : Evidence
+        What was drawn.
+    fused : Fused
+        By `method`.
+    method : Method
+        Says what it needs where the rule says nothing.
+    iou : float
+        IoU with the fused box from which a drawn one supports it.
+    rule : Rule
+        What is asked.
+
+    Returns
+    -------
+    backs : ndarray of bool, shape (N,)
+        Whether each drawn box supports the fused one.
+    support, asked : ndarray of int64, shape (O,)
+        Voices that support each object, and that were asked.
+    usable : ndarray of bool, shape (O,)
+        Whether enough support it, and it is likely; always so where one was asked.
+    """
+    backs = _backs(data, fused, iou)
+    group = np.arange(data.n_raters) if fused.group is None else fused.group
+    support = _voices(data.object[backs], group[data.rater[backs]], data.n_objects)
+    asked = _voices(data.asked_object, group[data.asked_rater], data.n_objects)
+    share = method.quorum if rule.quorum is None else rule.quorum
+    few = 3 if method.knows_existence else 2
+    least = np.where(asked <= few, 1, 2) if rule.min_raters is None else rule.min_raters
+    usable = support >= np.maximum(np.minimum(least, asked), np.ceil(share * asked - 1e-9))
+    if method.knows_existence:
+        usable &= fused.score >= rule.probability
+    return backs, support, asked, usable | (asked == 1)
+
+
+def _voices(objects: Ints, group: Ints, n: int) -> Ints:
+    """Number of different groups in the rows of each object, (n,)."""
+    known = np.unique(objects * (int(group.max(initial=0)) + 1) + group)
+    return np.bincount(known // (int(group.max(initial=0)) + 1), minlength=n)
 
 
 def load_method(name: str) -> Method:

@@ -8,7 +8,6 @@ up to date.
 from __future__ import annotations
 
 import dataclasses
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -140,7 +139,7 @@ class Pipeline:
             return None
         run.say(f"crowdqc {name} ...")
         result = self._finish(stage, run)
-        run.say(textwrap.indent(result.summary, "  "))
+        run.say(f"  {result.summary}")
         return result
 
     def is_current(self, name: str, run: Run) -> bool:

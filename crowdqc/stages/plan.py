@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from crowdqc.fusion import Rule
 from crowdqc.plan import estimate_components, plan_raters, plan_slices, raters_needed
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.pipeline import PIPELINE
@@ -30,8 +31,13 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
         table = plan_slices(components, level=run.config.agree.level)
         text = "Cases and slices that a rater must read for an interval of each width."
         return Result(table=table, shown=table, summary=text)
+    section = run.config.fuse
     table = plan_raters(
-        components, rng=np.random.default_rng(run.config.study.seed), largest=largest
+        components,
+        rng=np.random.default_rng(run.config.study.seed),
+        largest=largest,
+        method=section.method,
+        rule=Rule(section.quorum, section.min_raters, section.probability),
     )
     run.store.write_text(PLAN, to_csv(table))
     needed = raters_needed(table, iou)

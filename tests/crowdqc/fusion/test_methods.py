@@ -33,6 +33,9 @@ def drawn(boxes, *, of=None, rater=None):
         asked_rater=asked[1],
         drew=drew.ravel(),
         place=np.arange(n_objects),
+        label=np.zeros(n_objects, np.int64),
+        case=np.arange(n_objects),
+        plane=np.zeros(n_objects, np.int64),
         n_objects=int(n_objects),
         n_raters=int(n_raters),
     )

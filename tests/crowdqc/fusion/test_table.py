@@ -121,12 +121,16 @@ def test_edges_are_rounded_to_whole_pixels_when_asked():
     )
     matched = match(study)
 
-    exact = fuse(matched, method="mean", interpolate=True)
+    exact = fuse(matched, method="mean", interpolate=True, whole_pixels=False)
     whole = fuse(matched, method="mean", interpolate=True, whole_pixels=True)
+    pd.testing.assert_frame_equal(whole, fuse(matched, method="mean", interpolate=True))
 
     assert exact[BOX].to_numpy().tolist()[0] == [10.5, 10, 31.5, 30]
     assert whole[BOX].to_numpy().tolist() == [[11, 10, 32, 30], [12, 11, 33, 31], [13, 12, 34, 32]]
-    pd.testing.assert_frame_equal(exact.drop(columns=BOX), whole.drop(columns=BOX))
+    spread = [f"spread_{edge}" for edge in BOX]
+    np.testing.assert_allclose(whole[spread] ** 2, exact[spread] ** 2 + 1 / 12)
+    rest = [*BOX, *spread]
+    pd.testing.assert_frame_equal(exact.drop(columns=rest), whole.drop(columns=rest))
 
 
 def test_a_box_that_rounding_would_empty_is_left():
@@ -171,7 +175,7 @@ def test_every_key_of_the_study_file_reaches_fusion():
     config = SimpleNamespace(fuse=Fuse(whole_pixels=True))
     options = fuse_options(config)
     assert options == config.fuse.model_dump()
-    assert set(options) == set(inspect.signature(fuse).parameters) - {"matched"}
+    assert set(options) == set(inspect.signature(fuse).parameters) - {"matched", "gold"}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -312,7 +316,11 @@ def test_value_is_the_error_now_less_the_mean_error_after_either_answer():
     for k in found.index:
         size = np.tile(crowd.box[k, 2:] - crowd.box[k, :2], 2)
         now = crowd.spread[k] / size
-        then = 1 / np.sqrt(1 / now**2 + 1 / (usual * crowd.difficulty[k]) ** 2)
+        voices = crowd.voice[crowd.evidence.object == k].sum()
+        common = crowd.shared**2
+        own = now**2 / (1 + common * voices)
+        then = 1 / np.sqrt(1 / own + 1 / (usual * crowd.difficulty[k]) ** 2)
+        then = np.minimum(then * np.sqrt(1 + common * (voices + 1)), now)
         p, after = crowd.exists[k], 0.0
         for real, false, spread in ((draws, joins, then), (1 - draws, 1 - joins, now)):
             chance = p * real + (1 - p) * false

@@ -1,0 +1,196 @@
+"""Raters who are not independent: a group that copies or colludes counts as one voice.
+
+Two raters who err independently differ by the sum of their own variances, and what each of them
+varies by shows in how far they are from all the others. Two who differ by less than that have
+errors in common. Every rater's variance is fitted to the differences of all pairs, those pairs
+left out whose differences are too small for it, and what is missing in a pair is what the two
+share. With three raters this cannot be told from one bad rater among them; then, and of two,
+only boxes that are nearer to one another than hands can draw are taken for copies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from crowdqc.arrays import Floats, Ints
+from crowdqc.crowd.evidence import Evidence
+
+_HAND = 0.5, 0.01
+"""Standard deviation of a careful hand, in px and as a share of size: pairs that are nearer count
+less where variances are fitted."""
+_EXACT = 0.05
+"""Of that, what no two hands are nearer than."""
+_BEGINS, _CERTAIN = 0.4, 0.8
+"""Share of variance in common at which raters begin to count as one voice, and do so fully."""
+_PRIOR = 2.0
+"""How many shared boxes the prior, that raters are independent and alike, is worth."""
+_STEPS = 100
+_NORMAL = 2.198
+"""Mean over median of the square of a normal value."""
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """Which raters share their errors.
+
+    Parameters
+    ----------
+    first, second : ndarray of int64, shape (P,)
+        Pairs of raters with something in common.
+    share : ndarray, shape (P,)
+        How far the two are one voice, in (0, 1].
+    n_raters : int
+        R.
+    """
+
+    first: Ints
+    second: Ints
+    share: Floats
+    n_raters: int
+
+    def mates(self, objects: Ints, rater: Ints) -> Mates:
+        """Rows of one object by raters who depend on one another."""
+        order = np.lexsort((objects, rater))
+        start = np.searchsorted(rater[order], np.arange(self.n_raters + 1))
+        first, second, share = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
+        for a, b, common in zip(self.first, self.second, self.share, strict=True):
+            one, other = (order[start[r] : start[r + 1]] for r in (a, b))
+            _, i, j = np.intersect1d(objects[one], objects[other], return_indices=True)
+            first.append(one[i])
+            second.append(other[j])
+            share.append(np.full(len(i), common))
+        return Mates(np.concatenate(first), np.concatenate(second), np.concatenate(share))
+
+    def rater_voice(self) -> Floats:
+        """What each rater counts among all, (R,)."""
+        shared = np.bincount(self.first, self.share, self.n_raters)
+        voice: Floats = 1 / (1 + shared + np.bincount(self.second, self.share, self.n_raters))
+        return voice
+
+    def table(self) -> Floats:
+        """How far two raters are one voice, (R, R)."""
+        table = np.zeros((self.n_raters, self.n_raters))
+        table[self.first, self.second] = table[self.second, self.first] = self.share
+        return table
+
+    def groups(self) -> Ints:
+        """Number of the group of each rater, (R,): those who are one voice for the most part."""
+        tied = self.share > 0.5
+        pairs = self.first[tied], self.second[tied]
+        graph = coo_array((np.ones(tied.sum()), pairs), (self.n_raters, self.n_raters))
+        return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Mates:
+    """Pairs of rows, and how far their raters are one voice; each of shape (M,)."""
+
+    first: Ints
+    second: Ints
+    share: Floats
+
+    def sums(self, values: Floats) -> Floats:
+        """Sum of `values` (N, K) over the mates of each row, by what is shared, (N, K)."""
+        if not len(self.first):
+            return np.broadcast_to(0.0, values.shape)
+        total = np.zeros(values.shape)
+        np.add.at(total, self.first, self.share[:, None] * values[self.second])
+        np.add.at(total, self.second, self.share[:, None] * values[self.first])
+        return total
+
+    def voice(self, n: int) -> Floats:
+        """What each of n rows counts among those of its object: 1 / (1 + what it shares)."""
+        shared: Floats = 1 / (1 + self.sums(np.ones((n, 1)))[:, 0])
+        return shared
+
+
+def find_dependence(evidence: Evidence, away: Floats, *, unit: Floats, size: Floats) -> Dependence:
+    """Raters whose errors agree beyond what their own variances allow.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What was drawn.
+    away : ndarray, shape (N, 4)
+        Distance of each edge from the median box, less the rater's bias, in `unit`.
+    unit : ndarray, shape (N, 4)
+        The usual distance for its label and edge, as a share of the object's size.
+    size : ndarray, shape (N, 4)
+        The object's width or height in px.
+
+    References
+    ----------
+    .. [1] F. E. Grubbs, "On estimating precision of measuring instruments and product
+       variability", JASA 43(242), 1948. :doi:`10.1080/01621459.1948.10483261`
+    """
+    a, b = pairs_within(evidence.object)
+    n = evidence.n_raters
+    who = np.sort(np.stack([evidence.rater[a], evidence.rater[b]]), axis=0)
+    code, pair, count = np.unique(who[0] * n + who[1], return_inverse=True, return_counts=True)
+    if not len(code):
+        return Dependence(code, code, np.zeros(0), n)
+    first, second = code // n, code % n
+    variance = _NORMAL * _median_of(pair, (away[a] - away[b]) ** 2, len(code))
+    if evidence.whole_pixels:  # equal boxes may be half a px apart
+        px = (1 / (unit[a] * size[a]) ** 2).mean(axis=1) / 6
+        variance = variance + np.bincount(pair, px) / count
+    hand = (2 * ((_HAND[0] / size[a]) ** 2 + _HAND[1] ** 2) / unit[a] ** 2).mean(axis=1)
+    floor = np.bincount(pair, hand) / count
+    common = _common(first, second, variance, count=count, floor=floor, n=n)
+    share = np.clip((common - _BEGINS) / (_CERTAIN - _BEGINS), 0, 1)
+    share = share * share * (3 - 2 * share)
+    tied = share > 0
+    return Dependence(first[tied], second[tied], share[tied], n)
+
+
+def _common(
+    first: Ints, second: Ints, variance: Floats, *, count: Ints, floor: Floats, n: int
+) -> Floats:
+    """Share of the variance that two raters have in common, (P,), up to 1.
+
+    The variances of raters are the most likely ones where that of a pair has a gamma
+    distribution round the sum of its two; a pair counts the less the more it has in common.
+    """
+    ends = np.concatenate([first, second])
+    usual = float(np.median(variance)) / 2 + 1e-12
+    own = np.maximum(_median_of(ends, np.tile(variance, 2)[:, None], n) / 2, 1e-6 * usual)
+    plain = count * (variance / (variance + floor + 1e-12)) ** 2
+    for step in range(_STEPS):
+        expected = own[first] + own[second]
+        missing = np.clip(variance / expected, 0, 1) if step > _STEPS // 3 else 1.0
+        weight = plain * missing**2 / expected
+        top = np.bincount(ends, np.tile(weight * variance / expected, 2), n)
+        bottom = np.bincount(ends, np.tile(weight, 2), n)
+        prior = _PRIOR * 0.1 / usual
+        own = own * np.sqrt((top + prior * usual / own) / (bottom + prior))
+    expected = np.maximum(own[first] + own[second], _EXACT**2 * floor)
+    errors = np.sqrt(1 + 2 * np.log(len(first)))  # the smallest of so many is small by chance
+    likely = variance * np.exp(errors * np.sqrt(1.35 / count))
+    likely = (count * likely + _PRIOR * expected) / (count + _PRIOR)
+    share: Floats = np.clip(1 - likely / expected, 0, 1)
+    return share
+
+
+def _median_of(pair: Ints, values: Floats, n: int) -> Floats:
+    """Median of all `values` (M, K) of each of n pairs, (n,)."""
+    order = np.argsort(pair, kind="stable")
+    stops = np.cumsum(np.bincount(pair, minlength=n))[:-1]
+    return np.array(
+        [np.median(part) if len(part) else 0.0 for part in np.split(values[order], stops)]
+    )
+
+
+def pairs_within(of: Ints) -> tuple[Ints, Ints]:
+    """All pairs of rows with the same number in `of`."""
+    order = np.argsort(of, kind="stable")
+    sorted_of = of[order]
+    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for step in range(1, int(np.bincount(of).max(initial=1))):
+        same = np.flatnonzero(sorted_of[step:] == sorted_of[:-step])
+        first.append(order[same])
+        second.append(order[same + step])
+    return np.concatenate(first), np.concatenate(second)

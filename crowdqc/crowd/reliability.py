@@ -1,0 +1,270 @@
+"""How reliable each rater is: the expected F1 against the truth, and how far that is known.
+
+A rater is judged by the others only, a group of dependent raters by those outside of it. A box is
+right where it shows something that exists and overlaps it well enough; both are probabilities,
+because what the others drew is not the truth either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+from scipy.stats import t as student
+
+from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.crowd.edges import Edges, size_of
+from crowdqc.crowd.evidence import Evidence
+from crowdqc.crowd.sums import total
+from crowdqc.geometry import paired_iou
+
+_BLOCK = 2**17
+"""Boxes that are compared at a time, to bound memory."""
+_LENT = 4.0
+"""Degrees of freedom that the variance between all raters' clusters lends to each."""
+_FEW_CASES, _SLICES = 5, 10
+"""In fewer cases than this the clusters are blocks of so many slices."""
+_REST = 0.02
+"""Least standard deviation of an IoU: boxes are not known to the last per cent."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of each rater, (R,), with its interval and the clusters that it rests on."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    n: Ints
+
+
+def right_boxes(
+    evidence: Evidence, edges: Edges, without: Floats, *, iou: float, shared: Floats
+) -> Floats:
+    """Probability that each drawn box shows something real at an IoU, judged without its rater.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What was drawn.
+    edges : Edges
+        Where objects are.
+    without : ndarray, shape (A,)
+        Probability that objects exist, without the vote of each answer.
+    iou : float
+        IoU with the truth from which a box is right.
+    shared : ndarray, shape (O, 4)
+        Variance of the error that all raters share, in px^2.
+
+    Returns
+    -------
+    hits : ndarray, shape (N,)
+        In [0, 1].
+
+    Notes
+    -----
+    How far a box lies from the others' is its own error and theirs. What of it is its own is as
+    much of it as the rater's variance has of both; a box that the model does not trust is far
+    off by itself. The IoU is taken at eight points round that error, twice its standard
+    deviation along each edge, which give its mean and variance to third order.
+    """
+    own = np.flatnonzero(evidence.drew)  # answers and boxes in one order
+    exists = np.empty(len(evidence.boxes))
+    exists[np.lexsort((evidence.rater, evidence.object))] = without[own]
+    hits = np.empty(len(exists))
+    for start in range(0, len(hits), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(hits)))
+        hits[rows] = exists[rows] * _overlaps(evidence, edges, rows, iou=iou, shared=shared)
+    return hits
+
+
+def _overlaps(
+    evidence: Evidence, edges: Edges, rows: Ints, *, iou: float, shared: Floats
+) -> Floats:
+    """Probability that boxes overlap the truth by `iou`."""
+    boxes, size = evidence.boxes[rows], size_of(edges.box)[evidence.object[rows]]
+    bias, scale = edges.bias[evidence.rater[rows]] * size, edges.scale[rows] * size
+    known: Bools = np.all(np.isfinite(edges.without[rows]), axis=1)
+    if not np.isfinite(edges.scale).any():
+        return np.ones(len(rows))
+    off = np.where(known[:, None], boxes - edges.without[rows], bias)
+    others = np.where(known[:, None], edges.error_without[rows] ** 2, np.inf)
+    free = scale**2 / edges.trust[rows]
+    with np.errstate(invalid="ignore"):
+        part = np.where(np.isfinite(others), free / (free + others), 1.0)
+        rest = np.where(np.isfinite(others), part * others, free)
+    error = bias + part * (off - bias)
+    reach = 2 * np.sqrt(rest + shared[evidence.object[rows]])
+    overlap = np.stack(
+        [
+            _iou_or_none(boxes, boxes - error - side * np.eye(4)[edge] * reach)
+            for edge in range(4)
+            for side in (-1, 1)
+        ]
+    )
+    away = (overlap.mean(axis=0) - iou) / np.maximum(overlap.std(axis=0), _REST)
+    probability: Floats = ndtr(away)
+    return probability
+
+
+def _iou_or_none(boxes: Floats, others: Floats) -> Floats:
+    """IoU of boxes one by one; 0 where an edge of the other has crossed its opposite."""
+    found = np.zeros(len(boxes))
+    sound = (others[:, 2:] > others[:, :2]).all(axis=1)
+    if sound.any():
+        found[sound] = paired_iou(boxes[sound], others[sound])
+    return found
+
+
+def reliability(
+    evidence: Evidence, hits: Floats, wanted: Floats, *, voice: Floats, prior: float, level: float
+) -> Share:
+    """F1 = 2 TP / (drawn + wanted), shrunk towards what everybody reached at those places.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What was drawn.
+    hits, wanted : ndarray, shapes (N,) and (A,)
+        Probability that each box is right, and that the object of each answer exists.
+    voice : ndarray, shape (R,)
+        What each rater counts as in what everybody reached.
+    prior : float
+        How many boxes the prior is worth.
+    level : float
+        Coverage of the interval.
+    """
+    judged = evidence.n_asked > 1
+    rows, boxes = judged[evidence.asked_object], judged[evidence.object]
+    who = np.concatenate([evidence.rater[boxes], evidence.asked_rater[rows]])
+    objects = np.concatenate([evidence.object[boxes], evidence.asked_object[rows]])
+    right = np.concatenate([2 * hits[boxes], np.zeros(rows.sum())])
+    outcome = np.concatenate([np.ones(boxes.sum()), wanted[rows]])
+    usual = _usual(evidence, who, objects, right=right, outcome=outcome, voice=voice)
+    doubt = _doubt(evidence, hits, wanted, judged=(boxes, rows))
+    return _interval(
+        (right, outcome, usual, 2 * prior),
+        who=who,
+        cluster=clusters(evidence)[objects],
+        doubt=doubt,
+        level=level,
+    )
+
+
+def false_share(evidence: Evidence, hits: Floats, *, prior: float, level: float) -> Share:
+    """Share of each rater's boxes that show nothing real, shrunk towards everybody's."""
+    rows = np.flatnonzero(evidence.n_asked[evidence.object] > 1)
+    who, wrong = evidence.rater[rows], 1 - hits[rows]
+    everybody = wrong.mean() if len(rows) else np.nan
+    return _interval(
+        (wrong, np.ones(len(rows)), np.full(evidence.n_raters, everybody), prior),
+        who=who,
+        cluster=clusters(evidence)[evidence.object[rows]],
+        doubt=_variance(who, hits[rows], evidence.n_raters, single=_alone(evidence)[rows]),
+        level=level,
+    )
+
+
+def clusters(evidence: Evidence) -> Ints:
+    """Cluster of each object, (O,): what is alike within it says less than it seems."""
+    if len(np.unique(evidence.case)) >= _FEW_CASES:
+        return evidence.case
+    blocks = evidence.plane // _SLICES
+    code = evidence.case * (int(blocks.max(initial=0)) + 1) + blocks
+    return np.unique(code, return_inverse=True)[1].reshape(-1)
+
+
+def _usual(
+    evidence: Evidence, who: Ints, objects: Ints, *, right: Floats, outcome: Floats, voice: Floats
+) -> Floats:
+    """What everybody reached at the places of each rater, (R,)."""
+    n = evidence.n_raters
+    pair, at = np.unique(evidence.place[objects] * n + who, return_inverse=True)
+    rater, where = pair % n, pair // n
+    n_places = int(evidence.place.max(initial=-1)) + 1
+    outcomes = np.bincount(at, outcome, len(pair))
+    reached = np.bincount(at, right, len(pair)) / outcomes
+    everybody = np.bincount(where, voice[rater] * reached, n_places) / np.maximum(
+        np.bincount(where, voice[rater], n_places), 1e-12
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        usual: Floats = np.bincount(rater, outcomes * everybody[where], n) / np.bincount(
+            rater, outcomes, n
+        )
+    return usual
+
+
+def _alone(evidence: Evidence) -> Bools:
+    """Whether each box is the only one of its object."""
+    alone: Bools = evidence.n_boxes[evidence.object] == 1
+    return alone
+
+
+def _doubt(
+    evidence: Evidence, hits: Floats, wanted: Floats, *, judged: tuple[Bools, Bools]
+) -> Floats:
+    """Variance of right boxes and of wanted objects by what is not known of them, (R,)."""
+    boxes, rows = judged
+    n, alone = evidence.n_raters, _alone(evidence)
+    drawn = _variance(evidence.rater[boxes], hits[boxes], n, single=alone[boxes])
+    other = rows & ~evidence.drew
+    missed = _variance(
+        evidence.asked_rater[other],
+        wanted[other],
+        n,
+        single=np.zeros(other.sum(), bool),
+    )
+    return 4 * drawn + missed
+
+
+def _variance(who: Ints, probability: Floats, n: int, *, single: Bools) -> Floats:
+    """Variance of the number of each rater's hits: boxes that nobody else drew stand together.
+
+    Whether a rater sees what others skip, or invents it, is one question for all such boxes.
+    """
+    variance = np.clip(probability * (1 - probability), 0, None)
+    together = total(who, np.where(single, np.sqrt(variance), 0.0), n)
+    return total(who, np.where(single, 0.0, variance), n) + together**2
+
+
+def _interval(
+    share: tuple[Floats, Floats, Floats, float],
+    *,
+    who: Ints,
+    cluster: Ints,
+    doubt: Floats,
+    level: float,
+) -> Share:
+    """Share of sums with a prior, and a t interval from clusters, counts and doubt.
+
+    The variance is that between a rater's clusters, drawn towards that of all raters [1]_, or
+    that of a binomial share where this is larger, and the doubt about the reference on top.
+
+    References
+    ----------
+    .. [1] G. K. Smyth, "Linear models and empirical Bayes methods for assessing differential
+       expression", Stat. Appl. Genet. Mol. Biol. 3(1), 2004. :doi:`10.2202/1544-6115.1027`
+    """
+    top, bottom, usual, prior = share
+    n = len(usual)
+    total = np.bincount(who, bottom, n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = (np.bincount(who, top, n) + prior * usual) / (total + prior)
+        value = np.where(total > 0, value, np.nan)
+    cell, of = np.unique(who * (int(cluster.max(initial=0)) + 1) + cluster, return_inverse=True)
+    rater = cell // (int(cluster.max(initial=0)) + 1)
+    above, below = (np.bincount(of, column, len(cell)) for column in (top, bottom))
+    count = np.bincount(rater, below > 0, n)
+    free = np.maximum(count - 1, 0)
+    square = np.bincount(rater, np.nan_to_num(above - value[rater] * below) ** 2, n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        own = np.where(free > 0, square * count / np.maximum(free, 1) / total, 0.0)
+    pooled = float(own @ free) / max(float(free.sum()), 1.0)
+    spread = (own * free + pooled * _LENT) / (free + _LENT)
+    mean = (value * total + 1) / (total + 2)
+    variance = (np.maximum(spread, mean * (1 - mean)) * total + doubt) / np.maximum(
+        total, 1e-9
+    ) ** 2
+    reach = student.ppf((1 + level) / 2, free + _LENT) * np.sqrt(variance)
+    return Share(value, np.clip(value - reach, 0, 1), np.clip(value + reach, 0, 1), count)

@@ -1,0 +1,84 @@
+"""The error that all raters share, which their boxes do not show, and how wide it makes a spread.
+
+Raters who err apart from one another are uncertain about nothing but their own hands. Where an
+object is hard to see, they are uncertain together, and then part of the error is common to all.
+What can be seen without gold is whether disagreement goes with the edge: whether two raters who
+differ by much there are met by two others who do. On all sets with gold where that is so, the
+shared error is about as large as a rater's own; where it is not so, there is none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crowdqc.arrays import Floats, Ints
+from crowdqc.crowd.dependence import pairs_within
+from crowdqc.crowd.edges import Edges, size_of
+from crowdqc.crowd.evidence import Evidence
+from crowdqc.crowd.sums import sums
+
+SHARED = 1.0
+"""Shared error over a rater's own, standard deviations: from sets with gold."""
+_NONE, _FULL = 0.02, 0.045
+"""Covariance of log disagreements at which the shared error begins, and is full."""
+_EQUAL = 0.2
+"""Difference, over the usual one, below which raters are equal: whole pixels make many so."""
+_FEWEST = 5
+"""Objects with four raters below which nothing is learned: the prior holds."""
+
+
+def shared_error(evidence: Evidence, edges: Edges) -> float:
+    """Standard deviation of the shared error, as a share of a rater's own, 0 to `SHARED`.
+
+    Where fewer than five objects have four voices, nothing is known: it is `SHARED`.
+    """
+    value, error, n = _covariance(evidence, edges)
+    if n < _FEWEST:
+        return SHARED
+    evident = float(np.clip((value + error / 2 - _NONE) / (_FULL - _NONE), 0, 1))
+    return SHARED * (evident * evident * (3 - 2 * evident)) ** 0.5
+
+
+def _covariance(evidence: Evidence, edges: Edges) -> tuple[float, float, int]:
+    """Covariance of the log differences of two pairs of four raters, its error, and objects."""
+    of, n = evidence.object, evidence.n_objects
+    mates = edges.dependence.mates(of, evidence.rater)
+    second = np.zeros(len(of), bool)
+    second[np.maximum(mates.first, mates.second)[mates.share > 0.05]] = True
+    rows = np.flatnonzero((edges.astray < 0.5) & ~second & np.isfinite(edges.sd[evidence.rater, 0]))
+    count = np.bincount(of[rows], minlength=n)
+    rows = rows[count[of[rows]] >= 4]
+    count = np.where(count >= 4, count, 0)
+    some = count > 0
+    if some.sum() < _FEWEST:
+        return 0.0, 0.0, int(some.sum())
+    logs, a, b = _log_differences(evidence, edges, rows)
+    whole, square = sums(of[a], logs, n), sums(of[a], logs**2, n)
+    rater = sums(np.concatenate([a, b]), np.vstack([logs, logs]), len(of))
+    apart = whole**2 + square - sums(of, rater**2, n)  # of pairs that share no rater, twice
+    times = count * (count - 1) * (count - 2) * (count - 3) / 4
+    found = apart[some].mean(axis=1) / times[some]
+    return float(found.mean()), float(found.std() / np.sqrt(len(found))), len(found)
+
+
+def _log_differences(evidence: Evidence, edges: Edges, rows: Ints) -> tuple[Floats, Ints, Ints]:
+    """Log of how far two raters differ, over their spread, less what label and size explain."""
+    a, b = pairs_within(evidence.object[rows])
+    a, b = rows[a], rows[b]
+    of, label = evidence.object[a], evidence.label[evidence.object[a]]
+    size = size_of(edges.box)[of]
+    boxes = evidence.boxes - edges.bias[evidence.rater] * size_of(edges.box)[evidence.object]
+    own = edges.sd_label[evidence.rater, evidence.label[evidence.object]] ** 2
+    usual = np.sqrt(own[a] + own[b])[:, None] * size
+    logs = np.log(np.hypot((boxes[a] - boxes[b]) / usual, _EQUAL))
+    logs, large = _centred(logs, label), _centred(np.log(size), label)
+    slope = float((logs * large).sum() / max(float((large**2).sum()), 1e-12))
+    return logs - slope * large, a, b
+
+
+def _centred(values: Floats, label: Ints) -> Floats:
+    """`values` (M, 4) less the mean of their label."""
+    count = np.maximum(np.bincount(label), 1)[:, None]
+    mean: Floats = sums(label, values, len(count)) / count
+    centred: Floats = values - mean[label]
+    return centred
