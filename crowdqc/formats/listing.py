@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crowdqc.files import Unreadable
+from crowdqc.files import Unreadable, opened
 
 FILES_MAX = 5000
 """Files, images or boxes that are looked at."""
@@ -97,5 +97,5 @@ def look_into(
 
 def beginning(path: Path) -> str:
     """The first characters of a text file."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.read(CHARACTERS_MAX)
+    with opened(path) as file:
+        return file.read(CHARACTERS_MAX).decode(errors="replace")

@@ -17,7 +17,7 @@ import pandas as pd
 import pydantic
 
 import crowdqc
-from crowdqc.files import sha256
+from crowdqc.files import JSON_BYTES_MAX, Unreadable, read_text, sha256
 from crowdqc.findings import InputError, Reason, Verdict
 from crowdqc.judge.decide import Decision, by_case
 from crowdqc.judge.policy import Judged, Policy
@@ -141,8 +141,8 @@ class Manifest:
             If it cannot be read; the file is named.
         """
         try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, InputError) as error:
+            return cls.from_json(read_text(path, JSON_BYTES_MAX))
+        except (Unreadable, InputError) as error:
             raise InputError(f"{path}: {error}") from error
 
     def prompt_table(self) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ import pandas as pd
 import crowdqc
 from crowdqc.catalogue import STAGES
 from crowdqc.config import Config
-from crowdqc.files import STATE, sha256
+from crowdqc.files import STATE, Unreadable, read_json, sha256
 from crowdqc.findings import Finding, InputError, from_cell, to_cell
 from crowdqc.schema import TABLES, empty, natural_order
 from crowdqc.store import Store, findings_file
@@ -194,9 +193,7 @@ def _json(store: Store, name: str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(
-            f"{name} is not JSON ({error}). Run the stage that writes it again."
-        ) from error
+        data = read_json(path, below=store.folder)
+    except Unreadable as error:
+        raise InputError(f"{name} {error} Run the stage that writes it again.") from error
     return data if isinstance(data, dict) else {}

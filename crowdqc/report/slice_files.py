@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from crowdqc.config import Config
+from crowdqc.files import Unreadable, opened
 from crowdqc.findings import InputError
 from crowdqc.store import Store
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
@@ -89,9 +90,9 @@ class SliceFiles:
 
     def _picture(self, path: Path) -> NDArray[np.uint8] | None:
         try:
-            with Image.open(path) as picture:
+            with opened(path) as file, Image.open(file) as picture:
                 return np.asarray(ImageOps.exif_transpose(picture).convert("L"))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        except (OSError, Unreadable, UnidentifiedImageError, Image.DecompressionBombError) as error:
             self._tell(InputError(f"{path}: cannot be read as a picture: {error}."))
             return None
 
