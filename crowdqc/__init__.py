@@ -7,8 +7,12 @@ The names below are all that Python users need. Each is imported when it is firs
 
 from __future__ import annotations
 
-import importlib
 import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
+    del sys.path[0]  # python -m crowdqc: the current folder may hold somebody's study and typing.py
+
+import importlib
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
