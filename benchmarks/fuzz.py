@@ -35,7 +35,7 @@ if "--atheris" in sys.argv:
         import crowdqc.volumes  # noqa: F401
 
 from crowdqc.config import load_config
-from crowdqc.findings import Finding, InputError, dump_findings
+from crowdqc.findings import Finding, InputError, Reason, dump_findings
 from crowdqc.formats import read_study
 from crowdqc.formats.guess import guess_study, render_study
 from crowdqc.judge import Manifest, load_policy
@@ -90,7 +90,7 @@ TABLE = "case,slice,rater,label,x0,y0,x1,y1\np,0,r,spleen,1,2,3,4\np,1,r,,,,,\n"
 COLUMNS = 'columns = { case = "case", slice = "slice", rater = "rater", label = "label", '
 COLUMNS += 'x0 = "x0", y0 = "y0", x1 = "x1", y1 = "y1" }\nsize = [9, 9]\n'
 MANIFEST = {
-    "format_version": 1,
+    "format_version": 2,
     "study": "s",
     "created_from": {"boxes.csv": "0" * 64},
     "policy": {},
@@ -100,7 +100,7 @@ MANIFEST = {
         {
             "case": "p",
             "verdict": "review",
-            "reasons": ["x"],
+            "reasons": [Reason(measure="n_gaps", because="x").to_record()],
             "labels": {"spleen": {"verdict": "accept", "reasons": []}},
         }
     ],

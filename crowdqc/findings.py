@@ -115,7 +115,7 @@ class Reason:
 
     def to_record(self) -> dict[str, Any]:
         """All fields as plain JSON values; a number that is not finite is text, as "inf"."""
-        record = {field.name: _plain(getattr(self, field.name)) for field in _fields(self)}
+        record = {name: _plain(value) for name, value in vars(self).items()}
         return {**record, "where": self.where.to_record()}
 
     @classmethod
@@ -325,13 +325,9 @@ def known_checks() -> dict[str, CheckInfo]:
     }
 
 
-def _fields(record: Any) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(record)
-
-
 def _known(record: Any) -> dict[str, Any]:
     """Fields of a record that are not `None`, as plain JSON values."""
-    values = {field.name: _plain(getattr(record, field.name)) for field in _fields(record)}
+    values = {name: _plain(value) for name, value in vars(record).items()}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -37,8 +37,6 @@ y0 = "y0", x1 = "x1", y1 = "y1" }
 path = "{case}.nii.gz"
 picture = "identity"
 window = { level = 100, width = 200 }
-[gate]
-policy = "policy.toml"
 """
 POLICY = "format_version = 1\n" + PAGE.rpartition("```toml\n")[2].partition("```")[0]
 
@@ -73,8 +71,13 @@ class Installed:
         )
         (info / "entry_points.txt").write_text(f"[{group}]\n{self.name} = {value}\n")
         (site / f"{value.partition(':')[0]}.py").write_text(code)
-        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
+        paths = os.pathsep.join([str(site), *sys.path])
+        self.environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUTF8": "1"}
         _write_study(folder)
+        if group == "crowdqc.checks":
+            (folder / "policy.toml").write_text(POLICY)
+            with (folder / "study.toml").open("a") as study:
+                study.write('[gate]\npolicy = "policy.toml"\n')
 
     def run(self, *words: str) -> str:
         done = subprocess.run(
@@ -82,7 +85,7 @@ class Installed:
             env=self.environment,
             cwd=self.folder,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
         assert done.returncode in {0, 3}, done.stderr
@@ -105,7 +108,6 @@ def _write_study(folder: Path) -> None:
     volume[12:30, 12:24] = 150
     nib.save(nib.Nifti1Image(volume, np.diag([1, 1, 3, 1])), folder / "p1.nii.gz")
     (folder / "study.toml").write_text(STUDY)
-    (folder / "policy.toml").write_text(POLICY)
 
 
 @pytest.mark.parametrize("group", EXAMPLES)

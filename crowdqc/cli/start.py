@@ -31,6 +31,8 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
     target = output or folder / "study.toml"
     if target.exists() or target.is_symlink():
         raise InputError(f"{target}: is there already and is not overwritten; name another file.")
+    if guess.volume is not None:
+        guess.window = _window(guess.volume) or guess.window
     prefix = Path(os.path.relpath(folder, target.parent)).as_posix()
     if prefix != ".":
         guess.path = f"{prefix}/{guess.path}"
@@ -42,6 +44,19 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
     for remark in guess.remarks:
         echo(remark, err=True)
     echo(f"Wrote {target}. Look it over, then: crowdqc check {target}")
+
+
+def _window(volume: Path) -> str:
+    """The line of a study file that suits the intensities of a volume, if it can be read."""
+    from crowdqc.volumes import read_volume, suggest_window
+
+    try:
+        window = suggest_window(read_volume(volume)[0])
+    except InputError:
+        return ""
+    values = window.model_dump(exclude_none=True)
+    inner = ", ".join(f"{k} = {list(v) if isinstance(v, tuple) else v}" for k, v in values.items())
+    return f"window  = {{ {inner} }}   # as the values of {volume.name} suggest"
 
 
 @click.command()
@@ -60,7 +75,9 @@ def demo(folder: Path, *, seed: int, force: bool, style: str, quiet: bool, verbo
     from crowdqc.cli.stage import perform
     from crowdqc.simulate.demo import is_demo, make_demo
 
-    if force and is_demo(folder):
+    if is_demo(folder):
+        if not force:
+            raise InputError(f"{folder}: holds a demo already; --force replaces it.")
         shutil.rmtree(folder)
     study = make_demo(folder, seed=seed)
     perform("run", study, style=style, quiet=quiet, verbose=verbose)

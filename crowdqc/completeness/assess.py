@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,8 @@ from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.checks import measured
 from crowdqc.completeness.checks import RunData, list_findings
 from crowdqc.completeness.ends import LONG, end_sizes, shared_ends, usual_sizes
-from crowdqc.completeness.runs import Runs, expected_by_cases, expected_by_raters, find_runs
+from crowdqc.completeness.expected import expected_by_cases, expected_by_raters
+from crowdqc.completeness.runs import Runs, find_runs
 from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.findings import Finding
 from crowdqc.geometry import paired_iou
@@ -69,8 +71,8 @@ def assess(
         [(low != "") & (high != ""), low != "", high != ""], ["both", "low", "high"], default=""
     )
     facts["why_low"], facts["why_high"] = low, high
-    facts["coverage"], facts["source"] = _coverage(facts, runs)
-    facts["length_ratio"] = runs.length_mm / facts["length"]
+    facts = facts.assign(**_coverage(facts, runs))
+    facts["length_ratio"] = runs.length / facts["length"]
     facts["short"] = _short(facts, runs, settings)
     facts["state"] = _states(facts, study, settings)
     data = RunData(facts, runs, settings, orientation)
@@ -107,7 +109,9 @@ def _gaps(runs: Runs) -> tuple[Ints, Ints]:
     steps = steps[goes_on | ~runs.of_things[run[steps]]]
     n = slices[steps + 1] - slices[steps] - 1
     offset = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-    return np.repeat(run[steps], n), np.repeat(slices[steps], n) + 1 + offset
+    run, slices = np.repeat(run[steps], n), np.repeat(slices[steps], n) + 1 + offset
+    given = runs.was_read(run, slices)
+    return run[given], slices[given]
 
 
 def _lost(run: Ints, slices: Ints, runs: Runs) -> Bools:
@@ -138,8 +142,8 @@ def _truncated(
     short = np.column_stack(
         [facts["first"] - facts["expected_first"], facts["expected_last"] - facts["last"]]
     )
-    by_raters = short >= settings.beyond
-    alone = (facts["n_others"] == 0) & (facts["n_slices"] > 0) & ~runs.of_things
+    by_raters = (short >= settings.beyond) & ~runs.dealt[:, None]
+    alone = (facts["n_others"] == 0) & (facts["n_slices"] > 0) & ~runs.of_things & ~runs.dealt
     open_end = alone.to_numpy()[:, None] & ~runs.at_edge
     shared = open_end & _ends_together(facts, runs, settings)
     by_cases = np.column_stack([facts["first"] - facts["low"], facts["high"] - facts["last"]])
@@ -195,22 +199,28 @@ def _ends_full(runs: Runs, settings: Settings) -> Bools:
 def _ends_early(facts: pd.DataFrame, runs: Runs, settings: Settings) -> Bools:
     """Ends that fall short of where the other cases end, by more than those differ."""
     short = np.column_stack([facts["first"] - facts["low"], facts["high"] - facts["last"]])
-    floor = settings.beyond_mm / runs.volumes["spacing_z"]
+    floor = settings.beyond_slices
+    if runs.unit == "mm":
+        floor = settings.beyond_mm / runs.volumes["spacing_z"]
     limit = np.maximum(settings.spreads * facts["spread"], np.maximum(floor, settings.beyond))
     early: Bools = short > limit.to_numpy()[:, None]
     return early
 
 
-def _coverage(facts: pd.DataFrame, runs: Runs) -> tuple[Floats, NDArray[np.object_]]:
-    """Share of the expected slices that has a box, and who expects them."""
-    others = facts["n_hit"] / facts["n_expected"].where(facts["n_expected"] > 0)
+def _coverage(facts: pd.DataFrame, runs: Runs) -> dict[str, Any]:
+    """Share of the expected slices that has a box, how many these are, and who expects them."""
     first, last = facts[["first", "low"]].min(axis=1), facts[["last", "high"]].max(axis=1)
-    of_things = facts["n_slices"] + facts["n_gaps"]
-    alone = facts["n_slices"] / (last - first + 1).where(~runs.of_things, of_things)
+    own = facts["n_slices"] + facts["n_gaps"]
+    alone = (last - first + 1).where(~(runs.of_things | runs.dealt), own).fillna(0)
     by_raters = facts["n_others"] > 0
-    by_cases = facts["low"].notna()
-    source = np.select([by_raters, by_cases], ["raters", "cases"], default="itself")
-    return np.where(by_raters, others, alone), source.astype(object)
+    wanted = facts["n_expected"].where(by_raters, alone)
+    hit = facts["n_hit"].where(by_raters, facts["n_slices"])
+    source = np.select([by_raters, facts["low"].notna()], ["raters", "cases"], default="itself")
+    return {
+        "coverage": (hit / wanted.where(wanted > 0)).to_numpy(np.float64),
+        "slices_expected": wanted.to_numpy(np.int64),
+        "source": source.astype(object),
+    }
 
 
 def _short(facts: pd.DataFrame, runs: Runs, settings: Settings) -> Bools:
@@ -227,11 +237,20 @@ def _states(facts: pd.DataFrame, study: Study, settings: Settings) -> NDArray[np
     least = np.where(facts["source"] == "cases", settings.coverage_cases, settings.coverage)
     flawed = (facts["n_gaps"] > 0) | (facts["truncated"] != "") | (facts["coverage"] < least)
     flawed |= facts["short"]
-    absent = nothing & ~facts["label"].isin(study.single)
+    things = ~facts["label"].isin(study.single)
     unread = nothing & (facts["n_read"] == 0) & ~_worked_on(facts)
-    choices = [unread, absent & (facts["n_expected"] == 0), nothing, flawed]
-    names = ["unread", "complete", "missing", "partial"]
-    return np.select(choices, names, default="complete").astype(object)
+    nothing_there = nothing & (facts["n_expected"] == 0) & (things | _read_by_several(facts))
+    choices = [unread, nothing_there, nothing, flawed]
+    return np.select(choices, ["unread", "absent", "missing", "partial"], "complete").astype(object)
+
+
+def _read_by_several(facts: pd.DataFrame) -> pd.Series:
+    """Whether two raters or more read the case for the label.
+
+    One rater who draws nothing may have forgotten the organ; several have not.
+    """
+    organ = [facts["case"], facts["label"]]
+    return (facts["n_read"] > 0).groupby(organ).transform("sum") >= 2
 
 
 def _worked_on(facts: pd.DataFrame) -> pd.Series:
@@ -261,8 +280,8 @@ def _reasons(row: dict[str, object]) -> str:
         return f"{row['n_asked']} slices were opened and nothing was drawn in the case"
     if row["state"] == "missing":
         return "others drew it here" if row["n_expected"] else "nobody drew it in this case"
-    if not row["n_slices"]:
-        return "nothing was drawn"
+    if row["state"] == "absent":
+        return "most who read the case drew none"
     reasons = []
     if row["n_gaps"]:
         reasons.append(f"no box on {row['n_gaps']} slices inside the run")

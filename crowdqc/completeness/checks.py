@@ -14,7 +14,7 @@ from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.findings import Finding, Severity
 
 WRONG_LABEL = {"labels-swapped", "wrong-side"}
-CONSEQUENCES = {"run-truncated", "run-short", "single-slice", "run-sparse"}
+CONSEQUENCES = {"run-truncated", "run-short", "single-slice", "run-sparse", "box-contradicted"}
 """What follows from a wrong label: the run is held against that of another organ."""
 
 Found = Iterator[tuple[Iterable[int], Finding]]

@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from crowdqc.arrays import Bools
 from crowdqc.checks import check
+from crowdqc.completeness.asked import usual_labels
 from crowdqc.completeness.checks import Found, RunData, run_finding
+from crowdqc.completeness.contradiction import contradicted
 from crowdqc.completeness.ends import run_medians
 from crowdqc.completeness.labels import Organs, drawn_as_another, swapped_pairs
 from crowdqc.completeness.position import jumps, wrong_side
@@ -137,7 +140,7 @@ def run_short(data: RunData) -> Found:
         where = f" Look at {named(slices)}." if slices else ""
         text = (
             f"{'only one slice has a box' if single else 'the run is short'}: "
-            f"{row.length_ratio:.0%} of the usual {row.length:.0f} mm.{where}"
+            f"{row.length_ratio:.0%} of the usual {row.length:.0f} {data.runs.unit}.{where}"
         )
         yield (
             [row.Index],
@@ -198,9 +201,7 @@ def double_box(data: RunData) -> Found:
 def box_jump(data: RunData) -> Found:
     """Boxes that lie elsewhere than those before and after them."""
     facts, runs = data.facts, data.runs
-    boxes = runs.drawn[BOX].to_numpy(dtype=np.float64)
-    jumped = jumps(boxes, runs.drawn["slice"].to_numpy(dtype=np.int64), runs.starts)
-    jumped &= (runs.drawn["n_boxes"] == 1).to_numpy() & ~runs.of_things[runs.drawn["run"]]
+    jumped = _jumps(runs)
     for run, group in runs.drawn[jumped].groupby("run"):
         row = _row(facts, run)
         slices = to_ranges(group["slice"])
@@ -222,6 +223,34 @@ def _places(runs: Runs) -> tuple[np.ndarray, np.ndarray]:
     return np.column_stack([middle, (first + last) / 2]), np.column_stack(
         [extent, last - first + 1]
     )
+
+
+def _jumps(runs: Runs) -> Bools:
+    """Rows of what was drawn that lie elsewhere than those before and after, of organs."""
+    boxes = runs.drawn[BOX].to_numpy(dtype=np.float64)
+    jumped = jumps(boxes, runs.drawn["slice"].to_numpy(dtype=np.int64), runs.starts)
+    jumped &= (runs.drawn["n_boxes"] == 1).to_numpy() & ~runs.of_things[runs.drawn["run"]]
+    return jumped
+
+
+@check("run", "box-contradicted", order=95)
+def box_contradicted(data: RunData) -> Found:
+    """Boxes of an organ that lie elsewhere, or are of another size, than the others agree on."""
+    facts, runs = data.facts, data.runs
+    case, label, _ = runs.codes
+    drawn = runs.drawn[(runs.drawn["n_boxes"] == 1) & ~runs.of_things[runs.drawn["run"]]]
+    run, slices = (drawn[name].to_numpy(np.int64) for name in ("run", "slice"))
+    place = np.unique(np.stack([case[run], label[run], slices]), axis=1, return_inverse=True)[1]
+    wrong = contradicted(drawn[BOX].to_numpy(np.float64), place.reshape(-1))
+    wrong &= ~_jumps(runs)[drawn.index]  # said already
+    for one, group in drawn[wrong].groupby("run"):
+        row, where = _row(facts, one), to_ranges(group["slice"])
+        text = (
+            f"what is drawn on {named(where)} lies elsewhere, or is of another size, than the "
+            "others agree on. Check it, and draw it again if it is wrong."
+        )
+        n = float(len(group))
+        yield [one], run_finding(row, "box-contradicted", text, value=n, slices=where)
 
 
 @check("run", "labels-swapped", order=100)
@@ -284,19 +313,55 @@ def _groups(unit: np.ndarray, usable: np.ndarray) -> Iterator[np.ndarray]:
 @check("run", "label-unused", order=120)
 def label_unused(data: RunData) -> Found:
     """Labels that nobody, or that one rater, never drew."""
-    facts = data.facts
-    of_label = facts.groupby("label")["n_slices"].transform("sum")
+    facts, labels = data.facts, data.runs.study.labels
+    of_label = facts.groupby("label")["n_slices"].sum()
+    for label in labels:
+        if not of_label.get(label, 0):
+            yield facts.index[facts["label"] == label], _unused(label)
     of_rater = facts.groupby(["label", "rater"])["n_slices"].transform("sum")
     expected = (facts["state"] == "missing") & (facts["n_expected"] > 0)
-    lacking = facts[(of_label == 0) | ((of_rater == 0) & expected)]
-    rank = lacking["label"].map({name: k for k, name in enumerate(data.runs.study.labels)})
-    for label, group in lacking.groupby([rank, "label"], sort=True):
-        if not of_label[group.index[0]]:
-            yield group.index, _unused(str(label[1]))
-            continue
-        for rater, mine in group.groupby("rater", sort=False):
-            if len(mine) >= 3:
-                yield mine.index, _unused(str(label[1]), str(rater), len(mine))
+    for (label, rater), mine in facts[(of_rater == 0) & expected].groupby(["label", "rater"]):
+        if len(mine) >= 3:
+            yield mine.index, _unused(str(label), str(rater), len(mine))
+
+
+@check("run", "labels-rare", order=125)
+def labels_rare(data: RunData) -> Found:
+    """Labels that most cases do not show: said once, not for each case that lacks them."""
+    shown = data.runs.study.boxes.groupby("label")["case"].nunique()
+    rare = sorted(set(shown.index) - set(usual_labels(data.runs.study)), key=shown.get)
+    if rare:
+        few = ", ".join(f"{label} ({shown[label]})" for label in rare[:5])
+        more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
+        text = (
+            f"Most cases do not show {few}{more} (cases that do): a case in which nobody drew "
+            "such a label is not said to lack it."
+        )
+        yield (
+            [],
+            Finding(
+                check="labels-rare",
+                message=text,
+                label=rare[0] if len(rare) == 1 else None,
+                value=float(len(rare)),
+                unit="labels",
+            ),
+        )
+
+
+@check("run", "spacing-unknown", order=128)
+def spacing_unknown(data: RunData) -> Found:
+    """Lengths that can only be counted in slices."""
+    if (
+        data.runs.unit == "slices"
+        and len(data.runs.study.single)
+        and data.facts["n_slices"].max() > 1
+    ):
+        text = (
+            "The distance of the slices is not known for every case: how long organs are was "
+            "compared in slices. Name the volumes in [images], or give a spacing."
+        )
+        yield [], Finding(check="spacing-unknown", message=text)
 
 
 def _unused(label: str, rater: str | None = None, n_cases: int = 0) -> Finding:

@@ -12,6 +12,8 @@ UNUSUAL = 5.0
 """Small boxes drawn by an unsteady hand have low IoU everywhere: a jump is beyond that."""
 TIP = 0.2
 """Share of the run's median area below which a box is that of a tip, whose place is uncertain."""
+SHORT = 0.6
+"""Share of the longest part of a run up to which a part that is torn off it is out of place."""
 TORN = 0.05
 """Overlap, as a share of the smaller box, below which the boxes of adjacent slices do not belong
 to one organ."""
@@ -35,7 +37,8 @@ def jumps(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
         one interpolated between them has an IoU below 0.25 with it, and an edge is off by more
         than `UNUSUAL` times what is usual in the run; or where it belongs to
         a stretch that hardly touches (`TORN`) the rest of the run on the slices beside
-        it, and is at most half as long as the run. Tips (`TIP`) never jump.
+        it, and is much shorter (`SHORT`); of parts that are nearly as long, the two boxes beside
+        the tear. Tips (`TIP`) never jump.
 
     Examples
     --------
@@ -71,7 +74,11 @@ def _outliers(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
 
 
 def _stretches(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
-    """Boxes of stretches that are torn off the rest of their run, and are the smaller part."""
+    """Boxes of short stretches that are torn off the rest of their run.
+
+    Where the parts are nearly as long as one another, only the boxes beside the tear jump: nothing
+    says which part is right.
+    """
     jumped = np.zeros(len(boxes), dtype=bool)
     run = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     beside = np.flatnonzero((np.diff(run) == 0) & (np.diff(slices) <= 2))
@@ -81,7 +88,9 @@ def _stretches(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
         cuts = torn[run[torn] == one] + 1
         part = _joined(boxes, [first, *cuts.tolist(), stop])
         sizes = np.bincount(part)
-        jumped[first:stop] = 2 * sizes[part] <= stop - first
+        jumped[first:stop] = sizes[part] <= SHORT * sizes.max()
+        for cut in cuts[~(jumped[cuts - 1] | jumped[cuts])].tolist():
+            jumped[cut - 1 : cut + 1] = True
     return jumped
 
 

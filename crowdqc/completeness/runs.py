@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.arrays import Bools, Floats, Ints
-from crowdqc.completeness.extent import expected_ends, reference_ends, spread_of_ends
-from crowdqc.schema import BOX, ReadingState, Study, natural_order
+from crowdqc.completeness.asked import dealt_slices, who_was_asked
+from crowdqc.schema import BOX, Study, natural_order
 
 RUN = ["case", "label", "rater"]
 ORGAN = ["case", "label"]
@@ -66,7 +66,36 @@ class Runs:
         images = self.study.images.groupby("case")
         volumes = images["slice"].agg(["min", "max"])
         volumes = volumes.join(images[["spacing_x", "spacing_y", "spacing_z", "width"]].first())
+        if self.unit == "slices":
+            volumes["spacing_z"] = 1.0
         return volumes.reindex(self.table["case"]).reset_index(drop=True)
+
+    @cached_property
+    def unit(self) -> str:
+        """Unit of lengths along the slices: ``mm``, or ``slices`` where any distance is unknown."""
+        return "mm" if self.study.images["spacing_z"].notna().all() else "slices"
+
+    @cached_property
+    def dealt(self) -> Bools:
+        """Whether the rater of a run was dealt single slices of the case, shape (R,)."""
+        return (
+            dealt_slices(self.study)
+            .reindex(pd.MultiIndex.from_frame(self.table[["case", "rater"]]), fill_value=False)
+            .to_numpy(bool)
+        )
+
+    @cached_property
+    def read(self) -> pd.DataFrame:
+        """``run, slice``: what was read of the runs whose raters were dealt single slices."""
+        mine = self.table.loc[self.dealt, ["case", "rater"]].reset_index(names="run")
+        return mine.merge(self.study.readings, on=["case", "rater"])[["run", "slice"]]
+
+    def was_read(self, run: Ints, slices: Ints) -> Bools:
+        """Whether the rater of each run was given that slice; of a whole case, all are."""
+        known = pd.MultiIndex.from_frame(self.read)
+        inside = pd.MultiIndex.from_arrays([run, slices]).isin(known)
+        given: Bools = ~self.dealt[run] | inside
+        return given
 
     @cached_property
     def at_edge(self) -> Bools:
@@ -81,8 +110,8 @@ class Runs:
         return things
 
     @cached_property
-    def length_mm(self) -> Floats:
-        """From the first to the last slice, both included; nan where nothing was drawn."""
+    def length(self) -> Floats:
+        """From the first to the last slice in `unit`, both included; nan without a box."""
         n = self.table["last"] - self.table["first"] + 1
         return (n * self.volumes["spacing_z"]).to_numpy(dtype=np.float64)
 
@@ -92,7 +121,7 @@ def find_runs(study: Study) -> Runs:
     drawn = _hulls(study.boxes)
     slices = drawn.groupby(RUN)["slice"]
     extent = {"n_slices": slices.size(), "first": slices.min(), "last": slices.max()}
-    table = _asked(study).join(pd.DataFrame(extent)).reset_index()
+    table = who_was_asked(study).join(pd.DataFrame(extent)).reset_index()
     table["n_slices"] = table["n_slices"].fillna(0).astype(np.int64)
     table = _in_order(table, study).reset_index(drop=True)
     place = pd.MultiIndex.from_frame(table[RUN]).get_indexer(pd.MultiIndex.from_frame(drawn[RUN]))
@@ -112,14 +141,6 @@ def _hulls(boxes: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([once, hulls], ignore_index=True)
 
 
-def _asked(study: Study) -> pd.DataFrame:
-    """Slices that each rater was asked for, and how many of them were read."""
-    asked = study.asked()
-    read = asked["state"] != ReadingState.OPENED.value
-    groups = read.groupby([asked[key] for key in RUN])
-    return pd.DataFrame({"n_asked": groups.size(), "n_read": groups.sum()})
-
-
 def _in_order(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     ranks = {
         "case": natural_order(table["case"].unique()),
@@ -128,91 +149,3 @@ def _in_order(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     }
     codes = [pd.Categorical(table[key], categories=order).codes for key, order in ranks.items()]
     return table.iloc[np.lexsort(codes[::-1])]
-
-
-def expected_by_raters(runs: Runs) -> pd.DataFrame:
-    """What the other raters drew, for each run.
-
-    Returns
-    -------
-    DataFrame
-        For each run ``n_others`` who drew the label in the case, ``n_expected`` slices that at
-        more than half of them drew, of those ``n_hit`` by this run, ``expected_first``,
-        ``expected_last``.
-    """
-    table = runs.table[[*ORGAN, "n_slices"]].reset_index(names="run")
-    raters = (table["n_slices"] > 0).groupby([table[key] for key in ORGAN]).transform("sum")
-    n_others = raters - (table["n_slices"] > 0)
-    drawn = runs.drawn[["run", "slice"]].merge(table[["run", *ORGAN]], on="run")
-    votes = drawn.groupby([*ORGAN, "slice"]).size().rename("votes").reset_index()
-    every = table.assign(n_others=n_others)[n_others > 0].merge(votes, on=ORGAN)
-    every = every.merge(drawn[["run", "slice"]].assign(own=1), on=["run", "slice"], how="left")
-    own = every["own"].fillna(0)
-    wanted = every["votes"] - own > every["n_others"] / 2
-    ends = every[wanted].groupby("run")["slice"]
-    expected = pd.DataFrame(
-        {
-            "n_expected": wanted.groupby(every["run"]).sum(),
-            "n_hit": (wanted & (own > 0)).groupby(every["run"]).sum(),
-            "expected_first": ends.min(),
-            "expected_last": ends.max(),
-        }
-    ).reindex(table.index)
-    counts = ["n_expected", "n_hit"]
-    expected[counts] = expected[counts].fillna(0).astype(np.int64)
-    return expected.assign(n_others=n_others)
-
-
-def expected_by_cases(runs: Runs) -> pd.DataFrame:
-    """Where the other cases say that each run begins and ends.
-
-    Returns
-    -------
-    DataFrame
-        ``low``, ``high`` in slices, cut to the volume, nan where the other cases cannot say, as
-        they cannot of things that may lie anywhere;
-        ``spread``, the robust standard deviation of such ends, in slices; ``length`` in mm, the
-        median over the other cases.
-    """
-    case, label, _ = runs.codes
-    thickness = runs.volumes["spacing_z"].to_numpy(dtype=np.float64)
-    size = (int(case.max(initial=-1)) + 1, len(runs.study.labels))
-    ends = np.full((*size, 2), np.nan)
-    organs = ~runs.of_things
-    for end, name in enumerate(("first", "last")):
-        heights = ((runs.table[name] + end) * thickness)[organs]
-        for place, value in heights.groupby([case[organs], label[organs]]).median().items():
-            ends[(*place, end)] = value
-    references = reference_ends(ends)
-    found = expected_ends(references)[case, label] / thickness[:, None]
-    low = np.maximum(np.rint(found[:, 0]), runs.volumes["min"])
-    high = np.minimum(np.rint(found[:, 1]) - 1, runs.volumes["max"])
-    known = low <= high
-    return pd.DataFrame(
-        {
-            "low": np.where(known, low, np.nan),
-            "high": np.where(known, high, np.nan),
-            "spread": spread_of_ends(ends, references) / thickness,
-            "length": usual_lengths(ends)[case, label],
-        }
-    )
-
-
-def usual_lengths(ends: Floats, enough: int = 3) -> Floats:
-    """Median length of each label over the other cases; nan where fewer than `enough` have it."""
-    lengths = ends[..., 1] - ends[..., 0]
-    result = np.full(lengths.shape, np.nan)
-    for label in range(lengths.shape[1]):
-        finite = np.isfinite(lengths[:, label])
-        values = np.sort(lengths[finite, label])
-        n = len(values)
-        if n == 0:
-            continue
-        own = np.searchsorted(values, lengths[:, label])
-        left = n - finite
-        # The median of the others: one's own value is stepped over.
-        low, high = (left - 1) // 2, left // 2
-        low, high = (at + (finite & (at >= own)) for at in (low, high))
-        median = (values[np.clip(low, 0, n - 1)] + values[np.clip(high, 0, n - 1)]) / 2
-        result[:, label] = np.where(left >= enough, median, np.nan)
-    return result

@@ -36,6 +36,8 @@ class Settings:
         How many standard deviations of the other cases' ends an end may fall short.
     beyond_mm : float
         As `beyond`, in mm, for what the other cases say.
+    beyond_slices : int
+        The same where the distance of the slices is not known.
     shared : int
         Number of labels that end on one slice, against the odds: of many organs, some pairs do.
     wide : float
@@ -52,6 +54,7 @@ class Settings:
     taper: float = 0.7
     spreads: float = 4.0
     beyond_mm: float = 20.0
+    beyond_slices: int = 7
     shared: int = 3
     wide: float = 0.6
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
-from crowdqc.completeness.slices import from_ranges
+from crowdqc.completeness.slices import from_ranges, to_ranges
 from crowdqc.findings import Finding, Severity
 from crowdqc.schema import natural_order
 
@@ -21,10 +22,15 @@ TASKS = {
     "run-sparse": "extend",
     "double-box": "remove",
     "box-jump": "check",
+    "box-contradicted": "check",
     "labels-swapped": "relabel",
     "wrong-side": "relabel",
 }
 """Check -> what its remedy is."""
+ONCE = {"extend", "check", "relabel"}
+"""Tasks that are the same however many findings say so: their slices are put together."""
+ALL = "all"
+"""What stands for the slices where a task is about the whole case."""
 COLUMNS = ["rater", "case", "label", "task", "slices", "n_slices", "why"]
 
 
@@ -43,9 +49,9 @@ def todo(completeness: pd.DataFrame, findings: Iterable[Finding]) -> pd.DataFram
     DataFrame
         One row per task, by rater, the worst first, then by case: ``rater, case, label`` (several
         by ", "; those of the rater where a whole case was not read), ``task`` (read, draw,
-        extend, remove, check, relabel), ``slices`` as ``"40-43 74"`` ("" where they are not
-        known), ``n_slices`` (0 where they are not known), ``why``, the name of the check. What a
-        finding says twice of one run (too short, truncated, a single slice) is one row.
+        extend, remove, check, relabel), ``slices`` as ``"40-43 74"`` (``"all"`` where it is about
+        all slices of the case), ``n_slices`` (0 then), ``why``, the names of the checks. What
+        several findings say of one run (too short, truncated, a single slice) is one row.
 
     Examples
     --------
@@ -57,20 +63,23 @@ def todo(completeness: pd.DataFrame, findings: Iterable[Finding]) -> pd.DataFram
     named = [finding for finding in findings if _is_task(finding)]
     lost = _labels_with("lost_slices", completeness)
     asked = _labels_with("label", completeness)
-    rows: dict[tuple[object, ...], list[object]] = {}
+    rows: dict[tuple[object, ...], list[Any]] = {}
     for finding in named:
         key = (str(finding.rater), str(finding.case))
         whole = {"slice-lost": lost, "case-unread": asked}.get(finding.check, {})
         label = finding.label or ", ".join(whole.get(key, []))
         task = TASKS[finding.check]
-        # Redrawing the slices where a run should go on is one task, however often it is said.
-        place = (*key, label, task, "" if task == "extend" else finding.check)
-        row = rows.setdefault(place, [*key, label, task, "", 0, "", -finding.severity.rank])
-        slices = from_ranges(finding.slices or "")
-        if len(slices) > int(str(row[5])):
-            row[4], row[5] = finding.slices, len(slices)
-        row[6] = f"{row[6]}, {finding.check}".removeprefix(", ")
-    table = pd.DataFrame(list(rows.values()), columns=[*COLUMNS, "rank"])
+        place = (*key, label, task, "" if task in ONCE else finding.check)
+        row = rows.setdefault(place, [*key, label, task, set(), [], -finding.severity.rank])
+        row[4].update(from_ranges(finding.slices or ""))
+        row[5].append(finding.check)
+    table = pd.DataFrame(
+        [
+            [*row[:4], to_ranges(row[4]) or ALL, len(row[4]), ", ".join(row[5]), row[6]]
+            for row in rows.values()
+        ],
+        columns=[*COLUMNS, "rank"],
+    )
     return _in_order(table)[COLUMNS]
 
 

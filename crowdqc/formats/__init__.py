@@ -11,6 +11,8 @@ are found through `base`.
 from __future__ import annotations
 
 import dataclasses
+import os
+from pathlib import Path
 
 import pandas as pd
 
@@ -22,6 +24,7 @@ from crowdqc.formats.draft import Draft, to_pixels, to_study
 from crowdqc.formats.files import inside
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.images import guess_sizes, images_table, settle_sizes
+from crowdqc.formats.labels import LEVELS_UP, find_class_list
 from crowdqc.formats.listing import Contents, Guess, Listing, look_into
 from crowdqc.formats.names import sound_names
 from crowdqc.formats.output import Output
@@ -113,10 +116,21 @@ _QUOTING = {
 def read_gold(
     config: Config, known: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame | None, list[Finding]]:
-    """Boxes that count as the truth: ``case, slice, label, x0, y0, x1, y1`` in px.
+    """Boxes that count as the truth, of the table ``[truth] boxes`` or the rater ``[truth] rater``.
 
-    Those of the table ``[truth] boxes``, or of the rater ``[truth] rater``; `None` where the
-    study names neither. `known` as for `read_study`.
+    Parameters
+    ----------
+    config : Config
+        The study file.
+    known : DataFrame, optional
+        As for `read_study`.
+
+    Returns
+    -------
+    boxes : DataFrame or None
+        ``case, slice, label, x0, y0, x1, y1`` in px; `None` where the study names neither.
+    findings : list of Finding
+        What was left out.
 
     Raises
     ------
@@ -133,14 +147,19 @@ def read_gold(
 
 
 def annotation_files(config: Config) -> list[str]:
-    """Paths of the files that `read_study` reads, in a fixed order.
+    """Paths of the files that `read_study` reads, class lists among them, in a fixed order.
 
     Raises
     ------
     InputError
         If no file is found.
     """
-    return find(config.resolve(config.annotations.path)).names
+    names = find(config.resolve(config.annotations.path)).names
+    if not load_format(config.annotations.format).one_file_per_slice:
+        return names
+    folders = dict.fromkeys(name.rpartition(os.sep)[0] for name in names)
+    lists = (find_class_list(Path(folder), LEVELS_UP) for folder in folders)
+    return list(dict.fromkeys([*names, *(str(path) for path in lists if path)]))
 
 
 def _draft(config: Config) -> Draft:

@@ -17,7 +17,7 @@ from crowdqc.formats.base import Format
 from crowdqc.formats.collect import Collector, Document, rater_name
 from crowdqc.formats.draft import Draft
 from crowdqc.formats.files import short, write_json
-from crowdqc.formats.guess_documents import guess_documents
+from crowdqc.formats.guess_documents import ask_rater, guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
 from crowdqc.formats.output import IMAGE, Output, Written
 from crowdqc.formats.raters import Image, rater_key
@@ -26,7 +26,21 @@ from crowdqc.formats.shapes import box_of_points, box_of_runs
 
 def sniff_coco(listing: Listing) -> Guess | None:
     """Files that hold a list of images."""
-    return guess_documents(listing, *look_into(listing.ending(".json"), _look))
+    contents, files = look_into(listing.ending(".json"), _look)
+    guess = guess_documents(listing, contents, files)
+    if guess is not None and not contents.says_rater and "{rater}" not in guess.path:
+        boxes = [box for path in files for box in read_json(path).get("annotations", ())]
+        boxes = [box for box in boxes if isinstance(box, dict)][:FILES_MAX]
+        rows = [{k: v for k, v in box.items() if k not in _KEYS} for box in boxes]
+        places, labels = (
+            [str(box.get(key)) for box in boxes] for key in ("image_id", "category_id")
+        )
+        guess.more += ask_rater(rows, places, labels=labels)
+    return guess
+
+
+_KEYS = {"id", "image_id", "category_id", "bbox", "area", "segmentation", "iscrowd", "score"}
+"""Keys of annotations that COCO defines."""
 
 
 def _look(path: Path) -> Contents | None:

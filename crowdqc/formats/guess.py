@@ -17,7 +17,8 @@ from crowdqc.formats.listing import Guess, Listing
 from crowdqc.formats.name_patterns import guess_pattern
 from crowdqc.formats.patterns import Name
 
-PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 
 
 def guess_study(folder: Path) -> Guess:
@@ -115,10 +116,10 @@ def _image_lines(guess: Guess) -> list[str]:
     if guess.image_path is None:
         return [SIZE] if guess.needs_size else []
     lines = ["[images]", f"path = {quoted(guess.image_path)}"]
-    if guess.image_path.endswith((".nii", ".nii.gz")):
+    if guess.volume is not None:
         lines += [
             'picture = "rot90"         # how the annotated picture was made from volume[:, :, k]',
-            "window  = { level = 40, width = 400 }   # CT, HU; MR: { percentiles = [0.5, 99.5] }",
+            guess.window,
         ]
     return lines
 
@@ -129,8 +130,8 @@ def _key(text: str) -> str:
 
 def _images(listing: Listing, guess: Guess) -> str | None:
     """Pattern of images in or beside the folder that has cases of the annotations."""
-    volumes = listing.ending(".nii", ".nii.gz")
-    pictures = [path for path in listing.files if path.suffix.lower() in PICTURES]
+    volumes = listing.ending(*VOLUMES)
+    pictures = listing.ending(*PICTURES)
     names = [listing.relative(path) for path in volumes or pictures]
     patterns = {guess_pattern(names), guess_pattern(names, slices=False)} if names else set()
     patterns = {one for one in patterns if not (volumes and "{slice}" in one)}
@@ -141,6 +142,7 @@ def _images(listing: Listing, guess: Guess) -> str | None:
     if best and not fits[best] and known:
         guess.remarks.append(f"No case is named like the images in {best}: give [images] path.")
         return None
+    guess.volume = volumes[0] if volumes else None
     return best
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crowdqc.files import Unreadable, opened
+from crowdqc.files import STATE, Unreadable, opened
 
 FILES_MAX = 5000
 """Files, images or boxes that are looked at."""
@@ -31,6 +32,11 @@ class Guess:
     images: list[str] = field(default_factory=list)
     """Pattern of the names of images in the files, and these names."""
     image_path: str | None = None
+    volume: Path | None = None
+    """One of the volumes at `image_path`, and the line for its window."""
+    window: str = (
+        "# window = { percentiles = [0.5, 99.5] }   # CT: { level = 40, width = 400 }, in HU"
+    )
     more: list[str] = field(default_factory=list)
     """Further lines of ``[annotations]``."""
     says_rater: bool = False
@@ -45,15 +51,27 @@ class Guess:
 
 
 class Listing:
-    """The files of a folder and of all folders in it, in the order of their paths."""
+    """The files of a folder and of all folders in it, in the order of their paths.
+
+    Hidden ones and results of crowdqc are left out.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.files = sorted(path for path in folder.rglob("*") if path.is_file())
+        self.files = []
+        for place, folders, names in os.walk(folder):
+            folders[:] = [
+                name
+                for name in folders
+                if not (name.startswith(".") or (Path(place) / name / STATE).exists())
+            ]
+            paths = (Path(place) / name for name in names if not name.startswith("."))
+            self.files += [path for path in paths if path.is_file()]
+        self.files.sort()
 
     def ending(self, *endings: str) -> list[Path]:
-        """Files whose name has one of the endings."""
-        return [path for path in self.files if path.name.endswith(endings)]
+        """Files whose name has one of the endings, in upper or lower case."""
+        return [path for path in self.files if path.name.lower().endswith(endings)]
 
     def relative(self, path: Path) -> str:
         """`path` as a study file in the folder names it."""
@@ -81,7 +99,20 @@ def look_into(
 ) -> tuple[Contents, dict[Path, list[str]]]:
     """What the first of some files hold together, and the images in each that `look` knows.
 
-    A file that is `Unreadable` is passed over.
+    Parameters
+    ----------
+    files : iterable of Path
+        Files that may be of a format.
+    look : callable
+        From a file to what it holds, `None` where it is of another format; one that it finds
+        `Unreadable` is passed over.
+
+    Returns
+    -------
+    contents : Contents
+        What all hold together.
+    files : dict
+        Each file of the format, with the names of its images.
     """
     together, known = Contents(), {}
     for path in itertools.islice(files, FILES_MAX):

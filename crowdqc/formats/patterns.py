@@ -92,20 +92,6 @@ def split_ending(name: str) -> tuple[str, str]:
     return name[: len(name) - len(ending)], name[len(name) - len(ending) :]
 
 
-def fill(pattern: str | Path, **fields: str | int) -> Path:
-    """`pattern` with its placeholders replaced.
-
-    Examples
-    --------
-    >>> fill("labels/label{case}.nii.gz", case="0001").as_posix()
-    'labels/label0001.nii.gz'
-    """
-    text = str(pattern)
-    for name, value in fields.items():
-        text = text.replace(f"{{{name}}}", str(value))
-    return Path(text)
-
-
 def find(pattern: Path, *, folders: bool = False) -> Matches:
     """All files that fit `pattern`, an absolute or relative path with placeholders.
 

@@ -38,6 +38,7 @@ from crowdqc.formats.labels import (
 )
 from crowdqc.formats.listing import FILES_MAX, Guess, Listing, beginning
 from crowdqc.formats.output import Output, Written
+from crowdqc.formats.shapes import box_of_points
 from crowdqc.formats.slicefiles import SliceFiles
 from crowdqc.geometry import pixels_to_yolo
 
@@ -216,6 +217,7 @@ def _each_line(text: str, classes: Classes, *, file: int, files: SliceFiles) -> 
         words = row.split()
         if not words:
             continue
+        words = _boxed(words) if files.config.annotations.shapes == "box" else words
         fault = _fault(words, classes)
         if fault is None:
             lines.append((file, number, classes[whole(words[0])], *map(float, words[1:])))
@@ -227,6 +229,15 @@ def _each_line(text: str, classes: Classes, *, file: int, files: SliceFiles) -> 
         rest = f"and {faults - FAULTS_MAX} more lines of this file are not sound either."
         _note(("more-lines", rest), number, file=file, files=files)
     return lines
+
+
+def _boxed(words: list[str]) -> list[str]:
+    """The line of the box round a polygon, ``class x y x y x y ...``; any other line as it is."""
+    found = box_of_points(words[1::2], words[2::2]) if len(words) > 6 else None
+    if found is None:
+        return words
+    x0, y0, x1, y1 = (float(str(value)) for value in found)
+    return [words[0], *map(repr, ((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0))]
 
 
 def _note(fault: tuple[str, str], number: int, *, file: int, files: SliceFiles) -> None:
@@ -241,7 +252,8 @@ def _fault(words: list[str], classes: Classes) -> tuple[str, str] | None:
     if len(words) != 5:
         return "field-count", (
             f"has {len(words)} fields ({short(' '.join(words))}); a line is "
-            "'class x_centre y_centre width height', 5 fields."
+            "'class x_centre y_centre width height', 5 fields. Of a polygon the box is taken where "
+            "shapes is 'box'."
         )
     for name, word in zip(FRACTIONS, words[1:], strict=True):
         number = parse_number(word)

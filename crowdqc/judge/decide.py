@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from crowdqc.findings import Finding, Reason, Severity, Verdict, Where
 from crowdqc.judge.declared import Scope
-from crowdqc.judge.policy import NOWHERE, VERDICT, Judged, Policy, ask_all, measured
+from crowdqc.judge.policy import NOWHERE, Judged, Policy, ask_all, firing
 from crowdqc.judge.raters import decide_raters
 from crowdqc.schema import stands_in
 from crowdqc.text import count, plural
@@ -146,22 +146,14 @@ def decide(
 
 def _judge_rows(policy: Policy, scope: Any, frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of a fine scope that are not accepted."""
-    rank = np.zeros(len(frame), dtype=np.int64)
-    reasons: dict[int, list[Reason]] = defaultdict(list)
     keys = frame[FINE[scope]].to_dict("records")
-    for rule in policy.of(scope):
-        values, asked = measured(frame, rule.measure), ~rule.lacking(frame)
-        unknown = np.isnan(values) & asked
-        fires = ~np.isnan(values) & asked & rule.fires(values)
-        given = np.where(fires, VERDICT[rule.severity].rank, 0)
-        rank = np.maximum(rank, np.where(unknown, Verdict.REVIEW.rank, given))
-        for row in np.flatnonzero(unknown | (given > 0)).tolist():
-            reasons[row].append(rule.reason(float(values[row]), Where(**keys[row])))
-    rows = np.flatnonzero(rank)
-    verdicts = list(Verdict)
-    return frame.iloc[rows][FINE[scope]].assign(
-        verdict=[verdicts[k].value for k in rank[rows]],
-        reasons=[reasons[row] for row in rows.tolist()],
+    judged: dict[int, Judged] = {}
+    for rule, row, value in firing(policy.of(scope), frame):
+        judged.setdefault(row, Judged(where=Where(**keys[row]))).ask(rule, value)
+    bad = {row: judged[row] for row in sorted(judged) if judged[row].reasons}
+    return frame.iloc[list(bad)][FINE[scope]].assign(
+        verdict=[one.verdict.value for one in bad.values()],
+        reasons=[one.reasons for one in bad.values()],
     )
 
 
@@ -232,10 +224,8 @@ def _share_rejected(units: Iterable[Judged]) -> float:
 
 def _judge_study(policy: Policy, decision: Decision) -> None:
     rules = policy.of("study")
-    frame = pd.DataFrame([study_measures(decision)])
-    for rule in rules:
-        if not rule.lacking(frame)[0]:
-            decision.study.ask(rule, float(measured(frame, rule.measure)[0]))
+    for rule, _, value in firing(rules, pd.DataFrame([study_measures(decision)])):
+        decision.study.ask(rule, value)
     for kind, units in (("case", decision.cases), ("rater", decision.raters)):
         strict = kind == "case" and not rules
         for verdict, what in _NOT_ACCEPTED.items():

@@ -33,8 +33,12 @@ def explain(
     ----------
     unit : str
         ``"study"``, ``"rater:NAME"``, ``"CASE"`` (with all its labels) or ``"CASE/LABEL"``.
-    policy, measures, findings
-        As `crowdqc.judge.decide` got them.
+    policy : Policy
+        As `crowdqc.judge.decide` got it.
+    measures : mapping of str to DataFrame
+        The same.
+    findings : iterable of Finding
+        The same.
     decision : Decision
         What it made of them.
 
@@ -53,9 +57,8 @@ def explain(
     """
     findings = list(findings)
     rows: list[tuple[Any, ...]] = []
-    for scope, key, name in _units(unit, decision):
-        judged = _judged(scope, key, decision)
-        values = study_measures(decision) if scope == "study" else _values(measures[scope], key)
+    for scope, key, name, judged in _units(unit, decision):
+        values = study_measures(decision) if scope == "study" else dict(measures[scope].loc[key])
         rows += [(name, *_asked(rule, values, judged.where)) for rule in policy.of(scope)]
         rows += [
             (name, f.check, f.value, f.limit, f.severity.value, sentence(f.reason, judged.where))
@@ -67,31 +70,27 @@ def explain(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _units(unit: str, decision: Decision) -> Iterator[tuple[Any, Any, str]]:
+def _units(unit: str, decision: Decision) -> Iterator[tuple[Any, Any, str, Judged]]:
+    """Scope, key, name and verdict of what a unit comprises."""
     case, _, label = unit.partition("/")
     rater = unit.removeprefix("rater:")
     if unit == "study":
-        yield "study", None, "study"
+        yield "study", None, "study", decision.study
     elif unit.startswith("rater:") and rater in decision.raters:
-        yield "rater", rater, unit
+        yield "rater", rater, unit, decision.raters[rater]
     elif (case, label) in decision.labels:
-        yield "label", (case, label), unit
+        yield "label", (case, label), unit, decision.labels[case, label]
     elif unit in decision.cases:
-        yield "case", unit, unit
-        for key in decision.labels:
+        yield "case", unit, unit, decision.cases[unit]
+        for key, judged in decision.labels.items():
             if key[0] == unit:
-                yield "label", key, "/".join(key)
+                yield "label", key, "/".join(key), judged
     else:
         known = [*decision.cases][:3] + [f"rater:{name}" for name in [*decision.raters][:2]]
         raise InputError(
             f"'{unit}' is no unit that was judged; name a case (CASE), a label of a case "
             f"(CASE/LABEL), a rater (rater:NAME) or 'study', for example {', '.join(known)}."
         )
-
-
-def _values(frame: pd.DataFrame, key: Any) -> dict[str, float]:
-    values: dict[str, float] = frame.loc[key].to_dict()
-    return values
 
 
 def _asked(rule: Rule, values: Mapping[str, float], unit: Where) -> tuple[Any, ...]:
@@ -121,17 +120,13 @@ def _is_about(finding: Finding, scope: str, key: Any) -> bool:
             return finding.case is None and finding.rater is None
 
 
-def _judged(scope: str, key: Any, decision: Decision) -> Judged:
-    owners: dict[str, dict[Any, Judged]] = {
-        "rater": dict(decision.raters),
-        "label": dict(decision.labels),
-        "case": dict(decision.cases),
-    }
-    return decision.study if scope == "study" else owners[scope][key]
-
-
 def changes(old: Manifest, new: Manifest) -> pd.DataFrame:
     """What two gatings of a study decided differently.
+
+    Parameters
+    ----------
+    old, new : Manifest
+        The earlier and the later gating.
 
     Returns
     -------

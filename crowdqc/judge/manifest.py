@@ -212,6 +212,11 @@ def make_manifest(
         What it was decided by.
     created_from : mapping of str to str
         File -> SHA-256.
+
+    Returns
+    -------
+    Manifest
+        With the boxes that may be used.
     """
     kept = prompts[decision.usable(prompts)]
     verdicts = [judged.verdict for judged in decision.cases.values()]

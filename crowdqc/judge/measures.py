@@ -14,6 +14,7 @@ import pandas as pd
 
 from crowdqc.findings import Finding, Severity
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
+from crowdqc.schema import stands_in
 
 USABLE = ["agreed", "single"]
 """States of a fused box that may be used."""
@@ -29,15 +30,20 @@ def rater_measures(raters: pd.DataFrame) -> pd.DataFrame:
 def rater_runs(completeness: pd.DataFrame) -> pd.DataFrame:
     """What completeness says of each rater, indexed by rater: columns of the table ``raters``.
 
-    ``coverage``: the mean share of the expected slices over the runs of the rater; nan where
-    nothing was expected of anyone. ``single_rater_share``: the share of the rater's runs that no
-    other rater drew, too, so that no agreement is known; nan for a rater who drew nothing.
+    ``n_expected``: the slices that were expected of the rater, over all runs; ``coverage``: the
+    share of these that has a box, 1 where nothing was expected. ``single_rater_share``: the share
+    of the rater's runs that no other rater drew, too, so that no agreement is known; nan for a
+    rater who drew nothing.
     """
     drawn = completeness[completeness["n_slices"] > 0]
     several = drawn.groupby(ORGAN)["rater"].transform("size") > 1
+    wanted = completeness["slices_expected"]
+    expected = wanted.groupby(completeness["rater"]).sum()
+    found = (completeness["coverage"].fillna(0) * wanted).groupby(completeness["rater"]).sum()
     return pd.DataFrame(
         {
-            "coverage": completeness.groupby("rater")["coverage"].mean(),
+            "coverage": (found / expected.where(expected > 0)).fillna(1.0),
+            "n_expected": expected,
             "single_rater_share": (~several).groupby(drawn["rater"]).mean(),
         }
     )
@@ -46,12 +52,14 @@ def rater_runs(completeness: pd.DataFrame) -> pd.DataFrame:
 def label_measures(consensus: pd.DataFrame, completeness: pd.DataFrame) -> pd.DataFrame:
     """Measures of each label of each case that was asked for, indexed by case and label.
 
-    ``n_slices`` with a usable box; ``n_gaps`` between the first and the last of them without
-    one; ``gap_share`` of that range (0 without a box); ``absent``, 1 where there is no usable
-    box though the label should be there or nobody read the case; ``agreed_share`` of the drawn
-    objects that is usable (1 where nothing was drawn); ``coverage`` of the expected slices by
-    the rater who drew most of them (0 where nothing was drawn); ``truncated_share`` and
-    ``swapped_share`` of the runs that are truncated, or seem to be of another label;
+    ``n_slices`` with a usable box; ``n_gaps``, slices between the first and the last of them
+    without one, on which somebody drew the label, or has a gap by the table ``completeness`` (two
+    nodules have none between them); ``gap_share`` of that range (0 without a box); ``absent``, 1
+    where there is no usable box though the label should be there or nobody read the case;
+    ``agreed_share`` of the drawn objects that is usable (1 where nothing was drawn);
+    ``coverage`` of the expected slices by the rater who drew most of them (0 where nothing was
+    drawn); ``truncated_share`` and ``swapped_share`` of the runs that are truncated, or seem to
+    be of another label;
     ``length_ratio`` to the usual length (nan where too few cases say what is usual).
     """
     index = pd.MultiIndex.from_frame(completeness[ORGAN].drop_duplicates())
@@ -61,17 +69,32 @@ def label_measures(consensus: pd.DataFrame, completeness: pd.DataFrame) -> pd.Da
     extent = (slices.max() - slices.min() + 1).reindex(index, fill_value=0)
     drawn = consensus.groupby(ORGAN).size().reindex(index, fill_value=0)
     n_usable = usable.groupby(ORGAN).size().reindex(index, fill_value=0)
-    whole = (completeness["state"] == "complete").groupby([completeness[k] for k in ORGAN]).all()
+    known = completeness["state"].isin(["complete", "absent"])
+    whole = known.groupby([completeness[k] for k in ORGAN]).all()
+    n_gaps = _gaps(usable, consensus, completeness).reindex(index, fill_value=0)
     measures = pd.DataFrame(
         {
             "n_slices": n_slices,
-            "n_gaps": extent - n_slices,
-            "gap_share": (extent - n_slices) / extent.clip(lower=1),
+            "n_gaps": n_gaps,
+            "gap_share": n_gaps / extent.clip(lower=1),
             "absent": ((n_slices == 0) & ~(whole.reindex(index) & (drawn == 0))).astype(float),
             "agreed_share": (n_usable / drawn.where(drawn > 0)).fillna(1.0),
         }
     )
     return measures.join(_run_measures(completeness).reindex(index))
+
+
+def _gaps(usable: pd.DataFrame, consensus: pd.DataFrame, completeness: pd.DataFrame) -> pd.Series:
+    """Slices of each label of each case that lack a usable box, by case and label."""
+    key = [*ORGAN, "slice"]
+    listed = completeness.loc[completeness["gap_slices"] != "", [*ORGAN, "gap_slices"]]
+    listed = listed.assign(slice=listed["gap_slices"].str.split(" ")).explode("slice")
+    seen = pd.concat([listed[key].astype({"slice": np.int64}), consensus[key]]).drop_duplicates()
+    seen = seen[~stands_in(usable, seen, key)]
+    ends = usable.groupby(ORGAN)["slice"].agg(["min", "max"]).reset_index()
+    inside = seen.merge(ends, on=ORGAN)
+    inside = inside[inside["slice"].between(inside["min"], inside["max"])]
+    return inside.groupby(ORGAN).size()
 
 
 def _run_measures(completeness: pd.DataFrame) -> pd.DataFrame:
@@ -80,7 +103,7 @@ def _run_measures(completeness: pd.DataFrame) -> pd.DataFrame:
     faults = completeness.get("faults", pd.Series("", index=completeness.index))
     length = completeness.get("length_ratio", pd.Series(np.nan, index=completeness.index))
     coverage = completeness["coverage"].where(drawn, 0.0)
-    coverage = coverage.where(drawn | (completeness["state"] != "complete"), 1.0)
+    coverage = coverage.where(drawn | ~completeness["state"].isin(["complete", "absent"]), 1.0)
     frame = completeness[ORGAN].assign(
         coverage=coverage,
         truncated_share=(completeness["truncated"] != "").astype(float).where(drawn),
@@ -112,12 +135,13 @@ def case_measures(labels: pd.DataFrame) -> pd.DataFrame:
 def box_measures(prompts: pd.DataFrame) -> pd.DataFrame:
     """Measures of each fused box, with its ``case, slice, label``.
 
-    ``score``, ``support``, ``n_raters``, ``support_share``, ``spread`` (the largest spread of
-    an edge in px; nan for a single rater), ``width``, ``height`` in px, ``interpolated`` (1 or
-    0). The rows are those of `prompts`.
+    ``score``, ``expected_error``, ``support``, ``n_raters``, ``support_share``, ``spread`` (the
+    largest spread of an edge in px; nan for a single rater), ``width``, ``height`` in px,
+    ``interpolated`` (1 or 0). The rows are those of `prompts`.
     """
     spread = prompts[["spread_x0", "spread_y0", "spread_x1", "spread_y1"]].max(axis=1)
-    return prompts[["case", "slice", "label", "score", "support", "n_raters"]].assign(
+    known = ["case", "slice", "label", "score", "expected_error", "support", "n_raters"]
+    return prompts[[name for name in known if name in prompts]].assign(
         support_share=prompts["support"] / prompts["n_raters"].where(prompts["n_raters"] > 0),
         spread=spread,
         width=prompts["x1"] - prompts["x0"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
@@ -87,14 +87,14 @@ class Rule(Section):
         return self
 
     def fires(self, value: Any) -> Any:
-        """Whether the rule fires, for a number or an array of numbers that are not nan."""
+        """Whether the rule fires, for a number or an array of numbers; nan means nothing."""
         return _OPERATORS[self.op](value, self.limit)
 
     def lacking(self, measures: pd.DataFrame) -> NDArray[np.bool_]:
         """Units of which too little is known for the rule to be asked, shape (N,)."""
         lacking = np.zeros(len(measures), dtype=np.bool_)
         for name, least in self.needs.items():
-            lacking |= ~(measured(measures, name) >= least)
+            lacking |= ~(_measured(measures, name) >= least)
         return lacking
 
     @cached_property
@@ -196,11 +196,9 @@ class Judged:
             self.reasons.append(reason)
 
     def ask(self, rule: Rule, value: float) -> None:
-        """Ask a rule of a value; nan asks for a review."""
-        if np.isnan(value):
-            self.add(Severity.REVIEW, rule.reason(value, self.where))
-        elif rule.fires(value):
-            self.add(rule.severity, rule.reason(value, self.where))
+        """Take a rule into account that fires at a value, or whose value is nan: a review."""
+        severity = Severity.REVIEW if math.isnan(value) else rule.severity
+        self.add(severity, rule.reason(value, self.where))
 
 
 def ask_all(
@@ -222,15 +220,22 @@ def ask_all(
     dict
         Unit -> what was decided.
     """
-    judged: dict[Any, Judged] = {unit: Judged(where=place(unit)) for unit in measures.index}
+    judged = [Judged(where=place(unit)) for unit in measures.index]
+    for rule, row, value in firing(rules, measures):
+        judged[row].ask(rule, value)
+    return dict(zip(measures.index, judged, strict=True))
+
+
+def firing(rules: Iterable[Rule], measures: pd.DataFrame) -> Iterator[tuple[Rule, int, float]]:
+    """Each rule with the rows for which it fires or is not known, and their values."""
     for rule in rules:
-        values, asked = measured(measures, rule.measure), ~rule.lacking(measures)
-        for unit, value in zip(measures.index[asked], values[asked].tolist(), strict=True):
-            judged[unit].ask(rule, value)
-    return judged
+        values = _measured(measures, rule.measure)
+        rows = (np.isnan(values) | rule.fires(values)) & ~rule.lacking(measures)
+        for row in np.flatnonzero(rows).tolist():
+            yield rule, row, float(values[row])
 
 
-def measured(measures: pd.DataFrame, name: str) -> NDArray[np.float64]:
+def _measured(measures: pd.DataFrame, name: str) -> NDArray[np.float64]:
     """A measure of all units; nan where it is not known."""
     if name not in measures:
         return np.full(len(measures), np.nan)

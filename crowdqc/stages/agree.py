@@ -68,5 +68,7 @@ def _summary(raters: pd.DataFrame) -> str:
     return "\n".join([head, *lines[:REASONS_MAX], *more])
 
 
-def _why(rater: str, reasons: str) -> str:
-    return shortened(read_reasons(reasons), Where(rater=rater))
+def _why(rater: str, cell: str) -> str:
+    """The reasons in a few words: named faults first, which say what to do about it."""
+    reasons = sorted(read_reasons(cell), key=lambda reason: reason.op is not None)
+    return shortened(reasons, Where(rater=rater))

@@ -8,6 +8,7 @@ up to date.
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ class Pipeline:
             return None
         run.say(f"crowdqc {name} ...")
         result = self._finish(stage, run)
-        run.say(f"  {result.summary}")
+        run.say(textwrap.indent(result.summary, "  "))
         return result
 
     def is_current(self, name: str, run: Run) -> bool:

@@ -10,7 +10,7 @@ from crowdqc.stages.images import geometries
 from crowdqc.stages.study import load_study, policy_of
 from crowdqc.text import count
 
-STATES = ("complete", "partial", "missing", "unread")
+STATES = ("complete", "partial", "missing", "absent", "unread")
 COMPLETENESS_SHOWN = ["case", "label", "rater", "state", "n_slices", "gap_slices", "truncated"]
 
 
@@ -24,7 +24,7 @@ def complete(run: Run) -> Result:
     run.store.write("todo", tasks)
     states = table["state"].value_counts()
     counts = ", ".join(f"{states.get(name, 0)} {name}" for name in STATES)
-    shown = table.loc[table["state"] != "complete", COMPLETENESS_SHOWN]
+    shown = table.loc[~table["state"].isin(["complete", "absent"]), COMPLETENESS_SHOWN]
     shown = shown.assign(gap_slices=shown["gap_slices"].map(in_ranges))
     return Result(
         table=table,

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from crowdqc.config import Config
 from crowdqc.files import Unreadable, opened, refuse_more
 from crowdqc.findings import Finding, InputError
-from crowdqc.formats.patterns import fill, find, has
+from crowdqc.formats.patterns import find, has
 from crowdqc.volumes import Geometry, inspect_volume, is_volume, read_geometry, volume_files
 
 PACKED_RATIO = 256
@@ -215,7 +215,6 @@ def _relative(path: Path, config: Config) -> str:
 
 __all__ = [
     "case_files",
-    "fill",
     "geometries",
     "image_files",
     "input_files",

@@ -51,14 +51,15 @@ def installed(tmp_path):
     rows = [("c", 1, rater, "organ", 10, 10, 32, 26) for rater in "ab"]
     columns = ["case", "slice", "rater", "label", "x0", "y0", "x1", "y1"]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "boxes.csv", index=False)
-    return tmp_path, {**os.environ, "PYTHONPATH": os.pathsep.join([str(about.parent), *sys.path])}
+    path = os.pathsep.join([str(about.parent), *sys.path])
+    return tmp_path, {**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1"}
 
 
 def crowdqc(installed, *words):
     folder, environment = installed
     call = [sys.executable, "-m", "crowdqc", *words]
     return subprocess.run(
-        call, env=environment, cwd=folder, capture_output=True, text=True, check=False
+        call, env=environment, cwd=folder, capture_output=True, encoding="utf-8", check=False
     )
 
 

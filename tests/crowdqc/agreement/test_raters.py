@@ -1,5 +1,7 @@
 """Scorecards: scores, verdicts and rows of raters, and that the tables conform."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from crowdqc.agreement.resample import Ratio
 from crowdqc.agreement.scores import Scores
 from crowdqc.config import RaterLimits
 from crowdqc.findings import read_reasons
-from crowdqc.judge.policy import Policy
+from crowdqc.judge.policy import Policy, load_policy
 from crowdqc.matching import match
 from crowdqc.schema import TABLES
 from tests.crowdqc.agreement.organs import (
@@ -19,6 +21,7 @@ from tests.crowdqc.agreement.organs import (
     judged,
     organ_study,
     review,
+    swapped,
 )
 from tests.crowdqc.crowds import crowd_study
 from tests.crowdqc.gold import f1_of_raters, gold_study
@@ -167,6 +170,17 @@ def test_a_semicolon_in_the_words_of_a_policy_stays_one_reason():
     for cell in found.raters["reasons"]:
         because = [one.because for one in read_reasons(cell)]
         assert because == ["so; what", "first; 1 > 0: not second"]  # the gravest first
+
+
+@pytest.mark.parametrize("name", ["strict", "screening", "one_rater", "multi_instance"])
+def test_who_swaps_labels_is_rejected_by_every_policy(name):
+    path = Path(__file__).parents[3] / "configs" / f"policy_{name}.toml"
+    study = organ_study(GOOD, cases=4, slices=16, alter={"good0": swapped(0.84)})
+    found = judged(review_raters(match(study), resampling=NONE), load_policy(path)).raters
+
+    swapper = found.set_index("rater").loc["good0"]
+    assert swapper["verdict"] == "reject"
+    assert "labels-swapped" in {reason.measure for reason in read_reasons(swapper["reasons"])}
 
 
 def test_limits_are_the_study_files():

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from crowdqc.completeness.ends import end_sizes, run_medians, shared_ends, usual_sizes
+from crowdqc.completeness.expected import usual_lengths
 from crowdqc.completeness.extent import (
     expected_ends,
     presence,
@@ -20,7 +21,6 @@ from crowdqc.completeness.labels import (
     swapped_pairs,
 )
 from crowdqc.completeness.position import jumps, wrong_side
-from crowdqc.completeness.runs import usual_lengths
 
 ENDS = np.array([[0.0, 50], [30, 80], [60, 90]])  # three labels, mm
 SHIFTS = np.array([0.0, 13, -40, 7, 100])

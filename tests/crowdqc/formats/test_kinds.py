@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from crowdqc.config import load_config
 from crowdqc.findings import InputError, Severity
-from crowdqc.formats import read_study
+from crowdqc.formats import annotation_files, read_study
 from crowdqc.formats.guess import guess_study, render_study
 from crowdqc.stages.images import known_images
 
@@ -512,6 +513,49 @@ def test_a_table_for_each_rater_and_one_without_a_header(start):
 
     assert guess.path == "{rater}.csv"
     assert (study.raters, len(study.boxes), len(study.cases)) == (["ann", "bob"], 6, 3)
+
+
+def test_a_key_that_looks_like_people_is_asked_for(write, tmp_path):
+    images = [{"id": k, "file_name": f"p{k}.png"} for k in range(4)]
+    boxes = [
+        {"id": k, "image_id": k % 4, "category_id": 1, "bbox": [1, 1, 2, 2], "by": f"R{k // 4}"}
+        for k in range(8)
+    ]
+    data = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "liver"}]}
+    write("all.json", json.dumps(data))
+
+    assert "# Does 'by' say who drew?" in render_study(guess_study(tmp_path), name="mine")
+
+
+def test_a_yolo_polygon_is_refused_or_gives_its_box(read):
+    labels = LABELS.replace("liver =", "0 =")
+    files = {"a/p.txt": "0 .1 .2 .5 .2 .3 .6\n"}
+    study, findings = read(YOLO, files, labels)
+    assert (states(study), checks(findings)) == ({"p/0/a": "opened"}, ["field-count"])
+
+    study, _ = read(YOLO + '\nshapes = "box"', files, labels)
+    assert study.boxes[["x0", "y0", "x1", "y1"]].to_numpy() == pytest.approx(
+        np.array([[20, 20, 100, 60]])
+    )
+
+
+def test_results_and_hidden_files_are_not_guessed_from(start, write):
+    write("out/crowdqc.json", "{}")
+    write("out/consensus/p1-1.txt", LINE)
+    write("a/._p1-1.txt", b"\x00\x05")
+
+    study, findings, guess = start({"a/p1-1.txt": LINE, "b/p1-1.txt": LINE})
+
+    assert (guess.path, study.raters, findings) == ("{rater}/{case}-{slice}.txt", ["a", "b"], [])
+
+
+def test_class_lists_are_inputs(read, make_config, tmp_path):
+    labels = LABELS.replace("liver =", "0 =")
+    read(YOLO, {"a/p.txt": LINE, "a/classes.txt": "liver\n"}, labels)
+
+    names = annotation_files(make_config(YOLO, labels))
+
+    assert {Path(name).name for name in names} == {"p.txt", "classes.txt"}
 
 
 # Images and sizes ------------------------------------------------------------------------------

@@ -58,14 +58,14 @@ def installed(tmp_path):
     columns = ["case", "slice", "rater", "label", "x0", "y0", "x1", "y1"]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "boxes.csv", index=False)
     path = os.pathsep.join([str(site), *sys.path])
-    return {**os.environ, "PYTHONPATH": path}, tmp_path
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1"}, tmp_path
 
 
 def crowdqc(installed, *words):
     environment, folder = installed
     call = [sys.executable, "-m", "crowdqc", *words]
     return subprocess.run(
-        call, env=environment, cwd=folder, capture_output=True, text=True, check=False
+        call, env=environment, cwd=folder, capture_output=True, encoding="utf-8", check=False
     )
 
 
@@ -83,4 +83,5 @@ def test_help_and_errors_name_it(installed):
     assert "trimmed" in crowdqc(installed, "fuse", "--help").stdout
     done = crowdqc(installed, "fuse", "study.toml", "--method", "trimed")
     assert done.returncode == 2
+    assert "'trimed' is not one of" in done.stderr
     assert "'trimmed'" in done.stderr

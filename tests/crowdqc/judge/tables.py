@@ -21,6 +21,10 @@ RATERS = pd.DataFrame(
     {
         "rater": ["a", "b"],
         "agreement_low": [0.8, 0.7],
+        "reliability_high": [0.95, 0.9],
+        "behind": [-0.05, 0.0],
+        "n_compared": [100, 100],
+        "n_others": [2, 2],
         "agreement_high_simultaneous": [0.9, 0.8],
         "agreement_best": [0.85, 0.75],
         "agreement_best_low": [0.8, 0.7],
@@ -35,7 +39,8 @@ def consensus(rows):
     return conform(
         "consensus",
         frame.assign(
-            x0=0.0, y0=0.0, x1=10.0, y1=20.0, support=2, n_raters=3, score=0.9, spread_x0=1.0,
+            x0=0.0, y0=0.0, x1=10.0, y1=20.0, support=2, n_raters=3, score=0.9,
+            spread_x0=1.0,
             spread_y0=2.0, spread_x1=3.0, spread_y1=0.5, method="median",
         ),
     )  # fmt: skip
@@ -45,7 +50,9 @@ def completeness(rows):
     """Runs from (case, label, rater, state, n_slices, coverage, truncated, faults)."""
     names = ["case", "label", "rater", "state", "n_slices", "coverage", "truncated", "faults"]
     frame = pd.DataFrame(rows, columns=names)
-    return conform("completeness", frame.assign(n_gaps=0))
+    frame = frame.assign(n_gaps=0, gap_slices="")
+    frame["slices_expected"] = frame["n_slices"].clip(lower=1)
+    return conform("completeness", frame)
 
 
 def whole(cases=("1", "2"), labels=("liver", "spleen"), n=5):
@@ -63,7 +70,8 @@ def whole(cases=("1", "2"), labels=("liver", "spleen"), n=5):
 def measures(boxes, runs, raters=RATERS):
     labels = label_measures(boxes, runs)
     known = rater_measures(raters).join(rater_runs(runs))
-    return {"rater": known, "label": labels, "case": case_measures(labels)}
+    boxes = box_measures(boxes[boxes["state"] == "agreed"])
+    return {"rater": known, "label": labels, "case": case_measures(labels), "box": boxes}
 
 
 def told(reasons, **unit):

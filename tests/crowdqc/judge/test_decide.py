@@ -332,7 +332,9 @@ def test_rules_for_masks_wait_until_there_are_masks():
 
 @pytest.mark.parametrize("scope", ["box", "slice"])
 def test_rules_for_boxes_and_slices_that_were_not_measured_are_a_review(scope):
-    decision = decide(policy((scope, "score", "<", 0.5, "reject")), measures(*whole()))
+    known = measures(*whole())
+    known.pop(scope, None)
+    decision = decide(policy((scope, "score", "<", 0.5, "reject")), known)
 
     assert decision.verdict is Verdict.REVIEW
     assert f"rules for each {scope}" in decision.study.reasons[0].because
@@ -369,6 +371,7 @@ def test_measures_of_labels():
         ]
     )
 
+    runs.loc[0, "gap_slices"] = "4"
     found = label_measures(boxes, runs).loc["1"]
 
     liver, spleen, cyst = (found.loc[label] for label in ("liver", "spleen", "cyst"))
