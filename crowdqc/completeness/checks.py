@@ -11,7 +11,7 @@ import pandas as pd
 from crowdqc.checks import declared, registered
 from crowdqc.completeness.runs import Runs
 from crowdqc.completeness.settings import Orientation, Settings
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding, Severity, to_cell
 
 WRONG_LABEL = {"labels-swapped", "wrong-side"}
 CONSEQUENCES = {"run-truncated", "run-short", "single-slice", "run-sparse", "box-contradicted"}
@@ -55,7 +55,7 @@ def list_findings(data: RunData) -> tuple[list[Finding], list[str]]:
     -------
     findings : list of Finding
     faults : list of str
-        For each run the names of the checks that found something, by a space.
+        For each run the names of the checks that found something, as a cell of a table.
     """
     own = declared("run")
     found = [
@@ -73,7 +73,7 @@ def list_findings(data: RunData) -> tuple[list[Finding], list[str]]:
         for row in rows:
             if finding.severity is not Severity.NOTE and finding.check not in faults[row]:
                 faults[row].append(finding.check)
-    return findings, [" ".join(names) for names in faults]
+    return findings, [to_cell(names) for names in faults]
 
 
 def run_finding(row: Any, check: str, text: str, **further: Any) -> Finding:

@@ -12,14 +12,14 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from crowdqc.findings import Finding, Severity
+from crowdqc.completeness.checks import WRONG_LABEL
+from crowdqc.findings import Finding, Severity, from_cell
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.schema import stands_in
 
 USABLE = ["agreed", "single"]
 """States of a fused box that may be used."""
 ORGAN = ["case", "label"]
-_SWAPPED = r"\b(?:labels-swapped|wrong-side)\b"
 
 
 def rater_measures(raters: pd.DataFrame) -> pd.DataFrame:
@@ -100,15 +100,14 @@ def _gaps(usable: pd.DataFrame, consensus: pd.DataFrame, completeness: pd.DataFr
 def _run_measures(completeness: pd.DataFrame) -> pd.DataFrame:
     """What is known of the runs of each label of each case."""
     drawn = completeness["n_slices"] > 0
-    faults = completeness.get("faults", pd.Series("", index=completeness.index))
-    length = completeness.get("length_ratio", pd.Series(np.nan, index=completeness.index))
+    swapped = completeness["faults"].map(lambda cell: not WRONG_LABEL.isdisjoint(from_cell(cell)))
     coverage = completeness["coverage"].where(drawn, 0.0)
     coverage = coverage.where(drawn | ~completeness["state"].isin(["complete", "absent"]), 1.0)
     frame = completeness[ORGAN].assign(
         coverage=coverage,
         truncated_share=(completeness["truncated"] != "").astype(float).where(drawn),
-        swapped_share=faults.fillna("").str.contains(_SWAPPED).astype(float).where(drawn),
-        length_ratio=length.where(drawn),
+        swapped_share=swapped.astype(float).where(drawn),
+        length_ratio=completeness["length_ratio"].where(drawn),
     )
     groups = frame.groupby(ORGAN)
     means = groups[["truncated_share", "swapped_share"]].mean().fillna(0.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from crowdqc.findings import Where
+from crowdqc.findings import Where, to_cell
 from crowdqc.judge import (
     Policy,
     box_measures,
@@ -51,6 +51,7 @@ def completeness(rows):
     names = ["case", "label", "rater", "state", "n_slices", "coverage", "truncated", "faults"]
     frame = pd.DataFrame(rows, columns=names)
     frame = frame.assign(n_gaps=0, gap_slices="")
+    frame["faults"] = [to_cell(names.split()) for names in frame["faults"]]
     frame["slices_expected"] = frame["n_slices"].clip(lower=1)
     return conform("completeness", frame)
 
