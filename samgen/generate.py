@@ -91,7 +91,18 @@ def generate_masks(
 
 
 def cases_of(prompts: pd.DataFrame, task: Task, *, images: Mapping[str, Path]) -> list[Case]:
-    """The cases that `generate_masks` would draw; it says what is refused."""
+    """The cases that `generate_masks` would draw; it says what is refused.
+
+    Parameters
+    ----------
+    prompts, task, images : DataFrame, Task, Mapping
+        As for `generate_masks`.
+
+    Returns
+    -------
+    list of Case
+        In natural order.
+    """
     usable = _usable(prompts, task.labels)
     _refuse_missing(usable, images)
     names = natural_order(usable["case"].unique())

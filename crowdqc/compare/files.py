@@ -26,10 +26,14 @@ def compare_files(
     ----------
     paths : sequence of Path
         Two files, or one where `by` is given.
-    on, label, seed
-        As `compare`.
+    on : sequence of str
+        Columns that pair rows, as for `compare`.
     by : str, optional
         Column of the one file whose two values are the two sets, in order of appearance.
+    label : str, optional
+        Column whose values are compared one by one, as for `compare`.
+    seed : int
+        For the bootstrap.
 
     Returns
     -------

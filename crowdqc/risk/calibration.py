@@ -75,6 +75,11 @@ def calibrate(table: pd.DataFrame, dice: Floats, *, limit: float = BAD_DICE) -> 
     limit : float
         A mask with a smaller Dice is wrong.
 
+    Returns
+    -------
+    Calibration
+        Predicts the risk of such masks.
+
     Raises
     ------
     ValueError
@@ -94,8 +99,12 @@ def cross_validate(table: pd.DataFrame, dice: Floats, *, limit: float = BAD_DICE
 
     Parameters
     ----------
-    table, dice, limit
-        As `calibrate`.
+    table : DataFrame
+        As from `crowdqc.risk.assess_risk`.
+    dice : ndarray, shape (N,)
+        Dice of each row against an expert mask.
+    limit : float
+        A mask with a smaller Dice is wrong.
 
     Returns
     -------

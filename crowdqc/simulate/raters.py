@@ -121,6 +121,11 @@ def true_drawing(
         Label and its value.
     model : {"tight", "paper"}
         How a box is made of a mask.
+
+    Returns
+    -------
+    Drawing
+        Ordered by label, then by plane.
     """
     found = [label_boxes(stack, value, model=model) for value in labels.values()]
     counts = [len(planes) for planes, _ in found]

@@ -19,9 +19,8 @@ def too_few(config: Config) -> str:
     if len({patient_of(case, config.dataset.patient) for case in cases}) > 1:
         return ""
     return (
-        f"has {len(cases)} cases to train on, of one patient, and one patient cannot be "
-        "cross-validated: folds need two. Annotate more patients, or take some out of [dataset] "
-        "test."
+        f"has {count(len(cases), 'case')} to train on, and one patient cannot be cross-validated: "
+        "folds need two. Annotate more patients, or take some out of [dataset] test."
     )
 
 

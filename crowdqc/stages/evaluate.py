@@ -79,7 +79,7 @@ def score_summary(
         of = "" if n == len(cases) else f" ({n} of {len(cases)} cases)"
         means.append(f"{name} {own['dice'].mean():.3f}{of}" if n else f"{name} none{of}")
     scored = set(volumes["case"])
-    why = {finding.case: finding.message for finding in findings}
+    why = {one.case: one.message.removesuffix(" Not scored.") for one in findings}
     lost = [case for case in cases if case not in scored]
     said = [f"{case}: {why.get(case, 'no mask, or no expert mask.')}" for case in lost[:WHY_MAX]]
     more = [f"and {len(lost) - WHY_MAX} more cases."] if len(lost) > WHY_MAX else []

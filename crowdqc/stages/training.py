@@ -85,6 +85,9 @@ def train(run: Run, request: Request) -> Result:
     unknown = [name for name in sets if name not in config.dataset.sets]
     if unknown:
         raise InputError(f"{unknown} are not in [dataset] sets, {list(config.dataset.sets)}.")
+    few = too_few(config)
+    if few and request.action != "check" and not request.folds:
+        raise InputError(f"{config.file}: {few}")
     folders = load("train.environment").Folders(run.store.folder)
     work = _Work(run, config, experiment, folders, sets, request)
     return _ACTIONS[request.action](work)

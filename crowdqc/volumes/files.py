@@ -135,13 +135,17 @@ def read_volume(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.floa
 
     Parameters
     ----------
-    path, plane
+    path : Path
         As for `read_geometry`.
+    plane : str
+        Which of its axes becomes the third.
 
     Returns
     -------
     volume : ndarray of float32, shape (I, J, K)
+        Turned to `plane`.
     geometry : Geometry
+        Turned likewise.
 
     Raises
     ------
@@ -162,8 +166,10 @@ def read_labels(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.int3
 
     Parameters
     ----------
-    path, plane
+    path : Path
         As for `read_geometry`; a DICOM series holds no labels.
+    plane : str
+        Which of its axes becomes the third.
 
     Returns
     -------
@@ -171,6 +177,7 @@ def read_labels(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.int3
         0 is background. Values that a scaled header moves off whole numbers by less than
         0.001 are rounded.
     geometry : Geometry
+        Turned to `plane`.
 
     Raises
     ------
@@ -219,12 +226,26 @@ def write_labels(path: Path, labels: Array, *, like: Path, plane: Plane = "store
 
 
 def write_map(path: Path, values: Array, *, like: Path, plane: Plane = "stored") -> None:
-    """Write a map of real numbers as float32, as `write_labels`."""
+    """Write a map of real numbers as float32.
+
+    Parameters
+    ----------
+    path, values, like, plane : Path, ndarray, Path, str
+        As for `write_labels`.
+    """
     _write(path, values.astype(np.float32), like=like, plane=plane)
 
 
 def write_volume(path: Path, source: Path) -> None:
-    """Write the intensities of a volume as NIfTI: int16 where they are whole numbers, as in CT."""
+    """Write the intensities of a volume as NIfTI: int16 where they are whole numbers, as in CT.
+
+    Parameters
+    ----------
+    path : Path
+        ``.nii`` or ``.nii.gz``.
+    source : Path
+        As for `read_geometry`.
+    """
     values, _ = read_volume(source)
     whole = (np.rint(values) == values).all() and np.abs(values).max(initial=0) < 2**15
     _write(path, values.astype(np.int16) if whole else values, like=source, plane="stored")

@@ -98,7 +98,17 @@ def refuse_impossible(geometry: Geometry, path: Path) -> None:
 
 
 def grid_mismatch(a: Geometry, b: Geometry) -> str:
-    """How two volumes differ in shape or affine; the empty text where they share a grid.
+    """How two volumes differ in shape or affine.
+
+    Parameters
+    ----------
+    a, b : Geometry
+        Of the two volumes.
+
+    Returns
+    -------
+    str
+        What differs, and by how much; "" where they share a grid.
 
     Examples
     --------

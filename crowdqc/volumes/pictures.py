@@ -61,7 +61,20 @@ def to_pictures(volume: Array, picture: Picture) -> Array:
 
 
 def from_pictures(pictures: Array, picture: Picture) -> Array:
-    """Inverse of `to_pictures`: ``(K, rows, columns)`` to ``(I, J, K)``."""
+    """Volume of the pictures of its slices: the inverse of `to_pictures`.
+
+    Parameters
+    ----------
+    pictures : ndarray, shape (K, rows, columns)
+        One for each slice.
+    picture : str
+        How they were made from ``volume[:, :, k]``.
+
+    Returns
+    -------
+    ndarray, shape (I, J, K)
+        A view where numpy allows it.
+    """
     return np.moveaxis(TURNS[_INVERSE.get(picture, picture)](pictures), 0, 2)
 
 
@@ -113,7 +126,20 @@ def suggest_window(volume: Array) -> Window:
 
 
 def window_limits(volume: Array, window: Window) -> tuple[float, float]:
-    """Intensities that become black and white."""
+    """Intensities that become black and white.
+
+    Parameters
+    ----------
+    volume : ndarray
+        All of it, where the window is one of percentiles.
+    window : Window
+        Of the study file.
+
+    Returns
+    -------
+    low, high : float
+        Both ends of the window.
+    """
     if window.percentiles is not None:
         low, high = np.percentile(volume, window.percentiles)
         return float(low), float(high)
