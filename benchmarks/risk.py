@@ -1,4 +1,4 @@
-"""How well the risk of masks foretells their Dice, on the crowd study's released masks.
+"""How well the risk of masks predicts their Dice, on the crowd study's released masks.
 
     DATA=../shared/data/btcv_crowd
     crowdqc risk configs/btcv.toml --out out/btcv \\

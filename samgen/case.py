@@ -21,8 +21,16 @@ from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.fusion.members import COLUMN as MEMBERS
 from crowdqc.schema import BOX
-from crowdqc.volumes import Geometry, from_pictures, hash_volume, write_labels, write_map
-from samgen.images import read_pictures
+from crowdqc.volumes import (
+    Geometry,
+    from_pictures,
+    hash_volume,
+    read_volume,
+    to_grey,
+    to_pictures,
+    write_labels,
+    write_map,
+)
 from samgen.predictor import BoxPredictor, Prompts
 from samgen.prompts import make_prompts, prompt_rng
 from samgen.records import Rows, read_record, signature_of, write_record
@@ -134,9 +142,8 @@ class Case:
     def read(self) -> tuple[Pictures, Geometry]:
         """Its pictures, and the geometry of its volume."""
         settings = self.task.settings
-        pictures, geometry = read_pictures(
-            self.image, plane=settings.plane, picture=settings.picture, window=settings.window
-        )
+        volume, geometry = read_volume(self.image, plane=settings.plane)
+        pictures = to_pictures(to_grey(volume, settings.window), settings.picture)
         self._refuse_outside(pictures.shape)
         return pictures, geometry
 
@@ -172,7 +179,7 @@ class Case:
     def _slices(self, pictures: Pictures, drawn: Callable[[str], None]) -> Iterator[_Slice]:
         """Each slice with prompts, and its objects in their order."""
         for k, on_slice in self.by_slice():
-            prompts = list(self.ask(pictures.shape[1:], on_slice))
+            prompts = list(self.prompts_on(pictures.shape[1:], on_slice))
             shown = [has_contrast(pictures[k], one.box) for one in prompts]
             asked = list(itertools.compress(prompts, shown))
             found = iter(self._objects(pictures[k], asked) if asked else ())
@@ -238,7 +245,7 @@ class Case:
         for one, other in zip(drawn, others, strict=True):
             yield one.adding(model_dice=mask_dice(one, other))
 
-    def ask(self, shape: tuple[int, ...], on_slice: pd.DataFrame) -> Iterator[Prompts]:
+    def prompts_on(self, shape: tuple[int, ...], on_slice: pd.DataFrame) -> Iterator[Prompts]:
         """What the model is asked about each object on a slice of this shape."""
         settings = self.task.settings
         nth = on_slice.groupby("label").cumcount()

@@ -100,7 +100,7 @@ def measure_rates(
     first = work[cases[0]]
     (pictures, _), volume_s = _timed(first.read)
     k, on_slice = max(first.by_slice(), key=lambda pair: len(pair[1]))
-    asked = list(first.ask(pictures.shape[1:], on_slice))
+    asked = list(first.prompts_on(pictures.shape[1:], on_slice))
     slice_s = prompt_s = 0.0
     for model in (task.predictor, task.second):
         if model is not None:

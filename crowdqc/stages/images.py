@@ -15,7 +15,14 @@ from crowdqc.config import Config
 from crowdqc.files import Unreadable, opened, refuse_more
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.patterns import find, has
-from crowdqc.volumes import Geometry, inspect_volume, is_volume, read_geometry, volume_files
+from crowdqc.volumes import (
+    VOLUME_ENDINGS,
+    Geometry,
+    inspect_volume,
+    is_volume,
+    read_geometry,
+    volume_files,
+)
 
 PACKED_RATIO = 256
 """Most voxels of a packed image for each of its bytes; noise alone makes it a few."""
@@ -197,7 +204,10 @@ def _picture_size(path: Path) -> tuple[int, int]:
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,
     ) as error:
-        raise InputError(f"{path}: cannot be read as a picture: {error}.") from error
+        raise InputError(
+            f"{path}: cannot be read as a picture: {error}. Volumes end with "
+            f"{', '.join(VOLUME_ENDINGS)}; a DICOM series is named by its folder, with a / behind."
+        ) from error
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -1,6 +1,7 @@
 """Volumes: NIfTI files and DICOM series in and out, and the pictures that people annotate."""
 
 from crowdqc.volumes.files import (
+    VOLUME_ENDINGS,
     foreign_values,
     hash_volume,
     inspect_volume,
@@ -23,6 +24,7 @@ from crowdqc.volumes.pictures import (
 )
 
 __all__ = [
+    "VOLUME_ENDINGS",
     "Geometry",
     "foreign_values",
     "from_pictures",

@@ -33,6 +33,8 @@ from crowdqc.volumes.nifti import (
 from crowdqc.volumes.pictures import Array
 from crowdqc.volumes.planes import turn_back, turn_grid, turn_voxels
 
+VOLUME_ENDINGS = (".nii", ".nii.gz", *ITK_ENDINGS)
+"""Endings of files that hold a volume."""
 WHOLE = 1e-3
 """How far a label may lie from a whole number: scaled masks read as 5.000000177."""
 
@@ -120,7 +122,7 @@ def foreign_values(labels: Array, values: Mapping[str, int]) -> str:
 
 def is_volume(name: str) -> bool:
     """Whether a file name is that of a volume, or of the folder of a series: ends with a slash."""
-    return name.lower().endswith((".nii", ".nii.gz", *ITK_ENDINGS, "/"))
+    return name.lower().endswith((*VOLUME_ENDINGS, "/"))
 
 
 def volume_files(path: Path) -> list[Path]:

@@ -144,14 +144,7 @@ def noise_level(grey: Floats) -> float:
 
     Robust against edges (median), and blind to what the window has made black or white.
 
-    Parameters
-    ----------
-    grey : ndarray of float32, shape (rows, columns)
-
-    Returns
-    -------
-    float
-        From 0; 0 for a picture that is all black and white.
+    From 0, for `grey` of float32 (rows, columns); 0 where it is all black and white.
 
     Examples
     --------

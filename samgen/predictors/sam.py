@@ -204,10 +204,7 @@ class SamBoxPredictor(BoxPredictor):
 
     @property
     def last_wins(self) -> bool:
-        """Whether, where objects overlap, the last in the order of the file wins, as in the paper.
-
-        Otherwise the most probable one does.
-        """
+        """Whether, where objects overlap, the last in order wins, as in the paper."""
         return self.mode == "paper"
 
     @property
@@ -237,11 +234,6 @@ class SamBoxPredictor(BoxPredictor):
 
     def encode(self, picture: NDArray[np.uint8]) -> Embedding:
         """Embedding of a picture, from the cache where it is there.
-
-        Parameters
-        ----------
-        picture : ndarray of uint8, shape (rows, columns)
-            Grey values, windowed.
 
         Raises
         ------

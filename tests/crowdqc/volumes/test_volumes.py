@@ -276,3 +276,19 @@ def test_a_packed_volume_that_claims_too_much_takes_no_memory(tmp_path, data, sa
         tracemalloc.stop()
 
     assert peak < 60e6
+
+
+def test_pictures_are_windowed_turned_slices(tmp_path):
+    values = np.zeros((3, 4, 2))
+    values[2, 1, 0], values[0, 3, 1] = 100, 50
+    nib.save(nib.Nifti1Image(values, np.diag([1, 2, 3, 1])), tmp_path / "a.nii")
+
+    volume, geometry = read_volume(tmp_path / "a.nii")
+    pictures = to_pictures(to_grey(volume, Window(level=50, width=100)), "rot90")
+
+    assert geometry.spacing == (1, 2, 3)
+    assert pictures.shape == (2, 4, 3)
+    assert pictures.dtype == np.uint8
+    assert np.argwhere(pictures[0]).tolist() == [[2, 2]]
+    assert np.argwhere(pictures[1]).tolist() == [[0, 0]]
+    assert (pictures[0, 2, 2], pictures[1, 0, 0]) == (255, 128)
