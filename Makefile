@@ -27,6 +27,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/docstrings.py
 
 ## docs: the documentation site, docs/_build/html; a warning is an error
 docs: $(VENV)/docs

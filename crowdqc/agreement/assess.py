@@ -42,8 +42,15 @@ def assess_raters(
 
     Parameters
     ----------
-    matched, gold, resampling, limits, iou
+    matched : Matched
+        The study.
+    gold, resampling, limits, iou : optional
         As in `measure_agreement` and `review_raters`.
+
+    Returns
+    -------
+    Assessment
+        Measurements, and the raters with their findings.
     """
     resampling = resampling or Resampling()
     places = number_places(matched, resampling)

@@ -54,7 +54,20 @@ def score_raters(
     limits: RaterLimits | None = None,
     iou: float = 0.5,
 ) -> pd.DataFrame:
-    """A scorecard for each rater: the table of `review_raters`."""
+    """A scorecard for each rater: the table of `review_raters`.
+
+    Parameters
+    ----------
+    matched : Matched
+        The study.
+    gold, resampling, limits, iou : optional
+        As in `review_raters`.
+
+    Returns
+    -------
+    DataFrame
+        The table ``raters``, without verdicts.
+    """
     return review_raters(matched, gold=gold, resampling=resampling, limits=limits, iou=iou).raters
 
 

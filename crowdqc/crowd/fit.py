@@ -157,14 +157,15 @@ def fit(
     ----------
     matched : Matched
         Objects and who was asked for them.
-    gold : DataFrame, optional
-        True boxes, as in `crowdqc.crowd.with_gold`.
     settings : CrowdSettings, optional
         None: the defaults.
+    gold : DataFrame, optional
+        True boxes, as in `crowdqc.crowd.with_gold`.
 
     Returns
     -------
     Crowd
+        What is known of raters and objects.
     """
     data = evidence(matched)
     if gold is not None and len(gold):
@@ -178,7 +179,22 @@ def fit_evidence(
     raters: tuple[str, ...] | None = None,
     settings: CrowdSettings | None = None,
 ) -> Crowd:
-    """As `fit`, from arrays; raters without names are called by their numbers."""
+    """As `fit`, from arrays.
+
+    Parameters
+    ----------
+    data : Evidence
+        Boxes, objects and who was asked.
+    raters : tuple of str, optional
+        Names of the raters. None: their numbers.
+    settings : CrowdSettings, optional
+        None: the defaults.
+
+    Returns
+    -------
+    Crowd
+        What is known of raters and objects.
+    """
     settings = settings or CrowdSettings()
     edges = fit_edges(data, settings.edges)
     existence = fit_existence(data, settings.existence, edges.dependence)

@@ -40,6 +40,11 @@ def with_gold(data: Evidence, matched: Matched, gold: pd.DataFrame) -> Evidence:
     gold : DataFrame
         ``case, slice, label, x0, y0, x1, y1``. A case that has some is known throughout: what
         raters drew there and gold has not does not exist.
+
+    Returns
+    -------
+    Evidence
+        The same, with what gold knows.
     """
     place = ["case", "slice", "label"]
     known = matched.objects["case"].isin(gold["case"].unique()).to_numpy()

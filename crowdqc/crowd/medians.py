@@ -32,9 +32,23 @@ def middle(values: Floats, weight: Floats) -> float:
 
 
 def median_boxes(boxes: Floats, of: Ints, n: int, *, weight: Floats | None = None) -> Floats:
-    """Median of each edge over the boxes of each object, (n, 4); nan where there is none.
+    """Median of each edge over the boxes of each object.
 
-    With weights (N,) the value with half of the weight on either side, or between two.
+    Parameters
+    ----------
+    boxes : ndarray, shape (N, 4)
+        Boxes in px.
+    of : ndarray of int, shape (N,)
+        Object of each box, from 0.
+    n : int
+        Number of objects.
+    weight : ndarray, shape (N,), optional
+        With it the value with half of the weight on either side, or between two.
+
+    Returns
+    -------
+    ndarray, shape (n, 4)
+        A box for each object; nan where there is none.
     """
     median = np.full((n, 4), np.nan)
     weight = np.ones(len(of)) if weight is None else weight

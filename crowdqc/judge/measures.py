@@ -61,6 +61,16 @@ def label_measures(consensus: pd.DataFrame, completeness: pd.DataFrame) -> pd.Da
     drawn); ``truncated_share`` and ``swapped_share`` of the runs that are truncated, or seem to
     be of another label;
     ``length_ratio`` to the usual length (nan where too few cases say what is usual).
+
+    Parameters
+    ----------
+    consensus, completeness : DataFrame
+        The tables of these names.
+
+    Returns
+    -------
+    DataFrame
+        A row for each case and label.
     """
     index = pd.MultiIndex.from_frame(completeness[ORGAN].drop_duplicates())
     usable = consensus[consensus["state"].isin(USABLE)]
@@ -176,6 +186,18 @@ def judged_findings(findings: Iterable[Finding], completeness: pd.DataFrame) -> 
     What is wrong with the run of one rater, where others drew the same label in the case, is no
     fault of the label: their boxes are fused, and the measures say what is left. Such a finding
     becomes a note; the rater is judged by measures, too.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        Of all stages.
+    completeness : DataFrame
+        The table ``completeness``.
+
+    Returns
+    -------
+    list of Finding
+        As many, in the same order.
     """
     drawn = completeness[completeness["n_slices"] > 0]
     raters = drawn.groupby(ORGAN)["rater"].agg(set).to_dict()

@@ -150,7 +150,19 @@ def _match_sorted(boxes: Boxes, place: Ints, person: Ints, *, iou: float) -> Int
 def linked_pairs(boxes: Boxes, place: Ints, person: Ints, *, iou: float) -> tuple[Ints, Ints]:
     """All pairs of one place and two people with at least `iou`, by a sweep along x.
 
-    Boxes (N, 4) are sorted by place and ``x0``; the first of a pair comes first.
+    Parameters
+    ----------
+    boxes : ndarray, shape (N, 4)
+        Sorted by place and ``x0``.
+    place, person : ndarray of int, shape (N,)
+        Image and label, and rater of each box.
+    iou : float
+        Least IoU of a pair.
+
+    Returns
+    -------
+    first, second : ndarray of int, shape (P,)
+        Positions of the two boxes of each pair, the first of them first.
     """
     x0, y0, x1, y1 = np.ascontiguousarray(boxes.T)
     # No IoU is above the overlap along one axis: where another box may begin at the latest.

@@ -68,6 +68,7 @@ def match(study: Study, *, iou: float = 0.3, opened: bool = False) -> Matched:
     Returns
     -------
     Matched
+        Boxes with their objects, and who was asked for each object.
 
     Raises
     ------
