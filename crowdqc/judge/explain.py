@@ -11,7 +11,7 @@ import pandas as pd
 from crowdqc.findings import Finding, InputError, Where
 from crowdqc.judge.decide import Decision, study_measures
 from crowdqc.judge.manifest import Manifest
-from crowdqc.judge.policy import NOWHERE, Judged, Policy, Rule
+from crowdqc.judge.policy import Judged, Policy, Rule
 from crowdqc.judge.words import sentence, sentences
 
 COLUMNS = ["unit", "asked", "value", "limit", "result", "because"]
@@ -63,7 +63,7 @@ def explain(
         rows += [
             (name, f.check, f.value, f.limit, f.severity.value, sentence(f.reason, judged.where))
             for f in findings
-            if _is_about(f, scope, key)
+            if _is_about(f, judged.where)
         ]
         because = sentences(judged.reasons, judged.where) if scope in _SUMS else []
         rows.append((name, "verdict", None, None, judged.verdict.value, "; ".join(because)))
@@ -107,17 +107,10 @@ def _asked(rule: Rule, values: Mapping[str, float], unit: Where) -> tuple[Any, .
     return f"{rule.measure} {rule.op} {rule.limit:g}", value, rule.limit, result, because
 
 
-def _is_about(finding: Finding, scope: str, key: Any) -> bool:
-    place = (finding.case, finding.label)
-    match scope:
-        case "label":
-            return place == key
-        case "case":
-            return place == (key, None)
-        case "rater":
-            return finding.case is None and finding.rater == key
-        case _:
-            return finding.case is None and finding.rater is None
+def _is_about(finding: Finding, unit: Where) -> bool:
+    """Whether a finding counts for a unit: one that names a case for it, whoever drew it."""
+    where = (finding.case, finding.label, None) if finding.case else (None, None, finding.rater)
+    return where == (unit.case, unit.label, unit.rater)
 
 
 def changes(old: Manifest, new: Manifest) -> pd.DataFrame:
@@ -156,15 +149,10 @@ def changes(old: Manifest, new: Manifest) -> pd.DataFrame:
 
 def _facts(manifest: Manifest) -> dict[tuple[str, str], tuple[str, str]]:
     """(kind, name) -> what was decided, and why."""
-    study = {"verdict": manifest.verdict.value, "reasons": manifest.reasons}
-    facts = {("study", manifest.study): _fact(study)}
-    for one in manifest.raters:
-        facts["rater", one["rater"]] = _fact(one, Where(rater=one["rater"]))
-    for case in manifest.cases:
-        facts["case", case["case"]] = _fact(case, Where(case=case["case"]))
-        for label, one in case["labels"].items():
-            where = Where(case=case["case"], label=label)
-            facts["label", f"{case['case']}/{label}"] = _fact(one, where)
+    facts = {
+        (one.kind, one.name): (one.verdict, "; ".join(sentences(one.reasons, one.unit)))
+        for one in manifest.entries()
+    }
     facts["prompts", "boxes that may be used"] = (str(len(manifest.prompts)), "")
     for name, digest in manifest.created_from.items():
         facts["input", name] = (digest[:12], "")
@@ -172,7 +160,3 @@ def _facts(manifest: Manifest) -> dict[tuple[str, str], tuple[str, str]]:
         text = f"{rule['scope']}: {rule['measure']} {rule['op']} {rule['limit']:g}"
         facts["rule", text] = (rule["severity"], rule["because"])
     return facts
-
-
-def _fact(one: Mapping[str, Any], where: Where = NOWHERE) -> tuple[str, str]:
-    return str(one["verdict"]), "; ".join(sentences(one["reasons"], where))

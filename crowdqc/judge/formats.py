@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from xml.etree import ElementTree as ET
 
 from crowdqc.findings import Verdict, Where
-from crowdqc.judge.manifest import Manifest
+from crowdqc.judge.manifest import Entry, Manifest
 from crowdqc.judge.words import sentences
 
 _OUTCOMES = {Verdict.REVIEW.value: "skipped", Verdict.REJECT.value: "failure"}
@@ -21,11 +19,9 @@ def to_junit(manifest: Manifest) -> str:
     JUnit knows no third outcome.
     """
     root = ET.Element("testsuites", name=f"crowdqc gate: {manifest.study}")
-    for suite, units in (
-        ("raters", [(Where(rater=one["rater"]), one) for one in manifest.raters]),
-        ("cases", [(Where(case=one["case"]), one) for one in manifest.cases]),
-    ):
-        verdicts = [one["verdict"] for _, one in units]
+    for suite in ("raters", "cases"):
+        units = [one for one in _units(manifest) if f"{one.kind}s" == suite]
+        verdicts = [one.verdict for one in units]
         element = ET.SubElement(
             root,
             "testsuite",
@@ -34,12 +30,12 @@ def to_junit(manifest: Manifest) -> str:
             failures=str(verdicts.count(Verdict.REJECT.value)),
             skipped=str(verdicts.count(Verdict.REVIEW.value)),
         )
-        for unit, one in units:
-            name = _printable(unit.rater or unit.case or "")
+        for one in units:
+            name = _printable(one.name)
             test = ET.SubElement(element, "testcase", classname=f"crowdqc.{suite}", name=name)
-            if one["verdict"] in _OUTCOMES:
-                message = _printable(_reasons(one, unit))
-                ET.SubElement(test, _OUTCOMES[one["verdict"]], message=message)
+            if one.verdict in _OUTCOMES:
+                message = _printable("; ".join(sentences(one.reasons, one.unit)))
+                ET.SubElement(test, _OUTCOMES[one.verdict], message=message)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
 
@@ -49,13 +45,11 @@ def to_github(manifest: Manifest) -> str:
 
     The last line is the study's verdict, as a notice, warning or error.
     """
-    units = [(f"rater {one['rater']}", Where(rater=one["rater"]), one) for one in manifest.raters]
-    units += [(f"case {one['case']}", Where(case=one["case"]), one) for one in manifest.cases]
     lines = [
-        f"::{_COMMANDS[one['verdict']]} title={_property(f'crowdqc: {name}')}::"
-        f"{_data(_reasons(one, unit))}"
-        for name, unit, one in units
-        if one["verdict"] in _COMMANDS
+        f"::{_COMMANDS[one.verdict]} title={_property(f'crowdqc: {one.kind} {one.name}')}::"
+        f"{_data('; '.join(sentences(one.reasons, one.unit)))}"
+        for one in _units(manifest)
+        if one.verdict in _COMMANDS
     ]
     command = _COMMANDS.get(manifest.verdict.value, "notice")
     title = _property(f"crowdqc: {manifest.study}")
@@ -63,10 +57,15 @@ def to_github(manifest: Manifest) -> str:
     return "\n".join([*lines, f"::{command} title={title}::{_data(said)}"]) + "\n"
 
 
-def _reasons(one: Mapping[str, Any], unit: Where) -> str:
-    """The reasons of a unit; for a case, those of its labels, too."""
-    inside = [reason for label in one.get("labels", {}).values() for reason in label["reasons"]]
-    return "; ".join(sentences([*one["reasons"], *inside], unit))
+def _units(manifest: Manifest) -> list[Entry]:
+    """Raters and cases; the reasons of a case are those of its labels, too."""
+    units: list[Entry] = []
+    for one in manifest.entries():
+        if one.kind == "label":
+            units[-1] = units[-1]._replace(reasons=[*units[-1].reasons, *one.reasons])
+        elif one.kind != "study":
+            units.append(one)
+    return units
 
 
 def _data(text: str) -> str:

@@ -7,10 +7,10 @@ still the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ import pydantic
 
 import crowdqc
 from crowdqc.files import JSON_BYTES_MAX, Unreadable, read_text, sha256
-from crowdqc.findings import InputError, Reason, Verdict
+from crowdqc.findings import InputError, Reason, Verdict, Where
 from crowdqc.judge.decide import Decision, by_case
 from crowdqc.judge.policy import Judged, Policy
 from crowdqc.schema import TABLES, SchemaError, conform
@@ -69,6 +69,20 @@ class _Record(_Checked):
     units: dict[str, list[dict[str, Any]]] = {}
 
 
+class Entry(NamedTuple):
+    """Something that has a verdict: what it is, and why."""
+
+    kind: str
+    name: str
+    unit: Where
+    verdict: str
+    reasons: list[dict[str, Any]]
+
+
+def _decided(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {"verdict": str(entry["verdict"]), "reasons": entry["reasons"]}
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What `crowdqc gate` decided; the fields are the keys of the JSON file."""
@@ -103,6 +117,18 @@ class Manifest:
     def to_record(self) -> dict[str, Any]:
         """The manifest as plain values; not to be changed, as it shares them."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def entries(self) -> Iterator[Entry]:
+        """All that has a verdict: the study, raters, cases, each followed by its labels."""
+        yield Entry("study", self.study, Where(), self.verdict.value, self.reasons)
+        for one in self.raters:
+            yield Entry("rater", one["rater"], Where(rater=one["rater"]), **_decided(one))
+        for one in self.cases:
+            case = one["case"]
+            yield Entry("case", case, Where(case=case), **_decided(one))
+            for label, inner in one["labels"].items():
+                unit = Where(case=case, label=label)
+                yield Entry("label", f"{case}/{label}", unit, **_decided(inner))
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 
 from crowdqc.files import sha256
-from crowdqc.findings import Finding, Verdict, Where
+from crowdqc.findings import Finding, Verdict
 from crowdqc.judge import (
     USABLE,
     Decision,
@@ -220,9 +219,9 @@ def _fine(policy: Policy, consensus: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _brief(manifest: Manifest) -> pd.DataFrame:
     """Study, raters and cases that were not accepted, with the first of their reasons."""
     rows = [
-        (kind, name, one["verdict"], shortened(one["reasons"], unit))
-        for kind, name, unit, one in _units(manifest)
-        if kind != "label" and one["verdict"] != Verdict.ACCEPT.value
+        (one.kind, one.name, one.verdict, shortened(one.reasons, one.unit))
+        for one in manifest.entries()
+        if one.kind != "label" and one.verdict != Verdict.ACCEPT.value
     ]
     return pd.DataFrame(rows, columns=["kind", "name", "verdict", "reasons"])
 
@@ -230,22 +229,13 @@ def _brief(manifest: Manifest) -> pd.DataFrame:
 def verdict_table(manifest: Manifest) -> pd.DataFrame:
     """One row for the study, and for each rater, case, and label of a case."""
     rows = [
-        (kind, name, unit.label or "", one["verdict"], "; ".join(sentences(one["reasons"], unit)))
-        for kind, name, unit, one in _units(manifest)
+        (
+            *(one.kind, one.unit.case or one.name, one.unit.label or "", one.verdict),
+            "; ".join(sentences(one.reasons, one.unit)),
+        )
+        for one in manifest.entries()
     ]
     return pd.DataFrame(rows, columns=["kind", "name", "label", "verdict", "reasons"])
-
-
-def _units(manifest: Manifest) -> Iterator[tuple[str, str, Where, Mapping[str, Any]]]:
-    """Kind, name, place and entry of all that has a verdict."""
-    study = {"verdict": manifest.verdict.value, "reasons": manifest.reasons}
-    yield "study", manifest.study, Where(), study
-    for one in manifest.raters:
-        yield "rater", one["rater"], Where(rater=one["rater"]), one
-    for case in manifest.cases:
-        yield "case", case["case"], Where(case=case["case"]), case
-        for label, one in case["labels"].items():
-            yield "label", case["case"], Where(case=case["case"], label=label), one
 
 
 def changed(run: Run, before: Manifest, result: Result) -> Result:
