@@ -227,6 +227,8 @@ class Study:
         for table in ("images", "readings", "boxes"):
             object.__setattr__(self, table, conform(table, getattr(self, table)))
             _check_key(table, getattr(self, table))
+        if (self.images["slice"] < 0).any():
+            raise SchemaError(f"Slices count from 0; got {self.images['slice'].min()}.")
         _check_reference(self.readings, "readings", target="images", other=self.images)
         _check_reference(self.boxes, "boxes", target="readings", other=self.readings)
         self._check_boxes()
