@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.report.columns import legend, measure_about, measure_title
+from crowdqc.report.columns import column, legend, measure_about, measure_title
 from crowdqc.report.content import Interval, ReportSection, Table, TableColumn
 from crowdqc.report.results import Results
 from crowdqc.report.text import number
@@ -95,17 +95,11 @@ def _pairs_lead(met: pd.DataFrame) -> tuple[str, ...]:
 def _pairs_table(met: pd.DataFrame) -> Table:
     rows = met.drop_duplicates(["measure", "rater", "other"])
     rows = rows.sort_values("value", kind="stable")
-    columns = (
-        TableColumn("measure", "Measure"),
-        TableColumn("rater", "Rater", "name"),
-        TableColumn("other", "Other rater", "name"),
-        TableColumn("value", "Value", "interval"),
-        TableColumn("n", "Slices", "count"),
-    )
+    headings = _headings("measure", "rater", "other", "value", "n")
     return Table(
         "pairs",
         "Every pair of raters, the lowest first",
-        columns,
+        headings,
         tuple(
             (measure_title(r.measure), r.rater, r.other, Interval(r.value, r.low, r.high), r.n)
             for r in rows.head(MAX_ROWS).itertuples(index=False)
@@ -113,6 +107,13 @@ def _pairs_table(met: pd.DataFrame) -> Table:
         n_left_out=max(len(rows) - MAX_ROWS, 0),
         search=True,
         notes=legend(rows["measure"].unique()),
+    )
+
+
+def _headings(*names: str) -> tuple[TableColumn, ...]:
+    """Headings of columns of the table `measurements`; its values have intervals."""
+    return tuple(
+        column("measurements", name, kind="interval" if name == "value" else None) for name in names
     )
 
 
@@ -181,18 +182,13 @@ def _lead(whole: pd.DataFrame, level: float | None) -> tuple[str, ...]:
 
 
 def _whole_table(whole: pd.DataFrame) -> Table:
-    columns = (
-        TableColumn("measure", "Measure"),
-        TableColumn("value", "Value", "interval"),
-        TableColumn("n", "n", "count", note="Boxes, objects or slices that it was measured on"),
-        TableColumn("why", "Remark"),
-    )
+    headings = _headings("measure", "value", "n", "why")
     rows = tuple(
         (measure_title(r.measure), Interval(r.value, r.low, r.high), r.n, r.why)
         for r in whole.itertuples(index=False)
     )
     notes = legend(whole["measure"])
-    return Table("agreement", "The whole study", columns, rows, notes=notes)
+    return Table("agreement", "The whole study", headings, rows, notes=notes)
 
 
 GROUPS = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from crowdqc.report.content import Interval, ReportSection, Table, TableColumn
+from crowdqc.report.columns import column, columns
+from crowdqc.report.content import Interval, Kind, ReportSection, Table, TableColumn
 from crowdqc.report.masks import NEEDS_TRUTH, NEEDS_VOLUMES
 from crowdqc.report.results import Results
 from crowdqc.report.text import number, p_value, readable
@@ -17,6 +18,13 @@ from crowdqc.text import count
 LEVEL = 0.05
 """p value below which a difference is called more than chance."""
 MAX_ROWS = 300
+SHOWN = (
+    "label", "a", "b", "n", "mean_a", "mean_b", "difference", "test", "p", "p_holm", "effect",
+    "detectable", "why",
+)  # fmt: skip
+"""Columns of a comparison, in order."""
+DICE = ("mean_a", "mean_b", "difference", "detectable")
+"""Those that are written with three digits."""
 
 
 @dataclass(frozen=True)
@@ -128,27 +136,13 @@ def _table(comparison: pd.DataFrame, source: ScoreSource) -> Table:
 
 def _columns(a: str, b: str) -> tuple[TableColumn, ...]:
     """Columns of a comparison of the sets that people call `a` and `b`."""
-    return (
-        TableColumn("label", "Organ", "name"),
-        TableColumn("a", "A"),
-        TableColumn("b", "B"),
-        TableColumn("n", "Cases", "count", note="Pairs that were compared"),
-        TableColumn("mean_a", f"Mean, {a}", "number", 3),
-        TableColumn("mean_b", f"Mean, {b}", "number", 3),
-        TableColumn("difference", "Difference", "interval", 3, note=f"Mean of {a} − {b}, in pairs"),
-        TableColumn("test", "Test"),
-        TableColumn("p", "p", "p"),
-        TableColumn("p_holm", "p (Holm)", "p", note="Corrected for the number of organs"),
-        TableColumn("effect", "Effect", "number", note="Matched-pairs rank-biserial, from −1 to 1"),
-        TableColumn(
-            "detectable",
-            "Could be seen",
-            "number",
-            3,
-            note="Smallest difference that the test would have seen in four of five such studies",
-        ),
-        TableColumn("why", "Remark"),
+    kinds: dict[str, Kind] = {"difference": "interval", "p": "p", "p_holm": "p"}
+    titles = {"mean_a": f"Mean, {a}", "mean_b": f"Mean, {b}"}
+    headings = (
+        column("comparison", name, kind=kinds.get(name), title=titles.get(name, ""))
+        for name in SHOWN
     )
+    return tuple(replace(one, digits=3) if one.name in DICE else one for one in headings)
 
 
 def _scores(results: Results, source: ScoreSource) -> Table:
@@ -157,9 +151,8 @@ def _scores(results: Results, source: ScoreSource) -> Table:
     sets = list(dict.fromkeys(volumes["set"]))
     wide = volumes.pivot_table(index=["case", "label"], columns="set", values="dice", sort=True)
     wide = wide.reindex(columns=sets)
-    columns = (
-        TableColumn("case", "Case", "name"),
-        TableColumn("label", "Organ", "name"),
+    headings = (
+        *columns("scores", ("case", "label")),
         *(TableColumn(name, readable(name).capitalize(), "number", 3) for name in sets),
     )
     rows = tuple(
@@ -168,7 +161,7 @@ def _scores(results: Results, source: ScoreSource) -> Table:
     return Table(
         source.scores,
         f"Dice of whole volumes, {source.what}",
-        columns,
+        headings,
         tuple((case, label, *map(float, values)) for case, label, *values in rows[:MAX_ROWS]),
         n_left_out=max(len(rows) - MAX_ROWS, 0),
         search=True,
