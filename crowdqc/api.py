@@ -15,12 +15,11 @@ from crowdqc.formats import read_study as read_annotations
 from crowdqc.fusion import fuse
 from crowdqc.judge import Manifest, Policy, judge_raters, load_policy, make_manifest
 from crowdqc.matching import Matched, match
-from crowdqc.schema import Study, empty
+from crowdqc.schema import Study
 from crowdqc.stages.gate import Measured, judge_measured
 from crowdqc.stages.images import known_images
 from crowdqc.stages.mask_sets import read_manifest
 from crowdqc.stages.pipeline import open_run, run_all
-from crowdqc.stages.study import without_raters
 
 __all__ = ["gate", "read_study", "run", "score_raters"]
 
@@ -132,15 +131,10 @@ def gate(
         findings={"check": [], "agree": raters.findings, "complete": findings},
         rater_scope=study.rater_scope,
     )
-    judged = judge_measured(found, policy, fuse_again=lambda names: _fuse_without(study, names))
+    judged = judge_measured(found, policy)
     return make_manifest(
         judged.decision, judged.prompts, study=study.name, policy=policy, created_from={}
     )
-
-
-def _fuse_without(study: Study, rejected: list[str]) -> pd.DataFrame:
-    rest = without_raters(study, rejected)
-    return empty("consensus") if rest.boxes.empty else fuse(match(rest))
 
 
 def run(

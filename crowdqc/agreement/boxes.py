@@ -109,7 +109,7 @@ def leave_one_out(drawn: DrawnBoxes, *, share: float = 0.5) -> Items:
         the others drew it.
     """
     objects, raters = drawn.asked()
-    own = _own_box(drawn, objects, raters)
+    own = own_box(drawn, objects, raters)
     n_asked = np.bincount(objects, minlength=len(drawn.place))[objects] - 1
     n_drew = np.bincount(drawn.object, minlength=len(drawn.place))[objects] - (own >= 0)
     has_box = own >= 0
@@ -143,7 +143,7 @@ class Pairs:
 def pair_items(drawn: DrawnBoxes) -> Pairs:
     """Each two raters on each object that at least one of them drew where both were asked."""
     objects, raters = drawn.asked()
-    own = _own_box(drawn, objects, raters)
+    own = own_box(drawn, objects, raters)
     a, b = pairs_within(objects)
     later = raters[a] > raters[b]
     a, b = np.where(later, b, a), np.where(later, a, b)
@@ -156,7 +156,7 @@ def pair_items(drawn: DrawnBoxes) -> Pairs:
     return Pairs(objects[a], raters[a], raters[b], overlap, drew_a, drew_b)
 
 
-def _own_box(drawn: DrawnBoxes, objects: Ints, raters: Ints) -> Ints:
+def own_box(drawn: DrawnBoxes, objects: Ints, raters: Ints) -> Ints:
     """Box of each rater in each object, -1 where there is none."""
     key = drawn.object * drawn.n_raters + drawn.rater
     order = np.argsort(key)

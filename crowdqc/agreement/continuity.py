@@ -154,7 +154,7 @@ def check_continuity(matched: Matched, settings: ContinuitySettings | None = Non
         that of all other cases.
     """
     settings = settings or ContinuitySettings()
-    boxes = _runs(matched)
+    boxes = runs_of(matched)
     findings = _rough_places(boxes[boxes["alone"]].reset_index(drop=True), settings)
     return findings + _unlike_other_cases(matched, boxes, settings)
 
@@ -166,12 +166,19 @@ def measure_roughness(matched: Matched, settings: ContinuitySettings | None = No
     of the organ's size; of labels that a slice holds once.
     """
     settings = settings or ContinuitySettings()
-    boxes = _runs(matched)
+    boxes = runs_of(matched)
     away, _ = _away(boxes, settings)
     frame = boxes[["rater", "label"]].assign(away=np.abs(away).mean(axis=1))
     groups = frame.dropna().groupby(["rater", "label"], sort=True)["away"]
     table = groups.agg(value="median", n="size").reset_index()
     return table.assign(measure="roughness", value=_SD * table["value"], unit="share of size")
+
+
+def unsteadiness(boxes: pd.DataFrame) -> Floats:
+    """How far each box of `runs_of` lies from where its neighbours say, as a share of its size."""
+    away, _ = _away(boxes, ContinuitySettings())
+    mean: Floats = np.abs(away).mean(axis=1)
+    return mean
 
 
 def _away(boxes: pd.DataFrame, settings: ContinuitySettings) -> tuple[Floats, Floats]:
@@ -218,7 +225,7 @@ def _sides(edges: Floats) -> Floats:
     return edges[:, 2:] - edges[:, :2]
 
 
-def _runs(matched: Matched) -> pd.DataFrame:
+def runs_of(matched: Matched) -> pd.DataFrame:
     """Boxes of single labels by run and slice; a rater's second box on a slice is left out."""
     boxes = matched.boxes[matched.boxes["label"].isin(matched.study.single)]
     keys = ["case", "label", "person", "slice"]

@@ -8,27 +8,60 @@ from __future__ import annotations
 
 import numpy as np
 
+from crowdqc.agreement.conventions import beyond, convention, two_conventions
 from crowdqc.agreement.profile import straight
-from crowdqc.agreement.rater_data import EXAMPLES, FEWEST, Fault, RaterData, middle, usual
-from crowdqc.agreement.resample import clustered_ratio
+from crowdqc.agreement.rater_data import (
+    ENOUGH,
+    EXAMPLES,
+    FEWEST,
+    Fault,
+    RaterData,
+    middle,
+    reached,
+    usual,
+)
+from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.agreement.suspicion import fit_gain
 from crowdqc.agreement.units import confusions
 from crowdqc.arrays import Bools, Ints
 from crowdqc.checks import check, registered
+from crowdqc.findings import Finding
 
+_SURE = 2.5
+"""Standard errors by which the spread of few boxes may be off."""
+_MORE = 1.2
+"""How many times what can be done a rater must scatter about the others, who scatter, too."""
 HIT = 0.5
 """IoU from which boxes show the same thing by convention."""
 EDGE_FAULTS = {"rater-shifts", "boxes-too-large", "boxes-too-small", "rater-scatters"}
 """Faults of how edges lie."""
 
 
-def find_faults(data: RaterData) -> list[Fault]:
-    """All faults of all raters, by rater."""
-    faults = [fault for one in registered("rater") for fault in one.find(data)]
+def find_faults(data: RaterData) -> tuple[list[Fault], list[Finding]]:
+    """What all checks of raters find.
+
+    Parameters
+    ----------
+    data : RaterData
+        What was measured of the raters.
+
+    Returns
+    -------
+    faults : list of Fault
+        By rater.
+    noticed : list of Finding
+        What is nobody's fault, such as two conventions.
+    """
+    found = [one for check in registered("rater") for one in check.find(data)]
+    faults = [one for one in found if isinstance(one, Fault)]
     hopeless = {fault.rater for fault in faults if fault.fatal}
     # How edges lie says nothing of boxes that were not drawn by looking.
     faults = [f for f in faults if f.rater not in hopeless or f.check not in EDGE_FAULTS]
-    return sorted(faults, key=lambda fault: fault.rater)
+    # Boxes that are displaced, or of another size, scatter about the others: one cause, one fault.
+    displaced = {f.rater for f in faults if f.check in EDGE_FAULTS - {"rater-scatters"}}
+    faults = [f for f in faults if f.check != "rater-scatters" or f.rater not in displaced]
+    noticed = [one for one in found if isinstance(one, Finding)]
+    return sorted(faults, key=lambda fault: fault.rater), noticed
 
 
 @check("rater", "labels-confused", "labels-swapped", order=60)
@@ -81,9 +114,9 @@ def _confusion_words(own: Ints, theirs: Ints, labels: tuple[str, ...]) -> tuple[
     return f"calls {labels[a]} {labels[b]} ({share[a, b]:.0%} of them)", "labels-confused"
 
 
-@check("rater", "boxes-copied", order=40)
+@check("rater", "boxes-copied", "raters-dependent", order=40)
 def copied(data: RaterData) -> list[Fault]:
-    """Pairs of raters whose boxes are equal to the pixel."""
+    """Raters whose boxes are equal to the pixel, or who err alike beyond what chance allows."""
     pairs, people = data.compared.pairs, data.people
     both = pairs.drew_a & pairs.drew_b
     code = pairs.a[both] * len(people) + pairs.b[both]
@@ -104,6 +137,23 @@ def copied(data: RaterData) -> list[Fault]:
             what = f"has {value:.0%} of the boxes to the pixel as {people[other]} drew them"
             fault = Fault(r, "boxes-copied", what, value, limit, "share of boxes", places)
             faults.append(fault)
+    return faults + _dependent(data, {fault.rater for fault in faults})
+
+
+def _dependent(data: RaterData, known: set[int]) -> list[Fault]:
+    """Raters of a group of the model, but those who are `known` to copy to the pixel."""
+    share, group, limit = data.crowd.dependence, data.crowd.group, data.limits.dependent
+    faults = []
+    for r in range(len(data.people)):
+        mates = np.flatnonzero((group == group[r]) & (np.arange(len(group)) != r))
+        if r in known or not len(mates):
+            continue
+        names = ", ".join(data.people[mate] for mate in mates)
+        value = float(share[r].max())
+        what = f"errs as {names} does: one copied the other, or they worked together"
+        unit = "share of what two draw in common beyond chance"
+        places = data.box_place[data.compared.drawn.rater == r][:EXAMPLES]
+        faults.append(Fault(r, "raters-dependent", what, value, limit, unit, places))
     return faults
 
 
@@ -120,7 +170,7 @@ def guessed(data: RaterData) -> list[Fault]:
 
 
 def _guesses_within(data: RaterData, group: Ints) -> list[Fault]:
-    items = data.compared.items
+    items = data.items
     drawn = data.compared.drawn
     rows, gain = fit_gain(items, drawn, straight(drawn, data.bias), group=group)
     at = data.item_place[rows]
@@ -141,36 +191,42 @@ def _guesses_within(data: RaterData, group: Ints) -> list[Fault]:
             data.worst(r, items.rater[rows], at=at, badness=1.0 - gain),
             fatal=True,
         )
-        for r in _rows((high < limit) & (ratio.n >= 2 * FEWEST))
+        for r in _rows((high < limit) & (ratio.n >= ENOUGH) & (data.n_others > 1))
     ]
 
 
-@check("rater", "rater-shifts", order=110)
-def shifted(data: RaterData) -> list[Fault]:
+@check("rater", "rater-shifts", "conventions-differ", order=110)
+def shifted(data: RaterData) -> list[Fault | Finding]:
     """Raters whose boxes lie to one side of the others'."""
-    faults = []
-    limit = data.limits.shift
-    sides = ((data.placed.shift_x, 0, ("left", "right")), (data.placed.shift_y, 1, ("up", "down")))
+    found: list[Fault | Finding] = []
+    limit, placed = data.limits.shift, data.placed
+    sides = ((placed.shift_x, 0, ("left", "right")), (placed.shift_y, 1, ("up", "down")))
     for ratio, axis, (back, forth) in sides:
-        low, high = ratio.bounds(data.places.level)
-        for r in _rows(((low > limit) | (high < -limit)) & (ratio.n >= FEWEST)):
+        sites = two_conventions(data, ratio, limit)
+        if sites:
+            found.append(
+                convention(data, sites, lower=f"lie further {back}", upper=f"further {forth}")
+            )
+            continue
+        for r in beyond(data, ratio, limit):
             value = float(ratio.value[r])
             way = forth if value > 0 else back
-            px = abs(data.placed.shift[r, axis])
+            px = abs(placed.shift[r, axis])
             what = f"draws {px:.1f} px too far {way} ({abs(value):.0%} of the object)"
             places = _typical(data, r)
-            fault = Fault(r, "rater-shifts", what, value, limit, "share of size", places)
-            faults.append(fault)
-    return faults
+            found.append(Fault(r, "rater-shifts", what, value, limit, "share of size", places))
+    return found
 
 
 @check("rater", "boxes-too-large", "boxes-too-small", order=120)
-def wrong_size(data: RaterData) -> list[Fault]:
+def wrong_size(data: RaterData) -> list[Fault | Finding]:
     """Raters whose boxes are larger or smaller than the others'."""
     limit, ratio = float(np.log1p(data.limits.size)), data.placed.size
-    low, high = ratio.bounds(data.places.level)
-    faults = []
-    for r in _rows(((low > limit) | (high < -limit)) & (ratio.n >= FEWEST)):
+    sites = two_conventions(data, ratio, limit)
+    if sites:
+        return [convention(data, sites, lower="are tight", upper="are loose")]
+    faults: list[Fault | Finding] = []
+    for r in beyond(data, ratio, limit):
         value = float(np.expm1(ratio.value[r]))
         word = "large" if value > 0 else "small"
         what = f"draws boxes {abs(value):.0%} too {word}"
@@ -182,20 +238,32 @@ def wrong_size(data: RaterData) -> list[Fault]:
 
 @check("rater", "rater-scatters", order=130)
 def scattered(data: RaterData) -> list[Fault]:
-    """Raters whose edges scatter more than those of the median rater."""
-    ratio, limits = data.placed.spread, data.limits
-    median = float(np.nanmedian(ratio.value)) if np.isfinite(ratio.value).any() else np.nan
-    limit = max(limits.spread_least, limits.spread * median)
-    return [
-        Fault(
-            r,
-            "rater-scatters",
-            f"scatters edges by {ratio.value[r]:.1%} of the object ({median:.1%} is usual)",
-            *(float(ratio.value[r]), limit, "share of size"),
-            _typical(data, r),
-        )
-        for r in data.above(ratio, limit)
-    ]
+    """Raters whose edges scatter more than those of the median rater: of all labels, or of one."""
+    n, labels = len(data.people), len(data.labels)
+    every = np.sqrt(np.mean(np.square(data.crowd.sd), axis=1))
+    spread = data.placed.label_spread(data.places.label[data.item_place], labels)
+    kinds = [(data.placed.spread, every, "the object")]
+    for label, name in enumerate(data.labels[: data.crowd.sd_label.shape[1]]):
+        own = np.arange(n) * labels + label
+        part = Ratio(*(values[own] for values in (spread.value, spread.error, spread.df, spread.n)))
+        kinds.append((part, data.crowd.sd_label[:, label], name))
+    faults: dict[int, Fault] = {}
+    for k, (ratio, model, what) in enumerate(kinds):
+        # The others scatter, too: what is the rater's own, the model says; how sure, the cases.
+        low, _ = ratio.bounds(data.places.level, share=labels if k else 1)
+        few = 1 - _SURE / np.sqrt(2 * np.maximum(ratio.n, 1))  # of one edge of each box
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sure = model * np.fmax(low / ratio.value, few)
+        best = reached(model)
+        limit = max(data.limits.spread_least, data.limits.spread * best)
+        scatters = ratio.value > _MORE * reached(ratio.value)
+        told = (ratio.n >= FEWEST) & (data.n_others > 1)
+        for r in _rows((sure > limit) & scatters & told):
+            text = f"scatters edges by {model[r]:.1%} of {what} ({best:.1%} can be done)"
+            places, value = _typical(data, r), float(model[r])
+            fault = Fault(r, "rater-scatters", text, value, limit, "share of size", places)
+            faults.setdefault(r, fault)
+    return list(faults.values())
 
 
 def _rows(chosen: Bools) -> list[int]:
@@ -204,7 +272,7 @@ def _rows(chosen: Bools) -> list[int]:
 
 def _typical(data: RaterData, rater: int) -> Ints:
     """Places where the rater's boxes are worst."""
-    items = data.compared.items
+    items = data.items
     badness = np.where(items.missed | items.extra, 0.0, 1.0 - items.iou)
     return data.worst(rater, items.rater, at=data.item_place, badness=badness)
 
@@ -222,5 +290,5 @@ def drifts(data: RaterData) -> list[Fault]:
             *(float(-ratio.value[r]), limit, "IoU"),
             _typical(data, r),
         )
-        for r in _rows((high < -limit) & (ratio.n >= 2 * FEWEST))
+        for r in _rows((high < -limit) & (ratio.n >= 2 * FEWEST) & (data.n_others > 1))
     ]

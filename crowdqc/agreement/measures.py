@@ -16,7 +16,6 @@ from crowdqc.agreement.continuity import measure_roughness
 from crowdqc.agreement.edges import edge_alphas, edge_correlations
 from crowdqc.agreement.extent import extents
 from crowdqc.agreement.pool import (
-    ALONE,
     Places,
     Summands,
     interval_of,
@@ -175,7 +174,7 @@ def _alpha_row(
     """Alpha over units with its interval, and why it is nan if it is."""
     value, low, high = interval_of(nominal_alpha, [*sums], cluster, places=places)
     n = int((sums[0].sum(axis=1) > 0).sum())
-    why = "" if np.isfinite(value) else (SAME if n else ALONE)
+    why = "" if np.isfinite(value) else (SAME if n else places.alone)
     row = {"measure": measure, "label": label, "value": value, "low": low, "high": high}
     return {**row, "n": n, "unit": "1", "why": why}
 
@@ -222,7 +221,7 @@ def _case_alpha(units: Units, places: Places) -> pd.DataFrame:
     n_cases = len(places.names["case"])
     value = nominal_alpha(summed(case, totals, n_cases), summed(case, same, n_cases))
     n = np.bincount(case, totals.sum(axis=1) > 0, n_cases).astype(np.int64)
-    why = np.where(np.isfinite(value), "", np.where(n > 0, SAME, ALONE))
+    why = np.where(np.isfinite(value), "", np.where(n > 0, SAME, places.alone))
     return pd.DataFrame(
         {"measure": "alpha_box", "case": places.names["case"], "value": value, "n": n, "unit": "1"}
     ).assign(why=why)

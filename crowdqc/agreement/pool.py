@@ -29,6 +29,8 @@ from crowdqc.matching import Matched
 
 ALONE = "no slice was read by two raters for the same label"
 """Why agreement is undefined in a study where every label has one rater."""
+EMPTY = "nobody drew anything on the slices that two raters read"
+"""Why it is undefined where there is nothing to agree on."""
 _CELLS = 2**22
 
 
@@ -50,6 +52,8 @@ class Places:
         How often each cluster occurs in each resample.
     level : float
         Coverage of intervals.
+    together : bool
+        Whether any place was asked for by two raters.
     """
 
     names: dict[str, NDArray[np.object_]]
@@ -62,11 +66,17 @@ class Places:
     unit: str
     weights: Floats
     level: float
+    together: bool = False
 
     @property
     def by_case(self) -> bool:
         """Whether clusters are cases: then one case alone has no interval."""
         return self.unit == "cases"
+
+    @property
+    def alone(self) -> str:
+        """Why agreement is undefined where there is no pair to compare."""
+        return EMPTY if self.together else ALONE
 
 
 def number_places(matched: Matched, resampling: Resampling) -> Places:
@@ -96,6 +106,7 @@ def number_places(matched: Matched, resampling: Resampling) -> Places:
             rng=np.random.default_rng(resampling.seed),
         ),
         level=resampling.level,
+        together=bool(np.bincount(matched.asked["place"], minlength=1).max() > 1),
     )
 
 
@@ -160,7 +171,7 @@ def undefined(measure: str, keys: list[str], places: Places) -> pd.DataFrame:
     if keys:
         names = [places.names[key] for key in keys]
         index = pd.MultiIndex.from_product(names, names=keys).to_frame(index=False)
-    return index.assign(measure=measure, value=np.nan, n=0, unit="1", why=ALONE)
+    return index.assign(measure=measure, value=np.nan, n=0, unit="1", why=places.alone)
 
 
 def _intervals(

@@ -63,6 +63,12 @@ class Placement:
         Median ratio of sizes.
     scatter : ndarray, shape (R, 4)
         Robust standard deviation of each edge in px.
+    rows, rater : ndarray of int, shape (M,)
+        Items that this rests on, and their raters.
+    scattered : ndarray, shape (M,)
+        Scatter of the edges of each.
+    group : Grouping
+        Clusters of these items.
     """
 
     shift_x: Ratio
@@ -73,11 +79,23 @@ class Placement:
     shift: Floats
     size_ratio: Floats
     scatter: Floats
+    rows: Ints
+    scattered: Floats
+    group: Grouping
+    rater: Ints
+
+    def label_spread(self, label: Ints, n_labels: int) -> Ratio:
+        """`spread` of each rater and label, (R * L,); `label` is that of each item."""
+        return clustered_ratio(
+            self.scattered,
+            np.ones(len(self.rows)),
+            rater=self.rater * n_labels + label[self.rows],
+            cluster=self.group.cluster,
+            n_raters=self.group.n_raters * n_labels,
+        )
 
 
-def placement(
-    drawn: DrawnBoxes, items: Items, group: Grouping, *, rows: Ints, bias: Floats
-) -> Placement:
+def placement(drawn: DrawnBoxes, items: Items, group: Grouping, *, rows: Ints) -> Placement:
     """How raters place edges.
 
     Parameters
@@ -85,20 +103,20 @@ def placement(
     drawn : DrawnBoxes
         The boxes.
     items : Items
-        Each rater against the others.
+        Each rater against the others, whose boxes are freed of bias: else one biased rater would
+        make the others look biased the other way.
     group : Grouping
         Clusters of the items.
     rows : ndarray of int
         Items in which the rater and the others drew the same thing.
-    bias : ndarray, shape (R, 4)
-        Bias of each rater as a share of the object's size, which is taken from the others'
-        boxes first: else one biased rater would make the others look biased the other way.
+
+    Returns
+    -------
+    Placement
+        nan for a rater without such items.
     """
-    rater, own = items.rater[rows], items.box[rows]
+    rater, own, others = items.rater[rows], items.box[rows], items.others[rows]
     kept = Grouping(group.cluster[rows], group.n_raters)
-    others = median_without(straight(drawn, bias), drawn.object, items.object[rows], own=own)
-    sound = np.asarray((others[:, 2:] > others[:, :2]).all(axis=1))
-    others = np.where(sound[:, None], others, items.others[rows])
     away = drawn.boxes[own] - others
     size = others[:, 2:] - others[:, :2]
     sides = size + away[:, 2:] - away[:, :2]
@@ -119,6 +137,10 @@ def placement(
         shift=medians[:, :2],
         size_ratio=np.exp(medians[:, 2]),
         scatter=_SD * _medians(np.abs(away - typical[rater]), rater, group.n_raters),
+        rows=rows,
+        scattered=scattered,
+        group=kept,
+        rater=rater,
     )
 
 

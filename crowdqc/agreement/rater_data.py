@@ -7,10 +7,13 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
 
 from crowdqc.agreement.arrays import Compared
+from crowdqc.agreement.boxes import Items
 from crowdqc.agreement.pool import Places
-from crowdqc.agreement.profile import Grouping, Placement, drift, placement
+from crowdqc.agreement.profile import Grouping, Placement, drift, placement, straight
+from crowdqc.agreement.reference import Others, robust_items
 from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.agreement.units import confusions
 from crowdqc.arrays import Bools, Floats, Ints
@@ -20,7 +23,11 @@ from crowdqc.matching import Matched
 
 FEWEST = 5
 """Boxes that a fault must show in: fewer are an accident."""
-EXAMPLES = 3
+ENOUGH = 20
+"""Comparisons from which anything that rejects a rater may be said."""
+ELSEWHERE = 0.1
+"""IoU below which a box does not show what the others drew."""
+EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,51 @@ class RaterData:
         return area.reindex(key).to_numpy(np.float64)
 
     @cached_property
+    def _held(self) -> tuple[Items, Others]:
+        drawn = self.compared.drawn
+        return robust_items(drawn, straight(drawn, self.bias), self.crowd)
+
+    @property
+    def items(self) -> Items:
+        """Each rater against a consensus of the others that one bad rater does not move."""
+        return self._held[0]
+
+    @property
+    def others(self) -> Others:
+        """Who else there was for each item."""
+        return self._held[1]
+
+    @cached_property
+    def moved(self) -> Bools:
+        """Items of an organ that the rater drew elsewhere: a box too many, and one too few."""
+        items, place = self.items, self.item_place
+        single = np.array([label in self.matched.study.single for label in self.labels], bool)
+        key = place * len(self.people) + items.rater
+        both = np.intersect1d(key[items.missed], key[items.extra])
+        moved: Bools = np.isin(key, both) & (items.missed | items.extra)
+        return moved & single[self.places.label[place]]
+
+    @cached_property
+    def n_others(self) -> Ints:
+        """How many other voices read what each rater read, (R,)."""
+        asked, group = self.matched.asked, self.crowd.group
+        place, person = (asked[name].to_numpy(np.int64) for name in ("place", "person"))
+        read = coo_array(
+            (np.ones(len(place)), (place, person)), (len(self.places.case), len(group))
+        )
+        together = (read.T @ read).tocoo()
+        voices = coo_array(
+            (np.ones(together.nnz), (together.row, group[together.col])), (len(group), len(group))
+        ).tocsr()
+        own = np.asarray(voices[np.arange(len(group)), group]).ravel()
+        return np.asarray((voices > 0).sum(axis=1)).ravel() - (own > 0)
+
+    @cached_property
+    def n_compared(self) -> Ints:
+        """How many objects each rater was held against the others on, (R,)."""
+        return np.bincount(self.items.rater, minlength=len(self.people))
+
+    @cached_property
     def item_clusters(self) -> Grouping:
         """Clusters of the items."""
         return Grouping(self.places.rater_cluster[self.item_place], len(self.people))
@@ -111,27 +163,21 @@ class RaterData:
     @cached_property
     def placed(self) -> Placement:
         """How raters place the edges of what the others drew, too, and called the same."""
-        items = self.compared.items
-        confused = np.isin(items.box, confused_boxes(self)[0])
-        return placement(
-            self.compared.drawn,
-            items,
-            self.item_clusters,
-            rows=np.flatnonzero((items.iou > 0) & ~confused),
-            bias=self.bias,
-        )
+        confused = np.isin(self.items.box, confused_boxes(self)[0])
+        rows = np.flatnonzero((self.items.iou > ELSEWHERE) & ~confused)
+        return placement(self.compared.drawn, self.items, self.item_clusters, rows=rows)
 
     @cached_property
     def drift(self) -> Ratio:
         """Change of each rater's IoU from the first to the last slice read."""
-        return drift(self.compared.items, self._moments(), self.item_clusters)
+        return drift(self.items, self._moments(), self.item_clusters)
 
     def _moments(self) -> Floats:
         """When each item's slice was read: 0 for a rater's first slice, 1 for the last.
 
         In the order of the readings' column `time` where there is one, else of their rows.
         """
-        asked, items, image = self.matched.asked, self.compared.items, self.places.image
+        asked, items, image = self.matched.asked, self.items, self.places.image
         if not len(asked):
             return np.zeros(0)
         asked_image = image[asked["place"].to_numpy(np.int64)]
@@ -160,7 +206,7 @@ class RaterData:
     @property
     def item_place(self) -> Ints:
         """Place of each item."""
-        return self.compared.drawn.place[self.compared.items.object]
+        return self.compared.drawn.place[self.items.object]
 
     @property
     def box_place(self) -> Ints:
@@ -177,10 +223,10 @@ class RaterData:
             n_raters=len(self.people),
         )
 
-    def above(self, ratio: Ratio, limit: float) -> list[int]:
+    def above(self, ratio: Ratio, limit: float, *, fewest: int = FEWEST) -> list[int]:
         """Raters of whom even the lower bound is above the limit."""
         low, _ = ratio.bounds(self.places.level)
-        return [int(r) for r in np.flatnonzero((low > limit) & (ratio.n >= FEWEST))]
+        return [int(r) for r in np.flatnonzero((low > limit) & (ratio.n >= fewest))]
 
     def worst(self, rater: int, who: Ints, *, at: Ints, badness: Floats) -> Ints:
         """Places of the rater's worst rows: those of greatest `badness`, which is above 0."""
@@ -194,6 +240,23 @@ class RaterData:
 def usual(ratio: Ratio) -> float:
     """Value of the median rater; of one or two raters, none."""
     return middle(ratio) if np.isfinite(ratio.value).sum() > 2 else 0.0
+
+
+def reached(values: Floats) -> float:
+    """What the better third of the raters, or two of them, stay below: what can be done here.
+
+    Where most raters are bad the median is bad, too; and of one rater who is better than all
+    others, none of these is bad.
+
+    Examples
+    --------
+    >>> reached(np.array([0.2, 0.03, 0.2, 0.04, 0.2]))
+    0.04
+    """
+    known = np.sort(values[np.isfinite(values)])
+    return (
+        float(known[min(max(1, (len(known) - 1) // 3), len(known) - 1)]) if len(known) else np.nan
+    )
 
 
 def middle(ratio: Ratio) -> float:

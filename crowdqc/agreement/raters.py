@@ -15,7 +15,7 @@ from crowdqc.agreement.continuity import check_continuity
 from crowdqc.agreement.faults import find_faults
 from crowdqc.agreement.gold import gold_scores
 from crowdqc.agreement.pool import Places, Summands, number_places, pool
-from crowdqc.agreement.rater_data import Fault, RaterData
+from crowdqc.agreement.rater_data import Fault, RaterData, reached
 from crowdqc.agreement.resample import Resampling
 from crowdqc.agreement.scores import Scores, score_all, unit_range
 from crowdqc.arrays import Floats
@@ -116,7 +116,7 @@ def measure_raters(
 ) -> Review:
     """As `review_raters`, of a study whose boxes were held against each other before."""
     data = RaterData(matched, compared, places, limits, fit(matched))
-    faults = find_faults(data)
+    faults, noticed = find_faults(data)
     table = _counts(matched)
     table = table.join(_agreement(data, score_all(data)))
     table = table.join(_placed_columns(data)).assign(drift=data.drift.value)
@@ -130,7 +130,7 @@ def measure_raters(
         faults=[to_cell(checks) for checks in named],
         labels_swapped=[float("labels-swapped" in checks) for checks in named],
     )
-    findings += check_continuity(matched)
+    findings += [*noticed, *check_continuity(matched)]
     table = table.loc[natural_order(table.index)].rename_axis("rater").reset_index()
     return Review(conform("raters", table), findings)
 
@@ -142,7 +142,7 @@ def _idle(matched: Matched) -> pd.DataFrame:
     if matched.study.rater_scope == "case":
         names = readings["case"] + "/" + names
     idle = natural_order(set(names) - set(matched.people))
-    counts = {"n_cases": 0, "n_slices": 0, "n_boxes": 0}
+    counts = {"n_cases": 0, "n_slices": 0, "n_boxes": 0, "n_compared": 0, "n_others": 0}
     return pd.DataFrame(counts, index=pd.Index(idle, name="rater", dtype=object))
 
 
@@ -168,7 +168,7 @@ def _counts(matched: Matched) -> pd.DataFrame:
 
 def _agreement(data: RaterData, scores: Scores) -> pd.DataFrame:
     """Agreement with its intervals, misses, extras, reliability and weight."""
-    items, at, places = data.compared.items, data.item_place, data.places
+    items, at, places = data.items, data.item_place, data.places
     one = np.ones(len(items.iou))
     pooled = pool(
         Summands(at, (items.iou, one), {"rater": items.rater}), ["rater"], places, measure=AGREEMENT
@@ -179,20 +179,29 @@ def _agreement(data: RaterData, scores: Scores) -> pd.DataFrame:
     )
     missed = data.ratio(items.missed, ~items.extra, rater=items.rater, at=at)
     extra = data.ratio(items.extra, ~items.missed, rater=items.rater, at=at)
-    low, high = scores.reliability.bounds(places.level, share=1)
+    crowd = data.crowd
+    known = np.isfinite(scores.agreement.value)
+    reliable, low, high = (
+        np.where(known, values, np.nan)
+        for values in (crowd.reliability, crowd.reliability_low, crowd.reliability_high)
+    )
     own_low, own_high = scores.adjusted_bounds(places.level, share=1)
-    best = np.nanmax(scores.reliability.value, initial=0)
+    best = np.nanmax(reliable, initial=0)
     return table.assign(
-        reliability=scores.reliability.value,
+        reliability=reliable,
         miss_rate=missed.value,
         extra_rate=extra.value,
-        weight=scores.reliability.value / (best or np.nan),
+        weight=reliable / (best or np.nan),
         reliability_low=unit_range(low),
         reliability_high=unit_range(high),
         adjusted=scores.adjusted.value,
         adjusted_low=unit_range(own_low),
         adjusted_high=unit_range(own_high),
         shrunk=scores.adjusted.shrunk,
+        behind=-reached(-reliable) - unit_range(high),
+        n_compared=data.n_compared,
+        n_others=data.n_others,
+        false_rate=crowd.false_rate,
     ).join(_simultaneous(scores, people))
 
 

@@ -8,13 +8,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crowdqc.agreement.rater_data import Fault, RaterData, confused_boxes, usual
+from crowdqc.agreement.rater_data import (
+    ELSEWHERE,
+    ENOUGH,
+    FEWEST,
+    Fault,
+    RaterData,
+    confused_boxes,
+    reached,
+    usual,
+)
+from crowdqc.agreement.resample import Ratio
 from crowdqc.agreement.suspicion import recurring, repeated, whole_image
 from crowdqc.arrays import Bools, Ints
 from crowdqc.checks import Check
-
-ELSEWHERE = 0.1
-"""IoU below which a box does not show what the others drew."""
 
 
 class Rows(NamedTuple):
@@ -50,10 +57,14 @@ class Share:
         Takes `RaterData` and gives `Rows`.
     unit : str
         Of the share.
-    above_usual : bool
-        Whether the limit is for what a rater has more than the median one.
+    above : callable, optional
+        Takes the ratio and gives what is added to the limit: what is usual, or can be done.
     fatal : bool
-        Whether the fault makes the rater fail.
+        Whether the fault makes the rater fail: then `ENOUGH` rows must tell.
+    alone : bool
+        Whether the boxes of the rater alone show it, so that nobody need judge between two raters.
+    also : callable, optional
+        Takes `RaterData` and gives the raters (R,) that may be named.
     """
 
     name: str
@@ -61,15 +72,20 @@ class Share:
     limit: str
     rows: Callable[[RaterData], Rows]
     unit: str = "share of boxes"
-    above_usual: bool = False
+    above: Callable[[Ratio], float] | None = None
     fatal: bool = False
+    alone: bool = False
+    also: Callable[[RaterData], Bools] | None = None
 
     def __call__(self, data: RaterData) -> list[Fault]:
         """Raters whose share is above the limit with its whole interval, and where it shows."""
         rows = self.rows(data)
         ratio = data.ratio(rows.shown, rows.asked, rater=rows.rater, at=rows.place)
-        limit = getattr(data.limits, self.limit) + (usual(ratio) if self.above_usual else 0.0)
+        limit = getattr(data.limits, self.limit) + (self.above(ratio) if self.above else 0.0)
         badness = rows.shown.astype(np.float64)
+        named = data.above(ratio, limit, fewest=ENOUGH if self.fatal else FEWEST)
+        told = np.ones(len(data.people), bool) if self.alone else data.n_others > 1
+        told &= self.also(data) if self.also else True
         return [
             Fault(
                 r,
@@ -79,25 +95,38 @@ class Share:
                 data.worst(r, rows.rater, at=rows.place, badness=badness),
                 fatal=self.fatal,
             )
-            for r in data.above(ratio, limit)
+            for r in named
+            if told[r]
         ]
 
 
 def _missed(data: RaterData) -> Rows:
-    items = data.compared.items
-    return Rows(items.rater, data.item_place, items.missed, ~items.extra)
+    items = data.items
+    return Rows(items.rater, data.item_place, items.missed & ~data.moved, ~items.extra)
+
+
+def _best(ratio: Ratio) -> float:
+    """What the better raters miss or add: some things are hard to see, or tempting, for all."""
+    return np.nan_to_num(reached(ratio.value))
 
 
 def _added(data: RaterData) -> Rows:
-    items = data.compared.items
-    added = items.extra & ~np.isin(items.box, confused_boxes(data)[0])
+    items = data.items
+    added = items.extra & ~data.moved & ~np.isin(items.box, confused_boxes(data)[0])
     return Rows(items.rater, data.item_place, added, ~items.missed)
+
+
+def _false(data: RaterData) -> Bools:
+    """Raters of whom the model, too, says that too much of what they draw shows nothing."""
+    best = np.nan_to_num(reached(data.crowd.false_rate))
+    false: Bools = np.nan_to_num(data.crowd.false_low) > data.limits.extra + best
+    return false
 
 
 def _astray(data: RaterData) -> Rows:
     """Boxes that lie elsewhere than the others', of an organ that all drew."""
-    items = data.compared.items
-    both = (items.box >= 0) & ~items.extra
+    items = data.items
+    both = (items.box >= 0) & (~items.extra | data.moved)
     confused = np.isin(items.box, confused_boxes(data)[0])
     return Rows(items.rater, data.item_place, both & (items.iou < ELSEWHERE) & ~confused, both)
 
@@ -119,7 +148,7 @@ def _recurring(data: RaterData) -> Rows:
 
 
 def _whole_image(data: RaterData) -> Rows:
-    items, at = data.compared.items, data.item_place
+    items, at = data.items, data.item_place
     drew, whole = whole_image(items, data.compared.drawn.boxes, data.place_area[at])
     return Rows(items.rater, at, whole, drew)
 
@@ -131,10 +160,11 @@ def _check(share: Share, order: int) -> Check:
 CONSTANT = _check(
     Share(
         name="boxes-constant",
+        alone=True,
         what="draws {:.0%} of the boxes to the pixel alike in several cases",
         limit="repeated",
         rows=_recurring,
-        above_usual=True,
+        above=usual,
         fatal=True,
     ),
     order=10,
@@ -152,10 +182,11 @@ WHOLE_IMAGE = _check(
 REPEATED = _check(
     Share(
         name="boxes-repeated",
+        alone=True,
         what="leaves {:.0%} of the boxes as they were on the slice before",
         limit="repeated",
         rows=_repeated,
-        above_usual=True,
+        above=usual,
     ),
     order=50,
 )
@@ -164,6 +195,7 @@ MISSES = _check(
         name="rater-misses",
         what="misses {:.0%} of what the others drew",
         limit="miss",
+        above=_best,
         rows=_missed,
         unit="share of objects",
     ),
@@ -172,9 +204,12 @@ MISSES = _check(
 ADDS = _check(
     Share(
         name="rater-adds",
-        what="draws {:.0%} of the boxes where the others drew nothing",
+        what="draws {:.0%} of the boxes where the others drew nothing: either careful or "
+        "inventing, look at these",
         limit="extra",
         rows=_added,
+        above=_best,
+        also=_false,
     ),
     order=80,
 )

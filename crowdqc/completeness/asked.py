@@ -9,8 +9,10 @@ from crowdqc.schema import ReadingState, Study
 RUN = ["case", "label", "rater"]
 USUAL = 0.5
 """Share of the cases that show a label from which a case without it is worth a row."""
+WHOLE = 0.9
+"""Share of a case's slices from which a rater was given the whole case, whatever the others."""
 DEALT = 0.5
-"""Share of a case's slices below which a rater was dealt slices, and did not lose the others."""
+"""Share of the slices of the cases below which a rater was dealt them, and lost none."""
 
 
 def who_was_asked(study: Study) -> pd.DataFrame:
@@ -63,8 +65,8 @@ def dealt_slices(study: Study) -> pd.Series:
     """Whether a rater was given single slices of the cases, indexed by case and rater.
 
     Then a slice without a reading is nobody's fault; of a rater who was given a whole case, it was
-    skipped, or its file lost. Who read less than half (`DEALT`) of the slices that anybody read,
-    of this case and of all cases of the rater together, was dealt them.
+    skipped, or its file lost. Who read less than half (`DEALT`) of the slices that anybody read, of
+    all cases of the rater together, was dealt them, but in a case of which hardly one lacks.
     """
     readings = study.readings
     own = readings.groupby(["case", "rater"])["slice"].nunique()
@@ -72,4 +74,4 @@ def dealt_slices(study: Study) -> pd.Series:
     every = pd.Series(cases.loc[own.index.get_level_values("case")].to_numpy(), own.index)
     of_rater = own.groupby("rater").sum() < DEALT * every.groupby("rater").sum()
     few = of_rater.loc[own.index.get_level_values("rater")].to_numpy()
-    return (own < DEALT * every) & few
+    return (own < WHOLE * every) & few

@@ -32,7 +32,7 @@ class RaterLimits(Section):
     """Share of missed objects: one slice in ten without its box leaves holes in a volume."""
     extra: float = Field(default=0.1, ge=0, le=1, strict=False)
     """Share of boxes where nothing is: each becomes a wrong mask."""
-    astray: float = Field(default=0.1, ge=0, le=1, strict=False)
+    astray: float = Field(default=0.05, ge=0, le=1, strict=False)
     """Share of boxes that lie elsewhere than the others' (IoU below 0.1): each is a wrong mask."""
     shift: float = Field(default=0.05, ge=0, strict=False)
     """Displacement as a share of the object's size: 0.05 in both directions costs 0.18 of IoU."""
@@ -50,6 +50,8 @@ class RaterLimits(Section):
     """Share of boxes that equal the rater's own on the slice before, above the median rater's."""
     copied: float = Field(default=0.25, ge=0, le=1, strict=False)
     """Share of boxes that equal another rater's to the pixel, above that of other pairs."""
+    dependent: float = Field(default=0.5, ge=0, le=1, strict=False)
+    """How far two raters are one voice, by the errors that they have in common."""
     whole_image: float = Field(default=0.1, ge=0, le=1, strict=False)
     """Share of boxes round the whole image where the others drew a part of it."""
     guess: float = Field(default=0.05, ge=0, strict=False)

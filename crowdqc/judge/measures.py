@@ -31,7 +31,8 @@ def rater_runs(completeness: pd.DataFrame) -> pd.DataFrame:
     """What completeness says of each rater, indexed by rater: columns of the table ``raters``.
 
     ``n_expected``: the slices that were expected of the rater, over all runs; ``coverage``: the
-    share of these that has a box, 1 where nothing was expected. ``single_rater_share``: the share
+    share of these that has a box, 1 where nothing was expected, and ``coverage_high`` its upper
+    bound (95 %, one side; Wilson). ``single_rater_share``: the share
     of the rater's runs that no other rater drew, too, so that no agreement is known; nan for a
     rater who drew nothing.
     """
@@ -40,13 +41,23 @@ def rater_runs(completeness: pd.DataFrame) -> pd.DataFrame:
     wanted = completeness["slices_expected"]
     expected = wanted.groupby(completeness["rater"]).sum()
     found = (completeness["coverage"].fillna(0) * wanted).groupby(completeness["rater"]).sum()
+    coverage = (found / expected.where(expected > 0)).fillna(1.0)
     return pd.DataFrame(
         {
-            "coverage": (found / expected.where(expected > 0)).fillna(1.0),
+            "coverage": coverage,
+            "coverage_high": _upper(coverage, expected),
             "n_expected": expected,
             "single_rater_share": (~several).groupby(drawn["rater"]).mean(),
         }
     )
+
+
+def _upper(share: pd.Series, n: pd.Series) -> pd.Series:
+    """Upper bound of a share of n, by Wilson's interval; 1 where n is 0."""
+    z = 1.645
+    middle = share + z**2 / (2 * n.clip(lower=1))
+    reach = z * np.sqrt(share * (1 - share) / n.clip(lower=1) + z**2 / (4 * n.clip(lower=1) ** 2))
+    return ((middle + reach) / (1 + z**2 / n.clip(lower=1))).where(n > 0, 1.0).clip(upper=1.0)
 
 
 def label_measures(consensus: pd.DataFrame, completeness: pd.DataFrame) -> pd.DataFrame:
@@ -79,15 +90,18 @@ def label_measures(consensus: pd.DataFrame, completeness: pd.DataFrame) -> pd.Da
     extent = (slices.max() - slices.min() + 1).reindex(index, fill_value=0)
     drawn = consensus.groupby(ORGAN).size().reindex(index, fill_value=0)
     n_usable = usable.groupby(ORGAN).size().reindex(index, fill_value=0)
-    known = completeness["state"].isin(["complete", "absent"])
-    whole = known.groupby([completeness[k] for k in ORGAN]).all()
+    organ = [completeness[k] for k in ORGAN]
+    lacking = (completeness["state"] == "absent").groupby(organ).mean() >= 0.5
+    whole = (completeness["state"] == "complete").groupby(organ).all()
     n_gaps = _gaps(usable, consensus, completeness).reindex(index, fill_value=0)
     measures = pd.DataFrame(
         {
             "n_slices": n_slices,
             "n_gaps": n_gaps,
             "gap_share": n_gaps / extent.clip(lower=1),
-            "absent": ((n_slices == 0) & ~(whole.reindex(index) & (drawn == 0))).astype(float),
+            "absent": ((n_slices == 0) & ~(lacking | (whole & (drawn == 0))).reindex(index)).astype(
+                float
+            ),
             "agreed_share": (n_usable / drawn.where(drawn > 0)).fillna(1.0),
         }
     )

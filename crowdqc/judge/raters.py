@@ -16,7 +16,7 @@ from crowdqc.judge.policy import Judged, Policy, Rule, ask_all, load_policy
 
 IDLE = "every file was only opened: nothing says that a slice was read"
 NOTHING = "nobody who read the same slices drew anything there: there is nothing to compare"
-FROM_RUNS = ("coverage", "n_expected", "single_rater_share")
+FROM_RUNS = ("coverage", "coverage_high", "n_expected", "single_rater_share")
 """Measures of raters that completeness knows: the gate alone asks rules on these."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -32,7 +31,7 @@ from crowdqc.judge.words import sentences, shortened
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.mask_sets import RISK
 from crowdqc.stages.risk import read_risk
-from crowdqc.stages.study import fuse_without, load_study, person, policy_of
+from crowdqc.stages.study import person, policy_of
 from crowdqc.text import count
 
 CREATED_FROM = [
@@ -143,16 +142,10 @@ def judge(run: Run, *, masks: bool) -> Judgement:
     if policy.of("mask") and path.is_file():
         found = replace(found, masks=read_risk(run))
         found.findings["masks"] = [] if masks else [Finding(check="masks-stale", message=STALE)]
-    return judge_measured(
-        found,
-        policy,
-        fuse_again=lambda rejected: fuse_without(rejected, load_study(run), run.config),
-    )
+    return judge_measured(found, policy)
 
 
-def judge_measured(
-    found: Measured, policy: Policy, *, fuse_again: Callable[[list[str]], pd.DataFrame]
-) -> Judgement:
+def judge_measured(found: Measured, policy: Policy) -> Judgement:
     """Judge a study by a policy.
 
     Parameters
@@ -161,8 +154,6 @@ def judge_measured(
         What was found of it.
     policy : Policy
         The rules.
-    fuse_again : callable
-        Makes the table ``consensus`` without the raters of these names, who were rejected.
 
     Returns
     -------
@@ -174,10 +165,6 @@ def judge_measured(
     consensus = found.consensus
     noticed = {stage: policy.weigh(findings) for stage, findings in found.findings.items()}
     faults = [one for one in noticed["agree"] if one.case is None and one.rater]
-    first = decide(policy, _measures(consensus, found.completeness, raters), faults)
-    rejected = [name for name, one in first.raters.items() if one.verdict is Verdict.REJECT]
-    if rejected:
-        consensus = fuse_again(rejected)
     prompts = consensus[consensus["state"].isin(USABLE)]
     measures = _measures(consensus, found.completeness, raters) | _fine(policy, consensus)
     if found.masks is not None:

@@ -9,10 +9,9 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.fusion import fuse
 from crowdqc.judge import Policy, load_policy
 from crowdqc.matching import Matched, match
-from crowdqc.schema import Study, empty
+from crowdqc.schema import Study
 from crowdqc.stages.base import Run
 
 TABLES = ("images", "readings", "boxes")
@@ -48,14 +47,6 @@ def _read(run: Run) -> Study:
 def match_study(study: Study, config: Config) -> Matched:
     """The study with its boxes matched, as the study file says."""
     return match(study, iou=config.match.iou)
-
-
-def fuse_without(rejected: Sequence[str], study: Study, config: Config) -> pd.DataFrame:
-    """Table ``consensus`` of the raters who were not rejected."""
-    rest = without_raters(study, rejected)
-    if rest.boxes.empty:
-        return empty("consensus")
-    return fuse(match_study(rest, config), **fuse_options(config))
 
 
 def without_raters(study: Study, names: Sequence[str]) -> Study:

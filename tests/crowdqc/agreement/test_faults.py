@@ -163,7 +163,7 @@ def test_who_draws_faster_than_anybody_can_look_is_named(step, expected):
 
     assert ("rater-too-fast" in raters.loc["good2", "faults"]) is expected
     assert (raters["faults"].drop("good2") == "").all()
-    assert all(len(f.examples) == 3 for f in found.findings)
+    assert all(len(f.examples) == 5 for f in found.findings)
 
 
 def test_seconds_that_the_tool_took_itself_count_before_times():

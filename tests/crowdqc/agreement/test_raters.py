@@ -34,7 +34,6 @@ def scores(agreement, adjusted):
     return Scores(
         agreement=Ratio(value, error, df, n),
         adjusted=Adjusted(other, other_error, other, other_error, 0.0, 0.0, 0.0),
-        reliability=Ratio(value, error, df, n),
         level=0.95,
     )
 

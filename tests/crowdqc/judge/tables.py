@@ -40,6 +40,7 @@ def consensus(rows):
         "consensus",
         frame.assign(
             x0=0.0, y0=0.0, x1=10.0, y1=20.0, support=2, n_raters=3, score=0.9,
+            expected_error=0.1,
             spread_x0=1.0,
             spread_y0=2.0, spread_x1=3.0, spread_y1=0.5, method="median",
         ),
