@@ -61,7 +61,8 @@ def _summary(raters: pd.DataFrame) -> str:
     n = int((raters["verdict"] == Verdict.REJECT.value).sum())
     lines = [
         f"  {row.rater}: {row.verdict}; {_why(row.rater, row.reasons)}"
-        for row in raters[raters["verdict"] != Verdict.ACCEPT.value].itertuples()
+        for verdict in (Verdict.REJECT, Verdict.REVIEW)
+        for row in raters[raters["verdict"] == verdict.value].itertuples()
     ]
     more = [f"  and {len(lines) - REASONS_MAX} more"] if len(lines) > REASONS_MAX else []
     head = f"{n:,} of {count(len(raters), 'rater')} rejected."
