@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from crowdqc.agreement.alpha import summed
 from crowdqc.agreement.arrays import number_of_places
 from crowdqc.agreement.resample import (
+    ENOUGH_CASES,
     Resampling,
     Statistic,
     blocks,
@@ -23,6 +24,7 @@ from crowdqc.agreement.resample import (
     clusters,
     ratio,
     statistic_interval,
+    student_reach,
 )
 from crowdqc.arrays import Floats, Ints
 from crowdqc.matching import Matched
@@ -151,6 +153,9 @@ def pool(
         low = high = np.full(len(value), np.nan)
     else:
         low, high = _intervals(summands, of, places, n_groups=len(value))
+        if unit == "1":
+            least = 0.0 if summands.statistic is ratio else -1.0
+            low, high = np.clip(low, least, 1.0), np.clip(high, least, 1.0)
     return pd.DataFrame(
         {
             "measure": measure,
@@ -222,6 +227,12 @@ def interval_of(
     if not len(places.weights) or len(np.unique(cluster)) < 2:
         return value, np.nan, np.nan
     drawn = [summed(cluster, part, n_clusters) for part in sums]
+    told = np.unique(cluster)
+    if len(told) < ENOUGH_CASES:
+        totals = [part.sum(axis=0) for part in drawn]
+        without = statistic(*(t - part[told] for t, part in zip(totals, drawn, strict=True)))
+        reach = float(student_reach(without[:, None], places.level)[0])
+        return value, max(value - reach, -1.0), min(value + reach, 1.0)
     resampled = statistic(*(np.tensordot(places.weights, part, axes=1) for part in drawn))
     known = resampled[np.isfinite(resampled)]
     if not len(known):

@@ -26,6 +26,9 @@ BLOCK = 10
 """Slices of one block: errors of neighbours are alike, those of distant slices are not."""
 PRIOR_DF = 4.0
 """Degrees of freedom that the spread of all raters lends to each, as of five cases."""
+ENOUGH_CASES = 15
+"""Below this a bootstrap is too sure (of five cases, 62 to 75 % where it says 95 %): the interval
+is then Student's, with the error of the jackknife."""
 _CELLS = 2**22
 """Numbers in one block of work, to bound memory (32 MiB)."""
 
@@ -81,7 +84,9 @@ def ratio(top: Floats, bottom: Floats) -> Floats:
 def statistic_interval(
     statistic: Statistic, sums: Sequence[Floats], weights: Floats, *, level: float
 ) -> tuple[Floats, Floats]:
-    """Percentile interval of statistics that are functions of sums over cases.
+    """Interval of statistics that are functions of sums over cases.
+
+    That of the bootstrap; of fewer than `ENOUGH_CASES` cases the jackknife's, by Student's t.
 
     Parameters
     ----------
@@ -102,7 +107,7 @@ def statistic_interval(
 
     References
     ----------
-    .. [1] B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    .. [1] B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 11, 13.
     """
     low = np.full(sums[0].shape[1], np.nan)
     high = low.copy()
@@ -111,7 +116,18 @@ def statistic_interval(
     told = np.zeros(sums[0].shape, bool)
     for part in sums:
         told |= part != 0
-    defined = np.flatnonzero(told.sum(axis=0) >= 2)
+    n_told = told.sum(axis=0)
+    few = np.flatnonzero((n_told >= 2) & (n_told < ENOUGH_CASES))
+    step = max(1, _CELLS // len(told))
+    for columns in np.split(few, range(step, len(few), step)):
+        own = [part[:, columns] for part in sums]
+        totals = [part.sum(axis=0) for part in own]
+        without = statistic(*(total - part for total, part in zip(totals, own, strict=True)))
+        without = np.where(told[:, columns], without, np.nan)
+        reach = student_reach(without, level)
+        value = statistic(*totals)
+        low[columns], high[columns] = value - reach, value + reach
+    defined = np.flatnonzero(n_told >= ENOUGH_CASES)
     step = max(1, _CELLS // len(weights))
     for columns in np.split(defined, range(step, len(defined), step)):
         values = statistic(*(weights @ part[:, columns] for part in sums))
@@ -119,6 +135,19 @@ def statistic_interval(
         if known.any():
             low[columns[known]], high[columns[known]] = _quantiles(values[:, known], level)
     return low, high
+
+
+def student_reach(without: Floats, level: float) -> Floats:
+    """Half of the interval of each statistic, (M,), from its values without each case, (C, M)."""
+    known = np.isfinite(without)
+    n = known.sum(axis=0)
+    filled = np.where(known, without, 0.0)
+    away = np.where(known, without - filled.sum(axis=0) / np.maximum(n, 1), 0.0)
+    error = np.sqrt((n - 1) / np.maximum(n, 1) * np.square(away).sum(axis=0))
+    reach = np.full(len(n), np.nan)
+    told = n >= 2
+    reach[told] = stats.t.ppf((1 + level) / 2, n[told] - 1) * error[told]
+    return reach
 
 
 def _quantiles(values: Floats, level: float) -> tuple[Floats, Floats]:
@@ -156,7 +185,7 @@ def bootstrap(
     *,
     resampling: Resampling | None = None,
 ) -> Estimate:
-    """Any measure of agreement with its bootstrap interval over cases.
+    """Any measure of agreement with its interval over cases: see `statistic_interval`.
 
     Parameters
     ----------
@@ -196,6 +225,11 @@ def bootstrap(
     weights = (resampling := resampling or Resampling()).weights(len(known)).astype(np.int64)
     if len(known) < 2 or not len(weights):
         return Estimate(kernel(values), np.nan, np.nan, n)
+    if len(known) < ENOUGH_CASES:
+        value = kernel(values)
+        without = np.array([[kernel(values[:, of != k])] for k in range(len(known))])
+        reach = float(student_reach(without, resampling.level)[0])
+        return Estimate(value, value - reach, value + reach, n)
     drawn = np.array([kernel(np.repeat(values, row[of], axis=1)) for row in weights])
     drawn = drawn[np.isfinite(drawn)]
     tail = (1 - resampling.level) / 2

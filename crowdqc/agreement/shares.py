@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import norm
 
 from crowdqc.agreement.rater_data import (
     ELSEWHERE,
@@ -18,9 +19,9 @@ from crowdqc.agreement.rater_data import (
     reached,
     usual,
 )
-from crowdqc.agreement.resample import Ratio
+from crowdqc.agreement.resample import PRIOR_DF, Ratio
 from crowdqc.agreement.suspicion import recurring, repeated, whole_image
-from crowdqc.arrays import Bools, Ints
+from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.checks import Check
 
 
@@ -83,7 +84,9 @@ class Share:
         ratio = data.ratio(rows.shown, rows.asked, rater=rows.rater, at=rows.place)
         limit = getattr(data.limits, self.limit) + (self.above(ratio) if self.above else 0.0)
         badness = rows.shown.astype(np.float64)
-        named = data.above(ratio, limit, fewest=ENOUGH if self.fatal else FEWEST)
+        fewest = ENOUGH if self.fatal else FEWEST
+        low = lower_share(ratio, data.places.level)
+        named = np.flatnonzero((low > limit) & (ratio.n >= fewest)).tolist()
         told = np.ones(len(data.people), bool) if self.alone else data.n_others > 1
         told &= self.also(data) if self.also else True
         return [
@@ -98,6 +101,21 @@ class Share:
             for r in named
             if told[r]
         ]
+
+
+def lower_share(ratio: Ratio, level: float) -> Floats:
+    """Lower bounds of shares that hold for all raters together.
+
+    Between cases where there are five or more; of fewer, whose spread says nothing, also
+    Wilson's, by the number of rows.
+    """
+    low, _ = ratio.bounds(level)
+    few = ratio.df < 2 * PRIOR_DF
+    z = float(norm.ppf(1 - (1 - level) / 2 / max(int(np.isfinite(ratio.value).sum()), 1)))
+    p, n = ratio.value, np.maximum(ratio.n, 1)
+    reach = z * np.sqrt(np.clip(p * (1 - p), 0, None) / n + z**2 / (4 * n**2))
+    wilson = (p + z**2 / (2 * n) - reach) / (1 + z**2 / n)
+    return np.where(few, np.fmax(low, wilson), low)
 
 
 def _missed(data: RaterData) -> Rows:

@@ -149,3 +149,31 @@ def test_one_score_each_tells_nothing():
     ours = adjust_scores(np.array([0.5, 0.9]), np.arange(2), np.zeros(2, int), n_raters=2)
 
     assert np.isnan(ours.shrunk).all()
+
+
+@pytest.mark.parametrize("n_cases", [3, 5, 8, 15, 30])
+def test_intervals_hold_where_cases_differ_in_hardness(n_cases):
+    rng = np.random.default_rng(n_cases)
+    studies = 400
+    hard = np.exp(rng.normal(0, 0.5, (n_cases, studies)))
+    n = rng.integers(20, 60, (n_cases, studies)).astype(float)
+    missed = rng.binomial(n.astype(int), np.clip(0.1 * hard, 0, 1)).astype(float)
+    truth = np.clip(0.1 * np.exp(rng.normal(0, 0.5, 10**6)), 0, 1).mean()
+    weights = case_weights(n_cases, n_resamples=400, rng=rng)
+
+    low, high = statistic_interval(ratio, [missed, n], weights, level=0.95)
+
+    assert 0.88 <= ((low <= truth) & (truth <= high)).mean() <= 0.99
+
+
+def test_two_cases_make_a_wider_interval_than_eight():
+    rng = np.random.default_rng(0)
+    widths = []
+    for n_cases in (2, 8):
+        n = np.full((n_cases, 300), 40.0)
+        right = rng.binomial(40, np.clip(rng.normal(0.85, 0.06, n.shape), 0, 1)).astype(float)
+        weights = case_weights(n_cases, n_resamples=100, rng=rng)
+        low, high = statistic_interval(ratio, [right, n], weights, level=0.95)
+        widths.append(high - low)
+
+    assert (widths[0] > widths[1]).mean() >= 0.9
