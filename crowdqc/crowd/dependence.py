@@ -28,7 +28,7 @@ _BEGINS, _CERTAIN = 0.4, 0.8
 """Share of variance in common at which raters begin to count as one voice, and do so fully."""
 _PRIOR = 2.0
 """How many shared boxes the prior, that raters are independent and alike, is worth."""
-_STEPS = 100
+_STEPS = 300
 _NORMAL = 2.198
 """Mean over median of the square of a normal value."""
 
@@ -161,7 +161,7 @@ def _common(
     plain = count * (variance / (variance + floor + 1e-12)) ** 2
     for step in range(_STEPS):
         expected = own[first] + own[second]
-        missing = np.clip(variance / expected, 0, 1) if step > _STEPS // 3 else 1.0
+        missing = np.clip(variance / expected, 0, 1) if step > 2 * _STEPS // 3 else 1.0
         weight = plain * missing**2 / expected
         top = np.bincount(ends, np.tile(weight * variance / expected, 2), n)
         bottom = np.bincount(ends, np.tile(weight, 2), n)

@@ -136,14 +136,15 @@ class _Fit:
         self.of, self.who = evidence.object, evidence.rater
         self.label = evidence.label[self.of] if len(self.of) else self.of
         self.n_labels = int(evidence.label.max(initial=0)) + 1
-        self.shared = (evidence.n_boxes[self.of] > 1).astype(np.float64)[:, None]
-        self.median = median_boxes(evidence.boxes, self.of, evidence.n_objects)
-        self.dependence, unit = self._dependence()
+        self.voice = np.ones(len(self.of))
+        unit, miss = self._begin()
+        self.dependence = find_dependence(
+            evidence, miss, unit=unit[self.label], size=size_of(self.median)[self.of]
+        )
         self.mates = self.dependence.mates(self.of, self.who)
-        self.voice = self.mates.voice(len(self.of))
         if len(self.mates.first):
-            boxes, n = evidence.boxes, evidence.n_objects
-            self.median = median_boxes(boxes, self.of, n, weight=self.voice)
+            self.voice = self.mates.voice(len(self.of))
+            unit, _ = self._begin()
         self.cells, self.cell = np.unique(
             self.who * self.n_labels + self.label, return_inverse=True
         )
@@ -170,20 +171,22 @@ class _Fit:
         self._locate()
         return self._found()
 
-    def _dependence(self) -> tuple[Dependence, Floats]:
-        """Dependent raters, and the usual spread of each label and edge (L, 4)."""
-        size = size_of(self.median)[self.of]
-        miss = (self.evidence.boxes - self.median[self.of]) / size
-        count = np.bincount(self.who, self.shared[:, 0], self.evidence.n_raters)[:, None]
-        top = sums(self.who, self.shared * np.clip(miss, -0.5, 0.5), self.evidence.n_raters)
+    def _begin(self) -> tuple[Floats, Floats]:
+        """Median boxes, the usual spread of labels and edges (L, 4), distances in it (N, 4)."""
+        data, voice = self.evidence, self.voice
+        self.median = median_boxes(data.boxes, self.of, data.n_objects, weight=voice)
+        voices = total(self.of, voice, data.n_objects)
+        self.shared = (voices > 1 + 1e-9)[self.of].astype(np.float64)[:, None]
+        miss = (data.boxes - self.median[self.of]) / size_of(self.median)[self.of]
+        count = total(self.who, self.shared[:, 0], data.n_raters)[:, None]
+        top = sums(self.who, self.shared * np.clip(miss, -0.5, 0.5), data.n_raters)
         miss = miss - (top / (count + self.settings.bias_boxes))[self.who]
-        square = self.shared * np.minimum(miss**2, 0.25)
-        everyone = (square.sum(axis=0) + _LEAST) / (self.shared.sum() + 1)
-        n = np.bincount(self.label, self.shared[:, 0], self.n_labels)[:, None]
+        weight = self.shared * voice[:, None]
+        square = weight * np.minimum(miss**2, 0.25)
+        everyone = (square.sum(axis=0) + _LEAST) / (weight.sum() + 1)
+        n = total(self.label, weight[:, 0], self.n_labels)[:, None]
         unit = np.sqrt((sums(self.label, square, self.n_labels) + everyone) / (n + 1)) + 1e-6
-        of_box = unit[self.label]
-        rows = find_dependence(self.evidence, miss / of_box, unit=of_box, size=size)
-        return rows, unit
+        return unit, miss / unit[self.label]
 
     def _locate(self) -> None:
         """Boxes from what raters drew, and boxes without each rater."""
@@ -231,8 +234,9 @@ class _Fit:
         near = _log_student(np.where(alone[:, None], 1.0, apart), self.freedom)
         near = (near - np.log(np.where(alone[:, None], 1.0, variance)) / 2).sum(axis=1)
         rate = np.log(self.rate)[self.who]
-        others = np.bincount(self.of, rate, self.evidence.n_objects)[self.of] - rate
-        others = np.minimum(others - self.mates.sums(rate[:, None])[:, 0], -1e-3)
+        own = self.voice * rate
+        others = total(self.of, own, self.evidence.n_objects)[self.of] - own
+        others = np.minimum(others - self.mates.sums(own[:, None])[:, 0], -1e-3)
         good = np.logaddexp(near + np.log1p(-np.exp(others)), others + _ELSEWHERE)
         odds = rate - np.log1p(-self.rate)[self.who] + _ELSEWHERE - good
         self.astray = np.where(alone, 0.0, 1 / (1 + np.exp(-np.clip(odds, -50, 50))))
@@ -291,7 +295,9 @@ class _Fit:
         whole = total(self.of, told, data.n_objects) + rows
         voices = total(self.of, voice[:, 0], data.n_objects) + rows
         self.difficulty = np.sqrt(whole / voices)
-        hard = (whole[self.of] - told) / (voices[self.of] - voice[:, 0])
+        own = np.stack([told, voice[:, 0]], axis=1)
+        own = own + self.mates.sums(own)
+        hard = (whole[self.of] - own[:, 0]) / (voices[self.of] - own[:, 1])
         self.apart = np.maximum(apart, _LEAST) * hard[:, None]  # judged without the box itself
 
     def _found(self) -> Edges:

@@ -79,6 +79,8 @@ class Existence:
         average temptation.
     slips : ndarray, shape (R,)
         Slips of each rater for each object that it was asked for.
+    weight : ndarray, shape (O,)
+        How far each object counts against others: less than 1 for the flood of one rater.
     """
 
     probability: Floats
@@ -86,6 +88,7 @@ class Existence:
     detection: Floats
     invention: Floats
     slips: Floats
+    weight: Floats
 
 
 def fit_existence(
@@ -108,7 +111,8 @@ def fit_existence(
         fit.step()
     without = fit.without()[_rows_of(votes, same, evidence)]
     detection, invention = fit.average()
-    return Existence(fit.real[same], without, detection, invention, fit.slips)
+    weight = (fit.counts / np.maximum(fit.times, 1))[same]
+    return Existence(fit.real[same], without, detection, invention, fit.slips, weight)
 
 
 class _Fit:
@@ -121,7 +125,8 @@ class _Fit:
         self.of, self.who = votes.asked_object, votes.asked_rater
         self.mates: Mates = dependence.mates(self.of, self.who)
         self.voice = self.mates.voice(len(self.of))
-        self.times = times * (votes.n_asked > 1)  # one rater alone tells nothing of itself
+        asked = total(self.of, self.voice, votes.n_objects)
+        self.times = times * (asked > 1 + 1e-9)  # one rater alone tells nothing of itself
         node, weight = roots_hermitenorm(settings.nodes)
         self.node, self.log_weight = node, np.log(weight / weight.sum())
         self.shift = np.zeros((2, votes.n_raters))

@@ -203,10 +203,10 @@ def fit_evidence(
     common = shared**2 * voices * edges.spread**2
     edges, spread = calibrated(data, edges, np.sqrt(edges.spread**2 + common))
     hits = right_boxes(data, edges, existence.without, iou=settings.iou, shared=common)
-    voice = edges.dependence.rater_voice()
     prior, level = settings.prior_boxes, settings.level
-    reliable = reliability(data, hits, existence.without, voice=voice, prior=prior, level=level)
-    false = false_share(data, hits, prior=prior, level=level)
+    wanted = existence.without * np.where(data.drew, 1.0, existence.weight[data.asked_object])
+    reliable = reliability(data, edges, hits=hits, wanted=wanted, prior=prior, level=level)
+    false = false_share(data, edges, hits=hits, prior=prior, level=level)
     located = located_boxes(data, edges)
     return Crowd(
         raters=raters or tuple(map(str, range(data.n_raters))),

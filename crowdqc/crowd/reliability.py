@@ -14,6 +14,7 @@ from scipy.special import ndtr
 from scipy.stats import t as student
 
 from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.crowd.dependence import Dependence
 from crowdqc.crowd.edges import Edges, size_of
 from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.sums import total
@@ -118,7 +119,7 @@ def _iou_or_none(boxes: Floats, others: Floats) -> Floats:
 
 
 def reliability(
-    evidence: Evidence, hits: Floats, wanted: Floats, *, voice: Floats, prior: float, level: float
+    evidence: Evidence, edges: Edges, *, hits: Floats, wanted: Floats, prior: float, level: float
 ) -> Share:
     """F1 = 2 TP / (drawn + wanted), shrunk towards what everybody reached at those places.
 
@@ -126,42 +127,51 @@ def reliability(
     ----------
     evidence : Evidence
         What was drawn.
+    edges : Edges
+        Who is one voice with whom.
     hits, wanted : ndarray, shapes (N,) and (A,)
         Probability that each box is right, and that the object of each answer exists.
-    voice : ndarray, shape (R,)
-        What each rater counts as in what everybody reached.
     prior : float
         How many boxes the prior is worth.
     level : float
         Coverage of the interval.
     """
-    judged = evidence.n_asked > 1
+    judged, voice = _judged(evidence, edges.dependence), edges.dependence.rater_voice()
     rows, boxes = judged[evidence.asked_object], judged[evidence.object]
     who = np.concatenate([evidence.rater[boxes], evidence.asked_rater[rows]])
     objects = np.concatenate([evidence.object[boxes], evidence.asked_object[rows]])
     right = np.concatenate([2 * hits[boxes], np.zeros(rows.sum())])
     outcome = np.concatenate([np.ones(boxes.sum()), wanted[rows]])
     usual = _usual(evidence, who, objects, right=right, outcome=outcome, voice=voice)
-    doubt = _doubt(evidence, hits, wanted, judged=(boxes, rows))
+    other = rows & ~evidence.drew
+    n, missed = evidence.n_raters, np.zeros(int(other.sum()), bool)
+    doubt = 4 * _variance(
+        evidence.rater[boxes], hits[boxes], n, single=_alone(evidence, edges)[boxes]
+    ) + _variance(evidence.asked_rater[other], wanted[other], n, single=missed)
     return _interval(
         (right, outcome, usual, 2 * prior),
         who=who,
         cluster=clusters(evidence)[objects],
         doubt=doubt,
+        voice=voice,
         level=level,
     )
 
 
-def false_share(evidence: Evidence, hits: Floats, *, prior: float, level: float) -> Share:
+def false_share(
+    evidence: Evidence, edges: Edges, *, hits: Floats, prior: float, level: float
+) -> Share:
     """Share of each rater's boxes that show nothing real, shrunk towards everybody's."""
-    rows = np.flatnonzero(evidence.n_asked[evidence.object] > 1)
+    rows = np.flatnonzero(_judged(evidence, edges.dependence)[evidence.object])
     who, wrong = evidence.rater[rows], 1 - hits[rows]
-    everybody = wrong.mean() if len(rows) else np.nan
+    voice = edges.dependence.rater_voice()
+    everybody = np.average(wrong, weights=voice[who]) if len(rows) else np.nan
     return _interval(
         (wrong, np.ones(len(rows)), np.full(evidence.n_raters, everybody), prior),
         who=who,
         cluster=clusters(evidence)[evidence.object[rows]],
-        doubt=_variance(who, hits[rows], evidence.n_raters, single=_alone(evidence)[rows]),
+        doubt=_variance(who, hits[rows], evidence.n_raters, single=_alone(evidence, edges)[rows]),
+        voice=voice,
         level=level,
     )
 
@@ -195,27 +205,19 @@ def _usual(
     return usual
 
 
-def _alone(evidence: Evidence) -> Bools:
-    """Whether each box is the only one of its object."""
-    alone: Bools = evidence.n_boxes[evidence.object] == 1
+def _judged(evidence: Evidence, dependence: Dependence) -> Bools:
+    """Whether another voice was asked for each object, (O,)."""
+    mates = dependence.mates(evidence.asked_object, evidence.asked_rater)
+    voice = mates.voice(len(evidence.asked_object))
+    judged: Bools = total(evidence.asked_object, voice, evidence.n_objects) > 1 + 1e-9
+    return judged
+
+
+def _alone(evidence: Evidence, edges: Edges) -> Bools:
+    """Whether each box is the only voice of its object, (N,)."""
+    voices = total(evidence.object, edges.voice, evidence.n_objects)
+    alone: Bools = voices[evidence.object] <= 1 + 1e-9
     return alone
-
-
-def _doubt(
-    evidence: Evidence, hits: Floats, wanted: Floats, *, judged: tuple[Bools, Bools]
-) -> Floats:
-    """Variance of right boxes and of wanted objects by what is not known of them, (R,)."""
-    boxes, rows = judged
-    n, alone = evidence.n_raters, _alone(evidence)
-    drawn = _variance(evidence.rater[boxes], hits[boxes], n, single=alone[boxes])
-    other = rows & ~evidence.drew
-    missed = _variance(
-        evidence.asked_rater[other],
-        wanted[other],
-        n,
-        single=np.zeros(other.sum(), bool),
-    )
-    return 4 * drawn + missed
 
 
 def _variance(who: Ints, probability: Floats, n: int, *, single: Bools) -> Floats:
@@ -234,6 +236,7 @@ def _interval(
     who: Ints,
     cluster: Ints,
     doubt: Floats,
+    voice: Floats,
     level: float,
 ) -> Share:
     """Share of sums with a prior, and a t interval from clusters, counts and doubt.
@@ -248,10 +251,10 @@ def _interval(
     """
     top, bottom, usual, prior = share
     n = len(usual)
-    total = np.bincount(who, bottom, n)
+    weight = total(who, bottom, n)
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = (np.bincount(who, top, n) + prior * usual) / (total + prior)
-        value = np.where(total > 0, value, np.nan)
+        value = (total(who, top, n) + prior * usual) / (weight + prior)
+        value = np.where(weight > 0, value, np.nan)
     cell, of = np.unique(who * (int(cluster.max(initial=0)) + 1) + cluster, return_inverse=True)
     rater = cell // (int(cluster.max(initial=0)) + 1)
     above, below = (np.bincount(of, column, len(cell)) for column in (top, bottom))
@@ -259,12 +262,11 @@ def _interval(
     free = np.maximum(count - 1, 0)
     square = np.bincount(rater, np.nan_to_num(above - value[rater] * below) ** 2, n)
     with np.errstate(invalid="ignore", divide="ignore"):
-        own = np.where(free > 0, square * count / np.maximum(free, 1) / total, 0.0)
-    pooled = float(own @ free) / max(float(free.sum()), 1.0)
+        own = np.where(free > 0, square * count / np.maximum(free, 1) / weight, 0.0)
+    pooled = float(own @ (free * voice)) / max(float(free @ voice), 1.0)
     spread = (own * free + pooled * _LENT) / (free + _LENT)
-    mean = (value * total + 1) / (total + 2)
-    variance = (np.maximum(spread, mean * (1 - mean)) * total + doubt) / np.maximum(
-        total, 1e-9
-    ) ** 2
+    mean = (value * weight + 1) / (weight + 2)
+    variance = np.maximum(spread, mean * (1 - mean)) * weight + doubt
+    variance = variance / np.maximum(weight, 1e-9) ** 2
     reach = student.ppf((1 + level) / 2, free + _LENT) * np.sqrt(variance)
     return Share(value, np.clip(value - reach, 0, 1), np.clip(value + reach, 0, 1), count)

@@ -1,0 +1,251 @@
+"""Raters who are not independent, and what must not change by them."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crowdqc.crowd import Evidence, fit_evidence
+from crowdqc.crowd.edges import EdgeSettings, fit_edges
+from crowdqc.fusion import fuse
+from crowdqc.matching import match
+from crowdqc.schema import BOX
+from tests.crowdqc.crowds import crowd_study
+
+few = settings(max_examples=8, deadline=None)
+
+
+def drawn(rng, hands, *, n=120, miss=0.05, whole=False):
+    """Evidence of raters whose edges scatter by `hands` (a share of the size each), and truth."""
+    low = rng.uniform(20, 200, (n, 2))
+    side = rng.uniform(30, 120, (n, 2))
+    truth = np.hstack([low, low + side])
+    size, r = np.hstack([side, side]), len(hands)
+    boxes = truth[:, None] + size[:, None] * np.array(hands)[:, None] * rng.normal(size=(n, r, 4))
+    boxes = boxes.round() if whole else boxes
+    drew = rng.random((n, r)) >= miss
+    drew[~drew.any(axis=1), 0] = True
+    return evidence_of(boxes, drew), truth
+
+
+def evidence_of(boxes, drew):
+    """Evidence of boxes (objects, raters, 4), all raters asked for all objects."""
+    n, r = drew.shape
+    of, who = np.nonzero(drew)
+    asked = np.indices(drew.shape).reshape(2, -1)
+    return Evidence(
+        boxes=boxes[of, who],
+        object=of,
+        rater=who,
+        asked_object=asked[0],
+        asked_rater=asked[1],
+        drew=drew.ravel(),
+        place=np.arange(n),
+        label=np.arange(n) % 3,
+        case=np.arange(n) // 15,
+        plane=np.arange(n) % 15,
+        n_objects=n,
+        n_raters=r,
+    )
+
+
+def with_copy(data, of, *, nudge=0.0, rng=None):
+    """The evidence with one more rater, who hands in what `of` drew, moved by `nudge` px."""
+    drew = data.drew.reshape(data.n_objects, data.n_raters)
+    boxes = np.zeros((*drew.shape, 4))
+    boxes[data.object, data.rater] = data.boxes
+    copy = boxes[:, [of]]
+    if nudge:
+        copy = copy + rng.normal(0, nudge, copy.shape)
+    boxes = np.concatenate([boxes, copy], axis=1)
+    return evidence_of(boxes, np.column_stack([drew, drew[:, of]]))
+
+
+hands = st.lists(st.sampled_from([0.02, 0.03, 0.05, 0.08]), min_size=4, max_size=6)
+
+
+@few
+@given(st.integers(0, 10**6), hands)
+def test_an_exact_copy_changes_nothing(seed, sds):
+    rng = np.random.default_rng(seed)
+    data, _ = drawn(rng, sds)
+    copied = int(rng.integers(len(sds)))
+
+    alone, both = fit_evidence(data), fit_evidence(with_copy(data, copied))
+
+    n = len(sds)
+    assert both.group[n] == both.group[copied]
+    np.testing.assert_allclose(both.box, alone.box, atol=1e-6)
+    np.testing.assert_allclose(both.exists, alone.exists, atol=1e-6)
+    np.testing.assert_allclose(both.spread, alone.spread, atol=1e-6)
+    np.testing.assert_allclose(both.reliability[:n], alone.reliability, atol=1e-6)
+    assert both.reliability[n] == pytest.approx(both.reliability[copied], abs=1e-9)
+
+
+@few
+@given(st.integers(0, 10**6), hands)
+def test_a_nudged_copy_changes_next_to_nothing(seed, sds):
+    rng = np.random.default_rng(seed)
+    data, _ = drawn(rng, sds)
+    copied = int(rng.integers(len(sds)))
+
+    alone, both = fit_evidence(data), fit_evidence(with_copy(data, copied, nudge=0.4, rng=rng))
+
+    n = len(sds)
+    size = np.tile(alone.box[:, 2:] - alone.box[:, :2], 2)
+    assert both.group[n] == both.group[copied]
+    assert (np.abs(both.box - alone.box) / size).mean() < 0.01
+    np.testing.assert_allclose(both.exists, alone.exists, atol=0.01)
+    np.testing.assert_allclose(both.reliability[:n], alone.reliability, atol=0.01)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["anywhere", "on whole pixels"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_copy_is_one_voice_in_the_consensus(seed, whole):
+    study, _ = crowd_study(seed, sd=[2.0] * 5, things=60)
+    boxes = study.boxes.assign(**study.boxes[BOX].round()) if whole else study.boxes
+    more = boxes[boxes["rater"] == "r4"].assign(rater="r5")
+    read = study.readings[study.readings["rater"] == "r4"].assign(rater="r5")
+    plain = dataclasses.replace(study, boxes=boxes)
+    both = dataclasses.replace(
+        study,
+        boxes=pd.concat([boxes, more.assign(box=more["box"] + 10**4)], ignore_index=True),
+        readings=pd.concat([study.readings, read], ignore_index=True),
+    )
+
+    one, two = fuse(match(plain)), fuse(match(both))
+
+    assert two["support"].tolist() == one["support"].tolist()
+    assert two["n_raters"].tolist() == one["n_raters"].tolist()
+    assert two["raters"].str.contains("r4 r5").mean() > 0.9
+    np.testing.assert_allclose(two[BOX], one[BOX], atol=1e-6)
+    np.testing.assert_allclose(two["score"], one["score"], atol=1e-6)
+
+
+varied = st.lists(st.sampled_from([0.01, 0.03, 0.1, 0.3]), min_size=3, max_size=7)
+
+
+def groups(data):
+    found = fit_edges(data, EdgeSettings()).dependence
+    return found, found.groups()
+
+
+@pytest.mark.parametrize("raters", [4, 5, 7])
+@pytest.mark.parametrize("seed", range(5))
+def test_two_who_hand_in_the_same_wrong_boxes_are_found(seed, raters):
+    """Their errors are far larger than those of the honest, and shared to a pixel."""
+    rng = np.random.default_rng(seed)
+    data, truth = drawn(rng, [0.03] * (raters - 2), miss=0)
+    drew = np.ones((data.n_objects, raters), bool)
+    boxes = np.empty((*drew.shape, 4))
+    boxes[:, :-2] = data.boxes.reshape(data.n_objects, -1, 4)
+    size = np.tile(truth[:, 2:] - truth[:, :2], 2)
+    wrong = truth + size * (0.15 * rng.normal(size=truth.shape) + 0.1)
+    boxes[:, -2:] = wrong[:, None] + rng.normal(0, 0.7, (len(wrong), 2, 4))
+
+    found, group = groups(evidence_of(boxes, drew))
+
+    assert list(zip(found.first, found.second, strict=True)) == [(raters - 2, raters - 1)]
+    assert found.share[0] > 0.95
+    assert len(set(group[:-2])) == raters - 2
+    fused = fit_evidence(evidence_of(boxes, drew))
+    assert np.abs((fused.box - truth) / size).mean() < 0.02
+    assert fused.reliability[:-2].min() > fused.reliability[-2:].max()
+
+
+@few
+@given(
+    st.integers(0, 10**6), st.lists(st.sampled_from([0.01, 0.03, 0.1, 0.3]), min_size=3, max_size=7)
+)
+def test_the_honest_are_not_taken_for_copies_beside_whoever(seed, sds):
+    """Precise ones beside sloppy ones: their nearness is what they vary by."""
+    data, _ = drawn(np.random.default_rng(seed), sds)
+    found, _ = groups(data)
+    assert not (found.share > 0.3).any()
+
+
+@few
+@given(st.integers(0, 10**6))
+def test_two_conventions_are_not_two_copies(seed):
+    """Two sites of three raters, one of which draws a tenth wider on every side."""
+    rng = np.random.default_rng(seed)
+    data, truth = drawn(rng, [0.03] * 6, miss=0)
+    size = np.tile(truth[:, 2:] - truth[:, :2], 2)[data.object]
+    wide = (data.rater >= 3)[:, None] * 0.1 * size * np.array([-1, -1, 1, 1])
+    found, _ = groups(dataclasses.replace(data, boxes=data.boxes + wide))
+    assert not (found.share > 0.3).any()
+
+
+@few
+@given(st.integers(0, 10**6), hands)
+def test_exchanging_raters_changes_nothing(seed, sds):
+    rng = np.random.default_rng(seed)
+    data = with_copy(drawn(rng, sds)[0], 0, nudge=0.4, rng=rng)
+    order = rng.permutation(data.n_raters)
+    drew = data.drew.reshape(data.n_objects, -1)
+    boxes = np.zeros((*drew.shape, 4))
+    boxes[data.object, data.rater] = data.boxes
+
+    one, two = fit_evidence(data), fit_evidence(evidence_of(boxes[:, order], drew[:, order]))
+
+    np.testing.assert_allclose(two.box, one.box, atol=1e-6)
+    np.testing.assert_allclose(two.reliability, one.reliability[order], atol=1e-6)
+
+
+@few
+@given(st.integers(0, 10**6), st.integers(2, 5))
+def test_one_box_more_moves_the_other_boxes_a_little_only(seed, raters):
+    """Whoever lacks the box: of two raters, one of whom draws 30 % too large, too."""
+    rng = np.random.default_rng(seed)
+    data, truth = drawn(rng, [0.02] * raters, n=60, miss=0)
+    size = np.tile(truth[:, 2:] - truth[:, :2], 2)
+    wide = 0.15 * np.array([-1, -1, 1, 1]) * size
+    boxes = data.boxes.reshape(60, raters, 4)
+    boxes[:, -1] += wide
+    whole = fit_evidence(evidence_of(boxes, np.ones((60, raters), bool))).box
+    for lacks in (0, raters - 1):
+        drew = np.ones((60, raters), bool)
+        drew[0, lacks] = False
+        less = fit_evidence(evidence_of(boxes, drew)).box
+        assert (np.abs(less - whole)[1:] / size[1:]).max() < 0.02
+
+
+@few
+@given(st.integers(0, 10**6), st.sampled_from([3, 4, 6]))
+def test_a_box_far_away_does_not_pull(seed, raters):
+    rng = np.random.default_rng(seed)
+    data, _ = drawn(rng, [0.02] * raters, n=40, miss=0)
+    boxes = data.boxes.reshape(40, raters, 4).copy()
+    boxes[3, 0] += 300
+    drew = np.ones((40, raters), bool)
+    without = drew.copy()
+    without[3, 0] = False
+    found = fit_evidence(evidence_of(boxes, drew))
+    least = fit_evidence(evidence_of(boxes, without)).box
+    assert np.abs(found.box - least)[3].max() < 1
+    assert found.astray[(found.evidence.object == 3) & (found.evidence.rater == 0)] > 0.9
+
+
+@pytest.mark.parametrize("flood", [20, 300, 10_000])
+def test_a_flood_of_one_rater_changes_nothing_of_the_others(flood):
+    rng = np.random.default_rng(0)
+    data, _ = drawn(rng, [0.03] * 3, n=60, miss=0.03)
+    boxes = np.zeros((60, 3, 4))
+    boxes[data.object, data.rater] = data.boxes
+    drew = data.drew.reshape(60, 3)
+    low = rng.uniform(0, 400, (flood, 2))
+    more = np.zeros((flood, 3, 4))
+    more[:, 2] = np.hstack([low, low + 9])
+    alone = np.tile([False, False, True], (flood, 1))
+
+    calm = fit_evidence(data)
+    found = fit_evidence(evidence_of(np.concatenate([boxes, more]), np.vstack([drew, alone])))
+
+    two = drew.sum(axis=1) > 1
+    np.testing.assert_allclose(found.exists[:60][two], calm.exists[two], atol=0.01)
+    assert found.exists[60:].max() < 0.05
+    assert found.reliability[:2].min() > 0.85
+    assert found.reliability[2] < 0.9
