@@ -59,6 +59,11 @@ because = "a label without slices"
 """
 YOLO = 'format = "yolo"\npath = "{rater}/img{case}-slice{slice}.txt"\nsize = [100, 200]\n'
 IMAGE = 'image = "{case}-{slice}.png"\n'
+SHAPES = 'shapes = "box"\n'
+PLACES = "columns = { image = 1, x_centre = 2, y_centre = 3, box_width = 4, box_height = 5 }\n"
+RLE = {"size": [9, 9], "counts": [10, 3, 68]}
+PACKED = {"size": [9, 9], "counts": "a03T2"}
+POLYGON = [[1, 1, 5, 1, 5, 7]]
 COCO = {
     "images": [{"id": 1, "file_name": "a-0.png", "height": 9, "width": 9, "rater_list": ["r"]}],
     "categories": [{"id": 1, "name": "spleen"}],
@@ -72,6 +77,19 @@ TASK = {
     "data": {"image": "/data/upload/1/0a1b2c3d-a-0.png"},
     "annotations": [{"completed_by": 3, "was_cancelled": False, "result": [RESULT]}],
 }
+SHAPED = {
+    "id": 4,
+    "completed_by": {"email": "a@b.c"},
+    "updated_at": "2024-01-01T10:00:00Z",
+    "lead_time": 3.5,
+    "result": [
+        {**RESULT, "id": "a", "value": {"points": [[1, 1], [9, 1], [9, 9]], "labels": ["liver"]}},
+        {**RESULT, "id": "b", "value": {"x": 50, "y": 50, "radiusX": 9, "radiusY": 5}},
+        {**RESULT, "id": "b", "type": "ellipselabels", "value": {"ellipselabels": ["spleen"]}},
+        {**RESULT, "id": "c", "value": {"format": "rle", "rle": [0, 0, 1, 68, 57, 8]}},
+        {"id": "d", "type": "choices", "value": {"choices": ["clear"]}},
+    ],
+}
 ROW = {
     "image": "a-0.png",
     "annotator": 2,
@@ -80,6 +98,12 @@ ROW = {
 CVAT = """<?xml version="1.0"?><annotations><version>1.1</version><meta><task><assignee>
 <username>r</username></assignee></task></meta><image id="0" name="a-0.png" width="9" height="9">
 <box label="spleen" xtl="1" ytl="2" xbr="3.5" ybr="4" rotation="0"/></image></annotations>"""
+CVAT_SHAPES = """<annotations><meta><project><task><id>1</id><state>completed</state><segments>
+<segment><start>0</start><stop>1</stop><assignee>r</assignee></segment></segments></task></project>
+</meta><image id="0" name="a-0.png" width="9" height="9" task_id="1">
+<polygon label="liver" points="1,1;5,1;5,7"/><mask label="spleen" left="1" top="1" width="2"
+height="3" rle="6"/><ellipse label="liver" cx="4" cy="4" rx="2" ry="1" rotation="30"/></image>
+</annotations>"""
 VOC = """<annotation><size><width>9</width><height>9</height></size><object><name>spleen</name>
 <bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>"""
 LIDC = """<LidcReadMessage xmlns="http://www.nih.gov"><readingSession><unblindedReadNodule>
@@ -154,6 +178,15 @@ def study_of(folder):
     return len(study.boxes) > 0
 
 
+def class_list(data, folder):
+    for rater, name in (("r", "classes.txt"), ("s", "data.yaml"), ("t", "notes.json")):
+        (folder / rater).mkdir(exist_ok=True)
+        (folder / rater / "img1-slice0.txt").write_text("0 .5 .5 .2 .2\n")
+        (folder / rater / name).write_bytes(data)
+    (folder / "study.toml").write_text(STUDY + YOLO)
+    return study_of(folder)
+
+
 def study_file(data, folder):
     (folder / "r").mkdir(exist_ok=True)
     (folder / "r" / "img1-slice0.txt").write_text("0 .5 .5 .2 .2\n")
@@ -196,8 +229,8 @@ def guess(data, folder):
     place = folder / "guess"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
-    (place / "p-0.txt").write_bytes(data)
-    (place / "classes.txt").write_bytes(data)
+    for name in ("p-0.txt", "classes.txt", "a.json", "b.xml", "c.csv"):
+        (place / name).write_bytes(data)
     try:
         render_study(guess_study(place), name="s")
     except InputError:
@@ -206,12 +239,18 @@ def guess(data, folder):
 
 
 TARGETS = {
-    "yolo": reader("r/img1-slice0.txt", YOLO),
+    "yolo": reader("r/img1-slice0.txt", YOLO + SHAPES),
+    "class list": class_list,
+    "headless table": reader(
+        "b.csv", f'format = "table"\npath = "*.csv"\nrater = "r"\n{PLACES}size = [9, 9]\n'
+    ),
     "table": reader("b.csv", f'format = "table"\npath = "b.csv"\n{COLUMNS}'),
     "table.gz": reader("b.csv.gz", f'format = "table"\npath = "b.csv.gz"\n{COLUMNS}'),
-    "coco": reader("all.json", f'format = "coco"\npath = "all.json"\n{IMAGE}'),
-    "labelstudio": reader("all.json", f'format = "labelstudio"\npath = "all.json"\n{IMAGE}'),
-    "cvat": reader("all.xml", f'format = "cvat"\npath = "all.xml"\n{IMAGE}'),
+    "coco": reader("all.json", f'format = "coco"\npath = "all.json"\n{IMAGE}{SHAPES}'),
+    "labelstudio": reader(
+        "all.json", f'format = "labelstudio"\npath = "{{rater}}.json"\n{IMAGE}{SHAPES}'
+    ),
+    "cvat": reader("all.xml", f'format = "cvat"\npath = "*.xml"\n{IMAGE}{SHAPES}'),
     "voc": reader("p.xml", 'format = "voc"\npath = "{case}.xml"\nrater = "r"\nfirst_pixel = 0\n'),
     "lidc": reader("p.xml", 'format = "lidc"\npath = "{case}.xml"\nrater_scope = "case"\n'),
     "study file": study_file,
@@ -227,9 +266,25 @@ SEEDS = {
     "yolo": [b"0 .5 .5 .2 .2\r\n1 0.25 0.25 0.1 0.1\r\n", b"0 0.5 0.5 0.2 0.2"],
     "table": [TABLE.encode()],
     "table.gz": [gzip.compress(TABLE.encode(), mtime=0)],
-    "coco": [json.dumps(COCO).encode()],
-    "labelstudio": [json.dumps([TASK]).encode(), json.dumps([ROW]).encode()],
-    "cvat": [CVAT.encode()],
+    "class list": [b"spleen\nliver\n", b"names: {0: spleen, 1: liver}\n"],
+    "headless table": [b"p.png,4,4,2,2\nq.png,4.5,4,2,2\n"],
+    "coco": [
+        json.dumps(COCO).encode(),
+        *(
+            json.dumps({**COCO, "annotations": [{**COCO["annotations"][0], **more}]}).encode()
+            for more in (
+                {"segmentation": RLE, "bbox": None},
+                {"segmentation": PACKED, "bbox": None, "iscrowd": 1},
+                {"segmentation": POLYGON, "bbox": None, "attributes": {"rad_id": "R1"}},
+            )
+        ),
+    ],
+    "labelstudio": [
+        json.dumps([TASK]).encode(),
+        json.dumps([ROW]).encode(),
+        json.dumps([{**TASK, "annotations": [SHAPED, {**SHAPED, "was_cancelled": True}]}]).encode(),
+    ],
+    "cvat": [CVAT.encode(), CVAT_SHAPES.encode()],
     "voc": [VOC.encode()],
     "lidc": [LIDC.encode()],
     "study file": [(STUDY + YOLO).encode()],
@@ -238,7 +293,14 @@ SEEDS = {
     "finding": [b'{"version": 1, "check": "c", "severity": "note", "message": "m", "value": 1.5}'],
     "nifti": [nifti()],
     "nifti.gz": [gzip.compress(nifti(), mtime=0)],
-    "guess": [b"0 .5 .5 .2 .2\n"],
+    "guess": [
+        b"0 .5 .5 .2 .2\n",
+        json.dumps(COCO).encode(),
+        json.dumps([TASK]).encode(),
+        CVAT_SHAPES.encode(),
+        LIDC.encode(),
+        TABLE.encode(),
+    ],
 }
 ODD = [b"nan", b"-1", b"1e308", b"9" * 400, b"0", b"", b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b"{}"]
 ODD += [b"null", b"[]", b'"', b"<!DOCTYPE a [<!ENTITY b 'c'>]>", b"&b;", b"../../x", b"\r", b"]]>"]

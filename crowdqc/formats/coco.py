@@ -14,7 +14,7 @@ from typing import Any
 from crowdqc.config import Config
 from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Collector, Document, rater_name
+from crowdqc.formats.collect import Collector, Document, number, rater_name
 from crowdqc.formats.draft import Draft
 from crowdqc.formats.files import short, write_json
 from crowdqc.formats.guess_documents import ask_rater, guess_documents
@@ -202,23 +202,13 @@ def _rotation(record: Mapping[str, Any]) -> str:
 
 
 def _corners(bbox: object) -> list[object] | None:
-    """``x0, y0, x1, y1`` of ``x, y, width, height``; a value that is no number stays as it is."""
-    if not isinstance(bbox, list) or len(bbox) != 4:
+    """``x0, y0, x1, y1`` of ``x, y, width, height``."""
+    if not isinstance(bbox, list) or len(bbox) != 4 or any(isinstance(v, str) for v in bbox):
         return None
-    try:
-        x, y, width, height = (_float(value) for value in bbox)
-    except TypeError:
+    x, y, width, height = (number(value) for value in bbox)
+    if x is None or y is None or width is None or height is None:
         return None
     return [x, y, x + width, y + height]
-
-
-def _float(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("no number")
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf")
 
 
 def _id(record: Mapping[str, Any]) -> object:

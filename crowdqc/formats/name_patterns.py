@@ -42,6 +42,8 @@ _NO_CASE = SPLITS | {"images", "imgs", "data", "upload", "files", "frames", "sli
 _UID = re.compile(r"\d+(?:\.\d+){4,}")
 _UPLOAD = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){0,3}(?:-[0-9a-f]{12})?[-_](?=.)")
 """What tools put before the name of a file that was uploaded: part of a random UUID, or all."""
+_ROBOFLOW = re.compile(r"_(?:png|jpe?g|bmp|tiff?|webp)\.rf\.[0-9a-f]{6,}$")
+"""What Roboflow puts behind it."""
 
 
 def guess_pattern(
@@ -76,7 +78,9 @@ def guess_pattern(
     >>> guess_pattern(["a/1.xml", "b/1.xml"], slices=False)
     '{case}/1.xml'
     """
-    rows = [tuple(filter(None, name.split("/"))) for name in names]
+    rows = [row for name in names if (row := tuple(filter(None, name.split("/"))))]
+    if not rows:
+        return "{case}"
     depth = Counter(map(len, rows)).most_common(1)[0][0]
     rows = [row for row in rows if len(row) == depth]
     stems, endings = zip(*(split_ending(row[-1]) for row in rows), strict=True)
@@ -116,7 +120,7 @@ def image_pattern(names: Sequence[str]) -> str:
     >>> image_pattern(["p1/slice_001.png", "p1/slice_002.jpg"])
     '{case}/slice_{slice}'
     """
-    names = [name.replace("\\", "/") for name in names]
+    names = [name.replace("\\", "/") for name in names if name.strip("/\\")] or ["_"]
     depth = min(name.count("/") for name in names)
     names = [name.split("/", name.count("/") - depth)[-1] for name in names]
     *folders, last = guess_pattern(names).split("/")
@@ -165,6 +169,9 @@ def stem_pattern(stems: Sequence[str], *, case_known: bool = False) -> str:
     if len(prefixes) == len(stems) < 2 * random:
         bare = [_UPLOAD.sub("", stem, count=1) for stem in stems]
         return "*" + prefixes[0][-1] + stem_pattern(bare, case_known=case_known)
+    if all(map(_ROBOFLOW.search, stems)):
+        bare = [_ROBOFLOW.sub("", stem) for stem in stems]
+        return stem_pattern(bare, case_known=case_known) + "_*.rf.*"
     if all(map(_UID.fullmatch, stems)):
         return "{case}"
     tokens = [re.split(r"(\d+)", stem) for stem in stems]

@@ -15,6 +15,7 @@ import pandas as pd
 
 from crowdqc.findings import Finding
 from crowdqc.schema import ReadingState, stands_in
+from crowdqc.text import count
 
 
 def infer_states(
@@ -60,45 +61,31 @@ def _inside(readings: pd.DataFrame, boxed: np.ndarray) -> np.ndarray:
 
 
 def _explain(empties: pd.DataFrame, boxed: pd.DataFrame) -> list[Finding]:
+    """What was made of the images without a box, for each case and rater."""
     begun = boxed[["case", "rater"]].drop_duplicates()
     started = set(zip(begun["case"], begun["rater"], strict=True))
     findings = []
     for (case, rater), group in empties.groupby(["case", "rater"], sort=True):
         reviewed = int((group["state"] == ReadingState.REVIEWED_EMPTY).sum())
-        opened = len(group) - reviewed
-        if (case, rater) in started:
-            findings.append(_inferred(case, rater, reviewed=reviewed, opened=opened))
-        else:
-            findings.append(_only_opened(case, rater, opened))
+        n, check = len(group) - reviewed, "empty-file-inferred"
+        message = (
+            f"{count(n, 'slice')} without a box before the first or after the last box say nothing "
+            f"(state 'opened'); {reviewed} between boxed ones are taken as reviewed."
+        )
+        if (case, rater) not in started:
+            check = "case-only-opened"
+            message = (
+                f"{count(n, 'slice')} and not one box. Tools write empty files, or list images, by "
+                "themselves, so the case counts as opened, not as read. Ask the rater; if it was "
+                "read, set empty_file = 'nothing'."
+            )
+        found = Finding(
+            check=check,
+            message=f"Case {case}, rater {rater}: {message}",
+            case=case,
+            rater=rater,
+            value=float(reviewed if check == "empty-file-inferred" else n),
+            unit="slices",
+        )
+        findings.append(found)
     return findings
-
-
-def _inferred(case: str, rater: str, *, reviewed: int, opened: int) -> Finding:
-    message = (
-        f"Case {case}, rater {rater}: {reviewed} slices without a box lie between boxed ones and "
-        f"are taken as reviewed; {opened} lie outside and say nothing (state 'opened')."
-    )
-    return Finding(
-        check="empty-file-inferred",
-        message=message,
-        case=case,
-        rater=rater,
-        value=float(reviewed),
-        unit="slices",
-    )
-
-
-def _only_opened(case: str, rater: str, opened: int) -> Finding:
-    message = (
-        f"Case {case}, rater {rater}: {opened} files and not one box. The annotation tool writes "
-        "empty files by itself, so the case counts as opened, not as read. Ask the rater; "
-        "if it was read, set empty_file = 'nothing'."
-    )
-    return Finding(
-        check="case-only-opened",
-        message=message,
-        case=case,
-        rater=rater,
-        value=float(opened),
-        unit="slices",
-    )
