@@ -33,30 +33,29 @@ class InputError(ValueError):
     """
 
 
-class Severity(StrEnum):
+class _Ranked(StrEnum):
+    """Words in order, the mildest first."""
+
+    @property
+    def rank(self) -> int:
+        """Position in the order, from 0 (mildest)."""
+        return list(type(self)).index(self)
+
+
+class Severity(_Ranked):
     """How bad a finding is: ``note < review < reject``."""
 
     NOTE = "note"
     REVIEW = "review"
     REJECT = "reject"
 
-    @property
-    def rank(self) -> int:
-        """Position in the order, from 0 (mildest)."""
-        return list(Severity).index(self)
 
-
-class Verdict(StrEnum):
+class Verdict(_Ranked):
     """What is decided about a thing: ``accept``, ``review`` or ``reject``."""
 
     ACCEPT = "accept"
     REVIEW = "review"
     REJECT = "reject"
-
-    @property
-    def rank(self) -> int:
-        """Position in the order, from 0 (mildest)."""
-        return list(Verdict).index(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
