@@ -52,4 +52,4 @@ def test_no_code_chooses_how_grave_a_finding_is():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.keyword) and "Severity." in ast.unparse(node.value)
     ]
-    assert not set(chosen) - {path.name for path in (ROOT / "crowdqc/formats").iterdir()}
+    assert chosen == []
