@@ -5,8 +5,9 @@
     python benchmarks/fuzz.py --atheris yolo           # guided by coverage (pip install atheris)
 
 A good file (a seed) is changed in a few places: bytes turned, cut out, doubled, replaced by odd
-ones. Whatever comes of it must be read, or refused with an `InputError` or findings. Prints how
-many inputs were tried, how many of them were still read, and what the slowest one took.
+ones, repeated twenty thousand times. Whatever comes of it must be read, or refused with an
+`InputError` or findings, in `MEMORY_MAX` of address space and `SECONDS_MAX`. Prints how many inputs
+were tried, how many of them were still read, and what the slowest one took.
 """
 
 import argparse
@@ -34,13 +35,18 @@ if "--atheris" in sys.argv:
         import crowdqc.judge
         import crowdqc.volumes  # noqa: F401
 
-from crowdqc.config import load_config
+from crowdqc.config import load_config, read_toml
+from crowdqc.files import STATE
 from crowdqc.findings import Finding, InputError, Reason, dump_findings
 from crowdqc.formats import read_study
 from crowdqc.formats.guess import guess_study, render_study
 from crowdqc.judge import Manifest, load_policy
+from crowdqc.store import Store, read_csv
 from crowdqc.volumes import read_geometry, read_labels
 
+MEMORY_MAX = 4 * 2**30
+"""Bytes of address space; libraries alone take half of it."""
+SECONDS_MAX = 20
 STUDY = """[study]
 name = "s"
 [labels]
@@ -113,6 +119,9 @@ LIDC = """<LidcReadMessage xmlns="http://www.nih.gov"><readingSession><unblinded
 TABLE = "case,slice,rater,label,x0,y0,x1,y1\np,0,r,spleen,1,2,3,4\np,1,r,,,,,\n"
 COLUMNS = 'columns = { case = "case", slice = "slice", rater = "rater", label = "label", '
 COLUMNS += 'x0 = "x0", y0 = "y0", x1 = "x1", y1 = "y1" }\nsize = [9, 9]\n'
+SCORES = "case,slice,label,dice\nNA,0,spleen,0.5\n,1,liver,nan\n"
+RECORD = {"stamp": "0", "files": {"boxes.csv": "0" * 64}, "rests_on": [], "signature": "0" * 64}
+RECORDS = {"format_version": 2, "study": "s", "crowdqc": "0.1.0", "stages": {"check": RECORD}}
 MANIFEST = {
     "format_version": 2,
     "study": "s",
@@ -194,6 +203,22 @@ def study_file(data, folder):
     return study_of(folder)
 
 
+def read_state(path):
+    """The state file of a folder of results, and what is asked of it."""
+    folder = path.parent / "out"
+    folder.mkdir(exist_ok=True)
+    (folder / STATE).write_bytes(path.read_bytes())
+    store = Store(folder, "s")
+    for stage in ("check", "gate"):
+        store.stamp_of(stage)
+        store.changed(stage)
+    store.untrusted()
+
+
+def read_scores(path):
+    read_csv(path, text=["case"])
+
+
 def one_file(name, read):
     """A target that reads one file, or raises `InputError`."""
 
@@ -256,6 +281,10 @@ TARGETS = {
     "study file": study_file,
     "policy": one_file("gate.toml", load_policy),
     "manifest": one_file("manifest.json", read_manifest),
+    "toml": one_file("a.toml", read_toml),
+    "state": one_file("state.json", read_state),
+    "scores": one_file("s.csv", read_scores),
+    "scores.gz": one_file("s.csv.gz", read_scores),
     "finding": one_file("f.jsonl", read_finding),
     "nifti": one_file("v.nii", read_volume),
     "nifti.gz": one_file("v.nii.gz", read_volume),
@@ -290,6 +319,10 @@ SEEDS = {
     "study file": [(STUDY + YOLO).encode()],
     "policy": [POLICY.encode()],
     "manifest": [json.dumps(MANIFEST).encode()],
+    "toml": [b"a.b.c = 1\n", b"[a.b]\nc = {d.e = 'f'}\n", b'x = """a\\""" """\n[[a]]\n'],
+    "state": [json.dumps(RECORDS).encode()],
+    "scores": [SCORES.encode()],
+    "scores.gz": [gzip.compress(SCORES.encode(), mtime=0)],
     "finding": [b'{"version": 1, "check": "c", "severity": "note", "message": "m", "value": 1.5}'],
     "nifti": [nifti()],
     "nifti.gz": [gzip.compress(nifti(), mtime=0)],
@@ -320,7 +353,7 @@ def mutated(data, random):
             case 2:
                 data[a:b] = random.choice(ODD)
             case 3:
-                data[a:a] = data[a:b] * random.choice([1, 2, 300])
+                data[a:a] = data[a:b] * random.choice([1, 2, 300, 20_000])
             case 4 if a < len(data):
                 data[a] = random.randrange(256)
     return bytes(data)
@@ -340,7 +373,11 @@ def fuzz(name, seconds, random):
             Path("fuzz-failure.bin").write_bytes(data)
             print(f"{name}: failed, input kept in fuzz-failure.bin", flush=True)
             raise
-        longest = max(longest, time.process_time() - began)
+        took = time.process_time() - began
+        longest = max(longest, took)
+        if took > SECONDS_MAX:
+            Path("fuzz-failure.bin").write_bytes(data)
+            sys.exit(f"{name}: took {took:.1f} s, input kept in fuzz-failure.bin")
         counts["tried"] += 1
     shutil.rmtree(folder)
     return counts, longest
@@ -367,6 +404,7 @@ if __name__ == "__main__":
     parser.add_argument("--only", default=",".join(TARGETS))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
     print(
         "| what | inputs | still read | slowest, CPU s | peak of the process, GiB |\n"
         "|---|---|---|---|---|",

@@ -10,14 +10,16 @@ Whoever writes holds the folder's lock; what a killed process left half done is 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
+import re
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 
@@ -44,7 +46,11 @@ from crowdqc.trust import Hashes, is_signed, sign
 FORMAT_VERSION = 2
 """Version of the layout of the folder and of the tables in it."""
 
+COLUMNS_MAX = 1_000
+HEADER_MAX = 100_000
 STATE_BYTES_MAX = 100_000_000
+_RESULT = re.compile(r"\w[\w.]{0,99}", re.ASCII)
+"""Names of what stages write; who sends a state file may not name anything else."""
 _UNLOCKED = ("nnUNet_preprocessed", "nnUNet_results")
 """What a training fills for days, without the lock: other commands go on meanwhile."""
 
@@ -150,6 +156,8 @@ class Store:
         words = {"dtype": text, "keep_default_na": False, "na_values": _missing(table)}
         try:
             with opened(path, below=self.folder) as file:
+                _headings(file)
+                file.seek(0)
                 return conform(table, _with_numbers(_parsed(file, **words), table))
         except Unreadable as error:
             raise InputError(f"{path}: {error}") from error
@@ -400,8 +408,7 @@ def _is_record(record: object) -> bool:
     files, needs = record.get("files"), record.get("rests_on")
     return (
         isinstance(files, dict)
-        and all(Path(name).parts and ".." not in Path(name).parts for name in files)
-        and not any(Path(name).is_absolute() for name in files)
+        and all(map(_RESULT.fullmatch, files))
         and isinstance(needs, list)
         and all(isinstance(name, str) for name in needs)
     )
@@ -451,7 +458,7 @@ def read_csv(path: Path, *, text: Iterable[str]) -> pd.DataFrame:
     """
     try:
         with unpacked(path, JSON_BYTES_MAX) as file:
-            names = pd.read_csv(file, nrows=0).columns
+            names = _headings(file)
         missing = {name: list(_MISSING) for name in names if name not in set(text)}
         with unpacked(path, JSON_BYTES_MAX) as file:
             words = {"keep_default_na": False, "na_values": missing}
@@ -462,7 +469,15 @@ def read_csv(path: Path, *, text: Iterable[str]) -> pd.DataFrame:
         raise InputError(f"{path}: is not a CSV table: {error}.") from error
 
 
-def _parsed(file: IO[bytes], **words: Any) -> pd.DataFrame:
+def _headings(file: io.BufferedReader) -> list[str]:
+    """Names of the columns; many would take memory and time beyond their number."""
+    line = file.readline(HEADER_MAX)
+    if len(line) == HEADER_MAX or line.count(b",") >= COLUMNS_MAX:
+        raise Unreadable(f"names more than {COLUMNS_MAX} columns in its first line.")
+    return list(pd.read_csv(io.BytesIO(line), nrows=0).columns)
+
+
+def _parsed(file: io.BufferedReader, **words: Any) -> pd.DataFrame:
     """A table; rows of more cells than there are columns are no row names but a fault."""
     with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
         return pd.read_csv(file, index_col=False, **words)
