@@ -53,7 +53,7 @@ _ALL = (
         needs=("simulate",),
         sections=("labels", "annotations", "images", "truth"),
         after="crowdqc agree STUDY",
-        remedy="correct the files named above, then crowdqc check STUDY",
+        remedy="do what the findings that reject ask for, then crowdqc check STUDY",
     ),
     StageInfo(
         name="agree",

@@ -18,7 +18,7 @@ from crowdqc.formats.draft import FAULTS_MAX, bad_file, bad_line
 from crowdqc.formats.files import inside, relative, short
 
 BYTES_MAX = 500_000_000
-"""Most bytes that a table may unpack to: as text in memory it takes ten times as much."""
+"""Most characters that a table may unpack to: in memory it takes ten times as much."""
 PACKED_MAX = 100
 """Most bytes that a packed byte of a table unpacks to."""
 LINE_MAX = 1_000_000
@@ -134,10 +134,10 @@ def csv_rows(
     """
     line = 0
     try:
-        limit = min(BYTES_MAX, 1_000_000 + PACKED_MAX * path.stat().st_size)
-        with unpacked(path, limit) as raw:
+        most = 1_000_000 + PACKED_MAX * path.stat().st_size  # many times what it is, if unpacked
+        with unpacked(path, 4 * BYTES_MAX) as raw:
             text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-            rows = csv.reader(_lines(text), strict=True)
+            rows = csv.reader(_lines(text, min(most, BYTES_MAX)), strict=True)
             for n_rows, row in enumerate(rows):
                 refuse_more(n_rows, rows_max, "rows")
                 yield (line := rows.line_num), row
@@ -151,8 +151,12 @@ def csv_rows(
         raise InputError(f"{where}:{line + 1}: is not CSV: {error}.") from error
 
 
-def _lines(file: io.TextIOWrapper) -> Iterator[str]:
+def _lines(file: io.TextIOWrapper, most: int) -> Iterator[str]:
+    total = 0
     while line := file.readline(LINE_MAX):
+        total += len(line)
         if len(line) == LINE_MAX:
             raise Unreadable(f"has a line of more than {LINE_MAX} characters.")
+        if total > most:
+            raise Unreadable(f"unpacks to more than {most} characters. Split or unpack the table.")
         yield line

@@ -68,21 +68,17 @@ class Reading:
         return f"{self.file}:{self.image.source}"
 
 
-def rater_rank(name: str) -> int | None:
-    """How well a column or key names who drew, 0 is best; `None` where it does not.
+def rater_key(names: Iterable[str]) -> str | None:
+    """The column or key that says who drew, if one of them does: the one that says it best.
 
     Examples
     --------
-    >>> rater_rank("Labeled By") is not None, rater_rank("score")
-    (True, None)
+    >>> rater_key(["label", "Labeled By", "user"]), rater_key(["score"])
+    ('Labeled By', None)
     """
-    return _NAMES.get("".join(letter for letter in name.casefold() if letter.isalnum()))
-
-
-def rater_key(names: Iterable[str]) -> str | None:
-    """The column or key that says who drew, if one of them does."""
-    found = [(rank, name) for name in names if (rank := rater_rank(name)) is not None]
-    return min(found)[1] if found else None
+    plain = {name: "".join(filter(str.isalnum, name.casefold())) for name in names}
+    found = sorted((_NAMES[key], name) for name, key in plain.items() if key in _NAMES)
+    return found[0][1] if found else None
 
 
 def check_raters(config: Config, *, file_says: bool = False) -> None:

@@ -324,7 +324,10 @@ def test_what_is_to_be_corrected_comes_first(study):
     completed = call("complete", study)
 
     assert checked.exit_code == 3
-    assert f"Next: correct the files named above, then crowdqc check {study}" in checked.stderr
+    assert (
+        f"Next: do what the findings that reject ask for, then crowdqc check {study}"
+        in checked.stderr
+    )
     assert f"Next: crowdqc complete {study} --todo" in completed.stderr
     assert "Next" not in call("complete", study, "--format", "csv").output
     assert "Next" not in call("complete", study, "--quiet").output

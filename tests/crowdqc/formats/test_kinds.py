@@ -384,11 +384,12 @@ def every(name, *parts):
         (every("{}/P{}/{}/00{}.txt", "ab", "12", ("art", "ven"), "12"), 4, 16),
         (every("site{0}/P{0}{1}/{2}/{3}.txt", "12", "12", ("ann", "bob"), "12"), 4, 16),
         ([f"{r}/0f6142f{h}-p1_00{h}.txt" for r in "ab" for h in (1, 2)], 1, 4),
+        (every("{}/p1_00{}_png.rf.0a{}b1c2d3e4f5.txt", "ab", "12", "7"), 1, 4),
         ([f"{r}/1.2.840.99999.2.55.{k}.txt" for r in "ab" for k in (601, 602)], 2, 4),
         ([f"{r}/{name}.txt" for r in "ab" for name in ("R\u00f6ntgen (2)", "a.b.c", "x")], 3, 6),
         ([f"{r}/frame_{k:06}.txt" for r in "ab" for k in (1, 2)], 1, 4),
     ],
-    ids=["phases", "sites", "uploads", "UIDs", "no numbers", "slices only"],
+    ids=["phases", "sites", "uploads", "Roboflow", "UIDs", "no numbers", "slices only"],
 )  # fmt: skip
 def test_init_reads_all_that_it_saw(start, names, n_cases, n_readings):
     study, findings, _ = start(dict.fromkeys(names, LINE))
