@@ -111,7 +111,7 @@ def gate(
     -------
     Manifest
         ``verdict``, ``reasons``, ``raters``, ``cases`` and ``prompts``, as ``crowdqc gate`` writes
-        it; boxes are fused by the default method, without the raters who are rejected.
+        it; boxes are fused by the default method.
 
     Examples
     --------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -47,15 +45,6 @@ def _read(run: Run) -> Study:
 def match_study(study: Study, config: Config) -> Matched:
     """The study with its boxes matched, as the study file says."""
     return match(study, iou=config.match.iou)
-
-
-def without_raters(study: Study, names: Sequence[str]) -> Study:
-    """A study without the readings and boxes of some raters, named as in `raters.csv`."""
-    kept = {
-        table: frame[~person(frame, study.rater_scope).isin(names)]
-        for table, frame in (("readings", study.readings), ("boxes", study.boxes))
-    }
-    return dataclasses.replace(study, **kept)
 
 
 def fuse_options(config: Config) -> dict[str, Any]:
