@@ -126,6 +126,7 @@ def survive(where, *, kills, small, seed):
         wrong = sorted(n for n in got.keys() | expected if got.get(n) != expected.get(n))
         if wrong:
             sys.exit(f"after {counts.total()} kills these files differ: {wrong[:10]}")
+        print(f"{counts.total()} kills survived", file=sys.stderr, flush=True)
     return counts
 
 
