@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import nibabel as nib
 import numpy as np
+import SimpleITK
 
 if "--atheris" in sys.argv:
     import atheris
@@ -35,6 +36,7 @@ if "--atheris" in sys.argv:
         import crowdqc.judge
         import crowdqc.volumes  # noqa: F401
 
+from crowdqc import volumes
 from crowdqc.config import load_config, read_toml
 from crowdqc.files import STATE
 from crowdqc.findings import Finding, InputError, Reason, dump_findings
@@ -163,6 +165,27 @@ def nifti():
     return image.to_bytes()
 
 
+def itk(ending):
+    """A volume that SimpleITK writes."""
+    image = SimpleITK.GetImageFromArray(np.arange(24, dtype=np.uint8).reshape(4, 3, 2))
+    if ending == ".dcm":
+        fields = {"0020|0032": "0\\0\\0", "0020|0037": "1\\0\\0\\0\\1\\0", "0018|0050": "1"}
+        image = image[:, :, :1]
+        for tag, value in {**fields, "0020|000e": "1.2", "0008|0060": "CT"}.items():
+            image.SetMetaData(tag, value)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"v{ending}")
+        SimpleITK.WriteImage(image, str(path), useCompression=False)
+        return path.read_bytes()
+
+
+def series(data, folder):
+    """A series of one slice."""
+    (folder / "s").mkdir(exist_ok=True)
+    (folder / "s" / "v.dcm").write_bytes(data)
+    volumes.read_volume(folder / "s")
+
+
 def reader(name, annotations):
     """A target that reads a study of one file."""
 
@@ -288,6 +311,9 @@ TARGETS = {
     "finding": one_file("f.jsonl", read_finding),
     "nifti": one_file("v.nii", read_volume),
     "nifti.gz": one_file("v.nii.gz", read_volume),
+    "nrrd": one_file("v.nrrd", read_volume),
+    "mha": one_file("v.mha", read_volume),
+    "dicom": series,
     "guess": guess,
 }
 """Name -> function of bytes and a folder: whether they are read; raises where it must not."""
@@ -326,6 +352,9 @@ SEEDS = {
     "finding": [b'{"version": 1, "check": "c", "severity": "note", "message": "m", "value": 1.5}'],
     "nifti": [nifti()],
     "nifti.gz": [gzip.compress(nifti(), mtime=0)],
+    "nrrd": [itk(".nrrd")],
+    "mha": [itk(".mha")],
+    "dicom": [itk(".dcm")],
     "guess": [
         b"0 .5 .5 .2 .2\n",
         json.dumps(COCO).encode(),

@@ -35,6 +35,39 @@ _FLAGS = re.IGNORECASE | re.MULTILINE
 _DATA = re.compile(rb"^[ \t]*(?:element)?data[ _]?file[ \t]*[=:][ \t]*([^\n]*)", _FLAGS)
 _PACKED = re.compile(rb"^(CompressedData\s*=\s*T|BinaryData\s*=\s*F|encoding:\s*+(?!raw))", _FLAGS)
 
+_NUMBER = r"(?:[-+]?(?:\d{1,15}\.?\d{0,20}|\.\d{1,20})(?:[eE][-+]?\d{1,3})?|[-+]?(?i:nan))"
+_VECTOR = rf"(?:none|\({_NUMBER}(?:\ ?,\ ?{_NUMBER}){{1,3}}\))"
+_NRRD = re.compile(
+    rf"""(?:NRRD\d{{4}}|\#.{{0,200}}|[^:=]{{1,200}}:=.{{0,10000}}
+    |type:\ ?[\w\ ]{{1,30}}|dimension:\ ?\d|space\ dimension:\ ?\d|space:\ ?[\w-]{{1,40}}
+    |sizes:\ ?\d{{1,9}}(?:\ \d{{1,9}}){{0,8}}|endian:\ ?\w{{1,8}}|encoding:\ ?\w{{1,8}}
+    |space\ directions:\ ?{_VECTOR}(?:\ {{1,2}}{_VECTOR}){{0,8}}|space\ origin:\ ?{_VECTOR}
+    |measurement\ frame:\ ?{_VECTOR}(?:\ {_VECTOR}){{0,2}}
+    |(?:spacings|thicknesses|axis\ mins|axis\ maxs):\ ?{_NUMBER}(?:\ {_NUMBER}){{0,8}}
+    |(?:kinds|centerings|labels|units|space\ units):\ ?[\w\ "?.()-]{{0,60}}
+    |content:\ ?[ -~]{{0,200}}|(?:old\ )?(?:min|max):\ ?{_NUMBER}
+    |(?:byte\ skip|line\ skip):\ ?-?\d{{1,9}}|data\ ?file:\ ?.{{1,200}}|)""",
+    re.VERBOSE,
+)
+_OWN = (
+    *("ObjectType", "NDims", "DimSize", "BinaryData", "Element", "CompressedData", "HeaderSize"),
+    *("TransformMatrix", "Rotation", "Orientation", "Offset", "Position", "Origin", "CenterOf"),
+)
+_NUMBERS = rf"{_NUMBER}(?:\ +{_NUMBER}){{0,15}}\ ?"
+_META = re.compile(
+    rf"""(?:ObjectType\ ?=\ ?Image|NDims\ ?=\ ?[1-9]
+    |DimSize\ ?=\ ?\d{{1,9}}(?:\ +\d{{1,9}}){{0,8}}\ ?
+    |(?:BinaryData|BinaryDataByteOrderMSB|ElementByteOrderMSB|CompressedData)\ ?=\ ?\w{{1,5}}
+    |(?:CompressedDataSize|HeaderSize|ElementNumberOfChannels)\ ?=\ ?-?\d{{1,15}}
+    |(?:TransformMatrix|Rotation|Orientation|Offset|Position|Origin|CenterOfRotation|ElementSpacing
+    |ElementSize|ElementOrigin|ElementMin|ElementMax|ID|ParentID)\ ?=\ ?{_NUMBERS}
+    |(?:AnatomicalOrientation|ElementType|Modality|DistanceUnits)\ ?=\ ?\w{{1,30}}
+    |ElementDataFile\ ?=\ ?[ -~]{{1,200}}
+    |(?!{"|".join(_OWN)})[A-Za-z]\w{{0,60}}\ ?=[ -~]{{0,200}}|)""",
+    re.VERBOSE,
+)
+"""The lines that a header of NRRD, and one of MetaImage, may have."""
+
 
 def simpleitk(what: str) -> ModuleType:
     """SimpleITK, which is an extra.
@@ -177,12 +210,24 @@ def _checked(path: Path) -> tuple[list[Path], int, bool]:
         voxels = path if path.suffix.lower() == ".img" else beside[0]
         return [path, beside[0]], voxels.stat().st_size, True
     header = _header(path, _beginning(path).replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+    _refuse_odd(path, header)
     names = [found[1].strip() for found in _DATA.finditer(header)]
     named = [path.parent / _bare(path, name) for name in names if name.upper() != b"LOCAL"]
     for file in named:
         _beginning(file)
     sizes = [file.stat().st_size for file in named] or [path.stat().st_size - len(header)]
     return [path, *named], min(sizes), not _PACKED.search(header)
+
+
+def _refuse_odd(path: Path, header: bytes) -> None:
+    """Refuse a header with lines that ITK may overrun a buffer, or crash, to make sense of."""
+    known = _NRRD if path.suffix.lower() in {".nrrd", ".nhdr"} else _META
+    for number, line in enumerate(header.decode("latin-1").split("\n"), start=1):
+        if not known.fullmatch(line):
+            raise InputError(
+                f"{path}: cannot be read: line {number} of its header is none of the format: "
+                f"{line[:60]!r}. Write the volume anew, or convert it to NIfTI."
+            )
 
 
 def _header(path: Path, head: bytes) -> bytes:

@@ -6,15 +6,18 @@ first bytes, so a file that claims too much is refused before it can take memory
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import logger
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 from nibabel.wrapstruct import WrapStructError
 
@@ -61,7 +64,8 @@ def open_nifti(path: Path) -> Any:
             "is a broken or hostile file."
         )
     try:
-        image = nib.load(path)
+        with _silent():
+            image = nib.load(path)
     except _UNREADABLE as error:
         raise InputError(f"{path}: cannot be read as NIfTI: {error}.") from error
     if not isinstance(image, nib.Nifti1Image | nib.Nifti2Image):
@@ -73,6 +77,16 @@ def open_nifti(path: Path) -> Any:
         raise InputError(f"{path}: holds {dtype}; voxels must be single numbers, not colours.")
     _refuse_claim(path, image, offset)
     return image
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """What nibabel mends of a header goes to the terminal, without the name of the file."""
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def nifti_geometry(image: Any, path: Path) -> Geometry:

@@ -143,3 +143,43 @@ def test_without_simpleitk_the_extra_is_named(tmp_path, monkeypatch):
 
     with pytest.raises(InputError, match=r"pip install crowdqc\[dicom\]"):
         read_geometry(tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("a.nrrd", b"dimension: 3", b"dimension: " + b"9" * 400),
+        ("a.nrrd", b"(0,2,0)", b"(0,2," * 60),
+        ("a.nrrd", b"encoding: raw", b"encoding: " + b"x" * 300),
+        ("a.mha", b"NDims = 3", b"NDims = -1"),
+        ("a.mha", b"DimSize = 2 3 4", b"DimSize = 2 -3 4"),
+        ("a.mha", b"Offset = ", b"Off\xed\xa0\x80set = "),
+    ],
+)
+def test_lines_that_crash_itk_are_refused_before_it_sees_them(save, image, name, old, new):
+    path = save(image, name)
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+
+    with pytest.raises(InputError, match=r"line \d+ of its header is none of the format"):
+        read_geometry(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# a comment",
+        "Segment0_Name:=liver (" + "long " * 500 + ")",
+        "measurement frame: (1,0,0) (0,1,0) (0,0,1)",
+        'space units: "mm" "mm" "mm"',
+        "content: scan of 2026-01-01, phase 2",
+        "old min: -1024.5",
+    ],
+)
+def test_what_other_programs_write_into_nrrd_is_read(save, image, line):
+    path = save(image, "a.nrrd")
+    head, blank, voxels = path.read_bytes().partition(b"\n\n")
+    path.write_bytes(b"\n".join([head, line.encode()]) + blank + voxels)
+
+    np.testing.assert_array_equal(read_volume(path)[0], VALUES)
