@@ -118,6 +118,15 @@ def compare_scores(
     -------
     table, findings
         As `compare`; an empty table with a finding where one of the sets has no row.
+
+    Examples
+    --------
+    >>> rows = [("a", "1", .9), ("b", "1", .8), ("a", "2", .7), ("b", "2", .7)]
+    >>> scores = pd.DataFrame(rows, columns=["set", "case", "dice"])
+    >>> scores = scores.assign(label="liver", slice=float("nan"))
+    >>> table, _ = compare_scores(scores, names=("a", "b"))
+    >>> int(table.loc[0, "n"]), round(float(table.loc[0, "difference"]), 3)
+    (2, 0.05)
     """
     volumes = scores.loc[scores["slice"].isna(), ["set", "case", "label", "dice"]]
     sets = [volumes[volumes["set"] == name] for name in names]

@@ -156,12 +156,28 @@ class Policy(Section):
 
 
 def load_policy(path: Path | None = None) -> Policy:
-    """Read a policy; `None` gives the one that crowdqc ships.
+    """Read a policy.
+
+    Parameters
+    ----------
+    path : Path, optional
+        A TOML file. None: the policy that crowdqc ships.
+
+    Returns
+    -------
+    Policy
+        Its rules; a rule on a measure that nobody measures is refused.
 
     Raises
     ------
     InputError
         If the file cannot be read or breaks a rule; every fault on a line of its own.
+
+    Examples
+    --------
+    >>> import crowdqc
+    >>> crowdqc.load_policy().fail_on
+    'reject'
     """
     if path is not None:
         return validate(Policy, read_toml(path), path)
