@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crowdqc.completeness import Orientation, Settings, assess
+from crowdqc.completeness import Orientation, Settings, assess, todo
 from crowdqc.completeness.expected import expected_by_raters
 from crowdqc.completeness.runs import find_runs
 from crowdqc.config import load_config
@@ -458,3 +458,97 @@ def test_what_a_run_should_hold_is_said_by_the_others_alone(seed, n_raters):
             min(expected),
             max(expected),
         )
+
+
+def keep(study, rows):
+    """The study with some of its readings, and the boxes on them."""
+    readings = study.readings[rows]
+    key = ["case", "slice", "rater"]
+    boxes = study.boxes.merge(readings[key], on=key)
+    return dataclasses.replace(study, readings=readings, boxes=boxes)
+
+
+def test_who_was_dealt_single_slices_lacks_none_of_the_others():
+    whole = study(drawn(raters=[f"r{k}" for k in range(8)]))
+    rng = np.random.default_rng(0)
+    table, findings = assess(keep(whole, rng.random(len(whole.readings)) < 0.3))
+
+    assert findings == []
+    assert table["coverage"].dropna().eq(1).all()
+    assert set(table["state"]) <= {"complete", "absent"}
+
+
+def test_who_was_dealt_single_slices_still_misses_what_the_others_drew_there():
+    whole = study(drawn(raters=[f"r{k}" for k in range(8)]))
+    rng = np.random.default_rng(0)
+    dealt = keep(whole, rng.random(len(whole.readings)) < 0.4)
+    skips = (dealt.boxes["rater"] == "r0") & (rng.random(len(dealt.boxes)) < 0.5)
+    table, _ = assess(dataclasses.replace(dealt, boxes=dealt.boxes[~skips]))
+
+    mine = table[(table["rater"] == "r0") & (table["slices_expected"] > 0)]
+    share = (mine["coverage"] * mine["slices_expected"]).sum() / mine["slices_expected"].sum()
+    assert share == pytest.approx(0.5, abs=0.12)
+
+
+def test_a_lost_file_of_a_whole_case_is_still_a_gap():
+    whole = study(drawn(raters=RATERS))
+    lost = (whole.readings["case"] == "0002") & (whole.readings["rater"] == "r0")
+    lost &= whole.readings["slice"].between(40, 42)
+    _, findings = assess(keep(whole, ~lost))
+
+    assert checks(findings) == {"slice-lost"}
+
+
+@pytest.mark.parametrize(("raters", "state"), [(("r0",), "missing"), (("r0", "r1"), "absent")])
+def test_an_organ_that_several_agree_is_not_there_is_absent(raters, state):
+    boxes = drawn(raters=raters)
+    boxes = boxes[~((boxes["case"] == "0002") & (boxes["label"] == "left_kidney"))]
+    table, findings = assess(study(boxes))
+
+    assert run(table).state == state
+    assert checks(findings) == ({"organ-missing"} if state == "missing" else set())
+
+
+def test_one_of_four_who_invents_an_organ_makes_the_others_miss_nothing():
+    raters = ("r0", "r1", "r2", "r3")
+    boxes = drawn(raters=raters)
+    gone = (boxes["case"] == "0002") & (boxes["label"] == "left_kidney")
+    boxes = boxes[~gone | ((boxes["rater"] == "r3") & (boxes["slice"] == 36))]
+    table, _ = assess(study(boxes))
+
+    assert [run(table, rater=rater).state for rater in raters[:3]] == ["absent"] * 3
+
+
+def test_labels_that_most_cases_do_not_show_are_said_once():
+    boxes = drawn(cases=6, raters=("r0", "r1"))
+    rare = boxes[(boxes["case"] == "0000") & (boxes["label"] == "liver")]
+    more = [rare.assign(label=f"rare{k}", case=f"{k:04d}") for k in range(6)]
+    labels = (*LABELS, *(f"rare{k}" for k in range(6)))
+    table, findings = assess(study(pd.concat([boxes, *more]), labels=labels))
+
+    assert len(table) == 6 * 2 * len(LABELS) + 6 * 2
+    notes = [one for one in findings if one.check == "labels-rare"]
+    assert [one.value for one in notes] == [6.0]
+
+
+def test_without_spacing_lengths_are_compared_in_slices():
+    whole = study(keep_one_slice(drawn(cases=8)))
+    blind = dataclasses.replace(whole, images=whole.images.assign(spacing_z=np.nan))
+    table, findings = assess(blind)
+
+    assert run(table).state == "partial"
+    assert {one.check for one in findings} >= {"single-slice", "spacing-unknown"}
+
+
+def test_boxes_that_the_others_contradict_are_named_with_their_slices():
+    boxes = drawn(raters=RATERS)
+    wrong = at(boxes, label="liver") & boxes["slice"].between(45, 48)
+    boxes.loc[wrong, "x1"] = boxes.loc[wrong, "x0"] + 0.3 * (
+        boxes.loc[wrong, "x1"] - boxes.loc[wrong, "x0"]
+    )
+    table, findings = assess(study(boxes))
+
+    (one,) = [one for one in findings if one.check == "box-contradicted"]
+    assert (one.rater, one.label, one.slices, one.value) == ("r0", "liver", "45-48", 4.0)
+    (task,) = todo(table, findings).itertuples()
+    assert (task.rater, task.task, task.slices) == ("r0", "check", "45-48")

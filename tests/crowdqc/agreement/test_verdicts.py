@@ -1,0 +1,130 @@
+"""Whom scorecards name, and whom not: kinds of crowds that once blamed the wrong ones."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crowdqc.agreement import review_raters
+from crowdqc.agreement.rater_data import reached
+from crowdqc.agreement.reference import _without
+from crowdqc.judge import judge_raters
+from crowdqc.matching import match
+from crowdqc.schema import Study
+from tests.crowdqc.agreement.organs import GOOD, NONE, organ_study
+
+THREE = {"a": {"noise": 1.5}, "b": {"noise": 1.5}, "c": {"noise": 1.5}}
+
+
+def reviewed(faults, **fields):
+    found = review_raters(match(organ_study(faults, **fields)), resampling=NONE)
+    judged = judge_raters(found.raters, found.findings).set_index("rater")
+    noticed = {finding.check for finding in found.findings if finding.rater is None}
+    return judged, noticed
+
+
+def named(judged):
+    return set(judged.index[(judged["faults"] != "") | (judged["verdict"] != "accept")])
+
+
+def far_off(share):
+    def move(boxes, _, rng):
+        slices = boxes[["case", "slice"]].drop_duplicates()
+        lost = slices[rng.random(len(slices)) < share]
+        out, far = (
+            boxes.copy(),
+            pd.MultiIndex.from_frame(boxes[["case", "slice"]]).isin(pd.MultiIndex.from_frame(lost)),
+        )
+        out.loc[far, ["x0", "x1"]] += np.where(out.loc[far, "x0"] < 120, 90, -90)[:, None]
+        return out
+
+    return move
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6])
+def test_of_three_the_one_who_is_astray_is_named_and_not_the_two_who_agree(share):
+    judged, _ = reviewed(THREE, alter={"c": far_off(share)})
+
+    assert named(judged) == {"c"}
+    assert "boxes-astray" in judged.loc["c", "faults"]
+    assert judged["agreement"].idxmin() == "c"
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.3])
+def test_two_raters_alone_are_told_on_what_they_differ_and_neither_is_accused(scale):
+    judged, noticed = reviewed({"a": {"noise": 1.5}, "b": {"noise": 1.5, "scale": scale}})
+
+    assert named(judged) == set()
+    assert noticed == (set() if scale == 1 else {"raters-disagree"})
+
+
+def test_of_two_raters_alone_the_unsteady_hand_is_named():
+    judged, noticed = reviewed({"a": {"noise": 1.0}, "b": {"noise": 8.0}})
+
+    assert named(judged) == {"b"}
+    assert noticed == {"raters-disagree"}
+
+
+def test_two_conventions_are_nobodys_fault():
+    tight, loose = ({"noise": 1.5, "scale": scale} for scale in (0.9, 1.12))
+    judged, noticed = reviewed({"a": tight, "b": tight, "c": tight, "d": loose, "e": loose})
+
+    assert named(judged) == set()
+    assert noticed == {"conventions-differ"}
+
+
+def test_who_is_better_than_all_others_makes_none_of_them_bad():
+    judged, _ = reviewed({"a": {"noise": 0.3}, "b": {"noise": 3.0}, "c": {"noise": 3.0}})
+
+    assert named(judged) == set()
+
+
+def test_what_all_find_hard_is_no_rater_fault():
+    judged, _ = reviewed({name: {"noise": 2.0, "miss": 0.25} for name in "abcd"})
+
+    assert named(judged) == set()
+
+
+def test_nobody_is_rejected_on_fewer_than_twenty_comparisons():
+    study = organ_study(THREE, cases=1, slices=12, alter={"c": far_off(1.0)})
+    few = study.boxes.groupby("rater", group_keys=False).head(10)
+    small = Study(study.name, study.labels, study.images, study.readings, few, single=study.single)
+    found = review_raters(match(small), resampling=NONE)
+    judged = judge_raters(found.raters, found.findings)
+
+    assert (judged["n_compared"] < 20).all()
+    assert "reject" not in set(judged["verdict"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_sums_without_a_group_are_those_of_the_rest(seed):
+    rng = np.random.default_rng(seed)
+    n, objects, groups = 30, 5, 4
+    of, group, values = (
+        rng.integers(objects, size=n),
+        rng.integers(groups, size=n),
+        rng.random((n, 2)),
+    )
+    wanted = rng.integers(objects, size=12), rng.integers(groups, size=12)
+
+    found = _without(values, (of, group), wanted)
+
+    for row, one, mine in zip(found, *wanted, strict=True):
+        assert row == pytest.approx(values[(of == one) & (group != mine)].sum(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [([0.2, 0.03, 0.2, 0.04, 0.2], 0.04), ([0.01, 0.05, 0.05], 0.05), ([0.3], 0.3)],
+    ids=["most are bad", "one is better than all", "one"],
+)
+def test_what_can_be_done_is_what_the_better_third_does(values, best):
+    assert reached(np.array(values)) == best
+
+
+def test_good_raters_pass():
+    judged, noticed = reviewed(GOOD)
+
+    assert named(judged) == set() == noticed
