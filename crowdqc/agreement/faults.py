@@ -7,6 +7,7 @@ limit, so that chance names hardly anyone.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from crowdqc.agreement.conventions import beyond, convention, two_conventions
 from crowdqc.agreement.profile import straight
@@ -27,6 +28,8 @@ from crowdqc.arrays import Bools, Ints
 from crowdqc.checks import check, registered
 from crowdqc.findings import Finding
 
+_NEAR = 0.85
+"""Median IoU of two raters from which one may have copied the other."""
 _SURE = 2.5
 """Standard errors by which the spread of few boxes may be off."""
 _MORE = 1.2
@@ -143,18 +146,31 @@ def copied(data: RaterData) -> list[Fault]:
 def _dependent(data: RaterData, known: set[int]) -> list[Fault]:
     """Raters of a group of the model, but those who are `known` to copy to the pixel."""
     share, group, limit = data.crowd.dependence, data.crowd.group, data.limits.dependent
-    faults = []
+    near, faults = _near(data), []
     for r in range(len(data.people)):
-        mates = np.flatnonzero((group == group[r]) & (np.arange(len(group)) != r))
+        mates = np.flatnonzero((group == group[r]) & near[r])
         if r in known or not len(mates):
             continue
         names = ", ".join(data.people[mate] for mate in mates)
         value = float(share[r].max())
         what = f"errs as {names} does: one copied the other, or they worked together"
-        unit = "share of what two draw in common beyond chance"
+        unit = "share of the error in common"
         places = data.box_place[data.compared.drawn.rater == r][:EXAMPLES]
         faults.append(Fault(r, "raters-dependent", what, value, limit, unit, places))
     return faults
+
+
+def _near(data: RaterData) -> Bools:
+    """Which raters lie so near to one another, (R, R), that one may have copied the other.
+
+    Where most others are bad, two good raters look alike, too; copies lie nearer than that.
+    """
+    pairs, n = data.compared.pairs, len(data.people)
+    both = pairs.drew_a & pairs.drew_b
+    overlap = pd.Series(pairs.iou[both]).groupby(pairs.a[both] * n + pairs.b[both]).median()
+    near = np.zeros((n, n), bool)
+    near.flat[overlap.index[overlap >= _NEAR].to_numpy(np.int64)] = True
+    return near | near.T
 
 
 @check("rater", "boxes-guessed", order=30)
