@@ -39,7 +39,8 @@ def lead(results: Results) -> str:
     comparable = compared(results)
     counted = [flow for flow in flows if flow and (flow.noun == "case" or comparable)]
     accepted = listing([_share(flow) for flow in counted])
-    verb = "is" if len(counted) == 1 and counted[0].after < 2 else "are"
+    few = sum(max(flow.after, 1) for flow in counted) < 2
+    verb = "is" if few or not any(flow.after for flow in counted) else "are"
     text = f"{accepted} {verb} accepted" if accepted else "the gate was run"
     if not comparable and results.has("raters"):
         text += "; raters could not be compared with one another"
