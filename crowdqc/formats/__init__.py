@@ -205,5 +205,7 @@ def _within(draft: Draft, rows: pd.DataFrame, keys: list[str]) -> Draft:
 def _nothing(config: Config, draft: Draft) -> str:
     """That there is nothing to work with, and the first reasons."""
     gravest = sorted(draft.findings, key=lambda finding: -finding.severity.rank)
-    reasons = [f"\n{_unquoted(finding, config).message}" for finding in gravest[:3]]
+    cases = [f"Case {one.case}: " if one.case and not one.source else "" for one in gravest]
+    shown = zip(cases, gravest[:3], strict=False)
+    reasons = [f"\n{case}{_unquoted(one, config).message}" for case, one in shown]
     return f"{config.file}: the annotations hold no reading at all." + "".join(reasons)

@@ -145,9 +145,8 @@ def _right_sizes(readings: pd.DataFrame, known: pd.DataFrame | None, config: Con
 
 def _other_size(row: Any, right: np.ndarray) -> Finding:
     message = (
-        f"Case {row.case}, slice {row.slice}, rater {row.rater}: the image is said to have "
-        f"{row.height:g} rows and {row.width:g} columns, but it has {right[0]:g} and {right[1]:g}. "
-        "The reading is left out: its boxes are of another picture."
+        f"the image is said to have {row.height:g} rows and {row.width:g} columns, but it has "
+        f"{right[0]:g} and {right[1]:g}. The reading is left out: its boxes are of another picture."
     )
     return Finding(
         check="image-size-differs",
@@ -192,8 +191,8 @@ def _no_image(absent: pd.DataFrame) -> list[Finding]:
     for case, group in absent.groupby("case", sort=True):
         slices = " ".join(str(k) for k in sorted(group["slice"]))
         message = (
-            f"Case {case}: slices {slices} were annotated, but there is no such image. What was "
-            "drawn on them is left out. Check [images] path and the numbering of slices."
+            f"slices {slices} were annotated, but there is no such image. What was drawn on them "
+            "is left out. Check [images] path and the numbering of slices."
         )
         first = int(group["slice"].min())
         findings.append(

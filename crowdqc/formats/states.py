@@ -81,7 +81,7 @@ def _explain(empties: pd.DataFrame, boxed: pd.DataFrame) -> list[Finding]:
             )
         found = Finding(
             check=check,
-            message=f"Case {case}, rater {rater}: {message}",
+            message=message,
             case=case,
             rater=rater,
             value=float(reviewed if check == "empty-file-inferred" else n),
