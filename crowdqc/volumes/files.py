@@ -22,7 +22,7 @@ from crowdqc.findings import Finding, InputError
 from crowdqc.volumes.dicom import hash_files, read_series, read_values, series_files, series_gap
 from crowdqc.volumes.grid import Geometry
 from crowdqc.volumes.itk import ENDINGS as ITK_ENDINGS
-from crowdqc.volumes.itk import data_files, is_analyze, open_itk
+from crowdqc.volumes.itk import data_files, is_analyze, itk_geometry, itk_values
 from crowdqc.volumes.nifti import (
     nifti_doubt,
     nifti_geometry,
@@ -271,7 +271,8 @@ def _stored(path: Path) -> tuple[Array, Geometry]:
         series = read_series(path)
         return read_values(series), Geometry(series.shape, series.affine)
     if _is_itk(path):
-        return (other := open_itk(path)).values(), other.geometry
+        geometry = itk_geometry(path)
+        return itk_values(path, geometry), geometry
     image = open_nifti(path)
     return nifti_values(image, path), nifti_geometry(image, path)
 
@@ -280,14 +281,12 @@ def _open(path: Path) -> Any:
     """A NIfTI image whose values are not read; of other volumes, their frame alone."""
     if path.is_dir():
         series = read_series(path)
-        return _frame(series.shape, series.affine)
-    if _is_itk(path):
-        geometry = open_itk(path).geometry
-        return _frame(geometry.shape, geometry.affine)
-    return open_nifti(path)
-
-
-def _frame(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> Any:
+        shape, affine = series.shape, series.affine
+    elif _is_itk(path):
+        geometry = itk_geometry(path)
+        shape, affine = geometry.shape, geometry.affine
+    else:
+        return open_nifti(path)
     image = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code="scanner")

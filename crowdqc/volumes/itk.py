@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -103,49 +102,11 @@ def reason_of(error: RuntimeError) -> str:
     return str(error).strip().splitlines()[-1].rstrip(". ")
 
 
-@dataclass(frozen=True, eq=False)
-class ItkImage:
-    """A volume whose values are not read yet.
-
-    Parameters
-    ----------
-    path : Path
-    geometry : Geometry
-    """
-
-    path: Path
-    geometry: Geometry
-
-    def values(self) -> Array:
-        """Values (I, J, K).
-
-        Raises
-        ------
-        InputError
-            If they cannot be read.
-        """
-        sitk = simpleitk(_WHAT)
-        try:
-            with silent(sitk):
-                image = sitk.ReadImage(str(self.path))
-        except RuntimeError as error:
-            raise InputError(f"{self.path}: cannot be read: {reason_of(error)}.") from error
-        array: Array = sitk.GetArrayFromImage(image).T
-        if array.dtype.kind not in "uif":
-            raise InputError(f"{self.path}: holds {array.dtype}; voxels must be single numbers.")
-        return array.reshape(self.geometry.shape)
-
-
 _WHAT = f"Volumes that end with {', '.join(ENDINGS)}"
 
 
-def open_itk(path: Path) -> ItkImage:
-    """Open a volume from its header.
-
-    Parameters
-    ----------
-    path : Path
-        A file with one of `ENDINGS`.
+def itk_geometry(path: Path) -> Geometry:
+    """Geometry of a file with one of `ENDINGS`, from its header.
 
     Raises
     ------
@@ -177,7 +138,21 @@ def open_itk(path: Path) -> ItkImage:
         )
     geometry = Geometry((size[0], size[1], size[2]), _affine(reader))
     refuse_impossible(geometry, path)
-    return ItkImage(path, geometry)
+    return geometry
+
+
+def itk_values(path: Path, geometry: Geometry) -> Array:
+    """Values (I, J, K) of a file whose geometry was read; `InputError` where they cannot be."""
+    sitk = simpleitk(_WHAT)
+    try:
+        with silent(sitk):
+            image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise InputError(f"{path}: cannot be read: {reason_of(error)}.") from error
+    array: Array = sitk.GetArrayFromImage(image).T
+    if array.dtype.kind not in "uif":
+        raise InputError(f"{path}: holds {array.dtype}; voxels must be single numbers.")
+    return array.reshape(geometry.shape)
 
 
 def is_analyze(path: Path) -> bool:
