@@ -313,7 +313,9 @@ def test_a_verdict_is_no_milder_because_the_masks_are_out_of_date(study):
     assert all(case["verdict"] == "review" for case in stale["cases"])
     assert "masks-stale" in {reason["measure"] for reason in stale["reasons"]}
     assert "masks-stale" not in {reason["measure"] for reason in fresh["reasons"]}
-    assert call("report", study, "--format", "md").exit_code == 0
+    told = call("report", study, "--format", "md")
+    assert told.exit_code == 0
+    assert "Out of date, and shown as they were: masks" in told.stderr
     page = (study.parent / "out" / "report.md").read_text(encoding="utf-8")
     assert "Out of date, and shown as they were: masks" in page
     assert "Run crowdqc run" in page

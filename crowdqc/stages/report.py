@@ -52,6 +52,8 @@ def write_report(
     if n_pictures is None:
         n_pictures = MAX_PICTURES
     older = {name: why for name, why in stale.items() if name not in _OWN}
+    if older:
+        run.say(f"Out of date, and shown as they were: {', '.join(older)}. Renew them: crowdqc run")
     caution = Caution(older, run.store.untrusted())
     content = gather(run.store, run.config, n_pictures=n_pictures, other=other, caution=caution)
     if form == "csv":
