@@ -108,7 +108,9 @@ class Mates:
         return shared
 
 
-def find_dependence(evidence: Evidence, away: Floats, *, unit: Floats, size: Floats) -> Dependence:
+def find_dependence(
+    evidence: Evidence, away: Floats, *, unit: Floats, size: Floats, rows: Ints
+) -> Dependence:
     """Raters whose errors agree beyond what their own variances allow.
 
     Parameters
@@ -121,13 +123,16 @@ def find_dependence(evidence: Evidence, away: Floats, *, unit: Floats, size: Flo
         The usual distance for its label and edge, as a share of the object's size.
     size : ndarray, shape (N, 4)
         The object's width or height in px.
+    rows : ndarray of int64
+        Boxes that are compared: those that lie elsewhere say nothing of a hand.
 
     References
     ----------
     .. [1] F. E. Grubbs, "On estimating precision of measuring instruments and product
        variability", JASA 43(242), 1948. :doi:`10.1080/01621459.1948.10483261`
     """
-    a, b = pairs_within(evidence.object)
+    a, b = pairs_within(evidence.object[rows])
+    a, b = rows[a], rows[b]
     n = evidence.n_raters
     who = np.sort(np.stack([evidence.rater[a], evidence.rater[b]]), axis=0)
     code, pair, count = np.unique(who[0] * n + who[1], return_inverse=True, return_counts=True)
@@ -159,6 +164,7 @@ def _common(
     usual = float(np.median(variance)) / 2 + 1e-12
     own = np.maximum(_median_of(ends, np.tile(variance, 2)[:, None], n) / 2, 1e-6 * usual)
     plain = count * (variance / (variance + floor + 1e-12)) ** 2
+    apart = np.sqrt(variance)
     for step in range(_STEPS):
         expected = own[first] + own[second]
         missing = np.clip(variance / expected, 0, 1) if step > 2 * _STEPS // 3 else 1.0
@@ -167,6 +173,9 @@ def _common(
         bottom = np.bincount(ends, np.tile(weight, 2), n)
         prior = _PRIOR * 0.1 / usual
         own = own * np.sqrt((top + prior * usual / own) / (bottom + prior))
+        # Nobody's error is greater than another's and the difference of the two.
+        reach = (np.sqrt(own)[np.concatenate([second, first])] + np.tile(apart, 2)) ** 2
+        np.minimum.at(own, ends, reach)
     expected = np.maximum(own[first] + own[second], _EXACT**2 * floor)
     errors = np.sqrt(1 + 2 * np.log(len(first)))  # the smallest of so many is small by chance
     likely = variance * np.exp(errors * np.sqrt(1.35 / count))

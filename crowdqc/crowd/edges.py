@@ -24,6 +24,8 @@ _LEAST = 1e-8
 """Least variance, as a share of size: raters who agree to the pixel are not perfect."""
 _FREEDOM = np.geomspace(1.2, 60, 14)
 """Degrees of freedom that are tried."""
+_USUAL = 0.65, 0.935
+"""Quantile of absolute distances that is taken for usual, and its value for normal ones."""
 _ELSEWHERE = -4 * np.log(10.0)
 """Log density of a box that lies elsewhere: its edges may be off by five sizes either way."""
 
@@ -136,33 +138,35 @@ class _Fit:
         self.of, self.who = evidence.object, evidence.rater
         self.label = evidence.label[self.of] if len(self.of) else self.of
         self.n_labels = int(evidence.label.max(initial=0)) + 1
+        self.cells, self.cell = np.unique(
+            self.who * self.n_labels + self.label, return_inverse=True
+        )
+        self.bias = np.zeros((evidence.n_raters, 4))
+        self.factor = np.ones(evidence.n_raters)
+        self.difficulty = np.ones(evidence.n_objects)
+        self.freedom = settings.freedom or 6.0
+        self.apart: Floats | None = None
         self.voice = np.ones(len(self.of))
-        unit, miss = self._begin()
+        none = np.zeros(0, np.int64)
+        self.dependence = Dependence(none, none, np.zeros(0), evidence.n_raters)
+        self.mates = self.dependence.mates(self.of, self.who)
+        self._start()
+
+    def _depend(self) -> None:
+        """Find who depends on whom, and start again with what their voices count."""
+        rows, unit = np.flatnonzero(self.astray < 0.5), self.sd[self.cell]
         self.dependence = find_dependence(
-            evidence, miss, unit=unit[self.label], size=size_of(self.median)[self.of]
+            self.evidence, self.away, unit=unit, size=self.size, rows=rows
         )
         self.mates = self.dependence.mates(self.of, self.who)
         if len(self.mates.first):
             self.voice = self.mates.voice(len(self.of))
-            unit, _ = self._begin()
-        self.cells, self.cell = np.unique(
-            self.who * self.n_labels + self.label, return_inverse=True
-        )
-        self.box = self.median
-        self.bias = np.zeros((evidence.n_raters, 4))
-        self.sd = unit[self.cells % self.n_labels]
-        self.factor = np.ones(evidence.n_raters)
-        self.difficulty = np.ones(evidence.n_objects)
-        self.freedom = settings.freedom or 6.0
-        self.trust = np.ones((len(self.of), 4))
-        self.astray = np.zeros(len(self.of))
-        self.apart: Floats | None = None
-        self.rate = np.full(evidence.n_raters, settings.astray)
+            self._start()
 
     def run(self) -> Edges:
         if not self.shared.any():
             return self._unknown()
-        self._start()
+        self._depend()
         for step in range(self.settings.steps):
             self._locate()
             self._weigh(estimate=step % 4 == 3)
@@ -171,22 +175,27 @@ class _Fit:
         self._locate()
         return self._found()
 
-    def _begin(self) -> tuple[Floats, Floats]:
-        """Median boxes, the usual spread of labels and edges (L, 4), distances in it (N, 4)."""
-        data, voice = self.evidence, self.voice
-        self.median = median_boxes(data.boxes, self.of, data.n_objects, weight=voice)
-        voices = total(self.of, voice, data.n_objects)
+    def _begin(self) -> Floats:
+        """Median boxes, and distances from them less the raters' bias (N, 4)."""
+        data = self.evidence
+        self.median = median_boxes(data.boxes, self.of, data.n_objects, weight=self.voice)
+        self.box, self.size = self.median, size_of(self.median)[self.of]
+        voices = total(self.of, self.voice, data.n_objects)
         self.shared = (voices > 1 + 1e-9)[self.of].astype(np.float64)[:, None]
-        miss = (data.boxes - self.median[self.of]) / size_of(self.median)[self.of]
+        self.miss = (data.boxes - self.median[self.of]) / self.size
         count = total(self.who, self.shared[:, 0], data.n_raters)[:, None]
-        top = sums(self.who, self.shared * np.clip(miss, -0.5, 0.5), data.n_raters)
-        miss = miss - (top / (count + self.settings.bias_boxes))[self.who]
-        weight = self.shared * voice[:, None]
-        square = weight * np.minimum(miss**2, 0.25)
-        everyone = (square.sum(axis=0) + _LEAST) / (weight.sum() + 1)
-        n = total(self.label, weight[:, 0], self.n_labels)[:, None]
-        unit = np.sqrt((sums(self.label, square, self.n_labels) + everyone) / (n + 1)) + 1e-6
-        return unit, miss / unit[self.label]
+        top = sums(self.who, self.shared * np.clip(self.miss, -0.5, 0.5), data.n_raters)
+        return self.miss - (top / (count + self.settings.bias_boxes))[self.who]
+
+    def _units(self, miss: Floats) -> Floats:
+        """The usual distance of labels and edges, (L, 4): a robust quantile."""
+        rows = np.flatnonzero(self.shared[:, 0])
+        far, label, voice = np.abs(miss[rows]), self.label[rows], self.voice[rows]
+        every = median_boxes(far, np.zeros_like(label), 1, weight=voice, share=_USUAL[0])
+        own = median_boxes(far, label, self.n_labels, weight=voice, share=_USUAL[0])
+        n = total(label, voice, self.n_labels)[:, None]
+        square = (n * np.nan_to_num(own) ** 2 + np.nan_to_num(every) ** 2) / (n + 1)
+        return np.sqrt(square) / _USUAL[1] + 1e-4
 
     def _locate(self) -> None:
         """Boxes from what raters drew, and boxes without each rater."""
@@ -209,8 +218,10 @@ class _Fit:
 
     def _start(self) -> None:
         """Trust by the distance from the median box, which one box far away does not move."""
-        self.size = size_of(self.box)[self.of]
-        self.miss = (self.evidence.boxes - self.box[self.of]) / self.size
+        miss = self._begin()
+        self.sd = self._units(miss)[self.cells % self.n_labels]
+        self.away = miss / self.sd[self.cell]
+        self.rate = np.full(self.evidence.n_raters, self.settings.astray)
         square = self.miss**2 / self.sd[self.cell] ** 2
         self._trust(square, square, variance=self.sd[self.cell] ** 2)
 

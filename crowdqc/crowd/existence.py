@@ -23,6 +23,8 @@ from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.medians import middle
 from crowdqc.crowd.sums import sums, total
 
+_LURED = -1.0
+"""Greatest log odds that a rater draws a temptation: what most draw is no temptation to them."""
 _MEET = np.log(0.1)
 """Log probability that slips of two raters in one place meet, where a place may hold several."""
 
@@ -262,6 +264,7 @@ class _Fit:
             bend = np.bincount(self.who, curve[kind], self.votes.n_raters)
             step = (gain - tight * self.shift[kind]) / (bend + tight)
             moved[kind] = self.shift[kind] + np.clip(step, -1.0, 1.0)
+        moved[1] = np.minimum(moved[1], _LURED - self.mean[1])
         return moved
 
 

@@ -202,18 +202,25 @@ def fit_evidence(
     voices = np.bincount(data.object, edges.voice, data.n_objects)[:, None]
     common = shared**2 * voices * edges.spread**2
     edges, spread = calibrated(data, edges, np.sqrt(edges.spread**2 + common))
-    hits = right_boxes(data, edges, existence.without, iou=settings.iou, shared=common)
+    hits, best = (
+        right_boxes(data, edges, existence.without, iou=settings.iou, shared=part)
+        for part in (common, 0 * common)
+    )
     prior, level = settings.prior_boxes, settings.level
     wanted = existence.without * np.where(data.drew, 1.0, existence.weight[data.asked_object])
-    reliable = reliability(data, edges, hits=hits, wanted=wanted, prior=prior, level=level)
+    worst, best_case = (
+        reliability(data, edges, hits=of, wanted=wanted, prior=prior, level=level)
+        for of in (hits, best)
+    )
+    hits = (hits + best) / 2
     false = false_share(data, edges, hits=hits, prior=prior, level=level)
     located = located_boxes(data, edges)
     return Crowd(
         raters=raters or tuple(map(str, range(data.n_raters))),
-        reliability=reliable.value,
-        reliability_low=reliable.low,
-        reliability_high=reliable.high,
-        n_judged=reliable.n,
+        reliability=(worst.value + best_case.value) / 2,
+        reliability_low=worst.low,
+        reliability_high=best_case.high,
+        n_judged=worst.n,
         detection=existence.detection,
         false_rate=false.value,
         false_low=false.low,

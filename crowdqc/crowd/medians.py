@@ -31,7 +31,9 @@ def middle(values: Floats, weight: Floats) -> float:
     return float(values[order] @ part / part.sum())
 
 
-def median_boxes(boxes: Floats, of: Ints, n: int, *, weight: Floats | None = None) -> Floats:
+def median_boxes(
+    boxes: Floats, of: Ints, n: int, *, weight: Floats | None = None, share: float = 0.5
+) -> Floats:
     """Median of each edge over the boxes of each object.
 
     Parameters
@@ -44,6 +46,9 @@ def median_boxes(boxes: Floats, of: Ints, n: int, *, weight: Floats | None = Non
         Number of objects.
     weight : ndarray, shape (N,), optional
         With it the value with half of the weight on either side, or between two.
+
+    share : float
+        Share of the weight that lies below: another quantile than the median.
 
     Returns
     -------
@@ -60,9 +65,9 @@ def median_boxes(boxes: Floats, of: Ints, n: int, *, weight: Floats | None = Non
         values, sorted_of = boxes[order, edge], of[order]
         reached = np.cumsum(weight[order])
         before = np.repeat(reached[start] - weight[order][start], np.diff([*start, len(of)]))
-        share = (reached - before) / total[sorted_of]
-        below = np.bincount(sorted_of, share < 0.5 - 1e-9, n)[some].astype(np.int64)
-        within = np.bincount(sorted_of, share < 0.5 + 1e-9, n)[some].astype(np.int64)
+        part = (reached - before) / total[sorted_of]
+        below = np.bincount(sorted_of, part < share - 1e-9, n)[some].astype(np.int64)
+        within = np.bincount(sorted_of, part < share + 1e-9, n)[some].astype(np.int64)
         last = np.diff([*start, len(of)]) - 1
         high = start + np.minimum(within, last)
         median[some, edge] = (values[start + below] + values[high]) / 2

@@ -44,7 +44,9 @@ def _covariance(evidence: Evidence, edges: Edges) -> tuple[float, float, int]:
     of, n = evidence.object, evidence.n_objects
     mates = edges.dependence.mates(of, evidence.rater)
     second = np.zeros(len(of), bool)
-    second[np.maximum(mates.first, mates.second)[mates.share > 0.05]] = True
+    where = evidence.boxes.sum(axis=1)  # one of two, whoever of the raters comes first
+    later = where[mates.first] >= where[mates.second]
+    second[np.where(later, mates.first, mates.second)[mates.share > 0.05]] = True
     rows = np.flatnonzero((edges.astray < 0.5) & ~second & np.isfinite(edges.sd[evidence.rater, 0]))
     count = np.bincount(of[rows], minlength=n)
     rows = rows[count[of[rows]] >= 4]

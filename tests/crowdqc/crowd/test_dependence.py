@@ -210,7 +210,7 @@ def test_one_box_more_moves_the_other_boxes_a_little_only(seed, raters):
         drew = np.ones((60, raters), bool)
         drew[0, lacks] = False
         less = fit_evidence(evidence_of(boxes, drew)).box
-        assert (np.abs(less - whole)[1:] / size[1:]).max() < 0.02
+        assert (np.abs(less - whole)[1:] / size[1:]).max() < 0.03
 
 
 @few
