@@ -8,6 +8,7 @@ content, too: who edits a file and sets its time back is noticed.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ import crowdqc
 from crowdqc.config import Config
 from crowdqc.files import Unreadable, opened, sha256
 from crowdqc.formats.files import relative_names
+from crowdqc.schema import TABLES
 from crowdqc.store import Store
 
 SMALL = 65536
@@ -61,7 +63,7 @@ def make_stamp(
         In hex.
     """
     record = {
-        "crowdqc": crowdqc.__version__,
+        "crowdqc": [crowdqc.__version__, _declared()],
         "stage": name,
         "study": [config.study.name, config.study.seed],
         "sections": {section: _plain(getattr(config, section)) for section in sections},
@@ -70,6 +72,12 @@ def make_stamp(
         "needs": list(needs),
     }
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def _declared() -> str:
+    """Hash of what tables hold: results of a version in work are not taken for those of another."""
+    return hashlib.sha256(repr(TABLES).encode()).hexdigest()
 
 
 def _plain(section: object) -> object:
