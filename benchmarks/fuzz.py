@@ -68,9 +68,10 @@ because = "a label without slices"
 YOLO = 'format = "yolo"\npath = "{rater}/img{case}-slice{slice}.txt"\nsize = [100, 200]\n'
 IMAGE = 'image = "{case}-{slice}.png"\n'
 SHAPES = 'shapes = "box"\n'
-PLACES = "columns = { image = 1, x_centre = 2, y_centre = 3, box_width = 4, box_height = 5 }\n"
+PLACES = "columns = { image = 1, x_centre = 2, y_centre = 3, box_width = 4, box_height = 5"
+PLACES += ", label = 6 }\n"
 RLE = {"size": [9, 9], "counts": [10, 3, 68]}
-PACKED = {"size": [9, 9], "counts": "a03T2"}
+PACKED = {"size": [9, 9], "counts": ":3T2"}
 POLYGON = [[1, 1, 5, 1, 5, 7]]
 COCO = {
     "images": [{"id": 1, "file_name": "a-0.png", "height": 9, "width": 9, "rater_list": ["r"]}],
@@ -322,7 +323,7 @@ SEEDS = {
     "table": [TABLE.encode()],
     "table.gz": [gzip.compress(TABLE.encode(), mtime=0)],
     "class list": [b"spleen\nliver\n", b"names: {0: spleen, 1: liver}\n"],
-    "headless table": [b"p.png,4,4,2,2\nq.png,4.5,4,2,2\n"],
+    "headless table": [b"p.png,4,4,2,2,liver\nq.png,4.5,4,2,2,liver\n"],
     "coco": [
         json.dumps(COCO).encode(),
         *(
