@@ -184,8 +184,9 @@ class _Fit:
         self.shared = (voices > 1 + 1e-9)[self.of].astype(np.float64)[:, None]
         self.miss = (data.boxes - self.median[self.of]) / self.size
         count = total(self.who, self.shared[:, 0], data.n_raters)[:, None]
-        top = sums(self.who, self.shared * np.clip(self.miss, -0.5, 0.5), data.n_raters)
-        return self.miss - (top / (count + self.settings.bias_boxes))[self.who]
+        rows = np.flatnonzero(self.shared[:, 0])
+        bias = np.nan_to_num(median_boxes(self.miss[rows], self.who[rows], data.n_raters))
+        return self.miss - (bias * count / (count + self.settings.bias_boxes))[self.who]
 
     def _units(self, miss: Floats) -> Floats:
         """The usual distance of labels and edges, (L, 4): a robust quantile."""
