@@ -11,7 +11,7 @@ from crowdqc.schema import IF_READ, MEASURES, TABLES, Column, column_of
 
 NAMES = {"case", "label", "rater", "other", "task"}
 """Columns of names."""
-KINDS: dict[str, Kind] = {"state": "state", "verdict": "verdict", "reasons": "reasons"}
+KINDS: dict[str, Kind] = {"state": "state", "verdict": "verdict"}
 SIGNED = ("shift_", "bias_")
 """How columns of displacements begin: their numbers have a sign."""
 DIGITS = {"px": 1, "mm": 1}

@@ -12,7 +12,7 @@ import pandas as pd
 from crowdqc.findings import Finding, Reason, Severity, Where, read_reasons
 from crowdqc.judge.words import message
 from crowdqc.report.columns import column
-from crowdqc.report.content import Interval, Link, ReportSection, Table
+from crowdqc.report.content import Interval, Kind, Link, ReportSection, Table
 from crowdqc.report.results import Results
 from crowdqc.report.scorecards import (
     edge_biases,
@@ -42,6 +42,8 @@ SHOWN = (
     "shift_x", "shift_y", "size_ratio", "n_boxes",
 )  # fmt: skip
 """Columns of the first table."""
+KINDS: dict[str, Kind] = {"agreement": "interval", "reasons": "reasons"}
+"""How those are written that are not as declared."""
 
 
 @dataclass(frozen=True)
@@ -178,10 +180,7 @@ def _table(results: Results, table: pd.DataFrame, decided: Decided) -> Table:
     return Table(
         "raters",
         "Scorecards of the raters",
-        tuple(
-            column("raters", name, kind="interval" if name == "agreement" else None)
-            for name in SHOWN
-        ),
+        tuple(column("raters", name, kind=KINDS.get(name)) for name in SHOWN),
         tuple(rows),
         n_left_out=max(len(table) - MAX_ROWS, 0),
         search=len(rows) > 8,

@@ -325,6 +325,7 @@ def test_an_absent_organ_is_nothing_to_do(folder: Path):
     assert cell.strip.paths["missing"] == ""
     assert "5 runs were read and found to hold no such organ." in section.lead
     listed = next(t for t in section.tables if t.name == "completeness")
+    assert [c.kind for c in listed.columns if c.name == "reasons"] == ["text"]
     assert all(record["state"] != "absent" for record in listed.records())
     assert not any("missing organ" in step.what for step in content.steps)
 
