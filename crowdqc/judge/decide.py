@@ -113,7 +113,8 @@ def decide(
     Returns
     -------
     Decision
-        A rejected label rejects its case, or asks for its review, as the policy says. The study
+        A rejected label rejects its case, or asks for its review, as the policy says; a case of
+        which all labels are rejected is rejected. The study
         is judged by the rules of that scope; where there are none, it is rejected with the first
         case. A rejected rater, who can be left out, asks for a review. Without any usable box
         it is rejected.
@@ -133,6 +134,9 @@ def decide(
         _pass_up_fine(table, scope, decision)
     for (case, _), one in labels.items():
         _pass_up(one, cases[case], exclude=policy.exclude)
+    for case, own in by_case(decision).items():
+        if all(one.verdict is Verdict.REJECT for one in own.values()):
+            cases[case].add(Severity.REJECT, next(iter(own.values())).reasons[0])
     for scope in sorted({"box", "slice"} - set(fine)):
         if any(rule.scope == scope for rule in policy.rules):
             unknown = f"there are rules for each {scope}, but no measures: they were not asked"
