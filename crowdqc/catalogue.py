@@ -70,7 +70,7 @@ _ALL = (
         heading="Fused boxes",
         table="consensus",
         needs=("check",),
-        sections=("match", "fuse"),
+        sections=("match", "fuse", "truth"),
         after="crowdqc complete STUDY",
     ),
     StageInfo(

@@ -9,9 +9,11 @@ import pandas as pd
 from crowdqc.agreement.arrays import compare
 from crowdqc.agreement.measures import measurements
 from crowdqc.agreement.pool import number_places
+from crowdqc.agreement.rater_data import RaterData
 from crowdqc.agreement.raters import Review, measure_raters
 from crowdqc.agreement.resample import Resampling
 from crowdqc.config import RaterLimits
+from crowdqc.crowd import fit
 from crowdqc.matching import Matched
 
 
@@ -34,6 +36,7 @@ def assess_raters(
     matched: Matched,
     *,
     gold: pd.DataFrame | None = None,
+    calibrate: bool = False,
     resampling: Resampling | None = None,
     limits: RaterLimits | None = None,
     iou: float = 0.5,
@@ -46,6 +49,8 @@ def assess_raters(
         The study.
     gold, resampling, limits, iou : optional
         As in `measure_agreement` and `review_raters`.
+    calibrate : bool
+        Whether `gold` also corrects the model of the raters.
 
     Returns
     -------
@@ -57,5 +62,8 @@ def assess_raters(
     compared = compare(matched, iou=iou)
     table = measurements(matched, compared, places, resampling=resampling)
     limits = limits or RaterLimits()
-    review = measure_raters(matched, compared, places, gold=gold, limits=limits)
+    known = gold if calibrate else None
+    review = measure_raters(
+        RaterData(matched, compared, places, limits, fit(matched, gold=known)), gold=gold
+    )
     return Assessment(review.raters, review.findings, table)

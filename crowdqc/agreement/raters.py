@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from crowdqc.agreement.arrays import EDGES, Compared, compare
+from crowdqc.agreement.arrays import EDGES, compare
 from crowdqc.agreement.continuity import check_continuity
 from crowdqc.agreement.faults import find_faults
 from crowdqc.agreement.gold import gold_scores
@@ -103,19 +103,13 @@ def review_raters(
     resampling = resampling or Resampling()
     places = number_places(matched, resampling)
     compared = compare(matched, iou=iou)
-    return measure_raters(matched, compared, places, gold=gold, limits=limits or RaterLimits())
+    data = RaterData(matched, compared, places, limits or RaterLimits(), fit(matched))
+    return measure_raters(data, gold=gold)
 
 
-def measure_raters(
-    matched: Matched,
-    compared: Compared,
-    places: Places,
-    *,
-    gold: pd.DataFrame | None,
-    limits: RaterLimits,
-) -> Review:
+def measure_raters(data: RaterData, *, gold: pd.DataFrame | None) -> Review:
     """As `review_raters`, of a study whose boxes were held against each other before."""
-    data = RaterData(matched, compared, places, limits, fit(matched))
+    matched, compared, places = data.matched, data.compared, data.places
     faults, noticed = find_faults(data)
     table = _counts(matched)
     table = table.join(_agreement(data, score_all(data)))

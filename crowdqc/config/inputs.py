@@ -166,3 +166,7 @@ class Truth(Section):
     """As in ``[annotations]``, for `boxes`."""
     rater: str | None = None
     """Name of the rater in the annotations who is the gold standard."""
+    calibrate: bool = False
+    """Whether these boxes also correct the model of the raters: the error that all raters share,
+    and the width of spreads. What is fused is then no longer independent of them, so that
+    scores against the same boxes say too much: give boxes of a few cases that are not scored."""

@@ -10,7 +10,7 @@ from crowdqc.judge import judge_raters
 from crowdqc.judge.words import shortened
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import known_images
-from crowdqc.stages.study import load_matched, policy_of
+from crowdqc.stages.study import calibrates, load_matched, policy_of
 from crowdqc.text import count
 
 RATERS_SHOWN = [
@@ -37,6 +37,7 @@ def agree(run: Run) -> Result:
     result = assess_raters(
         load_matched(run),
         gold=gold,
+        calibrate=calibrates(config),
         iou=section.iou,
         limits=section.limits,
         resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.formats import read_gold
 from crowdqc.formats.patterns import find, has
 from crowdqc.judge import USABLE
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run
-from crowdqc.stages.study import fuse_options, load_matched, load_study
+from crowdqc.stages.images import known_images
+from crowdqc.stages.study import calibrates, fuse_options, load_matched, load_study
 from crowdqc.text import count
 
 WORTH = 0.02
@@ -26,7 +28,8 @@ def fuse(run: Run) -> Result:
     from crowdqc.fusion import fuse as fuse_boxes
 
     config = run.config
-    consensus = fuse_boxes(load_matched(run), **fuse_options(config))
+    gold = read_gold(config, known_images(config))[0] if calibrates(config) else None
+    consensus = fuse_boxes(load_matched(run), gold=gold, **fuse_options(config))
     run.store.write("consensus", consensus)
     files = ["consensus.csv", *_write_consensus(run, load_study(run), consensus)]
     counts = consensus.groupby(["label", "state"]).agg(n=("score", "size"), score=("score", "mean"))

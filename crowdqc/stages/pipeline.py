@@ -28,7 +28,7 @@ from crowdqc.stages import (
 from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, doubted, unwatched
 from crowdqc.stages.images import has_volumes, input_files
 from crowdqc.stages.mask_sets import RISK, read_manifest
-from crowdqc.stages.study import policy_of
+from crowdqc.stages.study import calibrates, policy_of
 from crowdqc.stages.truth import truth_files
 from crowdqc.store import Store
 
@@ -146,6 +146,10 @@ def _gold_boxes(config: Config) -> list[Path]:
     return [config.resolve(config.truth.boxes)]
 
 
+def _calibration(config: Config) -> list[Path]:
+    return _gold_boxes(config) if calibrates(config) else []
+
+
 def _policy(config: Config) -> list[Path]:
     return [] if config.gate.policy is None else [config.resolve(config.gate.policy)]
 
@@ -164,7 +168,7 @@ PIPELINE = Pipeline(
             inputs=lambda config: [*_annotations(config), *_severities(config)],
         ),
         Stage("agree", agree.agree, inputs=lambda config: [*_gold_boxes(config), *_policy(config)]),
-        Stage("fuse", fuse.fuse),
+        Stage("fuse", fuse.fuse, inputs=_calibration),
         Stage("complete", complete.complete, inputs=_severities),
         Stage("gate", _gate, inputs=_policy),
         Stage("masks", masks.masks, inputs=input_files, applies=has_volumes),

@@ -47,6 +47,11 @@ def match_study(study: Study, config: Config) -> Matched:
     return match(study, iou=config.match.iou)
 
 
+def calibrates(config: Config) -> bool:
+    """Whether the boxes of ``[truth]`` correct the model of the raters."""
+    return config.truth is not None and config.truth.calibrate
+
+
 def fuse_options(config: Config) -> dict[str, Any]:
     """Arguments of `crowdqc.fusion.fuse` from the study file."""
     section = config.fuse
