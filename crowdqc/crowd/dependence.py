@@ -149,7 +149,10 @@ def find_dependence(
     share = np.clip((common - _BEGINS) / (_CERTAIN - _BEGINS), 0, 1)
     share = share * share * (3 - 2 * share)
     tied = share > 0
-    return Dependence(first[tied], second[tied], share[tied], n)
+    found = Dependence(first[tied], second[tied], share[tied], n)
+    together = np.unique(found.groups()[np.unique(who)])
+    # Where everybody agrees with everybody, nobody shows how far apart hands lie: things may be crisp.
+    return found if len(together) > 1 else Dependence(code[:0], code[:0], np.zeros(0), n)
 
 
 def _common(

@@ -144,13 +144,16 @@ because = "nobody may draw anything"
 """
 
 
-def test_rejected_raters_leave_nothing_behind(study):
+def test_who_is_rejected_says_nothing_of_boxes_on_which_all_agree(study):
     with_policy(study, ALL_RATERS)
 
     result = call("gate", study)
 
-    assert result.exit_code == 3
-    assert "0 usable boxes" in result.stderr
+    manifest = json.loads((study.parent / "out" / "manifest.json").read_text())
+    assert result.exit_code == 0
+    assert manifest["verdict"] == "review"
+    assert {one["verdict"] for one in manifest["raters"]} == {"reject"}
+    assert len(manifest["prompts"]) == 2 * 2 * 22
 
 
 @pytest.fixture

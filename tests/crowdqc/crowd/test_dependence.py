@@ -249,3 +249,18 @@ def test_a_flood_of_one_rater_changes_nothing_of_the_others(flood):
     assert found.exists[60:].max() < 0.05
     assert found.reliability[:2].min() > 0.85
     assert found.reliability[2] < 0.9
+
+
+@pytest.mark.parametrize("n_raters", [2, 3, 5])
+@pytest.mark.parametrize("nudge", [0.0, 0.2], ids=["equal", "within a fifth of a pixel"])
+def test_a_crowd_that_agrees_as_a_whole_is_no_group_of_copiers(n_raters, nudge):
+    rng = np.random.default_rng(0)
+    data, _ = drawn(rng, [0.03], miss=0.0)
+    for _ in range(n_raters - 1):
+        data = with_copy(data, 0, nudge=nudge, rng=rng)
+
+    crowd = fit_evidence(data)
+
+    assert len(set(crowd.group)) == n_raters
+    assert (crowd.exists > 0.95).all()
+    assert (crowd.expected_error < 0.1).all()
