@@ -10,7 +10,8 @@ from crowdqc.geometry import Boxes, paired_iou
 WRONG = 0.4
 """IoU with the others below which a box is contradicted ..."""
 WORSE = 0.6
-"""... if it is also below this share of what the others reach: tiny things have low IoU always."""
+"""... if it is also below this share of what the others reach against one another: tiny things have
+low IoU always."""
 AGREED = 0.5
 """IoU with their own median that the others must have."""
 
@@ -49,9 +50,16 @@ def contradicted(boxes: Boxes, place: Ints) -> Bools:
 def _against(own: Boxes, others: Floats) -> Bools:
     """Whether each box (G, 4) is contradicted by the others (G, m, 4) of its place."""
     middle = np.median(others, axis=1)
-    m = others.shape[1]
-    among = paired_iou(others.reshape(-1, 4), np.repeat(middle, m, axis=0)).reshape(-1, m)
+    each = [others[:, k] for k in range(others.shape[1])]
+    agree = np.min([paired_iou(one, middle) for one in each], axis=0)
     mine = paired_iou(own, middle)
-    agree = among.min(axis=1)
-    against: Bools = (agree >= AGREED) & (mine < WRONG) & (mine < WORSE * agree)
+    # A median that holds one's own box is always near: what others reach is measured without it.
+    reached = np.min(
+        [
+            paired_iou(one, np.median(np.delete(others, k, axis=1), axis=1))
+            for k, one in enumerate(each)
+        ],
+        axis=0,
+    )
+    against: Bools = (agree >= AGREED) & (mine < WRONG) & (mine < WORSE * reached)
     return against

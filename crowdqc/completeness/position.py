@@ -10,8 +10,11 @@ from crowdqc.geometry import Boxes
 
 UNUSUAL = 5.0
 """Small boxes drawn by an unsteady hand have low IoU everywhere: a jump is beyond that."""
+REACH = 3
+"""Boxes on either side whose median stays right when one of them is wrong."""
 TIP = 0.2
-"""Share of the run's median area below which a box is that of a tip, whose place is uncertain."""
+"""Share of the run's median area below which boxes at its ends are a tip, whose place is
+uncertain."""
 SHORT = 0.6
 """Share of the longest part of a run up to which a part that is torn off it is out of place."""
 TORN = 0.05
@@ -35,10 +38,11 @@ def jumps(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
     ndarray of bool, shape (N,)
         A box jumps where the box before and the one after overlap well (IoU at least 0.5), the
         one interpolated between them has an IoU below 0.25 with it, and an edge is off by more
-        than `UNUSUAL` times what is usual in the run; or where it belongs to
+        than `UNUSUAL` times what is usual for that edge in the run; or where the same holds of
+        the medians of `REACH` boxes before and after; or where it belongs to
         a stretch that hardly touches (`TORN`) the rest of the run on the slices beside
         it, and is much shorter (`SHORT`); of parts that are nearly as long, the two boxes beside
-        the tear. Tips (`TIP`) never jump.
+        the tear. Tips (`TIP`) at the ends of a run never jump.
 
     Examples
     --------
@@ -50,27 +54,54 @@ def jumps(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
     run = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     solid = area >= TIP * run_medians(area, starts)[run]
     jumped = _outliers(boxes, slices, starts) | _stretches(boxes, slices, starts)
-    return jumped & solid
+    return jumped & _within(solid, run, n=len(starts) - 1)
+
+
+def _within(solid: Bools, run: Ints, *, n: int) -> Bools:
+    """Boxes from the first solid one of their run to the last: a sliver between them is no tip."""
+    at = np.arange(len(solid))
+    first, last = np.full(n, len(solid)), np.full(n, -1)
+    np.minimum.at(first, run[solid], at[solid])
+    np.maximum.at(last, run[solid], at[solid])
+    within: Bools = (at >= first[run]) & (at <= last[run])
+    return within
 
 
 def _outliers(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
-    """Single boxes between two that agree with each other."""
-    inner = np.ones(len(boxes), dtype=bool)
-    some = np.diff(starts) > 0
-    inner[starts[:-1][some]] = False
-    inner[starts[1:][some] - 1] = False
-    at = np.flatnonzero(inner)
-    before, after = boxes[at - 1], boxes[at + 1]
-    share = (slices[at] - slices[at - 1]) / (slices[at + 1] - slices[at - 1])
-    between = before + share[:, None] * (after - before)
-    off = np.full(len(boxes), np.nan)
-    off[at] = np.abs(between - boxes[at]).max(axis=1)
-    usual = run_medians(off, starts)
-    run = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[at]
-    jumped = np.zeros(len(boxes), dtype=bool)
-    jumped[at] = (_iou(before, after) >= 0.5) & (_iou(between, boxes[at]) < 0.25)
-    jumped[at] &= off[at] > UNUSUAL * usual[run]
+    """Single boxes between two that agree, or between the medians of `REACH` on either side.
+
+    A wrong box beside another wrong one is found by the medians, which one of three does not move.
+    """
+    run = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    jumped, places = np.zeros(len(boxes), dtype=bool), np.column_stack([boxes, slices])
+    for reach in (1, REACH):
+        before, after = (_beside(places, run, sign * reach) for sign in (-1, 1))
+        at = np.flatnonzero(np.isfinite(before[:, 0] + after[:, 0]))
+        share = (slices[at] - before[at, 4]) / (after[at, 4] - before[at, 4])
+        low, high = before[at, :4], after[at, :4]
+        between = low + share[:, None] * (high - low)
+        off = np.full((len(boxes), 4), np.nan)
+        off[at] = np.abs(between - boxes[at])
+        usual = np.column_stack([run_medians(edge, starts) for edge in off.T])[run[at]]
+        unusual = (off[at] > UNUSUAL * usual).any(axis=1)
+        jumped[at] |= unusual & (_iou(low, high) >= 0.5) & (_iou(between, boxes[at]) < 0.25)
     return jumped
+
+
+def _beside(places: Floats, run: Ints, reach: int) -> Floats:
+    """Medians (N, 5) of up to so many boxes and slices of the run before (negative) or after."""
+    n = len(places)
+    near = np.full((abs(reach), n, 5), np.nan)
+    for row, offset in enumerate(range(1, abs(reach) + 1)):
+        at = np.arange(n)
+        other = at + int(np.sign(reach)) * offset
+        there = (other >= 0) & (other < n)
+        there[there] = run[other[there]] == run[at[there]]
+        near[row, there] = places[other[there]]
+    beside = np.full((n, 5), np.nan)
+    some = np.isfinite(near[0, :, 0])
+    beside[some] = np.nanmedian(near[:, some], axis=0)
+    return beside
 
 
 def _stretches(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:

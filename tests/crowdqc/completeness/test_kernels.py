@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from crowdqc.completeness.contradiction import contradicted
 from crowdqc.completeness.ends import end_sizes, run_medians, shared_ends, usual_sizes
 from crowdqc.completeness.expected import usual_lengths
 from crowdqc.completeness.extent import (
@@ -336,3 +337,44 @@ def test_an_unsteady_hand_jumps_only_where_it_is_unusual():
     boxes = stack(*places)
 
     assert not jumps(boxes, np.arange(9), np.array([0, 9])).any()
+
+
+def tube(seed, hand=2.0, n=28):
+    """A slowly moving tube of 12 x 12 px, drawn by an unsteady hand."""
+    edges = np.array([109.0, 91, 121, 103]) + np.arange(n)[:, None] * [0.1, 0.3, 0.1, 0.3]
+    return edges + np.random.default_rng(seed).normal(0, hand, (n, 4)).clip(-2 * hand, 2 * hand)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_wrong_boxes_in_a_row_of_an_unsteady_hand_are_named_and_no_other(seed):
+    boxes = tube(seed, hand=1.0)
+    boxes[13] = [108.7, 97, 117.3, 98.8]  # a sliver
+    boxes[14] = [107.3, 106.7, 122.3, 112.4]  # half as high, and too low
+
+    found = np.flatnonzero(jumps(boxes, np.arange(28), np.array([0, 28])))
+
+    assert found.tolist() == [13, 14]
+
+
+def test_an_unsteady_hand_alone_hardly_ever_jumps():
+    """A hand of 2 px on a tube of 12 px: one run in a hundred at most is asked about."""
+    boxes = np.concatenate([tube(seed) for seed in range(1000)])
+    starts = np.arange(1001) * 28
+
+    found = jumps(boxes, np.tile(np.arange(28), 1000), starts)
+
+    assert np.add.reduceat(found, starts[:-1]).astype(bool).mean() < 0.01
+
+
+def test_a_hand_as_unsteady_as_the_others_is_not_contradicted():
+    """IoU with the median of two others is 0.39, their own with one another 0.5."""
+    boxes = np.array([[111.9, 102.1, 127.5, 110.2], [108.4, 98.1, 121.6, 113.9]])
+    boxes = np.vstack([boxes, [112.0, 97.6, 124.6, 111.6]])
+
+    assert not contradicted(boxes, np.zeros(3, int)).any()
+
+
+def test_a_box_elsewhere_is_contradicted_by_two_that_agree():
+    boxes = np.array([[0.0, 0, 12, 12], [2, 0, 14, 12], [9, 8, 21, 20]])
+
+    assert contradicted(boxes, np.zeros(3, int)).tolist() == [False, False, True]
