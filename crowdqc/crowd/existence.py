@@ -80,9 +80,10 @@ class Existence:
         Probability that a rater draws an average real object, and that a rater joins in an
         average temptation.
     slips : ndarray, shape (R,)
-        Slips of each rater for each object that it was asked for.
+        Slips of each rater for each object that it was asked for and that is no flood.
     weight : ndarray, shape (O,)
-        How far each object counts against others: less than 1 for the flood of one rater.
+        How far each object counts against others: less than 1 for what one rater draws alone
+        more often than together with others.
     """
 
     probability: Floats
@@ -113,7 +114,7 @@ def fit_existence(
         fit.step()
     without = fit.without()[_rows_of(votes, same, evidence)]
     detection, invention = fit.average()
-    weight = (fit.counts / np.maximum(fit.times, 1))[same]
+    weight = (1 - fit.flood / np.maximum(fit.times, 1))[same]
     return Existence(fit.real[same], without, detection, invention, fit.slips, weight)
 
 
@@ -143,20 +144,20 @@ class _Fit:
         self.drawn = self.voice * votes.drew
         self.n_drew = total(self.of, self.drawn, votes.n_objects)
         self.single = votes.drew & (self.n_drew <= 1 + 1e-9)[self.of]
-        self.counts = self._counts()
+        self.counts = self.counted(settings.objects)
+        self.flood = self.times - self.counted(1.0)
         self._learn_slips(self.times - self.counts)
 
-    def _counts(self) -> Floats:
+    def counted(self, beyond: float) -> Floats:
         """How often each kind of vote counts, (O,): what one rater draws alone, not without end.
 
         However many boxes a rater draws alone, they say no more of the others than as many as
-        the rater shares with others do.
+        the rater shares with others do, and `beyond` that.
         """
         n, times = self.votes.n_raters, self.times[self.of]
         alone = np.bincount(self.who, times * self.single, n)
         common = np.bincount(self.who, times * (self.votes.drew & ~self.single), n)
-        rows = self.settings.objects
-        share = np.minimum(1.0, (common + rows) / np.maximum(alone, 1e-9))
+        share = np.minimum(1.0, (common + beyond) / np.maximum(alone, 1e-9))
         least = np.ones(self.votes.n_objects)
         np.minimum.at(least, self.of[self.single], share[self.who[self.single]])
         return self.times * least
@@ -168,7 +169,7 @@ class _Fit:
         self.joint = self._per_object(self.each) + self.log_weight
         self.joint += np.log([self.share, 1 - self.share])[:, None, None] + self.known[:, :, None]
         kinds = np.logaddexp.reduce(self.joint, axis=2)
-        slip = self._slip(self._sums(self.drawn * np.log(self.slips)[self.who]), self.n_drew)
+        slip = self._slip(self._sums(self.drawn * self._slip_rates()), self.n_drew)
         slip = slip + self.known[1]
         whole = np.logaddexp(np.logaddexp.reduce(kinds, axis=0), slip)
         posterior = np.exp(self.joint - whole[:, None])
@@ -185,11 +186,11 @@ class _Fit:
         flat = self.each.transpose(1, 0, 2).reshape(rows, kind * node)
         gone = (flat + self.mates.sums(flat)).reshape(rows, kind, node).transpose(1, 0, 2)
         kinds = np.logaddexp.reduce(self.joint[:, self.of] - gone, axis=2)
-        drawn = np.stack([self.drawn, self.drawn * np.log(self.slips)[self.who]], axis=1)
+        own = self._slip_rates()
+        drawn = np.stack([self.drawn, self.drawn * own], axis=1)
         gone = drawn + self.mates.sums(drawn)
         every = sums(self.of, drawn, self.votes.n_objects)
         left = np.maximum(every[self.of] - gone, [0, -np.inf])
-        own = np.log(self.slips)[self.who]
         slip = self._slip(np.where(left[:, 0] > 1e-6, left[:, 1], own), left[:, 0])
         known: Floats = expit(kinds[0] - np.logaddexp(kinds[1], slip))
         return known
@@ -200,6 +201,15 @@ class _Fit:
         odds = odds + self.spread[:, None, None] * self.node
         mean = expit(odds) @ np.exp(self.log_weight)
         return mean[0], mean[1]
+
+    def _slip_rates(self) -> Floats:
+        """Log rate of slips of each answer, (A,); beyond 1 only for what one rater drew alone.
+
+        However many slips a rater has, another's slip meets one of them at most.
+        """
+        rate = np.log(self.slips)[self.who]
+        rates: Floats = np.where(self.single, rate, np.minimum(rate, 0.0))
+        return rates
 
     def _slip(self, rate: Floats, n_drew: Floats) -> Floats:
         """Log probability of slips that have these log rates together, and meet."""
@@ -214,15 +224,15 @@ class _Fit:
         """Rates of slips from the false objects (O,) that each rater draws alone; the usual rate.
 
         What is usual among raters are temptations, or others' misses; slips are what one rater
-        has beyond it.
+        has beyond it, for each object of no flood: a flood must not water down its own rate.
         """
         n, rows = self.votes.n_raters, self.settings.objects
         top = np.bincount(self.who, false[self.of] * self.single, n)
         known = self.rater_voice * self.asked / (self.asked + rows)
         usual = middle(top / (self.asked + 1), known)
         excess = np.maximum(top - usual * self.asked, 0)
-        self.slips = (excess + rows * self.settings.slips) / (self.asked + rows)
-        self.slips = np.minimum(self.slips, 1.0)
+        others = self.asked - np.bincount(self.who, self.flood[self.of], n)
+        self.slips = (excess + rows * self.settings.slips) / (others + rows)
         return usual
 
     def _learn(self, counted: Floats, slipped: Floats, usual: float) -> None:

@@ -264,3 +264,24 @@ def test_a_crowd_that_agrees_as_a_whole_is_no_group_of_copiers(n_raters, nudge):
     assert len(set(crowd.group)) == n_raters
     assert (crowd.exists > 0.95).all()
     assert (crowd.expected_error < 0.1).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_flood_on_one_of_few_slices_leaves_the_others_reliable(seed):
+    """Five slices, on one of which the third of three good raters adds 20 small boxes."""
+    rng = np.random.default_rng(seed)
+    boxes = np.zeros((25, 3, 4))
+    boxes[:5] = np.array([205.0, 207, 307, 309]) + rng.normal(0, 2, (5, 3, 4))
+    low = rng.uniform(0, 500, (20, 2))
+    boxes[5:, 2] = np.hstack([low, low + 5])
+    drew = np.ones((25, 3), bool)
+    drew[5:, :2] = False
+    place = np.append(np.arange(5), np.full(20, 2))
+    data = dataclasses.replace(evidence_of(boxes, drew), place=place, plane=place)
+
+    found = fit_evidence(data)
+
+    assert found.exists[:5].min() > 0.99
+    assert found.exists[5:].max() < 0.05
+    assert found.reliability[:2].min() > 0.93
+    assert found.reliability[2] < 0.5
