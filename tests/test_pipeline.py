@@ -57,7 +57,7 @@ def test_the_planted_faults_are_found_and_named(demo):
     assert verdicts["steady"] == "accept"
     assert all(verdicts[name] != "accept" for name in ("careless", "shifted", "swapping"))
     assert verdicts["skipping"] != "accept"
-    assert "coverage" in reasons["skipping"]
+    assert "coverage_high" in reasons["skipping"]
     # What is not drawn is no question of agreement: the gate asks for coverage, `agree` does not.
     assert raters["verdict"].to_dict() == {**verdicts, "skipping": "accept"}
     assert raters.loc["shifted", ["shift_x", "shift_y"]].tolist() == pytest.approx([4, -2], abs=0.5)
@@ -86,7 +86,7 @@ def test_the_masks_are_judged_once_they_are_drawn(demo):
     assert "risk.csv" in manifest["created_from"]
 
 
-def test_gating_once_more_judges_the_masks_as_long_as_they_are_current(demo, tmp_path):
+def test_gating_once_more_judges_the_masks_and_says_where_they_are_out_of_date(demo, tmp_path):
     folder = shutil.copytree(demo[0], tmp_path / "demo")
     before = (folder / "out" / "manifest.json").read_bytes()
 
@@ -97,7 +97,8 @@ def test_gating_once_more_judges_the_masks_as_long_as_they_are_current(demo, tmp
     box.write_text("")
     assert call("gate", folder / "study.toml").exit_code == 0
     manifest = json.loads((folder / "out" / "manifest.json").read_text(encoding="utf-8"))
-    assert "mask" not in manifest["units"]
+    assert manifest["units"]["mask"]  # what was wrong with them has not become better
+    assert "masks-stale" in {why["measure"] for why in manifest["reasons"]}
 
 
 def test_masks_drawn_otherwise_are_judged_again(demo, tmp_path):

@@ -151,7 +151,7 @@ def find_dependence(
     tied = share > 0
     found = Dependence(first[tied], second[tied], share[tied], n)
     together = np.unique(found.groups()[np.unique(who)])
-    # Where everybody agrees with everybody, nobody shows how far apart hands lie: things may be crisp.
+    # Where all agree with all, nobody shows how far apart hands lie: things may be crisp.
     return found if len(together) > 1 else Dependence(code[:0], code[:0], np.zeros(0), n)
 
 
