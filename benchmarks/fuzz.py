@@ -184,7 +184,11 @@ def series(data, folder):
     """A series of one slice."""
     (folder / "s").mkdir(exist_ok=True)
     (folder / "s" / "v.dcm").write_bytes(data)
-    volumes.read_volume(folder / "s")
+    try:
+        volumes.read_volume(folder / "s")
+    except InputError:
+        return False
+    return True
 
 
 def reader(name, annotations):

@@ -21,6 +21,6 @@ def write_study(folder, *, raters, slices, lines, cases=("1",), text=TINY):
     for rater, case, k in itertools.product(raters, cases, range(slices)):
         path = folder / "boxes" / rater / f"{case}-{k}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(lines(rater, case, k))
-    (folder / "study.toml").write_text(text)
+        path.write_text(lines(rater, case, k), encoding="utf-8")
+    (folder / "study.toml").write_text(text, encoding="utf-8")
     return folder / "study.toml"

@@ -156,11 +156,25 @@ def test_check_refuses_a_series_with_a_slice_missing(folder):
     assert "8 mm apart, where most slices are 4 mm apart; 1 slices seem" in result.stderr
 
 
+POLICY = """
+exclude = "case"
+[[rules]]
+scope = "label"
+measure = "n_slices"
+op = "<"
+limit = 1
+severity = "reject"
+because = "an organ was not drawn"
+"""
+
+
 def test_a_study_of_which_the_gate_lets_nothing_through_has_unfiltered_masks_only(folder):
     study, out = folder / "study.toml", folder / "out"
     text = STUDY.format(path="dicom/{case}/", plane="axial")
     pancreas = '2 = { name = "pancreas", value = 3 }\n[images]'
-    study.write_text(text.replace("[images]", pancreas))  # asked for, and drawn by nobody
+    text = text.replace("[images]", pancreas)  # asked for, and drawn by nobody
+    study.write_text(text + '[gate]\npolicy = "policy.toml"\n')
+    (folder / "policy.toml").write_text(POLICY)
 
     result = call("masks", study)
 

@@ -15,9 +15,11 @@ def pins(text):
 
 
 def test_what_a_release_installs_is_pinned_as_tested_and_hashed():
-    text = (ROOT / "requirements.txt").read_text()
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    pinned, tested = pins(text), pins((ROOT / "constraints.txt").read_text())
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "dependencies"
+    ]
+    pinned, tested = pins(text), pins((ROOT / "constraints.txt").read_text(encoding="utf-8"))
 
     assert {re.match(r"[\w-]+", line)[0].lower() for line in wanted} <= pinned.keys()
     assert {name: tested[name] for name in pinned if name in tested} == {

@@ -25,7 +25,7 @@ def study(tmp_path):
     bad = {("b", 5): f"9 {EVIL}\n"}
     draw = lambda rater, _, k: bad.get((rater, k), f"0 .{3 + min(len(rater), 5)} .3 .2 .2\n")  # noqa: E731
     study = write_study(tmp_path, raters=raters, slices=6, lines=draw, cases=(f"1{NAME}",))
-    (tmp_path / "boxes" / "classes.txt").write_text(f"{EVIL}\nb\n")
+    (tmp_path / "boxes" / "classes.txt").write_text(f"{EVIL}\nb\n", encoding="utf-8")
     return study
 
 
@@ -54,11 +54,11 @@ def test_no_order_to_a_terminal_is_shown(study, words):
 def test_no_order_to_a_terminal_is_in_a_text_report(study):
     assert call("report", study, "--format", "md").exit_code == 0
 
-    assert not OBEYED.findall((study.parent / "out" / "report.md").read_text())
+    assert not OBEYED.findall((study.parent / "out" / "report.md").read_text(encoding="utf-8"))
 
 
 def test_a_key_of_a_study_file_is_shown_escaped(study):
-    study.write_text(study.read_text() + '"\\u001b[2J\\u202e" = 1\n')
+    study.write_text(study.read_text(encoding="utf-8") + '"\\u001b[2J\\u202e" = 1\n')
 
     result = call("check", study)
 

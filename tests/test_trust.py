@@ -37,7 +37,7 @@ def good(tmp_path):
     """A study that the gate does not reject, with its results."""
     study = write_study(tmp_path, raters="abc", slices=12, lines=draw_well)
     study.with_name("policy.toml").write_text(POLICY)
-    text = study.read_text().replace('1 = { name = "liver", value = 2 }\n', "")
+    text = study.read_text(encoding="utf-8").replace('1 = { name = "liver", value = 2 }\n', "")
     study.write_text(text + '[gate]\npolicy = "policy.toml"\n')
     assert call("run", study).exit_code == 0
     return study
@@ -65,7 +65,7 @@ def elsewhere(monkeypatch):
 
 def accepted(manifest):
     """The manifest as someone would like it."""
-    record = json.loads(manifest.read_text())
+    record = json.loads(manifest.read_text(encoding="utf-8"))
     record["verdict"], record["reasons"] = "accept", []
     for case in record["cases"]:
         case |= {"verdict": "accept", "reasons": []}
@@ -103,7 +103,7 @@ def test_an_edited_table_is_made_again_before_it_is_shown(bad, command):
 
 def test_a_file_of_the_same_size_and_time_is_known_by_its_content(good):
     table = good.parent / "out" / "completeness.csv"
-    stat, text = table.stat(), table.read_text()
+    stat, text = table.stat(), table.read_text(encoding="utf-8")
     table.write_text(text.replace("complete", "missing!", 1))
 
     os.utime(table, ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -111,7 +111,7 @@ def test_a_file_of_the_same_size_and_time_is_known_by_its_content(good):
     result = call("gate", good)
 
     assert "completeness.csv: is not what" in result.stderr
-    assert table.read_text() == text
+    assert table.read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize("size", [10, 100_000])
@@ -119,11 +119,11 @@ def test_an_input_edited_behind_its_size_and_time_is_read_again(good, size):
     """Small ones by their content, large ones by their inode's time."""
 
     box = good.parent / "boxes" / "a" / "1-5.txt"
-    box.write_text(box.read_text() * (1 if size == 10 else 5000))
+    box.write_text(box.read_text(encoding="utf-8") * (1 if size == 10 else 5000))
     call("check", good)
     call("check", good)
     stat = box.stat()
-    box.write_text(box.read_text().replace("0 0.5", "0 0.4", 1))
+    box.write_text(box.read_text(encoding="utf-8").replace("0 0.5", "0 0.4", 1))
     os.utime(box, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
     assert "crowdqc check ..." in call("fuse", good).stderr
@@ -140,7 +140,7 @@ def test_results_of_another_are_accepted_only_on_request(good, elsewhere):
 
     assert refused.exit_code == 3
     assert "were not made by you on this machine" in refused.stderr
-    page = (good.parent / "out" / "report.html").read_text()
+    page = (good.parent / "out" / "report.html").read_text(encoding="utf-8")
     assert "Not made by this user on this machine" in page
     assert call("gate", good).exit_code == 3
     trusted = call("gate", good, "--trust-results")
@@ -164,7 +164,7 @@ def test_who_edits_a_result_and_its_stamp_is_not_believed(bad, elsewhere, monkey
     elsewhere()
     store = Store(out, "tiny")
     raters = store.path("raters.csv")
-    store.write_text("raters.csv", raters.read_text().replace("reject", "accept"))
+    store.write_text("raters.csv", raters.read_text(encoding="utf-8").replace("reject", "accept"))
     store.set_stamp("agree", store.stamp_of("agree"), ["raters.csv"])
     store.release()
     monkeypatch.delenv("CROWDQC_KEY")

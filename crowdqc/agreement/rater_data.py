@@ -147,8 +147,8 @@ class RaterData:
         voices = coo_array(
             (np.ones(together.nnz), (together.row, group[together.col])), (len(group), len(group))
         ).tocsr()
-        own = np.asarray(voices[np.arange(len(group)), group]).ravel()
-        return np.asarray((voices > 0).sum(axis=1)).ravel() - (own > 0)
+        voiced: Bools = voices.toarray() > 0
+        return voiced.sum(axis=1) - voiced[np.arange(len(group)), group]
 
     @cached_property
     def n_compared(self) -> Ints:
