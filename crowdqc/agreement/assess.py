@@ -47,10 +47,12 @@ def assess_raters(
     ----------
     matched : Matched
         The study.
-    gold, resampling, limits, iou : optional
-        As in `measure_agreement` and `review_raters`.
+    gold : DataFrame, optional
+        As in `review_raters`.
     calibrate : bool
         Whether `gold` also corrects the model of the raters.
+    resampling, limits, iou : optional
+        As in `measure_agreement` and `review_raters`.
 
     Returns
     -------
