@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import expit
 
 from crowdqc.arrays import Floats, Ints
+from crowdqc.crowd.dependence import pairs_within
 from crowdqc.crowd.edges import Edges, EdgeSettings, fit_edges, size_of
 from crowdqc.crowd.evidence import Evidence, evidence
 from crowdqc.crowd.existence import ExistenceSettings, fit_existence
@@ -254,16 +255,24 @@ def fit_evidence(
 def located_boxes(data: Evidence, edges: Edges, *, iou: float = 0.3) -> Floats:
     """Probability that objects are where their boxes are, and not with those that lie apart, (O,).
 
-    Raters whose boxes overlap the fused one by `iou` are right and all others astray, or the
-    other way about; with nobody near it, the box is nowhere.
+    Raters whose boxes overlap the fused one by `iou` are right and all others astray, or those
+    are right who overlap one of the boxes that lie apart: boxes at two other places do not speak
+    for one another. With nobody near it, the box is nowhere.
     """
-    near = np.zeros(len(data.boxes))
-    if len(near):
-        near[:] = paired_iou(data.boxes, edges.box[data.object]) >= iou
+    if not len(data.boxes):
+        return np.zeros(data.n_objects)
+    near = paired_iou(data.boxes, edges.box[data.object]) >= iou
     sure = edges.voice * (np.log1p(-edges.rate) - np.log(edges.rate))[data.rater]
-    odds = np.bincount(data.object, (2 * near - 1) * sure, data.n_objects)
+    far = np.flatnonzero(~near)
+    a, b = (far[rows] for rows in pairs_within(data.object[far]))
+    alike = paired_iou(data.boxes[a], data.boxes[b]) >= iou
+    n = len(sure)
+    place = sure + np.bincount(a, alike * sure[b], n) + np.bincount(b, alike * sure[a], n)
+    rival = np.zeros(data.n_objects)
+    np.maximum.at(rival, data.object[far], place[far])
+    for_it = np.bincount(data.object, near * sure, data.n_objects)
     some = np.bincount(data.object, near, data.n_objects) > 0
-    located: Floats = np.where(some, expit(odds), 0.0)
+    located: Floats = np.where(some, expit(for_it - rival), 0.0)
     return located
 
 

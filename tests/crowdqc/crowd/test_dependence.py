@@ -285,3 +285,17 @@ def test_a_flood_on_one_of_few_slices_leaves_the_others_reliable(seed):
     assert found.exists[5:].max() < 0.05
     assert found.reliability[:2].min() > 0.93
     assert found.reliability[2] < 0.5
+
+
+def test_raters_at_two_other_places_do_not_speak_for_one_another():
+    rng = np.random.default_rng(2)
+    data, _ = drawn(rng, [0.02] * 4, miss=0.0)
+    boxes = data.boxes.reshape(data.n_objects, 4, 4).copy()
+    lost = rng.random(data.n_objects) < 0.3  # there, two lie apart, each somewhere else
+    boxes[lost, 2] += 150
+    boxes[lost, 3] -= 150
+    astray = dataclasses.replace(data, boxes=boxes.reshape(-1, 4))
+
+    located = fit_evidence(astray).located
+
+    assert (located[lost] > 0.8).all()
