@@ -19,7 +19,22 @@ Group = Literal["crowdqc.formats", "crowdqc.fusion", "crowdqc.predictors", "crow
 
 
 def names(group: Group) -> list[str]:
-    """Names that are registered in a group, sorted."""
+    """Names that are registered in a group, sorted.
+
+    Parameters
+    ----------
+    group : str
+        The kind of object.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        If nothing is registered in it: the installation is out of date.
+    """
     return sorted(_registered(group))
 
 
@@ -76,8 +91,16 @@ def must_be_one_of(what: str, got: str, known: Iterable[str]) -> str:
 
 @cache
 def _registered(group: Group) -> dict[str, list[EntryPoint]]:
-    """Entry points of a group by name; one that is listed twice with one value counts once."""
+    """Entry points of a group by name; one that is listed twice with one value counts once.
+
+    crowdqc registers some in every group: where there is none, what is installed is not this code.
+    """
     found: dict[str, dict[str, EntryPoint]] = {}
     for entry in entry_points(group=group):
         found.setdefault(entry.name, {})[entry.value] = entry
+    if not found:
+        raise InputError(
+            f"No entry point of '{group}' is installed, not even crowdqc's own: the installed "
+            "crowdqc is older than this code. Install it again (pip install --editable .)."
+        )
     return {name: list(entries.values()) for name, entries in found.items()}

@@ -52,12 +52,16 @@ class LazyGroup(click.Group):
         """Names: first how a study is started, then its stages in their order, then the rest."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name, imported now; `None` if there is none."""
         if cmd_name not in COMMANDS:
             return None
         module, function = COMMANDS[cmd_name][0].split(":")
-        command: click.Command = getattr(importlib.import_module(f"crowdqc.cli.{module}"), function)
+        try:
+            room = importlib.import_module(f"crowdqc.cli.{module}")
+        except ValueError as error:  # an InputError: options list what is installed
+            ctx.fail(str(error))
+        command: click.Command = getattr(room, function)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

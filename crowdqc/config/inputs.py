@@ -122,7 +122,8 @@ class Window(Section):
         half = (self.level is None) != (self.width is None)
         if half or by_level == (self.percentiles is not None):
             raise ValueError(
-                "needs either 'level' and 'width' (CT, in HU) or 'percentiles' (MR and PET)"
+                "needs either 'level' and 'width' (CT, in HU) or 'percentiles' (MR and PET); got "
+                f"{self.model_dump(exclude_none=True)}"
             )
         if self.percentiles is not None:
             low, high = self.percentiles

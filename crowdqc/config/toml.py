@@ -149,7 +149,10 @@ def _explain(fault: Any, model: type[Section]) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     if not place:
         return message
-    return f"'{place}': {message[0].lower()}{message[1:]}; got {_short(fault['input'])}."
+    told = f"'{place}': {message[0].lower()}{message[1:]}"
+    if fault["type"] == "value_error":  # a rule of ours, which names the value where it helps
+        return told if told.endswith(("?", ".")) else f"{told}."
+    return f"{told}; got {_short(fault['input'])}."
 
 
 def _short(value: object) -> str:

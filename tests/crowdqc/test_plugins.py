@@ -1,11 +1,17 @@
 """Names and objects that packages register, and what is refused."""
 
+import os
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
 from crowdqc import plugins
 from crowdqc.findings import InputError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -41,6 +47,27 @@ def test_what_cannot_be_loaded_is_refused(registered, entries, says):
 
     with pytest.raises(InputError, match=says):
         plugins.load("crowdqc.fusion", "medain")
+
+
+@pytest.mark.parametrize("words", [["fuse", "--help"], ["convert", "--help"]])
+def test_an_installation_that_is_older_than_the_code_is_told(tmp_path, words):
+    metadata = tmp_path / "crowdqc-0.1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: crowdqc\nVersion: 0.1.0\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "crowdqc", *words],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "the installed crowdqc is older than this code" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
 
 
 def test_one_package_that_is_listed_twice_counts_once(registered):
