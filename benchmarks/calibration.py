@@ -3,7 +3,7 @@
     python benchmarks/calibration.py [--seeds 40] [--data FOLDER]
 
 Simulated crowds err independently (tests/crowdqc/crowds.py, with other hands); with ``--data``
-the sets with gold are measured as well, each of which had a part in the prior of the shared error.
+the sets with gold are measured as well, each with the shared error that the others ask for.
 """
 
 import argparse
@@ -12,11 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fusion_sets import bil
+from PIL import Image
+from scipy.optimize import linear_sum_assignment
 
-from crowdqc.crowd import fit
+from crowdqc.config import load_config
+from crowdqc.crowd import fit, shared
+from crowdqc.formats import read_study
 from crowdqc.geometry import paired_iou, pairwise_iou
 from crowdqc.matching import match
-from crowdqc.schema import BOX
+from crowdqc.schema import BOX, Study
 from tests.crowdqc.crowds import crowd_study
 
 CROWDS = {
@@ -48,8 +52,7 @@ def main():
     print(f"| all | {edges.mean():.3f} | {raters.mean():.3f} |\n")
     existence(np.concatenate(scores), np.concatenate(real))
     if arguments.data:
-        for name, study, gold in bil(arguments.data):
-            print(f"\nbu_bil set {name}: {covered(study, gold):.3f} of gold edges")
+        left_out(dict(sets(arguments.data)))
 
 
 def simulated(seed, hands):
@@ -59,8 +62,8 @@ def simulated(seed, hands):
     crowd = fit(matched)
     true = truth[matched.objects["slice"]]
     overlap = paired_iou(crowd.box, true)
-    shared = (crowd.evidence.n_boxes > 1) & (overlap > 0.3)
-    near = np.abs(crowd.box - true)[shared] <= 1.96 * crowd.spread[shared]
+    several = (crowd.evidence.n_boxes > 1) & (overlap > 0.3)
+    near = np.abs(crowd.box - true)[several] <= 1.96 * crowd.spread[several]
     holds = []
     for rater, low, high in zip(
         crowd.raters, crowd.reliability_low, crowd.reliability_high, strict=True
@@ -82,14 +85,78 @@ def existence(score, real):
         )
 
 
-def covered(study, gold):
-    """Share of gold edges within 1.96 spread, of objects that overlap gold."""
-    matched = match(study)
-    crowd = fit(matched)
-    true = gold.loc[matched.objects["case"], BOX].to_numpy()
-    same = np.diag(pairwise_iou(crowd.box, true)) >= 0.5
-    same &= crowd.evidence.n_boxes > 1
-    return (np.abs(crowd.box - true)[same] <= 1.96 * crowd.spread[same]).mean()
+def sets(data):
+    """The sets with gold: name, matched study, and gold boxes by case."""
+    for name, study, gold in bil(data):
+        yield f"BU-BIL {name}", (match(study), [gold])
+    yield "BU-BIL 1, from masks", masks(data / "bu_bil_masks" / "set1")
+    gold = pd.read_csv(data / "crowd_boxes_gold" / "gold.csv", dtype={"item": str})
+    config = load_config(Path(__file__).parents[1] / "configs" / "crowd_boxes_gold.toml")
+    study = read_study(config)[0]
+    yield "photographs", (match(study), [gold.set_index("item")[BOX]])
+
+
+def masks(folder):
+    """Boxes round the masks of crowd workers and experts, one object an image."""
+
+    def box(path):
+        rows, columns = np.nonzero(np.asarray(Image.open(path)) > 0)
+        return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+    drawn, gold = [], []
+    for path in sorted((folder / "gold").glob("*.png")):
+        gold.append(pd.DataFrame([box(path)], columns=BOX, index=[path.stem]))
+        drawn += [
+            (path.stem, 0, one.stem.rpartition("_")[2], "cell", *box(one))
+            for one in sorted((folder / "crowd").glob(f"{path.stem}_w*.png"))
+            if np.asarray(Image.open(one)).any()
+        ]
+    frame = pd.DataFrame(drawn, columns=["case", "slice", "rater", "label", *BOX])
+    return match(Study.from_boxes(frame)), gold
+
+
+def left_out(known):
+    """Coverage of each set with the shared error that the others ask for."""
+    wanted = {name: asked_for(*one) for name, one in known.items()}
+    print("\n| set with gold | as shipped | size that .95 asks for | with the mean of the others |")
+    print("|---|---|---|---|")
+    for name, one in known.items():
+        others = np.mean([size for other, size in wanted.items() if other != name])
+        print(
+            f"| {name} | {covered(*one, size=shared.SHARED):.3f} | {wanted[name]:.2f} | "
+            f"{covered(*one, size=others):.3f} |"
+        )
+
+
+def asked_for(matched, gold):
+    """Shared error, over a rater's own, with which 95 % of the gold edges are covered."""
+    low, high = 0.0, 4.0
+    for _ in range(10):
+        middle = (low + high) / 2
+        enough = covered(matched, gold, size=middle) >= 0.95
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def covered(matched, gold, *, size):
+    """Share of gold edges within 1.96 spread, of objects that two drew and gold has at IoU 0.5."""
+    before, shared.SHARED = shared.SHARED, size
+    try:
+        crowd = fit(matched)
+    finally:
+        shared.SHARED = before
+    boxes = pd.concat(gold)
+    of = {case: rows[BOX].to_numpy(float) for case, rows in boxes.groupby(boxes.index)}
+    near = []
+    for case, rows in matched.objects.groupby("case").indices.items():
+        objects = rows[crowd.evidence.n_boxes[rows] > 1]
+        if case not in of or not len(objects):
+            continue
+        i, j = linear_sum_assignment(-(overlap := pairwise_iou(crowd.box[objects], of[case])))
+        same = overlap[i, j] >= 0.5
+        away = np.abs(crowd.box[objects[i[same]]] - of[case][j[same]])
+        near.append(away <= 1.96 * crowd.spread[objects[i[same]]])
+    return np.concatenate(near).mean()
 
 
 if __name__ == "__main__":
