@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 
 from crowdqc.plugins import Group
+from tests.niftis import save
+from tests.packages import install, run_crowdqc
+from tests.studies import TABLE, VOLUMES, write_boxes
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "extending.md").read_text(encoding="utf-8")
@@ -23,21 +22,6 @@ OWN = {
     "example_predictor": Path(__file__).parent / "samgen" / "example_predictor.py",
 }
 """Examples that tests of their rooms use, too."""
-STUDY = """
-[study]
-name = "s"
-[labels]
-1 = { name = "organ", value = 1 }
-[annotations]
-format = "table"
-path = "boxes.csv"
-columns = { case = "case", slice = "slice", rater = "rater", label = "label", x0 = "x0", \
-y0 = "y0", x1 = "x1", y1 = "y1" }
-[images]
-path = "{case}.nii.gz"
-picture = "identity"
-window = { level = 100, width = 200 }
-"""
 POLICY = "format_version = 1\n" + PAGE.rpartition("```toml\n")[2].partition("```")[0]
 
 
@@ -62,17 +46,8 @@ class Installed:
         self.folder = folder
         pyproject, code = EXAMPLES[group]
         project = tomllib.loads(pyproject)["project"]
-        ((self.name, value),) = project["entry-points"][group].items()
-        site = folder / "site"
-        info = site / f"{project['name'].replace('-', '_')}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 1.0\n"
-        )
-        (info / "entry_points.txt").write_text(f"[{group}]\n{self.name} = {value}\n")
-        (site / f"{value.partition(':')[0]}.py").write_text(code)
-        paths = os.pathsep.join([str(site), *sys.path])
-        self.environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUTF8": "1"}
+        ((self.name, _),) = project["entry-points"][group].items()
+        install(folder / "site", project, code)
         _write_study(folder)
         if group == "crowdqc.checks":
             (folder / "policy.toml").write_text(POLICY)
@@ -80,14 +55,7 @@ class Installed:
                 study.write('[gate]\npolicy = "policy.toml"\n')
 
     def run(self, *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "crowdqc", *words],
-            env=self.environment,
-            cwd=self.folder,
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
+        done = run_crowdqc(self.folder, *words)
         assert done.returncode in {0, 3}, done.stderr
         return done.stdout
 
@@ -101,13 +69,11 @@ def _write_study(folder: Path) -> None:
     for k in range(3):
         for place, rater in enumerate("abc"):
             right, lower = (32 + place, 26) if rater != "c" else (26, 26)
-            rows.append(("p1", k, rater, "organ", 10 + place, 10, right + place, lower))
-    columns = ["case", "slice", "rater", "label", "x0", "y0", "x1", "y1"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "boxes.csv", index=False)
+            rows.append(("p1", k, rater, "liver", 10 + place, 10, right + place, lower))
     volume = np.full((40, 36, 3), 20, np.int16)
     volume[12:30, 12:24] = 150
-    nib.save(nib.Nifti1Image(volume, np.diag([1, 1, 3, 1])), folder / "p1.nii.gz")
-    (folder / "study.toml").write_text(STUDY)
+    save(folder / "p1.nii.gz", volume)
+    write_boxes(folder, rows, TABLE + VOLUMES)
 
 
 @pytest.mark.parametrize("group", EXAMPLES)

@@ -11,22 +11,16 @@ from PIL import Image, ImageOps
 
 from tests.commands import call
 from tests.crowdqc.volumes.test_headers import put, written
+from tests.studies import TABLE, write_boxes
 
-STUDY = """
-[study]
-name = "small"
-[labels]
-0 = { name = "liver", value = 1 }
-[annotations]
-format = "table"
-path = "boxes.csv"
-columns = { case = "case", slice = "slice", rater = "rater", label = "label", x0 = "x0", \
-y0 = "y0", x1 = "x1", y1 = "y1" }
-[images]
+STUDY = (
+    TABLE
+    + """[images]
 path = "images/{case}.nii"
 picture = "identity"
 window = { level = 40, width = 400 }
 """
+)
 TRUTH = STUDY + '[truth]\npath = "truth/{case}.nii"\n'
 ORGAN = np.zeros((48, 40, 6), bool)
 ORGAN[15:33, 12:28, 1:5] = True
@@ -48,10 +42,7 @@ def study(tmp_path):
         for case, (affine, value) in (truth or {}).items():
             mask = nib.Nifti1Image((ORGAN * value).astype("u1"), affine)
             nib.save(mask, tmp_path / "truth" / f"{case}.nii")
-        columns = ["case", "slice", "rater", "label", "x0", "y0", "x1", "y1"]
-        pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "boxes.csv", index=False)
-        (tmp_path / "study.toml").write_text(text)
-        return tmp_path / "study.toml"
+        return write_boxes(tmp_path, rows, text)
 
     return write
 

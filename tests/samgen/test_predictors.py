@@ -1,9 +1,5 @@
 """Models are found by their name, those of other packages like our own."""
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -15,68 +11,43 @@ from crowdqc import plugins
 from crowdqc.findings import InputError
 from samgen.predictor import ModelRequest
 from samgen.predictors import open_predictor, uses_gpu
+from tests.niftis import save
+from tests.packages import install, run_crowdqc
+from tests.studies import TABLE, VOLUMES, write_boxes
 
 EXAMPLE = Path(__file__).with_name("example_predictor.py")
-STUDY = """
-[study]
-name = "s"
-[labels]
-1 = { name = "organ", value = 1 }
-[annotations]
-format = "table"
-path = "boxes.csv"
-columns = { case = "case", slice = "slice", rater = "rater", label = "label", x0 = "x0", \
-y0 = "y0", x1 = "x1", y1 = "y1" }
-[images]
-path = "{case}.nii.gz"
-picture = "identity"
-window = { level = 100, width = 200 }
-[masks]
-mode = "paper"
-"""
+STUDY = TABLE + VOLUMES + '[masks]\nmode = "paper"\n'
+PROJECT = {
+    "name": "crowdqc-otsu",
+    "entry-points": {"crowdqc.predictors": {"otsu": "example_predictor:Otsu"}},
+}
 
 
 @pytest.fixture
-def installed(tmp_path):
-    """The environment of a process in which the example package is installed, and a study."""
-    about = tmp_path / "site" / "crowdqc_otsu-1.0.dist-info"
-    about.mkdir(parents=True)
-    shutil.copy(EXAMPLE, tmp_path / "site")
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: crowdqc-otsu\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[crowdqc.predictors]\notsu = example_predictor:Otsu\n")
-    (tmp_path / "study.toml").write_text(STUDY)
+def folder(tmp_path):
+    """A study beside which the example package is installed."""
+    install(tmp_path / "site", PROJECT, EXAMPLE.read_text())
     volume = np.full((36, 40, 3), 20, np.int16)
     volume[12:24, 12:30, 1] = 150
-    nib.save(nib.Nifti1Image(volume, np.diag([1, 1, 3, 1])), tmp_path / "c.nii.gz")
-    rows = [("c", 1, rater, "organ", 10, 10, 32, 26) for rater in "ab"]
-    columns = ["case", "slice", "rater", "label", "x0", "y0", "x1", "y1"]
-    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "boxes.csv", index=False)
-    path = os.pathsep.join([str(about.parent), *sys.path])
-    return tmp_path, {**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1"}
+    save(tmp_path / "c.nii.gz", volume)
+    write_boxes(tmp_path, [("c", 1, rater, "liver", 10, 10, 32, 26) for rater in "ab"], STUDY)
+    return tmp_path
 
 
-def crowdqc(installed, *words):
-    folder, environment = installed
-    call = [sys.executable, "-m", "crowdqc", *words]
-    return subprocess.run(
-        call, env=environment, cwd=folder, capture_output=True, encoding="utf-8", check=False
-    )
-
-
-def test_a_model_of_another_package_draws_the_masks_of_a_study(installed):
-    done = crowdqc(installed, "masks", "study.toml", "--model", "otsu", "-q")
+def test_a_model_of_another_package_draws_the_masks_of_a_study(folder):
+    done = run_crowdqc(folder, "masks", "study.toml", "--model", "otsu", "-q")
 
     assert done.returncode == 0, done.stderr
-    out = installed[0] / "out"
-    files = out / "masks" / "c.nii.gz", installed[0] / "c.nii.gz"
+    out = folder / "out"
+    files = out / "masks" / "c.nii.gz", folder / "c.nii.gz"
     drawn, volume = (nib.load(file).get_fdata() for file in files)
     np.testing.assert_array_equal(drawn, volume > 100)
     assert set(pd.read_csv(out / "masks.csv")["model"]) == {"otsu"}
 
 
-def test_help_and_errors_name_it(installed):
-    assert "otsu" in crowdqc(installed, "masks", "--help").stdout
-    done = crowdqc(installed, "masks", "study.toml", "--model", "otzu", "-q")
+def test_help_and_errors_name_it(folder):
+    assert "otsu" in run_crowdqc(folder, "masks", "--help").stdout
+    done = run_crowdqc(folder, "masks", "study.toml", "--model", "otzu", "-q")
     assert done.returncode == 2
     assert "Did you mean 'otsu'?" in done.stderr
 

@@ -13,21 +13,9 @@ from crowdqc.findings import InputError
 from crowdqc.formats import read_study
 from crowdqc.formats.conversion import convert
 from crowdqc.formats.guess import guess_study, render_study
+from tests.packages import install
 
 PAGE = Path(__file__).parents[3] / "docs" / "extending.md"
-
-
-def install(folder, *, pyproject, module, code):
-    """Lay a distribution into a folder, as pip does."""
-    project = tomllib.loads(pyproject)["project"]
-    info = folder / f"{module}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-    lines = []
-    for group, entries in project["entry-points"].items():
-        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
-    (info / "entry_points.txt").write_text("\n".join(lines))
-    (folder / f"{module}.py").write_text(code)
 
 
 @pytest.fixture
@@ -36,7 +24,7 @@ def via(tmp_path_factory, monkeypatch):
     section = PAGE.read_text(encoding="utf-8").partition("## A format")[2].partition("\n## ")[0]
     pyproject, code = re.findall(r"```(?:toml|python)\n(.*?)```", section, re.DOTALL)
     folder = tmp_path_factory.mktemp("site-packages")
-    install(folder, pyproject=pyproject, module="crowdqc_via", code=code)
+    install(folder, tomllib.loads(pyproject)["project"], code)
     monkeypatch.syspath_prepend(str(folder))
     plugins._registered.cache_clear()
     yield code
