@@ -7,13 +7,12 @@ error messages can list them; an object is imported when it is first used.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 from crowdqc.findings import InputError
+from crowdqc.text import must_be_one_of
 
 Group = Literal["crowdqc.formats", "crowdqc.fusion", "crowdqc.predictors", "crowdqc.checks"]
 
@@ -73,20 +72,6 @@ def load(group: Group, name: str) -> Any:
             f"'{name}' of '{group}' cannot be imported from {found[0].value}: {error}. "
             "Install what it needs, or uninstall the package that registers it."
         ) from error
-
-
-def must_be_one_of(what: str, got: str, known: Iterable[str]) -> str:
-    """Message that refuses a value that is not among the known ones, with the nearest of them.
-
-    Examples
-    --------
-    >>> must_be_one_of("fusion method", "medain", ["mean", "median"])
-    "fusion method must be one of mean, median; got 'medain'. Did you mean 'median'?"
-    """
-    known = list(known)
-    near = difflib.get_close_matches(got, known, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    return f"{what} must be one of {', '.join(known)}; got '{got}'.{hint}"
 
 
 @cache

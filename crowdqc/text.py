@@ -1,10 +1,12 @@
-"""Counts in words, and texts of others made safe for terminals and spreadsheets."""
+"""Counts and names in messages, and texts of others made safe for terminals and spreadsheets."""
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,6 +43,31 @@ def plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("x", "s", "ch", "sh")) else f"{noun}s"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a misspelt one seems to mean; `None` where none is like it.
+
+    Examples
+    --------
+    >>> nearest("medain", ["mean", "median"]), nearest("x", ["mean"])
+    ('median', None)
+    """
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+
+
+def must_be_one_of(what: str, got: str, known: Iterable[str]) -> str:
+    """Message that refuses a value that is not among the known ones, with the nearest of them.
+
+    Examples
+    --------
+    >>> must_be_one_of("fusion method", "medain", ["mean", "median"])
+    "fusion method must be one of mean, median; got 'medain'. Did you mean 'median'?"
+    """
+    known = list(known)
+    near = nearest(got, known)
+    hint = f" Did you mean '{near}'?" if near else ""
+    return f"{what} must be one of {', '.join(known)}; got '{got}'.{hint}"
 
 
 def visible(text: str) -> str:

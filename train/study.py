@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from crowdqc.files import atomic
 from crowdqc.findings import Finding, InputError, Verdict, Where
 from crowdqc.judge.words import sentences
 from crowdqc.schema import ReadingState, natural_order
+from crowdqc.text import nearest
 from crowdqc.volumes import read_geometry
 from train.dataset import Built, DatasetPlan, TrainingCase, build_dataset
 from train.splits import Split, make_splits, patient_of, refuse_leaks, restrict_splits
@@ -241,8 +241,8 @@ def _read(readings: pd.DataFrame, labels: list[str], planes: int) -> NDArray[np.
 def _image_of(case: str, images: Mapping[str, Path]) -> Path:
     if case in images:
         return images[case]
-    near = difflib.get_close_matches(case, images, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else "."
+    near = nearest(case, images)
+    hint = f"; did you mean '{near}'?" if near else "."
     raise InputError(f"There is no image of case '{case}' ([images] path){hint}")
 
 

@@ -73,11 +73,11 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with the nearest command where there is none of the name."""
-        import difflib
+        from crowdqc.text import nearest
 
-        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        near = nearest(args[0], COMMANDS)
         if args[0] not in COMMANDS and near:
-            ctx.fail(f"No such command '{args[0]}'; did you mean '{near[0]}'?")
+            ctx.fail(f"No such command '{args[0]}'; did you mean '{near}'?")
         return super().resolve_command(ctx, args)
 
 

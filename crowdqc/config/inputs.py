@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from crowdqc import plugins
-from crowdqc.config.toml import Section
+from crowdqc.config.toml import Section, registered
 
 NAME = r"^[\w+-][\w.+-]{0,99}$"
 """Names of labels and studies: they become parts of file names and of lists."""
@@ -54,18 +53,10 @@ class Label(Section):
     """Side of the *patient's* body on which the organ lies, where that is certain."""
 
 
-def _format(name: str) -> str:
-    """`name`, if a format of that name is registered."""
-    known = plugins.names("crowdqc.formats")
-    if name not in known:
-        raise ValueError(plugins.must_be_one_of("format", name, known))
-    return name
-
-
 class Annotations(Section):
     """``[annotations]``: where the boxes are and what their files leave unsaid."""
 
-    format: Annotated[str, AfterValidator(_format)]
+    format: Annotated[str, registered("crowdqc.formats", "format")]
     """Name of the format: ``yolo`` text files, a ``table`` of boxes in px (CSV or CSV.gz), ``coco``
     JSON, ``cvat`` for images XML, ``labelstudio`` JSON or JSON-MIN, Pascal ``voc`` XML, ``lidc``
     XML, or that of a plug-in."""

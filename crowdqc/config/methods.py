@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from crowdqc import plugins
-from crowdqc.config.toml import Section
+from crowdqc.config.toml import Section, registered
 
 DatasetName = Literal["unfiltered", "filtered", "ignore", "truth"]
 """The datasets that one study can give."""
@@ -76,18 +75,10 @@ class Agree(Section):
     """Where the faults of raters begin."""
 
 
-def _fusion_method(name: str) -> str:
-    """`name`, if a fusion method of that name is registered."""
-    known = plugins.names("crowdqc.fusion")
-    if name not in known:
-        raise ValueError(plugins.must_be_one_of("fusion method", name, known))
-    return name
-
-
 class Fuse(Section):
     """``[fuse]``: how one box is made of many."""
 
-    method: Annotated[str, AfterValidator(_fusion_method)] = "edges"
+    method: Annotated[str, registered("crowdqc.fusion", "fusion method")] = "edges"
     """How the edges of the fused box are found: a built-in method or that of a plug-in."""
     quorum: float | None = Field(default=None, ge=0, le=1, strict=False)
     """Share of the raters asked who must have drawn an object; none given: 0.25, and 0 for

@@ -24,7 +24,7 @@ from crowdqc.config.methods import (
     Simulate,
     Train,
 )
-from crowdqc.config.toml import Section, defaulted, expand, nearest, read_toml, validate
+from crowdqc.config.toml import Section, defaulted, expand, nearest_or_all, read_toml, validate
 from crowdqc.findings import InputError
 
 SIMULATED = "simulated/{rater}/{case}-slice{slice}.txt"
@@ -121,7 +121,8 @@ class Config(Section):
         for where, used in self._labels_used().items():
             for name in used:
                 if name not in names:
-                    raise ValueError(f"{where} names the label '{name}'{nearest(name, names)}")
+                    hint = nearest_or_all(name, names)
+                    raise ValueError(f"{where} names the label '{name}'{hint}")
         return self
 
     def _labels_used(self) -> dict[str, list[str]]:

@@ -6,20 +6,21 @@ that is not known, the nearest one that is.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
+from crowdqc import plugins
 from crowdqc.files import read_settings
 from crowdqc.findings import InputError
+from crowdqc.text import must_be_one_of, nearest
 
 
 class Section(pydantic.BaseModel):
@@ -130,20 +131,29 @@ def defaulted(text: str) -> dict[str, str]:
     return {name: default for name, default in found if default and not os.environ.get(name)}
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest_or_all(name: str, known: Collection[str]) -> str:
     """End of a message on a name that is not known: the nearest that is, or else all."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; known are {', '.join(sorted(known))}."
+    near = nearest(name, known)
+    return f"; did you mean '{near}'?" if near else f"; known are {', '.join(sorted(known))}."
+
+
+def registered(group: plugins.Group, what: str) -> pydantic.AfterValidator:
+    """Validator of a name that must be registered in a group of plug-ins."""
+
+    def check(name: str) -> str:
+        known = plugins.names(group)
+        if name not in known:
+            raise ValueError(must_be_one_of(what, name, known))
+        return name
+
+    return pydantic.AfterValidator(check)
 
 
 def _explain(fault: Any, model: type[Section]) -> str:
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         known = _fields_at(model, fault["loc"][:-1])
-        return f"'{place}' is not a known key{nearest(str(fault['loc'][-1]), known)}"
+        return f"'{place}' is not a known key{nearest_or_all(str(fault['loc'][-1]), known)}"
     if fault["type"] == "missing":
         return f"'{place}' is missing."
     message = fault["msg"].removeprefix("Value error, ")

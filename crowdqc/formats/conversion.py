@@ -13,8 +13,8 @@ from crowdqc.findings import Finding, InputError
 from crowdqc.formats.base import Format, formats, load_format
 from crowdqc.formats.output import Losses, Output
 from crowdqc.formats.studyfile import study_file
-from crowdqc.plugins import must_be_one_of
 from crowdqc.schema import Study
+from crowdqc.text import must_be_one_of
 
 __all__ = ["convert", "written_formats"]
 

@@ -23,7 +23,7 @@ from pydantic import Field
 from crowdqc.config import Section, read_toml, validate
 from crowdqc.findings import Finding, Reason, Severity, Verdict, Where
 from crowdqc.judge.declared import Scope, measures_of, severities
-from crowdqc.plugins import must_be_one_of
+from crowdqc.text import must_be_one_of
 
 VERDICT = {
     Severity.NOTE: Verdict.ACCEPT,

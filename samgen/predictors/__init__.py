@@ -11,6 +11,7 @@ from pathlib import Path
 
 from crowdqc import plugins
 from crowdqc.findings import InputError
+from crowdqc.text import must_be_one_of
 from samgen.predictor import BoxPredictor, ModelRequest
 
 GROUP: plugins.Group = "crowdqc.predictors"
@@ -59,7 +60,7 @@ def _split(model: str) -> tuple[str, Path | None]:
     if name in known:
         return name, Path(file).expanduser() if file else None
     if not Path(model).expanduser().is_file():
-        message = plugins.must_be_one_of("'model'", model, known)
+        message = must_be_one_of("'model'", model, known)
         raise InputError(
             f"{message} Or give NAME:FILE, or the path of "
             "a checkpoint of SAM; there is no such file."
