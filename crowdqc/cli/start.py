@@ -48,15 +48,15 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
 
 def _window(volume: Path) -> str:
     """The line of a study file that suits the intensities of a volume, if it can be read."""
+    from crowdqc.config import to_toml
     from crowdqc.volumes import read_volume, suggest_window
 
     try:
         window = suggest_window(read_volume(volume)[0])
     except InputError:
         return ""
-    values = window.model_dump(exclude_none=True)
-    inner = ", ".join(f"{k} = {list(v) if isinstance(v, tuple) else v}" for k, v in values.items())
-    return f"window  = {{ {inner} }}   # as the values of {volume.name} suggest"
+    values = to_toml(window.model_dump(exclude_none=True))
+    return f"window  = {values}   # as the values of {volume.name} suggest"
 
 
 @click.command()

@@ -27,7 +27,7 @@ from crowdqc.config.methods import (
     Train,
 )
 from crowdqc.config.study import SIMULATED, Changes, Config, load_config
-from crowdqc.config.toml import Model, Section, expand, read_toml, validate
+from crowdqc.config.toml import Model, Section, expand, read_toml, to_toml, toml_line, validate
 
 __all__ = [
     "NAME",
@@ -52,5 +52,7 @@ __all__ = [
     "expand",
     "load_config",
     "read_toml",
+    "to_toml",
+    "toml_line",
     "validate",
 ]

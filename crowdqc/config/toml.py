@@ -6,12 +6,13 @@ that is not known, the nearest one that is.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
 import types
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,44 @@ def defaulted(text: str) -> dict[str, str]:
     """
     found = _VARIABLE.findall(text)
     return {name: default for name, default in found if default and not os.environ.get(name)}
+
+
+def to_toml(value: object) -> str:
+    """A text, number, truth value, list or table as TOML, on one line.
+
+    Examples
+    --------
+    >>> print(to_toml({"size": (512, 512), "left kidney": {"name": "K", "single": True}}))
+    { size = [512, 512], "left kidney" = { name = "K", single = true } }
+    """
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(toml_line(*item) for item in value.items())} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(to_toml, value))}]"
+    if isinstance(value, str):  # odd bytes of file names are no characters
+        value = value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_line(key: str, value: object) -> str:
+    """A key and its value as TOML, on one line.
+
+    Parameters
+    ----------
+    key : str
+    value : str, int, float, bool, list or mapping
+
+    Returns
+    -------
+    line : str
+        Without the end of the line.
+
+    Examples
+    --------
+    >>> toml_line("out folder", "out")
+    '"out folder" = "out"'
+    """
+    return f"{key if re.fullmatch('[A-Za-z0-9_-]+', key) else to_toml(key)} = {to_toml(value)}"
 
 
 def nearest_or_all(name: str, known: Collection[str]) -> str:

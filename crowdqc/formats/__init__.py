@@ -167,7 +167,7 @@ def _draft(config: Config) -> Draft:
     _check_file_times(config, found)
     draft = found.read(config)
     if config.truth is not None and config.truth.rater is not None:
-        draft, _ = without_gold(draft, config.truth.rater)
+        draft = without_gold(draft, config.truth.rater)
     return draft
 
 

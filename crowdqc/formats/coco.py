@@ -7,15 +7,13 @@ in whose list a rater stands without a box was reviewed; without a list it is an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from crowdqc.config import Config
 from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Collector, Document, number, rater_name
-from crowdqc.formats.draft import Draft
+from crowdqc.formats.collect import Document, number, rater_name, read_each
 from crowdqc.formats.files import short, write_json
 from crowdqc.formats.guess_documents import ask_rater, guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
@@ -59,17 +57,6 @@ def _look(path: Path) -> Contents | None:
     )
 
 
-def read_coco(config: Config) -> Draft:
-    """Read every COCO file that the study names.
-
-    Raises
-    ------
-    InputError
-        If no file is found, or the study file contradicts itself about who drew.
-    """
-    return Collector(config).read(lambda document: _File(document).read())
-
-
 class _File:
     """One file while it is read."""
 
@@ -92,19 +79,11 @@ class _File:
         for record, source in self._records(data, "annotations"):
             self._annotation(record, source)
 
-    def _records(self, data: dict[str, Any], key: str) -> list[tuple[dict[str, Any], str]]:
-        """The objects of a list, each with what to call it in a message."""
+    def _records(self, data: dict[str, Any], key: str) -> Iterator[tuple[dict[str, Any], str]]:
         values = data.get(key, [])
         if not isinstance(values, list):
             raise Unreadable(f"is no COCO file: '{key}' is no list.")
-        records = []
-        for place, value in enumerate(values):
-            source = f"{key}[{place}]"
-            if isinstance(value, dict):
-                records.append((value, source))
-            else:
-                self.document.fault("not-a-record", f"{key} must hold objects.", source)
-        return records
+        return self.document.records(values, f"{key}[{{}}]")
 
     def _compare_classes(self) -> None:
         """Ids of COCO explain themselves; only where the study file names them they may differ."""
@@ -265,4 +244,9 @@ def _coco_image(reading: Written, key: int) -> dict[str, Any]:
     }
 
 
-FORMAT = Format(title="COCO JSON", sniff=sniff_coco, read=read_coco, write=write_coco)
+FORMAT = Format(
+    title="COCO JSON",
+    sniff=sniff_coco,
+    read=read_each(lambda one: _File(one).read()),
+    write=write_coco,
+)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ from crowdqc.config import Config
 from crowdqc.files import Unreadable, refuse_more
 from crowdqc.findings import Finding
 from crowdqc.formats import patterns
-from crowdqc.formats.draft import FAULTS_MAX, SIDE_MAX, Draft, bad_file, bad_line, box_frame
+from crowdqc.formats.draft import FAULTS_MAX, SIDE_MAX, Draft, bad_line, box_frame, file_finding
 from crowdqc.formats.files import parse_number, relative, short
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.raters import Image, Made, Reading, asked, attribute, check_raters, settle
@@ -112,6 +113,11 @@ class Collector:
         ]
 
 
+def read_each(read: Callable[[Document], None]) -> Callable[[Config], Draft]:
+    """The `read` of a `Format`, from what reads one of its files."""
+    return lambda config: Collector(config).read(read)
+
+
 def _place(one: Reading) -> tuple[str, int, str]:
     return one.image.case, one.image.slice, one.rater
 
@@ -138,18 +144,24 @@ class Document:
 
     def refuse(self, error: Unreadable) -> None:
         """Note that the whole file cannot be read."""
-        message = f"{self.where}: {error} The file is left out."
-        self._all.findings.append(bad_file("file-unreadable", message, self.where))
+        message = f"{error} The file is left out."
+        self._all.findings.append(file_finding("file-unreadable", self.where, message))
 
     def note(self, check: str, message: str) -> None:
         """Note something about the file as a whole."""
-        text = f"{self.where}: {message}"
-        finding = Finding(check=check, message=text, source=self.where)
-        self._all.add(finding)
+        self._all.add(file_finding(check, self.where, message))
 
     def add(self, findings: Sequence[Finding]) -> None:
         """Keep findings."""
         self._all.findings += findings
+
+    def records(self, values: Sequence[object], place: str) -> Iterator[tuple[dict[str, Any], str]]:
+        """The objects of a JSON list, each with its place, such as ``task {}``."""
+        for k, value in enumerate(values):
+            if isinstance(value, dict):
+                yield value, place.format(k)
+            else:
+                self.fault("not-a-record", "it must be an object.", place.format(k))
 
     def fault(
         self,

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from crowdqc.findings import Finding, InputError
-from crowdqc.formats.base import Format, formats, load_format
-from crowdqc.formats.output import Losses, Output
+from crowdqc.formats.base import formats, load_format
+from crowdqc.formats.output import Output
 from crowdqc.formats.studyfile import study_file
 from crowdqc.schema import Study
 from crowdqc.text import must_be_one_of
@@ -53,44 +53,35 @@ def convert(study: Study, format: str, folder: Path) -> list[Finding]:
     >>> crowdqc.convert(crowdqc.Study.from_boxes(crowdqc.example_boxes()), "coco", folder)
     []
     """
-    found = {name: one for name, one in formats().items() if one.write}
+    found = {name: one.write for name, one in formats().items() if one.write}
     if format not in found:
         raise InputError(must_be_one_of("format", format, found))
-    _refuse_full(folder)
-    losses = Losses()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"{folder}: is not an empty folder. Choose another, so that nothing is overwritten."
+        )
+    output = _output(study, format)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
         try:
-            _write(_output(study, format, losses), found[format], temporary)
+            keys = found[format](output, temporary)
+            (temporary / "study.toml").write_text(study_file(output, keys), encoding="utf-8")
             temporary.chmod(0o755)
             temporary.replace(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}.") from error
-    return losses.findings
+    return output.losses
 
 
-def _output(study: Study, format: str, losses: Losses) -> Output:
+def _output(study: Study, format: str) -> Output:
     found = load_format(format)
     return Output(
         study,
         format,
-        losses,
         empty_files=found.one_file_per_slice,
         says_opened=found.says_opened,
         says_size=found.says_size,
     )
-
-
-def _write(output: Output, found: Format, folder: Path) -> None:
-    keys = found.write(output, folder) if found.write else {}
-    (folder / "study.toml").write_text(study_file(output, keys), encoding="utf-8")
-
-
-def _refuse_full(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"{folder}: is not an empty folder. Choose another, so that nothing is overwritten."
-        )

@@ -14,7 +14,7 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.files import Unreadable, refuse_more, unpacked
 from crowdqc.findings import Finding, InputError
-from crowdqc.formats.draft import FAULTS_MAX, bad_file, bad_line
+from crowdqc.formats.draft import FAULTS_MAX, bad_line, file_finding
 from crowdqc.formats.files import inside, relative, short
 
 BYTES_MAX = 500_000_000
@@ -56,10 +56,8 @@ def load_cells(
     first = next(rows, (0, []))
     names = read_header(iter([first]), where)
     if not header:
-        names, rows = (
-            [str(place + 1) for place in range(len(names))],
-            itertools.chain([first], rows),
-        )
+        names = [str(place + 1) for place in range(len(names))]
+        rows = itertools.chain([first], rows)
     if len(set(names)) != len(names):
         shown = f": {short(str(names))}" if inside(path, config) else ""
         raise InputError(f"{where}: two columns have the same name{shown}.")
@@ -82,8 +80,8 @@ def _odd_rows(odd: list[tuple[int, int]], n_columns: int, where: str) -> list[Fi
         for source in [f"{where}:{line}"]
     ]
     if len(odd) > FAULTS_MAX:
-        message = f"{where}: {len(odd)} rows have more or fewer fields than the first line names."
-        findings.append(bad_file("field-count", message, where))
+        message = f"{len(odd)} rows have more or fewer fields than the first line names."
+        findings.append(file_finding("field-count", where, message))
     return findings
 
 

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
-from crowdqc.config import Config
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Collector, Document, number, rater_name
-from crowdqc.formats.draft import Draft
+from crowdqc.formats.collect import Document, number, rater_name, read_each
 from crowdqc.formats.files import short
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, look_into
@@ -45,17 +43,6 @@ def _look(path: Path) -> Contents:
         found.says_rater |= one.tag == "meta" and any(part.rater for part in _parts(one))
     found.labels.discard("")
     return found
-
-
-def read_cvat(config: Config) -> Draft:
-    """Read every CVAT file that the study names.
-
-    Raises
-    ------
-    InputError
-        If no file is found, or the study file contradicts itself about who drew.
-    """
-    return Collector(config).read(lambda document: _Job(document).read())
 
 
 class _Job:
@@ -211,4 +198,9 @@ def _job(output: Output, rater: str) -> Element:
     return root
 
 
-FORMAT = Format(title="CVAT for images XML", sniff=sniff_cvat, read=read_cvat, write=write_cvat)
+FORMAT = Format(
+    title="CVAT for images XML",
+    sniff=sniff_cvat,
+    read=read_each(lambda one: _Job(one).read()),
+    write=write_cvat,
+)

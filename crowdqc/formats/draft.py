@@ -95,9 +95,9 @@ def bad_line(check: str, message: str, source: str, **where: object) -> Finding:
     )
 
 
-def bad_file(check: str, message: str, source: str) -> Finding:
-    """Finding about one file that is left out."""
-    return Finding(check=check, message=message, source=source)
+def file_finding(check: str, file: str, message: str) -> Finding:
+    """Finding about one file; `file` is how messages name it."""
+    return Finding(check=check, message=f"{file}: {message}", source=file)
 
 
 def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study, list[Finding]]:

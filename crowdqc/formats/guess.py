@@ -6,13 +6,13 @@ left as a comment that says what to fill in.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from crowdqc.config import to_toml, toml_line
 from crowdqc.findings import InputError
 from crowdqc.formats.base import Format, formats
-from crowdqc.formats.guess_documents import SIZE, quoted
+from crowdqc.formats.guess_documents import SIZE
 from crowdqc.formats.listing import Guess, Listing
 from crowdqc.formats.name_patterns import guess_pattern
 from crowdqc.formats.patterns import Name
@@ -64,11 +64,10 @@ def _sniffed(name: str, one: Format, listing: Listing) -> Guess | None:
 
 def render_study(guess: Guess, *, name: str) -> str:
     """Text of a commented study file (TOML)."""
-    labels = "\n".join(
-        f"{_key(key)} = {{ name = {quoted(label)}, value = {value}"
-        f"{', single = false' if key in guess.several else ''} }}"
-        for value, (key, label) in enumerate(guess.labels.items(), start=1)
-    )
+    labels = {
+        key: {"name": name, "value": value} | ({"single": False} if key in guess.several else {})
+        for value, (key, name) in enumerate(guess.labels.items(), start=1)
+    }
     lines = [
         "# A study file of crowdqc. Paths are relative to this file.",
         *[f"# {remark}" for remark in guess.remarks],
@@ -78,29 +77,19 @@ def render_study(guess: Guess, *, name: str) -> str:
         'out  = "out"',
         "",
         "[labels]                 # id in the annotation files -> name, value in masks",
-        labels,
+        *[toml_line(key, label) for key, label in labels.items()],
         "",
         "[annotations]",
         f'format = "{guess.format}"',
-        f"path   = {quoted(guess.path)}",
-        *_columns(guess),
-        *([f"image  = {quoted(guess.image)}"] if guess.image else []),
+        f"path   = {to_toml(guess.path)}",
+        *([toml_line("columns", guess.columns)] if guess.columns else []),
+        *([f"image  = {to_toml(guess.image)}"] if guess.image else []),
         *guess.more,
         *_rater(guess),
         "",
         *_image_lines(guess),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _columns(guess: Guess) -> list[str]:
-    if not guess.columns:
-        return []
-    inner = ", ".join(
-        f"{name} = {column if isinstance(column, int) else quoted(column)}"
-        for name, column in guess.columns.items()
-    )
-    return [f"columns = {{ {inner} }}"]
 
 
 def _rater(guess: Guess) -> list[str]:
@@ -115,17 +104,13 @@ def _rater(guess: Guess) -> list[str]:
 def _image_lines(guess: Guess) -> list[str]:
     if guess.image_path is None:
         return [SIZE] if guess.needs_size else []
-    lines = ["[images]", f"path = {quoted(guess.image_path)}"]
+    lines = ["[images]", f"path = {to_toml(guess.image_path)}"]
     if guess.volume is not None:
         lines += [
             'picture = "rot90"         # how the annotated picture was made from volume[:, :, k]',
             guess.window,
         ]
     return lines
-
-
-def _key(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else quoted(text)
 
 
 def _images(listing: Listing, guess: Guess) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -172,8 +171,3 @@ def ask_rater(
 def label_name(name: str) -> str:
     """`name` as a study file may name a label."""
     return re.sub(r"^[^\w+-]+|[^\w.+-]", "_", name.strip())[:100] or "_"
-
-
-def quoted(text: str) -> str:
-    """A TOML string; what JSON escapes is what TOML must."""
-    return json.dumps(printable(text), ensure_ascii=False).replace("\x7f", "\\u007f")

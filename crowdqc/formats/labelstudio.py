@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from crowdqc.config import Config
 from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Collector, Document, made, number, rater_name
-from crowdqc.formats.draft import Draft
+from crowdqc.formats.collect import Document, made, number, rater_name, read_each
 from crowdqc.formats.files import short, write_json
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
@@ -75,17 +73,6 @@ def _texts_under(value: object) -> Iterator[str]:
             yield from _texts_under(inner)
 
 
-def read_labelstudio(config: Config) -> Draft:
-    """Read every Label Studio file that the study names.
-
-    Raises
-    ------
-    InputError
-        If no file is found, or the study file contradicts itself about who drew.
-    """
-    return Collector(config).read(lambda document: _File(document).read())
-
-
 class _File:
     """One file while it is read."""
 
@@ -99,13 +86,11 @@ class _File:
         tasks = read_json(self.document.path)
         if not isinstance(tasks, list):
             raise Unreadable("is no export of Label Studio: it holds no list of tasks.")
-        for place, task in enumerate(tasks):
-            if not isinstance(task, dict):
-                self.document.fault("not-a-record", "a task must be an object.", f"task {place}")
-            elif "annotations" in task or "completions" in task:
-                self._task(task, f"task {place}")
+        for task, source in self.document.records(tasks, "task {}"):
+            if "annotations" in task or "completions" in task:
+                self._task(task, source)
             else:
-                self._annotation(task, task.get("annotator"), _row_regions(task), f"task {place}")
+                self._annotation(task, task.get("annotator"), _row_regions(task), source)
         for image, state in self.bare:
             one = next(iter(self.raters)) if len(self.raters) == 1 else None
             if one or not self.raters:  # of several people nobody knows who was to read it
@@ -353,7 +338,7 @@ def _result_of(reading: Written, box: tuple[str, float, float, float, float]) ->
 FORMAT = Format(
     title="Label Studio JSON or JSON-MIN",
     sniff=sniff_labelstudio,
-    read=read_labelstudio,
+    read=read_each(lambda one: _File(one).read()),
     write=write_labelstudio,
     says_opened=True,
 )

@@ -11,11 +11,10 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.findings import Finding
-from crowdqc.schema import ReadingState, Study, stands_in
+from crowdqc.formats.images import SPACING
+from crowdqc.schema import BOX, ReadingState, Study, stands_in
 
 KEYS = ["case", "slice", "rater"]
-EDGES = ["x0", "y0", "x1", "y1"]
-_SPACING = ["spacing_x", "spacing_y", "spacing_z"]
 IMAGE = "{case}-slice{slice}.png"
 """Names of images in the files that are written."""
 
@@ -39,19 +38,6 @@ class Written:
         return f"{self.case}-slice{self.slice:04d}"
 
 
-class Losses:
-    """Collects what is lost."""
-
-    def __init__(self) -> None:
-        self.findings: list[Finding] = []
-
-    def add(self, check: str, n: int, message: str) -> None:
-        """Note that `n` things are lost, if any are."""
-        if n:
-            finding = Finding(check=check, message=f"{n} {message}", value=float(n))
-            self.findings.append(finding)
-
-
 class Output:
     """A study made ready for a format: what it cannot say is left out and noted.
 
@@ -61,8 +47,6 @@ class Output:
         What to write.
     format : str
         Name of the format.
-    losses : Losses
-        Takes what is lost.
     empty_files, says_opened, says_size : bool
         Whether a reading without a box is an empty file, and whether the files can say that an
         image was only opened, and its size.
@@ -72,7 +56,6 @@ class Output:
         self,
         study: Study,
         format: str,
-        losses: Losses,
         *,
         empty_files: bool,
         says_opened: bool,
@@ -80,20 +63,18 @@ class Output:
     ) -> None:
         self.study = study
         self.format = format
-        self.empty_file = self._choose_empty(
-            losses, empty_files=empty_files, says_opened=says_opened
-        )
-        self._says_size = says_size
-        self.cases = _fit_names("cases", study.cases, losses)
-        self.raters = _fit_names("raters", study.raters, losses)
+        self.losses: list[Finding] = []
+        self.empty_file = self._choose_empty(empty_files=empty_files, says_opened=says_opened)
+        self.cases = self._fit_names("cases", study.cases)
+        self.raters = self._fit_names("raters", study.raters)
         self.size = self._one_of(["height", "width"])
-        self.spacing = self._one_of(_SPACING)
-        self._note_losses(losses)
+        self.spacing = self._one_of(SPACING)
+        self._note_losses(says_size=says_size)
 
     def readings(self) -> Iterator[Written]:
         """Every reading that is written, in the order of the study."""
         boxes = {
-            key: list(zip(group["label"], *(group[edge] for edge in EDGES), strict=True))
+            key: list(zip(group["label"], *(group[edge] for edge in BOX), strict=True))
             for key, group in self.study.boxes.groupby(KEYS, sort=False)
         }
         sizes = self.study.images.set_index(["case", "slice"])[["height", "width"]]
@@ -118,7 +99,7 @@ class Output:
             return readings
         return readings[readings["state"] != ReadingState.OPENED]
 
-    def _choose_empty(self, losses: Losses, *, empty_files: bool, says_opened: bool) -> str:
+    def _choose_empty(self, *, empty_files: bool, says_opened: bool) -> str:
         """What an empty file means where a format has them: one thing, the same for all."""
         states = self.study.readings["state"]
         opened = int((states == ReadingState.OPENED).sum())
@@ -130,29 +111,42 @@ class Output:
                 f"readings that were only opened are left out: {self.format} cannot tell them "
                 "from slices that were reviewed and hold nothing."
             )
-            losses.add("opened-lost", opened, message)
+            self._lose("opened-lost", opened, message)
         return "unread" if as_files else "nothing"
 
-    def _note_losses(self, losses: Losses) -> None:
+    def _note_losses(self, *, says_size: bool) -> None:
         study = self.study
         asked = int((study.readings["labels"] != "").sum())
-        losses.add(
+        self._lose(
             "asked-lost",
             asked,
             "readings were of some labels only, which the format cannot say: all labels will count "
             "as asked for.",
         )
         unread = ~stands_in(self.written, study.images, ["case", "slice"])
-        losses.add("unread-lost", int(unread.sum()), "images that nobody read are left out.")
+        self._lose("unread-lost", int(unread.sum()), "images that nobody read are left out.")
         if self.spacing is None:
-            known = int(study.images[_SPACING].notna().all(axis=1).sum())
-            losses.add("spacing-lost", known, "images have a spacing, not all the same: left out.")
-        if self.size is None and not self._says_size:
+            known = int(study.images[SPACING].notna().all(axis=1).sum())
+            self._lose("spacing-lost", known, "images have a spacing, not all the same: left out.")
+        if self.size is None and not says_size:
             message = (
                 f"images have sizes, not all the same, which {self.format} cannot say: give "
                 "[images]."
             )
-            losses.add("size-lost", len(study.images), message)
+            self._lose("size-lost", len(study.images), message)
+
+    def _lose(self, check: str, n: int, message: str) -> None:
+        """Note that `n` things are lost, if any are."""
+        if n:
+            self.losses.append(Finding(check=check, message=f"{n} {message}", value=float(n)))
+
+    def _fit_names(self, kind: str, names: Iterable[str]) -> dict[str, str]:
+        fit = _fit_names(names)
+        changed = [f"'{name}' is '{new}'" for name, new in fit.items() if name != new]
+        shown = "; ".join(ascii(text)[1:-1] for text in changed[:5])
+        message = f"{kind} have other names in the files: {shown}."
+        self._lose("name-changed", len(changed), message)
+        return fit
 
     def _one_of(self, columns: list[str]) -> list[Any] | None:
         """The values that all images share; `None` where they differ or are not known."""
@@ -162,7 +156,7 @@ class Output:
         return list(rows.iloc[0].tolist())
 
 
-def _fit_names(kind: str, names: Iterable[str], losses: Losses) -> dict[str, str]:
+def _fit_names(names: Iterable[str]) -> dict[str, str]:
     """Name -> name that is fit for a file and differs from all others on every disk."""
     fit: dict[str, str] = {}
     taken: set[str] = set()
@@ -174,9 +168,6 @@ def _fit_names(kind: str, names: Iterable[str], losses: Losses) -> dict[str, str
             unique = f"{plain}~{n}"
         taken.add(_folded(unique))
         fit[name] = unique
-    changed = [f"'{name}' is '{new}'" for name, new in fit.items() if name != new]
-    shown = "; ".join(ascii(text)[1:-1] for text in changed[:5])
-    losses.add("name-changed", len(changed), f"{kind} have other names in the files: {shown}.")
     return fit
 
 

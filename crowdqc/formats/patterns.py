@@ -23,19 +23,8 @@ FIELDS = ("case", "slice", "rater", *(f"case{k}" for k in range(1, 10)))
 
 ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".pgm", ".ppm"),
-    *(
-        ".dcm",
-        ".dicom",
-        ".nii.gz",
-        ".nii",
-        ".nrrd",
-        ".mha",
-        ".mhd",
-        ".svg",
-        ".json",
-        ".xml",
-        ".txt",
-    ),
+    *(".dcm", ".dicom", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".svg"),
+    *(".json", ".xml", ".txt"),
 )
 """Endings of names; what else stands after a dot is part of a name, as in UIDs."""
 

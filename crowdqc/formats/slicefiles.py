@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding
 from crowdqc.formats import patterns
-from crowdqc.formats.draft import SLICE_MAX, bad_file
+from crowdqc.formats.draft import FAULTS_MAX, SLICE_MAX, bad_line, file_finding
 from crowdqc.formats.files import relative_names
 from crowdqc.formats.labels import CLASS_LISTS
 from crowdqc.formats.raters import asked, check_raters
@@ -39,9 +41,8 @@ class SliceFiles:
         self.config = config
         self.half_read: set[int] = set()
         self.findings: list[Finding] = []
-        pattern = config.resolve(config.annotations.path)
-        found = patterns.find(pattern)
-        found = _without(found, not_slices)
+        self._faults: Counter[int] = Counter()
+        found = _without(patterns.find(config.resolve(config.annotations.path)), not_slices)
         self.findings += strays(found, config)
         self.paths: list[str] = []
         self.names: list[str] = []
@@ -64,24 +65,48 @@ class SliceFiles:
         """Note that a file cannot be read: it says nothing about its slice."""
         name = self.names[file]
         self.half_read.add(file)
-        self.findings.append(bad_file("file-unreadable", f"{name}: {problem}", name))
+        self.findings.append(file_finding("file-unreadable", name, problem))
 
-    def readings(self) -> pd.DataFrame:
-        """A reading of each file by all who were asked; states are still to be inferred."""
+    def fault(self, file: int, line: int, fault: tuple[str, str]) -> None:
+        """Note that a line is left out, with check and message: of very many only the first."""
+        self.half_read.add(file)
+        self._faults[file] += 1
+        if self._faults[file] <= FAULTS_MAX:
+            check, message = fault
+            where = {"case": self.cases[file], "slice": self.slices[file]}
+            source = f"{self.names[file]}:{line}"
+            self.findings.append(bad_line(check, message, source, **where))
+
+    def readings(self, sizes: Sequence[tuple[float, float]] = ()) -> pd.DataFrame:
+        """A reading of each file by all who were asked; states are still to be inferred.
+
+        `sizes` are the rows and columns of each file's image, where files say them (nan: not said).
+        """
         state = ["opened" if file in self.half_read else "" for file in range(len(self))]
         table = pd.DataFrame({"case": self.cases, "slice": self.slices, "path": self.paths})
         table = table.assign(rater=self.raters, labels="", state=state)
+        if not np.isnan(sizes).all():
+            table[["height", "width"]] = sizes
         if not patterns.has(self.config.annotations.path, "rater"):
             everyone = asked(self.config)
             who = pd.DataFrame(
                 {"rater": everyone.keys(), "labels": everyone.values()}, dtype=object
             )
             table = table.drop(columns=["rater", "labels"]).merge(who, how="cross")
+        self.findings += self._more_faults()
         if self.config.annotations.file_times:
             time, findings = file_times(table["path"], table["rater"])
             self.findings += findings
             table = table if time is None else table.assign(time=time)
         return table.drop(columns="path")
+
+    def _more_faults(self) -> list[Finding]:
+        more = {self.names[file]: n - FAULTS_MAX for file, n in self._faults.items()}
+        return [
+            file_finding("more-lines", name, f"{n} more lines are not sound and are left out.")
+            for name, n in more.items()
+            if n > 0
+        ]
 
     def _add(self, found: patterns.Matches) -> None:
         """Take the first file of each case, slice and rater; a finding for each other."""
@@ -93,16 +118,15 @@ class SliceFiles:
         first: dict[tuple[str, int, str | None], int] = {}
         for k, (case, slice_, rater) in enumerate(zip(cases, slices, raters, strict=True)):
             if slice_ is None:
-                message = f"{names[k]}: {_TOO_LARGE}"
-                self.findings.append(bad_file("slice-number", message, names[k]))
+                self.findings.append(file_finding("slice-number", names[k], _TOO_LARGE))
                 continue
             one = first.setdefault((case, slice_, rater), k)
             if one != k:
                 message = (
-                    f"{names[k]}: is the same slice as {names[one]}, which is used. Remove one, or "
-                    "make [annotations] path tell them apart."
+                    f"is the same slice as {names[one]}, which is used. Remove one, or make "
+                    "[annotations] path tell them apart."
                 )
-                self.findings.append(bad_file("slice-twice", message, names[k]))
+                self.findings.append(file_finding("slice-twice", names[k], message))
         for (case, slice_, rater), k in first.items():
             self.paths.append(found.names[k])
             self.names.append(names[k])
@@ -141,13 +165,8 @@ def strays(found: patterns.Matches, config: Config) -> list[Finding]:
         f"{len(found.strays)} files beside the annotations do not fit "
         f"'{config.annotations.path}' and were not read: {names}."
     )
-    return [
-        Finding(
-            check="file-not-in-pattern",
-            message=message,
-            value=float(len(found.strays)),
-        )
-    ]
+    value = float(len(found.strays))
+    return [Finding(check="file-not-in-pattern", message=message, value=value)]
 
 
 _TOO_LARGE = f"its slice number is larger than {SLICE_MAX}, which is none. Rename the file."

@@ -8,12 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from crowdqc.geometry import pixels_to_yolo
-from crowdqc.schema import Study
+from crowdqc.schema import BOX, Study
 
 PATTERN = "{rater}/{case}-slice{slice:03d}.txt"
 """Name of a file, where nothing else is said."""
-
-_EDGES = ["x0", "y0", "x1", "y1"]
 
 
 def write_slices(
@@ -42,7 +40,7 @@ def write_slices(
     key = ["case", "slice"]
     boxes = study.boxes.merge(study.images[[*key, "height", "width"]], on=key)
     size = boxes[["height", "width"]].to_numpy()
-    yolo = pixels_to_yolo(boxes[_EDGES], height=1, width=1) / size[:, [1, 0, 1, 0]]
+    yolo = pixels_to_yolo(boxes[list(BOX)], height=1, width=1) / size[:, [1, 0, 1, 0]]
     text = [
         f"{ids[label]} " + " ".join(f"{number:.8f}" for number in row)
         for label, row in zip(boxes["label"], yolo, strict=True)

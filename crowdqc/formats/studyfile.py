@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from crowdqc.config import toml_line
 from crowdqc.formats.output import Output
 
 
@@ -11,32 +10,22 @@ def study_file(output: Output, annotations: dict[str, object]) -> str:
     """Text of a study file (TOML); `annotations` are the keys that the format needs."""
     study = output.study
     labels = [
-        f"{key} = {{ name = {_toml(name)}, value = {key + 1}, single = {_toml(single)} }}"
-        for key, name in enumerate(study.labels)
-        for single in [name in study.single]
+        {"name": name, "value": value, "single": name in study.single}
+        for value, name in enumerate(study.labels, start=1)
     ]
     keys = {"format": output.format, **annotations, "rater_scope": study.rater_scope}
-    if output.size is not None:
-        keys["size"] = output.size
-    if output.spacing is not None:
-        keys["spacing"] = output.spacing
+    keys |= {} if output.size is None else {"size": output.size}
+    keys |= {} if output.spacing is None else {"spacing": output.spacing}
     lines = [
         "# Written by crowdqc convert. Values in masks are numbered anew.",
         "[study]",
-        f"name = {_toml(study.name)}",
+        toml_line("name", study.name),
         'out = "out"',
         "",
         "[labels]",
-        *labels,
+        *[toml_line(str(key), label) for key, label in enumerate(labels)],
         "",
         "[annotations]",
-        *[f"{key} = {_toml(value)}" for key, value in keys.items()],
+        *[toml_line(key, value) for key, value in keys.items()],
     ]
     return "\n".join(lines) + "\n"
-
-
-def _toml(value: object) -> str:
-    """A text, number, truth value, list or table of texts as TOML."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
-    return json.dumps(value)

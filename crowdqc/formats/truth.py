@@ -33,8 +33,8 @@ def read_truth_boxes(config: Config) -> tuple[pd.DataFrame, list[Finding]]:
     return draft.boxes[COLUMNS], draft.findings
 
 
-def without_gold(draft: Draft, gold: str) -> tuple[Draft, pd.DataFrame]:
-    """The draft without the rater `gold`, and that rater's boxes.
+def without_gold(draft: Draft, gold: str) -> Draft:
+    """The draft without the rater `gold`.
 
     Raises
     ------
@@ -44,9 +44,5 @@ def without_gold(draft: Draft, gold: str) -> tuple[Draft, pd.DataFrame]:
     is_gold = draft.boxes["rater"] == gold
     if not is_gold.any():
         raise InputError(f"'truth.rater' is '{gold}', but no box was drawn by a rater so named.")
-    rest = dataclasses.replace(
-        draft,
-        boxes=draft.boxes[~is_gold],
-        readings=draft.readings[draft.readings["rater"] != gold],
-    )
-    return rest, draft.boxes.loc[is_gold, COLUMNS]
+    readings = draft.readings[draft.readings["rater"] != gold]
+    return dataclasses.replace(draft, boxes=draft.boxes[~is_gold], readings=readings)

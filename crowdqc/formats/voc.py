@@ -12,14 +12,12 @@ import math
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
-import pandas as pd
-
 from crowdqc.config import Config
 from crowdqc.files import Unreadable
 from crowdqc.findings import InputError
 from crowdqc.formats.base import Format
 from crowdqc.formats.collect import side
-from crowdqc.formats.draft import FAULTS_MAX, Draft, bad_line, box_frame
+from crowdqc.formats.draft import Draft, box_frame
 from crowdqc.formats.files import parse_number, short
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.labels import Labels
@@ -71,15 +69,13 @@ class _Boxes:
 
     def read(self, file: int) -> None:
         self.sizes.append((math.nan, math.nan))
-        faults = 0
         for element, line in children(self.files.paths[file], _ROOT, BYTES_MAX):
             if element.tag == "size":
                 self.sizes[file] = _size(element)
             elif element.tag == "object":
                 fault = self._object(element, file, line)
-                faults += fault is not None
-                if fault and faults <= FAULTS_MAX:
-                    self._note(fault, file, line)
+                if fault is not None:
+                    self.files.fault(file, line, fault)
 
     def _object(self, element: Element, file: int, line: int) -> tuple[str, str] | None:
         """Keep an object, or say what is wrong with it."""
@@ -98,13 +94,6 @@ class _Boxes:
         place = (files.cases[file], files.slices[file], *files.drew([file], [label]), label)
         self.rows.append((*place, *corners, f"{files.names[file]}:{line}"))
         return None
-
-    def _note(self, fault: tuple[str, str], file: int, line: int) -> None:
-        files = self.files
-        files.half_read.add(file)
-        where = {"case": files.cases[file], "slice": files.slices[file]}
-        check, message = fault
-        files.findings.append(bad_line(check, message, f"{files.names[file]}:{line}", **where))
 
 
 def read_voc(config: Config) -> Draft:
@@ -126,22 +115,8 @@ def read_voc(config: Config) -> Draft:
             boxes.read(file)
         except Unreadable as error:
             boxes.files.refuse(file, str(error))
-    readings = _readings(boxes)
+    readings = boxes.files.readings(boxes.sizes)
     return Draft(box_frame(boxes.rows), readings, boxes.files.findings)
-
-
-def _readings(boxes: _Boxes) -> pd.DataFrame:
-    files = boxes.files
-    readings = files.readings()
-    if all(math.isnan(height) for height, _ in boxes.sizes):
-        return readings
-    places = zip(files.cases, files.slices, files.raters, strict=True)
-    sizes = dict(zip(places, boxes.sizes, strict=True))
-    in_path = bool(files.raters) and files.raters[0] is not None
-    raters = readings["rater"] if in_path else [None] * len(readings)
-    keys = zip(readings["case"], readings["slice"], raters, strict=True)
-    found = [sizes[key] for key in keys]
-    return readings.assign(height=[h for h, _ in found], width=[w for _, w in found])
 
 
 def _size(element: Element) -> tuple[float, float]:

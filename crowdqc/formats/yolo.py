@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from crowdqc.config import Config
 from crowdqc.files import Unreadable, decoded, read_bytes
 from crowdqc.formats.base import Format
-from crowdqc.formats.draft import FAULTS_MAX, FRACTIONS, Draft, bad_line
+from crowdqc.formats.draft import FRACTIONS, Draft
 from crowdqc.formats.files import parse_number, short
 from crowdqc.formats.guess_documents import NO_BOX, guess_path, one_name_each
 from crowdqc.formats.labels import (
@@ -63,11 +63,10 @@ _ALPHABET = b"0123456789.+-eE \t\r\n"
 
 
 NOT_BOXES = frozenset(
-    [*CLASS_LISTS, *(f"{one}.txt" for one in ("train", "val", "valid", "test", "notes"))]
-    + [
-        f"{one}.txt"
-        for one in ("readme", "readme.dataset", "readme.roboflow", "license", "licence")
-    ]
+    {
+        *(*CLASS_LISTS, "train.txt", "val.txt", "valid.txt", "test.txt", "notes.txt", "readme.txt"),
+        *("readme.dataset.txt", "readme.roboflow.txt", "license.txt", "licence.txt"),
+    }
 )
 """Names of files that lie beside YOLO files and hold no boxes."""
 
@@ -209,9 +208,8 @@ def _in_range(rows: Floats) -> bool:
 
 
 def _each_line(text: str, classes: Classes, *, file: int, files: SliceFiles) -> list[_Line]:
-    """The sound lines of a file, one by one; a finding for each other (the first of very many)."""
+    """The sound lines of a file, one by one; a finding for each other."""
     lines: list[_Line] = []
-    faults = 0
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     for number, row in enumerate(text.split("\n"), start=1):
         words = row.split()
@@ -221,13 +219,8 @@ def _each_line(text: str, classes: Classes, *, file: int, files: SliceFiles) -> 
         fault = _fault(words, classes)
         if fault is None:
             lines.append((file, number, classes[whole(words[0])], *map(float, words[1:])))
-            continue
-        faults += 1
-        if faults <= FAULTS_MAX:
-            _note(fault, number, file=file, files=files)
-    if faults > FAULTS_MAX:
-        rest = f"and {faults - FAULTS_MAX} more lines of this file are not sound either."
-        _note(("more-lines", rest), number, file=file, files=files)
+        else:
+            files.fault(file, number, fault)
     return lines
 
 
@@ -238,13 +231,6 @@ def _boxed(words: list[str]) -> list[str]:
         return words
     x0, y0, x1, y1 = (float(str(value)) for value in found)
     return [words[0], *map(repr, ((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0))]
-
-
-def _note(fault: tuple[str, str], number: int, *, file: int, files: SliceFiles) -> None:
-    check, message = fault
-    files.half_read.add(file)
-    where = {"case": files.cases[file], "slice": files.slices[file]}
-    files.findings.append(bad_line(check, message, f"{files.names[file]}:{number}", **where))
 
 
 def _fault(words: list[str], classes: Classes) -> tuple[str, str] | None:

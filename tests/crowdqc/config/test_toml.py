@@ -1,6 +1,10 @@
-import pytest
+import tomllib
 
-from crowdqc.config import Section, expand, read_toml, validate
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crowdqc.config import Section, expand, read_toml, toml_line, validate
 from crowdqc.findings import InputError
 
 
@@ -65,3 +69,12 @@ def test_variables_are_filled_in(monkeypatch):
     assert expand("${CROWDQC_NONE:-../there}/a") == "../there/a"
     with pytest.raises(InputError, match="CROWDQC_NONE"):
         expand("${CROWDQC_NONE}/a")
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+plain = texts | st.booleans() | st.integers(-99, 99) | st.floats(0, 9)
+
+
+@given(texts, st.recursive(plain, st.lists))
+def test_what_is_written_as_toml_is_read_the_same(key, value):
+    assert tomllib.loads(toml_line(key, {"a b": value})) == {key: {"a b": value}}

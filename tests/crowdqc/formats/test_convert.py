@@ -1,5 +1,7 @@
 """Every format is written and read again: nothing is lost of what it can say."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -205,3 +207,13 @@ def test_a_folder_with_anything_in_it_is_refused(tmp_path):
         convert(study, "coco", tmp_path)
     with pytest.raises(InputError, match=r"format must be one of coco, .*; got 'xml'"):
         convert(study, "xml", tmp_path / "new")
+
+
+def test_a_label_of_letters_beyond_the_first_plane_is_read_again(tmp_path):
+    study = make_study({("p", 0, "a"): []})
+    study = dataclasses.replace(study, labels=("𠀀",), single=frozenset())
+
+    again, losses, _ = reread(study, "coco", tmp_path / "new")
+
+    assert again.labels == ("𠀀",)
+    assert losses == []

@@ -103,3 +103,12 @@ def test_one_empty_file_without_a_size(make_config, write):
 
     assert study.readings["state"].tolist() == ["opened"]
     assert {f.check for f in findings} == {"image-size-guessed", "case-only-opened"}
+
+
+def test_of_very_many_bad_objects_the_rest_is_a_number(make_config, write):
+    write("ann/img1-slice7.xml", voc(*[one("gut")] * 1010))
+
+    _, findings = read_study(make_config(VOC))
+
+    assert [finding.check for finding in findings] == ["unknown-class"] * 1000 + ["more-lines"]
+    assert findings[-1].message.startswith("ann/img1-slice7.xml: 10 more lines")

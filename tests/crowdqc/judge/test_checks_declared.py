@@ -13,7 +13,16 @@ FILES = [
     for path in sorted((ROOT / name).rglob("*.py"))
     if not {"judge", "report", "cli"} & set(path.relative_to(ROOT).parts)
 ]
-MAKERS = {"Finding", "run_finding", "_finding", "_reject", "note", "fault", "bad_file", "bad_line"}
+MAKERS = {
+    "Finding",
+    "run_finding",
+    "_finding",
+    "_reject",
+    "note",
+    "fault",
+    "file_finding",
+    "bad_line",
+}
 
 
 def named(path):
