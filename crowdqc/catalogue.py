@@ -15,7 +15,7 @@ class StageInfo:
     """A stage that a study goes through."""
 
     name: str
-    """Name of the command."""
+    """Its name, which is that of its command unless it runs one again."""
     does: str
     """What it does, in one sentence."""
     heading: str
@@ -30,6 +30,11 @@ class StageInfo:
     """What comes next; `STUDY` stands for the study file."""
     remedy: str = ""
     """What comes next where it found something to correct."""
+
+    @property
+    def command(self) -> str:
+        """Name of its command."""
+        return self.name.removesuffix(" again")
 
     @property
     def title(self) -> str:

@@ -280,8 +280,7 @@ def _add_training(
 
 
 def _left_out(check: str, case: str, message: str) -> Finding:
-    message = f"Case {case} is left out: {message}"
-    return Finding(check=check, message=message, case=case)
+    return Finding(check=check, message=f"{message} The case is left out.", case=case)
 
 
 def _put_image(source: Path, target: Path, place: Place) -> None:

@@ -175,14 +175,12 @@ def _check_mask(dataset: _Dataset, case: str, labels: NDArray[np.int32]) -> Iter
         dataset.found[value].add(case)
     strange = sorted(values - set(dataset.labels.values()))
     if strange:
-        message = (
-            f"Case {case}: its mask holds {strange[:10]}, which dataset.json does not declare."
-        )
+        message = f"the mask holds {strange[:10]}, which dataset.json does not declare."
         yield _finding("undeclared-label", message, case=case)
     if values <= {dataset.ignore}:
-        yield _finding("all-ignored", f"Case {case}: every voxel is ignored.", case=case)
+        yield _finding("all-ignored", "every voxel is ignored.", case=case)
     elif values <= {0, dataset.ignore}:
-        message = f"Case {case}: nothing is labelled, which teaches that nothing is there."
+        message = "nothing is labelled, which teaches that nothing is there."
         yield _finding("empty-mask", message, case=case)
 
 
@@ -191,7 +189,7 @@ def _check_affine(case: str, grid: Geometry) -> Iterator[Finding]:
     cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
     if cosine > ORTHOGONAL:
         message = (
-            f"Case {case}: the axes of its volume are not at right angles (cosine {cosine:.3g}), "
+            f"the axes of the volume are not at right angles (cosine {cosine:.3g}), "
             "which SimpleITK, and so nnU-Net, refuses. Resample it."
         )
         yield _finding("sheared", message, case=case, value=cosine, limit=ORTHOGONAL)
@@ -201,7 +199,7 @@ def _check_codes(case: str, path: Path) -> Iterator[Finding]:
     header = nib.load(path).header
     if int(header["qform_code"]) == int(header["sform_code"]) == 0:
         message = (
-            f"Case {case}: {path.name} does not say where it lies (qform_code and sform_code are "
+            f"{path.name} does not say where it lies (qform_code and sform_code are "
             "0). nibabel and SimpleITK, and so nnU-Net, then orient it differently, and its "
             "predictions will not lie on its grid. Write the image with its affine."
         )
@@ -218,10 +216,10 @@ def _check_image(dataset: _Dataset, case: str, path: Path, *, grid: Geometry) ->
     yield from _check_codes(case, path)
     mismatch = grid_mismatch(geometry, grid)
     if mismatch:
-        message = f"Case {case}: image and mask must lie on one grid; {mismatch}."
+        message = f"image and mask must lie on one grid; {mismatch}."
         yield _finding("geometry", message, case=case)
     if np.ptp(voxels) == 0:
-        message = f"Case {case}: {path.name} has one intensity everywhere."
+        message = f"{path.name} has one intensity everywhere."
         yield _finding("constant-image", message, case=case)
 
 

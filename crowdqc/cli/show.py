@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from crowdqc.findings import Finding
+from crowdqc.judge.words import message
 from crowdqc.store import to_csv
 from crowdqc.text import for_spreadsheets, visible, visible_json
 
@@ -42,6 +44,11 @@ def write_out(frame: pd.DataFrame, style: str) -> None:
         return
     text = to_csv(for_spreadsheets(frame) if style == "spreadsheet" else frame)
     click.echo(visible(text) if sys.stdout.isatty() else text, nl=False)
+
+
+def finding_line(finding: Finding) -> str:
+    """A finding on one line: how grave it is, where, and what."""
+    return f"{finding.severity.value}: {message(finding)}"
 
 
 def print_table(frame: pd.DataFrame, title: str) -> None:

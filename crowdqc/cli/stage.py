@@ -111,7 +111,7 @@ def finish(
     result: Result, title: str, *, style: str, quiet: bool, verbose: bool, after: str = ""
 ) -> None:
     """Show the result of a stage and what comes after; leave with the exit code it asks for."""
-    from crowdqc.cli.show import print_table, write_out
+    from crowdqc.cli.show import finding_line, print_table, write_out
 
     if style == "table":
         print_table(result.shown, title)
@@ -119,7 +119,7 @@ def finish(
         write_out(result.table, style)
     say = speaker(quiet=quiet)
     for finding in result.findings if verbose else []:
-        say(f"{finding.severity.value}: {finding.message}")
+        say(finding_line(finding))
     say(result.summary)
     if after:
         say(after)

@@ -146,7 +146,7 @@ def compare(  # noqa: PLR0913
     A.csv B.csv --on path pairs the rows of two files by a column; F.csv --by model --on path does
     it for two groups of one file.
     """
-    from crowdqc.cli.show import print_table, write_out
+    from crowdqc.cli.show import finding_line, print_table, write_out
     from crowdqc.compare import compare_files
     from crowdqc.files import atomic
     from crowdqc.store import to_csv
@@ -168,4 +168,4 @@ def compare(  # noqa: PLR0913
     say = speaker(quiet=quiet)
     for finding in findings:
         if verbose or finding.severity.rank:
-            say(f"{finding.severity.value}: {finding.message}")
+            say(finding_line(finding))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from crowdqc.catalogue import STAGES
 from crowdqc.cli.options import (
     ENGINE,
     OUT,
-    REFUSED,
     STUDY,
     described,
     echo,
@@ -21,7 +20,6 @@ from crowdqc.cli.options import (
     output_options,
     speaker,
 )
-from crowdqc.findings import Verdict
 
 Command = Callable[..., Any]
 SETTINGS = ("epochs", "iterations", "configuration", "device", "workers")
@@ -76,7 +74,7 @@ def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: 
     On a cluster, --print gives the lines to submit: the preparations first, then the folds, which
     may run at the same time.
     """
-    from crowdqc.cli.show import print_table, write_out
+    from crowdqc.cli.stage import finish
     from crowdqc.stages import training
 
     say = speaker(quiet=quiet)
@@ -88,14 +86,8 @@ def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: 
         settings={name: options[name] for name in SETTINGS},
     )
     result = training.train(open_run(study, out=out, say=say), request)
-    if style != "table":
-        write_out(result.table, style)
-    elif request.action == "print":
+    if style == "table" and request.action == "print":
         echo("\n".join(result.table["command"]))
-    else:
-        print_table(result.shown, "Training")
-    for finding in result.findings if options["verbose"] else []:
-        say(f"{finding.severity.value}: {finding.message}")
-    say(result.summary)
-    if result.verdict is Verdict.REJECT:
-        sys.exit(REFUSED)
+        style = request.action
+    words = {"quiet": quiet, "verbose": options["verbose"]}
+    finish(result, STAGES["train"].heading, style=style, **words)

@@ -90,7 +90,7 @@ def _table(ranked: list[StageFinding]) -> Table:
 
 def provenance_section(results: Results) -> ReportSection:
     """The section that says what the report was made from, and how to make it again."""
-    commands = [f"crowdqc {stage} STUDY.toml" for stage in results.stages]
+    commands = [f"crowdqc {STAGES[stage].command} STUDY.toml" for stage in results.stages]
     versions = (
         f"Results were written by crowdqc {results.version}; this page by crowdqc "
         f"{crowdqc.__version__}."

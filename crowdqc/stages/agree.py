@@ -10,7 +10,7 @@ from crowdqc.judge import judge_raters
 from crowdqc.judge.words import shortened
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import known_images
-from crowdqc.stages.study import calibrates, load_matched, policy_of
+from crowdqc.stages.study import calibrates, load_matched, policy_of, write_findings
 from crowdqc.text import count
 
 RATERS_SHOWN = [
@@ -42,12 +42,10 @@ def agree(run: Run) -> Result:
         limits=section.limits,
         resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),
     )
-    policy = policy_of(config)
-    findings = policy.weigh([*bad, *result.findings])
-    raters = judge_raters(result.raters, findings, policy)
+    findings = write_findings(run, "agree", [*bad, *result.findings])
+    raters = judge_raters(result.raters, findings, policy_of(config))
     run.store.write("measurements", result.measurements)
     run.store.write("raters", raters)
-    run.store.write_findings("agree", findings)
     return Result(
         table=raters,
         shown=raters[RATERS_SHOWN],

@@ -149,8 +149,8 @@ class Pipeline:
             return False
         for file in run.store.changed(name):
             run.say(
-                f"{run.store.path(file)}: is not what 'crowdqc {name}' wrote (its SHA-256 is "
-                "another one), so it is not used and must be made again."
+                f"{run.store.path(file)}: is not what 'crowdqc {STAGES[name].command}' wrote (its "
+                "SHA-256 is another one), so it is not used and must be made again."
             )
         return not run.store.changed(name)
 

@@ -11,7 +11,7 @@ from crowdqc.formats import read_study
 from crowdqc.judge.words import in_few_words
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import known_images, volume_findings
-from crowdqc.stages.study import TABLES, policy_of
+from crowdqc.stages.study import TABLES, write_findings
 from crowdqc.stages.truth import truth_findings
 from crowdqc.text import count
 
@@ -21,10 +21,9 @@ def check(run: Run) -> Result:
     config = run.config
     study, findings = read_study(config, known_images(config))
     findings = [*findings, *volume_findings(config), *truth_findings(config)]
-    findings = policy_of(config).weigh(findings)
+    findings = write_findings(run, "check", findings)
     for table in TABLES:
         run.store.write(table, getattr(study, table))
-    run.store.write_findings("check", findings)
     rejects = sum(finding.severity is Severity.REJECT for finding in findings)
     summary = (
         f"{count(len(study.boxes), 'box')} of {count(len(study.raters), 'rater')} in "

@@ -8,6 +8,7 @@ from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.extras import load
 from crowdqc.stages.images import has_volumes, image_files
 from crowdqc.stages.mask_sets import mask_files, read_manifest
+from crowdqc.stages.study import write_findings
 from crowdqc.stages.truth import truth_files
 from crowdqc.text import count
 
@@ -49,7 +50,7 @@ def dataset(run: Run) -> Result:
         readings=run.store.read("readings"),
     )
     table, findings = study.build_datasets(config, sources, raw=run.store.path("nnUNet_raw"))
-    run.store.write_findings("dataset", findings)
+    findings = write_findings(run, "dataset", findings)
     return Result(
         table=table,
         shown=table.drop(columns="left_out"),

@@ -13,7 +13,9 @@ from crowdqc.stages.base import Result, Run
 from crowdqc.stages.extras import load
 from crowdqc.stages.images import has_volumes, image_files
 from crowdqc.stages.mask_sets import SETS, mask_files
+from crowdqc.stages.study import write_findings
 from crowdqc.stages.truth import truth_files, truth_values
+from crowdqc.text import count
 
 WHY_MAX = 5
 """Cases whose reason is said; all are in the findings."""
@@ -42,8 +44,7 @@ def evaluate(run: Run) -> Result:
     )
     run.store.write("scores", scores)
     run.store.write("comparison", comparison)
-    run.store.write_findings("evaluate", [*findings, *found])
-    findings = [*findings, *found]
+    findings = write_findings(run, "evaluate", [*findings, *found])
     volumes = scores[scores["slice"].isna()]
     means = volumes.pivot_table(index="label", columns="set", values="dice", sort=False)
     return Result(
@@ -79,11 +80,13 @@ def score_summary(
         of = "" if n == len(cases) else f" ({n} of {len(cases)} cases)"
         means.append(f"{name} {own['dice'].mean():.3f}{of}" if n else f"{name} none{of}")
     scored = set(volumes["case"])
-    why = {one.case: one.message.removesuffix(" Not scored.") for one in findings}
+    why = {one.case: one.message for one in findings}
     lost = [case for case in cases if case not in scored]
     said = [f"{case}: {why.get(case, 'no mask, or no expert mask.')}" for case in lost[:WHY_MAX]]
     more = [f"and {len(lost) - WHY_MAX} more cases."] if len(lost) > WHY_MAX else []
-    reasons = "\n".join(["Not scored:", *said, *more]) if lost else ""
+    reasons = (
+        "\n".join([f"{count(len(lost), 'case')} without scores:", *said, *more]) if lost else ""
+    )
     return f"Mean volume Dice: {', '.join(means)}. {reasons}".rstrip()
 
 

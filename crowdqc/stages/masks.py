@@ -25,7 +25,7 @@ from crowdqc.stages.extras import load
 from crowdqc.stages.images import has_volumes, image_files
 from crowdqc.stages.mask_sets import RISK, SETS, mask_files, read_manifest
 from crowdqc.stages.risk import judge_masks, write_risk
-from crowdqc.stages.study import person
+from crowdqc.stages.study import person, write_findings
 from crowdqc.text import count
 
 _KEY = ["case", "slice", "label"]
@@ -42,14 +42,13 @@ def masks(run: Run) -> Result:
     sets = mask_prompts(run)
     task = mask_task(run.config, cache=run.store.path("embeddings"))
     tables = {name: _draw(run, task, name, prompts=one) for name, one in sets.items()}
-    findings = contrast_findings(pd.concat(tables.values()))
+    findings = write_findings(run, "masks", contrast_findings(pd.concat(tables.values())))
     table = tables["filtered"].drop(columns=NO_CONTRAST, errors="ignore")
     risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
     table = table.drop(columns="risk").merge(risk[[*_KEY, "risk"]], on=_KEY, how="left")
     table = conform("masks", table)
     write_risk(run, risk)
     run.store.write("masks", table)
-    run.store.write_findings("masks", findings)
     cases = count(table["case"].nunique(), "case")
     means = table.groupby("label", sort=False)[["area_px", "pairwise_dice", "box_iou", "risk"]]
     counts = table.groupby("label", sort=False).size().rename("n")

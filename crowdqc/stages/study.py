@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.findings import Finding
 from crowdqc.judge import Policy, load_policy
 from crowdqc.matching import Matched, match
 from crowdqc.schema import Study
@@ -68,6 +70,13 @@ def fuse_options(config: Config) -> dict[str, Any]:
 def person(frame: pd.DataFrame, scope: str) -> pd.Series:
     """Name of the rater of each row as `raters.csv` has it."""
     return frame["case"] + "/" + frame["rater"] if scope == "case" else frame["rater"]
+
+
+def write_findings(run: Run, stage: str, findings: Iterable[Finding]) -> list[Finding]:
+    """Write the findings of a stage, each as grave as the policy says, and return them."""
+    weighed = policy_of(run.config).weigh(findings)
+    run.store.write_findings(stage, weighed)
+    return weighed
 
 
 def policy_of(config: Config) -> Policy:

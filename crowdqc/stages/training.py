@@ -20,6 +20,7 @@ from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.dataset import too_few
 from crowdqc.stages.evaluate import has_truth, score_summary
 from crowdqc.stages.extras import load
+from crowdqc.stages.study import write_findings
 from crowdqc.stages.truth import truth_files
 from crowdqc.text import count
 
@@ -100,13 +101,13 @@ def _check(work: _Work) -> Result:
         findings = [Finding(check="few-cases", message=message)]
     else:
         findings = work.experiment.check_sets(work.config, work.folders, work.sets)
-    work.run.store.write_findings("train", findings)
+    findings = write_findings(work.run, "train", findings)
     rows = [(f.severity.value, f.check, f.case or "", f.message) for f in findings]
     table = pd.DataFrame(rows, columns=["severity", "check", "case", "message"])
     bad = sum(finding.severity is not Severity.NOTE for finding in findings)
     return Result(
         table=table,
-        shown=table[["severity", "message"]],
+        shown=table[["severity", "case", "message"]],
         summary=f"{count(bad, 'finding')} in {count(len(work.sets), 'dataset')}.",
         findings=findings,
         verdict=worst(findings),
@@ -165,10 +166,9 @@ def _test(work: _Work) -> Result:
         truth=truth_files(work.config),
         say=work.run.say,
     )
-    store = work.run.store
-    store.write("model_scores", scores)
+    work.run.store.write("model_scores", scores)
     findings += _compare(work, scores)
-    store.write_findings("train", findings)
+    findings = write_findings(work.run, "train", findings)
     volumes = scores[scores["slice"].isna()]
     shown = volumes.pivot_table(index="label", columns="set", values="dice", sort=False)
     return Result(

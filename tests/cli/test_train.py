@@ -35,6 +35,23 @@ test = ["c4", "c5"]
 CASES = [f"c{number}" for number in range(6)]
 
 
+MILD = """
+severities = { preflight-empty-mask = "note" }
+[[rules]]
+scope = "case"
+measure = "n_gaps"
+op = ">"
+limit = 99
+severity = "review"
+because = "much is missing"
+"""
+
+
+def read_empty_masks(study):
+    found = Store(study.parent / "out", "tiny").read_findings("train")
+    return [one for one in found if one.check == "preflight-empty-mask"]
+
+
 @pytest.fixture
 def study(tmp_path):
     """A study with two datasets of four cases each, and two test cases."""
@@ -190,8 +207,16 @@ def test_a_check_that_finds_a_fault_ends_with_3(study, nnunet):
 
     assert result.exit_code == 3
     assert "Case c1: nothing is labelled" in result.stderr
-    assert "Case c1: nothing is labelled" in (study.parent / "out/train.findings.jsonl").read_text()
+    (empty,) = read_empty_masks(study)
+    assert (empty.case, empty.severity) == ("c1", "reject")
+    assert empty.message.startswith("nothing is labelled")
     assert nnunet == []
+
+    (study.parent / "mild.toml").write_text(MILD)
+    study.write_text(STUDY + '[gate]\npolicy = "mild.toml"\n')
+
+    assert call("train", study, "--check").exit_code == 0
+    assert [one.severity for one in read_empty_masks(study)] == ["note"]
 
 
 @pytest.mark.parametrize(
