@@ -21,7 +21,7 @@ _STUDY_COMMANDS = {
     "check": "stage:check",
     "agree": "stage:agree",
     "fuse": "stage:fuse",
-    "complete": "study:complete",
+    "complete": "stage:complete",
     "gate": "study:gate",
     "masks": "stage:masks",
     "risk": "study:risk",

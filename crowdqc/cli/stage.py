@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 HEADINGS = {
     "next-raters": "Objects for which one more rater is worth most",
     "dry-run": "Masks to draw",
+    "todo": "To do",
     "run": "Report",
 }
 """Headings of what is no stage's own result."""
@@ -192,6 +193,14 @@ fuse = _stage(
     ),
     viewing("--next-raters", "List the objects for which one more rater is worth most."),
     viewing_alias("--ask", "next-raters"),
+)
+complete = _stage(
+    "complete",
+    """Writes completeness.csv and todo.csv.
+
+    The first has a row for each case, label and rater who was asked for it; the second is the work
+    list of each rater, to which the gate adds.""",
+    viewing("--todo", "Show the work list: what each rater has to redraw."),
 )
 masks = _stage(
     "masks",

@@ -1,4 +1,4 @@
-"""Commands with options of their own: complete, gate, risk, plan, report."""
+"""Commands with options of their own: gate, risk, plan, report."""
 
 from __future__ import annotations
 
@@ -22,30 +22,6 @@ from crowdqc.cli.options import (
 )
 
 SHARE = click.FloatRange(0.0, 1.0, min_open=True)
-
-
-@click.command()
-@STUDY
-@OUT
-@click.option("--todo", is_flag=True, help="Show the work list: what each rater has to redraw.")
-@output_options
-@guarded
-@described
-def complete(study: Path, *, out: Path | None, todo: bool, **show: Any) -> None:
-    """Writes completeness.csv and todo.csv.
-
-    The first has a row for each case, label and rater who was asked for it; the second is the work
-    list of each rater.
-    """
-    from crowdqc.cli.stage import finish, hint
-    from crowdqc.stages.pipeline import PIPELINE
-
-    opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
-    result = PIPELINE.run("complete", opened)
-    after = hint("complete", study, result) if show["style"] == "table" and not todo else ""
-    if todo:
-        result = result.showing(opened.store.read("todo"))
-    finish(result, "To do" if todo else STAGES["complete"].heading, **show, after=after)
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.completeness.slices import from_ranges, to_ranges
-from crowdqc.findings import Finding, Severity
+from crowdqc.findings import Finding, Severity, to_cell
 from crowdqc.schema import natural_order
 
 TASKS = {
@@ -23,6 +23,7 @@ TASKS = {
     "double-box": "remove",
     "box-jump": "check",
     "box-contradicted": "check",
+    "box-withheld": "check",
     "labels-swapped": "relabel",
     "wrong-side": "relabel",
 }
@@ -42,7 +43,7 @@ def todo(completeness: pd.DataFrame, findings: Iterable[Finding]) -> pd.DataFram
     completeness : DataFrame
         Table ``completeness``, as from `crowdqc.completeness.assess`.
     findings : iterable of Finding
-        Those of `assess`.
+        Those of `assess`, and of boxes that the gate withholds.
 
     Returns
     -------
@@ -50,8 +51,9 @@ def todo(completeness: pd.DataFrame, findings: Iterable[Finding]) -> pd.DataFram
         One row per task, by rater, the worst first, then by case: ``rater, case, label`` (several
         by ", "; those of the rater where a whole case was not read), ``task`` (read, draw,
         extend, remove, check, relabel), ``slices`` as ``"40-43 74"`` (``"all"`` where it is about
-        all slices of the case), ``n_slices`` (0 then), ``why``, the names of the checks. What
-        several findings say of one run (too short, truncated, a single slice) is one row.
+        all slices of the case), ``n_slices`` (0 then), ``why``, a JSON list of the names
+        of the checks. What several findings say of one run (too short, truncated, a single slice)
+        is one row.
 
     Examples
     --------
@@ -75,7 +77,7 @@ def todo(completeness: pd.DataFrame, findings: Iterable[Finding]) -> pd.DataFram
         row[5].append(finding.check)
     table = pd.DataFrame(
         [
-            [*row[:4], to_ranges(row[4]) or ALL, len(row[4]), ", ".join(row[5]), row[6]]
+            [*row[:4], to_ranges(row[4]) or ALL, len(row[4]), to_cell(row[5]), row[6]]
             for row in rows.values()
         ],
         columns=[*COLUMNS, "rank"],

@@ -1,6 +1,6 @@
 """The gate: a policy (data) and measures (numbers) in, verdicts and the manifest out."""
 
-from crowdqc.judge.decide import Decision, decide, study_measures
+from crowdqc.judge.decide import Decision, decide, study_measures, withheld_findings
 from crowdqc.judge.explain import changes, explain
 from crowdqc.judge.formats import to_github, to_junit
 from crowdqc.judge.manifest import Manifest, make_manifest
@@ -40,4 +40,5 @@ __all__ = [
     "study_measures",
     "to_github",
     "to_junit",
+    "withheld_findings",
 ]

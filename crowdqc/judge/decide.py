@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.completeness.slices import named, to_ranges
 from crowdqc.findings import Finding, Reason, Severity, Verdict, Where
+from crowdqc.geometry import paired_iou
 from crowdqc.judge.declared import Scope
 from crowdqc.judge.policy import NOWHERE, Judged, Policy, ask_all, firing
 from crowdqc.judge.raters import decide_raters
-from crowdqc.schema import stands_in
+from crowdqc.schema import BOX, stands_in
 from crowdqc.text import count, plural
 
 PLACES: dict[Scope, Callable[[Any], Where]] = {
@@ -81,11 +83,16 @@ class Decision:
             if Verdict.REJECT not in (judged.verdict, self.cases[key[0]].verdict)
         ]
         usable = pd.MultiIndex.from_frame(boxes[["case", "label"]]).isin(good)
-        slices, own = self._rejected("slice"), self._rejected("box")
-        if len(slices):
-            usable &= ~stands_in(slices, boxes, ["case", "slice"])
-        result: NDArray[np.bool_] = usable & ~boxes.index.isin(own.index)
+        result: NDArray[np.bool_] = usable & ~self.withheld(boxes)
         return result
+
+    def withheld(self, boxes: pd.DataFrame) -> NDArray[np.bool_]:
+        """Whether rules on boxes or slices withhold the boxes of a table, as `usable`."""
+        slices, own = self._rejected("slice"), self._rejected("box")
+        withheld: NDArray[np.bool_] = boxes.index.isin(own.index)
+        if len(slices):
+            withheld |= stands_in(slices, boxes, ["case", "slice"])
+        return withheld
 
     def _rejected(self, scope: str) -> pd.DataFrame:
         table = self.fine.get(scope, pd.DataFrame({"verdict": []}))
@@ -201,6 +208,46 @@ def _pass_up(label: Judged, case: Judged, *, exclude: str) -> None:
         case.add(Severity.REJECT, label.reasons[0])
     elif label.verdict is not Verdict.ACCEPT:
         case.add(Severity.REVIEW, label.reasons[0])
+
+
+def withheld_findings(
+    decision: Decision, prompts: pd.DataFrame, boxes: pd.DataFrame
+) -> list[Finding]:
+    """A finding for each rater of whom boxes are withheld that nothing else stands for.
+
+    A fused box is all that is known of its object on its slice: where a rule on boxes or slices
+    withholds it, whoever drew there has to look again.
+
+    Parameters
+    ----------
+    decision : Decision
+    prompts : DataFrame
+        The fused boxes that were judged, with the index of their measures.
+    boxes : DataFrame
+        Table ``boxes``.
+
+    Returns
+    -------
+    list of Finding
+        ``box-withheld``, by case, label and rater whose boxes overlap one that is withheld.
+    """
+    lost = prompts[decision.withheld(prompts)]
+    pairs = lost.merge(boxes, on=FINE["box"], suffixes=("_fused", ""))
+    fused = pairs[[f"{edge}_fused" for edge in BOX]].to_numpy(np.float64)
+    pairs = pairs[paired_iou(fused, pairs[BOX].to_numpy(np.float64)) > 0]
+    return [
+        Finding(
+            check="box-withheld",
+            message=f"the fused box on {named(slices)} is withheld, and no other shows the object. "
+            "Look at what you drew there.",
+            case=case,
+            label=label,
+            rater=rater,
+            slices=slices,
+        )
+        for (case, label, rater), group in pairs.groupby(["case", "label", "rater"], sort=False)
+        if (slices := to_ranges(group["slice"]))
+    ]
 
 
 def study_measures(decision: Decision) -> dict[str, float]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.completeness.checks import WRONG_LABEL
+from crowdqc.completeness.slices import from_ranges
 from crowdqc.findings import Finding, Severity, from_cell
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.schema import stands_in
@@ -112,7 +113,7 @@ def _gaps(usable: pd.DataFrame, consensus: pd.DataFrame, completeness: pd.DataFr
     """Slices of each label of each case that lack a usable box, by case and label."""
     key = [*ORGAN, "slice"]
     listed = completeness.loc[completeness["gap_slices"] != "", [*ORGAN, "gap_slices"]]
-    listed = listed.assign(slice=listed["gap_slices"].str.split(" ")).explode("slice")
+    listed = listed.assign(slice=listed["gap_slices"].map(from_ranges)).explode("slice")
     seen = pd.concat([listed[key].astype({"slice": np.int64}), consensus[key]]).drop_duplicates()
     seen = seen[~stands_in(usable, seen, key)]
     ends = usable.groupby(ORGAN)["slice"].agg(["min", "max"]).reset_index()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from crowdqc.findings import Finding, Reason, Where, check_info
+from crowdqc.findings import Finding, Reason, Where, check_info, from_cell
 
 NOWHERE = Where()
 SHOWN = 3
@@ -109,6 +109,17 @@ def in_few_words(finding: Finding) -> tuple[str, str]:
     """What a finding's check finds, and where it was found: a file, or a place of the study."""
     where = finding.source or _name(finding.where)
     return check_info(finding.check).about or finding.message, where
+
+
+def checks_in_words(cell: str) -> str:
+    """What the checks find that a cell of a table lists by name.
+
+    Examples
+    --------
+    >>> checks_in_words('["organ-gap", "run-short"]')
+    'no box, though the organ goes on; much shorter than usual'
+    """
+    return "; ".join(check_info(name).about or name for name in from_cell(cell))
 
 
 def _placed(text: str, where: Where, unit: Where, *, label: Callable[[str], str] = str) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.findings import check_info
+from crowdqc.completeness.slices import from_ranges
+from crowdqc.completeness.worklist import ALL
+from crowdqc.judge.words import checks_in_words
 from crowdqc.report.columns import added, columns
 from crowdqc.report.content import PAGE, ReportSection, Table, TableColumn
 from crowdqc.report.results import Results
@@ -26,6 +28,8 @@ MAX_TASKS = 1000
 
 MAX_LANES = 12
 """Raters of a case up to whom every one has a lane with the name beside it."""
+SLICES_MAX = 12
+"""Groups of slices that a cell of a table lists."""
 STATUS = {"complete": "accept", "absent": "accept", "partial": "review", "missing": "reject"}
 DONE = ("complete", "absent")
 """States in which nothing is left to draw."""
@@ -126,8 +130,12 @@ def _tasks(tasks: pd.DataFrame) -> Table:
     """The worklist, a row for each task of a rater."""
     rows = [
         (
-            *(task.rater, task.case, _labels(task.label), task.task),
-            *(_shown(task.slices), float(task.n_slices or math.nan), _because(task.why)),
+            *(task.rater, task.case, readable(task.label), task.task),
+            *(
+                _slices(task.slices) if task.n_slices else ALL,
+                float(task.n_slices or math.nan),
+                checks_in_words(task.why),
+            ),
         )
         for task in tasks.head(MAX_TASKS)[list(TASKS)].itertuples(index=False)
     ]
@@ -143,8 +151,8 @@ def _tasks(tasks: pd.DataFrame) -> Table:
     )
 
 
-def _because(checks: str) -> str:
-    return "; ".join(check_info(name).about or readable(name) for name in checks.split(", "))
+def _slices(cell: str) -> str:
+    return ranges_text(from_ranges(cell), SLICES_MAX)
 
 
 def _totals_by_rater(tasks: pd.DataFrame) -> Table:
@@ -171,17 +179,6 @@ def _totals_by_rater(tasks: pd.DataFrame) -> Table:
     return Table("todo_by_rater", "Whom to write to", columns, rows)
 
 
-def _shown(ranges: str, limit: int = 12) -> str:
-    """Slices as the worklist has them, in the page's hand."""
-    parts = ranges.replace("-", "\u2013").split()
-    more = f" and {len(parts) - limit} more" if len(parts) > limit else ""
-    return ", ".join(parts[:limit]) + more
-
-
-def _labels(text: str) -> str:
-    return ", ".join(readable(name) for name in text.split(", "))
-
-
 def _table(table: pd.DataFrame) -> Table:
     work = table[~table["state"].isin(DONE)]
     work = work.assign(_rank=work["state"].map(lambda s: _RANK.get(s, 9)))
@@ -189,7 +186,7 @@ def _table(table: pd.DataFrame) -> Table:
     names = [*SHOWN, *added("completeness", table)]
     rows = tuple(
         tuple(
-            ranges_text(_gaps(value), 12) if name == "gap_slices" else value
+            _slices(value) if name == "gap_slices" else value
             for name, value in zip(names, row, strict=True)
         )
         for row in work[names].head(MAX_ROWS).itertuples(index=False, name=None)
@@ -255,7 +252,7 @@ def _lane(run: Any) -> Lane:
     """The lane of one rater; empty for one who was not asked for this organ."""
     if run is None:
         return Lane("", math.nan, math.nan)
-    return Lane(run.state, run.first, run.last, _gaps(run.gap_slices), run.truncated)
+    return Lane(run.state, run.first, run.last, tuple(from_ranges(run.gap_slices)), run.truncated)
 
 
 def _word(runs: list[Any]) -> str:
@@ -279,12 +276,8 @@ def _detail(row: Any) -> tuple[str, ...]:
         row.rater,
         row.state,
         slices,
-        ranges_text(_gaps(row.gap_slices), 40),
+        ranges_text(from_ranges(row.gap_slices), 40),
         cut,
         percent(row.coverage),
         row.reasons,
     )
-
-
-def _gaps(text: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in text.split())

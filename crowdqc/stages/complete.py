@@ -5,9 +5,10 @@ from __future__ import annotations
 from crowdqc.completeness import Orientation, assess, todo
 from crowdqc.completeness.slices import in_ranges
 from crowdqc.config import Config
+from crowdqc.judge.words import checks_in_words
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import geometries
-from crowdqc.stages.study import load_study, policy_of
+from crowdqc.stages.study import load_study, write_findings
 from crowdqc.text import count
 
 STATES = ("complete", "partial", "missing", "absent", "unread")
@@ -17,11 +18,11 @@ COMPLETENESS_SHOWN = ["case", "label", "rater", "state", "n_slices", "gap_slices
 def complete(run: Run) -> Result:
     """Find what is missing, and write the worklist."""
     table, findings = assess(load_study(run), orientation=_orientation(run.config))
-    findings = policy_of(run.config).weigh(findings)
+    findings = write_findings(run, "complete", findings)
     tasks = todo(table, findings)
     run.store.write("completeness", table)
-    run.store.write_findings("complete", findings)
     run.store.write("todo", tasks)
+    run.store.begin("gate")  # which adds to the work list: it has to run again
     states = table["state"].value_counts()
     counts = ", ".join(f"{states.get(name, 0)} {name}" for name in STATES)
     shown = table.loc[~table["state"].isin(["complete", "absent"]), COMPLETENESS_SHOWN]
@@ -33,6 +34,16 @@ def complete(run: Run) -> Result:
         f"{count(int(table['n_gaps'].sum()), 'gap')}; {count(len(tasks), 'task')} in todo.csv.",
         files=["completeness.csv", "complete.findings.jsonl", "todo.csv"],
         findings=findings,
+    )
+
+
+def work_list(run: Run) -> Result:
+    """What each rater has to do again."""
+    tasks = run.store.read("todo")
+    return Result(
+        table=tasks,
+        shown=tasks.assign(why=tasks["why"].map(checks_in_words)),
+        summary=f"{count(len(tasks), 'task')} of {count(tasks['rater'].nunique(), 'rater')}.",
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from crowdqc.completeness import todo
 from crowdqc.files import sha256
 from crowdqc.findings import Finding, Verdict
 from crowdqc.judge import (
@@ -25,6 +26,7 @@ from crowdqc.judge import (
     slice_measures,
     to_github,
     to_junit,
+    withheld_findings,
 )
 from crowdqc.judge.manifest import Manifest
 from crowdqc.judge.words import sentences, shortened
@@ -99,6 +101,7 @@ def gate(run: Run, *, masks: bool) -> Result:
         created_from={name: sha256(run.store.path(name)) for name in inputs},
     )
     run.store.write_text(MANIFEST, manifest.to_json())
+    run.store.write("todo", _work_list(run, found))
     verdicts = verdict_table(manifest)
     counts = manifest.counts
     return Result(
@@ -109,9 +112,16 @@ def gate(run: Run, *, masks: bool) -> Result:
             f"{counts['cases_review']} to review, {counts['cases_reject']} rejected; "
             f"{count(counts['prompts'], 'usable box')}{_of_masks(found)}."
         ),
-        files=[MANIFEST],
+        files=[MANIFEST, "todo.csv"],
         verdict=verdict_for_exit(manifest),
     )
+
+
+def _work_list(run: Run, found: Judgement) -> pd.DataFrame:
+    """The work list of `complete`, and who has to look again at boxes that are withheld."""
+    withheld = withheld_findings(found.decision, found.prompts, run.store.read("boxes"))
+    complete = run.store.read_findings("complete")
+    return todo(run.store.read("completeness"), found.policy.weigh([*complete, *withheld]))
 
 
 def _of_masks(found: Judgement) -> str:

@@ -185,6 +185,7 @@ PIPELINE = Pipeline(
 
 VIEWS: dict[str, Callable[[Run], Result]] = {
     "next-raters": fuse.next_raters,
+    "todo": complete.work_list,
     "dry-run": forecast.dry_run,
 }
 """Flag of a command -> what it shows instead of the result."""

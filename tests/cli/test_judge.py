@@ -55,7 +55,35 @@ def test_the_worklist_is_shown_and_written(study):
     (task,) = json.loads(result.stdout)
     assert (task["rater"], task["case"], task["slices"]) == ("b", "2", "5")
     assert (task["task"], task["label"]) == ("read", "spleen, liver")
+    assert task["why"] == '["slice-lost"]'
     assert (study.parent / "out" / "todo.csv").read_text().count("\n") == 2
+
+
+def test_the_worklist_says_why_in_words_on_a_terminal(study):
+    result = call("complete", study, "--todo")
+
+    assert "nothing at all drawn on these slices" in " ".join(result.stdout.split())
+    assert "slice-lost" not in result.stdout
+    assert "1 task of 1 rater." in result.stderr
+
+
+def test_boxes_that_the_gate_withholds_are_on_the_work_list(study):
+    rule = 'scope = "box"\nmeasure = "support"\nop = "<"\nlimit = 3\nseverity = "reject"\n'
+    with_policy(study, f'[[rules]]\n{rule}because = "one did not draw it"\n')
+    listed = [["b", "read", "5"], *([rater, "check", "5"] for rater in "aacc")]
+
+    def tasks(*stages):
+        for stage in stages:
+            assert call(stage, study).exit_code != 2
+        frame = pd.DataFrame(
+            json.loads(call("complete", study, "--todo", "--format", "json").stdout)
+        )
+        return sorted(frame[["rater", "task", "slices"]].to_numpy().tolist())
+
+    assert tasks("gate") == sorted(listed)
+    assert tasks("gate") == sorted(listed)
+    assert tasks("complete") == listed[:1]
+    assert tasks("report") == sorted(listed)
 
 
 def test_a_good_study_passes(study):

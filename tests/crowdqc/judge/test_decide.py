@@ -15,6 +15,7 @@ from crowdqc.judge import (
     rater_measures,
     rater_runs,
     slice_measures,
+    withheld_findings,
 )
 from crowdqc.judge.policy import Judged
 from tests.crowdqc.judge.tables import (
@@ -309,6 +310,25 @@ def test_boxes_of_a_bad_slice_are_withheld():
 
     assert (decision.usable(boxes) == (boxes["slice"] != 2)).all()
     assert told(decision.cases["1"].reasons, case="1") == ["1 slice rejected"]
+
+
+@pytest.mark.parametrize("rule", [("box", "spread", ">", 20), ("slice", "score", "<", 0.5)])
+def test_who_drew_a_box_that_is_withheld_has_to_look_again(rule):
+    boxes, runs = whole()
+    boxes.loc[[1, 2], "spread_x0"] = 99.0
+    boxes.loc[boxes["slice"].isin([1, 2]) & (boxes["case"] == "1"), "score"] = 0.1
+    liver = boxes[(boxes["label"] == "liver") & (boxes["case"] == "1")]
+    drawn = pd.concat([liver.assign(rater="a"), liver.assign(rater="b", x0=9.0, x1=30.0)])
+    drawn = pd.concat([drawn, liver.assign(rater="c", x0=20.0, x1=30.0)], ignore_index=True)
+    known = measures(boxes, runs) | {"slice": slice_measures(boxes)}
+    decision = decide(policy((*rule, "reject")), known)
+
+    found = withheld_findings(decision, boxes, drawn)
+
+    assert [(one.check, one.case, one.label, one.rater, one.slices) for one in found] == [
+        ("box-withheld", "1", "liver", rater, "1-2") for rater in "ab"
+    ]
+    assert withheld_findings(decide(policy((*rule, "review")), known), boxes, drawn) == []
 
 
 def test_a_bad_mask_asks_for_a_review_of_its_label():

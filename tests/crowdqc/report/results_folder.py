@@ -320,7 +320,7 @@ def _complete(store: Store, spec: Spec, runs: pd.DataFrame) -> None:
     store.write("completeness", table.drop(columns=["length", "gaps"]))
     work = table[table["state"] != "complete"]
     tasks = work[["rater", "case", "label"]].assign(
-        task="draw", slices="7 9-11", n_slices=4, why="organ-gap, run-short"
+        task="draw", slices="7 9-11", n_slices=4, why='["organ-gap", "run-short"]'
     )
     store.write("todo", tasks.sort_values("rater", kind="stable"))
 

@@ -110,7 +110,7 @@ def test_those_with_the_longest_lists_are_written_to_first(quiet: Store):
     runs = quiet.read("completeness")
     quiet.write("completeness", runs.assign(state="partial", n_gaps=1, truncated=""))
     task = {"case": "0001", "label": "liver", "task": "draw", "slices": "7", "n_slices": 1}
-    rows = [{"rater": rater, **task, "why": "organ-gap"} for rater in ("amy", "ben", "ben")]
+    rows = [{"rater": rater, **task, "why": '["organ-gap"]'} for rater in ("amy", "ben", "ben")]
     quiet.write("todo", pd.DataFrame(rows))
 
     (step,) = gather(quiet).steps
@@ -160,7 +160,7 @@ def test_a_rejected_rater_is_sent_no_work_list(quiet: Store):
     judge(quiet, "review", {"0001": ("accept", [])}, raters=raters)
     table = quiet.read("completeness")
     quiet.write("completeness", table.assign(state="partial", n_gaps=1))
-    tasks = [(rater, "0001", "liver", "draw", "3", 1, "organ-gap") for rater in ("amy", "ben")]
+    tasks = [(rater, "0001", "liver", "draw", "3", 1, '["organ-gap"]') for rater in ("amy", "ben")]
     columns = ["rater", "case", "label", "task", "slices", "n_slices", "why"]
     quiet.write("todo", pd.DataFrame(tasks, columns=columns))
 
