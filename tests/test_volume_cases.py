@@ -174,7 +174,10 @@ def test_one_case_cannot_be_cross_validated_and_every_command_says_so(study, wor
 def test_a_study_of_one_case_still_runs_to_its_report(study):
     file = study(DATASET)
 
-    assert call("run", file).exit_code == 0
+    result = call("run", file)
+
+    assert result.exit_code == 0
+    assert "crowdqc dataset is left out: the study has 1 case to train on" in result.stderr
     assert (file.parent / "out" / "report.html").is_file()
 
 

@@ -19,6 +19,7 @@ from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.findings import Finding
 from crowdqc.geometry import paired_iou
 from crowdqc.schema import BOX, TABLES, Study, conform
+from crowdqc.text import count
 
 SAME_THING = 0.3
 """IoU of the boxes before and after a gap from which they are of one thing, as in ``[match]``."""
@@ -277,14 +278,14 @@ def _ends(facts: pd.DataFrame) -> list[str]:
 
 def _reasons(row: dict[str, object]) -> str:
     if row["state"] == "unread":
-        return f"{row['n_asked']} slices were opened and nothing was drawn in the case"
+        return f"{count(int(str(row['n_asked'])), 'slice')} opened, and nothing drawn in the case"
     if row["state"] == "missing":
         return "others drew it here" if row["n_expected"] else "nobody drew it in this case"
     if row["state"] == "absent":
         return "most who read the case drew none"
     reasons = []
     if row["n_gaps"]:
-        reasons.append(f"no box on {row['n_gaps']} slices inside the run")
+        reasons.append(f"no box on {count(int(str(row['n_gaps'])), 'slice')} inside the run")
     for end, name in (("low", "first"), ("high", "last")):
         if row[f"why_{end}"]:
             reasons.append(f"truncated at slice {row[name]:g}: {row[f'why_{end}']}")

@@ -23,6 +23,7 @@ from crowdqc.completeness.runs import Runs
 from crowdqc.completeness.slices import from_ranges, in_ranges, named, to_ranges
 from crowdqc.findings import Finding
 from crowdqc.schema import BOX
+from crowdqc.text import count
 
 
 @check("run", "case-unread", order=10)
@@ -36,7 +37,7 @@ def case_unread(data: RunData) -> Found:
             group.index,
             Finding(
                 check="case-unread",
-                message=f"{group['n_asked'].iloc[0]} slices were opened and not one box drawn "
+                message=f"{count(group['n_asked'].iloc[0], 'slice')} opened and not one box drawn "
                 f"({labels}). Read the case, or say that it was read and is empty "
                 "(empty_file = 'nothing').",
                 case=case,

@@ -17,6 +17,7 @@ import functools
 import importlib.util
 import logging
 import os
+import re
 import secrets
 import socket
 from collections import Counter, deque
@@ -320,6 +321,11 @@ def _refuse_silence(address: str | None) -> None:
     host, separator, port = (address or "").rpartition("//")[2].rpartition(":")
     if not separator:
         return
+    if not re.fullmatch(r"\d{1,5}", port) or int(port) >= 2**16:
+        raise InputError(
+            f"{_called(address)}: '{port}' is no port, which is a number up to 65535. An address "
+            "is HOST:PORT or ray://HOST:PORT."
+        )
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
     except (OSError, ValueError) as error:

@@ -16,6 +16,7 @@ from crowdqc.files import Unreadable, refuse_more, unpacked
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.draft import FAULTS_MAX, bad_line, file_finding
 from crowdqc.formats.files import inside, relative, short
+from crowdqc.text import count
 
 BYTES_MAX = 500_000_000
 """Most characters that a table may unpack to: in memory it takes ten times as much."""
@@ -74,10 +75,10 @@ def load_cells(
 
 
 def _odd_rows(odd: list[tuple[int, int]], n_columns: int, where: str) -> list[Finding]:
+    named = f"the first line names {n_columns}."
     findings = [
-        bad_line("field-count", f"has {n} fields; the first line names {n_columns}.", source)
+        bad_line("field-count", f"has {count(n, 'field')}; {named}", f"{where}:{line}")
         for line, n in odd[:FAULTS_MAX]
-        for source in [f"{where}:{line}"]
     ]
     if len(odd) > FAULTS_MAX:
         message = f"{len(odd)} rows have more or fewer fields than the first line names."

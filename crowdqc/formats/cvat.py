@@ -22,6 +22,7 @@ from crowdqc.formats.markup import children, write_xml
 from crowdqc.formats.output import IMAGE, Output
 from crowdqc.formats.raters import Image
 from crowdqc.formats.shapes import box_of_ellipse, box_of_points
+from crowdqc.text import count
 
 _ROOT = "annotations"
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
@@ -64,8 +65,8 @@ class _Job:
         if self.tracks:
             self.document.note(
                 "track-not-read",
-                f"{self.tracks} tracks of a video name no images and were left out. Export as "
-                "'CVAT for images 1.1'.",
+                f"left out: {count(self.tracks, 'track')} of a video, which name no images. Export "
+                "as 'CVAT for images 1.1'.",
             )
 
     def _image(self, element: Element, line: str) -> None:

@@ -20,6 +20,7 @@ from crowdqc.formats.images import sizes_of
 from crowdqc.formats.states import infer_states
 from crowdqc.geometry import yolo_to_pixels
 from crowdqc.schema import BOX, Study, empty, natural_order
+from crowdqc.text import count
 
 TOLERANCE = 1e-4
 """How far beyond the image, as a fraction of its side, a box may reach: tools round so."""
@@ -244,8 +245,8 @@ def _clipped(before: pd.DataFrame, after: pd.DataFrame) -> list[Finding]:
         return []
     first = before.loc[changed.idxmax()]
     message = (
-        f"{len(changed)} boxes reached beyond their image, by {changed.max():.3g} px at most "
-        f"({first['source']}), and were clipped to it."
+        f"clipped to their image: {count(len(changed), 'box')}, which reached beyond it by "
+        f"{changed.max():.3g} px at most ({first['source']})."
     )
     note = Finding(
         check="box-clipped",

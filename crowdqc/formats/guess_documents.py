@@ -10,7 +10,7 @@ from pathlib import Path
 from crowdqc.formats.files import parse_number, printable
 from crowdqc.formats.labels import plain_name
 from crowdqc.formats.listing import Contents, Guess, Listing
-from crowdqc.formats.name_patterns import SHARED, guess_pattern, image_pattern, of_one_split, unread
+from crowdqc.formats.name_patterns import SHARED, guess_pattern, image_pattern, unread
 
 PEOPLE_MAX = 100
 """Most different names in a column that may say who drew."""
@@ -83,16 +83,10 @@ def guess_path(
     raters : bool
         Whether files or folders may be named after raters.
     """
-    names = [path.relative_to(listing.folder) for path in guess.files]
-    chosen = [name.as_posix() for name in of_one_split(names)]
-    if len(chosen) < len(names):
-        guess.remarks.append(
-            f"{len(names) - len(chosen)} files of other splits (train, val, test) are not read: "
-            "put all into one folder, or write a study file for each."
-        )
+    names = list(map(listing.relative, guess.files))
     raters = raters and (slices or bool(contents))
-    guess.path = guess_pattern(chosen, slices=slices, raters=raters, contents=contents)
-    guess.remarks += _left(guess.path, chosen, what="files", key="path")
+    guess.path = guess_pattern(names, slices=slices, raters=raters, contents=contents)
+    guess.remarks += _left(guess.path, names, what="files", key="path")
     if slices and "{slice}" not in guess.path:
         guess.remarks.append(f"{NO_SLICE} file names: each file is a case.")
 

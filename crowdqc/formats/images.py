@@ -10,6 +10,7 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError
 from crowdqc.schema import conform, natural_order, stands_in
+from crowdqc.text import count
 
 KEYS = ["case", "slice"]
 SIZE = ["height", "width"]
@@ -126,8 +127,8 @@ def settle_sizes(
         return readings.drop(columns=SIZE), findings  # slices without an image: found later
     usual = readings[SIZE].mode().iloc[0]
     message = (
-        f"{int(unsized.sum())} readings do not say the size of their image: {usual['height']:g} "
-        f"rows and {usual['width']:g} columns are taken, as most have."
+        f"the image's size is not said by {count(int(unsized.sum()), 'reading')}: "
+        f"{usual['height']:g} rows and {usual['width']:g} columns are taken, as most have."
     )
     note = Finding(check="image-size-guessed", message=message)
     return readings.fillna(usual.to_dict()).astype({"height": int, "width": int}), [*findings, note]

@@ -23,6 +23,7 @@ from crowdqc.formats.output import IMAGE, Output, Written
 from crowdqc.formats.patterns import ENDINGS
 from crowdqc.formats.raters import Image
 from crowdqc.formats.shapes import PIXELS_MAX, box_of_brush, box_of_ellipse, box_of_points
+from crowdqc.text import count
 
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(.+)")
 """Label Studio puts this before the name of a file that was uploaded."""
@@ -96,7 +97,7 @@ class _File:
             if one or not self.raters:  # of several people nobody knows who was to read it
                 self.document.read_by(image, None if one is None else [one], state=state)
         if self.answers:
-            message = f"{self.answers} answers (choices, texts) are no shapes and are not used."
+            message = f"no shapes, and not used: {count(self.answers, 'answer')} (choices, texts)."
             self.document.note("answer-not-used", message)
 
     def _task(self, task: dict[str, Any], source: str) -> None:

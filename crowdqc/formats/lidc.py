@@ -31,6 +31,7 @@ from crowdqc.formats.guess_documents import SIZE, guess_documents
 from crowdqc.formats.listing import Contents, Guess, Listing, look_into
 from crowdqc.formats.markup import children
 from crowdqc.formats.raters import Image
+from crowdqc.text import count
 
 LABEL = "nodule"
 """Label of all boxes, unless the study has a single one of another name."""
@@ -107,12 +108,12 @@ class _Scan:
                 self.raters.append(str(len(self.raters) + 1))
                 self._session(element, line)
         for kind, n in sorted((+self.others).items()):
-            self.document.note("marks-left-out", f"{n} {kind} are no boxes and were left out.")
+            self.document.note("marks-left-out", f"left out as no boxes: {count(n, kind)}.")
         if self.outlines:
             self._put(self._step())
 
     def _session(self, session: Element, line: int) -> None:
-        self.others["marks of non-nodules"] += sum(1 for _ in session.iterfind("nonNodule"))
+        self.others["non-nodule mark"] += sum(1 for _ in session.iterfind("nonNodule"))
         for nodule in session.iterfind("unblindedReadNodule"):
             name = (nodule.findtext("noduleID") or "").strip()[:40]
             for place, roi in enumerate(nodule.iterfind("roi"), start=1):
@@ -124,10 +125,10 @@ class _Scan:
         if None in points or not points or z is None or not math.isfinite(z):
             self.document.fault("not-a-number", "a position is no number.", source)
         elif len(points) == 1:
-            self.others["points (nodules below 3 mm)"] += 1
+            self.others["single-point mark"] += 1
             self.small.append((self.raters[-1], z))
         elif (roi.findtext("inclusion") or "").strip().upper() == "FALSE":
-            self.others["outlines of what does not belong to a nodule"] += 1
+            self.others["exclusion outline"] += 1
         else:
             x, y = ([float(point[axis]) for point in points if point] for axis in (0, 1))
             box = (min(x) + 1, min(y) + 1, max(x), max(y))

@@ -11,16 +11,14 @@ import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from crowdqc.formats.patterns import Name, split_ending
 
-SPLITS = {"train", "val", "valid", "test", "training", "validation", "testing"}
-"""Folders of data sets for training, which are neither cases nor raters."""
 SHARED = 0.3
 """Share of the names inside that folders of raters have in common, at least."""
 
-_SPLIT_WORD = re.compile(r"(?:train|val|test)(?:ing|id|idation)?\d*$", re.IGNORECASE)
+_SPLIT = re.compile(r"(?:train|val|test)(?:ing|id|idation)?\d*", re.IGNORECASE)
+"""Parts of data sets for training: no raters, and cases only where names recur in several."""
 _SLICE_WORD = re.compile(r"(?:^|[^a-z])(?:slice|slc|sl|frame|plane|layer|z)[-_. ]?$", re.IGNORECASE)
 """What stands before the number of a slice."""
 _PEOPLE = re.compile(
@@ -38,7 +36,7 @@ _THINGS = re.compile(
 """Names of cases, of sites and phases, and of the parts of an export: never those of people."""
 _PLACES = re.compile("site|cent(?:er|re)|hospital|clinic|batch|part|job|task", re.IGNORECASE)
 """What is left out of a case's name first, where the rest determines it."""
-_NO_CASE = SPLITS | {"images", "imgs", "data", "upload", "files", "frames", "slices", "png", "jpg"}
+_NO_CASE = {"images", "imgs", "data", "upload", "files", "frames", "slices", "png", "jpg"}
 _UID = re.compile(r"\d+(?:\.\d+){4,}")
 _UPLOAD = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){0,3}(?:-[0-9a-f]{12})?[-_](?=.)")
 """What tools put before the name of a file that was uploaded: part of a random UUID, or all."""
@@ -97,6 +95,7 @@ def guess_pattern(
     who = _rater_level(levels, inner, own_case=own_case) if raters else None
     cases = [k for k, one in enumerate(levels) if k != who and _is_case(one, lone=not own_case)]
     cases = [] if contents and own_case else cases
+    cases = [k for k in cases if not _is_split(levels[k]) or _shared(levels, inner, k)]
     stem = stem_pattern(stems, case_known=bool(cases)) if slices else ""
     parts = {k: levels[k] for k in cases} | _inner_case(stem, stems, len(levels))
     kept = _needed(parts)
@@ -132,26 +131,6 @@ def unread(pattern: str, names: Sequence[str]) -> list[str]:
     """Names that a pattern does not read."""
     matcher = Name(pattern)
     return [name for name in names if matcher.fields(name) is None]
-
-
-def of_one_split(names: Sequence[Path]) -> list[Path]:
-    """Of files of several splits (train, val) those of the fullest: no pattern stands for all.
-
-    Examples
-    --------
-    >>> [path.name for path in of_one_split([Path("train/1"), Path("val/2"), Path("train/3")])]
-    ['1', '3']
-    >>> [path.name for path in of_one_split([Path("x_train2017.json"), Path("x_val2017.json")])]
-    ['x_train2017.json']
-    """
-    for level in range(min(len(name.parts) for name in names) - 1):
-        folders = Counter(name.parts[level] for name in names)
-        if len(folders) > 1 and SPLITS.issuperset(folders):
-            fullest, _ = folders.most_common(1)[0]
-            return [name for name in names if name.parts[level] == fullest]
-    bare = {_SPLIT_WORD.sub("", name.stem) for name in names}
-    splits = names[0].suffix == ".json" and len(bare) == 1 < len({name.stem for name in names})
-    return list(names[:1] if splits else names)
 
 
 def stem_pattern(stems: Sequence[str], *, case_known: bool = False) -> str:
@@ -234,6 +213,7 @@ def _rater_level(
 ) -> int | None:
     """The level of folders (or parts of a name) that says who drew; `None` where none does."""
     varying = [k for k, values in enumerate(levels) if len(set(values)) > 1]
+    varying = [k for k in varying if not _is_split(levels[k])]
     found = []
     for k in varying:
         kind, shared = _kind(levels[k]), _shared(levels, inner, k)
@@ -262,8 +242,13 @@ def _kind(values: Sequence[str]) -> int:
 
 def _is_case(values: Sequence[str], *, lone: bool) -> bool:
     """Whether a level is part of the case: one that varies, or where nothing else says it."""
-    unique = set(values) - SPLITS
+    unique = set(values)
     return len(unique) > 1 or (lone and bool(unique - _NO_CASE) and _kind(values) < 0)
+
+
+def _is_split(values: Sequence[str]) -> bool:
+    """Whether a level is that of the splits of a data set (train, val, test)."""
+    return all(map(_SPLIT.fullmatch, set(values)))
 
 
 def _inner_case(stem: str, stems: Sequence[str], k: int) -> dict[int, list[str]]:

@@ -8,6 +8,7 @@ import unicodedata
 
 from crowdqc.findings import Finding
 from crowdqc.formats.draft import Draft
+from crowdqc.text import count
 
 NAME_MAX = 200
 """Characters of a name: file systems allow 255 bytes, and endings are added."""
@@ -49,7 +50,7 @@ def sound_names(draft: Draft) -> Draft:
 def _unfit(column: str, names: list[str]) -> Finding:
     shown = ", ".join(ascii(name)[:80] for name in names[:5]) + (", ..." if len(names) > 5 else "")
     message = (
-        f"{len(names)} names of a {column} cannot be parts of file names and are left out with all "
+        f"{count(len(names), f'{column} name')} cannot be part of file names and left out with all "
         f"that was read: {shown}. A name has 1 to {NAME_MAX} characters and no line break, / or \\."
     )
     return Finding(check="name-unfit", message=message, value=float(len(names)))

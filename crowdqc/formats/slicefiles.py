@@ -19,6 +19,7 @@ from crowdqc.formats.files import relative_names
 from crowdqc.formats.labels import CLASS_LISTS
 from crowdqc.formats.raters import asked, check_raters
 from crowdqc.formats.times import file_times
+from crowdqc.text import count
 
 
 class SliceFiles:
@@ -103,7 +104,7 @@ class SliceFiles:
     def _more_faults(self) -> list[Finding]:
         more = {self.names[file]: n - FAULTS_MAX for file, n in self._faults.items()}
         return [
-            file_finding("more-lines", name, f"{n} more lines are not sound and are left out.")
+            file_finding("more-lines", name, f"left out: {count(n, 'more line')}.")
             for name, n in more.items()
             if n > 0
         ]
@@ -162,8 +163,8 @@ def strays(found: patterns.Matches, config: Config) -> list[Finding]:
     names = ", ".join(relative_names(found.strays[:3], config))
     names += ", ..." if len(found.strays) > 3 else ""
     message = (
-        f"{len(found.strays)} files beside the annotations do not fit "
-        f"'{config.annotations.path}' and were not read: {names}."
+        f"not read, since not as '{config.annotations.path}' says, but beside the annotations: "
+        f"{count(len(found.strays), 'file')}: {names}."
     )
     value = float(len(found.strays))
     return [Finding(check="file-not-in-pattern", message=message, value=value)]

@@ -41,6 +41,7 @@ from crowdqc.formats.output import Output, Written
 from crowdqc.formats.shapes import box_of_points
 from crowdqc.formats.slicefiles import SliceFiles
 from crowdqc.geometry import pixels_to_yolo
+from crowdqc.text import count
 
 Floats = NDArray[np.float64]
 _Contents = dict[int, bytes]
@@ -83,8 +84,8 @@ def sniff_yolo(listing: Listing) -> Guess | None:
     odd = sum(len(words) != 5 for words in lines)
     if odd:
         guess.remarks.append(
-            f"{odd} of {len(lines)} lines have not 5 fields (a confidence, or a polygon "
-            "instead of a box) and will be refused: 'class x_centre y_centre width height'."
+            f"{odd} of {count(len(lines), 'line')} with other than 5 fields (a confidence, or a "
+            "polygon instead of a box) will be refused: 'class x_centre y_centre width height'."
         )
     guess.labels, remarks = _label_names(listing, seen)
     guess.remarks += remarks
@@ -237,7 +238,7 @@ def _fault(words: list[str], classes: Classes) -> tuple[str, str] | None:
     """Name and description of what is wrong with a line, if anything is."""
     if len(words) != 5:
         return "field-count", (
-            f"has {len(words)} fields ({short(' '.join(words))}); a line is "
+            f"has {count(len(words), 'field')} ({short(' '.join(words))}); a line is "
             "'class x_centre y_centre width height', 5 fields. Of a polygon the box is taken where "
             "shapes is 'box'."
         )

@@ -80,6 +80,8 @@ def run_all(run: Run) -> Result:
     *before, last = PIPELINE.stages
     for name in before:
         PIPELINE.ensure(name, run)
+    if has_volumes(run.config) and (few := dataset.too_few(run.config)):
+        run.say(f"crowdqc dataset is left out: the study {few}")
     result = PIPELINE.run(last, run)
     verdict = gate.verdict_for_exit(read_manifest(run))
     untrusted = run.store.untrusted()

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from crowdqc.files import Unreadable
 from crowdqc.findings import InputError
+from crowdqc.text import count
 from crowdqc.volumes.elements import (
     LOOKUP,
     PHOTOMETRIC,
@@ -122,7 +123,8 @@ def series_gap(series: Series) -> str:
     n = numbers[-1] - len(numbers) + (numbers[0] < 1)
     return (
         f"the instance numbers of its {len(numbers)} slices run from {numbers[0]} to "
-        f"{numbers[-1]}: {n} slices may be missing, before the first or evenly between the others"
+        f"{numbers[-1]}: {count(n, 'slice')} may be missing, before the first or evenly between "
+        "the others"
     )
 
 
@@ -348,7 +350,7 @@ def _step(folder: Path, slices: Sequence[_Slice], normal: NDArray[np.float64]) -
         a, b = slices[at := int(twice.argmax())], slices[at + 1]
         raise InputError(
             f"{a.path} and {b.path}: lie at one place ({along[at]:g} mm along the stack); "
-            f"{int(twice.sum())} slices of {folder} are there twice. Leave one of each: a series "
+            f"in {folder}, {count(int(twice.sum()), 'slice')} twice. Leave one of each: a series "
             "of several phases or echoes is several cases."
         )
     _refuse_uneven(slices, steps, usual)
@@ -363,10 +365,10 @@ def _refuse_uneven(slices: Sequence[_Slice], steps: NDArray[np.float64], usual: 
     a, b = slices[at := int(uneven.argmax())], slices[at + 1]
     gap = steps[at] / usual
     missing = round(gap) - 1
-    guess = f"; {missing} slices seem to be missing" if missing > 0 else ""
+    guess = f"; {count(missing, 'slice')} may be missing" if missing > 0 else ""
     raise InputError(
         f"{a.path} and {b.path}: are {steps[at]:g} mm apart, where most slices are {usual:g} mm "
-        f"apart{guess}; {int(uneven.sum())} distances of the series differ. Slices must be evenly "
+        f"apart{guess}; in all, {count(int(uneven.sum()), 'such distance')}. Slices must be evenly "
         "spaced: find the missing files, or resample the series to NIfTI."
     )
 

@@ -208,8 +208,9 @@ def test_a_cluster_that_does_not_answer_says_so(monkeypatch):
 
     with pytest.raises(InputError, match=rf"cluster at 127.0.0.1:{port}: .* 'ray start --head'"):
         RayEngine().run(hire_poison, TASKS)
-    with pytest.raises(InputError, match=r"cluster at ray://127.0.0.1:x: does not answer"):
-        RayEngine(address="ray://127.0.0.1:x").run(hire_poison, TASKS)
+    for port in ("x", "65536", "-1", ""):
+        with pytest.raises(InputError, match=rf"cluster at ray://127.0.0.1:{port}: '{port}' is no"):
+            RayEngine(address=f"ray://127.0.0.1:{port}").run(hire_poison, TASKS)
 
 
 def test_without_ray_the_remedy_is_named(monkeypatch):

@@ -480,9 +480,9 @@ def test_lidc_outlines_become_boxes_of_what_they_enclose(read_lidc):
     assert set(study.boxes["label"]) == {"lesion"}
     assert states(study)["p1", 0, "3"] == states(study)["p1", 3, "1"] == "reviewed_empty"
     messages = " ".join(f.message for f in findings)
-    assert "3 marks of non-nodules" in messages
-    assert "1 points (nodules below 3 mm)" in messages
-    assert "1 outlines of what does not belong" in messages
+    assert "3 non-nodule marks" in messages
+    assert "1 single-point mark" in messages
+    assert "1 exclusion outline" in messages
 
 
 def test_lidc_positions_that_fit_no_steps_are_told(read_lidc):

@@ -20,7 +20,7 @@ from crowdqc.formats.guess import guess_study, render_study
         (["photo1.txt", "photo2.txt"], "photo{case}.txt"),
         (["ann/p1-1.txt", "ann/p1-2.txt", "bob/p1-1.txt"], "{rater}/p{case}-{slice}.txt"),
         (["a/slice_1.txt", "a/slice_2.txt", "b/slice_1.txt"], "{rater}/slice_{slice}.txt"),
-        (["train/p1_1.txt", "val/p2_2.txt", "train/p2_3.txt"], "train/p{case}_{slice}.txt"),
+        (["train/p1_1.txt", "val/p2_2.txt", "train/p2_3.txt"], "*/p{case}_{slice}.txt"),
     ],
 )
 def test_names_of_files_become_a_pattern(write, tmp_path, names, pattern):
@@ -208,14 +208,38 @@ def test_a_case_may_be_the_folder_of_an_image(write, tmp_path, names, slices):
     assert ("each image is a case" in " ".join(guess.remarks)) == (slices[0][1] == 0)
 
 
-def test_the_splits_of_a_coco_data_set_are_no_raters(write, tmp_path):
-    for split in ("train2017", "val2017"):
-        write(f"annotations/instances_{split}.json", task_of("a.png"))
+def test_the_splits_of_a_coco_data_set_are_one_study(write, tmp_path):
+    for k, split in enumerate(("train2017", "val2017")):
+        write(f"annotations/instances_{split}.json", task_of(f"{k}.png"))
 
     guess = guess_study(tmp_path)
+    write("study.toml", render_study(guess, name="mine"))
+    study, _ = read_study(load_config(tmp_path / "study.toml"))
 
-    assert guess.path == "annotations/instances_train2017.json"
-    assert "1 files of other splits" in guess.remarks[0]
+    assert guess.path == "annotations/instances_*.json"
+    assert (study.cases, study.raters) == (["0", "1"], ["all"])
+
+
+@pytest.mark.parametrize(
+    ("names", "path", "cases"),
+    [
+        (["train/p1-1", "val/p2-1", "test/p3-2"], "*/p{case}-{slice}.txt", ["1", "2", "3"]),
+        (["train/0001", "train/0002", "valid/0001"], "{case}/{slice}.txt", ["train", "valid"]),
+        (["a/train/1-1", "a/val/2-2", "b/train/1-1", "b/val/2-2"], None, ["1", "2"]),
+    ],
+    ids=["numbered through", "numbered anew", "of two raters"],
+)
+def test_splits_are_read_as_one_study(write, tmp_path, names, path, cases):
+    for name in names:
+        write(f"{name}.txt", "0 .5 .5 .1 .1\n")
+
+    guess = guess_study(tmp_path)
+    text = render_study(guess, name="mine").replace("# size ", "size ")
+    write("study.toml", text)
+    study, _ = read_study(load_config(tmp_path / "study.toml"))
+
+    assert guess.path == (path or "{rater}/*/{case}-{slice}.txt")
+    assert (len(study.boxes), study.cases) == (len(names), cases)
 
 
 def test_classes_have_the_names_of_data_yaml_whatever_follows_them(write, tmp_path):
@@ -225,7 +249,7 @@ def test_classes_have_the_names_of_data_yaml_whatever_follows_them(write, tmp_pa
     guess = guess_study(tmp_path)
 
     assert guess.labels == {"0": "spleen", "1": "left_kidney"}
-    assert guess.remarks[0].startswith("2 of 2 lines have not 5 fields")
+    assert guess.remarks[0].startswith("2 of 2 lines with other than 5 fields")
 
 
 def test_files_without_a_box_make_a_study_file_that_can_be_read(write, tmp_path):

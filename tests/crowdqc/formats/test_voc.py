@@ -111,4 +111,4 @@ def test_of_very_many_bad_objects_the_rest_is_a_number(make_config, write):
     _, findings = read_study(make_config(VOC))
 
     assert [finding.check for finding in findings] == ["unknown-class"] * 1000 + ["more-lines"]
-    assert findings[-1].message.startswith("ann/img1-slice7.xml: 10 more lines")
+    assert findings[-1].message.startswith("ann/img1-slice7.xml: left out: 10 more lines")

@@ -144,12 +144,12 @@ def test_several_series_are_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"skip": [2, 3]}, r"6 mm apart, where most slices are 2 mm apart; 2 slices seem"),
+        ({"skip": [2, 3]}, r"6 mm apart, where most slices are 2 mm apart; 2 slices may"),
         ({"shear": (0.0, 0.3, 0.0)}, r"sheared: .* gantry tilt of 8\.5"),
         ({"fields_of": lambda _: {"0020|0032": "0\\0\\5"}}, "lie at one place"),
         (
             {"fields_of": lambda k: {"0020|0032": f"0\\0\\{2 * max(k, 1)}"}},
-            r"lie at one place \(2 mm .* 1 slices",
+            r"lie at one place \(2 mm .* 1 slice twice",
         ),
         ({"fields_of": lambda k: {"0020|0032": f"0\\0\\{2 * k + 0.5 * (k == 3)}"}}, "2.5 mm apart"),
         (

@@ -177,7 +177,7 @@ def test_what_is_no_slice_is_refused_by_name(tmp_path, made, says):
 @pytest.mark.parametrize(
     ("numbers", "says"),
     [
-        ([2, 3, 4], "run from 2 to 4: 1 slices may be missing"),
+        ([2, 3, 4], "run from 2 to 4: 1 slice may be missing"),
         ([1, 3, 5], "run from 1 to 5: 2 slices may be missing"),
         ([1, 2, 3], ""),
         ([0, 1, 2], ""),
