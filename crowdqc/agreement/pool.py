@@ -145,21 +145,24 @@ def pool(
     known, of = np.unique(group, return_inverse=True)
     of = of.reshape(-1)
     value = summands.statistic(*(np.bincount(of, part, len(known)) for part in summands.parts))
-    names: dict[str, object] = {}
+    number: dict[str, Ints] = {}
     for key, size in zip(keys[::-1], sizes[::-1], strict=True):
-        names[key] = places.names[key][known % size]
+        number[key] = known % size
         known = known // size
     if "case" in keys and places.by_case:
         low = high = np.full(len(value), np.nan)
     else:
-        low, high = _intervals(summands, of, places, n_groups=len(value))
+        alike = None
+        if "rater" in keys:  # raters are alike, for a label where there are labels
+            alike = number.get("label", np.zeros(len(value), np.int64))
+        low, high = _intervals(summands, of, places, n_groups=len(value), alike=alike)
         if unit == "1":
             least = 0.0 if summands.statistic is ratio else -1.0
             low, high = np.clip(low, least, 1.0), np.clip(high, least, 1.0)
     return pd.DataFrame(
         {
             "measure": measure,
-            **names,
+            **{key: places.names[key][code] for key, code in number.items()},
             "value": value,
             "low": low,
             "high": high,
@@ -180,7 +183,7 @@ def undefined(measure: str, keys: list[str], places: Places) -> pd.DataFrame:
 
 
 def _intervals(
-    summands: Summands, of: Ints, places: Places, *, n_groups: int
+    summands: Summands, of: Ints, places: Places, *, n_groups: int, alike: Ints | None
 ) -> tuple[Floats, Floats]:
     """Intervals of groups, a block of groups at a time to bound memory."""
     low, high = np.full(n_groups, np.nan), np.full(n_groups, np.nan)
@@ -201,7 +204,11 @@ def _intervals(
         ]
         columns = slice(first, first + width)
         low[columns], high[columns] = statistic_interval(
-            summands.statistic, sums, places.weights, level=places.level
+            summands.statistic,
+            sums,
+            places.weights,
+            level=places.level,
+            alike=None if alike is None else alike[columns],
         )
     return low, high
 

@@ -82,11 +82,17 @@ def ratio(top: Floats, bottom: Floats) -> Floats:
 
 
 def statistic_interval(
-    statistic: Statistic, sums: Sequence[Floats], weights: Floats, *, level: float
+    statistic: Statistic,
+    sums: Sequence[Floats],
+    weights: Floats,
+    *,
+    level: float,
+    alike: Ints | None = None,
 ) -> tuple[Floats, Floats]:
     """Interval of statistics that are functions of sums over cases.
 
     That of the bootstrap; of fewer than `ENOUGH_CASES` cases the jackknife's, by Student's t.
+    Statistics that are `alike`, such as those of several raters, lend each other their spread.
 
     Parameters
     ----------
@@ -98,6 +104,8 @@ def statistic_interval(
         As from `case_weights`.
     level : float
         Coverage, in (0, 1).
+    alike : ndarray of int, shape (M,), optional
+        Statistics of one number are alike. None: none are.
 
     Returns
     -------
@@ -117,14 +125,17 @@ def statistic_interval(
     for part in sums:
         told |= part != 0
     n_told = told.sum(axis=0)
-    few = np.flatnonzero((n_told >= 2) & (n_told < ENOUGH_CASES))
+    some = np.flatnonzero(n_told >= 2)
+    if alike is None:
+        alike = np.arange(len(low))
+        some = some[n_told[some] < ENOUGH_CASES]
     step = max(1, _CELLS // len(told))
-    for columns in np.split(few, range(step, len(few), step)):
+    for columns in np.split(some, range(step, len(some), step)):
         own = [part[:, columns] for part in sums]
         totals = [part.sum(axis=0) for part in own]
         without = statistic(*(total - part for total, part in zip(totals, own, strict=True)))
         without = np.where(told[:, columns], without, np.nan)
-        reach = student_reach(without, level)
+        reach = student_reach(without, level, alike=alike[columns])
         value = statistic(*totals)
         low[columns], high[columns] = value - reach, value + reach
     defined = np.flatnonzero(n_told >= ENOUGH_CASES)
@@ -137,16 +148,27 @@ def statistic_interval(
     return low, high
 
 
-def student_reach(without: Floats, level: float) -> Floats:
-    """Half of the interval of each statistic, (M,), from its values without each case, (C, M)."""
+def student_reach(without: Floats, level: float, *, alike: Ints | None = None) -> Floats:
+    """Half of the interval of each statistic, (M,), from its values without each case, (C, M).
+
+    The spread between the cases of one is drawn towards that of all that are `alike`, whose others
+    lend it up to `PRIOR_DF` degrees of freedom: two cases may be near one another by chance.
+    """
     known = np.isfinite(without)
     n = known.sum(axis=0)
     filled = np.where(known, without, 0.0)
     away = np.where(known, without - filled.sum(axis=0) / np.maximum(n, 1), 0.0)
-    error = np.sqrt((n - 1) / np.maximum(n, 1) * np.square(away).sum(axis=0))
+    free = np.maximum(n - 1, 0)
+    spread = free * np.square(away).sum(axis=0)  # of a case
+    group = np.arange(len(n)) if alike is None else np.unique(alike, return_inverse=True)[1]
+    everyone = np.bincount(group, free)
+    usual = (np.bincount(group, free * spread) / np.maximum(everyone, 1))[group]
+    lent = np.minimum(PRIOR_DF, everyone[group] - free)
     reach = np.full(len(n), np.nan)
     told = n >= 2
-    reach[told] = stats.t.ppf((1 + level) / 2, n[told] - 1) * error[told]
+    free, lent = free[told], lent[told]
+    spread = (free * spread[told] + lent * usual[told]) / (free + lent)
+    reach[told] = stats.t.ppf((1 + level) / 2, free + lent) * np.sqrt(spread / n[told])
     return reach
 
 

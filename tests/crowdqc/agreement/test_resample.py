@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from scipy import stats
 
 from crowdqc.agreement.mixed import adjust_scores
 from crowdqc.agreement.resample import (
@@ -168,12 +169,51 @@ def test_intervals_hold_where_cases_differ_in_hardness(n_cases):
 
 def test_two_cases_make_a_wider_interval_than_eight():
     rng = np.random.default_rng(0)
-    widths = []
-    for n_cases in (2, 8):
-        n = np.full((n_cases, 300), 40.0)
-        right = rng.binomial(40, np.clip(rng.normal(0.85, 0.06, n.shape), 0, 1)).astype(float)
-        weights = case_weights(n_cases, n_resamples=100, rng=rng)
-        low, high = statistic_interval(ratio, [right, n], weights, level=0.95)
-        widths.append(high - low)
+    wider, held = [], []
+    for _ in range(1000):
+        n = np.full((8, 2), 40.0)
+        n[2:, 0] = 0
+        right = rng.binomial(n.astype(int), np.clip(rng.normal(0.85, 0.06, n.shape), 0, 1))
+        weights = case_weights(8, n_resamples=1, rng=rng)
+        low, high = statistic_interval(
+            ratio, [right.astype(float), n], weights, level=0.95, alike=np.zeros(2, int)
+        )
+        wider.append(high[0] - low[0] > high[1] - low[1])
+        held.append((low <= 0.85) & (high >= 0.85))
 
-    assert (widths[0] > widths[1]).mean() >= 0.9
+    assert np.mean(wider) >= 0.95
+    assert 0.92 <= np.mean(held) <= 0.98
+
+
+@pytest.mark.parametrize("n_cases", [3, 5, 8, 12])
+def test_raters_with_spreads_of_their_own_are_held_though_they_lend(n_cases):
+    rng = np.random.default_rng(n_cases)
+    spread = np.tile([0.03, 0.05, 0.08], 400)
+    value = rng.normal(0.8, spread, (n_cases, len(spread)))
+    weights = case_weights(n_cases, n_resamples=1, rng=rng)
+
+    low, high = statistic_interval(
+        ratio,
+        [value, np.ones_like(value)],
+        weights,
+        level=0.95,
+        alike=np.repeat(np.arange(400), 3),
+    )
+
+    held = ((low <= 0.8) & (high >= 0.8)).reshape(400, 3).mean(axis=0)
+    assert 0.93 <= held.mean() <= 0.98
+    assert held.min() >= 0.85
+
+
+def test_what_is_alone_borrows_nothing():
+    value = np.array([[0.5, 0.2], [0.7, 0.9], [0.6, 0.4]])
+    alone, alike = (
+        statistic_interval(
+            ratio, [value, np.ones_like(value)], np.ones((1, 3)), level=0.95, alike=groups
+        )
+        for groups in (None, np.arange(2))
+    )
+
+    np.testing.assert_array_equal(alone, alike)
+    half = stats.t.ppf(0.975, 2) * value.std(axis=0, ddof=1) / np.sqrt(3)
+    np.testing.assert_allclose((alone[1] - alone[0]) / 2, half)
