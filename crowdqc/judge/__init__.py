@@ -3,6 +3,7 @@
 from crowdqc.judge.decide import Decision, decide, study_measures, withheld_findings
 from crowdqc.judge.explain import changes, explain
 from crowdqc.judge.formats import to_github, to_junit
+from crowdqc.judge.isolated import isolated
 from crowdqc.judge.manifest import Manifest, make_manifest
 from crowdqc.judge.measures import (
     USABLE,
@@ -29,6 +30,7 @@ __all__ = [
     "changes",
     "decide",
     "explain",
+    "isolated",
     "judge_raters",
     "judged_findings",
     "label_measures",

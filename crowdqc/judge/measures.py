@@ -70,8 +70,9 @@ def label_measures(consensus: pd.DataFrame, completeness: pd.DataFrame) -> pd.Da
     where there is no usable box though the label should be there or nobody read the case;
     ``agreed_share`` of the drawn objects that is usable (1 where nothing was drawn);
     ``coverage`` of the expected slices by the rater who drew most of them (0 where nothing was
-    drawn); ``truncated_share`` and ``swapped_share`` of the runs that are truncated, or seem to
-    be of another label;
+    drawn; of a rater of whom none were expected, of those that were expected of another);
+    ``truncated_share`` and ``swapped_share`` of the runs that are truncated, or seem to be of
+    another label;
     ``length_ratio`` to the usual length (nan where too few cases say what is usual).
 
     Parameters
@@ -126,7 +127,10 @@ def _run_measures(completeness: pd.DataFrame) -> pd.DataFrame:
     """What is known of the runs of each label of each case."""
     drawn = completeness["n_slices"] > 0
     swapped = completeness["faults"].map(lambda cell: not WRONG_LABEL.isdisjoint(from_cell(cell)))
-    coverage = completeness["coverage"].where(drawn, 0.0)
+    most = completeness.groupby(ORGAN)["slices_expected"].transform("max")
+    seen = (completeness["n_slices"] / most.where(most > 0)).clip(upper=1.0)
+    coverage = completeness["coverage"].fillna(seen)  # nothing was expected, and it was drawn
+    coverage = coverage.where(drawn, 0.0)
     coverage = coverage.where(drawn | ~completeness["state"].isin(["complete", "absent"]), 1.0)
     frame = completeness[ORGAN].assign(
         coverage=coverage,
@@ -156,12 +160,23 @@ def case_measures(labels: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def box_measures(prompts: pd.DataFrame) -> pd.DataFrame:
-    """Measures of each fused box, with its ``case, slice, label``.
+def box_measures(prompts: pd.DataFrame, alone: pd.Series | None = None) -> pd.DataFrame:
+    """Measures of each fused box.
 
-    ``score``, ``expected_error``, ``support``, ``n_raters``, ``support_share``, ``spread`` (the
-    largest spread of an edge in px; nan for a single rater), ``width``, ``height`` in px,
-    ``interpolated`` (1 or 0). The rows are those of `prompts`.
+    Parameters
+    ----------
+    prompts : DataFrame
+        Rows of the table ``consensus``.
+    alone : Series, optional
+        As from `crowdqc.judge.isolated`. None: not known.
+
+    Returns
+    -------
+    DataFrame
+        A row for each of `prompts`, with its ``case, slice, label``: ``score``,
+        ``expected_error``, ``support``, ``n_raters``, ``support_share``, ``spread`` (the largest
+        spread of an edge in px; nan for a single rater), ``width``, ``height`` in px,
+        ``interpolated`` (1 or 0), ``isolated`` (1, 0 or nan).
     """
     spread = prompts[["spread_x0", "spread_y0", "spread_x1", "spread_y1"]].max(axis=1)
     known = ["case", "slice", "label", "score", "expected_error", "support", "n_raters"]
@@ -171,6 +186,7 @@ def box_measures(prompts: pd.DataFrame) -> pd.DataFrame:
         width=prompts["x1"] - prompts["x0"],
         height=prompts["y1"] - prompts["y0"],
         interpolated=(prompts["method"] == INTERPOLATED).astype(float),
+        isolated=np.nan if alone is None else alone,
     )
 
 

@@ -18,6 +18,7 @@ from crowdqc.judge import (
     changes,
     decide,
     explain,
+    isolated,
     judged_findings,
     label_measures,
     make_manifest,
@@ -30,10 +31,11 @@ from crowdqc.judge import (
 )
 from crowdqc.judge.manifest import Manifest
 from crowdqc.judge.words import sentences, shortened
+from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.mask_sets import RISK
 from crowdqc.stages.risk import read_risk
-from crowdqc.stages.study import person, policy_of
+from crowdqc.stages.study import load_study, person, policy_of
 from crowdqc.text import count
 
 CREATED_FROM = [
@@ -68,6 +70,8 @@ class Measured:
     """Whether a name of a rater means one person in the study, or only within a case."""
     masks: pd.DataFrame | None = None
     """Risk and measures of the masks, where there are masks to judge."""
+    study: Study | None = None
+    """What was read; None: it is not known which boxes are isolated."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,7 @@ def judge(run: Run, *, masks: bool) -> Judgement:
             stage: run.store.read_findings(stage) for stage in ("check", "agree", "complete")
         },
         rater_scope=run.config.annotations.rater_scope,
+        study=load_study(run),
     )
     if policy.of("mask") and path.is_file():
         found = replace(found, masks=read_risk(run))
@@ -176,7 +181,8 @@ def judge_measured(found: Measured, policy: Policy) -> Judgement:
     noticed = {stage: policy.weigh(findings) for stage, findings in found.findings.items()}
     faults = [one for one in noticed["agree"] if one.case is None and one.rater]
     prompts = consensus[consensus["state"].isin(USABLE)]
-    measures = _measures(consensus, found.completeness, raters) | _fine(policy, consensus)
+    measures = _measures(consensus, found.completeness, raters)
+    measures |= _fine(policy, consensus, found.study)
     if found.masks is not None:
         measures["mask"] = found.masks
     complete = judged_findings(noticed["complete"], found.completeness)
@@ -203,11 +209,12 @@ def _measures(
     return {"rater": raters, "label": labels, "case": case_measures(labels)}
 
 
-def _fine(policy: Policy, consensus: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _fine(policy: Policy, consensus: pd.DataFrame, study: Study | None) -> dict[str, pd.DataFrame]:
     """Measures of boxes and slices, for which a policy need not have rules."""
     measures = {}
     if policy.of("box"):
-        measures["box"] = box_measures(consensus[consensus["state"].isin(USABLE)])
+        alone = None if study is None else isolated(consensus, study)
+        measures["box"] = box_measures(consensus[consensus["state"].isin(USABLE)], alone)
     if policy.of("slice"):
         measures["slice"] = slice_measures(consensus)
     return measures

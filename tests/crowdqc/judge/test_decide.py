@@ -439,3 +439,20 @@ def test_the_fault_of_one_rater_of_several_is_no_fault_of_the_label():
     judged = judged_findings(found, runs)
 
     assert [f.severity.value for f in judged] == ["note", "reject", "reject", "reject", "reject"]
+
+
+def test_an_organ_that_two_of_three_drew_and_the_third_missed_is_covered():
+    boxes, _ = whole(cases=["1"], labels=["liver"], n=2)
+    runs = completeness(
+        [
+            ("1", "liver", "a", "complete", 2, np.nan, "", ""),
+            ("1", "liver", "b", "complete", 2, np.nan, "", ""),
+            ("1", "liver", "c", "missing", 0, 0.0, "", ""),
+        ]
+    )
+    runs["slices_expected"] = [0, 0, 2]  # half of a's others drew it, which is not most of them
+
+    assert label_measures(boxes, runs).loc[("1", "liver"), "coverage"] == 1.0
+
+    runs.loc[:1, "n_slices"] = 1
+    assert label_measures(boxes, runs).loc[("1", "liver"), "coverage"] == 0.5
