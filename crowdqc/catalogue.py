@@ -56,7 +56,7 @@ _ALL = (
         heading="Findings",
         table="readings",
         needs=("simulate",),
-        sections=("labels", "annotations", "images", "truth"),
+        sections=("labels", "annotations", "assignments", "images", "truth"),
         after="crowdqc agree STUDY",
         remedy="do what the findings that reject ask for, then crowdqc check STUDY",
     ),

@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("start:init", "Start a study file by looking at a folder of annotations."),
     "demo": ("start:demo", "Make a small synthetic study and run everything on it."),
     "run": ("stage:run", "Run every stage that is not up to date."),
+    "assign": ("rounds:assign", "Deal cases to raters, or add a rater who joins late."),
+    "status": ("rounds:status", "Show who owes what, how far it has come, and what changed."),
     **{name: (place, STAGES[name].does) for name, place in _STUDY_COMMANDS.items()},
     "compare": ("tools:compare", "Compare two sets of scores by paired statistics."),
     "plan": ("study:plan", "Estimate how many raters, or how many slices, a study needs."),

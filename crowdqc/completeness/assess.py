@@ -30,6 +30,7 @@ def assess(
     settings: Settings | None = None,
     *,
     orientation: Orientation | None = None,
+    owed: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Which runs are complete, and what must be redrawn.
 
@@ -41,6 +42,10 @@ def assess(
         None: the defaults.
     orientation : Orientation, optional
         Where given, labels on the wrong side of the patient are found.
+    owed : DataFrame, optional
+        ``case, slice, rater, labels`` of what was assigned, as from
+        `crowdqc.assignments.owed_readings`. Then a case that a rater never opened is known to be
+        owed, and what was not assigned is not missing.
 
     Returns
     -------
@@ -64,7 +69,7 @@ def assess(
     [['1', 'liver', 'cem', '3']]
     """
     settings = settings or Settings()
-    runs = find_runs(study)
+    runs = find_runs(study, owed)
     facts = pd.concat([runs.table, expected_by_raters(runs), expected_by_cases(runs)], axis=1)
     facts = _with_gaps(facts, runs)
     low, high = _truncated(facts, runs, settings)
@@ -111,7 +116,7 @@ def _gaps(runs: Runs) -> tuple[Ints, Ints]:
     n = slices[steps + 1] - slices[steps] - 1
     offset = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
     run, slices = np.repeat(run[steps], n), np.repeat(slices[steps], n) + 1 + offset
-    given = runs.was_read(run, slices)
+    given = runs.was_given(run, slices)
     return run[given], slices[given]
 
 
@@ -262,7 +267,7 @@ def _worked_on(facts: pd.DataFrame) -> pd.Series:
     """
     alone = facts.groupby(["case", "label"])["rater"].transform("size") == 1
     case_drawn = facts.groupby("case")["n_slices"].transform("sum") > 0
-    return alone & case_drawn
+    return alone & case_drawn & (facts["n_opened"] > 0)
 
 
 def _ends(facts: pd.DataFrame) -> list[str]:
@@ -278,7 +283,11 @@ def _ends(facts: pd.DataFrame) -> list[str]:
 
 def _reasons(row: dict[str, object]) -> str:
     if row["state"] == "unread":
-        return f"{count(int(str(row['n_asked'])), 'slice')} opened, and nothing drawn in the case"
+        if row["n_opened"]:
+            return (
+                f"{count(int(str(row['n_opened'])), 'slice')} opened, and nothing drawn in the case"
+            )
+        return "the case was assigned and not opened"
     if row["state"] == "missing":
         return "others drew it here" if row["n_expected"] else "nobody drew it in this case"
     if row["state"] == "absent":

@@ -33,7 +33,7 @@ def expected_by_raters(runs: Runs) -> pd.DataFrame:
     )
     every = table.assign(n_readers=n_readers).merge(votes, on=ORGAN)
     run, slices = (every[name].to_numpy(np.int64) for name in ("run", "slice"))
-    every = every[runs.was_read(run, slices)]
+    every = every[runs.was_given(run, slices)]
     every = every.merge(drawn[["run", "slice"]].assign(own=1), on=["run", "slice"], how="left")
     own = every["own"].fillna(0)
     also = every["dealt"].fillna(0) - runs.dealt[every["run"]]

@@ -22,28 +22,50 @@ from crowdqc.completeness.position import jumps, wrong_side
 from crowdqc.completeness.runs import Runs
 from crowdqc.completeness.slices import from_ranges, in_ranges, named, to_ranges
 from crowdqc.findings import Finding
-from crowdqc.schema import BOX
+from crowdqc.schema import BOX, stands_in
 from crowdqc.text import count
 
 
 @check("run", "case-unread", order=10)
 def case_unread(data: RunData) -> Found:
-    """A case of which a rater opened files and drew nothing."""
+    """A case of which a rater opened files and drew nothing, or that is owed and not opened."""
     facts = data.facts
     unread = facts[facts["state"] == "unread"]
     for (case, rater), group in unread.groupby(["case", "rater"], sort=False):
-        labels = ", ".join(group["label"])
-        yield (
-            group.index,
-            Finding(
-                check="case-unread",
-                message=f"{count(group['n_asked'].iloc[0], 'slice')} opened and not one box drawn "
-                f"({labels}). Read the case, or say that it was read and is empty "
-                "(empty_file = 'nothing').",
-                case=case,
-                rater=rater,
-            ),
+        labels, n = ", ".join(group["label"]), group["n_opened"].iloc[0]
+        message = (
+            f"{count(n, 'slice')} opened and not one box drawn ({labels}). Read the case, or say "
+            "that it was read and is empty (empty_file = 'nothing')."
         )
+        if not n:
+            message = f"assigned, and not opened ({labels}). Read the case."
+        yield group.index, Finding(check="case-unread", message=message, case=case, rater=rater)
+
+
+@check("run", "slices-unread", order=15)
+def slices_unread(data: RunData) -> Found:
+    """Assigned slices of a case that was begun, of which there is no annotation at all."""
+    owed, facts, keys = data.runs.owed, data.facts, ["case", "slice", "rater"]
+    if owed is None:
+        return
+    readings = data.runs.study.readings
+    begun = stands_in(readings, owed, ["case", "rater"])
+    left = owed[begun & ~stands_in(readings, owed, keys)]
+    rows = facts.groupby(["case", "rater"]).indices
+    for (case, rater), group in left.groupby(["case", "rater"], sort=False):
+        slices = to_ranges(group["slice"])
+        message = f"{count(len(group), 'assigned slice')} not opened: {slices}. Read them."
+        finding = Finding(
+            check="slices-unread",
+            message=message,
+            case=case,
+            rater=rater,
+            value=float(len(group)),
+            limit=0.0,
+            unit="slices",
+            slices=slices,
+        )
+        yield rows.get((case, rater), []), finding
 
 
 @check("run", "organ-missing", order=20)

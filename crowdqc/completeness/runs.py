@@ -37,11 +37,14 @@ class Runs:
     drawn : DataFrame
         One row per boxed slice of a run, ordered by run and slice: ``run`` (row of `table`),
         ``slice``, the hull of the boxes, ``n_boxes``.
+    owed : DataFrame, optional
+        ``case, slice, rater`` of what was assigned.
     """
 
     study: Study
     table: pd.DataFrame
     drawn: pd.DataFrame
+    owed: pd.DataFrame | None = None
 
     @cached_property
     def starts(self) -> Ints:
@@ -79,7 +82,7 @@ class Runs:
     def dealt(self) -> Bools:
         """Whether the rater of a run was dealt single slices of the case, shape (R,)."""
         return (
-            dealt_slices(self.study)
+            dealt_slices(self.study, self.owed)
             .reindex(pd.MultiIndex.from_frame(self.table[["case", "rater"]]), fill_value=False)
             .to_numpy(bool)
         )
@@ -87,12 +90,25 @@ class Runs:
     @cached_property
     def read(self) -> pd.DataFrame:
         """``run, slice``: what was read of the runs whose raters were dealt single slices."""
-        mine = self.table.loc[self.dealt, ["case", "rater"]].reset_index(names="run")
-        return mine.merge(self.study.readings, on=["case", "rater"])[["run", "slice"]]
+        return self._dealt_of(self.study.readings)
 
-    def was_read(self, run: Ints, slices: Ints) -> Bools:
+    @cached_property
+    def given(self) -> pd.DataFrame:
+        """As `read`: what was given to them, by the assignments where there are some."""
+        readings = self.study.readings
+        if self.owed is None:
+            return self.read
+        others = readings[~readings["rater"].isin(self.owed["rater"].unique())]
+        keys = ["case", "slice", "rater"]
+        return self._dealt_of(pd.concat([others[keys], self.owed[keys]]))
+
+    def _dealt_of(self, slices: pd.DataFrame) -> pd.DataFrame:
+        mine = self.table.loc[self.dealt, ["case", "rater"]].reset_index(names="run")
+        return mine.merge(slices, on=["case", "rater"])[["run", "slice"]]
+
+    def was_given(self, run: Ints, slices: Ints) -> Bools:
         """Whether the rater of each run was given that slice; of a whole case, all are."""
-        known = pd.MultiIndex.from_frame(self.read)
+        known = pd.MultiIndex.from_frame(self.given)
         inside = pd.MultiIndex.from_arrays([run, slices]).isin(known)
         given: Bools = ~self.dealt[run] | inside
         return given
@@ -116,17 +132,17 @@ class Runs:
         return (n * self.volumes["spacing_z"]).to_numpy(dtype=np.float64)
 
 
-def find_runs(study: Study) -> Runs:
-    """The runs of a study."""
+def find_runs(study: Study, owed: pd.DataFrame | None = None) -> Runs:
+    """The runs of a study, of which `owed` was assigned."""
     drawn = _hulls(study.boxes)
     slices = drawn.groupby(RUN)["slice"]
     extent = {"n_slices": slices.size(), "first": slices.min(), "last": slices.max()}
-    table = who_was_asked(study).join(pd.DataFrame(extent)).reset_index()
+    table = who_was_asked(study, owed).join(pd.DataFrame(extent)).reset_index()
     table["n_slices"] = table["n_slices"].fillna(0).astype(np.int64)
     table = _in_order(table, study).reset_index(drop=True)
     place = pd.MultiIndex.from_frame(table[RUN]).get_indexer(pd.MultiIndex.from_frame(drawn[RUN]))
     drawn = drawn.assign(run=place).sort_values(["run", "slice"], ignore_index=True)
-    return Runs(study, table, drawn)
+    return Runs(study, table, drawn, owed)
 
 
 def _hulls(boxes: pd.DataFrame) -> pd.DataFrame:

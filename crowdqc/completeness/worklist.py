@@ -13,6 +13,7 @@ from crowdqc.schema import natural_order
 
 TASKS = {
     "case-unread": "read",
+    "slices-unread": "read",
     "organ-missing": "draw",
     "slice-lost": "read",
     "organ-gap": "draw",

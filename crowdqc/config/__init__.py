@@ -11,6 +11,7 @@ are read in the same way: `Section`, `read_toml`, `validate`.
 from crowdqc.config.inputs import (
     NAME,
     Annotations,
+    Assignments,
     Label,
     Picture,
     Plane,
@@ -33,6 +34,7 @@ __all__ = [
     "NAME",
     "SIMULATED",
     "Annotations",
+    "Assignments",
     "Changes",
     "Config",
     "Dataset",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Literal
 
 import pydantic
@@ -95,6 +96,38 @@ class Annotations(Section):
     x_centre, y_centre."""
     keep: dict[str, str | list[str]] = Field(default_factory=dict)
     """Rows of the table to keep: column in the file -> value, or values (as text)."""
+    rounds: list[str] = Field(default_factory=list)
+    """Folders of rounds, the first that with which `path` begins, the others laid out alike: a
+    later reading takes the place of an earlier one of the same case, slice, rater and label."""
+
+    @pydantic.model_validator(mode="after")
+    def _rounds_begin_path(self) -> Annotations:
+        if self.rounds and not self.path.startswith(f"{self.rounds[0]}/"):
+            raise ValueError(
+                f"rounds must begin with the folder with which 'path' begins; got {self.rounds} "
+                f"and '{self.path}'"
+            )
+        if len(set(self.rounds)) < len(self.rounds):
+            raise ValueError(f"rounds must be folders that differ; got {self.rounds}")
+        return self
+
+
+class Assignments(Section):
+    """``[assignments]``: who is asked for what, and the rules by which `crowdqc assign` deals."""
+
+    path: str | None = None
+    """A CSV table with the columns rater, case, label, slices, due, round. Only the first two must
+    be filled in: no label means all, no slices (such as ``40-43 74``) the whole case."""
+    raters: list[str] = Field(default_factory=list)
+    """Everybody who takes part. Any other name in the table is refused."""
+    cases: list[str] = Field(default_factory=list)
+    """Cases to deal out; none given: those of [images]."""
+    raters_per_case: int = Field(default=3, ge=1)
+    """How many raters read each case."""
+    due: dt.date | None = Field(default=None, strict=False)
+    """Date by which what is dealt out is due, such as 2026-12-24."""
+    packages: str = "packages"
+    """Folder, beside the study file, of work packages and of what came back of them."""
 
 
 class Window(Section):

@@ -11,7 +11,7 @@ from typing import Any
 import pydantic
 from pydantic import Field
 
-from crowdqc.config.inputs import Annotations, Images, Label, StudySection, Truth
+from crowdqc.config.inputs import Annotations, Assignments, Images, Label, StudySection, Truth
 from crowdqc.config.methods import (
     Agree,
     Dataset,
@@ -37,6 +37,7 @@ class Config(Section):
     study: StudySection
     labels: dict[str, Label] = Field(min_length=1)
     annotations: Annotations
+    assignments: Assignments = Assignments()
     images: Images = Images()
     truth: Truth | None = None
     match: Match = Match()

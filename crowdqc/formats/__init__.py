@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -30,6 +31,7 @@ from crowdqc.formats.names import sound_names
 from crowdqc.formats.output import Output
 from crowdqc.formats.patterns import find, has
 from crowdqc.formats.plausible import implausible
+from crowdqc.formats.rounds import Round, configs_of_rounds, merge_rounds, restricted
 from crowdqc.formats.truth import COLUMNS as TRUTH_COLUMNS
 from crowdqc.formats.truth import read_truth_boxes, without_gold
 from crowdqc.schema import Study, stands_in
@@ -43,17 +45,26 @@ __all__ = [
     "Guess",
     "Listing",
     "Output",
+    "Round",
     "annotation_files",
     "guess_documents",
     "look_into",
+    "merge_rounds",
     "read_gold",
+    "read_rounds",
     "read_study",
     "read_truth_boxes",
 ]
 
+Owed = Callable[[pd.DataFrame, int | None], pd.DataFrame]
+"""From the table `images` and a round (None: all) to ``case, slice, rater, labels`` of
+all readings that are owed."""
 
-def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study, list[Finding]]:
-    """Read the annotations that a study file names.
+
+def read_study(
+    config: Config, known: pd.DataFrame | None = None, *, owed: Owed | None = None
+) -> tuple[Study, list[Finding]]:
+    """Read the annotations that a study file names, of all rounds.
 
     Parameters
     ----------
@@ -62,6 +73,8 @@ def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study
     known : DataFrame, optional
         The table `images` as read from pictures or volumes; where it is absent, sizes come
         from the study file or from the annotations.
+    owed : callable, optional
+        Gives what was assigned, see `Owed`.
 
     Returns
     -------
@@ -75,6 +88,57 @@ def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study
     InputError
         If nothing can be read, or the study file does not say what is needed.
     """
+    rounds, findings = read_rounds(config, known, owed=owed)
+    return merge_rounds(rounds)[0], findings
+
+
+def read_rounds(
+    config: Config, known: pd.DataFrame | None = None, *, owed: Owed | None = None
+) -> tuple[list[Round], list[Finding]]:
+    """As `read_study`, each round of ``[annotations] rounds`` by itself.
+
+    Parameters
+    ----------
+    config : Config
+        The study file.
+    known : DataFrame, optional
+        As for `read_study`.
+    owed : callable, optional
+        As for `read_study`.
+
+    Returns
+    -------
+    rounds : list of Round
+        Those of which something is there.
+    findings : list of Finding
+        Of all of them, and one for each later round of which nothing is there yet.
+    """
+    first, *later = configs_of_rounds(config)
+    study, findings = _read_round(first, known, owed)
+    rounds = [Round(1, study)]
+    for number, one in enumerate(later, start=2):
+        folder = config.annotations.rounds[number - 1]
+        if not _has_files(one):
+            message = f"{folder}: round {number} holds no annotations yet."
+            findings.append(Finding(check="round-empty", message=message))
+            continue
+        study, more = _read_round(one, known, owed)
+        asked = None if owed is None else owed(study.images, number)
+        rounds.append(Round(number, study if asked is None else restricted(study, asked)))
+        findings += more
+    return rounds, findings
+
+
+def _has_files(config: Config) -> bool:
+    try:
+        return bool(find(config.resolve(config.annotations.path)).names)
+    except InputError:
+        return False
+
+
+def _read_round(
+    config: Config, known: pd.DataFrame | None, owed: Owed | None
+) -> tuple[Study, list[Finding]]:
     draft = sound_names(_draft(config))
     if draft.readings.empty:
         raise InputError(_nothing(config, draft))
@@ -88,7 +152,8 @@ def read_study(config: Config, known: pd.DataFrame | None = None) -> tuple[Study
     in_px = not draft.in_fractions
     if not in_px:
         draft.boxes = to_pixels(draft.boxes, images)
-    study, findings = to_study(draft, config, images)
+    assigned = None if owed is None else owed(images, None)
+    study, findings = to_study(draft, config, images, owed=assigned)
     findings = [_unquoted(finding, config) for finding in findings]
     return study, [*findings, *implausible(study, draft.boxes, in_px=in_px)]
 
@@ -154,7 +219,10 @@ def annotation_files(config: Config) -> list[str]:
     InputError
         If no file is found.
     """
-    names = find(config.resolve(config.annotations.path)).names
+    first, *later = configs_of_rounds(config)
+    names = find(config.resolve(first.annotations.path)).names
+    for one in filter(_has_files, later):
+        names = [*names, *find(config.resolve(one.annotations.path)).names]
     if not load_format(config.annotations.format).one_file_per_slice:
         return names
     folders = dict.fromkeys(name.rpartition(os.sep)[0] for name in names)

@@ -101,7 +101,9 @@ def file_finding(check: str, file: str, message: str) -> Finding:
     return Finding(check=check, message=f"{file}: {message}", source=file)
 
 
-def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study, list[Finding]]:
+def to_study(
+    draft: Draft, config: Config, images: pd.DataFrame, *, owed: pd.DataFrame | None = None
+) -> tuple[Study, list[Finding]]:
     """Apply the common rules and build the study.
 
     Parameters
@@ -112,6 +114,8 @@ def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study,
         The study file.
     images : DataFrame
         The table `images`: one row for each slice that is known, and for each that was read.
+    owed : DataFrame, optional
+        ``case, slice, rater`` of what was assigned.
 
     Returns
     -------
@@ -125,14 +129,14 @@ def to_study(draft: Draft, config: Config, images: pd.DataFrame) -> tuple[Study,
     refused = [*draft.refused, *_rows(boxes.drop(index=sound.index))]
     readings = _left_open(draft.readings, refused, sound, labels=config.label_names)
     readings = readings.drop(columns=["height", "width"], errors="ignore")
-    readings, notes = infer_states(readings, sound, rule=config.annotations.empty_file)
+    readings, notes = infer_states(readings, sound, rule=config.annotations.empty_file, owed=owed)
     if readings.empty:
         raise InputError(f"{config.file}: the annotations hold no reading at all.")
     study = Study(
         name=config.study.name,
         labels=config.label_names,
         images=images,
-        readings=_sorted(readings, ["case", "slice", "rater"]),
+        readings=in_order(readings, ["case", "slice", "rater"]),
         boxes=_numbered(sound),
         rater_scope=config.annotations.rater_scope,
         single=frozenset(label.name for label in config.labels.values() if label.single),
@@ -258,11 +262,11 @@ def _clipped(before: pd.DataFrame, after: pd.DataFrame) -> list[Finding]:
 
 
 def _numbered(boxes: pd.DataFrame) -> pd.DataFrame:
-    boxes = _sorted(boxes, ["case", "slice", "rater", "label"])
+    boxes = in_order(boxes, ["case", "slice", "rater", "label"])
     return boxes.assign(box=np.arange(len(boxes)))
 
 
-def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+def in_order(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """In natural order of the keys; rows that are equal in them stay in reading order."""
     ranks = []
     for key in keys:

@@ -19,7 +19,11 @@ from crowdqc.text import count
 
 
 def infer_states(
-    readings: pd.DataFrame, boxes: pd.DataFrame, *, rule: Literal["infer", "nothing", "unread"]
+    readings: pd.DataFrame,
+    boxes: pd.DataFrame,
+    *,
+    rule: Literal["infer", "nothing", "unread"],
+    owed: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Fill in the state of each reading.
 
@@ -31,6 +35,9 @@ def infer_states(
         ``case, slice, rater``: where boxes were drawn.
     rule : {"infer", "nothing", "unread"}
         What an empty file means: to be inferred, nothing there, or not looked at.
+    owed : DataFrame, optional
+        ``case, slice, rater`` of what was assigned. What a rater who has assignments was not asked
+        for was not passed on the way from one box to another.
 
     Returns
     -------
@@ -43,6 +50,9 @@ def infer_states(
     state = readings["state"].to_numpy(dtype=object)
     open_question = state == ""
     inside = _inside(readings, boxed) if rule == "infer" else np.array(rule == "nothing")
+    if rule == "infer" and owed is not None:
+        asked = stands_in(owed, readings, ["case", "slice", "rater"])
+        inside = inside & (asked | ~readings["rater"].isin(owed["rater"].unique()).to_numpy())
     state = np.where(open_question & inside, ReadingState.REVIEWED_EMPTY.value, state)
     state = np.where(open_question & ~inside, ReadingState.OPENED.value, state)
     state = np.where(boxed, ReadingState.BOXED.value, state)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import pandas as pd
 
+from crowdqc.assignments import owed_readings, read_assignments
+from crowdqc.assignments.owed import contradictions
 from crowdqc.findings import Finding, Severity
-from crowdqc.formats import read_study
+from crowdqc.formats import merge_rounds, read_rounds
 from crowdqc.judge.words import in_few_words
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import known_images, volume_findings
@@ -19,11 +22,17 @@ from crowdqc.text import count
 def check(run: Run) -> Result:
     """Read and validate the annotations."""
     config = run.config
-    study, findings = read_study(config, known_images(config))
+    known, assignments = known_images(config), read_assignments(config)
+    owed = None if assignments is None else partial(owed_readings, assignments)
+    rounds, findings = read_rounds(config, known, owed=owed)
+    study, superseded = merge_rounds(rounds)
+    if assignments is not None:
+        findings += contradictions(assignments, study, has_images=known is not None)
     findings = [*findings, *volume_findings(config), *truth_findings(config)]
     findings = write_findings(run, "check", findings)
     for table in TABLES:
         run.store.write(table, getattr(study, table))
+    run.store.write("superseded", superseded)
     rejects = sum(finding.severity is Severity.REJECT for finding in findings)
     summary = (
         f"{count(len(study.boxes), 'box')} of {count(len(study.raters), 'rater')} in "
@@ -34,7 +43,7 @@ def check(run: Run) -> Result:
         table=findings_table(findings),
         shown=summarise(findings),
         summary=summary,
-        files=[*(f"{table}.csv" for table in TABLES), "findings.jsonl"],
+        files=[*(f"{table}.csv" for table in TABLES), "superseded.csv", "findings.jsonl"],
         verdict=worst(findings),
         findings=findings,
     )

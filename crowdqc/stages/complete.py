@@ -8,7 +8,7 @@ from crowdqc.config import Config
 from crowdqc.judge.words import checks_in_words
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import geometries
-from crowdqc.stages.study import load_study, write_findings
+from crowdqc.stages.study import load_owed, load_study, write_findings
 from crowdqc.text import count
 
 STATES = ("complete", "partial", "missing", "absent", "unread")
@@ -17,7 +17,9 @@ COMPLETENESS_SHOWN = ["case", "label", "rater", "state", "n_slices", "gap_slices
 
 def complete(run: Run) -> Result:
     """Find what is missing, and write the worklist."""
-    table, findings = assess(load_study(run), orientation=_orientation(run.config))
+    table, findings = assess(
+        load_study(run), orientation=_orientation(run.config), owed=load_owed(run)
+    )
     findings = write_findings(run, "complete", findings)
     tasks = todo(table, findings)
     run.store.write("completeness", table)

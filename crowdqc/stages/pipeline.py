@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import crowdqc
+from crowdqc.assignments.table import assignments_file
 from crowdqc.catalogue import STAGES
 from crowdqc.config import Changes, Config, load_config
 from crowdqc.findings import InputError, Verdict
@@ -24,6 +25,7 @@ from crowdqc.stages import (
     masks,
     report,
     simulate,
+    status,
 )
 from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, doubted, unwatched
 from crowdqc.stages.images import has_volumes, input_files
@@ -82,6 +84,7 @@ def run_all(run: Run) -> Result:
         PIPELINE.ensure(name, run)
     if has_volumes(run.config) and (few := dataset.too_few(run.config)):
         run.say(f"crowdqc dataset is left out: the study {few}")
+    status.record(run, PIPELINE.stamp("gate", run)[:16])
     result = PIPELINE.run(last, run)
     verdict = gate.verdict_for_exit(read_manifest(run))
     untrusted = run.store.untrusted()
@@ -128,7 +131,13 @@ def write_report(run: Run, **form: Any) -> Result:
 
 
 def _annotations(config: Config) -> list[str | Path]:
-    return [*annotation_files(config), *input_files(config), *_truth_at_hand(config)]
+    assigned = assignments_file(config)
+    return [
+        *annotation_files(config),
+        *input_files(config),
+        *_truth_at_hand(config),
+        *([assigned] if assigned else []),
+    ]
 
 
 def _truth_at_hand(config: Config) -> list[Path]:

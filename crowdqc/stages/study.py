@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from crowdqc.assignments import owed_readings, read_assignments
 from crowdqc.config import Config
 from crowdqc.findings import Finding
 from crowdqc.judge import Policy, load_policy
@@ -42,6 +43,16 @@ def _read(run: Run) -> Study:
         rater_scope=config.annotations.rater_scope,
         single=frozenset(label.name for label in config.labels.values() if label.single),
     )
+
+
+def load_owed(run: Run) -> pd.DataFrame | None:
+    """Readings that the assignments ask for; `None` where the study has none."""
+    if "owed" not in run.kept:
+        assignments = read_assignments(run.config)
+        images = run.store.read("images")
+        run.kept["owed"] = None if assignments is None else owed_readings(assignments, images)
+    owed: pd.DataFrame | None = run.kept["owed"]
+    return owed
 
 
 def match_study(study: Study, config: Config) -> Matched:

@@ -337,7 +337,7 @@ def test_ctrl_c_is_no_crash(study, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("crowdqc.stages.check.read_study", stop)
+    monkeypatch.setattr("crowdqc.stages.check.read_rounds", stop)
     stopped = call("check", study)
     monkeypatch.undo()
 
