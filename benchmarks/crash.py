@@ -2,6 +2,7 @@
 
     python benchmarks/crash.py --kills 100             # the demo, all stages
     python benchmarks/crash.py --kills 5 --small       # two cases, in tests
+    python benchmarks/crash.py --folder /tmp/crash     # in parts: the same command goes on
 
 A run is killed (SIGKILL) by itself, at one of the moments at which it touches a file of the folder
 of results (chosen at random among all of them), or after a random time. It is killed up to three
@@ -11,7 +12,9 @@ the folder must be that of the undisturbed run, and no file may be left over.
 
 import argparse
 import contextlib
+import hashlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -93,39 +96,73 @@ def in_child(work, *, limit=None, counter=None, out=None):
     os._exit(0)
 
 
+def code():
+    """What the rounds were run with."""
+    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    for path in sorted([*root.glob("crowdqc/**/*.*"), *root.glob("samgen/**/*.py")]):
+        if path.suffix in {".py", ".toml"}:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def contents(folder):
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def survive(where, *, kills, small, seed):
-    """Number of kills that were survived, by how they came; stops at the first loss."""
-    rng = np.random.default_rng(seed)
+def prepare(where, *, small):
+    """The study file, what an undisturbed run writes, its moments and seconds; made once."""
+    notes = where / "undisturbed.json"
+    file = where / "study" / "study.toml"
+    if notes.is_file():
+        known = json.loads(notes.read_text())
+        if known["code"] != code():
+            sys.exit(f"{where}: was begun with other code; name another --folder")
+        return file, contents(where / "whole"), known
     file = make_study(where / "study", small=small)
-    whole, other, out = (where / name for name in ("whole", "other", "out"))
-    counter = where / "events"
-    began = time.monotonic()
-    in_child(lambda: run(file, whole), counter=counter, out=whole)
-    seconds, events = time.monotonic() - began, int(counter.read_text())
-    in_child(lambda: run(file, other, iou="0.6"))
-    expected = contents(whole)
-    print(f"{len(expected)} files, {events} moments, {seconds:.1f} s undisturbed", flush=True)
-    counts = Counter()
+    counter, began = where / "events", time.monotonic()
+    in_child(lambda: run(file, where / "whole"), counter=counter, out=where / "whole")
+    known = {"code": code(), "seconds": time.monotonic() - began}
+    known |= {"moments": int(counter.read_text()), "rounds": 0, "counts": {}}
+    in_child(lambda: run(file, where / "other", iou="0.6"))
+    notes.write_text(json.dumps(known))
+    return file, contents(where / "whole"), known
+
+
+def disturbed(file, rng, known):
+    """One folder of results, killed up to three times; by what it was killed, and what it holds."""
+    out, counts = file.parents[1] / "out", Counter()
+    shutil.rmtree(out, ignore_errors=True)
+    if rng.random() < 0.3:
+        shutil.copytree(out.with_name("other"), out)
+    for _ in range(int(rng.integers(1, 4))):
+        by_time = rng.random() < 0.3
+        seconds = float(rng.uniform(0, known["seconds"]))
+        limit = seconds if by_time else int(rng.integers(1, known["moments"] + 1))
+        killed = in_child(lambda: run(file, out), limit=limit, out=out)
+        counts["at a time" if by_time else "at a file"] += killed
+    in_child(lambda: run(file, out))
+    return counts, contents(out)
+
+
+def survive(where, *, kills, small, seed):
+    """Number of kills that were survived, by how they came; stops at the first loss.
+
+    A folder that holds the first rounds is gone on with.
+    """
+    file, expected, known = prepare(where, small=small)
+    print(
+        f"{len(expected)} files, {known['moments']} moments, {known['seconds']:.1f} s", flush=True
+    )
+    counts = Counter(known["counts"])
     while counts.total() < kills:
-        shutil.rmtree(out, ignore_errors=True)
-        stale = rng.random() < 0.3
-        if stale:
-            shutil.copytree(other, out)
-        for _ in range(int(rng.integers(1, 4))):
-            by_time = rng.random() < 0.3
-            limit = float(rng.uniform(0, seconds)) if by_time else int(rng.integers(1, events + 1))
-            killed = in_child(lambda: run(file, out), limit=limit, out=out)
-            counts["at a time" if by_time else "at a file"] += killed
-        in_child(lambda: run(file, out))
-        got = contents(out)
+        more, got = disturbed(file, np.random.default_rng([seed, known["rounds"]]), known)
         wrong = sorted(n for n in got.keys() | expected if got.get(n) != expected.get(n))
         if wrong:
             sys.exit(f"after {counts.total()} kills these files differ: {wrong[:10]}")
+        counts += more
+        known |= {"rounds": known["rounds"] + 1, "counts": counts}
+        (where / "undisturbed.json").write_text(json.dumps(known))
         print(f"{counts.total()} kills survived", file=sys.stderr, flush=True)
     return counts
 
@@ -135,8 +172,13 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="keeps the rounds, so that they can go on")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="crash-") as name:
-        found = survive(Path(name), kills=options.kills, small=options.small, seed=options.seed)
+    words = {"kills": options.kills, "small": options.small, "seed": options.seed}
+    with contextlib.ExitStack() as stack:
+        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="crash-"))
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        found = survive(folder, **words)
     parts = ", ".join(f"{n} {how}" for how, n in sorted(found.items()) if n)
     print(f"survived {found.total()} kills: {parts}")

@@ -19,7 +19,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from crowdqc.findings import InputError
 
@@ -33,6 +33,9 @@ SETTINGS_BYTES_MAX = 1_000_000
 """Largest file of settings (a study, a policy): what people write by hand."""
 JSON_BYTES_MAX = 1_000_000_000
 """A JSON file larger than this is not read: it would not fit into memory."""
+COLUMNS_MAX = 1_000
+"""Most columns of a table: each takes memory and time beyond its cells."""
+Kind = TypeVar("Kind")
 _CHUNK = 65536
 """Most files are smaller: reading takes a buffer of the size that is asked for."""
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -235,6 +238,23 @@ def read_json(path: Path, limit: int = JSON_BYTES_MAX, *, below: Path | None = N
         raise Unreadable(f"is not JSON (line {error.lineno}: {error.msg}).") from error
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"is not JSON that can be read ({type(error).__name__}).") from error
+
+
+def load_json(path: Path, kind: type[Kind], limit: int = JSON_BYTES_MAX) -> Kind:
+    """What a JSON file holds, which must be a `kind`: a dict or a list.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no JSON, or holds something else.
+    """
+    try:
+        found = read_json(path, limit)
+    except Unreadable as error:
+        raise InputError(f"{path}: {error}") from error
+    if not isinstance(found, kind):
+        raise InputError(f"{path}: must hold a {kind.__name__}; got a {type(found).__name__}.")
+    return found
 
 
 def sha256(path: Path) -> str:

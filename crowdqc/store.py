@@ -25,6 +25,7 @@ import pandas as pd
 
 import crowdqc
 from crowdqc.files import (
+    COLUMNS_MAX,
     JSON_BYTES_MAX,
     PART,
     SEAL,
@@ -41,18 +42,21 @@ from crowdqc.findings import Finding, InputError, dump_findings, parse_findings
 from crowdqc.lock import NAME as LOCK
 from crowdqc.lock import FolderLock
 from crowdqc.schema import TABLES, conform
-from crowdqc.trust import Hashes, is_signed, sign
+from crowdqc.trust import Hashes, is_signed, seal, sign
 
 FORMAT_VERSION = 2
 """Version of the layout of the folder and of the tables in it."""
 
-COLUMNS_MAX = 1_000
 HEADER_MAX = 100_000
 STATE_BYTES_MAX = 100_000_000
 _RESULT = re.compile(r"\w[\w.]{0,99}", re.ASCII)
 """Names of what stages write; who sends a state file may not name anything else."""
 _UNLOCKED = ("nnUNet_preprocessed", "nnUNet_results")
 """What a training fills for days, without the lock: other commands go on meanwhile."""
+
+
+_MODELS = "nnUNet_results/*/*/fold_*/checkpoint_final.pth"
+"""What no stage wrote and scores rest on."""
 
 
 class Store:
@@ -243,6 +247,10 @@ class Store:
             ]
         return self._changed[stage]
 
+    def edited(self, stage: str) -> bool:
+        """Whether the files of `stage` are not, or not known to be, what it wrote."""
+        return self._record(stage) is None or bool(self.changed(stage))
+
     def untrusted(self, stage: str | None = None) -> list[str]:
         """Stages whose results this user did not make, and on which those of `stage` rest.
 
@@ -263,6 +271,8 @@ class Store:
     def trust(self) -> None:
         """Take all that is on record, and is as it was written, for this user's own."""
         self.claim()
+        for model in self.folder.glob(_MODELS):
+            seal(model)
         state = self._state()
         for stage, record in state["stages"].items():
             if not self.changed(stage):
@@ -286,7 +296,13 @@ class Store:
             self._write_state({**state, "stages": stages})
 
     def set_stamp(
-        self, stage: str, stamp: str, files: Iterable[str], *, needs: Iterable[str] = ()
+        self,
+        stage: str,
+        stamp: str,
+        files: Iterable[str],
+        *,
+        needs: Iterable[str] = (),
+        doubted: Iterable[str] = (),
     ) -> None:
         """Record that a stage was finished.
 
@@ -300,13 +316,15 @@ class Store:
             Files and folders that it wrote.
         needs : iterable of str
             Stages whose results it read.
+        doubted : iterable of str
+            Stages of which it read something that this user did not make.
         """
         self.claim()
         self._changed.clear()
         record = {
             "stamp": stamp,
             "files": {name: self.hashes.digest(name) for name in sorted(files)},
-            "rests_on": sorted({one for need in needs for one in self.untrusted(need)}),
+            "rests_on": sorted({*doubted, *(x for need in needs for x in self.untrusted(need))}),
         }
         self.renew(record["files"], {stage: _signed(self.study, stage, record)})
 

@@ -20,13 +20,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from crowdqc.files import Unreadable, atomic, opened, read_bytes, read_json
+from crowdqc.files import SEAL, Unreadable, atomic, opened, read_bytes, read_json, read_text, sha256
 from crowdqc.findings import InputError
 
 KEY = "CROWDQC_KEY"
 """Environment variable with a key of one's own."""
 KEY_CHARACTERS_MIN = 16
 _KEY_BYTES = 32
+_SEAL_BYTES_MAX = 200
 _HEX = re.compile("(?:[0-9a-f]{2}){16,}")
 _RECENT_NS = 2_000_000_000
 """A file that changed so shortly before it was hashed may have changed again within one tick."""
@@ -95,6 +96,32 @@ def sign(record: object) -> str:
 def is_signed(record: object, signature: object) -> bool:
     """Whether `signature` is this user's of `record`."""
     return isinstance(signature, str) and hmac.compare_digest(sign(record), signature)
+
+
+def seal_of(path: Path) -> Path:
+    """The file beside `path` that says by whom it was written, which is another for each user."""
+    return path.with_name(f".{path.name}{SEAL}")
+
+
+def seal(path: Path) -> None:
+    """Say that this user wrote a file, as it is now.
+
+    Raises
+    ------
+    InputError
+        If that cannot be written.
+    """
+    with atomic(seal_of(path)) as temporary:
+        temporary.write_text(sign([path.name, sha256(path)]) + "\n", encoding="ascii")
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file is as this user wrote it."""
+    try:
+        signature = read_text(seal_of(path), _SEAL_BYTES_MAX).strip()
+        return is_signed([path.name, sha256(path)], signature)
+    except (InputError, Unreadable):
+        return False
 
 
 class Hashes:

@@ -2,8 +2,9 @@
 
 Encoding a picture takes SAM a hundred times as long as drawing a mask, and is the same for every
 annotator, label, fusion method and number of prompts. Files are named after their signature, so
-another checkpoint or another window makes other files; and each carries its signature inside,
-so that a file that was renamed, damaged or written by another version is refused, not used.
+another checkpoint or another window makes other files. A file that was renamed or damaged, or
+that this user did not write, is not opened but made again: masks drawn from it would be somebody
+else's.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crowdqc.files import atomic
-from crowdqc.findings import InputError
+from crowdqc.trust import is_sealed, seal
 
 VERSION = 1
 """Version of the embeddings: raised when the same input gives other numbers."""
@@ -105,30 +105,16 @@ class EmbeddingCache:
         return self.folder / f"{key[:32]}.npz"
 
     def read(self, signature: Signature) -> Embedding | None:
-        """Embedding of this signature; `None` if it was never written.
-
-        Raises
-        ------
-        InputError
-            If the file is damaged, or holds another embedding than its name says.
-        """
+        """Embedding of this signature; `None` if this user never wrote it as it is now."""
         path = self.path(signature)
-        if not path.exists():
+        if not is_sealed(path):
             return None
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as record:
-                found = str(record["signature"])
-                rows = {name: record[name] for name in ("features", "picture_size", "input_size")}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"{path}: must be an embedding; got a damaged file ({error}). Remove it."
-            ) from error
-        _refuse_another(path, found, signature)
-        return Embedding(
-            features=rows["features"],
-            picture_size=_pair(rows["picture_size"]),
-            input_size=_pair(rows["input_size"]),
-        )
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as record:
+            return Embedding(
+                features=record["features"],
+                picture_size=_pair(record["picture_size"]),
+                input_size=_pair(record["input_size"]),
+            )
 
     def write(self, signature: Signature, embedding: Embedding) -> None:
         """Keep an embedding.
@@ -141,29 +127,11 @@ class EmbeddingCache:
         with atomic(self.path(signature)) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
-                signature=np.array(signature.to_json()),
                 features=embedding.features,
                 picture_size=np.array(embedding.picture_size),
                 input_size=np.array(embedding.input_size),
             )
-
-
-def _refuse_another(path: Path, found: str, wanted: Signature) -> None:
-    if found == wanted.to_json():
-        return
-    try:
-        have = dict(json.loads(found))
-    except (ValueError, TypeError):
-        have = {}
-    different = [
-        f"{name} {have.get(name)!r}, not {value!r}"
-        for name, value in dataclasses.asdict(wanted).items()
-        if have.get(name) != value
-    ]
-    raise InputError(
-        f"{path}: must be the embedding that its name says; got one of "
-        f"{'; '.join(different) or found}. Remove it, or the whole folder: it is made again."
-    )
+        seal(self.path(signature))
 
 
 def _pair(numbers: NDArray[np.int64]) -> tuple[int, int]:

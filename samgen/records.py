@@ -13,14 +13,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from crowdqc.files import JSON_BYTES_MAX, SEAL, Unreadable, atomic, read_text, sha256
+from crowdqc.files import JSON_BYTES_MAX, Unreadable, atomic, read_json, sha256
 from crowdqc.findings import InputError
-from crowdqc.trust import is_signed, sign
+from crowdqc.trust import is_sealed, seal
 
 RECORD_VERSION = 2
 """Format version of a record; raised, too, when the same input gives other masks."""
 
-SEAL_BYTES_MAX = 200
 Rows = list[dict[str, Any]]
 
 
@@ -41,19 +40,11 @@ def signature_of(**inputs: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def seal_of(path: Path) -> Path:
-    """The file with the signature of a record, which is another one for each user."""
-    return path.with_name(f".{path.name}{SEAL}")
-
-
 def read_record(path: Path, signature: str) -> Rows | None:
     """Rows of the table ``masks`` of a finished case; `None` where it must be done (again)."""
     try:
-        text = read_text(path, JSON_BYTES_MAX)
-        record = json.loads(text)
-        if record["signature"] != signature:
-            return None
-        if not is_signed(text, read_text(seal_of(path), SEAL_BYTES_MAX).strip()):
+        record = read_json(path, JSON_BYTES_MAX)
+        if record["signature"] != signature or not is_sealed(path):
             return None
         for name, digest in record["files"].items():
             if sha256(path.parent / name) != digest:
@@ -72,9 +63,9 @@ def write_record(path: Path, signature: str, *, files: list[str], rows: Rows) ->
         "masks": [{name: _plain(value) for name, value in row.items()} for row in rows],
     }
     text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    for file, content in ((path, text), (seal_of(path), sign(text) + "\n")):
-        with atomic(file) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    seal(path)
 
 
 def _plain(value: Any) -> Any:

@@ -321,6 +321,21 @@ def test_a_verdict_is_no_milder_because_the_masks_are_out_of_date(study):
     assert "Run crowdqc run" in page
 
 
+def test_a_risk_that_was_edited_is_not_used(study):
+    (study.parent / "policy.toml").write_text(MASK_RULE)
+    study.write_text(STUDY + '[gate]\npolicy = "policy.toml"\n')
+    masks(study)
+    risk = study.parent / "out" / "risk.csv"
+    table = pd.read_csv(risk)
+    table.assign(risk=0.0).to_csv(risk, index=False)
+
+    found = judged(study)
+
+    assert found["verdict"] == "review"
+    assert "masks-stale" in {reason["measure"] for reason in found["reasons"]}
+    assert "mask" not in found["units"]
+
+
 def judged(study):
     assert call("gate", study).exit_code == 0
     return json.loads((study.parent / "out" / "manifest.json").read_text(encoding="utf-8"))

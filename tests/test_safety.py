@@ -201,6 +201,24 @@ def test_a_picture_that_claims_to_be_huge_is_not_unpacked(study):
     assert "cannot be read as a picture" in result.stderr
 
 
+def test_a_picture_whose_texts_unpack_to_very_much_is_refused(study):
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 9, 8, 0, 0, 0, 0))
+    png += chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8), 9))
+    (study.parent / "1-0.png").write_bytes(png + chunk(b"IDAT", zlib.compress(bytes(90))))
+    text = study.read_text().replace("size = [100, 100]", "")
+    study.write_text(text + '[images]\npath = "{case}-{slice}.png"\n')
+
+    result = call("check", study)
+
+    assert result.exit_code == 2
+    assert "1-0.png: cannot be read as a picture" in result.stderr
+
+
 # What is not ours ------------------------------------------------------------------------------
 
 

@@ -69,6 +69,8 @@ class Folders:
             "nnUNet_def_n_proc": str(max(1, workers)),
             "nnUNet_n_proc_DA": str(workers),
             "TQDM_DISABLE": "1",
+            "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",  # also in processes that nnU-Net starts
+            "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0",
         }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,12 +12,21 @@ import pydantic
 
 from crowdqc.config import Config, Train, load_config
 from crowdqc.engine import LOCAL, Engine
+from crowdqc.files import load_json
 from crowdqc.findings import Finding, InputError
 from crowdqc.schema import conform, empty
 from train.environment import Folders
 from train.evaluate import ScoredCase, score_masks
 from train.preflight import preflight
-from train.run import commands, count_folds, model_folder, predict, prepare, train_fold
+from train.run import (
+    commands,
+    count_folds,
+    made_elsewhere,
+    model_folder,
+    predict,
+    prepare,
+    train_fold,
+)
 from train.study import dataset_name
 
 Say = Callable[[str], None]
@@ -254,6 +262,12 @@ def evaluate_sets(
     return conform("scores", pd.concat(tables, ignore_index=True)), findings
 
 
+def any_made_elsewhere(config: Config, folders: Folders, sets: Sequence[str]) -> bool:
+    """Whether a model of these datasets is not as this user trained it."""
+    names = [_existing(config, folders, name).name for name in sets]
+    return any(made_elsewhere(folders, name, config.train) for name in names)
+
+
 def _existing(config: Config, folders: Folders, name: str) -> Path:
     folder = folders.raw / dataset_name(config, name)
     if not folder.is_dir():
@@ -266,6 +280,9 @@ def _existing(config: Config, folders: Folders, name: str) -> Path:
 
 def _validation_dice(model: Path) -> float:
     """nnU-Net's mean Dice over the validation cases of a fold; nan where it has none."""
-    summary = json.loads((model / "validation" / "summary.json").read_text(encoding="utf-8"))
-    dice = summary["foreground_mean"]["Dice"]
-    return float(dice) if dice is not None else np.nan
+    path = model / "validation" / "summary.json"
+    try:
+        dice = load_json(path, dict)["foreground_mean"]["Dice"]
+        return float(dice) if dice is not None else np.nan
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: is not what nnU-Net writes ({error!r}).") from error

@@ -15,14 +15,20 @@ from typing import Any
 import numpy as np
 
 from crowdqc.config import Train
-from crowdqc.files import atomic, sha256, without_links
+from crowdqc.files import atomic, load_json, sha256, without_links
 from crowdqc.findings import InputError
+from crowdqc.trust import is_sealed, seal
 from crowdqc.volumes import read_geometry, read_labels, write_labels
-from train.checkpoints import check_plans, check_prepared, safe_checkpoints
+from train.checkpoints import (
+    SPLITS,
+    TRAINER,
+    check_plans,
+    check_prepared,
+    safe_checkpoints,
+)
 from train.environment import Folders, nnunet
 
 PLANS = "crowdqcPlans"
-TRAINER = "CrowdqcTrainer"
 FINAL, LATEST, BEST = (f"checkpoint_{name}.pth" for name in ("final", "latest", "best"))
 
 
@@ -63,7 +69,7 @@ def prepare(folders: Folders, dataset: str, *, settings: Train, seed: int = 0) -
         shutil.rmtree(target, ignore_errors=True)
         with nnunet(folders, workers=settings.workers, planning=True), without_links(target):
             _preprocess(raw, settings)
-    content = json.loads(plans.read_text(encoding="utf-8"))
+    content = load_json(plans, dict)
     if settings.configuration not in content["configurations"]:
         known = ", ".join(content["configurations"])
         raise InputError(
@@ -120,6 +126,7 @@ def train_fold(
         without_links(folders.preprocessed / dataset, model),
     ):
         _run_training(dataset, fold, settings, gpus=gpus, results=results)
+    seal(results / FINAL)
     return True
 
 
@@ -188,10 +195,16 @@ def is_trained(results: Path) -> bool:
     return (results / FINAL).is_file() and (results / "validation" / "summary.json").is_file()
 
 
+def made_elsewhere(folders: Folders, dataset: str, settings: Train) -> bool:
+    """Whether a fold that is trained is not as this user trained it."""
+    folds = model_folder(folders, dataset, settings).glob("fold_*")
+    return any(is_trained(fold) and not is_sealed(fold / FINAL) for fold in folds)
+
+
 def count_folds(folders: Folders, dataset: str) -> int:
     """Number of folds into which a dataset's training cases are split."""
-    path = folders.raw / dataset / "splits_final.json"
-    return len(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else 0
+    path = folders.raw / dataset / SPLITS
+    return len(load_json(path, list)) if path.is_file() else 0
 
 
 def commands(
@@ -259,8 +272,8 @@ def _record(raw: Path, settings: Train, *, seed: int) -> dict[str, Any]:
 def _recorded(plans: Path) -> dict[str, Any] | None:
     if not plans.is_file():
         return None
-    record = json.loads(plans.read_text(encoding="utf-8")).get("crowdqc")
-    return dict(record) if record else None
+    record = load_json(plans, dict).get("crowdqc")
+    return record if isinstance(record, dict) else None
 
 
 def _preprocess(raw: Path, settings: Train) -> None:

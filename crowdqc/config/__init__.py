@@ -10,6 +10,7 @@ are read in the same way: `Section`, `read_toml`, `validate`.
 
 from crowdqc.config.inputs import (
     NAME,
+    SIDE_MAX,
     Annotations,
     Assignments,
     Label,
@@ -32,6 +33,7 @@ from crowdqc.config.toml import Model, Section, expand, read_toml, to_toml, toml
 
 __all__ = [
     "NAME",
+    "SIDE_MAX",
     "SIMULATED",
     "Annotations",
     "Assignments",

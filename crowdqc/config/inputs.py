@@ -21,7 +21,9 @@ Picture = Literal[
 Plane = Literal["stored", "axial", "coronal", "sagittal"]
 """Which slices of a volume are pictures: those of its third axis, or those of the patient."""
 
-Side = Annotated[int, Field(ge=1, le=1_000_000)]
+SIDE_MAX = 1_000_000
+"""Largest side of an image, in px, that makes sense."""
+Side = Annotated[int, Field(ge=1, le=SIDE_MAX)]
 """Rows or columns of an image."""
 
 Millimetres = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)]

@@ -15,11 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.config import Config
+from crowdqc.config import SIDE_MAX, Config
 from crowdqc.files import Unreadable, refuse_more
 from crowdqc.findings import Finding
 from crowdqc.formats import patterns
-from crowdqc.formats.draft import FAULTS_MAX, SIDE_MAX, Draft, bad_line, box_frame, file_finding
+from crowdqc.formats.draft import FAULTS_MAX, Draft, bad_line, box_frame, file_finding
 from crowdqc.formats.files import parse_number, relative, short
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.raters import Image, Made, Reading, asked, attribute, check_raters, settle

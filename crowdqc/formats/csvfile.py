@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.files import Unreadable, refuse_more, unpacked
+from crowdqc.files import COLUMNS_MAX, Unreadable, refuse_more, unpacked
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.draft import FAULTS_MAX, bad_line, file_finding
 from crowdqc.formats.files import inside, relative, short
@@ -92,11 +92,14 @@ def read_header(rows: Iterator[tuple[int, list[str]]], where: str) -> list[str]:
     Raises
     ------
     InputError
-        If there is none, or something other than commas stands between them.
+        If there is none, there are more than `COLUMNS_MAX`, or something other than commas stands
+        between them.
     """
     _, header = next(rows, (0, []))
     if not header:
         raise InputError(f"{where}: is empty; its first line must name the columns.")
+    if len(header) > COLUMNS_MAX:
+        raise InputError(f"{where}: has {len(header)} columns, more than {COLUMNS_MAX}.")
     mark = separator(header)
     if mark:  # spreadsheets of many countries separate by semicolons, and write 1,5 for 1.5
         raise InputError(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crowdqc.config import Config
+from crowdqc.config import SIDE_MAX, Config
 from crowdqc.findings import Finding, InputError
 from crowdqc.schema import conform, natural_order, stands_in
 from crowdqc.text import count
@@ -63,12 +63,13 @@ def guess_sizes(boxes: pd.DataFrame, readings: pd.DataFrame) -> tuple[pd.DataFra
     Returns
     -------
     readings : DataFrame
-        With ``height, width``: the smallest whole ones that hold every finite box.
+        With ``height, width``: the smallest whole ones that hold every finite box, as far as an
+        image can reach.
     findings : list of Finding
         One that says so.
     """
     finite = boxes[np.isfinite(boxes[["x1", "y1"]]).all(axis=1)]
-    reach = np.ceil(finite.groupby(KEYS)[["y1", "x1"]].max()).clip(lower=1)
+    reach = np.ceil(finite.groupby(KEYS)[["y1", "x1"]].max()).clip(1, SIDE_MAX)
     reach = reach.rename(columns={"y1": "height", "x1": "width"}).reset_index()
     sized = readings.merge(reach, on=KEYS, how="left").fillna({"height": 1, "width": 1})
     message = (

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from crowdqc.config import Config
 from crowdqc.files import Unreadable, read_json, read_text, refuse_more
@@ -27,6 +28,7 @@ CLASS_LISTS = (
 LEVELS_UP = 3
 """A class list is looked for in the folder of a file and in so many above it."""
 _BYTES_MAX = 1_000_000
+_DEPTH_MAX = 20
 
 
 class Labels:
@@ -188,9 +190,9 @@ def _yaml_names(text: str) -> dict[str, str]:
     import yaml  # noqa: PLC0415 - only where there is such a file
 
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise Unreadable("repeats parts by aliases (*), which a class list does not need.")
-        data = yaml.safe_load(text)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        _refuse_nesting(yaml.parse(text, loader))
+        data = yaml.load(text, loader)  # noqa: S506 - a safe one
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Unreadable(f"is not YAML ({type(error).__name__}).") from error
     names = data.get("names") if isinstance(data, dict) else None
@@ -199,6 +201,19 @@ def _yaml_names(text: str) -> dict[str, str]:
     if not isinstance(names, dict):
         raise Unreadable("has no list or table 'names'.")
     return {str(key): name for key, name in names.items() if isinstance(name, str)}
+
+
+def _refuse_nesting(events: Iterable[Any]) -> None:
+    """Refuse what takes more time or memory than its size: parts within parts, and aliases."""
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        if kind == "AliasEvent":
+            raise Unreadable("repeats parts by aliases (*), which a class list does not need.")
+        depth += kind.endswith(("SequenceStartEvent", "MappingStartEvent"))
+        depth -= kind.endswith(("SequenceEndEvent", "MappingEndEvent"))
+        if depth > _DEPTH_MAX:
+            raise Unreadable(f"nests lists more than {_DEPTH_MAX} deep.")
 
 
 def plain_name(name: str) -> str:

@@ -12,6 +12,7 @@ from itertools import accumulate
 from crowdqc.formats.files import parse_number
 
 Corners = list[object]
+_SHIFT_MAX = 60
 PIXELS_MAX = 100_000_000
 """Most pixels of a mask."""
 
@@ -73,6 +74,9 @@ def _unpacked_counts(text: str) -> Iterator[int]:
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:
+            if shift > _SHIFT_MAX:
+                yield -1  # no run is so long
+                return
             continue
         value -= (1 << shift) * bool(bits & 16)
         counts.append(value + (counts[-2] if len(counts) > 2 else 0))

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crowdqc.config import Config
+from crowdqc.config import SIDE_MAX, Config
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.base import Format
 from crowdqc.formats.csvfile import load_cells
-from crowdqc.formats.draft import EDGES, FAULTS_MAX, SIDE_MAX, SLICE_MAX, Draft, bad_line
+from crowdqc.formats.draft import EDGES, FAULTS_MAX, SLICE_MAX, Draft, bad_line
 from crowdqc.formats.files import inside, parse_number, relative, short
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.output import Output

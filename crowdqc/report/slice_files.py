@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from crowdqc.config import Config
-from crowdqc.files import Unreadable, opened
+from crowdqc.files import opened
 from crowdqc.findings import InputError
 from crowdqc.store import Store
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
@@ -92,7 +92,7 @@ class SliceFiles:
         try:
             with opened(path) as file, Image.open(file) as picture:
                 return np.asarray(ImageOps.exif_transpose(picture).convert("L"))
-        except (OSError, Unreadable, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        except Exception as error:  # noqa: BLE001 - a broken file makes Pillow raise anything
             self._tell(InputError(f"{path}: cannot be read as a picture: {error}."))
             return None
 

@@ -108,6 +108,7 @@ class Stage:
 
 
 _CHANGED = "The study file, a file or a result that it was made from has changed since."
+_EDITED = "A file of it is not what crowdqc wrote here, or was edited since."
 _UNFINISHED = "The stage that writes it was stopped, so its files may be of two runs."
 
 
@@ -177,6 +178,8 @@ class Pipeline:
                 why = "" if self.is_current(name, run) else _CHANGED
             elif name in self.stages and _left(run, info):
                 why = _UNFINISHED
+            elif name not in self.stages and _left(run, info) and run.store.edited(name):
+                why = _EDITED
             if older and (why or _left(run, info)):
                 why = f"It rests on older results of: {', '.join(older)}."
             if why:

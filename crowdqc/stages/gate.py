@@ -55,6 +55,7 @@ STALE = (
     "again: crowdqc masks"
 )
 """That a verdict must not become milder because something was not made again."""
+EDITED = f"{RISK} is not what crowdqc wrote and is not used; make it again: crowdqc risk"
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,10 @@ def judge(run: Run, *, masks: bool) -> Judgement:
         study=load_study(run),
     )
     if policy.of("mask") and path.is_file():
-        found = replace(found, masks=read_risk(run))
-        found.findings["masks"] = [] if masks else [Finding(check="masks-stale", message=STALE)]
+        edited = run.store.edited("risk")
+        found = found if edited else replace(found, masks=read_risk(run))
+        doubt = EDITED if edited else "" if masks else STALE
+        found.findings["masks"] = [Finding(check="masks-stale", message=doubt)] if doubt else []
     return judge_measured(found, policy)
 
 

@@ -103,7 +103,7 @@ def judge_masks(
 def write_risk(run: Run, table: pd.DataFrame) -> None:
     """Write what was found of each mask."""
     run.store.write_text(RISK, to_csv(table))
-    run.store.renew([RISK])
+    run.store.set_stamp("risk", "", [RISK], needs=("fuse",))
 
 
 def read_risk(run: Run) -> pd.DataFrame:

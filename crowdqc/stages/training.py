@@ -16,7 +16,8 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.engine import open_engine
 from crowdqc.findings import Finding, InputError, Severity, Verdict
-from crowdqc.stages.base import Result, Run, worst
+from crowdqc.schema import empty
+from crowdqc.stages.base import Result, Run, doubted, worst
 from crowdqc.stages.dataset import too_few
 from crowdqc.stages.evaluate import has_truth, score_summary
 from crowdqc.stages.extras import load
@@ -91,7 +92,13 @@ def train(run: Run, request: Request) -> Result:
         raise InputError(f"{config.file}: {few}")
     folders = load("train.environment").Folders(run.store.folder)
     work = _Work(run, config, experiment, folders, sets, request)
-    return _ACTIONS[request.action](work)
+    if request.action in _USES_DATA and run.store.edited("dataset"):
+        raise InputError(
+            f"{run.store.folder / 'nnUNet_raw'}: is not, or is not known to be, what 'crowdqc "
+            "dataset' wrote. Run that again before anything is trained on it."
+        )
+    result = _ACTIONS[request.action](work)
+    return doubted(result, run.store.untrusted("train"))
 
 
 def _check(work: _Work) -> Result:
@@ -169,6 +176,7 @@ def _test(work: _Work) -> Result:
     work.run.store.write("model_scores", scores)
     findings += _compare(work, scores)
     findings = write_findings(work.run, "train", findings)
+    _record(work)
     volumes = scores[scores["slice"].isna()]
     shown = volumes.pivot_table(index="label", columns="set", values="dice", sort=False)
     return Result(
@@ -186,6 +194,14 @@ def _test(work: _Work) -> Result:
     )
 
 
+def _record(work: _Work) -> None:
+    """Record what was written, and whether it rests on a model that came from elsewhere."""
+    elsewhere = work.experiment.any_made_elsewhere(work.config, work.folders, work.sets)
+    work.run.store.set_stamp(
+        "train", "", _SCORES, needs=("dataset",), doubted=["train"] if elsewhere else []
+    )
+
+
 def _compare(work: _Work, scores: pd.DataFrame) -> list[Finding]:
     """Write how each set scores beside the first one, and return what was noticed."""
     from crowdqc.compare import compare_scores
@@ -193,12 +209,13 @@ def _compare(work: _Work, scores: pd.DataFrame) -> list[Finding]:
     first, *others = scores["set"].unique()
     seed = work.config.study.seed
     compared = [compare_scores(scores, names=(name, first), seed=seed) for name in others]
-    if compared:
-        comparison = pd.concat([table for table, _ in compared], ignore_index=True)
-        work.run.store.write("model_comparison", comparison)
+    tables = [table for table, _ in compared] or [empty("model_comparison")]
+    work.run.store.write("model_comparison", pd.concat(tables, ignore_index=True))
     return [finding for _, found in compared for finding in found]
 
 
+_USES_DATA = {"prepare", "train"}
+_SCORES = ("model_scores.csv", "model_comparison.csv")
 _ACTIONS: dict[str, Callable[[_Work], Result]] = {
     "check": _check,
     "prepare": _prepare,

@@ -32,7 +32,8 @@ from crowdqc.volumes.elements import (
     SLOPE,
     Elements,
 )
-from crowdqc.volumes.itk import LPS, reason_of, silent, simpleitk
+from crowdqc.volumes.grid import Geometry, refuse_impossible
+from crowdqc.volumes.itk import LPS, RATIO_MAX, reason_of, silent, simpleitk
 
 STEP_SHARE = 0.1
 """Distances of neighbouring slices may differ by this share: positions are rounded in files."""
@@ -109,7 +110,9 @@ def read_series(folder: Path) -> Series:
     affine[:3, :3] = np.column_stack([*(first.axes * first.spacing[:, None]), normal * step])
     affine[:3, 3] = slices[0].position
     files = tuple(one.path for one in slices)
-    return Series(files, (*first.size, len(files)), LPS @ affine, _numbers(slices))
+    series = Series(files, (*first.size, len(files)), LPS @ affine, _numbers(slices))
+    refuse_impossible(Geometry(series.shape, series.affine), folder)
+    return series
 
 
 def series_gap(series: Series) -> str:
@@ -219,6 +222,11 @@ def _elements(path: Path) -> Elements:
 def _refuse_values(path: Path, elements: Elements) -> None:
     """Refuse pixels that are cut off, or that are scaled in a way that is not applied."""
     there, expected = elements.pixel_bytes, elements.expected_bytes
+    if there is None and expected > RATIO_MAX * path.stat().st_size:
+        raise InputError(
+            f"{path}: claims {expected} bytes of pixels, more than a file of its size can hold "
+            "packed: it is cut off or damaged. Fetch the file again."
+        )
     if there is not None and there < expected:
         raise InputError(
             f"{path}: holds {there} bytes of pixel data, where its rows, columns and bits need "

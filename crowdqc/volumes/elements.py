@@ -10,9 +10,9 @@ import io
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from crowdqc.files import opened
+from crowdqc.files import Unreadable, opened
 
 SOP_CLASS, TRANSFER_SYNTAX = 0x00080016, 0x00020010
 PHOTOMETRIC = 0x00280004
@@ -44,8 +44,17 @@ _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b
 """Kinds of values whose length takes four bytes."""
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_UNPACKED_MAX = 2**30
+_UNPACKED_MAX = 2**28
 _ELEMENTS_MAX = 100_000
+_DEPTH_MAX = 50
+
+
+class _Part(NamedTuple):
+    """A sequence or an item: where it ends, and how what is in it is written."""
+
+    end: int | None
+    explicit: bool
+    fragments: bool = False
 
 
 class Elements:
@@ -112,9 +121,10 @@ class Elements:
             syntax = self.text(TRANSFER_SYNTAX)
             explicit, self._order = syntax != _IMPLICIT, ">" if syntax == _BIG else "<"
             if syntax == _DEFLATED:
-                unpacked = zlib.decompressobj(-zlib.MAX_WBITS).decompress(
-                    file.read(), _UNPACKED_MAX
-                )
+                packed = zlib.decompressobj(-zlib.MAX_WBITS)
+                unpacked = packed.decompress(file.read(), _UNPACKED_MAX)
+                if packed.unconsumed_tail:
+                    raise Unreadable(f"unpacks to more than {_UNPACKED_MAX} bytes.")
                 file = io.BytesIO(unpacked)
         else:  # a file of before 1998, whose kind its first element shows
             file.seek(0)
@@ -124,39 +134,69 @@ class Elements:
 
     def _walk(self, file: BinaryIO, *, explicit: bool, group: int | None = None) -> None:
         """Go through the elements of a group, or through all up to the pixels."""
+        parts = [_Part(None, explicit=explicit)]
         for _ in range(_ELEMENTS_MAX):
             start = file.tell()
-            tag, length = self._head(file, explicit=explicit)
+            while parts[-1].end is not None and start >= parts[-1].end:
+                parts.pop()
+            tag, kind, length = self._head(file, explicit=parts[-1].explicit)
             if tag is None or (group is not None and tag >> 16 != group):
                 file.seek(start)
                 return
-            if tag in PIXELS:
+            if len(parts) == 1 and tag in PIXELS:
                 self.pixel_bytes = self._pixels(file, length)
                 return
-            if tag == PHOTOMETRIC and not isinstance(file, io.BytesIO):
-                self.photometric_at = file.tell()
-            if tag in _KEPT:
-                self._values[tag] = b"" if length == _UNDEFINED else file.read(min(length, 256))
-            elif length == _UNDEFINED:
-                self._skip(file, explicit=explicit)
-            else:
-                file.seek(length, io.SEEK_CUR)
+            if len(parts) == 1 and tag in _KEPT:
+                self._keep(file, tag, 0 if length == _UNDEFINED else length)
+            self._pass(file, parts, (tag, kind, length))
+        raise Unreadable(f"has more than {_ELEMENTS_MAX} elements.")
 
-    def _head(self, file: BinaryIO, *, explicit: bool) -> tuple[int | None, int]:
-        """Tag and length of the next element; `None` at the end of the file."""
+    def _keep(self, file: BinaryIO, tag: int, length: int) -> None:
+        if tag == PHOTOMETRIC and not isinstance(file, io.BytesIO):
+            self.photometric_at = file.tell()
+        start = file.tell()
+        self._values[tag] = file.read(min(length, 256))
+        file.seek(start)
+
+    def _pass(self, file: BinaryIO, parts: list[_Part], head: tuple[int, bytes, int]) -> None:
+        """Go into a sequence or an item of one, or past any other element."""
+        (tag, kind, length), part = head, parts[-1]
+        if tag in {_ITEM_END, _END}:
+            if len(parts) > 1:
+                parts.pop()
+        elif length != _UNDEFINED and (
+            part.fragments or (tag != _ITEM and not self._is_sequence(file, kind))
+        ):
+            file.seek(length, io.SEEK_CUR)
+        else:
+            end = None if length == _UNDEFINED else file.tell() + length
+            explicit = part.explicit and kind != b"UN"
+            parts.append(_Part(end, explicit=explicit, fragments=tag in PIXELS))
+            if len(parts) > _DEPTH_MAX:  # libraries go down by recursion, until the stack ends
+                raise Unreadable(f"nests sequences more than {_DEPTH_MAX} deep.")
+
+    def _is_sequence(self, file: BinaryIO, kind: bytes) -> bool:
+        """Whether a value is a sequence: its kind says so, or it begins with an item."""
+        start = file.tell()
+        beginning = file.read(4)
+        file.seek(start)
+        return kind == b"SQ" or beginning == struct.pack(f"{self._order}HH", 0xFFFE, 0xE000)
+
+    def _head(self, file: BinaryIO, *, explicit: bool) -> tuple[int | None, bytes, int]:
+        """Tag, kind and length of the next element; no tag at the end of the file."""
         head = file.read(8)
         if len(head) < 8:
-            return None, 0
+            return None, b"", 0
         tag = struct.unpack_from(f"{self._order}HH", head)
         number = tag[0] << 16 | tag[1]
         if not explicit or number in {_ITEM, _ITEM_END, _END}:
-            return number, struct.unpack_from(f"{self._order}I", head, 4)[0]
+            return number, b"", struct.unpack_from(f"{self._order}I", head, 4)[0]
         if head[4:6] not in _LONG:
-            return number, struct.unpack_from(f"{self._order}H", head, 6)[0]
+            return number, head[4:6], struct.unpack_from(f"{self._order}H", head, 6)[0]
         length = file.read(4)
         if len(length) < 4:
-            return None, 0
-        return number, struct.unpack(f"{self._order}I", length)[0]
+            return None, b"", 0
+        return number, head[4:6], struct.unpack(f"{self._order}I", length)[0]
 
     def _pixels(self, file: BinaryIO, length: int) -> int | None:
         """Bytes of pixels that are there, of `length` that are said to be."""
@@ -164,19 +204,3 @@ class Elements:
             return None
         start = file.tell()
         return min(length, file.seek(0, io.SEEK_END) - start)
-
-    def _skip(self, file: BinaryIO, *, explicit: bool) -> None:
-        """Skip a sequence of undefined length, with all sequences within it."""
-        depth = 1
-        for _ in range(_ELEMENTS_MAX):
-            tag, length = self._head(file, explicit=explicit)
-            if tag is None:
-                return
-            if tag == _END:
-                depth -= 1
-                if not depth:
-                    return
-            elif length != _UNDEFINED:
-                file.seek(length, io.SEEK_CUR)
-            elif tag != _ITEM:
-                depth += 1

@@ -12,6 +12,8 @@ from crowdqc.config import Picture
 from crowdqc.findings import InputError
 from crowdqc.volumes.pictures import TURNS, Array, swaps_axes
 
+SIDE_MAX = 32_767
+"""Most voxels along an axis of a NIfTI file."""
 SMALL_MM, FAR_MM = 1e-6, 1e7
 """No voxel is smaller or larger, and none lies further away."""
 FLAT = 1e-6
@@ -79,13 +81,18 @@ class Geometry:
 
 
 def refuse_impossible(geometry: Geometry, path: Path) -> None:
-    """Refuse a volume that lies nowhere.
+    """Refuse a volume that lies nowhere, or that NIfTI cannot hold, as masks of it must be.
 
     Raises
     ------
     InputError
-        If its affine is not finite, too large, or its axes are of no length or in one plane.
+        If it has too many voxels along an axis, its affine is not finite or too large, or its
+        axes are of no length or in one plane.
     """
+    if max(geometry.shape) > SIDE_MAX:
+        raise InputError(
+            f"{path}: has {max(geometry.shape)} voxels along one axis, more than {SIDE_MAX}."
+        )
     affine, spacing = geometry.affine, np.array(geometry.spacing)
     bad = not np.isfinite(affine).all() or np.abs(affine).max() > FAR_MM
     if not bad:

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crowdqc.stages.pipeline import PIPELINE, open_run
 from crowdqc.store import Store
+from crowdqc.trust import seal
 from tests.commands import call
 from tests.niftis import save
 from train import experiment
@@ -80,6 +82,8 @@ def study(tmp_path):
         folder = build_dataset(Folders(store.folder).raw, plan).folder
         splits = make_splits(CASES[:4], folds=2 + number)
         (folder / "splits_final.json").write_text(json.dumps(splits))
+    store.set_stamp("dataset", "", ["nnUNet_raw"])
+    store.release()
     return tmp_path / "study.toml"
 
 
@@ -134,6 +138,46 @@ def test_everything_is_trained_and_tested(study, nnunet):
     comparison = pd.read_csv(out / "model_comparison.csv")
     assert comparison.set_index("label").loc["liver", "difference"] == 1.0
     assert comparison["a"].unique().tolist() == ["nnunet-filtered"]
+
+
+def test_nothing_is_trained_on_a_dataset_that_was_edited(study, nnunet):
+    mask = next((study.parent / "out" / "nnUNet_raw").rglob("labelsTr/*.nii.gz"))
+    mask.write_bytes(mask.read_bytes() + b"\0")
+
+    result = call("train", study)
+
+    assert result.exit_code == 2
+    assert "what 'crowdqc dataset' wrote" in result.stderr
+    assert nnunet == []
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_scores_of_a_model_from_elsewhere_are_called_that(study, nnunet, sealed):
+    call("train", study)
+    for fold in (study.parent / "out" / "nnUNet_results").glob("*/*/fold_*"):
+        (fold / "checkpoint_final.pth").write_bytes(b"weights")
+        if sealed:
+            seal(fold / "checkpoint_final.pth")
+
+    result = call("train", study, "--test")
+
+    assert ("train" in Store(study.parent / "out", "tiny").untrusted()) is not sealed
+    assert ("Results of train were not made by you" in result.stderr) is not sealed
+    trusted = call("train", study, "--test", "--trust-results")
+    assert "were not made by you" not in trusted.stderr
+
+
+def test_scores_that_were_edited_are_marked_on_the_page(study, nnunet):
+    call("train", study)
+    scores = study.parent / "out" / "model_scores.csv"
+    store = Store(study.parent / "out", "tiny")
+    assert not store.edited("train")
+    scores.write_text(scores.read_text(encoding="utf-8").replace("0.0", "1.0"), encoding="utf-8")
+
+    drawn = study.parent / "boxes" / "a" / "c0-0.txt"
+    drawn.parent.mkdir(parents=True)
+    drawn.touch()
+    assert "train" in PIPELINE.stale(open_run(study, say=print))
 
 
 def test_folds_are_trained_on_a_cluster(study, nnunet, nodes, monkeypatch):

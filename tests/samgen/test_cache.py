@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from crowdqc.findings import InputError
+from crowdqc.trust import seal_of
 from samgen.cache import Embedding, EmbeddingCache, Signature, hash_pixels
 
 SIGNATURE = Signature(
@@ -49,26 +49,35 @@ def test_whatever_it_depends_on_makes_another_file(tmp_path, change):
     assert cache.read(other(**change)) is None
 
 
-def test_another_embedding_under_this_name_is_refused_with_both_values(tmp_path):
+def test_another_embedding_under_this_name_is_not_used(tmp_path):
     cache = EmbeddingCache(tmp_path)
     cache.write(other(checkpoint="sha256:d"), EMBEDDING)
-    shutil.move(cache.path(other(checkpoint="sha256:d")), cache.path(SIGNATURE))
+    first, second = cache.path(other(checkpoint="sha256:d")), cache.path(SIGNATURE)
+    shutil.move(first, second)
+    shutil.move(seal_of(first), seal_of(second))
 
-    with pytest.raises(InputError, match="got one of checkpoint 'sha256:d', not 'sha256:c'\\. "):
-        cache.read(SIGNATURE)
+    assert cache.read(SIGNATURE) is None
+
+
+def test_what_another_user_wrote_is_not_used(tmp_path, monkeypatch):
+    cache = EmbeddingCache(tmp_path)
+    cache.write(SIGNATURE, EMBEDDING)
+    monkeypatch.setenv("CROWDQC_KEY", "quite another key than before")
+
+    assert cache.read(SIGNATURE) is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "no zip", "empty", "no features", "odd text"])
-def test_a_damaged_file_is_refused(tmp_path, damage):
+def test_a_damaged_file_is_not_used(tmp_path, damage):
     cache = EmbeddingCache(tmp_path)
     cache.write(SIGNATURE, EMBEDDING)
     path = cache.path(SIGNATURE)
     content = path.read_bytes()
     flipped = content.index(EMBEDDING.features.tobytes()[:8])
     if damage == "no features":
-        np.savez(path, signature=np.array(SIGNATURE.to_json()))
+        np.savez(path, picture_size=0)
     elif damage == "odd text":
-        np.savez(path, signature=np.array("?"), features=0, picture_size=0, input_size=0)
+        np.savez(path, features=0, picture_size=0, input_size=0)
     else:
         path.write_bytes(
             {
@@ -79,8 +88,7 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
             }[damage]
         )
 
-    with pytest.raises(InputError, match=f"{path.name}: must be .* Remove it"):
-        cache.read(SIGNATURE)
+    assert cache.read(SIGNATURE) is None
 
 
 def test_pictures_are_told_apart_by_size_and_by_every_pixel():

@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from samgen.records import read_record, seal_of, signature_of, write_record
+from crowdqc.trust import seal_of
+from samgen.records import read_record, signature_of, write_record
 
 ROWS = [{"case": "1", "slice": 3, "entropy": 0.1 + 0.2, "z_dice": float("nan"), "ok": True}]
 

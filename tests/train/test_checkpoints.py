@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from crowdqc.findings import InputError
 from train.checkpoints import check_plans, check_prepared, safe_checkpoints
+from train.environment import Folders
 
 
 class Bomb:
@@ -122,10 +125,108 @@ def test_arrays_that_hold_programs_are_refused(tmp_path, layer):
         check_prepared(tmp_path, plans(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["os.system", "torch.load", "torchx.nn.a", "antigravity", 7])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("os.system", "torch.load", "torchx.nn.a", "antigravity", 7, ["torch.nn.Conv2d"]),
+        "torch.nn.functional.torch.os.system",
+        "torch.nn.functional.importlib.import_module",
+        "torch.nn.modules.conv.Conv3d.__init__",
+        "dynamic_network_architectures.architectures.unet.nn.functional.torch.os.system",
+    ],
+)
 def test_plans_name_classes_of_networks_only(tmp_path, name):
     with pytest.raises(InputError, match="no class of a network"):
         check_plans(plans(tmp_path, name))
+
+
+def test_a_class_that_is_looked_up_unasked_is_one_of_networks(tmp_path):
+    path = plans(tmp_path, "torch.nn.functional.torch.os.system")
+    record = json.loads(path.read_text())
+    record["configurations"]["2d"]["architecture"]["_kw_requires_import"] = []
+    path.write_text(json.dumps(record))
+
+    with pytest.raises(InputError, match="no class of a network"):
+        check_plans(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data_identifier", "../../evil"),
+        ("data_identifier", "/etc"),
+        ("data_identifier", ".."),
+        ("previous_stage", "a/b"),
+        ("next_stage", ["..\\evil"]),
+        ("preprocessor_name", "Pool"),
+        ("resampling_fn_data", "load_pickle"),
+        ("normalization_schemes", ["ZScoreNormalization", "os"]),
+    ],
+)
+def test_plans_name_nothing_elsewhere(tmp_path, key, value):
+    path = plans(tmp_path)
+    record = json.loads(path.read_text())
+    record["configurations"]["2d"][key] = value
+    path.write_text(json.dumps(record))
+
+    with pytest.raises(InputError, match="names"):
+        check_plans(path)
+
+
+@pytest.mark.parametrize("key", ["dataset_name", "image_reader_writer", "label_manager"])
+def test_a_whole_plan_names_nothing_elsewhere(tmp_path, key):
+    path = plans(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: "../evil"}))
+
+    with pytest.raises(InputError, match="evil"):
+        check_plans(path)
+
+
+@pytest.mark.parametrize("case", ["../../evil/a", "/etc/a", "..", "", 7])
+def test_splits_name_no_case_elsewhere(tmp_path, case):
+    (tmp_path / "splits_final.json").write_text(json.dumps([{"train": [case], "val": ["b"]}]))
+
+    with pytest.raises(InputError, match=r"splits_final\.json: names .* no case"):
+        check_prepared(tmp_path, plans(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", '[{"train": 1}]', "[" * 9999])
+def test_what_is_no_split_is_refused(tmp_path, text):
+    (tmp_path / "splits_final.json").write_text(text)
+
+    with pytest.raises(InputError, match=r"splits_final\.json"):
+        check_prepared(tmp_path, plans(tmp_path))
+
+
+def test_a_folder_in_place_of_an_array_is_refused(tmp_path):
+    (tmp_path / "a.b2nd").mkdir()
+
+    with pytest.raises(InputError, match=r"a\.b2nd: is a folder"):
+        check_prepared(tmp_path, plans(tmp_path))
+
+
+def test_a_checkpoint_names_no_other_trainer(tmp_path, torch):
+    torch.save({"trainer_name": "nnUNetTrainerBN"}, tmp_path / "a.pth")
+    torch.save({"trainer_name": "CrowdqcTrainer"}, tmp_path / "b.pth")
+
+    with safe_checkpoints():
+        torch.load(tmp_path / "b.pth")
+        with pytest.raises(InputError, match="another trainer"):
+            torch.load(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("variable", ["", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"])
+def test_processes_that_nnunet_starts_load_plain_data_alone(tmp_path, torch, mark, variable):
+    path = tmp_path / "checkpoint_latest.pth"
+    torch.save(Bomb(mark), path)
+    own = Folders(tmp_path).variables(workers=1)
+    variables = {**os.environ, **dict.fromkeys([variable] if variable else [], "1"), **own}
+    code = "import sys, torch; torch.load(sys.argv[1], weights_only=False)"
+
+    done = subprocess.run([sys.executable, "-c", code, path], env=variables, check=False)
+
+    assert done.returncode == 1
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"configurations": {"a": {"architecture": 1}}}'])

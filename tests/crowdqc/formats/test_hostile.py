@@ -1,8 +1,10 @@
 """Broken and hostile input: it ends in a finding or an `InputError`, soon and in little memory."""
 
+import contextlib
 import gzip
 import json
 import os
+import time
 import tracemalloc
 
 import pytest
@@ -19,6 +21,8 @@ TABLE = (
     'format = "table"\npath = "%s"\nrater = "a"\nsize = [100, 200]\n'
     'columns = { case = "case", x0 = "x0", y0 = "y0", x1 = "x1", y1 = "y1", label = "label" }'
 )
+HEADLESS = 'format = "table"\npath = "b.csv"\nrater = "a"\nsize = [9, 9]\ncolumns = { case = 1, '
+HEADLESS += "x0 = 2, y0 = 3, x1 = 4, y1 = 5, label = 6 }"
 HEAD = "case,x0,y0,x1,y1,label\n"
 LINE = "0 .5 .5 .2 .2\n"
 FORMATS = {
@@ -130,6 +134,54 @@ def test_a_packed_table_that_is_none(make_config, write, data, peak):
     with pytest.raises(InputError, match=r"b\.csv\.gz"):
         read_study(make_config(TABLE % "b.csv.gz"))
     assert peak() < 50
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_table_of_very_many_columns(make_config, write, header):
+    head = HEAD.strip() if header else "p,1,2,3,4,spleen"
+    write("b.csv", head + "".join(f",{n}" for n in range(100_000)) + "\n")
+    columns = TABLE % "b.csv" if header else HEADLESS
+
+    with pytest.raises(InputError, match=r"b\.csv: has 100006 columns, more than 1000"):
+        read_study(make_config(columns))
+
+
+def test_a_packed_mask_of_one_endless_number(make_config, write):
+    segmentation = {"size": [1000, 1000], "counts": "o" * 3_000_000 + "0"}
+    image = {"id": 1, "file_name": "a-0.png", "height": 1000, "width": 1000}
+    shape = {"image_id": 1, "category_id": 1, "segmentation": segmentation, "rater_id": "r"}
+    kinds = [{"id": 1, "name": "spleen"}]
+    record = {"images": [image], "categories": kinds, "annotations": [{"id": 1, **shape}]}
+    write("all.json", json.dumps(record))
+    config = make_config(FORMATS["coco"][1] + 'shapes = "box"\n')
+    began = time.process_time()
+
+    with contextlib.suppress(InputError):
+        read_study(config)
+
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 30_000, "[[1]" * 5_000])
+def test_a_class_list_of_lists_in_lists(make_config, write, text):
+    write("a/img1-slice0.txt", LINE)
+    write("a/data.yaml", f"names: {text}")
+    began = time.process_time()
+
+    _, findings = read_study(make_config(YOLO))
+
+    assert "class-list-unreadable" in {finding.check for finding in findings}
+    assert time.process_time() - began < 5
+
+
+def test_a_box_that_reaches_beyond_all_images(make_config, write):
+    write("b.csv", HEAD + "p,1,2,3,4,spleen\n" + f"p,1,2,1{'0' * 300},4,spleen\n")
+
+    study, findings = read_study(make_config((TABLE % "b.csv").replace("size = [100, 200]\n", "")))
+
+    assert len(study.boxes) == 1
+    assert study.images["width"].max() <= 1_000_000
+    assert any("1e+300" in finding.message or "outside" in finding.check for finding in findings)
 
 
 def test_a_table_of_bad_rows_alone(make_config, write, peak):

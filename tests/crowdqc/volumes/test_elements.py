@@ -1,6 +1,7 @@
 """DICOM slices as pydicom reads them, and those whose pixels are not all there."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -67,6 +68,71 @@ def dataset(pixels=PIXELS, *, k=0, syntax=ExplicitVRLittleEndian, kind=CTImageSt
         else:
             setattr(one, name, value)
     return one
+
+
+def nested(depth, *, undefined=True):
+    """The bytes of a file with a sequence within a sequence, so many times."""
+    buffer = io.BytesIO()
+    dataset(SourceImageSequence=None).save_as(buffer, enforce_file_format=True)
+    data = buffer.getvalue()
+    if undefined:
+        ends = b"\xff" * 4
+        deep = (b"\x08\x00\x12\x21SQ\x00\x00" + ends + b"\xfe\xff\x00\xe0" + ends) * depth
+    else:
+        deep = b""
+        for _ in range(depth):
+            item = b"\xfe\xff\x00\xe0" + struct.pack("<I", len(deep)) + deep
+            deep = b"\x08\x00\x12\x21SQ\x00\x00" + struct.pack("<I", len(item)) + item
+    at = data.index(b"\x18\x00\x50\x00DS")
+    return data[:at] + deep + data[at:]
+
+
+@pytest.mark.parametrize(("depth", "undefined"), [(100_000, True), (5_000, False), (51, False)])
+def test_sequences_that_end_the_stack_of_a_library_are_refused_before(tmp_path, depth, undefined):
+    (tmp_path / "0.dcm").write_bytes(nested(depth, undefined=undefined))
+
+    with pytest.raises(InputError, match=r"0\.dcm: cannot be read: nests sequences more than 50"):
+        read_geometry(tmp_path)
+
+
+def test_sequences_as_deep_as_files_have_them_are_read(tmp_path):
+    (tmp_path / "0.dcm").write_bytes(nested(20, undefined=False))
+
+    assert read_geometry(tmp_path).shape == (10, 8, 1)
+
+
+def test_elements_without_end_are_refused(tmp_path):
+    data = nested(0)
+    at = data.index(b"\x18\x00\x50\x00DS")
+    (tmp_path / "0.dcm").write_bytes(
+        data[:at] + b"\x09\x00\x10\x00LO\x00\x00" * 100_001 + data[at:]
+    )
+
+    with pytest.raises(InputError, match="more than 100000 elements"):
+        read_geometry(tmp_path)
+
+
+def test_a_deflated_file_that_unpacks_to_far_more_than_a_slice_is_refused(tmp_path):
+    one = dataset(syntax=DeflatedExplicitVRLittleEndian)
+    one.add_new(0x00091010, "OB", bytes(2**28))
+    save(tmp_path, one)
+
+    with pytest.raises(InputError, match="unpacks to more than 268435456 bytes"):
+        read_geometry(tmp_path)
+
+
+@pytest.mark.parametrize(("side", "says"), [(65535, "claims"), (40_000, "more than 32767")])
+def test_a_size_that_no_file_holds_is_refused(tmp_path, side, says):
+    one = dataset(np.zeros((side, 2), np.uint8)) if says != "claims" else dataset()
+    if says == "claims":
+        one.file_meta.TransferSyntaxUID = RLELossless
+        one.Rows = one.Columns = side
+        one.PixelData = pydicom.encaps.encapsulate([bytes(64)])
+        one["PixelData"].is_undefined_length = True
+    save(tmp_path, one)
+
+    with pytest.raises(InputError, match=says):
+        read_geometry(tmp_path)
 
 
 def save(folder, *slices, undefined=False):
