@@ -13,7 +13,7 @@ from typing import Any
 
 from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Document, number, rater_name, read_each
+from crowdqc.formats.collect import Document, is_turned, number, rater_name, read_each
 from crowdqc.formats.files import short, write_json
 from crowdqc.formats.guess_documents import ask_rater, guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
@@ -177,7 +177,7 @@ def _raters(record: Mapping[str, Any]) -> list[str] | None:
 def _rotation(record: Mapping[str, Any]) -> str:
     attributes = record.get("attributes")
     turned = attributes.get("rotation", 0) if isinstance(attributes, dict) else 0
-    return "" if turned == 0 else short(repr(turned))
+    return short(repr(turned)) if is_turned(turned) else ""
 
 
 def _corners(bbox: object) -> list[object] | None:
@@ -195,8 +195,10 @@ def _id(record: Mapping[str, Any]) -> object:
 
 
 def _hashable(value: object) -> object:
-    """An id: a number or a text; `None` for anything else."""
-    return value if isinstance(value, int | str | float) else None
+    """An id: a number or a text that says one; `None` for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int | str | float) else None
 
 
 _FILE = "annotations/instances_default.json"

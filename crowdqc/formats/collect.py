@@ -324,6 +324,12 @@ def number(value: object) -> float | None:
         return math.inf if value > 0 else -math.inf
 
 
+def is_turned(rotation: object) -> bool:
+    """Whether a rotation in degrees leaves no box upright where it was; whole turns do."""
+    degrees = number(rotation)
+    return degrees is None or degrees % 360 != 0
+
+
 def made(record: Mapping[str, object], *, time: Sequence[str], seconds: str = "") -> Made:
     """When a record says that it was made: by the first of some keys that says it."""
     times = (moment(record[key]) for key in time if record.get(key) is not None)

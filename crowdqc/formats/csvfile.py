@@ -148,7 +148,9 @@ def csv_rows(
     except Unreadable as error:
         raise InputError(f"{where}: {error}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{where}: is not UTF-8 text ({error.reason}).") from error
+        raise InputError(
+            f"{where}: is not UTF-8 text ({error.reason}). Save it as UTF-8."
+        ) from error
     except csv.Error as error:
         raise InputError(f"{where}:{line + 1}: is not CSV: {error}.") from error
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Document, number, rater_name, read_each
+from crowdqc.formats.collect import Document, is_turned, number, rater_name, read_each
 from crowdqc.formats.files import short
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, look_into
@@ -53,6 +53,7 @@ class _Job:
         self.document = document
         self.parts: list[_Part] = []
         self.tracks = 0
+        self.tags = 0
 
     def read(self) -> None:
         for element, line in children(self.document.path, _ROOT):
@@ -68,6 +69,12 @@ class _Job:
                 f"left out: {count(self.tracks, 'track')} of a video, which name no images. Export "
                 "as 'CVAT for images 1.1'.",
             )
+        if self.tags:
+            self.document.note(
+                "answer-not-used",
+                f"no shapes, and not used: {count(self.tags, 'tag')} of images. Where tags say "
+                "that images without a box were read, set empty_file = 'nothing'.",
+            )
 
     def _image(self, element: Element, line: str) -> None:
         size = (element.get("height"), element.get("width"))
@@ -76,6 +83,7 @@ class _Job:
             return
         rater, state = self._said_of(element)
         self.document.read_by(image, None if rater is None else [rater], state=state)
+        self.tags += len(element.findall("tag"))
         for place, shape in enumerate(element, start=1):
             if shape.tag == "box" or shape.tag in _SHAPES:
                 self._shape(image, shape, source=f"{line}, shape {place}", rater=rater)
@@ -93,7 +101,7 @@ class _Job:
         corners = _corners(shape)
         if shape.tag != "box" and (corners is None or not self.document.boxes_of_shapes):
             self.document.shape(image, shape.tag, label=label, source=source, rater=rater)
-        elif shape.tag == "box" and number(turned := shape.get("rotation", "0")) != 0:
+        elif shape.tag == "box" and is_turned(turned := shape.get("rotation", "0")):
             message = f"the box is rotated by {short(turned)} degrees; boxes must be upright."
             self.document.fault(
                 "box-rotated", message, source, image=image, rater=rater, label=label

@@ -16,6 +16,7 @@ from crowdqc.formats.guess_documents import SIZE
 from crowdqc.formats.listing import Guess, Listing
 from crowdqc.formats.name_patterns import guess_pattern
 from crowdqc.formats.patterns import Name
+from crowdqc.text import count
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
@@ -49,7 +50,13 @@ def _guess(listing: Listing) -> Guess:
             if one.precedence == precedence and (guess := _sniffed(name, one, listing)):
                 guesses.setdefault(precedence, []).append(guess)
         if precedence in guesses:
-            return max(guesses[precedence], key=lambda guess: len(guess.files))
+            first, *others = sorted(guesses[precedence], key=lambda one: -len(one.files))
+            first.remarks += [
+                f"{count(len(one.files), 'file')} of another format, {known[one.format].title}, "
+                "will not be read: write a study file for them."
+                for one in others
+            ]
+            return first
     titles = ", ".join(one.title for one in known.values() if one.sniff)
     raise InputError(f"{listing.folder}: holds no annotations that are known: no {titles}.")
 

@@ -7,10 +7,18 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from crowdqc.config import to_toml
 from crowdqc.formats.files import parse_number, printable
 from crowdqc.formats.labels import plain_name
 from crowdqc.formats.listing import Contents, Guess, Listing
-from crowdqc.formats.name_patterns import SHARED, guess_pattern, image_pattern, unread
+from crowdqc.formats.name_patterns import (
+    SHARED,
+    guess_pattern,
+    image_pattern,
+    rater_in_stems,
+    unread,
+)
+from crowdqc.formats.patterns import split_ending
 
 PEOPLE_MAX = 100
 """Most different names in a column that may say who drew."""
@@ -86,16 +94,34 @@ def guess_path(
     names = list(map(listing.relative, guess.files))
     raters = raters and (slices or bool(contents))
     guess.path = guess_pattern(names, slices=slices, raters=raters, contents=contents)
+    if slices and raters and "{rater}" not in guess.path:
+        _look_for_raters(guess, names)
     guess.remarks += _left(guess.path, names, what="files", key="path")
     if slices and "{slice}" not in guess.path:
         guess.remarks.append(f"{NO_SLICE} file names: each file is a case.")
+
+
+def _look_for_raters(guess: Guess, names: Sequence[str]) -> None:
+    """Take a word in the names of files for the rater, or ask whether it is one."""
+    found = rater_in_stems([split_ending(name.rpartition("/")[2])[0] for name in names])
+    if found is None:
+        return
+    stem, people, sure = found
+    path = guess.path.rpartition("/")
+    text = f"{path[0]}{path[1]}{stem}{split_ending(path[2])[1] or '.*'}"
+    if sure:
+        guess.path = text
+        return
+    told = printable(", ".join(people[:3]))
+    guess.more.append(f"# path = {to_toml(text)}   # if {told} are raters: then without 'rater'")
 
 
 def guess_image(guess: Guess, names: list[str]) -> None:
     """Find the pattern of the names of images, and say which it leaves."""
     guess.images = names
     pattern = image_pattern(names)
-    if "{slice}" not in pattern and not pattern.startswith("*"):
+    poor = 2 * len(unread(pattern, names)) > len(names)
+    if poor or ("{slice}" not in pattern and "*" not in pattern):
         guess.remarks.append(f"{NO_SLICE} names of images: each image is a case.")
         return
     guess.image = pattern
@@ -104,7 +130,7 @@ def guess_image(guess: Guess, names: list[str]) -> None:
 
 def _left(pattern: str, names: list[str], *, what: str, key: str) -> list[str]:
     """A remark on what a pattern does not read of what it was made from."""
-    left = unread(pattern, names)
+    left = unread(pattern, names, files=key == "path")
     remark = (
         f"{len(left)} of {len(names)} {what} do not fit '{key}' and will not be read, such as "
         f"{printable(left[0]) if left else ''}."

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Document, made, number, rater_name, read_each
+from crowdqc.formats.collect import Document, is_turned, made, number, rater_name, read_each
 from crowdqc.formats.files import short, write_json
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
@@ -26,7 +26,8 @@ from crowdqc.formats.shapes import PIXELS_MAX, box_of_brush, box_of_ellipse, box
 from crowdqc.text import count
 
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(.+)")
-"""Label Studio puts this before the name of a file that was uploaded."""
+_PROJECT = re.compile(r"(?:.*/)?upload(?:/\d+)?")
+"""Label Studio puts these before the name of a file that was uploaded: a prefix, the project."""
 _IMAGE_KEYS = ("image", "img", "image_url", "url", "picture", "photo", "file_name", "filename")
 """Keys of a task's data that name its image, whatever they say."""
 _PICTURES = tuple(one for one in ENDINGS if one not in {".json", ".xml", ".txt"})
@@ -203,7 +204,7 @@ def _label(region: Mapping[str, Any]) -> str | None:
 def _fault(box: Mapping[str, Any], label: str | None) -> tuple[str, str] | None:
     """What is wrong with a box, if anything is."""
     turned = box.get("rotation") or 0
-    if turned != 0:
+    if is_turned(turned):
         return "box-rotated", f"is rotated by {short(repr(turned))} degrees; boxes must be upright."
     if label is None:
         return "unknown-class", "must have exactly one label under 'rectanglelabels'."
@@ -273,7 +274,7 @@ def _file_name(url: str) -> str:
     Examples
     --------
     >>> _file_name("/data/upload/1/0a1b2c3d-img%201.png")
-    '/data/upload/1/img 1.png'
+    'img 1.png'
     >>> _file_name("/data/local-files/?d=scans/img1.png")
     'scans/img1.png'
     >>> _file_name("https://h/instances/42"), _file_name("s3://b/p1/7.png?sig=a/b")
@@ -288,9 +289,10 @@ def _file_name(url: str) -> str:
     said = next((query[key][0] for key in _QUERIES if key in query), None)
     if said and not path.lower().endswith(_PICTURES):
         path = said
-    folder, slash, name = path.rpartition("/")
-    uploaded = _UPLOAD.fullmatch(name) if "/upload/" in path or "/upload" in folder else None
-    return folder + slash + (uploaded.group(1) if uploaded else name)
+    folder, _, name = path.rpartition("/")
+    if not _PROJECT.fullmatch(folder):
+        return path
+    return uploaded.group(1) if (uploaded := _UPLOAD.fullmatch(name)) else name
 
 
 def write_labelstudio(output: Output, folder: Path) -> dict[str, object]:

@@ -127,10 +127,14 @@ def image_pattern(names: Sequence[str]) -> str:
     return "/".join([*folders[first:], last.removesuffix(".*")])
 
 
-def unread(pattern: str, names: Sequence[str]) -> list[str]:
-    """Names that a pattern does not read."""
-    matcher = Name(pattern)
-    return [name for name in names if matcher.fields(name) is None]
+def unread(pattern: str, names: Sequence[str], *, files: bool = False) -> list[str]:
+    """Names that a pattern does not read; that of `files` says every folder."""
+    matcher, depth = Name(pattern), pattern.count("/")
+    return [
+        name
+        for name in names
+        if matcher.fields(name) is None or (files and name.count("/") != depth)
+    ]
 
 
 def stem_pattern(stems: Sequence[str], *, case_known: bool = False) -> str:
@@ -196,6 +200,28 @@ def _slice_place(columns: list[list[str]], varying: list[int], *, case_known: bo
         lone = len(varying) == 1 and changing[-1] == 1 and not case_known
         return None if lone else changing[-1]
     return numbers[-1] if numbers and (case_known or varying) else None
+
+
+def rater_in_stems(stems: Sequence[str]) -> tuple[str, list[str], bool] | None:
+    """Pattern of names whose first or last word may be a rater, the words, and whether it is one.
+
+    Such a word stands in turn beside the same rest, and is no number.
+
+    Examples
+    --------
+    >>> rater_in_stems(["p1_001_ann", "p1_001_bob", "p1_002_ann", "p1_002_bob"])
+    ('p{case}_{slice}_{rater}', ['ann', 'bob'], False)
+    """
+    rows = _tokens(stems)
+    for place in (-1, 0) if len(rows[0]) > 1 else ():
+        who = [row[place] for row in rows]
+        rest = ["".join(row[:-2] if place else row[2:]) for row in rows]
+        twice = sum(n > 1 for n in Counter(rest).values()) / len(set(rest))
+        if len(set(who)) > 1 and twice >= 0.5 and _kind(who) >= 0 and not "".join(who).isdecimal():
+            mark, inner = rows[0][1 if place == 0 else -2], stem_pattern(rest)
+            text = f"{inner}{mark}{{rater}}" if place else f"{{rater}}{mark}{inner}"
+            return text, sorted(set(who)), _kind(who) > 0
+    return None
 
 
 def _loose(stems: Sequence[str]) -> str:

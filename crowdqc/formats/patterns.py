@@ -194,7 +194,7 @@ class _Search:
 
     def walk(self, folder: str, depth: int, known: dict[str, str]) -> None:
         if depth == len(self.matchers) - 1:
-            self._collect(folder, known)
+            self._collect(folder, known, inner=depth > 0)
             return
         matcher = self.matchers[depth]
         for entry in os.scandir(folder):
@@ -206,16 +206,23 @@ class _Search:
             fields = match and merged(known, match.groupdict())
             if fields is not None:
                 self.walk(entry.path, depth + 1, fields)
-            elif depth and not self.folders:
-                self.strays += itertools.islice(_with_suffix(entry.path, self.suffix), STRAYS_MAX)
+            elif depth:
+                self._pass_by(entry.path)
 
-    def _collect(self, folder: str, known: dict[str, str]) -> None:
+    def _pass_by(self, folder: str) -> None:
+        """Files of a folder that the pattern does not enter."""
+        if not self.folders:
+            self.strays += itertools.islice(_with_suffix(folder, self.suffix), STRAYS_MAX)
+
+    def _collect(self, folder: str, known: dict[str, str], *, inner: bool) -> None:
         """Files of the last folder: there may be half a million."""
         matcher = self.matchers[-1]
         again = known.keys() & matcher.groupindex
         said = []
         for entry in os.scandir(folder):
             if not (entry.is_dir() if self.folders else entry.is_file()):
+                if inner and entry.is_dir() and not _holds_results(entry.path):
+                    self._pass_by(entry.path)
                 continue
             match = None if entry.name.startswith("._") else matcher.fullmatch(entry.name)
             if match and (not again or all(match[name] == known[name] for name in again)):

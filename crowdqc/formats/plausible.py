@@ -93,13 +93,18 @@ def _one_rater(study: Study) -> list[Finding]:
 
 
 def _in_a_corner(study: Study) -> list[Finding]:
-    if len(study.boxes) < BOXES_LEAST:
-        return []
+    far = study.boxes[["x1", "y1"]]
+    if not far.empty and (far <= 1).all(axis=None):
+        message = (
+            "All boxes lie within the first pixel of their images, as fractions of an image do. "
+            "Multiply x by its columns and y by its rows; only YOLO files hold fractions."
+        )
+        return [Finding(check="boxes-in-a-corner", message=message)]
     size = sizes_of(study.boxes, study.images)
-    reach = (study.boxes[["x1", "y1"]].to_numpy() / size).max(axis=0)
-    if (reach > CORNER).any():
+    reach = (far.to_numpy() / size).max(axis=0, initial=0)
+    if len(far) < BOXES_LEAST or (reach > CORNER).any():
         return []
-    width, height = (np.ceil(study.boxes[["x1", "y1"]].max())).astype(int)
+    width, height = np.ceil(far.max()).astype(int)
     message = (
         f"All {len(study.boxes)} boxes lie within the first {width} x {height} px of their images, "
         f"which have {size[0][0]:g} x {size[0][1]:g}: the sizes may be those of other pictures, or "

@@ -137,16 +137,14 @@ class SliceFiles:
 
 
 def _without(found: patterns.Matches, names: Collection[str]) -> patterns.Matches:
-    """Files but those of some names, such as lists of classes; others than these are strays."""
+    """Files but those of some names; of these and of the strays, lists of classes are read."""
     base = [os.path.basename(path).lower() for path in found.names]  # noqa: PTH119 - many files
     keep = [name not in names for name in base]
-    if all(keep):
-        return found
-    more = [Path(one) for one, name in zip(found.names, base, strict=True) if name in names]
+    more = (Path(one) for one, kept in zip(found.names, keep, strict=True) if not kept)
     return patterns.Matches(
         list(itertools.compress(found.names, keep)),
         {key: list(itertools.compress(values, keep)) for key, values in found.fields.items()},
-        [*found.strays, *(path for path in more if path.name.lower() not in CLASS_LISTS)],
+        [path for path in (*found.strays, *more) if path.name.lower() not in CLASS_LISTS],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from crowdqc.findings import InputError
@@ -51,6 +51,8 @@ class _Table:
     columns: dict[str, str | int]
     rows: list[dict[str, str]]
     """The first rows, by the names of the columns or their places."""
+    files: list[int] = field(default_factory=list)
+    """Which of several tables each row is of."""
 
     def values(self, name: str) -> list[str]:
         """What stands in the column that has this name among ours."""
@@ -63,7 +65,7 @@ class _Table:
 
 def sniff_table(listing: Listing) -> Guess | None:
     """The table that has most of the columns, and those that have the same ones."""
-    paths = listing.ending(".csv", ".csv.gz")[:FILES_MAX]
+    paths = listing.ending(".csv", ".csv.gz", ".tsv")[:FILES_MAX]
     tables, errors = {}, []
     for path in paths:
         try:
@@ -82,7 +84,8 @@ def sniff_table(listing: Listing) -> Guess | None:
         listing.relative(path): list(dict.fromkeys(map("/".join, one.places())))
         for path, one in tables.items()
     }
-    together = _Table(columns, [row for one in tables.values() for row in one.rows])
+    rows = [(row, k) for k, one in enumerate(tables.values()) for row in one.rows]
+    together = _Table(columns, [row for row, _ in rows], [k for _, k in rows])
     guess_path(guess, listing, slices=False, contents=inner, raters="rater" not in columns)
     if any(split_ending(name)[1] or "/" in name for name in together.values("case")):
         guess.columns["image"] = guess.columns.pop("case")
@@ -102,7 +105,20 @@ def _look(path: Path, limit: int) -> _Table:
     if not named and sum(parse_number(cell) is not None for cell in header) >= 4:
         header = [str(place) for place in range(1, len(header) + 1)]
         return _Table(_placed(rows), _records(header, rows))
-    return _Table(named, _records(header, rows[1:]))
+    records = _records(header, rows[1:])
+    _refuse_json(header, records[:1], path)
+    return _Table(named, records)
+
+
+def _refuse_json(header: Sequence[str], records: list[dict[str, str]], path: Path) -> None:
+    """Refuse a table whose boxes are no columns of their own."""
+    for name in header:
+        if any(row.get(name, "").startswith(("[{", '{"')) for row in records):
+            raise InputError(
+                f"{path}: its column '{printable(name)[:60]}' holds JSON, as in CSV exports of "
+                "Label Studio and VIA. Export JSON, JSON-MIN or COCO instead, or give the corners "
+                "of boxes columns of their own."
+            )
 
 
 def _records(header: Sequence[str], rows: list[list[str]]) -> list[dict[str, str]]:
@@ -141,8 +157,11 @@ def _placed(rows: list[list[str]]) -> dict[str, str | int]:
         zip(BOXES[not far], range(first + 1, first + 5), strict=True)
     )
     texts = [k for k, number in enumerate(numbers, start=1) if not number]
-    found |= {"case": texts[0]} if texts else {}
-    return found | ({"label": texts[-1]} if len(texts) > 1 else {})
+    images = [k for k in texts if any(split_ending(name)[1] for name in columns[k - 1])]
+    case = next(iter([*images, *texts]), None)
+    label = next((k for k in reversed(texts) if k != case), None)
+    named = {"case": case, "label": label}
+    return found | {name: place for name, place in named.items() if place is not None}
 
 
 def _is_number(cell: str) -> bool:
@@ -171,7 +190,7 @@ def _remark(guess: Guess, others: list[str]) -> None:
 def _labels(guess: Guess, table: _Table) -> None:
     """Labels of the rows with a box, and those of which a reading drew several."""
     labels = table.values("label") if "label" in guess.columns else ["object"] * len(table.rows)
-    keys = [labels, *(table.values(name) for name in ("case", "slice", "rater"))]
+    keys = [labels, *(table.values(name) for name in ("case", "slice", "rater")), table.files]
     edge = next((name for name in ("x0", "x_centre") if name in table.columns), "")
     there = [bool(value) or not edge for value in table.values(edge)]
     drawn = Counter(key for key, box in zip(zip(*keys, strict=True), there, strict=True) if box)

@@ -83,6 +83,9 @@ class _Boxes:
         label = self.labels.find(name)
         if label is None:
             return "unknown-class", f"'{short(name)}' is not in [labels]: {self.labels.known}."
+        if element.find("bndbox") is None:
+            turned = element.find("robndbox") is not None
+            return "box-rotated" if turned else "box-unfit", "has no <bndbox>, an upright box."
         texts = [(element.findtext(f"bndbox/{corner}") or "").strip() for corner in _CORNERS]
         corners = []
         for corner, text in zip(_CORNERS, texts, strict=True):

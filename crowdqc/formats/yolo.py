@@ -56,6 +56,8 @@ _TYPES = {
     "label": object,
     **dict.fromkeys(FRACTIONS, np.float64),
 }
+FRACTION_MAX = 2.0
+"""A number above this is no fraction of an image, but of px."""
 _BATCH = 100_000
 """About so many bytes of files are parsed at once: alone, a small file is mostly overhead."""
 _BOM = b"\xef\xbb\xbf"
@@ -76,8 +78,9 @@ def sniff_yolo(listing: Listing) -> Guess | None:
     """Text files, if one of them is empty or has lines of a class and numbers."""
     texts = [path for path in listing.ending(".txt") if path.name.lower() not in NOT_BOXES]
     seen = texts[:FILES_MAX]
-    if not any(path.stat().st_size == 0 or _box_lines(path) for path in seen):
-        return None  # such as a licence beside the annotations
+    empty = not listing.ending(".json", ".xml", ".csv") and not all(map(_size, seen))
+    if not (empty or any(map(_box_lines, seen))):
+        return None  # such as a licence or an empty log beside the annotations
     guess = Guess("", texts)
     guess_path(guess, listing, slices=True)
     lines = [line for path in seen for line in _box_lines(path)]
@@ -105,11 +108,15 @@ def _label_names(listing: Listing, files: list[Path]) -> tuple[dict[str, str], l
             with contextlib.suppress(Unreadable):
                 lists[path.parent] = read_class_list(found) if found else {}
         for key in {whole(words[0]) for words in _box_lines(path)}:
-            name = lists[path.parent].get(key, f"label_{key}")
+            name = lists[path.parent].get(key, f"label_{key}" if key.isdecimal() else key)
             if name not in names.values():
                 names[name if key in names else key] = name
     order = sorted(names, key=lambda text: (not text.isdecimal(), text.zfill(12)))
     return one_name_each({key: names[key] for key in order}) if names else ({"0": "label_0"}, [])
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _box_lines(path: Path) -> list[list[str]]:
@@ -205,7 +212,9 @@ def _in_range(rows: Floats) -> bool:
     """Whether all numbers are such as `_fault` allows, and classes are held exactly."""
     ids = rows[:, 0]
     whole_ids = ids.max() < 1e9 and ids.min() > -1e9 and (ids % 1 == 0).all()
-    return bool(np.isfinite(rows).all() and rows[:, 3:].min() > 0 and whole_ids)
+    boxes = rows[:, 1:]
+    fractions = np.isfinite(boxes).all() and boxes.max() <= FRACTION_MAX and boxes[:, 2:].min() > 0
+    return bool(fractions and whole_ids)
 
 
 def _each_line(text: str, classes: Classes, *, file: int, files: SliceFiles) -> list[_Line]:
@@ -237,22 +246,33 @@ def _boxed(words: list[str]) -> list[str]:
 def _fault(words: list[str], classes: Classes) -> tuple[str, str] | None:
     """Name and description of what is wrong with a line, if anything is."""
     if len(words) != 5:
+        more = {6: "A confidence is none of them: export without it."}
         return "field-count", (
             f"has {count(len(words), 'field')} ({short(' '.join(words))}); a line is "
-            "'class x_centre y_centre width height', 5 fields. Of a polygon the box is taken where "
-            "shapes is 'box'."
+            "'class x_centre y_centre width height', 5 fields. "
+            + more.get(len(words), "Of a polygon the box is taken where shapes is 'box'.")
         )
     for name, word in zip(FRACTIONS, words[1:], strict=True):
-        number = parse_number(word)
-        if number is None:
-            return "not-a-number", f"{name} is '{short(word)}', which is not a number."
-        if not math.isfinite(number):
-            return "box-not-finite", f"{name} is {short(word)}; coordinates must be finite."
-        if name in FRACTIONS[2:] and number <= 0:
-            return "box-empty", f"{name} is {short(word)}; a box needs a size above zero."
+        fault = _number_fault(name, word)
+        if fault is not None:
+            return fault
     if whole(words[0]) not in classes:
         known = ", ".join(f"{key} ({name})" for key, name in classes.items())
         return "unknown-class", f"class '{short(words[0])}' is not in {classes.where}: {known}."
+    return None
+
+
+def _number_fault(name: str, word: str) -> tuple[str, str] | None:
+    number = parse_number(word)
+    said = f"{name} is {short(word)}"
+    if number is None:
+        return "not-a-number", f"{name} is '{short(word)}', which is not a number."
+    if not math.isfinite(number):
+        return "box-not-finite", f"{said}; coordinates must be finite."
+    if name in FRACTIONS[2:] and number <= 0:
+        return "box-empty", f"{said}; a box needs a size above zero."
+    if number > FRACTION_MAX:
+        return "box-outside-image", f"{said}; numbers are fractions of the image, up to 1, not px."
     return None
 
 

@@ -8,44 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crowdqc.config import load_config
 from crowdqc.findings import InputError, Severity
-from crowdqc.formats import annotation_files, read_study
+from crowdqc.formats import annotation_files
 from crowdqc.formats.guess import guess_study, render_study
-from crowdqc.stages.images import known_images
 
 LABELS = '[study]\nname = "s"\n[labels]\nliver = { name = "liver", value = 1 }\n'
 SPLEEN = LABELS + 'spleen = { name = "spleen", value = 2 }\n'
 LINE = "0 .5 .5 .2 .2\n"
-
-
-@pytest.fixture
-def read(make_config, write):
-    """Write files, and read them with ``[annotations]``."""
-
-    def read(annotations, files, labels=SPLEEN):
-        for name, data in files.items():
-            write(name, data if isinstance(data, str | bytes) else json.dumps(data))
-        config = make_config(annotations, labels)
-        return read_study(config, known_images(config))
-
-    return read
-
-
-@pytest.fixture
-def start(write, tmp_path):
-    """Write files, guess a study file, and read them with it."""
-
-    def start(files, size="size = [100, 200]"):
-        for name, data in files.items():
-            write(name, data if isinstance(data, str | bytes) else json.dumps(data))
-        guess = guess_study(tmp_path)
-        text = render_study(guess, name="mine").replace("# size   = [512, 512]", size)
-        write("study.toml", text)
-        study, findings = read_study(load_config(tmp_path / "study.toml"))
-        return study, findings, guess
-
-    return start
 
 
 def checks(findings):

@@ -60,7 +60,8 @@ def test_files_without_objects_are_empty_files(make_config, write):
         (one(xmin="nan"), "box-not-finite"),
         (one(xmin=30), "box-empty"),
         (one(xmax=300), "box-outside-image"),
-        ("<object><name>spleen</name><robndbox/></object>", "not-a-number"),
+        ("<object><name>spleen</name><robndbox/></object>", "box-rotated"),
+        ("<object><name>spleen</name></object>", "box-unfit"),
     ],
 )
 def test_an_unsound_object_is_a_finding_and_the_rest_is_kept(make_config, write, bad, check):
