@@ -220,8 +220,8 @@ def decoded(data: bytes) -> str:
     try:
         return data.decode().removeprefix("\ufeff")  # quicker than the codec utf-8-sig
     except UnicodeDecodeError as error:
-        byte = data[error.start]
-        raise Unreadable(f"is not UTF-8 text (byte {error.start}: {byte:#04x}). Save it as UTF-8.") from error
+        place = f"byte {error.start}: {data[error.start]:#04x}"
+        raise Unreadable(f"is not UTF-8 text ({place}). Save it as UTF-8.") from error
 
 
 def read_json(path: Path, limit: int = JSON_BYTES_MAX, *, below: Path | None = None) -> Any:
