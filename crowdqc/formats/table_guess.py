@@ -84,8 +84,8 @@ def sniff_table(listing: Listing) -> Guess | None:
         listing.relative(path): list(dict.fromkeys(map("/".join, one.places())))
         for path, one in tables.items()
     }
-    rows = [(row, k) for k, one in enumerate(tables.values()) for row in one.rows]
-    together = _Table(columns, [row for row, _ in rows], [k for _, k in rows])
+    together = _Table(columns, [row for one in tables.values() for row in one.rows])
+    together.files = [k for k, one in enumerate(tables.values()) for _ in one.rows]
     guess_path(guess, listing, slices=False, contents=inner, raters="rater" not in columns)
     if any(split_ending(name)[1] or "/" in name for name in together.values("case")):
         guess.columns["image"] = guess.columns.pop("case")
