@@ -127,3 +127,8 @@ def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
     """`frame` with the texts in it, and its headings, guarded by `spreadsheet_cell`."""
     guarded = frame.map(lambda cell: spreadsheet_cell(cell) if isinstance(cell, str) else cell)
     return guarded.rename(columns=lambda name: spreadsheet_cell(str(name)))
+
+
+def capitalised(text: str) -> str:
+    """A text as it begins a sentence."""
+    return f"{text[:1].upper()}{text[1:]}"

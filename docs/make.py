@@ -129,6 +129,11 @@ def policy_page() -> str:
         for scope in typing.get_args(declared.Scope)
         for name, one in declared.measures_of(scope).items()
     ]
+    lines += [
+        "",
+        "Of raters, labels, cases and the study also `findings:CHECK`: how many findings of a",
+    ]
+    lines += ["check name it."]
     lines += ["", "## Checks", "", "How grave the findings of a check are, unless a policy says"]
     lines += ["otherwise in its table `[severities]`.", ""]
     lines += ["| check | severity | what it finds |", "|---|---|---|"]

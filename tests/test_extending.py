@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -140,3 +141,83 @@ def test_a_measure_is_a_column_a_rule_and_a_part_of_the_report(tmp_path: Path):
     assert "Square share" in page
     assert "share of the boxes that are square" in page
     assert "organs are not square" in page
+
+
+RUN_CHECK = {
+    "name": "wide-runs",
+    "version": "1.0",
+    "entry-points": {"crowdqc.checks": {"run-wide": "wide_runs:CHECK"}},
+}
+RUN_CODE = """
+import numpy as np
+
+from crowdqc.checks import Check, Measure
+from crowdqc.completeness.checks import run_finding
+from crowdqc.findings import Severity
+
+
+def width(data):
+    boxes = data.runs.drawn
+    mean = (boxes["x1"] - boxes["x0"]).groupby(boxes["run"]).mean()
+    return {"mean_width": mean.reindex(range(len(data.facts))).to_numpy()}
+
+
+def find(data):
+    for row, value in enumerate(width(data)["mean_width"]):
+        if value > 20:
+            place = data.facts.iloc[row]
+            text = f"its boxes are {value:.0f} px wide"
+            yield [row], run_finding(place, "run-wide", text, value=value, limit=20.0, unit="px")
+
+
+CHECK = Check(
+    of="run",
+    find=find,
+    findings={"run-wide": Severity.NOTE},
+    measures=(Measure("mean_width", "px", "mean width of the boxes of a run"),),
+    measure=width,
+)
+"""
+RUN_POLICY = """
+[[rules]]
+scope = "label"
+measure = "mean_width"
+op = ">"
+limit = 19
+severity = "reject"
+because = "the organ is too wide"
+[[rules]]
+scope = "rater"
+measure = "findings:run-wide"
+op = ">"
+limit = 0
+severity = "review"
+because = "draws too wide"
+"""
+
+
+def test_a_check_of_runs_is_a_column_a_finding_two_rules_and_a_part_of_the_report(tmp_path: Path):
+    """A package of two files: pyproject.toml, of which `RUN_CHECK` is the table, and a module."""
+    install(tmp_path / "site", RUN_CHECK, RUN_CODE)
+    _write_study(tmp_path)
+    boxes = pd.read_csv(tmp_path / "boxes.csv")
+    boxes.drop(index=4).to_csv(tmp_path / "boxes.csv", index=False)  # a gap: the report has runs
+    (tmp_path / "policy.toml").write_text(RUN_POLICY)
+    with (tmp_path / "study.toml").open("a") as study:
+        study.write('[gate]\npolicy = "policy.toml"\n')
+
+    assert run_crowdqc(tmp_path, "gate", "study.toml", "-q").returncode == 3
+    assert run_crowdqc(tmp_path, "report", "study.toml", "-q", "--no-charts").returncode == 0
+
+    out = tmp_path / "out"
+    runs = pd.read_csv(out / "completeness.csv").set_index("rater")
+    assert runs["mean_width"].to_dict() == {"a": 22, "b": 23, "c": 16}
+    findings = (out / "complete.findings.jsonl").read_text().splitlines()
+    assert sum('"run-wide"' in line for line in findings) == 2
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert [one["verdict"] for one in manifest["raters"]] == ["review", "review", "accept"]
+    (reason,) = manifest["cases"][0]["labels"]["liver"]["reasons"]
+    assert (reason["measure"], round(reason["value"], 3)) == ("mean_width", 20.333)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Mean width" in page
+    assert "the organ is too wide" in page

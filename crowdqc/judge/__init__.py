@@ -14,6 +14,7 @@ from crowdqc.judge.measures import (
     rater_measures,
     rater_runs,
     slice_measures,
+    with_counts,
 )
 from crowdqc.judge.policy import Judged, Policy, Rule, load_policy
 from crowdqc.judge.raters import judge_raters
@@ -42,5 +43,6 @@ __all__ = [
     "study_measures",
     "to_github",
     "to_junit",
+    "with_counts",
     "withheld_findings",
 ]

@@ -110,7 +110,8 @@ def decide(
     measures : mapping of str to DataFrame
         For the scopes ``rater``, ``label`` and ``case``: a row for each unit that is judged; for
         ``box`` and ``slice``, where there are rules for them, and ``mask``, once masks are drawn,
-        a row for each with its key in columns: all as from `crowdqc.judge.measures`.
+        a row for each with its key in columns: all as from `crowdqc.judge.measures`. ``study``:
+        one row with numbers of findings, where rules count these.
     findings : iterable of Finding
         One that names a case counts for it, or for its label where it names one. One that
         names a rater, too, asks for a review at most: what is left of the others' boxes is judged
@@ -151,7 +152,7 @@ def decide(
     if not measures["label"].get("n_slices", pd.Series([1])).any():
         nothing = "there is no box that may be used"
         decision.study.add(Severity.REJECT, Reason(measure="prompts", value=0.0, because=nothing))
-    _judge_study(policy, decision)
+    _judge_study(policy, decision, study_measures(decision, measures))
     return decision
 
 
@@ -250,12 +251,25 @@ def withheld_findings(
     ]
 
 
-def study_measures(decision: Decision) -> dict[str, float]:
-    """Measures of the whole study: what of it was rejected.
+def study_measures(
+    decision: Decision, measures: Mapping[str, pd.DataFrame] | None = None
+) -> dict[str, float]:
+    """Measures of the whole study: what of it was rejected, and numbers of findings.
 
-    ``n_cases_kept``; ``cases_rejected_share``, ``labels_rejected_share``,
-    ``raters_rejected_share``; nan where there is none at all.
+    Parameters
+    ----------
+    decision : Decision
+        What was decided about raters, labels and cases.
+    measures : mapping of str to DataFrame, optional
+        As `decide` got them; the row of ``study``, if there is one, is part of the result.
+
+    Returns
+    -------
+    dict of str to float
+        ``n_cases_kept``; ``cases_rejected_share``, ``labels_rejected_share``,
+        ``raters_rejected_share``; nan where there is none at all.
     """
+    counted = (measures or {}).get("study", pd.DataFrame())
     shares = {
         f"{name}_rejected_share": _share_rejected(units.values())
         for name, units in (
@@ -265,7 +279,11 @@ def study_measures(decision: Decision) -> dict[str, float]:
         )
     }
     kept = sum(one.verdict is not Verdict.REJECT for one in decision.cases.values())
-    return {"n_cases_kept": float(kept), **shares}
+    return {
+        "n_cases_kept": float(kept),
+        **shares,
+        **{n: float(counted[n].iloc[0]) for n in counted},
+    }
 
 
 def _share_rejected(units: Iterable[Judged]) -> float:
@@ -273,9 +291,9 @@ def _share_rejected(units: Iterable[Judged]) -> float:
     return float(np.mean(rejected)) if rejected else float("nan")
 
 
-def _judge_study(policy: Policy, decision: Decision) -> None:
+def _judge_study(policy: Policy, decision: Decision, measures: Mapping[str, float]) -> None:
     rules = policy.of("study")
-    for rule, _, value in firing(rules, pd.DataFrame([study_measures(decision)])):
+    for rule, _, value in firing(rules, pd.DataFrame([measures])):
         decision.study.ask(rule, value)
     for kind, units in (("case", decision.cases), ("rater", decision.raters)):
         strict = kind == "case" and not rules

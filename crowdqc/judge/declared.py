@@ -18,6 +18,15 @@ Scope = Literal["rater", "box", "slice", "mask", "label", "case", "study"]
 
 _TABLES: dict[str, str] = {"rater": "raters", "mask": "risk"}
 """Scopes whose measures are the numbers of a table."""
+FINDINGS = "findings:"
+"""Before the name of a check: the measure that counts the findings of the check about a unit."""
+COUNTED: dict[str, list[str]] = {
+    "rater": ["rater"],
+    "label": ["case", "label"],
+    "case": ["case"],
+    "study": [],
+}
+"""Scopes for which findings are counted, and what a finding must name to be about a unit."""
 _CHECKED: dict[str, Checked] = {"rater": "rater", "label": "run"}
 """Scopes that have the measures of checks, too."""
 

@@ -58,7 +58,10 @@ def explain(
     findings = list(findings)
     rows: list[tuple[Any, ...]] = []
     for scope, key, name, judged in _units(unit, decision):
-        values = study_measures(decision) if scope == "study" else dict(measures[scope].loc[key])
+        if scope == "study":
+            values = study_measures(decision, measures)
+        else:
+            values = dict(measures[scope].loc[key])
         rows += [(name, *_asked(rule, values, judged.where)) for rule in policy.of(scope)]
         rows += [
             (name, f.check, f.value, f.limit, f.severity.value, sentence(f.reason, judged.where))

@@ -7,15 +7,19 @@ mask) each row is a unit, with its key in columns. ``docs/policy.md`` lists all 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
+from crowdqc.checks import registered
 from crowdqc.completeness.checks import WRONG_LABEL
 from crowdqc.completeness.slices import from_ranges
 from crowdqc.findings import Finding, Severity, from_cell
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
+from crowdqc.judge.declared import COUNTED, FINDINGS
+from crowdqc.judge.policy import Policy
 from crowdqc.schema import stands_in
 
 USABLE = ["agreed", "single"]
@@ -72,7 +76,7 @@ def label_measures(consensus: pd.DataFrame, completeness: pd.DataFrame) -> pd.Da
     ``coverage`` of the expected slices by the rater who drew most of them (0 where nothing was
     drawn; of a rater of whom none were expected, of those that were expected of another);
     ``truncated_share`` and ``swapped_share`` of the runs that are truncated, or seem to be of
-    another label;
+    another label; measures that checks of runs add, as means over the runs;
     ``length_ratio`` to the usual length (nan where too few cases say what is usual).
 
     Parameters
@@ -138,9 +142,10 @@ def _run_measures(completeness: pd.DataFrame) -> pd.DataFrame:
         swapped_share=swapped.astype(float).where(drawn),
         length_ratio=completeness["length_ratio"].where(drawn),
     )
-    groups = frame.groupby(ORGAN)
+    added = [one.name for check in registered("run") for one in check.measures]
+    groups = frame.join(completeness.reindex(columns=added)).groupby(ORGAN)
     means = groups[["truncated_share", "swapped_share"]].mean().fillna(0.0)
-    return means.join(groups[["coverage", "length_ratio"]].max())
+    return means.join([groups[["coverage", "length_ratio"]].max(), groups[added].mean()])
 
 
 def case_measures(labels: pd.DataFrame) -> pd.DataFrame:
@@ -209,6 +214,37 @@ def slice_measures(consensus: pd.DataFrame) -> pd.DataFrame:
         }
     )
     return table.reset_index()
+
+
+def with_counts(
+    measures: Mapping[str, pd.DataFrame], findings: Iterable[Finding], policy: Policy
+) -> dict[str, pd.DataFrame]:
+    """Measures, and beside them how many findings of each check that a rule counts there are.
+
+    Parameters
+    ----------
+    measures : mapping of str to DataFrame
+        Scope -> its measures, a row for each unit.
+    findings : iterable of Finding
+        Of all stages: each counts for the rater, the label of a case, and the case that it names,
+        and for the study.
+    policy : Policy
+        What is asked.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Further columns ``findings:CHECK``; for the scope ``study`` one row with these alone.
+    """
+    findings, counted = list(findings), dict(measures)
+    for scope, named in COUNTED.items():
+        units = measures.get(scope, pd.DataFrame(index=[()]))
+        for check in {name for rule in policy.rules if rule.scope == scope for name in rule.checks}:
+            places = [[getattr(f, name) for name in named] for f in findings if f.check == check]
+            numbers = Counter(place[0] if len(named) == 1 else tuple(place) for place in places)
+            units = units.assign(**{FINDINGS + check: [numbers[unit] for unit in units.index]})
+        counted[scope] = units
+    return counted
 
 
 def judged_findings(findings: Iterable[Finding], completeness: pd.DataFrame) -> list[Finding]:

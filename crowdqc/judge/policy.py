@@ -22,7 +22,7 @@ from pydantic import Field
 
 from crowdqc.config import Section, read_toml, validate
 from crowdqc.findings import Finding, Reason, Severity, Verdict, Where
-from crowdqc.judge.declared import Scope, measures_of, severities
+from crowdqc.judge.declared import COUNTED, FINDINGS, Scope, measures_of, severities
 from crowdqc.text import must_be_one_of
 
 VERDICT = {
@@ -52,7 +52,9 @@ class Rule(Section):
     """What is judged: a rater, a fused box, a slice, a mask, a label of a case, a case, or the
     whole study."""
     measure: str
-    """Name of the number, a column of the scope's measures (`crowdqc.judge.measures`)."""
+    """Name of the number: a column of the scope's measures (`crowdqc.judge.measures`), or
+    ``findings:CHECK``, how many findings of a check are about the unit (rater, label, case,
+    study)."""
     op: Literal["<", "<=", ">", ">=", "==", "!="]
     """How the measure is held against the limit."""
     limit: float = Field(strict=False, allow_inf_nan=False)
@@ -70,21 +72,31 @@ class Rule(Section):
         """A measure that nobody measures would ask for a review of everything."""
         known = measures_of(self.scope)
         for name in (self.measure, *self.needs):
-            if name not in known:
+            if self.scope in COUNTED and name.startswith(FINDINGS):
+                _refuse_unknown_check(name.removeprefix(FINDINGS))
+            elif name not in known:
                 raise ValueError(must_be_one_of(f"a measure of a {self.scope}", name, known))
         return self
 
     @pydantic.model_validator(mode="after")
     def _monotone(self) -> Rule:
-        """What is rejected more may not be judged more mildly."""
-        falls = self.measure == "n_cases_kept"
-        if self.scope == "study" and self.op not in (("<", "<=") if falls else (">", ">=")):
+        """What is rejected more, or has more findings, may not be judged more mildly."""
+        falls, counts = self.measure == "n_cases_kept", self.measure.startswith(FINDINGS)
+        rising = counts or self.scope == "study"
+        if rising and self.op not in (("<", "<=") if falls else (">", ">=")):
             raise ValueError(
-                f"a rule on the study's {self.measure} must have op "
-                f"{'< or <=' if falls else '> or >='}, or one rejection more could make the "
-                f"verdict milder; got {self.op}"
+                f"a rule on the {self.scope}'s {self.measure} must have op "
+                f"{'< or <=' if falls else '> or >='}, or one "
+                f"{'finding' if counts else 'rejection'} more could make the verdict milder; "
+                f"got {self.op}"
             )
         return self
+
+    @property
+    def checks(self) -> list[str]:
+        """Checks of which it asks how many findings there are."""
+        names = (self.measure, *self.needs)
+        return [name.removeprefix(FINDINGS) for name in names if name.startswith(FINDINGS)]
 
     def fires(self, value: Any) -> Any:
         """Whether the rule fires, for a number or an array of numbers; nan means nothing."""
@@ -100,7 +112,8 @@ class Rule(Section):
     @cached_property
     def _unit(self) -> str | None:
         """Unit of the measure; None for a number without one."""
-        unit = measures_of(self.scope)[self.measure].unit
+        known = measures_of(self.scope).get(self.measure)
+        unit = "findings" if known is None else known.unit
         return None if unit in ("", "1") else unit
 
     def reason(self, value: float, where: Where = NOWHERE) -> Reason:
@@ -133,10 +146,8 @@ class Policy(Section):
     @pydantic.field_validator("severities")
     @classmethod
     def _known(cls, value: dict[str, Severity]) -> dict[str, Severity]:
-        known = severities()
         for name in value:
-            if name not in known:
-                raise ValueError(must_be_one_of("a check", name, known))
+            _refuse_unknown_check(name)
         return value
 
     def of(self, scope: Scope) -> list[Rule]:
@@ -153,6 +164,12 @@ class Policy(Section):
     def says_no(self, verdict: Verdict) -> bool:
         """Whether the gate says no to a study with this verdict."""
         return verdict.rank >= Verdict(self.fail_on).rank
+
+
+def _refuse_unknown_check(name: str) -> None:
+    known = severities()
+    if name not in known:
+        raise ValueError(must_be_one_of("a check", name, known))
 
 
 def load_policy(path: Path | None = None) -> Policy:

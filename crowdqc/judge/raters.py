@@ -34,8 +34,8 @@ def judge_raters(
     findings : iterable of Finding
         What was found: each fault of a rater counts, whatever the policy.
     policy : Policy, optional
-        Whose rules about raters are asked, but for those on coverage, which the gate asks. None:
-        the one that crowdqc ships.
+        Whose rules about raters are asked, but for those on coverage or on numbers of findings,
+        which the gate asks. None: the one that crowdqc ships.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def judge_raters(
     """
     table = raters.set_index("rater")
     rules = (policy or load_policy()).of("rater")
-    rules = [rule for rule in rules if rule.measure not in FROM_RUNS]
+    rules = [rule for rule in rules if rule.measure not in FROM_RUNS and not rule.checks]
     judged = decide_raters(rules, table, findings).values()
     return table.assign(
         verdict=[one.verdict.value for one in judged],

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from crowdqc.findings import Finding, Reason, Where, check_info, from_cell
+from crowdqc.text import capitalised
 
 NOWHERE = Where()
 SHOWN = 3
@@ -96,7 +97,7 @@ def message(finding: Finding, unit: Where = NOWHERE) -> str:
     if finding.examples:  # of a fault of a rater, which has a limit, too
         shown = "; ".join(_name(place) for place in finding.examples)
         text = f"{text}; the limit is {_limit(finding)}. See {shown}."
-    return f"{place[:1].upper()}{place[1:]}: {text}" if place else text
+    return f"{capitalised(place)}: {text}" if place else text
 
 
 def _limit(finding: Finding) -> str:

@@ -18,7 +18,7 @@ from crowdqc.report.results import Results
 from crowdqc.report.svg import Lane, Strip, ranges_text, strip
 from crowdqc.report.text import percent, readable, share
 from crowdqc.schema import natural_order
-from crowdqc.text import count
+from crowdqc.text import capitalised, count
 
 MAX_ROWS = 300
 """Rows of the list that goes into the page; the file has all."""
@@ -105,7 +105,7 @@ def _lead(table: pd.DataFrame) -> list[str]:
     verb = "is" if n == 1 else "are"
     whole = share(n, len(table), "run") if n else f"None of {count(len(table), 'run')}"
     meaning = "(a run is one organ of one case by one rater)"
-    lead = [f"{whole[0].upper()}{whole[1:]} {verb} complete {meaning}."]
+    lead = [f"{capitalised(whole)} {verb} complete {meaning}."]
     gaps = int(table["n_gaps"].sum())
     if gaps:
         runs = int((table["n_gaps"] > 0).sum())

@@ -104,8 +104,7 @@ def _chance(row: Any) -> str:
         why = getattr(row, "why", "")
         return f"{test} gives no p value{f': {why}' if why else ''}."
     verdict = "chance alone would rarely make it" if row.p < LEVEL else "chance may explain it"
-    p = p_value(row.p)
-    text = f"{test}: p {p if p.startswith('<') else f'= {p}'}, so {verdict}."
+    text = f"{test}: p {p_value(row.p, equals='= ')}, so {verdict}."
     if not math.isnan(row.detectable) and not row.p < LEVEL:
         least = number(row.detectable, 3)
         text += f" A difference below {least} would probably not have been seen with so few."

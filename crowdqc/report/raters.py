@@ -22,7 +22,7 @@ from crowdqc.report.scorecards import (
 )
 from crowdqc.report.svg import BoxDrawing, box_drawings
 from crowdqc.report.text import displacement, listing, percent, reason_sentences, share
-from crowdqc.text import count
+from crowdqc.text import capitalised, count
 
 N_COLOURS = 6
 """Colours that tell raters apart; further raters get the same ones, dashed."""
@@ -149,7 +149,7 @@ def _lead(table: pd.DataFrame, statuses: list[str]) -> list[str]:
         why = reasons[0].because if reasons else "nothing was read by two of them"
         return [f"No rater can be compared with another: {why}."]
     accepted = share(passed, n, "rater") if passed else "no rater"
-    lead = [f"{accepted[0].upper()}{accepted[1:]} {'are' if passed > 1 else 'is'} accepted."]
+    lead = [f"{capitalised(accepted)} {'are' if passed > 1 else 'is'} accepted."]
     for status, what in (("reject", "rejected"), ("review", "to be reviewed")):
         names = [r for r, s in zip(table["rater"], statuses, strict=True) if s == status]
         if names:

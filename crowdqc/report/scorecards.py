@@ -63,7 +63,7 @@ def further_sentences(row: Any) -> tuple[str, ...]:
     """What a card says beyond shift, size, misses and additions."""
     texts = []
     drift, gold = (float(getattr(row, name, math.nan)) for name in ("drift", "gold_f1"))
-    if "drifts" in faults_of(row):
+    if "rater-drifts" in from_cell(row.faults):
         word = "better" if drift > 0 else "worse"
         texts.append(f"Boxes get {word} on the way: IoU {number(abs(drift))} from first to last.")
     if not math.isnan(gold):

@@ -12,7 +12,7 @@ from crowdqc.report.content import Step
 from crowdqc.report.raters import reasons_of, verdict_of, verdicts
 from crowdqc.report.results import Results
 from crowdqc.report.text import listing, readable, reason_sentences
-from crowdqc.text import count
+from crowdqc.text import capitalised, count
 
 COPIED = "boxes-copied"
 """Check that finds one rater's boxes among another's."""
@@ -91,13 +91,9 @@ def _conventions(results: Results) -> list[Step]:
     """What the raters as a whole do differently from one another."""
     found = [f for f in results.of("agree") if not f.rater and f.severity is not Severity.NOTE]
     return [
-        Step(_sentence(check_info(f.check).about or readable(f.check)), message(f), "agreement")
+        Step(capitalised(check_info(f.check).about or readable(f.check)), message(f), "agreement")
         for f in {f.check: f for f in reversed(found) if not f.case}.values()
     ]
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _people(names: Sequence[str], limit: int = 4, noted: Mapping[str, str] | None = None) -> str:
@@ -164,7 +160,7 @@ def _lists(results: Results) -> list[Step]:
     why = f"{why}; most in {readable(worst.label)} of {worst.case}."
     place = "t-todo" if len(results.table("todo")) else ""
     what = _senders(results, len(broken))
-    return [Step(what, why[0].upper() + why[1:], "completeness", place=place)]
+    return [Step(what, capitalised(why), "completeness", place=place)]
 
 
 def _senders(results: Results, n_runs: int) -> str:

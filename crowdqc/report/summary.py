@@ -11,7 +11,7 @@ from crowdqc.report.gate import Flow, kept
 from crowdqc.report.raters import compared, verdict_of, verdicts
 from crowdqc.report.results import Results
 from crowdqc.report.text import listing, number, share
-from crowdqc.text import count
+from crowdqc.text import capitalised, count
 
 _HEADLINES = {
     "accept": "Accepted: ready for training",
@@ -44,7 +44,7 @@ def lead(results: Results) -> str:
     text = f"{accepted} {verb} accepted" if accepted else "the gate was run"
     if not comparable and results.has("raters"):
         text += "; raters could not be compared with one another"
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{capitalised(text)}."
 
 
 def _share(flow: Flow) -> str:

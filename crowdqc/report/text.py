@@ -79,8 +79,8 @@ def listing(names: Sequence[str], limit: int = 4) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def p_value(p: float) -> str:
-    """A p value as papers print it.
+def p_value(p: float, *, equals: str = "") -> str:
+    """A p value as papers print it, behind `equals` unless it is below a bound.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def p_value(p: float) -> str:
         return NOTHING
     if p < 0.001:
         return "<0.001"
-    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    return f"{equals}{p:.{3 if p < 0.1 else 2}f}"
 
 
 def readable(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -27,6 +28,7 @@ from crowdqc.judge import (
     slice_measures,
     to_github,
     to_junit,
+    with_counts,
     withheld_findings,
 )
 from crowdqc.judge.manifest import Manifest
@@ -34,7 +36,6 @@ from crowdqc.judge.words import sentences, shortened
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.mask_sets import RISK
-from crowdqc.stages.risk import read_risk
 from crowdqc.stages.study import load_study, person, policy_of
 from crowdqc.text import count
 
@@ -157,7 +158,7 @@ def judge(run: Run, *, masks: bool) -> Judgement:
     )
     if policy.of("mask") and path.is_file():
         edited = run.store.edited("risk")
-        found = found if edited else replace(found, masks=read_risk(run))
+        found = found if edited else replace(found, masks=run.store.read("risk"))
         doubt = EDITED if edited else "" if masks else STALE
         found.findings["masks"] = [Finding(check="masks-stale", message=doubt)] if doubt else []
     return judge_measured(found, policy)
@@ -188,9 +189,21 @@ def judge_measured(found: Measured, policy: Policy) -> Judgement:
     measures |= _fine(policy, consensus, found.study)
     if found.masks is not None:
         measures["mask"] = found.masks
+    measures = with_counts(measures, _about(noticed, found.rater_scope), policy)
     complete = judged_findings(noticed["complete"], found.completeness)
     findings = [*noticed["check"], *complete, *faults, *noticed.get("masks", [])]
     return Judgement(policy, measures, findings, prompts, decide(policy, measures, findings))
+
+
+def _about(noticed: Mapping[str, list[Finding]], scope: str) -> list[Finding]:
+    """Findings of all stages, each about the rater as `raters.csv` names one."""
+    return [
+        replace(one, rater=f"{one.case}/{one.rater}")
+        if scope == "case" and one.rater and one.case
+        else one
+        for findings in noticed.values()
+        for one in findings
+    ]
 
 
 def explain_unit(run: Run, unit: str, *, masks: bool) -> pd.DataFrame:

@@ -9,10 +9,8 @@ from crowdqc.plan import estimate_components, plan_raters, plan_slices, raters_n
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.pipeline import PIPELINE
 from crowdqc.stages.study import load_matched
-from crowdqc.store import to_csv
 from crowdqc.text import count
 
-PLAN = "plan.csv"
 CURVE = 24
 """Length of the longest bar of the curve, in characters."""
 
@@ -39,7 +37,7 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
         method=section.method,
         rule=Rule(section.quorum, section.min_raters, section.probability),
     )
-    run.store.write_text(PLAN, to_csv(table))
+    run.store.write("plan", table)
     needed = raters_needed(table, iou)
     curve = ["#" * round(CURVE * value) for value in table["iou"].fillna(0.0)]
     found = count(needed, "rater") if needed else f"more than {count(largest, 'rater')}"
@@ -47,5 +45,5 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
         table=table,
         shown=table.assign(curve=curve),
         summary=f"A mean IoU of {iou:g} with the truth needs {found} per slice.",
-        files=[PLAN],
+        files=["plan.csv"],
     )

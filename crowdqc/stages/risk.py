@@ -21,7 +21,7 @@ from crowdqc.risk import assess_risk, calibrate, cross_validate
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import case_files
 from crowdqc.stages.mask_sets import RISK, mask_files, read_manifest
-from crowdqc.store import read_csv, to_csv
+from crowdqc.store import read_csv
 from crowdqc.text import count
 from crowdqc.volumes import read_labels, to_pictures
 
@@ -102,13 +102,8 @@ def judge_masks(
 
 def write_risk(run: Run, table: pd.DataFrame) -> None:
     """Write what was found of each mask."""
-    run.store.write_text(RISK, to_csv(table))
+    run.store.write("risk", table)
     run.store.set_stamp("risk", "", [RISK], needs=("fuse",))
-
-
-def read_risk(run: Run) -> pd.DataFrame:
-    """Inverse of `write_risk`."""
-    return read_csv(run.store.path(RISK), text=("case", "label"))
 
 
 def _calibrated(table: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -15,8 +15,10 @@ from crowdqc.judge import (
     rater_measures,
     rater_runs,
     slice_measures,
+    with_counts,
     withheld_findings,
 )
+from crowdqc.judge.explain import explain
 from crowdqc.judge.policy import Judged
 from tests.crowdqc.judge.tables import (
     RATERS,
@@ -456,3 +458,33 @@ def test_an_organ_that_two_of_three_drew_and_the_third_missed_is_covered():
 
     runs.loc[:1, "n_slices"] = 1
     assert label_measures(boxes, runs).loc[("1", "liver"), "coverage"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("scope", "verdicts"),
+    [
+        ("label", {("1", "liver"): "reject", ("1", "spleen"): "accept"}),
+        ("case", {"1": "reject", "2": "accept"}),
+        ("rater", {"a": "accept", "b": "reject"}),
+        ("study", {"study": "reject"}),
+    ],
+)
+def test_a_rule_counts_the_findings_about_each_unit(scope, verdicts):
+    gap = {"check": "organ-gap", "severity": "note", "message": "no box", "case": "1"}
+    places = [{"label": "liver", "rater": "a"}, *[{"label": "liver", "rater": "b"}] * 2]
+    findings = [Finding(**gap, **place) for place in places]
+    findings += [Finding(**gap | {"check": "run-short"}, label="spleen", rater="a")] * 9
+    made = policy((scope, "findings:organ-gap", ">", 1, "reject"), exclude="label")
+    known = with_counts(measures(*whole()), findings, made)
+
+    decision = decide(made, known, findings)
+
+    units = {"label": decision.labels, "case": decision.cases, "rater": decision.raters}
+    found = units.get(scope, {"study": decision.study})
+    assert {key: found[key].verdict for key in verdicts} == verdicts
+    (reason,) = next(found[key] for key in verdicts if verdicts[key] == "reject").reasons[:1]
+    n = 2.0 if scope == "rater" else 3.0
+    assert (reason.measure, reason.value, reason.unit) == ("findings:organ-gap", n, "findings")
+    name = {"label": "1/liver", "case": "1", "rater": "rater:b", "study": "study"}[scope]
+    shown = explain(name, made, measures=known, findings=findings, decision=decision)
+    assert shown.loc[shown["asked"] == "findings:organ-gap > 1", "value"].tolist()[:1] == [n]

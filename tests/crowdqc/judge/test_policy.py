@@ -155,3 +155,16 @@ def test_every_measure_is_documented():
     names |= set(study_measures(decide(load_policy(), found)))
 
     assert {name for name in names if f"`{name}`" not in page} == {"case", "slice", "label"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        (("label", "findings:organ-gaps", ">", 3, "reject"), "Did you mean 'organ-gap'"),
+        (("box", "findings:organ-gap", ">", 3, "reject"), "a measure of a box"),
+        (("case", "findings:organ-gap", "<", 3, "reject"), "one finding more .* milder"),
+    ],
+)
+def test_a_count_of_findings_is_refused_of_what_cannot_be_counted_so(rule, says):
+    with pytest.raises(ValueError, match=says):
+        policy(rule)
