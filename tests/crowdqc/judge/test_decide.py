@@ -470,7 +470,7 @@ def test_an_organ_that_two_of_three_drew_and_the_third_missed_is_covered():
     ],
 )
 def test_a_rule_counts_the_findings_about_each_unit(scope, verdicts):
-    gap = {"check": "organ-gap", "severity": "note", "message": "no box", "case": "1"}
+    gap = {"check": "organ-gap", "severity": Severity.NOTE, "message": "no box", "case": "1"}
     places = [{"label": "liver", "rater": "a"}, *[{"label": "liver", "rater": "b"}] * 2]
     findings = [Finding(**gap, **place) for place in places]
     findings += [Finding(**gap | {"check": "run-short"}, label="spleen", rater="a")] * 9
