@@ -43,9 +43,9 @@ def main(extras):
             continue
         waiting += needs(name, extras if name == "crowdqc" else ())
     del seen["crowdqc"]
-    for name, said in sorted(seen.items()):
-        if not FREE.search(said) or (NOT_LINKED.search(said) and "LGPL" not in said):
-            bad.append(f"{name}: {said.strip() or 'says nothing of its licence'}")
+    for name, terms in sorted(seen.items()):
+        if not FREE.search(terms) or (NOT_LINKED.search(terms) and "LGPL" not in terms):
+            bad.append(f"{name}: {terms.strip() or 'says nothing of its terms'}")
     print(f"{len(seen)} packages; refused: {len(bad)}")
     print("\n".join(bad))
     return bool(bad)

@@ -79,11 +79,11 @@ def model_scores(run: Run) -> pd.DataFrame:
 def raters(run: Run) -> pd.DataFrame:
     found = run.store.read("raters")
     faults = run.config.simulate.raters if run.config.simulate else {}
-    said = {name: faults[name].model_dump(exclude_defaults=True) for name in found["rater"]}
-    noise = {name: f"noise {faults[name].noise} px" for name in said}
+    described = {name: faults[name].model_dump(exclude_defaults=True) for name in found["rater"]}
+    noise = {name: f"noise {faults[name].noise} px" for name in described}
     other = {
         name: ", ".join(f"{k} {v}" for k, v in fault.items() if k != "noise")
-        for name, fault in said.items()
+        for name, fault in described.items()
     }
     return pd.DataFrame(
         {

@@ -149,7 +149,7 @@ def run(
     out : path, optional
         Folder of results instead of ``[study] out``.
     say : callable
-        Told a line for everything that happens.
+        Called with a line of text for everything that happens.
 
     Returns
     -------

@@ -284,7 +284,7 @@ def atomic(path: Path) -> Iterator[Path]:
     InputError
         If the file cannot be written (no space, no permission, a link on the way).
     """
-    with _told(path), contextlib.ExitStack() as stack:
+    with _explained(path), contextlib.ExitStack() as stack:
         refuse_links(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = _held_folder(path.parent, stack)
@@ -385,7 +385,7 @@ def _reason(error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

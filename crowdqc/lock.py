@@ -20,7 +20,7 @@ from crowdqc.findings import InputError
 
 NAME = ".lock"
 """Name of the file in the folder."""
-_SAID_MAX = 200
+_OWNER_BYTES_MAX = 200
 
 
 class FolderLock:
@@ -89,7 +89,9 @@ def _take(lock: FileLock, path: Path) -> None:
 
 def _holder(path: Path) -> str:
     with contextlib.suppress(Unreadable):
-        return read_bytes(path, _SAID_MAX).decode(errors="replace").strip() or "another process"
+        return (
+            read_bytes(path, _OWNER_BYTES_MAX).decode(errors="replace").strip() or "another process"
+        )
     return "another process"
 
 

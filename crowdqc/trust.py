@@ -48,15 +48,15 @@ def key() -> bytes:
     InputError
         If ``CROWDQC_KEY`` is too short to keep anybody out.
     """
-    told = os.environ.get(KEY)
-    if told is None:
+    given = os.environ.get(KEY)
+    if given is None:
         return _own_key(state_folder() / "key")
-    if len(told) < KEY_CHARACTERS_MIN:
+    if len(given) < KEY_CHARACTERS_MIN:
         raise InputError(
             f"{KEY}: must have at least {KEY_CHARACTERS_MIN} characters that nobody can guess; got "
-            f"{len(told)}. Make one by: openssl rand -hex 32"
+            f"{len(given)}. Make one by: openssl rand -hex 32"
         )
-    return bytes.fromhex(told) if _HEX.fullmatch(told) else told.encode()
+    return bytes.fromhex(given) if _HEX.fullmatch(given) else given.encode()
 
 
 def key_text() -> str:

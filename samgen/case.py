@@ -113,7 +113,7 @@ class Case:
     def rows(self, out: Path, drawn: Callable[[str], None]) -> tuple[Rows, bool]:
         """Rows of the table, from the record or by drawing, and whether they are new.
 
-        `drawn` is told the name of the case for each slice that was drawn.
+        `drawn` is called with the name of the case for each slice that was drawn.
         """
         record, signature = out / f"{self.name}.json", self._signature()
         rows = read_record(record, signature)

@@ -54,9 +54,9 @@ def generate_masks(
         Where the cases are drawn. Other machines than this one load the model for themselves: give
         it as a `samgen.predictor.LazyPredictor`.
     say : callable, optional
-        Told a line for each case when it is done.
+        Called with a line for each case when it is done.
     progress : callable, optional
-        Told how many slices were drawn since it was told last, and how many there are to draw in
+        Called with how many slices were drawn since the last call, and how many there are in
         all; slices of cases that turn out to be up to date do not count.
 
     Returns
@@ -73,7 +73,7 @@ def generate_masks(
     """
     work = cases_of(prompts, task, images=images)
     tracker = _Tracker({one.name: one.slices for one in work}, progress or _silent)
-    # Only here can slices be counted; another machine tells of whole cases.
+    # Only here can slices be counted; another machine reports whole cases.
     drawn = tracker.slice_done if isinstance(engine, LocalEngine) else _silent
 
     def done(case: str, answer: tuple[Rows, bool]) -> None:
@@ -133,7 +133,7 @@ class _Worker:
 
 
 class _Tracker:
-    """Counts slices, whether it is told of each of them or of whole cases only.
+    """Counts slices, whether each of them is reported or whole cases only.
 
     Parameters
     ----------

@@ -273,8 +273,8 @@ def scattered(data: RaterData) -> list[Fault]:
         best = reached(model)
         limit = max(data.limits.spread_least, data.limits.spread * best)
         scatters = ratio.value > _MORE * reached(ratio.value)
-        told = (ratio.n >= FEWEST) & (data.n_others > 1)
-        for r in _rows((sure > limit) & scatters & told):
+        enough = (ratio.n >= FEWEST) & (data.n_others > 1)
+        for r in _rows((sure > limit) & scatters & enough):
             text = f"scatters edges by {model[r]:.1%} of {what} ({best:.1%} can be done)"
             places, value = _typical(data, r), float(model[r])
             fault = Fault(r, "rater-scatters", text, value, limit, "share of size", places)

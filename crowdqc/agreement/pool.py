@@ -234,10 +234,10 @@ def interval_of(
     if not len(places.weights) or len(np.unique(cluster)) < 2:
         return value, np.nan, np.nan
     drawn = [summed(cluster, part, n_clusters) for part in sums]
-    told = np.unique(cluster)
-    if len(told) < ENOUGH_CASES:
+    present = np.unique(cluster)
+    if len(present) < ENOUGH_CASES:
         totals = [part.sum(axis=0) for part in drawn]
-        without = statistic(*(t - part[told] for t, part in zip(totals, drawn, strict=True)))
+        without = statistic(*(t - part[present] for t, part in zip(totals, drawn, strict=True)))
         reach = float(student_reach(without[:, None], places.level)[0])
         return value, max(value - reach, -1.0), min(value + reach, 1.0)
     resampled = statistic(*(np.tensordot(places.weights, part, axes=1) for part in drawn))

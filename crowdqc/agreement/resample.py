@@ -21,7 +21,7 @@ Statistic = Callable[..., Floats]
 """A function of sums: of arrays of one shape, to one of that shape."""
 
 FEW_CASES = 5
-"""Below this the spread between cases cannot be told: two of four say hardly anything."""
+"""Below this the spread between cases cannot be estimated: two of four say hardly anything."""
 BLOCK = 10
 """Slices of one block: errors of neighbours are alike, those of distant slices are not."""
 PRIOR_DF = 4.0
@@ -121,24 +121,24 @@ def statistic_interval(
     high = low.copy()
     if len(weights) == 0 or weights.shape[1] < 2:
         return low, high
-    told = np.zeros(sums[0].shape, bool)
+    part_of = np.zeros(sums[0].shape, bool)
     for part in sums:
-        told |= part != 0
-    n_told = told.sum(axis=0)
-    some = np.flatnonzero(n_told >= 2)
+        part_of |= part != 0
+    n_parts = part_of.sum(axis=0)
+    some = np.flatnonzero(n_parts >= 2)
     if alike is None:
         alike = np.arange(len(low))
-        some = some[n_told[some] < ENOUGH_CASES]
-    step = max(1, _CELLS // len(told))
+        some = some[n_parts[some] < ENOUGH_CASES]
+    step = max(1, _CELLS // len(part_of))
     for columns in np.split(some, range(step, len(some), step)):
         own = [part[:, columns] for part in sums]
         totals = [part.sum(axis=0) for part in own]
         without = statistic(*(total - part for total, part in zip(totals, own, strict=True)))
-        without = np.where(told[:, columns], without, np.nan)
+        without = np.where(part_of[:, columns], without, np.nan)
         reach = student_reach(without, level, alike=alike[columns])
         value = statistic(*totals)
         low[columns], high[columns] = value - reach, value + reach
-    defined = np.flatnonzero(n_told >= ENOUGH_CASES)
+    defined = np.flatnonzero(n_parts >= ENOUGH_CASES)
     step = max(1, _CELLS // len(weights))
     for columns in np.split(defined, range(step, len(defined), step)):
         values = statistic(*(weights @ part[:, columns] for part in sums))
@@ -165,10 +165,10 @@ def student_reach(without: Floats, level: float, *, alike: Ints | None = None) -
     usual = (np.bincount(group, free * spread) / np.maximum(everyone, 1))[group]
     lent = np.minimum(PRIOR_DF, everyone[group] - free)
     reach = np.full(len(n), np.nan)
-    told = n >= 2
-    free, lent = free[told], lent[told]
-    spread = (free * spread[told] + lent * usual[told]) / (free + lent)
-    reach[told] = stats.t.ppf((1 + level) / 2, free + lent) * np.sqrt(spread / n[told])
+    several = n >= 2
+    free, lent = free[several], lent[several]
+    spread = (free * spread[several] + lent * usual[several]) / (free + lent)
+    reach[several] = stats.t.ppf((1 + level) / 2, free + lent) * np.sqrt(spread / n[several])
     return reach
 
 
@@ -284,8 +284,10 @@ class Ratio:
         known = np.isfinite(self.value)
         many = max(int(known.sum()) if share is None else share, 1)
         reach = np.full(self.value.shape, np.nan)
-        told = known & np.isfinite(self.error) & (self.df > 0)
-        reach[told] = stats.t.ppf(1 - (1 - level) / 2 / many, self.df[told]) * self.error[told]
+        estimated = known & np.isfinite(self.error) & (self.df > 0)
+        reach[estimated] = (
+            stats.t.ppf(1 - (1 - level) / 2 / many, self.df[estimated]) * self.error[estimated]
+        )
         return self.value - reach, self.value + reach
 
 
@@ -318,8 +320,8 @@ def clustered_ratio(
     cell = rater * (int(cluster.max(initial=0)) + 1) + cluster
     _, first, of = np.unique(cell, return_index=True, return_inverse=True)
     above, below = (np.bincount(of.reshape(-1), w, len(first)) for w in (top, bottom))
-    told = below > 0
-    who, above, below = rater[first][told], above[told], below[told]
+    counted = below > 0
+    who, above, below = rater[first][counted], above[counted], below[counted]
     total = np.bincount(who, below, n_raters)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = np.bincount(who, above, n_raters) / total

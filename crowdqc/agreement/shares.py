@@ -61,7 +61,7 @@ class Share:
     above : callable, optional
         Takes the ratio and gives what is added to the limit: what is usual, or can be done.
     fatal : bool
-        Whether the fault makes the rater fail: then `ENOUGH` rows must tell.
+        Whether the fault rejects the rater: then at least `ENOUGH` rows must show it.
     alone : bool
         Whether the boxes of the rater alone show it, so that nobody need judge between two raters.
     also : callable, optional
@@ -87,8 +87,8 @@ class Share:
         fewest = ENOUGH if self.fatal else FEWEST
         low = lower_share(ratio, data.places.level)
         named = np.flatnonzero((low > limit) & (ratio.n >= fewest)).tolist()
-        told = np.ones(len(data.people), bool) if self.alone else data.n_others > 1
-        told &= self.also(data) if self.also else True
+        judged = np.ones(len(data.people), bool) if self.alone else data.n_others > 1
+        judged &= self.also(data) if self.also else True
         return [
             Fault(
                 r,
@@ -99,7 +99,7 @@ class Share:
                 fatal=self.fatal,
             )
             for r in named
-            if told[r]
+            if judged[r]
         ]
 
 

@@ -124,7 +124,7 @@ def fit_gain(items: Items, drawn: DrawnBoxes, boxes: Boxes, *, group: Ints) -> t
     Returns
     -------
     rows : ndarray of int, shape (M,)
-        Items with a box on a place that can tell.
+        Items with a box on a place that can show it.
     gain : ndarray, shape (M,)
         IoU on the own place less the mean IoU elsewhere.
     """
@@ -146,8 +146,8 @@ def fit_gain(items: Items, drawn: DrawnBoxes, boxes: Boxes, *, group: Ints) -> t
         tells = ((count > 0) & (alike <= ALIKE * count))[at]
         there += np.where(tells, fit(mine, other[at]), 0.0)
         times += tells
-    told = times > 0
-    return rows[told], fit(mine, key[rows])[told] - there[told] / times[told]
+    counted = times > 0
+    return rows[counted], fit(mine, key[rows])[counted] - there[counted] / times[counted]
 
 
 def _elsewhere(known: Ints, group: Ints, quarters: int) -> Ints:

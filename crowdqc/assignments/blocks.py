@@ -195,7 +195,7 @@ def describe(design: Design, raters: Sequence[str]) -> str:
     A difference in their agreement is seen, in four of five studies, from 0.81 SD between cases.
     """
     loads = design.reads.sum(axis=0)
-    told = f"{loads.min()}" if loads.min() == loads.max() else f"{loads.min()} to {loads.max()}"
+    n_cases = f"{loads.min()}" if loads.min() == loads.max() else f"{loads.min()} to {loads.max()}"
     i, j = np.triu_indices(len(raters), 1)
     apart = np.flatnonzero(design.shared[i, j] == 0)
     if len(apart):
@@ -208,4 +208,4 @@ def describe(design: Design, raters: Sequence[str]) -> str:
             f"every two share {design.least_shared} or more.\nA difference in their agreement is "
             f"seen, in four of five studies, from {design.detectable:.2f} SD between cases."
         )
-    return f"Each rater reads {told} cases; {also}"
+    return f"Each rater reads {n_cases} cases; {also}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crowdqc.stages.base import Run
 
 REFUSED = 3
-"""Exit code of a gate that says no."""
+"""Exit code of a gate that rejects."""
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
 

@@ -53,15 +53,15 @@ def _lines(
     title: str, say: Callable[[str], None], *, clock: Callable[[], float]
 ) -> Iterator[Progress]:
     """A line every `EVERY_S` seconds at most; short work says nothing."""
-    begun = said = clock()
+    begun = shown_at = clock()
     have = 0
 
     def tell(done: int, total: int) -> None:
-        nonlocal said, have
+        nonlocal shown_at, have
         have += done
         now = clock()
-        if have and now - said >= EVERY_S:
-            said = now
+        if have and now - shown_at >= EVERY_S:
+            shown_at = now
             left = (now - begun) / have * (total - have)
             say(f"{title}: {have} of {total}, {duration(left)} left")
 

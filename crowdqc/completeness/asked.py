@@ -51,11 +51,11 @@ def who_was_asked(study: Study, owed: pd.DataFrame | None = None) -> pd.DataFram
         asked[~worked].merge(every, how="cross"),
     ]
     rows = pd.concat(parts, ignore_index=True)
-    told = rows["labels"] != ""
-    wanted = ~told.to_numpy()
-    wanted[told] = [
+    named = rows["labels"] != ""
+    wanted = ~named.to_numpy()
+    wanted[named] = [
         label in labels.split(" ")
-        for label, labels in rows.loc[told, ["label", "labels"]].itertuples(index=False)
+        for label, labels in rows.loc[named, ["label", "labels"]].itertuples(index=False)
     ]
     rows = rows[wanted].drop_duplicates([*RUN, "labels"])
     counts = rows.groupby(RUN)[COUNTS].sum()

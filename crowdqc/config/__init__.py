@@ -3,7 +3,7 @@
 Paths in it are relative to the file, and may hold ``${NAME:-default}``, an environment
 variable with a default. A key that is not known is refused with the nearest one that is.
 
-`toml` reads a file and tells its faults; `inputs` and `methods` are the sections, what there is
+`toml` reads a file and reports its faults; `inputs` and `methods` are the sections, what there is
 and what is done with it; `study` is the whole file. Other files of the user's (a policy, a paper)
 are read in the same way: `Section`, `read_toml`, `validate`.
 """

@@ -1,7 +1,7 @@
-"""TOML files of the user's: read, held against a model, and every fault told at once.
+"""TOML files of the user's: read, held against a model, and every fault reported at once.
 
-A fault is told with the file, the path of its key, the value that was met, the rule and, of a key
-that is not known, the nearest one that is.
+A fault is reported with the file, the path of its key, the value that was met, the rule and, of a
+key that is not known, the nearest one that is.
 """
 
 from __future__ import annotations
@@ -198,10 +198,10 @@ def _explain(fault: Any, model: type[Section]) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     if not place:
         return message
-    told = f"'{place}': {message[0].lower()}{message[1:]}"
+    fault_text = f"'{place}': {message[0].lower()}{message[1:]}"
     if fault["type"] == "value_error":  # a rule of ours, which names the value where it helps
-        return told if told.endswith(("?", ".")) else f"{told}."
-    return f"{told}; got {_short(fault['input'])}."
+        return fault_text if fault_text.endswith(("?", ".")) else f"{fault_text}."
+    return f"{fault_text}; got {_short(fault['input'])}."
 
 
 def _short(value: object) -> str:

@@ -107,8 +107,8 @@ def dawid_skene(given: Given, *, prior: float = 0.0) -> Confusion:
 def _rates(given: Given, posterior: Floats, *, prior: float) -> Floats:
     """Rates (R, V, V) that fit the posterior best: [1]_, equation 2.3."""
     r, v = given.n_raters, given.n_values
-    said = given.rater * v + given.value
-    weight = [np.bincount(said, true[given.unit], r * v).reshape(r, v) for true in posterior.T]
+    answer = given.rater * v + given.value
+    weight = [np.bincount(answer, true[given.unit], r * v).reshape(r, v) for true in posterior.T]
     counts = np.stack(weight, axis=1)
     if prior > 0:
         total = counts.sum(axis=0)

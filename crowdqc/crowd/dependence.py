@@ -23,7 +23,7 @@ _HAND = 0.5, 0.01
 """Standard deviation of a careful hand, in px and as a share of size: pairs that are nearer count
 less where variances are fitted."""
 _EXACT = 0.05
-"""Of that, what no two hands are nearer than."""
+"""Of that, what no two independent raters are nearer than."""
 _BEGINS, _CERTAIN = 0.4, 0.8
 """Share of variance in common at which raters begin to count as one voice, and do so fully."""
 _PRIOR = 2.0

@@ -302,12 +302,12 @@ class _Fit:
         less = np.maximum(less / (drawn[self.who] - here[:, 0]), 1e-3)
         prior = label[self.label] * less[:, None]
         apart = (top[self.cell] - plain + rows * prior) / (n[self.cell] - here + rows)
-        told = (error / self.sd[self.cell] ** 2).mean(axis=1) * self.voice
+        precise = (error / self.sd[self.cell] ** 2).mean(axis=1) * self.voice
         rows = settings.object_boxes
-        whole = total(self.of, told, data.n_objects) + rows
+        whole = total(self.of, precise, data.n_objects) + rows
         voices = total(self.of, voice[:, 0], data.n_objects) + rows
         self.difficulty = np.sqrt(whole / voices)
-        own = np.stack([told, voice[:, 0]], axis=1)
+        own = np.stack([precise, voice[:, 0]], axis=1)
         own = own + self.mates.sums(own)
         hard = (whole[self.of] - own[:, 0]) / (voices[self.of] - own[:, 1])
         self.apart = np.maximum(apart, _LEAST) * hard[:, None]  # judged without the box itself

@@ -29,7 +29,7 @@ class Engine(Protocol):
 
     def run(
         self,
-        hire: Callable[[], Work[Task, Answer]],
+        make_work: Callable[[], Work[Task, Answer]],
         tasks: Mapping[str, Task],
         *,
         done: Callable[[str, Answer], None] | None = None,
@@ -38,14 +38,14 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        hire : callable
+        make_work : callable
             Called once for each worker, where it works; gives the function that does a task. It
             is what takes long and serves many tasks, such as loading a model.
         tasks : mapping of str to object
             Name and task. Names are for people. Paths in a task are absolute, on a folder that
             all machines share.
         done : callable, optional
-            Told the name and the answer of each task when it is done, in whatever order.
+            Called with the name and the answer of each task when it is done, in whatever order.
 
         Returns
         -------
@@ -71,7 +71,7 @@ class LocalEngine:
 
     def run(
         self,
-        hire: Callable[[], Work[Task, Answer]],
+        make_work: Callable[[], Work[Task, Answer]],
         tasks: Mapping[str, Task],
         *,
         done: Callable[[str, Answer], None] | None = None,
@@ -79,7 +79,7 @@ class LocalEngine:
         """As `Engine.run`; the first error ends it."""
         if not tasks:
             return []
-        work = hire()
+        work = make_work()
         answers = []
         for name, task in tasks.items():
             answers.append(work(task))

@@ -70,7 +70,7 @@ class RayEngine:
 
     def run(
         self,
-        hire: Callable[[], Work[Task, Answer]],
+        make_work: Callable[[], Work[Task, Answer]],
         tasks: Mapping[str, Task],
         *,
         done: Callable[[str, Answer], None] | None = None,
@@ -86,7 +86,7 @@ class RayEngine:
         if not tasks:
             return []
         with connected(self.address) as ray:
-            crew = _Crew(ray, self, hire)
+            crew = _Crew(ray, self, make_work)
             try:
                 answers: list[Answer] = crew.work_off(tasks, done)
             finally:
@@ -97,7 +97,7 @@ class RayEngine:
 class Worker:
     """What runs on a machine of the cluster."""
 
-    def open(self, hire: Callable[[], Work[Any, Any]], version: str, key: str) -> _Reply:
+    def open(self, make_work: Callable[[], Work[Any, Any]], version: str, key: str) -> _Reply:
         """Get ready; only where this is the crowdqc that the tasks come from.
 
         What is written here is signed by the `key` of whoever sent the tasks.
@@ -108,7 +108,7 @@ class Worker:
                 f"from crowdqc {version}. Install the same on all machines."
             )
         os.environ[KEY] = key
-        self.work, error = _attempt(hire)
+        self.work, error = _attempt(make_work)
         return None, error
 
     def do(self, task: Any) -> _Reply:
@@ -130,10 +130,10 @@ def _attempt(call: Callable[[], Any]) -> _Reply:
 class _Crew:
     """The workers of one run, and who does what."""
 
-    def __init__(self, ray: Any, engine: RayEngine, hire: Callable[[], Any]) -> None:
+    def __init__(self, ray: Any, engine: RayEngine, make_work: Callable[[], Any]) -> None:
         self.ray = ray
         self.engine = engine
-        self.hire = hire
+        self.make_work = make_work
         self.gpus = self._gpus()
         self.busy: dict[Any, tuple[Any, str | None]] = {}  # promise: worker, its task or None
         self.free: list[Any] = []
@@ -186,15 +186,18 @@ class _Crew:
                 f"{_called(self.engine.address)}: no machine of it has {self.engine.cpus} cores "
                 f"and {self.gpus:g} GPUs for a worker; see 'ray status', and [engine] cpus."
             )
-        hired = self.ray.remote(Worker).options(
+        remote_worker = self.ray.remote(Worker).options(
             num_cpus=self.engine.cpus,
             num_gpus=self.gpus,
             max_restarts=0,
             scheduling_strategy="SPREAD",
         )
         for _ in range(min(left, room, self.engine.workers or room) - there):
-            worker = hired.remote()
-            self.busy[worker.open.remote(self.hire, crowdqc.__version__, key_text())] = worker, None
+            worker = remote_worker.remote()
+            self.busy[worker.open.remote(self.make_work, crowdqc.__version__, key_text())] = (
+                worker,
+                None,
+            )
 
     def _collect(self, waiting: deque[str]) -> Iterator[tuple[str, Any]]:
         """Tasks that are done, and their answers; those of a lost worker wait again."""
@@ -305,7 +308,7 @@ def _refuse_open(ray: Any) -> None:
 
 @contextlib.contextmanager
 def _stdout_off() -> Iterator[None]:
-    """Ray tells of lost machines on stdout, at length; but stdout is for results."""
+    """Ray reports lost machines on stdout, at length; but stdout is for results."""
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
 

@@ -68,7 +68,7 @@ def load_format(name: str) -> Format:
     if not isinstance(found, Format):
         raise InputError(
             f"'{name}' of '{GROUP}' must be a crowdqc.formats.Format; got {type(found).__name__}. "
-            "Uninstall the package that registers it, or tell its authors."
+            "Uninstall the package that registers it, or report it to its authors."
         )
     return found
 

@@ -124,8 +124,8 @@ def _place(one: Reading) -> tuple[str, int, str]:
 
 def _row(one: Reading) -> tuple[object, ...]:
     image, made = one.image, one.made
-    said = (one.labels, one.state, image.height, image.width, made.time, made.seconds)
-    return (*_place(one), *said)
+    details = (one.labels, one.state, image.height, image.width, made.time, made.seconds)
+    return (*_place(one), *details)
 
 
 class Document:
@@ -183,7 +183,7 @@ class Document:
     def shape(
         self, image: Image, kind: str, *, label: object, source: str, rater: str | None = None
     ) -> None:
-        """Note a shape that is no box and is left out, as `fault`; all are told together."""
+        """Note a shape that is no box and is left out, as `fault`; all are reported together."""
         self.leave_open(image, rater, str(label))
         place = (image.case, rater or self.fields.get("rater", ""))
         self._shapes.setdefault(place, []).append((image.slice, kind, source))
@@ -192,10 +192,10 @@ class Document:
         """Tell what shapes were left out, once for each case and rater."""
         for (case, rater), shapes in self._shapes.items():
             kinds = Counter(kind for _, kind, _ in shapes)
-            told = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
+            counts = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
             slices = sorted({k for k, _, _ in shapes})
             message = (
-                f"{self.where}: shapes that are no boxes were left out ({told}), the first at "
+                f"{self.where}: shapes that are no boxes were left out ({counts}), the first at "
                 f"{shapes[0][2]}. Where nothing else was drawn, the slices count as opened, not as "
                 'read. To take the box round each polygon or mask, set shapes = "box".'
             )
@@ -212,7 +212,7 @@ class Document:
         self._shapes.clear()
 
     def image(self, name: object, size: tuple[object, object] | None, source: str) -> Image | None:
-        """The image of this name, ``size = (height, width)``; `None` where it cannot be told."""
+        """The image of this name, ``size = (height, width)``; `None` where it is not clear."""
         fields = self._fields(name)
         if fields is None:
             rule = self._all.config.annotations.image or "{case}"
@@ -246,7 +246,7 @@ class Document:
         `state` is that of a reading without a box; "" leaves it to be inferred. `made` says when
         it was read. One that was `cancelled` counts only where the rater has no other.
         """
-        for rater in raters if raters is not None else self._nobody_said():
+        for rater in raters if raters is not None else self._no_rater_named():
             one = self._reading(image, rater if raters is not None else None, asked_rater=rater)
             one.state, one.made, one.cancelled = state, made, cancelled
 
@@ -302,7 +302,7 @@ class Document:
             one.state = _OPENED
             one.refused.append(self.labels.find(label or "") or "")
 
-    def _nobody_said(self) -> list[str | None]:
+    def _no_rater_named(self) -> list[str | None]:
         return [None] if "rater" in self.fields else list(self._all.asked)
 
     def _fields(self, name: object) -> dict[str, str] | None:

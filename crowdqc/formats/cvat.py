@@ -81,14 +81,14 @@ class _Job:
         image = self.document.image(element.get("name"), size, line)
         if image is None:
             return
-        rater, state = self._said_of(element)
+        rater, state = self._rater_and_state(element)
         self.document.read_by(image, None if rater is None else [rater], state=state)
         self.tags += len(element.findall("tag"))
         for place, shape in enumerate(element, start=1):
             if shape.tag == "box" or shape.tag in _SHAPES:
                 self._shape(image, shape, source=f"{line}, shape {place}", rater=rater)
 
-    def _said_of(self, image: Element) -> tuple[str | None, str]:
+    def _rater_and_state(self, image: Element) -> tuple[str | None, str]:
         """Who did the part of the work that an image belongs to, and what no box means there."""
         task, frame = image.get("task_id"), number(image.get("id"))
         fits = [one for one in self.parts if one.holds(task, frame)]
@@ -127,7 +127,7 @@ class _Part:
 
 
 def _parts(meta: Element) -> list[_Part]:
-    """The parts of the work that a file tells of; its owner is not who did it."""
+    """The parts of the work that a file names; its owner is not who did it."""
     found = []
     several = len(list(meta.iter("task"))) > 1
     for whole in [*meta.iter("job"), *meta.iter("task"), *meta.iter("project")]:
@@ -147,10 +147,12 @@ def _assignee(part: Element) -> str | None:
 
 def _done(part: Element) -> bool | None:
     """Whether a part of the work is finished, where the export says so."""
-    said = {(part.findtext(key) or "").strip().lower() for key in ("state", "status", "stage")}
-    if said & {"completed", "acceptance", "validation"}:
+    words = {(part.findtext(key) or "").strip().lower() for key in ("state", "status", "stage")}
+    if words & {"completed", "acceptance", "validation"}:
         return True
-    return False if said & {"annotation", "new", "in progress", "in_progress", "rejected"} else None
+    return (
+        False if words & {"annotation", "new", "in progress", "in_progress", "rejected"} else None
+    )
 
 
 def _corners(shape: Element) -> list[object] | None:

@@ -32,7 +32,7 @@ FRACTIONS = ["x_centre", "y_centre", "box_width", "box_height"]
 SLICE_MAX = 2**31
 """Largest slice number that makes sense."""
 FAULTS_MAX = 1000
-"""So many faults of one kind are told one by one for each case and file, the rest as a number."""
+"""Faults of one kind that are reported one by one for each case and file; the rest are counted."""
 
 
 @dataclass

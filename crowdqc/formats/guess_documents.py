@@ -112,8 +112,8 @@ def _look_for_raters(guess: Guess, names: Sequence[str]) -> None:
     if sure:
         guess.path = text
         return
-    told = printable(", ".join(people[:3]))
-    guess.more.append(f"# path = {to_toml(text)}   # if {told} are raters: then without 'rater'")
+    shown = printable(", ".join(people[:3]))
+    guess.more.append(f"# path = {to_toml(text)}   # if {shown} are raters: then without 'rater'")
 
 
 def guess_image(guess: Guess, names: list[str]) -> None:

@@ -113,9 +113,9 @@ def settle_sizes(
     """
     if "height" not in readings:
         return readings, []
-    said = readings[SIZE].to_numpy(np.float64)
+    stated = readings[SIZE].to_numpy(np.float64)
     right = _right_sizes(readings, known, config)
-    other = (np.isfinite(said) & np.isfinite(right) & (said != right)).any(axis=1)
+    other = (np.isfinite(stated) & np.isfinite(right) & (stated != right)).any(axis=1)
     findings = [
         _other_size(row, size)
         for row, size in zip(readings[other].itertuples(), right[other], strict=True)

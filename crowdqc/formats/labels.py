@@ -62,8 +62,12 @@ class Labels:
     def spellings(self) -> list[Finding]:
         """A note on labels whose name the files write in several ways."""
         several = {name: sorted(texts) for name, texts in self._spellings.items() if len(texts) > 1}
-        told = "; ".join(f"{name} as {', '.join(map(repr, several[name]))}" for name in several)
-        message = f"Names that differ in case, blanks or punctuation count as one label: {told}."
+        spellings = "; ".join(
+            f"{name} as {', '.join(map(repr, several[name]))}" for name in several
+        )
+        message = (
+            f"Names that differ in case, blanks or punctuation count as one label: {spellings}."
+        )
         return [Finding(check="label-spelled", message=message)][: len(several)]
 
     @property
@@ -130,8 +134,8 @@ class ClassLists:
             groups.setdefault(key, []).append(where)
         found = [*self._findings, *self.labels.spellings()]
         if len(groups) > 1:
-            told = " differ from ".join(", ".join(names[:5]) for names in groups.values())
-            message = f"Class lists differ: {told}. Each file is read by the list nearest to it."
+            lists = " differ from ".join(", ".join(names[:5]) for names in groups.values())
+            message = f"Class lists differ: {lists}. Each file is read by the list nearest to it."
             found.append(Finding(check="class-lists-vary", message=message))
         return found
 

@@ -111,7 +111,7 @@ class _File:
             self._annotation({**one, "data": data}, one.get("completed_by"), regions, where)
         image = None
         if not annotations:
-            image = self.document.image(find_image_name(data), _said_size(data), source)
+            image = self.document.image(find_image_name(data), _stated_size(data), source)
         if image is not None:
             self.bare.append((image, "opened" if task.get("is_labeled") is False else ""))
 
@@ -119,7 +119,7 @@ class _File:
         self, record: dict[str, Any], who: object, regions: list[dict[str, Any]], source: str
     ) -> None:
         data = record.get("data", record)
-        size = _size(regions) or _said_size(data)
+        size = _size(regions) or _stated_size(data)
         image = self.document.image(find_image_name(data), size, source)
         if image is None:
             return
@@ -245,7 +245,7 @@ def _size(regions: list[dict[str, Any]]) -> tuple[object, object] | None:
     return None
 
 
-def _said_size(data: object) -> tuple[object, object] | None:
+def _stated_size(data: object) -> tuple[object, object] | None:
     """Rows and columns where the task's own data say them."""
     if not isinstance(data, dict) or "height" not in data or "width" not in data:
         return None
@@ -286,9 +286,9 @@ def _file_name(url: str) -> str:
     except ValueError:
         return url
     path = unquote(parts.path)
-    said = next((query[key][0] for key in _QUERIES if key in query), None)
-    if said and not path.lower().endswith(_PICTURES):
-        path = said
+    name = next((query[key][0] for key in _QUERIES if key in query), None)
+    if name and not path.lower().endswith(_PICTURES):
+        path = name
     folder, _, name = path.rpartition("/")
     if not _PROJECT.fullmatch(folder):
         return path

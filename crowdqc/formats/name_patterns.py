@@ -185,7 +185,7 @@ def _template(tokens: list[list[str]], *, case_known: bool) -> str | None:
 
 
 def _slice_place(columns: list[list[str]], varying: list[int], *, case_known: bool) -> int | None:
-    """Which of the numbers is the slice; `None` where that cannot be told."""
+    """Which of the numbers is the slice; `None` where that is not clear."""
     numbers = range(1, len(columns), 2)
     padded = [
         k
@@ -259,7 +259,7 @@ def _shared(levels: list[list[str]], inner: Sequence[Sequence[str]], k: int) -> 
 
 
 def _kind(values: Sequence[str]) -> int:
-    """1 where most values are such as people are called, -1 where they are such as things are."""
+    """1 where most values look like names of people, -1 where they look like names of objects."""
     unique = set(values)
     people = sum(bool(_PEOPLE.fullmatch(value)) for value in unique)
     things = sum(bool(_THINGS.fullmatch(value)) for value in unique)

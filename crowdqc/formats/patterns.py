@@ -218,7 +218,7 @@ class _Search:
         """Files of the last folder: there may be half a million."""
         matcher = self.matchers[-1]
         again = known.keys() & matcher.groupindex
-        said = []
+        matched = []
         for entry in os.scandir(folder):
             if not (entry.is_dir() if self.folders else entry.is_file()):
                 if inner and entry.is_dir() and not _holds_results(entry.path):
@@ -227,13 +227,13 @@ class _Search:
             match = None if entry.name.startswith("._") else matcher.fullmatch(entry.name)
             if match and (not again or all(match[name] == known[name] for name in again)):
                 self.names.append(entry.path)
-                said.append(match.groups())
+                matched.append(match.groups())
             elif entry.name.endswith(self.suffix) and not entry.name.startswith("."):
                 self.strays.append(Path(entry.path))
-        for name, values in zip(matcher.groupindex, zip(*said, strict=True), strict=False):
+        for name, values in zip(matcher.groupindex, zip(*matched, strict=True), strict=False):
             self.fields[name] += values
         for name in known.keys() - again:
-            self.fields[name] += [known[name]] * len(said)
+            self.fields[name] += [known[name]] * len(matched)
 
 
 def _with_suffix(folder: str, suffix: str) -> Iterator[Path]:

@@ -19,7 +19,7 @@ BOXES_LEAST = 10
 """Boxes from which on that says something."""
 SLICES_LEAST = 2
 SEVERAL = 0.2
-"""Share of slices with several boxes of a label which has one from which on these are told."""
+"""Share of slices with several boxes of a label which has one from which on these are reported."""
 
 
 def implausible(study: Study, drawn: pd.DataFrame, *, in_px: bool) -> list[Finding]:

@@ -57,8 +57,8 @@ def read_table(config: Config) -> Draft:
     frames, findings = [], strays(found, config) if found.fields else []
     for one in found.files:
         frame, more = _load(one.path, annotations.columns, config, keep=annotations.keep)
-        said = {name: text for name, text in one.fields.items() if name not in frame}
-        frames.append(frame.assign(**said))
+        from_path = {name: text for name, text in one.fields.items() if name not in frame}
+        frames.append(frame.assign(**from_path))
         findings += more
     return _draft(pd.concat(frames, ignore_index=True), config, findings)
 
@@ -84,11 +84,11 @@ def _load(
     raw, findings = load_cells(path, config, header=not any(places))
     names = {name: str(column) for name, column in columns.items()}
     have = [name for name in raw.columns if name != "_line"]
-    told = f"; it has {', '.join(have)}" if inside(path, config) else ""
+    columns_there = f"; it has {', '.join(have)}" if inside(path, config) else ""
     _check_columns(names, where)
     absent = [name for name in [*names.values(), *(keep or {})] if name not in have]
     if absent:
-        raise InputError(f"{where}: has no column '{absent[0]}'{told}.")
+        raise InputError(f"{where}: has no column '{absent[0]}'{columns_there}.")
     for name, values in (keep or {}).items():
         raw = raw[raw[name].isin([values] if isinstance(values, str) else values)]
     source = where + ":" + raw["_line"].astype(str)
@@ -144,13 +144,13 @@ def _with_images(frame: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, lis
     rule = config.annotations.image or "{case}"
     matcher = Name(rule)
     fields = {name: matcher.fields(name) for name in frame["image"].unique()}
-    said = [fields[name] for name in frame["image"]]
-    odd = frame[[one is None for one in said]]
+    names_read = [fields[name] for name in frame["image"]]
+    odd = frame[[one is None for one in names_read]]
     findings = [
         bad_line("image-name", f"'{short(row.image)}' does not fit image = '{rule}'.", row.source)
         for row in odd.head(FAULTS_MAX).itertuples()
     ]
-    known = [one for one in said if one is not None]
+    known = [one for one in names_read if one is not None]
     frame = frame.drop(index=odd.index)
     for key in {key for one in known for key in one} - {"rater"}:
         frame = frame.assign(**{key: [one[key] for one in known]})
@@ -244,7 +244,7 @@ def _not_a_number(rows: pd.DataFrame, name: str, kind: str) -> list[Finding]:
 
 
 def _first_of_case(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows to tell one by one: of very many of a case only the first."""
+    """Rows to report one by one: of very many of a case only the first."""
     return rows[rows.groupby("case").cumcount() < FAULTS_MAX]
 
 

@@ -264,15 +264,15 @@ def _fault(words: list[str], classes: Classes) -> tuple[str, str] | None:
 
 def _number_fault(name: str, word: str) -> tuple[str, str] | None:
     number = parse_number(word)
-    said = f"{name} is {short(word)}"
+    met = f"{name} is {short(word)}"
     if number is None:
         return "not-a-number", f"{name} is '{short(word)}', which is not a number."
     if not math.isfinite(number):
-        return "box-not-finite", f"{said}; coordinates must be finite."
+        return "box-not-finite", f"{met}; coordinates must be finite."
     if name in FRACTIONS[2:] and number <= 0:
-        return "box-empty", f"{said}; a box needs a size above zero."
+        return "box-empty", f"{met}; a box needs a size above zero."
     if number > FRACTION_MAX:
-        return "box-outside-image", f"{said}; numbers are fractions of the image, up to 1, not px."
+        return "box-outside-image", f"{met}; numbers are fractions of the image, up to 1, not px."
     return None
 
 

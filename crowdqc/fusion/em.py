@@ -128,9 +128,9 @@ def _confusion(votes: Votes, posterior: Floats, seen: Floats) -> Floats:
 
 def _posterior(votes: Votes, confusion: Floats, prevalence: Floats) -> Floats:
     known = np.nan_to_num(confusion, nan=1.0)
-    told = np.ones((votes.raters, votes.labels, votes.labels + 1))  # the last: unread
-    told[:, :, :-1] = known
-    logs = np.log(np.maximum(told, _TINY))[votes.rater, :, votes.label].sum(axis=1)
+    rates = np.ones((votes.raters, votes.labels, votes.labels + 1))  # the last: unread
+    rates[:, :, :-1] = known
+    logs = np.log(np.maximum(rates, _TINY))[votes.rater, :, votes.label].sum(axis=1)
     with np.errstate(divide="ignore"):
         logs = logs + np.log(prevalence)  # a label that nobody gave has no chance at all
     weight = np.exp(logs - logs.max(axis=1, keepdims=True))

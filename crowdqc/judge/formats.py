@@ -53,8 +53,8 @@ def to_github(manifest: Manifest) -> str:
     ]
     command = _COMMANDS.get(manifest.verdict.value, "notice")
     title = _property(f"crowdqc: {manifest.study}")
-    said = "; ".join([manifest.verdict.value, *sentences(manifest.reasons, Where())])
-    return "\n".join([*lines, f"::{command} title={title}::{_data(said)}"]) + "\n"
+    text = "; ".join([manifest.verdict.value, *sentences(manifest.reasons, Where())])
+    return "\n".join([*lines, f"::{command} title={title}::{_data(text)}"]) + "\n"
 
 
 def _units(manifest: Manifest) -> list[Entry]:

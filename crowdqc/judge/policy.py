@@ -137,7 +137,7 @@ class Policy(Section):
     exclude: Literal["case", "label"] = "case"
     """Whether a rejected label takes its whole case with it, or goes alone."""
     fail_on: Literal["reject", "review"] = "reject"
-    """The mildest verdict of the whole study with which the gate says no (exit code 3)."""
+    """The mildest verdict of the whole study that the gate rejects (exit code 3)."""
     severities: dict[str, Annotated[Severity, Field(strict=False)]] = Field({})
     """How grave findings of a check are, where they are not what the check is declared to be."""
     rules: list[Rule] = Field(min_length=1)
@@ -162,7 +162,7 @@ class Policy(Section):
         ]
 
     def says_no(self, verdict: Verdict) -> bool:
-        """Whether the gate says no to a study with this verdict."""
+        """Whether the gate rejects a study with this verdict (exit code 3)."""
         return verdict.rank >= Verdict(self.fail_on).rank
 
 

@@ -1,7 +1,7 @@
 """Reasons as English: the only place where the records of a verdict become sentences.
 
 What a reason is about is said only as far as its reader does not know it yet: a reason of a label
-is told of its case as "liver: ...", of the label itself without the name.
+names the label where it is read of the case ("liver: ..."), and not where it is read of the label.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def sentence(
     name: Callable[[str], str] = str,
     measure: Callable[[str], str] = str,
 ) -> str:
-    """A reason as it is told of a unit.
+    """A reason as a sentence about a unit.
 
     Parameters
     ----------
     reason : Reason
-        What to tell.
+        The reason.
     unit : Where
         The unit that the reader looks at.
     numbers : bool
@@ -69,7 +69,7 @@ def asked(reason: Reason, measure: Callable[[str], str] = str) -> str:
 
 
 def sentences(reasons: Iterable[Reason | Mapping[str, Any]], unit: Where) -> list[str]:
-    """Reasons, or their records, as they are told of a unit, each once."""
+    """Reasons, or their records, as sentences about a unit, each once."""
     return list(dict.fromkeys(sentence(reason, unit) for reason in records(reasons)))
 
 

@@ -132,7 +132,7 @@ def _excluded(entries: list[Entry]) -> Table:
 
 
 def _policy(results: Results) -> Table:
-    """The rules that were asked, as far as the manifest tells them as a list."""
+    """The rules that were asked, as far as the manifest lists them."""
     policy = results.manifest.get("policy")
     rules = policy.get("rules") if isinstance(policy, dict) else None
     rules = [rule for rule in rules or [] if isinstance(rule, dict)]

@@ -24,7 +24,7 @@ ENTROPY_MAX = math.log(2)
 
 
 class SliceFiles:
-    """Slices from files; what cannot be read is told in `problems`, and not shown.
+    """Slices from files; what cannot be read is listed in `problems`, and not shown.
 
     Parameters
     ----------

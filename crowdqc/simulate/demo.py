@@ -36,7 +36,7 @@ def is_demo(folder: Path) -> bool:
     """Whether `make_demo` made a folder, so that nobody's work is lost with it.
 
     A study of somebody's own may have the same files and folders, and a study file that began as
-    the demo's: its name and the volumes tell.
+    the demo's, by its name and its volumes.
     """
     file = folder / "study.toml"
     if folder.is_symlink() or not file.is_file():

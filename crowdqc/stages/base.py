@@ -26,7 +26,7 @@ from crowdqc.store import Store
 
 @dataclass(frozen=True)
 class Result:
-    """What a stage hands to whoever called it."""
+    """What a stage returns."""
 
     table: pd.DataFrame
     """The result, whole."""
@@ -47,7 +47,7 @@ class Result:
 
 
 Progress = Callable[[int, int], None]
-"""Told how much was done since it was told last, and how much there is to do in all."""
+"""Called with how much was done since the last call, and how much there is to do in all."""
 
 Watch = Callable[[str], AbstractContextManager[Progress]]
 """Shows how far long work of a title is."""

@@ -82,10 +82,10 @@ def score_summary(
     scored = set(volumes["case"])
     why = {one.case: one.message for one in findings}
     lost = [case for case in cases if case not in scored]
-    said = [f"{case}: {why.get(case, 'no mask, or no expert mask.')}" for case in lost[:WHY_MAX]]
+    shown = [f"{case}: {why.get(case, 'no mask, or no expert mask.')}" for case in lost[:WHY_MAX]]
     more = [f"and {len(lost) - WHY_MAX} more cases."] if len(lost) > WHY_MAX else []
     reasons = (
-        "\n".join([f"{count(len(lost), 'case')} without scores:", *said, *more]) if lost else ""
+        "\n".join([f"{count(len(lost), 'case')} without scores:", *shown, *more]) if lost else ""
     )
     return f"Mean volume Dice: {', '.join(means)}. {reasons}".rstrip()
 

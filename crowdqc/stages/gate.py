@@ -139,7 +139,7 @@ def _of_masks(found: Judgement) -> str:
 
 
 def verdict_for_exit(manifest: Manifest) -> Verdict:
-    """``reject`` where the policy of a manifest says no to its verdict, else ``accept``."""
+    """``reject`` where the policy of a manifest does not let its verdict pass, else ``accept``."""
     policy = Policy.model_construct(**manifest.policy)  # its measures may be gone by now
     return Verdict.REJECT if policy.says_no(manifest.verdict) else Verdict.ACCEPT
 

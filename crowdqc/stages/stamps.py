@@ -88,7 +88,7 @@ def _plain(section: object) -> object:
 
 
 def _fingerprint(stage: str, paths: Iterable[str | Path], config: Config, *, store: Store) -> str:
-    """What tells whether files have changed; the same where the whole study was moved."""
+    """Changes with the files; the same where the whole study was moved."""
     files = [str(path) for path in paths]
     names = relative_names(files, config)
     small = SMALL if len(files) <= FEW else -1

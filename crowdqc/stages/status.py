@@ -175,8 +175,8 @@ def _dates(history: pd.DataFrame) -> str:
 
 def _summary(progress: pd.DataFrame, config: Config) -> str:
     counts = progress["state"].value_counts()
-    told = ", ".join(f"{counts[name]:,} {name}" for name in STATES if name in counts)
-    text = f"Rater x case: {told}; {count(int(progress['n_left'].sum()), 'slice')} left."
+    states = ", ".join(f"{counts[name]:,} {name}" for name in STATES if name in counts)
+    text = f"Rater x case: {states}; {count(int(progress['n_left'].sum()), 'slice')} left."
     if config.assignments.path is None:
         text += " Nothing is known to be owed: name a table in [assignments] path."
     return text

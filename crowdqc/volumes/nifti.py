@@ -108,12 +108,12 @@ def nifti_doubt(image: Any) -> str:
 
     ITK, and with it SimpleITK and nnU-Net, takes sizes from ``pixdim`` whatever the sform says.
     """
-    said = np.sqrt((np.asarray(image.affine)[:3, :3] ** 2).sum(axis=0))
+    stated = np.sqrt((np.asarray(image.affine)[:3, :3] ** 2).sum(axis=0))
     pixdim = np.abs(np.asarray(image.header["pixdim"][1:4], np.float64))
     other = np.where(np.isfinite(pixdim) & (pixdim > 0), pixdim, 1.0)
-    if np.allclose(said, other, rtol=SIZE_SHARE, atol=0):
+    if np.allclose(stated, other, rtol=SIZE_SHARE, atol=0):
         return ""
-    one, two = (" x ".join(f"{x:g}" for x in sizes) for sizes in (said, other))
+    one, two = (" x ".join(f"{x:g}" for x in sizes) for sizes in (stated, other))
     return (
         f"its sform says that voxels are {one} mm large, its pixdim {two} mm. crowdqc takes the "
         "first, SimpleITK and nnU-Net the second, and every length in mm depends on it. Write the "

@@ -49,7 +49,7 @@ def check_scores(ours: pd.DataFrame) -> list[Checked]:
     return [_averaged(rows), _level(rows), _interval(rows), _filtered(rows)]
 
 
-def check_annotations(said: Annotations, study: Path) -> list[Checked]:
+def check_annotations(published: Annotations, study: Path) -> list[Checked]:
     """The counts of boxes, and whether the cases called complete are.
 
     Parameters
@@ -63,54 +63,60 @@ def check_annotations(said: Annotations, study: Path) -> list[Checked]:
     crowd, _ = read_study(config, known_images(config))
     table, _ = assess(crowd)
     counts = crowd.boxes.groupby(["case", "label"]).size()
-    return [_counted(said, counts), _complete(said, table, counts), _others(said, table)]
+    return [
+        _counted(published, counts),
+        _complete(published, table, counts),
+        _others(published, table),
+    ]
 
 
 def _verdict(n_broken: int, n: int) -> str:
     return "holds" if not n_broken else "does not hold" if n_broken == n else "in part"
 
 
-def _counted(said: Annotations, counts: pd.Series) -> Checked:
+def _counted(published: Annotations, counts: pd.Series) -> Checked:
     wrong = [
         f"{case} {label}: {n} printed, {counts.get((case, label), 0)} found"
-        for case, row in said.boxes.items()
-        for label, n in zip(said.labels, row, strict=True)
+        for case, row in published.boxes.items()
+        for label, n in zip(published.labels, row, strict=True)
         if counts.get((case, label), 0) != n
     ]
-    n = sum(len(row) for row in said.boxes.values())
+    n = sum(len(row) for row in published.boxes.values())
     found = f"{n - len(wrong)} of {n} counts are the same"
     found += f"; not: {'; '.join(wrong)}." if wrong else "."
     claim = f"Boxes drawn, by case and organ ({n} counts)"
-    return Checked(claim, said.source, found, _verdict(len(wrong), n))
+    return Checked(claim, published.source, found, _verdict(len(wrong), n))
 
 
-def _complete(said: Annotations, table: pd.DataFrame, counts: pd.Series) -> Checked:
-    gaps = table[table["case"].isin(said.complete)].groupby("case")["n_gaps"].sum()
-    every = [c for c in said.complete if all((c, x) in counts.index for x in said.labels)]
-    least = counts[counts.index.get_level_values("case").isin(said.complete)].idxmin()
-    gaps = gaps.reindex(said.complete, fill_value=0)
+def _complete(published: Annotations, table: pd.DataFrame, counts: pd.Series) -> Checked:
+    gaps = table[table["case"].isin(published.complete)].groupby("case")["n_gaps"].sum()
+    every = [c for c in published.complete if all((c, x) in counts.index for x in published.labels)]
+    least = counts[counts.index.get_level_values("case").isin(published.complete)].idxmin()
+    gaps = gaps.reindex(published.complete, fill_value=0)
     whole = [case for case in every if gaps[case] == 0]
     found = (
-        f"{len(every)} of {len(said.complete)} have a box of each organ; {len(whole)} "
+        f"{len(every)} of {len(published.complete)} have a box of each organ; {len(whole)} "
         f"({', '.join(whole) or 'none'}) {'has' if len(whole) == 1 else 'have'} no empty slice "
         f"inside an organ, the others {gaps.sum()} together. The least is "
         f"{least[1].replace('_', ' ')} of {least[0]}: {counts[least]} box."
     )
-    verdict = "holds" if len(whole) == len(said.complete) else "in part"
-    claim = f"{len(said.complete)} of {len(said.boxes)} training volumes were fully annotated"
-    return Checked(claim, said.source, found, verdict)
+    verdict = "holds" if len(whole) == len(published.complete) else "in part"
+    claim = (
+        f"{len(published.complete)} of {len(published.boxes)} training volumes were fully annotated"
+    )
+    return Checked(claim, published.source, found, verdict)
 
 
-def _others(said: Annotations, table: pd.DataFrame) -> Checked:
-    other = table[~table["case"].isin(said.boxes)]
+def _others(published: Annotations, table: pd.DataFrame) -> Checked:
+    other = table[~table["case"].isin(published.boxes)]
     drawn = other[other["n_slices"] > 0]
     found = (
         f"Prompts of {table['case'].nunique()} volumes were released; {other['case'].nunique()} "
         f"of them are test volumes, and {drawn['case'].nunique()} of those hold boxes "
         f"({', '.join(sorted(set(drawn['case'])))})."
     )
-    claim = f"Prompts are of the {len(said.boxes)} training volumes"
-    return Checked(claim, said.source, found, "in part" if len(other) else "holds")
+    claim = f"Prompts are of the {len(published.boxes)} training volumes"
+    return Checked(claim, published.source, found, "in part" if len(other) else "holds")
 
 
 Rows = dict[tuple[str, str], "pd.Series"]

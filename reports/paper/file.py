@@ -134,8 +134,8 @@ def read_printed(text: str) -> Printed:
 
 def folder(path: Path, text: str) -> Path:
     """The folder `text` beside `path`; ``${NAME:-default}`` is read from the environment."""
-    said = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda m: os.environ.get(m[1], m[2]), text)
-    return (path.parent / said).resolve()
+    expanded = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda m: os.environ.get(m[1], m[2]), text)
+    return (path.parent / expanded).resolve()
 
 
 def _rounds_to(ours: float, printed: Decimal) -> bool:

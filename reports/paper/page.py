@@ -96,19 +96,19 @@ def _sheet(
     name: str, ours: pd.DataFrame, *, judged: pd.DataFrame, pairings: Sequence[Pairing]
 ) -> Sheet:
     mine = ours[ours["table"] == name]
-    said = judged[judged["table"] == name]
+    claims = judged[judged["table"] == name]
     shown = [pairing for pairing in pairings if pairing.table == name]
     columns = (mine["a"].iloc[0], mine["b"].iloc[0], "p")
     rows = tuple(
-        (row.row, row.n, tuple(_cell(row, column, said) for column in columns), _apart(row))
+        (row.row, row.n, tuple(_cell(row, column, claims) for column in columns), _apart(row))
         for row in mine.itertuples(index=False)
     )
     figure = box_plot(shown, list(mine["p"]), title=f"Box plots. {TITLES[name]}")
     return Sheet(name, TITLES[name], columns, rows, figure)
 
 
-def _cell(row: pd.Series, column: str, said: pd.DataFrame) -> Cell:
-    about = said[(said["row"] == row.row) & (said["column"] == column)]
+def _cell(row: pd.Series, column: str, claims: pd.DataFrame) -> Cell:
+    about = claims[(claims["row"] == row.row) & (claims["column"] == column)]
     side = {row.a: "a", row.b: "b"}.get(column)
     ours = _p(row.p) if side is None else _plus_minus(row, side)
     match = bool(about["match"].all()) if len(about) else None
@@ -137,14 +137,14 @@ def _p(value: float) -> str:
 def _write(
     out: Path, sheets: list[Sheet], *, checked: list[Checked], judged: pd.DataFrame
 ) -> list[Path]:
-    said = {
+    content = {
         "sheets": sheets,
         "checked": checked,
         "n": len(judged),
         "n_match": int(judged["match"].sum()),
         "sources": list(dict.fromkeys(judged["source"])),
     }
-    texts = {f"paper.{kind}": _rendered(kind, said) for kind in ("md", "html")}
+    texts = {f"paper.{kind}": _rendered(kind, content) for kind in ("md", "html")}
     texts |= {sheet.file: sheet.figure for sheet in sheets}
     for name, text in texts.items():
         target = out / name
@@ -154,7 +154,7 @@ def _write(
     return [out / name for name in texts]
 
 
-def _rendered(kind: str, said: dict[str, object]) -> str:
+def _rendered(kind: str, content: dict[str, object]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=jinja2.select_autoescape(("html.jinja",)),
@@ -163,4 +163,4 @@ def _rendered(kind: str, said: dict[str, object]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(f"paper.{kind}.jinja").render(**said)
+    return environment.get_template(f"paper.{kind}.jinja").render(**content)

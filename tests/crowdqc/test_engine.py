@@ -20,8 +20,8 @@ from tests.ray_nodes import say_and_wait, travel
 
 
 def counted(folder):
-    """A worker that leaves a file for each time that one is hired, and takes square roots."""
-    (folder / f"hired-{os.getpid()}-{time.monotonic_ns()}").touch()
+    """A worker that leaves a file for each one that is made, and takes square roots."""
+    (folder / f"made-{os.getpid()}-{time.monotonic_ns()}").touch()
     return root
 
 
@@ -57,11 +57,11 @@ def test_answers_come_in_the_order_of_the_tasks(engine, tmp_path):
 
     assert answers == [math.sqrt(number) for number in range(7)]
     assert sorted(told) == sorted(zip(TASKS, answers, strict=True))
-    hired = len(list(tmp_path.glob("hired-*")))
-    assert hired == 1 if engine is LOCAL else 1 <= hired <= 2
+    made = len(list(tmp_path.glob("made-*")))
+    assert made == 1 if engine is LOCAL else 1 <= made <= 2
 
 
-def test_without_tasks_nobody_is_hired(engine, tmp_path):
+def test_without_tasks_no_worker_is_made(engine, tmp_path):
     assert engine.run(partial(counted, tmp_path), {}) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -80,16 +80,16 @@ def test_a_worker_that_cannot_get_ready_says_why(engine):
         engine.run(refuse, TASKS)
 
 
-def hire_broken():
+def work_broken():
     return broken
 
 
 def test_a_bug_stays_a_bug(engine):
     with pytest.raises(KeyError, match="a bug"):
-        engine.run(hire_broken, TASKS)
+        engine.run(work_broken, TASKS)
 
 
-def hire_waiting(folder):
+def work_waiting(folder):
     return partial(wait, folder)
 
 
@@ -98,7 +98,7 @@ def wait(folder, number):
     return number**2
 
 
-def hire_poison():
+def work_poison():
     return poison
 
 
@@ -114,7 +114,7 @@ def test_a_task_that_kills_its_workers_is_named(nodes, monkeypatch):
     engine = RayEngine(address=nodes.address, workers=1)
 
     with pytest.raises(InputError, match=r"2 workers were lost while they did task 3: .*memory"):
-        engine.run(hire_poison, TASKS)
+        engine.run(work_poison, TASKS)
 
 
 def test_no_task_waits_for_a_worker_that_has_another(nodes, tmp_path, monkeypatch):
@@ -128,7 +128,7 @@ def test_no_task_waits_for_a_worker_that_has_another(nodes, tmp_path, monkeypatc
         return collect(crew, waiting)
 
     monkeypatch.setattr(cluster._Crew, "_collect", spy)
-    RayEngine(address=nodes.address).run(partial(hire_waiting, tmp_path), TASKS)
+    RayEngine(address=nodes.address).run(partial(work_waiting, tmp_path), TASKS)
 
     assert set(loads) == {1}
 
@@ -136,7 +136,7 @@ def test_no_task_waits_for_a_worker_that_has_another(nodes, tmp_path, monkeypatc
 @pytest.mark.parametrize("needs", [{"cpus": 64}, {"gpus": 1}])
 def test_a_cluster_without_room_says_so(nodes, needs):
     with pytest.raises(InputError, match=r"no machine of it has \d+ cores and \d GPUs"):
-        RayEngine(address=nodes.address, **needs).run(hire_poison, TASKS)
+        RayEngine(address=nodes.address, **needs).run(work_poison, TASKS)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_machine_takes_as_many_workers_as_it_has_room_for(needs, room):
     nodes = [{"Resources": one, "Alive": k < 3} for k, one in enumerate(machines)]
     ray = SimpleNamespace(nodes=lambda: nodes)
 
-    assert cluster._Crew(ray, RayEngine(**needs), hire_poison)._room() == room
+    assert cluster._Crew(ray, RayEngine(**needs), work_poison)._room() == room
 
 
 class PretendedRay:
@@ -166,7 +166,7 @@ class PretendedRay:
     exceptions = SimpleNamespace(RayError=OSError, RayTaskError=OSError)
 
     def __init__(self):
-        self.hired, self.cores = 0, 1
+        self.made, self.cores = 0, 1
 
     def nodes(self):
         return [{"Alive": True, "Resources": {"CPU": self.cores}}]
@@ -175,10 +175,10 @@ class PretendedRay:
         return self
 
     def options(self, **_):
-        return SimpleNamespace(remote=self.hire)
+        return SimpleNamespace(remote=self.build)
 
-    def hire(self):
-        self.hired += 1
+    def build(self):
+        self.made += 1
         worker = Worker()
         methods = {name: partial(partial, getattr(worker, name)) for name in ("open", "do")}
         return SimpleNamespace(**{name: SimpleNamespace(remote=m) for name, m in methods.items()})
@@ -197,7 +197,7 @@ def test_machines_that_join_are_used():
     answers = cluster._Crew(ray, RayEngine(), lambda: root).work_off(TASKS, None)
 
     assert answers == [math.sqrt(number) for number in range(7)]
-    assert ray.hired == 3
+    assert ray.made == 3
 
 
 def test_a_cluster_that_does_not_answer_says_so(monkeypatch):
@@ -207,21 +207,21 @@ def test_a_cluster_that_does_not_answer_says_so(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
 
     with pytest.raises(InputError, match=rf"cluster at 127.0.0.1:{port}: .* 'ray start --head'"):
-        RayEngine().run(hire_poison, TASKS)
+        RayEngine().run(work_poison, TASKS)
     for port in ("x", "65536", "-1", ""):
         with pytest.raises(InputError, match=rf"cluster at ray://127.0.0.1:{port}: '{port}' is no"):
-            RayEngine(address=f"ray://127.0.0.1:{port}").run(hire_poison, TASKS)
+            RayEngine(address=f"ray://127.0.0.1:{port}").run(work_poison, TASKS)
 
 
 def test_without_ray_the_remedy_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", {}.get)
 
     with pytest.raises(InputError, match=r"pip install 'crowdqc\[cluster\]'"):
-        RayEngine().run(hire_poison, TASKS)
+        RayEngine().run(work_poison, TASKS)
 
 
 def test_another_version_of_crowdqc_is_refused():
-    _, wrong = Worker().open(hire_poison, "0.0.1", "00" * 32)
+    _, wrong = Worker().open(work_poison, "0.0.1", "00" * 32)
 
     assert f"has crowdqc {crowdqc.__version__}, but the tasks come from crowdqc 0.0.1" in wrong
 
