@@ -9,7 +9,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 
-__all__ = ["STAGES", "StageInfo"]
+__all__ = ["EXPORTS", "STAGES", "StageInfo"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +55,13 @@ def _declared() -> dict[str, StageInfo]:
 
 STAGES = _declared()
 """Name of a stage -> what it is, in the order in which a study goes through them."""
+
+EXPORTS = {
+    "bids": "derivatives of BIDS: masks and their uncertainty, with sidecars",
+    "croissant": "tables of boxes, raters and verdicts, described in Croissant 1.1 with RAI",
+    "dicom-seg": "a DICOM Segmentation for each case, of labels",
+    "dicom-seg-fractional": "a DICOM Segmentation for each case, of probabilities",
+    "fiftyone": "COCO files for FiftyOne, one for each rater and one for the fused boxes",
+    "nrrd": "segmentations for 3D Slicer",
+}
+"""Target of `crowdqc export` -> what is written."""

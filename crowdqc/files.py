@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import stat
 import tempfile
 import zlib
@@ -301,6 +302,30 @@ def atomic(path: Path) -> Iterator[Path]:
                 os.replace(temporary.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `folder` when the block ends well.
+
+    Raises
+    ------
+    InputError
+        If `folder` is there and not empty, or cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"{folder}: is not an empty folder. Choose another, so that nothing is overwritten."
+        )
+    with _told(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=PART, dir=folder.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            temporary.replace(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def refuse_links(path: Path) -> None:

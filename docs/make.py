@@ -57,7 +57,7 @@ def study_page() -> str:
         for key, inner in model.model_fields.items():
             if _holds_section(inner.annotation):
                 part, names = _model(inner.annotation)
-                lines += _section(f"{name}.{key}{names.replace('ID', 'NAME')}", part)
+                lines += _section(f"{name}{suffix}.{key}{names.replace('ID', 'NAME')}", part)
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Commands beside the pipeline: ``weights``, ``convert`` and ``compare``."""
+"""Commands beside the pipeline: ``weights``, ``convert``, ``export`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from crowdqc.cli.options import STUDY, described, guarded, open_run, output_options, speaker
+from crowdqc.catalogue import EXPORTS
+from crowdqc.cli.options import OUT, STUDY, described, guarded, open_run, output_options, speaker
 from crowdqc.findings import InputError
 from crowdqc.plugins import names
 from crowdqc.text import count
@@ -117,6 +118,49 @@ def convert(
     else:
         write_out(table, style)
     say(f"{count(len(read.boxes), 'box')} written to {folder} as {format_}.")
+
+
+@click.command()
+@STUDY
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(list(EXPORTS)),
+    required=True,
+    help="Archive or standard.",
+)
+@OUT
+@output_options
+@guarded
+@described
+def export(
+    study: Path,
+    folder: Path,
+    *,
+    target: str,
+    out: Path | None,
+    style: str,
+    quiet: bool,
+    verbose: bool,  # noqa: ARG001
+) -> None:
+    """Lists what the target cannot hold, and what had to be assumed.
+
+    Writes into FOLDER, which must be new or empty: masks for bids, nrrd, dicom-seg (labels) and
+    dicom-seg-fractional (probabilities); boxes for fiftyone; tables for croissant. Annotation
+    formats are written by 'crowdqc convert'.
+    """
+    from crowdqc.cli.show import print_table, write_out
+    from crowdqc.stages.check import findings_table
+    from crowdqc.stages.export import export_study
+
+    say = speaker(quiet=quiet)
+    table = findings_table(export_study(open_run(study, out=out, say=say), target, folder))
+    if style == "table":
+        print_table(table[["message"]], "What is not written, or was assumed")
+    else:
+        write_out(table, style)
+    say(f"Written to {folder} as {target}.")
 
 
 @click.command()

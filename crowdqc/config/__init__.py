@@ -13,9 +13,11 @@ from crowdqc.config.inputs import (
     SIDE_MAX,
     Annotations,
     Assignments,
+    Code,
     Label,
     Picture,
     Plane,
+    Publication,
     Window,
 )
 from crowdqc.config.methods import (
@@ -38,6 +40,7 @@ __all__ = [
     "Annotations",
     "Assignments",
     "Changes",
+    "Code",
     "Config",
     "Dataset",
     "Engine",
@@ -48,6 +51,7 @@ __all__ = [
     "Model",
     "Picture",
     "Plane",
+    "Publication",
     "RaterLimits",
     "Section",
     "Simulate",

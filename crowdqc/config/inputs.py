@@ -43,6 +43,17 @@ class StudySection(Section):
     """Seed of bootstrap, prompts and simulated raters."""
 
 
+class Code(Section):
+    """What a label is, as a code of a terminology: ``{ scheme, value, meaning }``."""
+
+    scheme: str = Field(pattern=r"^[A-Z0-9]{1,16}$")
+    """Designator of the terminology: ``SCT`` for SNOMED CT, ``FMA``."""
+    value: str = Field(min_length=1, max_length=16)
+    """The code."""
+    meaning: str = Field(min_length=1, max_length=64)
+    """Its meaning in words."""
+
+
 class Label(Section):
     """One entry of ``[labels]``: the key is the id in the annotation files."""
 
@@ -54,6 +65,8 @@ class Label(Section):
     """Whether a slice holds one such object at most, as it does for most organs."""
     side: Literal["left", "right"] | None = None
     """Side of the *patient's* body on which the organ lies, where that is certain."""
+    code: Code | None = None
+    """Code of what it is, for exports to DICOM and 3D Slicer."""
 
 
 class Annotations(Section):
@@ -197,3 +210,28 @@ class Truth(Section):
     """Whether these boxes also correct the model of the raters: the error that all raters share,
     and the width of spreads. What is fused is then no longer independent of them, so that
     scores against the same boxes say too much: give boxes of a few cases that are not scored."""
+
+
+class Publication(Section):
+    """``[publication]``: what those read who find an export of the study."""
+
+    description: str = ""
+    """What the data are, in a sentence or two."""
+    version: str = "1.0.0"
+    """Version of the data."""
+    license: str = ""
+    """Name or address of the licence."""
+    url: str = ""
+    """Page of the data."""
+    cite: str = ""
+    """What to cite: a reference, as text or BibTeX."""
+    date: str = Field(default="", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
+    """Day of publication, as YYYY-MM-DD."""
+    creators: list[str] = Field(default_factory=list)
+    """Names of those who made them."""
+    platform: str = ""
+    """Tool in which the raters drew."""
+    protocol: str = ""
+    """What raters were told to do, and how they were trained."""
+    demographics: str = ""
+    """Who the raters are: profession, experience, how they were found; no names."""

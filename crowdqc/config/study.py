@@ -11,7 +11,15 @@ from typing import Any
 import pydantic
 from pydantic import Field
 
-from crowdqc.config.inputs import Annotations, Assignments, Images, Label, StudySection, Truth
+from crowdqc.config.inputs import (
+    Annotations,
+    Assignments,
+    Images,
+    Label,
+    Publication,
+    StudySection,
+    Truth,
+)
 from crowdqc.config.methods import (
     Agree,
     Dataset,
@@ -50,6 +58,7 @@ class Config(Section):
     train: Train = Train()
     engine: Engine = Engine()
     limits: Limits = Limits()
+    publication: Publication = Publication()
 
     _file: Path = pydantic.PrivateAttr(default=Path("study.toml"))
 

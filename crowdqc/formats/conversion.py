@@ -5,10 +5,9 @@ Each format is written with a study file beside it, so that `crowdqc check` can 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
+from crowdqc.files import new_folder
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.base import formats, load_format
 from crowdqc.formats.output import Output
@@ -48,6 +47,7 @@ def convert(study: Study, format: str, folder: Path) -> list[Finding]:
 
     Examples
     --------
+    >>> import tempfile
     >>> import crowdqc
     >>> folder = Path(tempfile.mkdtemp()) / "study"
     >>> crowdqc.convert(crowdqc.Study.from_boxes(crowdqc.example_boxes()), "coco", folder)
@@ -56,23 +56,10 @@ def convert(study: Study, format: str, folder: Path) -> list[Finding]:
     found = {name: one.write for name, one in formats().items() if one.write}
     if format not in found:
         raise InputError(must_be_one_of("format", format, found))
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"{folder}: is not an empty folder. Choose another, so that nothing is overwritten."
-        )
     output = _output(study, format)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
-        try:
-            keys = found[format](output, temporary)
-            (temporary / "study.toml").write_text(study_file(output, keys), encoding="utf-8")
-            temporary.chmod(0o755)
-            temporary.replace(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror or error}.") from error
+    with new_folder(folder) as temporary:
+        keys = found[format](output, temporary)
+        (temporary / "study.toml").write_text(study_file(output, keys), encoding="utf-8")
     return output.losses
 
 

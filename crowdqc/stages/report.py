@@ -63,7 +63,20 @@ def write_report(
         return _result(run, FOLDER)
     name = f"report.{form}"
     run.store.write_text(name, _writer(form, charts=charts)(content))
+    if form == "html":
+        _write_multiqc(run)
     return _result(run, name)
+
+
+def _write_multiqc(run: Run) -> None:
+    """Write the verdicts for MultiQC, where the gate has decided."""
+    from crowdqc.judge import Manifest
+    from crowdqc.report.multiqc import NAME, to_multiqc
+    from crowdqc.report.results import MANIFEST
+
+    path = run.store.path(MANIFEST)
+    if path.is_file():
+        run.store.write_text(NAME, to_multiqc(Manifest.read(path).to_record()))
 
 
 def _writer(form: str, *, charts: bool) -> Callable[[ReportContent], str]:

@@ -132,6 +132,17 @@ def volume_files(path: Path) -> list[Path]:
     return data_files(path) if _is_itk(path) else [path]
 
 
+def series_slices(folder: Path) -> tuple[Path, ...]:
+    """Files of a DICOM series in the order of its slices, the third axis as stored.
+
+    Raises
+    ------
+    InputError
+        As `read_geometry`.
+    """
+    return read_series(folder).files
+
+
 def read_volume(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.float32], Geometry]:
     """Intensities of a volume, scaled as its header says.
 
