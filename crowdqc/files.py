@@ -317,7 +317,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         raise InputError(
             f"{folder}: is not an empty folder. Choose another, so that nothing is overwritten."
         )
-    with _told(folder):
+    with _explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=PART, dir=folder.parent))
         try:
