@@ -18,7 +18,7 @@ from crowdqc.agreement.boxes import leave_one_out
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.crowd import Crowd, Evidence, fit
 from crowdqc.findings import InputError
-from crowdqc.fusion import Rule, decide, load_method
+from crowdqc.fusion import ConsensusRule, decide, load_method
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 
@@ -117,7 +117,7 @@ def plan_raters(
     rng: np.random.Generator,
     largest: int = 9,
     method: str = "edges",
-    rule: Rule | None = None,
+    rule: ConsensusRule | None = None,
     objects: int = 2000,
 ) -> pd.DataFrame:
     """What a consensus of 1, 2, ... raters per slice is worth.
@@ -132,7 +132,7 @@ def plan_raters(
         Largest number of raters. Where it is more than the study has, others like them join.
     method : str
         Fusion method, as in the study file.
-    rule : Rule, optional
+    rule : ConsensusRule, optional
         What makes an object usable, as in the study file. None: the defaults of `fuse`.
     objects : int
         Objects that are simulated.
@@ -154,7 +154,7 @@ def plan_raters(
     """
     if largest < 1 or objects < 1:
         raise ValueError(f"'largest' and 'objects' must be 1 or more; got {largest}, {objects}.")
-    chosen, rule = load_method(method), rule or Rule()
+    chosen, rule = load_method(method), rule or ConsensusRule()
     drawn = _draw(components, largest, objects, rng=rng)
     rows = []
     for n in range(1, largest + 1):

@@ -51,6 +51,8 @@ class Column:
     """Unit of a number; "1" for one without, "share" for a part of a whole."""
     about: str = ""
     """What it says, without a full stop."""
+    group: str = ""
+    """Of a measure: the table of the report that shows it by organ."""
 
 
 _ABSENT: dict[str, object] = {"text": "", "int": 0, "float": np.nan, "bool": False}

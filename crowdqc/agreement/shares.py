@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import norm
@@ -43,7 +43,7 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class ShareCheck:
     """How a fault that is a share of a rater's rows is found.
 
     Parameters
@@ -171,72 +171,60 @@ def _whole_image(data: RaterData) -> Rows:
     return Rows(items.rater, at, whole, drew)
 
 
-def _check(share: Share, order: int) -> Check:
-    return Check(of="rater", find=share, findings={share.name: None}, order=order)
+def _check(name: str, *, order: int, **keys: Any) -> Check:
+    return Check(of="rater", find=ShareCheck(name=name, **keys), findings={name: None}, order=order)
 
 
 CONSTANT = _check(
-    Share(
-        name="boxes-constant",
-        alone=True,
-        what="draws {:.0%} of the boxes to the pixel alike in several cases",
-        limit="repeated",
-        rows=_recurring,
-        above=usual,
-        fatal=True,
-    ),
+    "boxes-constant",
     order=10,
+    alone=True,
+    what="draws {:.0%} of the boxes to the pixel alike in several cases",
+    limit="repeated",
+    rows=_recurring,
+    above=usual,
+    fatal=True,
 )
 WHOLE_IMAGE = _check(
-    Share(
-        name="boxes-whole-image",
-        what="draws {:.0%} of the boxes round the whole image",
-        limit="whole_image",
-        rows=_whole_image,
-        fatal=True,
-    ),
+    "boxes-whole-image",
     order=20,
+    what="draws {:.0%} of the boxes round the whole image",
+    limit="whole_image",
+    rows=_whole_image,
+    fatal=True,
 )
 REPEATED = _check(
-    Share(
-        name="boxes-repeated",
-        alone=True,
-        what="leaves {:.0%} of the boxes as they were on the slice before",
-        limit="repeated",
-        rows=_repeated,
-        above=usual,
-    ),
+    "boxes-repeated",
     order=50,
+    alone=True,
+    what="leaves {:.0%} of the boxes as they were on the slice before",
+    limit="repeated",
+    rows=_repeated,
+    above=usual,
 )
 MISSES = _check(
-    Share(
-        name="rater-misses",
-        what="misses {:.0%} of what the others drew",
-        limit="miss",
-        above=_best,
-        rows=_missed,
-        unit="share of objects",
-    ),
+    "rater-misses",
     order=70,
+    what="misses {:.0%} of what the others drew",
+    limit="miss",
+    above=_best,
+    rows=_missed,
+    unit="share of objects",
 )
 ADDS = _check(
-    Share(
-        name="rater-adds",
-        what="draws {:.0%} of the boxes where the others drew nothing: either careful or "
-        "inventing, look at these",
-        limit="extra",
-        rows=_added,
-        above=_best,
-        also=_false,
-    ),
+    "rater-adds",
     order=80,
+    what="draws {:.0%} of the boxes where the others drew nothing: either careful or "
+    "inventing, look at these",
+    limit="extra",
+    rows=_added,
+    above=_best,
+    also=_false,
 )
 ASTRAY = _check(
-    Share(
-        name="boxes-astray",
-        what="draws {:.0%} of the boxes elsewhere than the others",
-        limit="astray",
-        rows=_astray,
-    ),
+    "boxes-astray",
     order=90,
+    what="draws {:.0%} of the boxes elsewhere than the others",
+    limit="astray",
+    rows=_astray,
 )

@@ -41,7 +41,7 @@ class Organs(NamedTuple):
     size: Floats
 
 
-class Pairs(NamedTuple):
+class LabelPairs(NamedTuple):
     """Two organs of one unit, the one with the smaller label number first.
 
     Parameters
@@ -60,7 +60,7 @@ class Pairs(NamedTuple):
     relation: Floats
 
 
-def pair_up(organs: Organs) -> Pairs:
+def pair_up(organs: Organs) -> LabelPairs:
     """Every two organs of a unit, and how they lie to each other.
 
     Parameters
@@ -81,7 +81,7 @@ def pair_up(organs: Organs) -> Pairs:
     relation = np.column_stack([apart, area[first] - area[second]])
     unit, a, b = organs.unit[first], organs.label[first], organs.label[second]
     order = np.lexsort((b, a, unit))
-    return Pairs(unit[order], a[order], b[order], relation[order])
+    return LabelPairs(unit[order], a[order], b[order], relation[order])
 
 
 def swapped_pairs(organs: Organs) -> list[tuple[int, int, int]]:

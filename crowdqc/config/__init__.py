@@ -22,7 +22,7 @@ from crowdqc.config.inputs import (
 )
 from crowdqc.config.methods import (
     Dataset,
-    Engine,
+    EngineSettings,
     FaultyRater,
     Fuse,
     Masks,
@@ -43,7 +43,7 @@ __all__ = [
     "Code",
     "Config",
     "Dataset",
-    "Engine",
+    "EngineSettings",
     "FaultyRater",
     "Fuse",
     "Label",

@@ -236,7 +236,7 @@ class Limits(Section):
     """Voxels of a volume."""
 
 
-class Engine(Section):
+class EngineSettings(Section):
     """``[engine]``: how workers share the machines. Which machines, only the command line says."""
 
     cpus: int = Field(default=1, ge=1)

@@ -23,7 +23,7 @@ from crowdqc.config.inputs import (
 from crowdqc.config.methods import (
     Agree,
     Dataset,
-    Engine,
+    EngineSettings,
     Fuse,
     Gate,
     Limits,
@@ -56,7 +56,7 @@ class Config(Section):
     simulate: Simulate | None = None
     dataset: Dataset = Dataset()
     train: Train = Train()
-    engine: Engine = Engine()
+    engine: EngineSettings = EngineSettings()
     limits: Limits = Limits()
     publication: Publication = Publication()
 

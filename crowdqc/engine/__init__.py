@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
-from crowdqc.config import Engine as Settings
+from crowdqc.config import EngineSettings
 from crowdqc.findings import InputError
 
 ENGINE = "CROWDQC_ENGINE"
@@ -91,7 +91,7 @@ class LocalEngine:
 LOCAL = LocalEngine()
 
 
-def open_engine(settings: Settings, *, gpus: int | None = 0) -> Engine:
+def open_engine(settings: EngineSettings, *, gpus: int | None = 0) -> Engine:
     """The engine that the command line or ``CROWDQC_ENGINE`` asks for.
 
     A study file cannot: an address in it would connect to whatever it names, and run what that
@@ -99,7 +99,7 @@ def open_engine(settings: Settings, *, gpus: int | None = 0) -> Engine:
 
     Parameters
     ----------
-    settings : Settings
+    settings : EngineSettings
         The section ``[engine]``: how workers share the machines.
     gpus : int, optional
         GPUs that each worker needs; `None` is one where the cluster has any.

@@ -9,13 +9,13 @@ from crowdqc.fusion.ask import ask
 from crowdqc.fusion.members import with_members
 from crowdqc.fusion.methods import Fused, Method
 from crowdqc.fusion.staple import Prior, Staple, staple_boxes, staple_labels, staple_masks
-from crowdqc.fusion.table import Rule, decide, fuse, load_method
+from crowdqc.fusion.table import ConsensusRule, decide, fuse, load_method
 
 __all__ = [
+    "ConsensusRule",
     "Fused",
     "Method",
     "Prior",
-    "Rule",
     "Staple",
     "ask",
     "decide",

@@ -82,7 +82,7 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
     if gold is not None and len(gold):
         data = with_gold(data, matched, gold)
     fused = chosen(data)
-    rule = Rule(quorum, min_raters, probability)
+    rule = ConsensusRule(quorum, min_raters, probability)
     backs, support, asked, usable = decide(data, fused, chosen, iou=matched.iou, rule=rule)
     state = np.where(asked == 1, "single", np.where(usable, "agreed", "no_consensus"))
     frame = matched.objects[["case", "slice", "label"]].assign(
@@ -106,7 +106,7 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
 
 
 @dataclass(frozen=True)
-class Rule:
+class ConsensusRule:
     """What makes an object usable; None: as the method needs, see `fuse`."""
 
     quorum: float | None = None
@@ -115,7 +115,7 @@ class Rule:
 
 
 def decide(
-    data: Evidence, fused: Fused, method: Method, *, iou: float, rule: Rule
+    data: Evidence, fused: Fused, method: Method, *, iou: float, rule: ConsensusRule
 ) -> tuple[Bools, Ints, Ints, Bools]:
     """Which boxes support the fused ones, and which objects are usable.
 
@@ -129,7 +129,7 @@ def decide(
         Says what it needs where the rule says nothing.
     iou : float
         IoU with the fused box from which a drawn one supports it.
-    rule : Rule
+    rule : ConsensusRule
         What is asked.
 
     Returns

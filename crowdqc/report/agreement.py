@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.report.columns import column, legend, measure_about, measure_title
+from crowdqc.report.columns import column, legend, measure_about, measure_group, measure_title
 from crowdqc.report.content import Interval, ReportSection, Table, TableColumn
 from crowdqc.report.results import Results
 from crowdqc.report.text import number
-from crowdqc.schema import IF_READ
 
 PAIRS = ("pair_iou", "pair_f1")
 """Measures between two raters: one in the column `rater`, the other in `other`."""
@@ -192,31 +191,27 @@ def _whole_table(whole: pd.DataFrame) -> Table:
 
 
 GROUPS = {
-    "agreement_by_label": ("By organ: boxes", r"mean_iou|f1|alpha_box.*"),
-    "agreement_presence": ("By organ: is the organ on the slice?", r".*_presence"),
-    "agreement_if_read": (
+    "boxes": ("agreement_by_label", "By organ: boxes"),
+    "presence": ("agreement_presence", "By organ: is the organ on the slice?"),
+    "if_read": (
+        "agreement_if_read",
         "By organ, with slices that were only opened taken as read and empty",
-        rf".*{IF_READ}",
     ),
-    "agreement_icc": (
-        "By organ: intraclass correlation (ICC) of each edge, one rater",
-        r"icc_[xy][01]",
-    ),
-    "agreement_icc_mean": ("By organ: ICC of each edge, mean of all raters", r"icc_mean_[xy][01]"),
-    "agreement_edges": ("By organ: Krippendorff's alpha of each edge", r"alpha_[xy][01]"),
-    "agreement_other": ("By organ: further measures", r".*"),
+    "icc": ("agreement_icc", "By organ: intraclass correlation (ICC) of each edge, one rater"),
+    "icc_mean": ("agreement_icc_mean", "By organ: ICC of each edge, mean of all raters"),
+    "edges": ("agreement_edges", "By organ: Krippendorff's alpha of each edge"),
+    "": ("agreement_other", "By organ: further measures"),
 }
-"""Table by organ -> caption, and which measures are in it: few enough for the width of a page."""
+"""Group of measures -> table by organ and its caption: few enough for the width of a page."""
 
 
 def _organ_tables(results: Results, organ: pd.DataFrame) -> list[Table]:
     """One row for each organ, one column for each measure, in tables that fit a page."""
-    tables = []
-    for name, (caption, pattern) in GROUPS.items():
-        here = organ["measure"].str.fullmatch(pattern)
-        tables.append(Table(name, caption, *_by_organ(results, organ[here])))
-        organ = organ[~here]
-    return tables
+    groups = organ["measure"].map(measure_group)
+    return [
+        Table(name, caption, *_by_organ(results, organ[groups == group]))
+        for group, (name, caption) in GROUPS.items()
+    ]
 
 
 def _ends_table(results: Results, ends: pd.DataFrame) -> Table:
@@ -282,8 +277,7 @@ def _scatter(results: Results, cases: pd.DataFrame) -> Scatter | None:
         return None
     measure = known["measure"].iloc[0]
     known = known[known["measure"] == measure]
-    groups = {label: known[known["label"] == label] for label in (*results.labels, "")}
-    groups = {label: group for label, group in groups.items() if len(group)}
+    groups = results.by_label(known, "")
     return Scatter(
         title=measure_title(measure),
         labels=tuple(label or "all organs" for label in groups),

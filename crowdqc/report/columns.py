@@ -58,6 +58,13 @@ def measure_about(measure: str) -> str:
     return "" if known is None else known.about
 
 
+def measure_group(measure: str) -> str:
+    """The table of the report that shows a measure by organ; "" for a further one."""
+    if measure.endswith(IF_READ):
+        return "if_read"
+    return MEASURES[measure].group if measure in MEASURES else ""
+
+
 def legend(measures: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Title and meaning of the measures of which the meaning is declared."""
     known = ((measure_title(name), measure_about(name)) for name in measures)

@@ -154,14 +154,12 @@ def _scores(results: Results, source: ScoreSource) -> Table:
         *columns("scores", ("case", "label")),
         *(TableColumn(name, readable(name).capitalize(), "number", 3) for name in sets),
     )
-    rows = tuple(
-        (*index, *values) for index, values in zip(wide.index, wide.to_numpy(), strict=True)
-    )
+    rows = tuple(wide.reset_index().itertuples(index=False, name=None))
     return Table(
         source.scores,
         f"Dice of whole volumes, {source.what}",
         headings,
-        tuple((case, label, *map(float, values)) for case, label, *values in rows[:MAX_ROWS]),
+        rows[:MAX_ROWS],
         n_left_out=max(len(rows) - MAX_ROWS, 0),
         search=True,
     )
@@ -179,8 +177,7 @@ def _paired(results: Results, comparison: pd.DataFrame, source: ScoreSource) -> 
         return None
     key = ["case", "label"]
     pairs = volumes[volumes["set"] == a].merge(volumes[volumes["set"] == b], on=key)
-    groups = {label: pairs[pairs["label"] == label] for label in results.labels}
-    groups = {label: group for label, group in groups.items() if len(group)}
+    groups = results.by_label(pairs)
     if not groups:
         return None
     return PairedScores(

@@ -25,7 +25,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class VerdictRow:
     """Something that has a verdict."""
 
     kind: str
@@ -76,7 +76,7 @@ def _lead(verdict: str, flows: list[Flow]) -> list[str]:
     return lead
 
 
-def _entries(results: Results) -> list[Entry]:
+def _entries(results: Results) -> list[VerdictRow]:
     """All that has a verdict: raters, cases, organs of cases."""
     raters, cases = (results.manifest.get(kind) or [] for kind in ("raters", "cases"))
     found = [
@@ -96,8 +96,10 @@ def _entries(results: Results) -> list[Entry]:
 
 def _entry(
     kind: str, name: str, entry: Mapping[str, Any], *, unit: Where, inside: str = ""
-) -> Entry:
-    return Entry(kind, name, verdict_of(entry), reason_sentences(reasons_of(entry), unit), inside)
+) -> VerdictRow:
+    return VerdictRow(
+        kind, name, verdict_of(entry), reason_sentences(reasons_of(entry), unit), inside
+    )
 
 
 def _flows(results: Results) -> list[Flow]:
@@ -114,7 +116,7 @@ def _flows(results: Results) -> list[Flow]:
     return flows
 
 
-def _excluded(entries: list[Entry]) -> Table:
+def _excluded(entries: list[VerdictRow]) -> Table:
     """Raters and cases that do not pass; an organ only where its case does."""
     bad = [entry for entry in entries if entry.status != "accept"]
     cases = {entry.name for entry in bad if entry.kind == "case"}

@@ -19,7 +19,7 @@ from crowdqc.report.pictures import MAX_PICTURES, SliceSource, pictures
 from crowdqc.report.raters import raters_section
 from crowdqc.report.results import cleaner, read_results
 from crowdqc.report.side_by_side import place_of, side_by_side_section
-from crowdqc.report.slice_files import SliceFiles
+from crowdqc.report.slice_files import VolumeSlices
 from crowdqc.report.steps import steps
 from crowdqc.store import Store
 
@@ -65,7 +65,7 @@ def gather(
     """
     results = read_results(store, config)
     if slice_source is None and config is not None:
-        slice_source = SliceFiles(store, config, results.table("images"))
+        slice_source = VolumeSlices(store, config, results.table("images"))
     drawn = pictures(results, slice_source, limit=n_pictures)
     if not any(picture.image and picture.image.uri for picture in drawn):
         drawn = drawn[:MAX_EMPTY]

@@ -116,8 +116,7 @@ def _scatter(results: Results, table: pd.DataFrame, signal: str) -> Scatter | No
     if not signal:
         return None
     rows = worst_masks(table[table[signal].notna()]).head(MAX_POINTS)
-    groups = {label: rows[rows["label"] == label] for label in results.labels}
-    groups = {label: group for label, group in groups.items() if len(group)}
+    groups = results.by_label(rows)
     return Scatter(
         title=title(signal),
         labels=tuple(groups),

@@ -76,6 +76,11 @@ class Results:
         """A table; without rows where it was not written."""
         return self.tables[name] if name in self.tables else empty(name)
 
+    def by_label(self, frame: pd.DataFrame, *more: str) -> dict[str, pd.DataFrame]:
+        """Rows of each label that has some, in the order of the study, then of `more`."""
+        groups = {label: frame[frame["label"] == label] for label in (*self.labels, *more)}
+        return {label: group for label, group in groups.items() if len(group)}
+
     def of(self, stage: str) -> list[Finding]:
         """Findings of one stage."""
         return [found.finding for found in self.findings if found.stage == stage]

@@ -23,7 +23,7 @@ ENTROPY_MAX = math.log(2)
 """Entropy of a yes or no of which nothing is known, in nats: the unit of uncertainty volumes."""
 
 
-class SliceFiles:
+class VolumeSlices:
     """Slices from files; what cannot be read is listed in `problems`, and not shown.
 
     Parameters

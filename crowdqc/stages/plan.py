@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crowdqc.fusion import Rule
+from crowdqc.fusion import ConsensusRule
 from crowdqc.plan import estimate_components, plan_raters, plan_slices, raters_needed
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.pipeline import PIPELINE
@@ -35,7 +35,7 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
         rng=np.random.default_rng(run.config.study.seed),
         largest=largest,
         method=section.method,
-        rule=Rule(section.quorum, section.min_raters, section.probability),
+        rule=ConsensusRule(section.quorum, section.min_raters, section.probability),
     )
     run.store.write("plan", table)
     needed = raters_needed(table, iou)

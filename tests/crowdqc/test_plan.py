@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from crowdqc.findings import InputError
-from crowdqc.fusion import Rule, fuse
+from crowdqc.fusion import ConsensusRule, fuse
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from crowdqc.plan import Components, estimate_components, plan_raters, plan_slices, raters_needed
@@ -41,7 +41,10 @@ def curve():
     study, _ = crowd_study(0, **PILOT, things=120)
     found = dataclasses.replace(estimate_components(match(study)), shared=0.0)  # none is drawn
     table = plan_raters(
-        found, rng=np.random.default_rng(0), method="median", rule=Rule(quorum=0.5, min_raters=1)
+        found,
+        rng=np.random.default_rng(0),
+        method="median",
+        rule=ConsensusRule(quorum=0.5, min_raters=1),
     )
     return table.set_index("n_raters")
 
@@ -111,7 +114,7 @@ def test_a_quorum_of_one_half_finds_as_the_binomial_says():
         components(detection=np.full(2, 0.6)),
         rng=np.random.default_rng(0),
         method="median",
-        rule=Rule(quorum=0.5, min_raters=1),
+        rule=ConsensusRule(quorum=0.5, min_raters=1),
         objects=20000,
     )
 

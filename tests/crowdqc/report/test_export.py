@@ -11,7 +11,9 @@ import pytest
 
 from crowdqc.findings import InputError
 from crowdqc.report import gather, render, to_csv, to_json, to_markdown
+from crowdqc.report.agreement import GROUPS
 from crowdqc.report.content import ReportContent, ReportSection
+from crowdqc.schema import MEASURES
 from crowdqc.store import Store
 
 from .results_folder import Spec, write_results
@@ -169,3 +171,21 @@ def test_csv_of_a_report_holds_no_formula_and_markdown_no_control(folder: Path):
 
     assert "'=1+1" in names
     assert "\x1b" not in to_markdown(content)
+
+
+def test_measures_by_organ_are_in_the_table_of_their_declared_group(folder: Path):
+    names = ["f1", "alpha_box_if_read", "icc_x0", "of_another_package"]
+    store = write_results(folder, Spec(n_cases=2))
+    rows = [{"measure": name, "label": "spleen", "value": 0.5, "n": 4} for name in names]
+    store.write("measurements", pd.DataFrame(rows))
+
+    section = gather(store).section("agreement")
+
+    titles = {t.name: [column.name for column in t.columns][1:] for t in section.tables}
+    assert titles == {
+        "agreement_by_label": ["f1"],
+        "agreement_if_read": ["alpha_box_if_read"],
+        "agreement_icc": ["icc_x0"],
+        "agreement_other": ["of_another_package"],
+    }
+    assert {column.group for column in MEASURES.values()} <= set(GROUPS)

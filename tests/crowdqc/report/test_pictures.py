@@ -23,7 +23,7 @@ from crowdqc.report.pictures import (
     uncertainty_colours,
 )
 from crowdqc.report.results import read_results
-from crowdqc.report.slice_files import SliceFiles
+from crowdqc.report.slice_files import VolumeSlices
 from crowdqc.report.svg import Lane, slice_ranges, strip
 from crowdqc.schema import BOX
 from crowdqc.store import Store
@@ -71,7 +71,7 @@ def _save(path: Path, volume: np.ndarray) -> None:
 
 def test_pixels_are_turned_as_the_raters_saw_them(study):
     store, config, volume = study
-    slice_source = SliceFiles(store, config, store.read("images"))
+    slice_source = VolumeSlices(store, config, store.read("images"))
 
     grey = slice_source.grey("0001", 7)
 
@@ -86,7 +86,7 @@ def test_pixels_are_turned_as_the_raters_saw_them(study):
 
 def test_what_is_not_there_is_not_shown(study):
     store, config, _ = study
-    slice_source = SliceFiles(store, config, store.read("images"))
+    slice_source = VolumeSlices(store, config, store.read("images"))
 
     assert slice_source.grey("0002", 7) is None
     assert slice_source.grey("0001", 99) is None
@@ -99,7 +99,7 @@ def test_what_is_not_there_is_not_shown(study):
 def test_the_picture_holds_every_box(study):
     store, config, volume = study
     results = read_results(store, config)
-    slice_source = SliceFiles(store, config, results.table("images"))
+    slice_source = VolumeSlices(store, config, results.table("images"))
 
     picture = pictures(results, slice_source, limit=1)[0]
 
