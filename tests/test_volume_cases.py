@@ -147,6 +147,15 @@ def test_a_truth_without_files_is_a_finding(study):
     assert findings(file) == [("truth-missing", None)]
 
 
+def test_truth_of_other_names_is_a_finding_with_one_of_each(study):
+    file = study(TRUTH, truth={"c0_gt": (AFFINE, 1)})
+
+    result = call("check", file, "--verbose")
+
+    assert findings(file) == [("truth-missing", None)]
+    assert "'truth/{case}.nii' names c0_gt, 'images/{case}.nii' c0" in result.stderr
+
+
 def test_colours_are_refused_by_check(study):
     file = study(volume=np.zeros((48, 40, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")]))
 

@@ -46,6 +46,12 @@ def truth_findings(config: Config) -> list[Finding]:
     except InputError as error:
         return [Finding(check="truth-missing", message=str(error))]
     findings, grids = [], geometries(config)
+    if grids and files.keys().isdisjoint(grids):
+        message = (
+            f"No expert mask is of a case that has an image: '{config.truth.path}' names "
+            f"{min(files)}, '{config.images.path}' {min(grids)}."
+        )
+        return [Finding(check="truth-missing", message=message)]
     for number, (case, path) in enumerate(files.items()):
         try:
             check, text = _unlike(config, path, grids.get(case), whole=number < READ_MAX)

@@ -24,7 +24,7 @@ from crowdqc.volumes.grid import Geometry
 from crowdqc.volumes.itk import ENDINGS as ITK_ENDINGS
 from crowdqc.volumes.itk import data_files, is_analyze, itk_geometry, itk_values
 from crowdqc.volumes.nifti import (
-    nifti_doubt,
+    nifti_doubts,
     nifti_geometry,
     nifti_values,
     open_nifti,
@@ -74,8 +74,9 @@ def inspect_volume(path: Path) -> list[Finding]:
     Returns
     -------
     list of Finding
-        ``volume-spacing`` where two sizes of a voxel are said, ``volume-orientation`` where the
-        patient's directions are not, ``series-incomplete`` where instance numbers say so.
+        ``volume-spacing`` where two sizes of a voxel are said, ``volume-sheared`` where axes are
+        not perpendicular, ``volume-orientation`` where the patient's directions are not said,
+        ``series-incomplete`` where instance numbers say so.
 
     Raises
     ------
@@ -83,14 +84,17 @@ def inspect_volume(path: Path) -> list[Finding]:
         As `read_geometry`.
     """
     if path.is_dir():
-        check, text = "series-incomplete", series_gap(read_series(path))
+        doubts = {"series-incomplete": series_gap(read_series(path))}
     elif not _is_itk(path):
-        check, text = "volume-spacing", nifti_doubt(open_nifti(path))
+        doubts = nifti_doubts(open_nifti(path))
     else:
-        check = "volume-orientation"
-        text = "an Analyze file does not say where left is" if is_analyze(path) else ""
-    message = f"{path}: {text.rstrip('.')}."
-    return [Finding(check=check, message=message)] if text else []
+        unsaid = "an Analyze file does not say where left is"
+        doubts = {"volume-orientation": unsaid if is_analyze(path) else ""}
+    return [
+        Finding(check=check, message=f"{path}: {text.rstrip('.')}.")
+        for check, text in doubts.items()
+        if text
+    ]
 
 
 def foreign_values(labels: Array, values: Mapping[str, int]) -> str:

@@ -34,6 +34,8 @@ OFFSET_MAX = 100_000_000
 """Most bytes of header and extensions before the first voxel."""
 SIZE_SHARE = 1e-3
 """Two sizes of a voxel that differ by more than this share are two sizes."""
+SHEAR_MAX = 1e-3
+"""Cosine of the angle between two axes up to which these count as perpendicular."""
 OTHER_CODE = 2
 """Code for an affine to some space: that of headers whose own code means nothing."""
 _CODES = frozenset(range(6))
@@ -103,13 +105,27 @@ def nifti_geometry(image: Any, path: Path) -> Geometry:
     return geometry
 
 
-def nifti_doubt(image: Any) -> str:
-    """Where the header says two things of the size of voxels; "" where it does not.
+def nifti_doubts(image: Any) -> dict[str, str]:
+    """Check -> what others make of the header of an image than crowdqc does.
 
-    ITK, and with it SimpleITK and nnU-Net, takes sizes from ``pixdim`` whatever the sform says.
+    ITK, and with it SimpleITK and nnU-Net, takes sizes from ``pixdim`` whatever the sform says,
+    and refuses axes that are not perpendicular.
     """
-    stated = np.sqrt((np.asarray(image.affine)[:3, :3] ** 2).sum(axis=0))
-    pixdim = np.abs(np.asarray(image.header["pixdim"][1:4], np.float64))
+    axes = np.asarray(image.affine)[:3, :3]
+    sizes = np.sqrt((axes**2).sum(axis=0))
+    cosines = (axes / sizes).T @ (axes / sizes) - np.eye(3)
+    found = {"volume-spacing": _two_sizes(sizes, image.header)}
+    if (worst := np.abs(cosines).max()) > SHEAR_MAX:
+        found["volume-sheared"] = (
+            f"its axes are sheared by {np.degrees(np.arcsin(min(worst, 1.0))):.3g} degrees. "
+            "SimpleITK and nnU-Net refuse to read it: resample it to perpendicular axes."
+        )
+    return found
+
+
+def _two_sizes(stated: Array, header: Any) -> str:
+    """Where sform and pixdim say two sizes of a voxel; "" where they do not."""
+    pixdim = np.abs(np.asarray(header["pixdim"][1:4], np.float64))
     other = np.where(np.isfinite(pixdim) & (pixdim > 0), pixdim, 1.0)
     if np.allclose(stated, other, rtol=SIZE_SHARE, atol=0):
         return ""

@@ -89,6 +89,20 @@ def test_colours_and_complex_numbers_are_refused_by_their_header(tmp_path, dtype
         read_geometry(tmp_path / "a.nii")
 
 
+def test_axes_that_are_not_perpendicular_are_told_before_itk_refuses_them(tmp_path):
+    sitk = pytest.importorskip("SimpleITK")
+    sheared = AFFINE.copy()
+    sheared[0, 1] = 0.4
+    nib.save(nib.Nifti1Image(VOLUME, sheared), tmp_path / "c.nii")
+
+    found = inspect_volume(tmp_path / "c.nii")
+
+    assert [one.check for one in found] == ["volume-sheared"]
+    assert "sheared by 14.9 degrees" in found[0].message
+    with pytest.raises(RuntimeError, match="orthonormal"):
+        sitk.ReadImage(str(tmp_path / "c.nii"))
+
+
 def test_a_header_that_claims_more_than_the_file_holds_is_refused(tmp_path):
     """544 bytes that claim 2^30 slices."""
     header = nib.Nifti2Header()
