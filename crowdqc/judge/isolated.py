@@ -1,8 +1,8 @@
-"""Boxes that nothing else speaks for: one of several raters drew them, and on one slice only.
+"""Boxes that nothing else speaks for: no majority drew them, and they are on one slice only.
 
-An organ goes on along the slices. A box that one rater drew, the others who read the slice did
-not, and no box on the slices beside continues is more often a slip than an organ that all others
-missed there and everybody missed on both sides.
+An organ goes on along the slices. A box that half of the raters who read the slice, or more, did
+not draw, and that no box on the slices beside continues, is more often a slip than an organ that so
+many missed there and everybody missed on both sides.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PLACE = ["case", "slice", "label"]
 
 
 def isolated(consensus: pd.DataFrame, study: Study) -> pd.Series:
-    """Whether each fused box has neither a second voice nor a box beside it that continues it.
+    """Whether each fused box has neither a majority nor a box beside it that continues it.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ def isolated(consensus: pd.DataFrame, study: Study) -> pd.Series:
     -------
     Series of float
         1 or 0, with the index of `consensus`. Nan where only one voice was asked, for labels of
-        which a slice holds several, and for a single voice of several where a slice beside, within
-        the case's images, was read by nobody for the label.
+        which a slice holds several, and where no majority drew it and a slice beside, within the
+        case's images, was read by nobody for the label.
     """
-    lone = (consensus["support"] <= 1) & (consensus["n_raters"] > 1)
     organ = consensus["label"].isin(study.single) & (consensus["n_raters"] > 1)
-    boxes = consensus.loc[lone & organ, [*_PLACE, *BOX]]
+    few = 2 * consensus["support"] <= consensus["n_raters"]
+    boxes = consensus.loc[organ & few, [*_PLACE, *BOX]]
     sides = [boxes.assign(slice=boxes["slice"] + step, row=boxes.index) for step in (-1, 1)]
     beside = pd.concat(sides)
     unknown = beside.loc[~_was_read(beside, study), "row"]

@@ -1,4 +1,4 @@
-"""Boxes that one of several drew and nothing on the slices beside continues."""
+"""Boxes that no majority drew and nothing on the slices beside continues."""
 
 from __future__ import annotations
 
@@ -60,8 +60,10 @@ def test_the_end_of_a_run_that_one_rater_saw_is_not_isolated():
     assert value_at(study_of([box(9)]), 9) == [0.0]
 
 
-def test_two_voices_need_no_neighbour():
-    assert value_at(study_of([box(SLIP), box(SLIP, rater="b", x=22.0)]), SLIP) == [0.0]
+@pytest.mark.parametrize(("raters", "isolated"), [("abc", 0.0), ("abcd", 1.0), ("abcde", 1.0)])
+def test_a_majority_needs_no_neighbour(raters, isolated):
+    study = study_of([box(SLIP), box(SLIP, rater="b", x=22.0)], raters=raters)
+    assert value_at(study, SLIP) == [isolated]
 
 
 def test_nothing_is_known_where_the_slices_beside_were_not_read():
