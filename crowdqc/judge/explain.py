@@ -12,7 +12,7 @@ from crowdqc.findings import Finding, InputError, Where
 from crowdqc.judge.decide import Decision, study_measures
 from crowdqc.judge.manifest import Manifest
 from crowdqc.judge.policy import Judged, Policy, Rule
-from crowdqc.judge.words import sentence, sentences
+from crowdqc.judge.words import message, sentence, sentences
 
 COLUMNS = ["unit", "asked", "value", "limit", "result", "because"]
 _SUMS = {"study", "case"}
@@ -64,7 +64,7 @@ def explain(
             values = dict(measures[scope].loc[key])
         rows += [(name, *_asked(rule, values, judged.where)) for rule in policy.of(scope)]
         rows += [
-            (name, f.check, f.value, f.limit, f.severity.value, sentence(f.reason, judged.where))
+            (name, f.check, f.value, f.limit, f.severity.value, _told(f, judged.where))
             for f in findings
             if _is_about(f, judged.where)
         ]
@@ -108,6 +108,11 @@ def _asked(rule: Rule, values: Mapping[str, float], unit: Where) -> tuple[Any, .
         result = "not known" if np.isnan(value) else rule.severity.value
         because = sentence(rule.reason(value, unit), unit, numbers=False)
     return f"{rule.measure} {rule.op} {rule.limit:g}", value, rule.limit, result, because
+
+
+def _told(finding: Finding, unit: Where) -> str:
+    """What was found, and the places that show it."""
+    return message(finding, unit) if finding.examples else sentence(finding.reason, unit)
 
 
 def _is_about(finding: Finding, unit: Where) -> bool:

@@ -183,7 +183,7 @@ def judge_measured(found: Measured, policy: Policy) -> Judgement:
     raters = rater_measures(found.raters).join(runs)
     consensus = found.consensus
     noticed = {stage: policy.weigh(findings) for stage, findings in found.findings.items()}
-    faults = [one for one in noticed["agree"] if one.case is None and one.rater]
+    faults = [one for one in noticed["agree"] if one.case is None]  # of raters, or of the study
     prompts = consensus[consensus["state"].isin(USABLE)]
     measures = _measures(consensus, found.completeness, raters)
     measures |= _fine(policy, consensus, found.study)
