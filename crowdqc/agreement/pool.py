@@ -24,7 +24,7 @@ from crowdqc.agreement.resample import (
     clusters,
     ratio,
     statistic_interval,
-    student_reach,
+    student_interval,
 )
 from crowdqc.arrays import Floats, Ints
 from crowdqc.matching import Matched
@@ -155,7 +155,9 @@ def pool(
         alike = None
         if "rater" in keys:  # raters are alike, for a label where there are labels
             alike = number.get("label", np.zeros(len(value), np.int64))
-        low, high = _intervals(summands, of, places, n_groups=len(value), alike=alike)
+        low, high = _intervals(
+            summands, of, places, n_groups=len(value), alike=alike, bounded=unit == "1"
+        )
         if unit == "1":
             least = 0.0 if summands.statistic is ratio else -1.0
             low, high = np.clip(low, least, 1.0), np.clip(high, least, 1.0)
@@ -183,7 +185,13 @@ def undefined(measure: str, keys: list[str], places: Places) -> pd.DataFrame:
 
 
 def _intervals(
-    summands: Summands, of: Ints, places: Places, *, n_groups: int, alike: Ints | None
+    summands: Summands,
+    of: Ints,
+    places: Places,
+    *,
+    n_groups: int,
+    alike: Ints | None,
+    bounded: bool,
 ) -> tuple[Floats, Floats]:
     """Intervals of groups, a block of groups at a time to bound memory."""
     low, high = np.full(n_groups, np.nan), np.full(n_groups, np.nan)
@@ -209,6 +217,7 @@ def _intervals(
             places.weights,
             level=places.level,
             alike=None if alike is None else alike[columns],
+            bounded=bounded,
         )
     return low, high
 
@@ -238,8 +247,8 @@ def interval_of(
     if len(present) < ENOUGH_CASES:
         totals = [part.sum(axis=0) for part in drawn]
         without = statistic(*(t - part[present] for t, part in zip(totals, drawn, strict=True)))
-        reach = float(student_reach(without[:, None], places.level)[0])
-        return value, max(value - reach, -1.0), min(value + reach, 1.0)
+        low, high = student_interval(np.array([value]), without[:, None], places.level)
+        return value, max(float(low[0]), -1.0), min(float(high[0]), 1.0)
     resampled = statistic(*(np.tensordot(places.weights, part, axes=1) for part in drawn))
     known = resampled[np.isfinite(resampled)]
     if not len(known):

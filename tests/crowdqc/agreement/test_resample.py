@@ -205,11 +205,33 @@ def test_raters_with_spreads_of_their_own_are_held_though_they_lend(n_cases):
     assert held.min() >= 0.85
 
 
+def test_near_one_an_interval_is_skew_and_ends_before_it():
+    value = np.array([[0.97], [0.99], [0.99], [0.85]])
+
+    low, high = statistic_interval(ratio, [value, np.ones_like(value)], np.ones((1, 4)), level=0.95)
+
+    assert 1 > high[0] > 0.95
+    assert 0.95 - low[0] > 2 * (high[0] - 0.95)
+
+
+def test_what_all_cases_agree_on_has_an_interval_of_no_width():
+    value = np.ones((5, 1))
+
+    low, high = statistic_interval(ratio, [value, value], np.ones((1, 5)), level=0.95)
+
+    assert (low[0], high[0]) == (1.0, 1.0)
+
+
 def test_what_is_alone_borrows_nothing():
     value = np.array([[0.5, 0.2], [0.7, 0.9], [0.6, 0.4]])
     alone, alike = (
         statistic_interval(
-            ratio, [value, np.ones_like(value)], np.ones((1, 3)), level=0.95, alike=groups
+            ratio,
+            [value, np.ones_like(value)],
+            np.ones((1, 3)),
+            level=0.95,
+            alike=groups,
+            bounded=False,
         )
         for groups in (None, np.arange(2))
     )
