@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import expit, logit
 
 from crowdqc.agreement.arrays import to_drawn
 from crowdqc.agreement.boxes import leave_one_out
@@ -24,6 +25,10 @@ from crowdqc.matching import Matched
 
 _SAME = 0.3
 """IoU with the fused box from which a drawn one supports it."""
+_LOGISTIC = (16 * 3**0.5 / (15 * np.pi)) ** 2
+"""Variance of a normal distribution over that of the logistic one that it stands for."""
+_EQUAL = 1e-3
+"""Difference of two shares of pairs that is none."""
 _LEAST = 1e-3
 """Least width of a simulated box, as a share of the object's."""
 
@@ -56,6 +61,9 @@ class Components:
         the objects of a case.
     per_case, per_slice : float
         Objects that a rater meets in a case, and on a slice.
+    visibility : float
+        Standard deviation, between objects, of the log odds that a rater draws them: what one
+        misses, others are likely to miss, too.
     """
 
     bias: Floats
@@ -71,6 +79,7 @@ class Components:
     within_cases: float
     per_case: float
     per_slice: float
+    visibility: float = 0.0
 
 
 def estimate_components(matched: Matched) -> Components:
@@ -108,6 +117,7 @@ def estimate_components(matched: Matched) -> Components:
         within_cases=within,
         per_case=len(matched.boxes) / len(cases),
         per_slice=len(matched.boxes) / len(slices),
+        visibility=_visibility(crowd),
     )
 
 
@@ -222,6 +232,37 @@ def _invented(crowd: Crowd) -> Floats:
     return np.asarray(false / np.maximum(real, 1.0))
 
 
+def _visibility(crowd: Crowd) -> float:
+    """Spread of the log odds that objects are drawn, from how often two raters both draw one.
+
+    Objects count as they exist, and pairs of raters who depend on one another less.
+    """
+    data, nodes = crowd.evidence, np.linspace(-3, 3, 61)
+    weight = np.exp(-np.square(nodes) / 2)
+    asked, drew = data.n_asked.astype(np.float64), data.n_boxes.astype(np.float64)
+    pairs = crowd.exists * asked * (asked - 1)
+    if pairs.sum() <= 0:
+        return 0.0
+    one = float((crowd.exists * drew * (asked - 1)).sum() / pairs.sum())
+    both = float((crowd.exists * drew * (drew - 1)).sum() / pairs.sum())
+    spreads = np.linspace(0, 4, 41)
+    chance = _marginal(np.array([one]), spreads[:, None, None], nodes)[:, 0]
+    told = (np.square(chance) * weight).sum(axis=1) / weight.sum()
+    return float(spreads[min(int((told < both - _EQUAL).sum()), len(spreads) - 1)])
+
+
+def _marginal(mean: Floats, spread: Floats, nodes: Floats) -> Floats:
+    """Chances, (..., R, Q), at nodes of a normal distribution of log odds, whose mean is (R,)."""
+    odds = logit(np.clip(mean, 1e-6, 1 - 1e-6))[:, None] * np.sqrt(1 + _LOGISTIC * spread**2)
+    chance: Floats = expit(odds + spread * nodes)
+    return chance
+
+
+def _seen(components: Components, objects: Floats) -> Floats:
+    """Probability that each rater draws each object, (O, R), of which this is how visible it is."""
+    return _marginal(components.detection, np.array(components.visibility), objects).T
+
+
 @dataclass(frozen=True)
 class _Drawn:
     """Simulated boxes (M objects, n raters): the real objects first, then what is invented."""
@@ -278,7 +319,10 @@ def _draw(
     truth = np.tile(np.array([0.0, 0.0, 1.0, 1.0]) * size, (objects + false, 1))
     boxes = truth[:, None] + error * size
     high = np.maximum(boxes[..., 2:], boxes[..., :2] + _LEAST * size)
-    drew = rng.random(who.shape) < components.detection[pool][who]
+    drew = (
+        rng.random(who.shape)
+        < _seen(components, rng.standard_normal(len(who)))[np.arange(len(who))[:, None], pool[who]]
+    )
     invented = np.maximum(components.invented[pool][who[objects:]], 1e-12)
     inventor = (invented / invented.sum(axis=1, keepdims=True)).cumsum(axis=1)
     drew[objects:] = False

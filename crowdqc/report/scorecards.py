@@ -16,7 +16,8 @@ MAX_ROWS = 500
 EDGES = ("x0", "y0", "x1", "y1")
 
 FURTHER = (
-    "adjusted", "gold_f1", "gold_iou", "reliability", "drift", "spread",
+    "n_compared", "adjusted", "reliability", "gold_f1", "gold_iou", "gold_places", "drift",
+    "spread",
     *(f"bias_{edge}" for edge in EDGES), "weight", "faults",
 )  # fmt: skip
 """Columns of the second table, those that hold something; measures of other packages follow."""

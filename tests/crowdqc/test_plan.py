@@ -11,6 +11,7 @@ from crowdqc.fusion import ConsensusRule, fuse
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from crowdqc.plan import Components, estimate_components, plan_raters, plan_slices, raters_needed
+from crowdqc.schema import Study
 from tests.crowdqc.agreement.organs import organ_study
 from tests.crowdqc.crowds import BOX, crowd_study
 
@@ -150,3 +151,29 @@ def test_a_study_without_a_slice_read_twice_needs_a_pilot():
 def test_impossible_plans_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         plan_raters(components(), rng=np.random.default_rng(0), **wrong)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0, 2.0])
+def test_what_one_misses_others_miss_too(spread):
+    rng = np.random.default_rng(0)
+    n, raters = 3000, 4
+    odds = 1.0 + spread * rng.standard_normal(n)
+    drew = rng.random((raters, n)) < 1 / (1 + np.exp(-odds))
+    rater, row = np.nonzero(drew)
+    low = rng.uniform(20, 100, (n, 2))
+    boxes = np.hstack([low, low + 40])[row] + rng.normal(0, 1, (len(row), 4))
+    frame = pd.DataFrame(boxes, columns=["x0", "y0", "x1", "y1"])
+    frame = frame.assign(case="c", slice=row, rater=[f"r{r}" for r in rater], label="organ")
+    read = pd.DataFrame({"case": "c", "slice": np.tile(np.arange(n), raters)})
+    read["rater"] = np.repeat([f"r{r}" for r in range(raters)], n)
+    read["state"] = np.where(drew.ravel(), "boxed", "reviewed_empty")
+    study = Study.from_boxes(frame, readings=read, shape=(200, 200), single=["organ"])
+
+    found = estimate_components(match(study))
+    plan = plan_raters(found, rng=rng, largest=3, method="median", rule=Rule(0.5, 1))
+
+    assert found.visibility == pytest.approx(spread, abs=0.7)  # what nobody saw is not counted
+    seen = drew.any(axis=0)
+    for k in (1, 3):
+        votes = drew[:k].sum(axis=0)
+        assert plan["found"][k - 1] == pytest.approx((2 * votes >= k)[seen].mean(), abs=0.07)
