@@ -170,7 +170,7 @@ def test_what_one_misses_others_miss_too(spread):
     study = Study.from_boxes(frame, readings=read, shape=(200, 200), single=["organ"])
 
     found = estimate_components(match(study))
-    plan = plan_raters(found, rng=rng, largest=3, method="median", rule=Rule(0.5, 1))
+    plan = plan_raters(found, rng=rng, largest=3, method="median", rule=ConsensusRule(0.5, 1))
 
     assert found.visibility == pytest.approx(spread, abs=0.7)  # what nobody saw is not counted
     seen = drew.any(axis=0)
