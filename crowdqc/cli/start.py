@@ -27,12 +27,10 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
     """
     from crowdqc.formats.guess import guess_study, render_study
 
-    guess = guess_study(folder)
+    guess = guess_study(folder, suit_window=_window)
     target = output or folder / "study.toml"
     if target.exists() or target.is_symlink():
         raise InputError(f"{target}: is there already and is not overwritten; name another file.")
-    if guess.volume is not None:
-        guess.window = _window(guess.volume) or guess.window
     prefix = Path(os.path.relpath(folder, target.parent)).as_posix()
     if prefix != ".":
         guess.path = f"{prefix}/{guess.path}"

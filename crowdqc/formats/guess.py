@@ -6,7 +6,9 @@ left as a comment that says what to fill in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from crowdqc.config import to_toml, toml_line
@@ -19,11 +21,24 @@ from crowdqc.formats.patterns import Name
 from crowdqc.text import count
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+NAMES_MAX = 50
+"""Cases and names of volumes that are held against one another."""
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 
 
-def guess_study(folder: Path) -> Guess:
+def guess_study(folder: Path, *, suit_window: Callable[[Path], str] = lambda _: "") -> Guess:
     """What `folder` seems to hold.
+
+    Parameters
+    ----------
+    folder : Path
+    suit_window : callable
+        From a volume to the line for its window; "" leaves that as a comment.
+
+    Returns
+    -------
+    Guess
+        A draft of ``[annotations]`` and ``[images]``.
 
     Raises
     ------
@@ -36,8 +51,10 @@ def guess_study(folder: Path) -> Guess:
     guess = _guess(listing)
     if not guess.no_images:
         guess.image_path = _images(listing, guess)
+    if guess.volume is not None:
+        guess.window = suit_window(guess.volume) or guess.window
     if any(line.startswith("#") for line in [*guess.more, *_image_lines(guess)]):
-        guess.remarks.append("Something stands as a comment that says 'fill in': do so first.")
+        guess.remarks.append("Something stands as a comment to fill in, or to answer: do so first.")
     return guess
 
 
@@ -122,20 +139,36 @@ def _image_lines(guess: Guess) -> list[str]:
 
 def _images(listing: Listing, guess: Guess) -> str | None:
     """Pattern of images in or beside the folder that has cases of the annotations."""
-    volumes = listing.ending(*VOLUMES)
-    pictures = listing.ending(*PICTURES)
+    volumes, pictures = _volumes(listing), listing.ending(*PICTURES)
     names = [listing.relative(path) for path in volumes or pictures]
-    patterns = {guess_pattern(names), guess_pattern(names, slices=False)} if names else set()
-    patterns = {one for one in patterns if not (volumes and "{slice}" in one)}
     files = [listing.relative(path) for path in guess.files]
     known = _cases(guess.image or "{case}", guess.images) or _cases(guess.path, files)
+    patterns = [guess_pattern(names), guess_pattern(names, slices=False)] if names else []
+    patterns = [one for one in patterns if not (volumes and "{slice}" in one)]
+    patterns += _named_after(known, names[:NAMES_MAX]) if volumes else []
     fits = {one: len(known & _cases(one, names)) for one in sorted(patterns)}
-    best = max(fits, key=lambda one: fits[one], default=None)
+    best = max(fits, key=lambda one: (fits[one], -patterns.index(one)), default=None)
     if best and not fits[best] and known:
         guess.remarks.append(f"No case is named like the images in {best}: give [images] path.")
         return None
     guess.volume = volumes[0] if volumes else None
-    return best
+    return f"{best}/" if best and guess.volume and guess.volume.is_dir() else best
+
+
+def _volumes(listing: Listing) -> list[Path]:
+    """Files of volumes, else the folders of DICOM series."""
+    slices = listing.ending(".dcm", ".dicom")
+    return listing.ending(*VOLUMES) or sorted({path.parent for path in slices})
+
+
+def _named_after(cases: Iterable[str], names: Sequence[str]) -> list[str]:
+    """Patterns of names in which that of a case stands, which no digit or letter goes on."""
+    found = {}
+    for case, name in itertools.product(sorted(cases)[:NAMES_MAX], names):
+        before, after = (r"\d" if end.isdigit() else "[a-zA-Z]" for end in (case[0], case[-1]))
+        pattern = re.sub(f"(?<!{before}){re.escape(case)}(?!{after})", "{case}", name)
+        found[pattern] = pattern != name
+    return sorted(pattern for pattern, changed in found.items() if changed)
 
 
 def _cases(pattern: str, names: Iterable[str]) -> set[str]:

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from crowdqc.config import to_toml
 from crowdqc.formats.files import parse_number, printable
 from crowdqc.formats.labels import plain_name
 from crowdqc.formats.listing import Contents, Guess, Listing
@@ -107,13 +106,13 @@ def _look_for_raters(guess: Guess, names: Sequence[str]) -> None:
     if found is None:
         return
     stem, people, sure = found
-    path = guess.path.rpartition("/")
-    text = f"{path[0]}{path[1]}{stem}{split_ending(path[2])[1] or '.*'}"
+    folder, slash, name = guess.path.rpartition("/")
+    last = stem + (split_ending(name)[1] or ".*")
     if sure:
-        guess.path = text
-        return
-    shown = printable(", ".join(people[:3]))
-    guess.more.append(f"# path = {to_toml(text)}   # if {shown} are raters: then without 'rater'")
+        guess.path = folder + slash + last
+    else:
+        shown = printable(", ".join(people[:3]))
+        guess.more.append(f"# Are {shown} raters? Then end 'path' with {last}, and drop 'rater'.")
 
 
 def guess_image(guess: Guess, names: list[str]) -> None:

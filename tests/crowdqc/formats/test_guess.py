@@ -65,6 +65,27 @@ def test_volumes_are_found(write, tmp_path):
     assert guess_study(tmp_path).image_path == "images/img{case}.nii.gz"
 
 
+@pytest.mark.parametrize(
+    ("image", "pattern"),
+    [
+        ("images/c7.nii.gz", "images/c{case}.nii.gz"),
+        ("imagesTr/liver_7_0000.nii.gz", "imagesTr/liver_{case}_0000.nii.gz"),
+        ("sub-7/anat/sub-7_T1w.nii", "sub-{case}/anat/sub-{case}_T1w.nii"),
+        ("dicom/c7/001.dcm", "dicom/c{case}/"),
+        ("images/c77.nii.gz", None),
+    ],
+)
+def test_an_image_is_found_by_the_case_in_its_name(write, tmp_path, image, pattern):
+    for k in (1, 2):
+        write(f"c7_{k}.txt", "0 .5 .5 .1 .1\n")
+    write(image, b"")
+
+    guess = guess_study(tmp_path, suit_window=lambda _: "window = {}")
+
+    assert guess.image_path == pattern
+    assert any("fill in" in one for one in guess.remarks) == (pattern is None)
+
+
 @pytest.mark.parametrize("name", ["empty", "nowhere"])
 def test_a_folder_without_annotations_is_refused(tmp_path, name):
     (tmp_path / "empty").mkdir()
