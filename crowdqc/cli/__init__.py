@@ -37,6 +37,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("start:demo", "Make a small synthetic study and run everything on it."),
     "run": ("stage:run", "Run every stage that is not up to date."),
     "assign": ("rounds:assign", "Deal cases to raters, or add a rater who joins late."),
+    "tasks": ("rounds:tasks", "Make a work package for each rater who has something to do."),
+    "receive": ("rounds:receive", "Take in what came back of a work package."),
     "status": ("rounds:status", "Show who owes what, how far it has come, and what changed."),
     **{name: (place, STAGES[name].does) for name, place in _STUDY_COMMANDS.items()},
     "compare": ("tools:compare", "Compare two sets of scores by paired statistics."),

@@ -54,6 +54,7 @@ __all__ = [
     "read_rounds",
     "read_study",
     "read_truth_boxes",
+    "read_with",
 ]
 
 Owed = Callable[[pd.DataFrame, int | None], pd.DataFrame]
@@ -136,10 +137,38 @@ def _has_files(config: Config) -> bool:
         return False
 
 
+def read_with(
+    config: Config, prepare: Callable[[Draft], tuple[Draft, pd.DataFrame]]
+) -> tuple[Study, list[Finding]]:
+    """As `read_study`, of one round, after what its files say was mended.
+
+    Parameters
+    ----------
+    config : Config
+        The study file.
+    prepare : callable
+        Takes what the files say; gives it mended, and the table `images`.
+
+    Returns
+    -------
+    study : Study
+        Everything that is sound.
+    findings : list of Finding
+        One for everything that is not.
+    """
+    draft, known = prepare(sound_names(_draft(config)))
+    return _study_of(draft, config, known, owed=None)
+
+
 def _read_round(
     config: Config, known: pd.DataFrame | None, owed: Owed | None
 ) -> tuple[Study, list[Finding]]:
-    draft = sound_names(_draft(config))
+    return _study_of(sound_names(_draft(config)), config, known, owed=owed)
+
+
+def _study_of(
+    draft: Draft, config: Config, known: pd.DataFrame | None, *, owed: Owed | None
+) -> tuple[Study, list[Finding]]:
     if draft.readings.empty:
         raise InputError(_nothing(config, draft))
     draft = _settled(draft, known, config)

@@ -36,6 +36,10 @@ class Format:
     write : callable, optional
         Writes a study into a folder, and returns the keys of ``[annotations]`` that read it again.
         A format without it is only read.
+    package : callable, optional
+        Writes a work package of one rater as the tool takes it in, beside its pictures in
+        ``images/``: what is drawn already, and everything that is asked for. Returns the keys of
+        ``[annotations]`` that read what comes back.
     one_file_per_slice : bool
         Whether each file is one reading of one slice, so that its time of writing may count, and
         an empty file needs ``empty_file`` to say what it means.
@@ -50,6 +54,7 @@ class Format:
     read: Callable[[Config], Draft]
     sniff: Callable[[Listing], Guess | None] | None = None
     write: Callable[[Output, Path], dict[str, object]] | None = None
+    package: Callable[[Output, Path], dict[str, object]] | None = None
     one_file_per_slice: bool = False
     says_size: bool = True
     says_opened: bool = False

@@ -207,33 +207,52 @@ _FILE = "annotations/instances_default.json"
 
 def write_coco(output: Output, folder: Path) -> dict[str, object]:
     """Write one file with ``rater_list`` in images and ``rater_id`` in annotations."""
+    return _write(output, folder, raters=True)
+
+
+def package_coco(output: Output, folder: Path) -> dict[str, object]:
+    """Write the same file as COCO itself has it, without raters."""
+    return _write(output, folder, raters=False)
+
+
+def _write(output: Output, folder: Path, *, raters: bool) -> dict[str, object]:
     images: dict[str, dict[str, Any]] = {}
     annotations: list[dict[str, Any]] = []
     ids = {name: key for key, name in enumerate(output.study.labels, start=1)}  # 0 is background
     for reading in output.readings():
         image = images.setdefault(reading.image, _coco_image(reading, len(images) + 1))
-        image["rater_list"].append(reading.rater)
-        for label, x0, y0, x1, y1 in reading.boxes:
-            annotation = {
-                "id": len(annotations) + 1,
-                "image_id": image["id"],
-                "category_id": ids[label],
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": (x1 - x0) * (y1 - y0),
-                "iscrowd": 0,
-                "rater_id": reading.rater,
-            }
+        if raters:
+            image.setdefault("rater_list", []).append(reading.rater)
+        for place, box in enumerate(reading.boxes):
+            annotation = _coco_annotation(box, ids, image["id"], key=len(annotations) + 1)
+            if reading.scores:
+                annotation["score"] = reading.scores[place]
+            if raters:
+                annotation["rater_id"] = reading.rater
             annotations.append(annotation)
-    categories = [{"id": key, "name": name} for name, key in ids.items()]
     data = {
         "info": {"description": output.study.name},
         "images": list(images.values()),
-        "categories": categories,
+        "categories": [{"id": key, "name": name} for name, key in ids.items()],
         "annotations": annotations,
     }
     (folder / "annotations").mkdir()
     write_json(folder / _FILE, data)
     return {"path": _FILE, "image": IMAGE}
+
+
+def _coco_annotation(
+    box: tuple[str, float, float, float, float], ids: dict[str, int], image: int, *, key: int
+) -> dict[str, Any]:
+    label, x0, y0, x1, y1 = box
+    return {
+        "id": key,
+        "image_id": image,
+        "category_id": ids[label],
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        "area": (x1 - x0) * (y1 - y0),
+        "iscrowd": 0,
+    }
 
 
 def _coco_image(reading: Written, key: int) -> dict[str, Any]:
@@ -242,7 +261,6 @@ def _coco_image(reading: Written, key: int) -> dict[str, Any]:
         "file_name": f"{reading.image}.png",
         "height": reading.height,
         "width": reading.width,
-        "rater_list": [],
     }
 
 
@@ -251,4 +269,5 @@ FORMAT = Format(
     sniff=sniff_coco,
     read=read_each(lambda one: _File(one).read()),
     write=write_coco,
+    package=package_coco,
 )

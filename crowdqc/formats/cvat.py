@@ -174,11 +174,25 @@ def _corners(shape: Element) -> list[object] | None:
 
 def write_cvat(output: Output, folder: Path) -> dict[str, object]:
     """Write ``<rater>.xml`` for each rater, as CVAT exports a task."""
+    for rater, root in _tasks(output, state="completed").items():
+        write_xml(root, folder / f"{rater}.xml")
+    return {"path": "{rater}.xml", "image": IMAGE}
+
+
+def package_cvat(output: Output, folder: Path) -> dict[str, object]:
+    """Write ``annotations.xml`` of one rater, as CVAT uploads annotations into a task."""
+    for root in _tasks(output, state="annotation").values():
+        write_xml(root, folder / "annotations.xml")
+    return {"path": "annotations.xml", "image": IMAGE}
+
+
+def _tasks(output: Output, *, state: str) -> dict[str, Element]:
+    """Rater -> a task in `state`."""
     roots: dict[str, Element] = {}
     for reading in output.readings():
         root = roots.get(reading.rater)
         if root is None:
-            root = roots.setdefault(reading.rater, _job(output, reading.rater))
+            root = roots.setdefault(reading.rater, _job(output, reading.rater, state=state))
         attributes = {
             "id": str(len(root) - 2),  # after version and meta
             "name": f"{reading.image}.png",
@@ -190,18 +204,16 @@ def write_cvat(output: Output, folder: Path) -> dict[str, object]:
             edges = {name: repr(x) for name, x in zip(_CORNERS, corners, strict=True)}
             common = {"label": label, "source": "manual", "occluded": "0"}
             SubElement(image, "box", {**common, **edges, "z_order": "0"})
-    for rater, root in roots.items():
-        write_xml(root, folder / f"{rater}.xml")
-    return {"path": "{rater}.xml", "image": IMAGE}
+    return roots
 
 
-def _job(output: Output, rater: str) -> Element:
+def _job(output: Output, rater: str, *, state: str) -> Element:
     root = Element(_ROOT)
     SubElement(root, "version").text = "1.1"
     task = SubElement(SubElement(root, "meta"), "task")
     SubElement(task, "name").text = output.study.name
     SubElement(task, "mode").text = "annotation"
-    SubElement(task, "state").text = "completed"  # what was only opened is not written
+    SubElement(task, "state").text = state  # of a completed one, nothing was only opened
     SubElement(SubElement(task, "assignee"), "username").text = rater
     labels = SubElement(task, "labels")
     for name in output.study.labels:
@@ -214,4 +226,5 @@ FORMAT = Format(
     sniff=sniff_cvat,
     read=read_each(lambda one: _Job(one).read()),
     write=write_cvat,
+    package=package_cvat,
 )

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+from xml.etree.ElementTree import Element, SubElement
 
 from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.base import Format
@@ -19,6 +20,7 @@ from crowdqc.formats.collect import Document, is_turned, made, number, rater_nam
 from crowdqc.formats.files import short, write_json
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
+from crowdqc.formats.markup import write_xml
 from crowdqc.formats.output import IMAGE, Output, Written
 from crowdqc.formats.patterns import ENDINGS
 from crowdqc.formats.raters import Image
@@ -296,24 +298,62 @@ def _file_name(url: str) -> str:
 
 
 def write_labelstudio(output: Output, folder: Path) -> dict[str, object]:
-    """Write ``annotations.json``: a task for each image, an annotation for each reading."""
+    """Write ``annotations.json``: a task for each image, an annotation for each reading.
+
+    What a model made are predictions, of which Label Studio shows those of the lowest score first.
+    """
+    write_json(folder / "annotations.json", list(_tasks(output).values()))
+    return {"path": "annotations.json", "image": IMAGE}
+
+
+def package_labelstudio(output: Output, folder: Path) -> dict[str, object]:
+    """Write ``tasks.json`` to import, what is drawn already as predictions, and ``config.xml``."""
+    tasks = _tasks(output, drawn="predictions")
+    write_json(folder / "tasks.json", list(tasks.values()))
+    view = Element("View")
+    SubElement(view, "Image", {"name": "image", "value": "$image"})
+    labels = SubElement(view, "RectangleLabels", {"name": "label", "toName": "image"})
+    for name in output.study.labels:
+        SubElement(labels, "Label", {"value": name})
+    write_xml(view, folder / "config.xml")
+    return {"path": "annotations.json", "image": IMAGE}
+
+
+def _tasks(output: Output, *, drawn: str = "annotations") -> dict[str, dict[str, Any]]:
+    """Image -> its task; boxes are annotations, or predictions where somebody starts from them."""
     tasks: dict[str, dict[str, Any]] = {}
     people = {rater: key for key, rater in enumerate(output.raters.values(), start=1)}
+    drawn = "predictions" if output.model else drawn
     for reading in output.readings():
-        task = tasks.setdefault(reading.image, _task_of(reading, len(tasks) + 1))
+        task = tasks.setdefault(reading.image, _task_of(reading, output, len(tasks) + 1))
+        result = [_result_of(reading, box) for box in reading.boxes]
+        if drawn == "predictions":
+            if result:
+                task.setdefault(drawn, []).append(_prediction(result, reading, output.model))
+            continue
         annotation = {
             "completed_by": {"id": people[reading.rater], "email": reading.rater},
             "was_cancelled": reading.opened,
             "ground_truth": False,
-            "result": [_result_of(reading, box) for box in reading.boxes],
+            "result": result,
         }
         task["annotations"].append(annotation)
-    write_json(folder / "annotations.json", list(tasks.values()))
-    return {"path": "annotations.json", "image": IMAGE}
+    return tasks
 
 
-def _task_of(reading: Written, key: int) -> dict[str, Any]:
-    data = {"image": f"{reading.image}.png", "height": reading.height, "width": reading.width}
+def _prediction(result: list[dict[str, Any]], reading: Written, model: str) -> dict[str, Any]:
+    """Boxes that nobody drew, each with its score; the score of all is the lowest of them."""
+    if not reading.scores:
+        return {"model_version": model or "drawn before", "result": result}
+    scored = [{**one, "score": score} for one, score in zip(result, reading.scores, strict=True)]
+    return {"model_version": model, "score": min(reading.scores), "result": scored}
+
+
+def _task_of(reading: Written, output: Output, key: int) -> dict[str, Any]:
+    image = f"{reading.image}.png"
+    if output.pictures:  # as local storage serves it, below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT
+        image = f"/data/local-files/?d=images/{quote(image)}"
+    data = {"image": image, "height": reading.height, "width": reading.width}
     return {"id": key, "data": data, "annotations": []}
 
 
@@ -343,5 +383,6 @@ FORMAT = Format(
     sniff=sniff_labelstudio,
     read=read_each(lambda one: _File(one).read()),
     write=write_labelstudio,
+    package=package_labelstudio,
     says_opened=True,
 )

@@ -31,6 +31,8 @@ class Written:
     opened: bool
     boxes: list[tuple[str, float, float, float, float]]
     """Label and corners of each box, in px."""
+    scores: tuple[float, ...] = ()
+    """How far each box may be believed, 0 to 1, where the study says it."""
 
     @property
     def image(self) -> str:
@@ -50,6 +52,10 @@ class Output:
     empty_files, says_opened, says_size : bool
         Whether a reading without a box is an empty file, and whether the files can say that an
         image was only opened, and its size.
+    model : str
+        Name of what made the boxes, where no person did.
+    pictures : bool
+        Whether pictures lie in ``images/`` beside the annotations.
     """
 
     def __init__(
@@ -60,8 +66,12 @@ class Output:
         empty_files: bool,
         says_opened: bool,
         says_size: bool,
+        model: str = "",
+        pictures: bool = False,
     ) -> None:
         self.study = study
+        self.model = model
+        self.pictures = pictures
         self.format = format
         self.losses: list[Finding] = []
         self.empty_file = self._choose_empty(empty_files=empty_files, says_opened=says_opened)
@@ -77,6 +87,12 @@ class Output:
             key: list(zip(group["label"], *(group[edge] for edge in BOX), strict=True))
             for key, group in self.study.boxes.groupby(KEYS, sort=False)
         }
+        scored = "score" in self.study.boxes
+        scores = (
+            self.study.boxes.groupby(KEYS, sort=False)["score"].agg(tuple).to_dict()
+            if scored
+            else {}
+        )
         sizes = self.study.images.set_index(["case", "slice"])[["height", "width"]]
         size_of = dict(zip(sizes.index, sizes.itertuples(index=False), strict=True))
         for row in self.written.itertuples():
@@ -89,6 +105,7 @@ class Output:
                 size.width,
                 row.state == ReadingState.OPENED,
                 boxes.get((row.case, row.slice, row.rater), []),
+                scores.get((row.case, row.slice, row.rater), ()),
             )
 
     @property
@@ -141,7 +158,7 @@ class Output:
             self.losses.append(Finding(check=check, message=f"{n} {message}", value=float(n)))
 
     def _fit_names(self, kind: str, names: Iterable[str]) -> dict[str, str]:
-        fit = _fit_names(names)
+        fit = fit_names(names)
         changed = [f"'{name}' is '{new}'" for name, new in fit.items() if name != new]
         shown = "; ".join(ascii(text)[1:-1] for text in changed[:5])
         message = f"{kind} have other names in the files: {shown}."
@@ -156,7 +173,7 @@ class Output:
         return list(rows.iloc[0].tolist())
 
 
-def _fit_names(names: Iterable[str]) -> dict[str, str]:
+def fit_names(names: Iterable[str]) -> dict[str, str]:
     """Name -> name that is fit for a file and differs from all others on every disk."""
     fit: dict[str, str] = {}
     taken: set[str] = set()

@@ -305,13 +305,34 @@ def write_yolo(output: Output, folder: Path) -> dict[str, object]:
         path = folder / "labels" / one.rater / f"{one.image}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_text(one, classes), encoding="utf-8", newline="")
-    names = "".join(f"  {key}: {json.dumps(name)}\n" for name, key in classes.items())
-    text = f"path: .\ntrain: images\nval: images\nnames:\n{names}"
-    (folder / "data.yaml").write_text(text, encoding="utf-8")
+    _write_names(classes, folder)
     return {
         "path": "labels/{rater}/{case}-slice{slice}.txt",
         "empty_file": output.empty_file,
     }
+
+
+def package_yolo(output: Output, folder: Path) -> dict[str, object]:
+    """Write ``labels/<case>-slice<k>.txt`` of what is drawn already, and lists of the classes.
+
+    What is still to be drawn has no file: it is there when somebody has read the slice.
+    """
+    classes = {name: key for key, name in enumerate(output.study.labels)}
+    (folder / "labels").mkdir()
+    for one in output.readings():
+        if one.boxes:
+            path = folder / "labels" / f"{one.image}.txt"
+            path.write_text(_text(one, classes), encoding="utf-8", newline="")
+    _write_names(classes, folder)
+    for name in ("classes.txt", "class_list.txt"):  # as LabelImg and OpenLabeling call it
+        (folder / name).write_text("".join(f"{one}\n" for one in classes), encoding="utf-8")
+    return {"path": "labels/{case}-slice{slice}.txt"}
+
+
+def _write_names(classes: dict[str, int], folder: Path) -> None:
+    names = "".join(f"  {key}: {json.dumps(name)}\n" for name, key in classes.items())
+    text = f"path: .\ntrain: images\nval: images\nnames:\n{names}"
+    (folder / "data.yaml").write_text(text, encoding="utf-8")
 
 
 def _text(one: Written, classes: dict[str, int]) -> str:
@@ -330,6 +351,7 @@ FORMAT = Format(
     sniff=sniff_yolo,
     read=read_yolo,
     write=write_yolo,
+    package=package_yolo,
     one_file_per_slice=True,
     says_size=False,
     precedence=2,

@@ -252,7 +252,7 @@ def _picture(
     corners = np.vstack([scene.boxes[BOX].to_numpy(), scene.fused[BOX].to_numpy()])
     if not len(corners):
         return None
-    view = _crop(corners, scene.tall)
+    view = crop(corners, scene.tall)
     grey = slice_source.grey(c.case, c.slice) if slice_source else None
     mask = slice_source.mask(c.case, c.slice, c.label) if slice_source else None
     uncertainty = slice_source.uncertainty(c.case, c.slice) if slice_source else None
@@ -268,8 +268,8 @@ def _picture(
         fused=tuple(_fused(row) for row in scene.fused.itertuples(index=False)),
         spread="".join(_ring(row) for row in scene.fused.itertuples(index=False)),
         outline=outline(mask) if mask is not None else "",
-        image=_layer(grey, view) if grey is not None else _canvas(scene.size),
-        uncertainty=_layer(uncertainty_colours(uncertainty), view)
+        image=layer(grey, view) if grey is not None else canvas(scene.size),
+        uncertainty=layer(uncertainty_colours(uncertainty), view)
         if uncertainty is not None and uncertainty.any()
         else None,
     )
@@ -301,7 +301,7 @@ def judged_region(shape: tuple[int, ...], fused: pd.DataFrame) -> NDArray[np.boo
     return inside
 
 
-def _crop(corners: NDArray[np.float64], tall: float) -> tuple[float, float, float, float]:
+def crop(corners: NDArray[np.float64], tall: float) -> tuple[float, float, float, float]:
     """A part that is square on the body, round all boxes, with room: x, y, width, height."""
     low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
     width, height = high - low
@@ -372,12 +372,12 @@ def uncertainty_colours(uncertainty: NDArray[np.float64]) -> NDArray[np.uint8]:
     return pixels
 
 
-def _canvas(size: tuple[int, int]) -> PixelLayer | None:
+def canvas(size: tuple[int, int]) -> PixelLayer | None:
     """Where the image would be, without pixels."""
     return PixelLayer("", 0, 0, size[1], size[0]) if all(size) else None
 
 
-def _layer(pixels: NDArray[np.uint8], view: tuple[float, ...]) -> PixelLayer | None:
+def layer(pixels: NDArray[np.uint8], view: tuple[float, ...]) -> PixelLayer | None:
     """The part of the pixels that is in view, as a PNG of at most `MAX_SIDE` px."""
     rows, columns = pixels.shape[:2]
     x0, y0 = max(int(view[0]), 0), max(int(view[1]), 0)

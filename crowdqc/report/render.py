@@ -67,13 +67,13 @@ def render(content: ReportContent, *, charts: bool = True) -> str:
     """
     drawn = figures(content) if charts else {}
     content = dataclasses.replace(content, sections=tuple(map(_trimmed, content.sections)))
-    script, plotly = _asset("report.js"), _plotly() if drawn else ""
+    script, plotly = asset("report.js"), _plotly() if drawn else ""
     return (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             report=content,
-            style=_asset("report.css"),
+            style=asset("report.css"),
             script=script,
             plotly=plotly,
             policy=_policy([script, plotly] if plotly else [script]),
@@ -114,15 +114,16 @@ def _unknown(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Where templates of this package come from, every text of which is escaped."""
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("crowdqc.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    templates.filters |= {
         "cell": cell,
         "key": sort_key,
         "readable": text.readable,
@@ -131,8 +132,8 @@ def _environment() -> jinja2.Environment:
         "bar": interval_bar,
         "plural": plural,
     }
-    environment.globals |= {"viridis": viridis, "scale_of": scale_of, "isnan": math.isnan}
-    return environment
+    templates.globals |= {"viridis": viridis, "scale_of": scale_of, "isnan": math.isnan}
+    return templates
 
 
 def cell(value: Any, column: TableColumn) -> str:
@@ -273,7 +274,8 @@ def _json(data: Any) -> str:
     return text
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of the templates as text."""
     folder = importlib.resources.files("crowdqc.report") / "templates"
     return (folder / name).read_text(encoding="utf-8")
 

@@ -68,6 +68,8 @@ class Run:
     watch: Watch = unwatched
     stamps: dict[str, str] = field(default_factory=dict, repr=False)
     """Stamps as they were when first asked for, until a stage has run."""
+    elsewhere: bool = False
+    """Whether results go elsewhere than the study file says, so that its history stays as it is."""
     kept: dict[str, Any] = field(default_factory=dict, repr=False)
     """What stages have read and matched, until the tables that it was read from are new."""
 

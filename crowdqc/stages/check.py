@@ -12,6 +12,7 @@ from crowdqc.assignments.owed import contradictions
 from crowdqc.findings import Finding, Severity
 from crowdqc.formats import merge_rounds, read_rounds
 from crowdqc.judge.words import in_few_words
+from crowdqc.packages.sent import returned_rounds
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import known_images, volume_findings
 from crowdqc.stages.study import TABLES, write_findings
@@ -25,7 +26,8 @@ def check(run: Run) -> Result:
     known, assignments = known_images(config), read_assignments(config)
     owed = None if assignments is None else partial(owed_readings, assignments)
     rounds, findings = read_rounds(config, known, owed=owed)
-    study, superseded = merge_rounds(rounds)
+    rounds += returned_rounds(config, rounds[0].study)
+    study, superseded = merge_rounds(sorted(rounds, key=lambda one: one.number))
     if assignments is not None:
         findings += contradictions(assignments, study, has_images=known is not None)
     findings = [*findings, *volume_findings(config), *truth_findings(config)]

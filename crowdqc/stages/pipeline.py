@@ -13,6 +13,7 @@ from crowdqc.catalogue import STAGES
 from crowdqc.config import Changes, Config, load_config
 from crowdqc.findings import InputError, Verdict
 from crowdqc.formats import annotation_files
+from crowdqc.packages.sent import returned_files
 from crowdqc.stages import (
     agree,
     check,
@@ -24,6 +25,7 @@ from crowdqc.stages import (
     gate,
     masks,
     report,
+    rounds,
     simulate,
     status,
 )
@@ -74,7 +76,7 @@ def open_run(
             f"{store.folder} was written by crowdqc {store.written_by}; this is "
             f"{crowdqc.__version__}, so every stage runs again before its results are used."
         )
-    return Run(config, store, say, watch)
+    return Run(config, store, say, watch, elsewhere=out is not None)
 
 
 def run_all(run: Run) -> Result:
@@ -137,6 +139,7 @@ def _annotations(config: Config) -> list[str | Path]:
         *input_files(config),
         *_truth_at_hand(config),
         *([assigned] if assigned else []),
+        *returned_files(config),
     ]
 
 
@@ -186,6 +189,7 @@ PIPELINE = Pipeline(
         Stage("gate again", _gate, inputs=_policy, results=(RISK,), applies=has_volumes),
         Stage("dataset", dataset.dataset, applies=dataset.applies),
         Stage("evaluate", evaluate.evaluate, inputs=_truth, applies=evaluate.has_truth),
+        Stage("rounds", rounds.rounds, inputs=rounds.task_files, applies=rounds.has_rounds),
         Stage("report", write_report),
     ]
 )

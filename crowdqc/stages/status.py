@@ -35,10 +35,12 @@ from crowdqc.findings import InputError
 from crowdqc.matching import Matched
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.mask_sets import read_manifest
+from crowdqc.stages.rounds import SHOWN as RETURNS_SHOWN
+from crowdqc.stages.rounds import has_rounds
 from crowdqc.stages.study import load_matched, load_owed, load_study
 from crowdqc.text import count
 
-By = Literal["rater", "case", "day", "change"]
+By = Literal["rater", "case", "day", "change", "task"]
 SHOWN = {
     "rater": [
         *("rater", "done", "partly", "not_opened", "overdue", "n_left"),
@@ -76,7 +78,7 @@ def status(run: Run, *, by: By, today: dt.date, since: str | None) -> Result:
     ----------
     run : Run
         The study, checked.
-    by : {"rater", "case", "day", "change"}
+    by : {"rater", "case", "day", "change", "task"}
         What is shown.
     today : date
         What is due before it is overdue.
@@ -84,6 +86,8 @@ def status(run: Run, *, by: By, today: dt.date, since: str | None) -> Result:
         Date from which changes are told; none given: that of the last but one in the history.
     """
     study, history = load_study(run), read_history(history_file(run.config))
+    if by == "task":
+        return _tasks(run)
     if by == "change":
         table = _changes(history, since, seed=run.config.study.seed)
         return Result(table=table, shown=table, summary=_dates(history))
@@ -133,6 +137,8 @@ def record(run: Run, inputs: str) -> None:
     inputs : str
         Hash of all that the verdict was made from.
     """
+    if run.elsewhere:
+        return
     path = history_file(run.config)
     history = read_history(path)
     if len(history) and history["inputs"].iloc[-1] == inputs:
@@ -151,6 +157,14 @@ def record(run: Run, inputs: str) -> None:
         write_history(path, history, added(history, new))
     except InputError as error:
         run.say(f"No snapshot is kept: {error}")
+
+
+def _tasks(run: Run) -> Result:
+    if not has_rounds(run.config):
+        raise InputError("There is one round only. crowdqc tasks makes packages for the next.")
+    table = run.store.read("returns")
+    summary = f"{count(int((table['n_back'] > 0).sum()), 'task')} of {len(table)} came back."
+    return Result(table=table, shown=table[RETURNS_SHOWN], summary=summary)
 
 
 def _changes(history: pd.DataFrame, since: str | None, *, seed: int) -> pd.DataFrame:
