@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 __all__ = ["EXPORTS", "STAGES", "StageInfo"]
 
@@ -17,7 +18,9 @@ class StageInfo:
     """A stage that a study goes through."""
 
     name: str
-    """Its name, which is that of its command unless it runs one again."""
+    """Its name."""
+    command: str
+    """Name of its command: the same unless declared."""
     does: str
     """What it does, in one sentence."""
     heading: str
@@ -34,26 +37,18 @@ class StageInfo:
     """What comes next where it found something to correct."""
 
     @property
-    def command(self) -> str:
-        """Name of its command."""
-        return self.name.removesuffix(" again")
-
-    @property
     def title(self) -> str:
         """What it does, without a full stop."""
         return self.does.rstrip(".")
 
 
-def _declared() -> dict[str, StageInfo]:
-    text = resources.files("crowdqc").joinpath("stages.toml").read_text("utf-8")
-    lists = ("needs", "sections")
-    return {
-        name: StageInfo(name=name, **keys | {one: tuple(keys.get(one, ())) for one in lists})
-        for name, keys in tomllib.loads(text).items()
-    }
+def _stage(name: str, keys: dict[str, Any]) -> StageInfo:
+    lists = {key: tuple(value) for key, value in keys.items() if isinstance(value, list)}
+    return StageInfo(**{"name": name, "command": name, **keys, **lists})
 
 
-STAGES = _declared()
+_TEXT = resources.files("crowdqc").joinpath("stages.toml").read_text("utf-8")
+STAGES = {name: _stage(name, keys) for name, keys in tomllib.loads(_TEXT).items()}
 """Name of a stage -> what it is, in the order in which a study goes through them."""
 
 EXPORTS = {

@@ -258,7 +258,7 @@ def load_json(path: Path, kind: type[Kind], limit: int = JSON_BYTES_MAX) -> Kind
     return found
 
 
-def sha256(path: Path) -> str:
+def sha256(path: str | Path) -> str:
     """SHA-256 of a regular file, in hex.
 
     Raises

@@ -13,6 +13,7 @@ from crowdqc.config import load_config
 from crowdqc.findings import parse_findings
 from crowdqc.formats import read_study
 from crowdqc.matching import match
+from crowdqc.schema import TABLES
 from tests.commands import call
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -42,6 +43,15 @@ def test_the_demo_ends_with_the_path_of_its_report(demo):
 
     assert result.stderr.splitlines()[-1].endswith("out/report.html")
     assert (folder / "out" / "report.html").stat().st_size > 100_000
+
+
+def test_every_column_of_every_table_is_declared(demo):
+    folder, _ = demo
+    tables = {path.stem: pd.read_csv(path, nrows=0) for path in (folder / "out").glob("*.csv")}
+
+    assert {"raters", "todo", "risk", "scores"} <= set(tables) <= set(TABLES)
+    for name, table in tables.items():
+        assert set(table.columns) <= {column.name for column in TABLES[name]}, name
 
 
 def test_the_planted_faults_are_found_and_named(demo):

@@ -237,8 +237,6 @@ def evaluate_sets(
     absent = [case for case in config.dataset.test if case not in truth]
     if absent:
         raise InputError(f"No expert mask of the test cases {absent}; see [truth] path.")
-    values = {label.name: label.value for label in config.labels.values()}
-    values |= dict(config.truth.values) if config.truth else {}
     tables, findings = [empty("scores")], []
     for name in sets:
         dataset = _existing(config, folders, name).name
@@ -252,8 +250,8 @@ def evaluate_sets(
         table, found = score_masks(
             cases,
             set_name=f"nnunet-{name}",
-            labels={label: number for number, label in enumerate(values, start=1)},
-            truth_values=values,
+            labels={label: number for number, label in enumerate(config.label_names, start=1)},
+            truth_values=config.truth_values,
             tolerances_mm=config.tolerances_mm,
             plane=config.images.plane,
         )

@@ -119,9 +119,7 @@ def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
     masks = {"truth": sources.truth, "unfiltered": sources.unfiltered}.get(name, sources.masks)
     wanted = [case for case in natural_order(masks) if case not in config.dataset.test]
     left_out = _left_out(sources.manifest, name)
-    values = {label.name: label.value for label in config.labels.values()}
-    if name == "truth" and config.truth:
-        values |= dict(config.truth.values)
+    values = config.truth_values if name == "truth" else config.label_values
     training = [
         TrainingCase(
             case=case,

@@ -73,6 +73,16 @@ class Config(Section):
         return tuple(label.name for label in self.labels.values())
 
     @property
+    def label_values(self) -> dict[str, int]:
+        """Label -> its value in masks."""
+        return {label.name: label.value for label in self.labels.values()}
+
+    @property
+    def truth_values(self) -> dict[str, int]:
+        """Label -> its value in expert masks."""
+        return self.label_values | (self.truth.values if self.truth else {})
+
+    @property
     def tolerances_mm(self) -> dict[str, float]:
         """Label -> distance of surfaces that counts as no error."""
         truth = self.truth or Truth()

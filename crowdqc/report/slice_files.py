@@ -40,7 +40,7 @@ class VolumeSlices:
         self.problems: list[str] = []
         self._store = store
         self._config = config
-        self._values = {label.name: label.value for label in config.labels.values()}
+        self._values = config.label_values
         known = images[images["path"] != ""]
         self._paths = {(row.case, row.slice): row.path for row in known.itertuples()}
         # One volume at a time: pictures are asked for case by case.

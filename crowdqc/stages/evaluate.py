@@ -14,7 +14,7 @@ from crowdqc.stages.extras import load
 from crowdqc.stages.images import has_volumes, image_files
 from crowdqc.stages.mask_sets import SETS, mask_files
 from crowdqc.stages.study import write_findings
-from crowdqc.stages.truth import truth_files, truth_values
+from crowdqc.stages.truth import truth_files
 from crowdqc.text import count
 
 WHY_MAX = 5
@@ -102,8 +102,8 @@ def _score(run: Run, name: str) -> tuple[pd.DataFrame, list[Finding]]:
     table, findings = module.score_masks(
         cases,
         set_name=name,
-        labels={label.name: label.value for label in config.labels.values()},
-        truth_values=truth_values(config),
+        labels=config.label_values,
+        truth_values=config.truth_values,
         tolerances_mm=config.tolerances_mm,
         plane=config.images.plane,
         engine=open_engine(config.engine),

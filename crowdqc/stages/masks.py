@@ -131,7 +131,7 @@ def mask_task(config: Config, *, cache: Path | None) -> Any:
     """What `samgen` is to do; SAM keeps its embeddings in `cache`."""
     first, second = predictors(config, cache)
     return load("samgen.generate").Task(
-        labels={label.name: label.value for label in config.labels.values()},
+        labels=config.label_values,
         predictor=first,
         second=second,
         settings=mask_settings(config),

@@ -94,7 +94,7 @@ def judge_masks(
     return assess_risk(
         prompts,
         [_reader(paths, run.config) for paths in files],
-        labels={label.name: label.value for label in run.config.labels.values()},
+        labels=run.config.label_values,
         images=run.store.read("images"),
         prompts=drawn,
     )

@@ -12,7 +12,6 @@ from crowdqc.config import SIMULATED, Config
 from crowdqc.findings import InputError
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import case_files
-from crowdqc.stages.truth import truth_values
 from crowdqc.text import count
 from crowdqc.volumes import read_labels, to_pictures
 
@@ -34,7 +33,7 @@ def simulate(run: Run) -> Result:
     study = simulate_study(
         _true_pictures(config, config.truth.path),
         name=config.study.name,
-        labels=truth_values(config),
+        labels=config.truth_values,
         simulate=config.simulate,
         seed=config.study.seed,
     )

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import crowdqc
 from crowdqc.config import Config
-from crowdqc.files import Unreadable, opened, sha256
+from crowdqc.files import sha256
+from crowdqc.findings import InputError
 from crowdqc.formats.files import relative_names
 from crowdqc.schema import TABLES
 from crowdqc.store import Store
@@ -116,7 +117,6 @@ def _fingerprint(stage: str, paths: Iterable[str | Path], config: Config, *, sto
 def _content(path: str) -> str:
     """SHA-256 of a file; "none" of what is no regular file."""
     try:
-        with opened(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except Unreadable:
+        return sha256(path)
+    except InputError:
         return "none"

@@ -21,12 +21,6 @@ READ_MAX = 3
 """Expert masks whose values are looked at before anything is drawn: all are made alike."""
 
 
-def truth_values(config: Config) -> dict[str, int]:
-    """Label -> its value in the expert masks."""
-    own = {label.name: label.value for label in config.labels.values()}
-    return own | (config.truth.values if config.truth else {})
-
-
 def truth_files(config: Config) -> dict[str, Path]:
     """Case -> expert mask; empty where the study has none."""
     if config.truth is None or config.truth.path is None:
@@ -72,5 +66,5 @@ def _unlike(config: Config, path: Path, grid: Geometry | None, *, whole: bool) -
         return "truth-geometry", f"{path}: does not lie on the grid of its image; {mismatch}."
     if grid is None or not whole:
         return "", ""
-    foreign = foreign_values(read_labels(path)[0], truth_values(config))
+    foreign = foreign_values(read_labels(path)[0], config.truth_values)
     return "truth-values", foreign and f"{path}: {foreign}. {VALUES_REMEDY}"
