@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -20,6 +20,7 @@ from crowdqc.cli.options import (
     output_options,
     speaker,
 )
+from crowdqc.config.methods import DatasetName
 
 Command = Callable[..., Any]
 SETTINGS = ("epochs", "iterations", "configuration", "device", "workers")
@@ -40,7 +41,13 @@ def _action(name: str, text: str) -> Callable[[Command], Command]:
 @click.command()
 @STUDY
 @OUT
-@click.option("--set", "sets", multiple=True, help="Dataset to train on; may be repeated.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    type=click.Choice(get_args(DatasetName)),
+    help="Dataset to train on; may be repeated.",
+)
 @click.option("--fold", "folds", multiple=True, callback=_fold, help="Fold, or all; repeatable.")
 @_action("check", "Only look for what would break or spoil the training.")
 @_action("prepare", "Only plan and preprocess.")

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 from crowdqc.config import Config
 from crowdqc.files import Unreadable, opened, refuse_more
 from crowdqc.findings import Finding, InputError
+from crowdqc.formats.files import relative
 from crowdqc.formats.patterns import find, has
 from crowdqc.volumes import (
     VOLUME_ENDINGS,
@@ -160,7 +161,7 @@ def _volume_rows(case: str, path: Path, config: Config) -> pd.DataFrame:
     geometry = _geometry(path, config)
     height, width = geometry.picture_shape(config.images.picture)
     spacing = geometry.picture_spacing(config.images.picture)
-    where = config.images.path and _relative(path, config)
+    where = config.images.path and relative(path, config)
     return pd.DataFrame(
         {
             "case": case,
@@ -179,7 +180,7 @@ def _pictures(config: Config, pattern: str) -> pd.DataFrame:
     for found in find(config.resolve(pattern)).files:
         case = found.fields.get("case", config.study.name)
         width, height = _picture_size(found.path)
-        where = _relative(found.path, config)
+        where = relative(found.path, config)
         rows.append((case, int(found.fields.get("slice", 0)), height, width, *spacing, where))
     images = pd.DataFrame(rows, columns=_COLUMNS)
     twice = images[images.duplicated(["case", "slice"], keep=False)]
@@ -209,12 +210,6 @@ def _orientation(picture: Image.Image) -> int:
     if picture.format == "PNG" and "exif" not in picture.info:
         return 1
     return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
-
-
-def _relative(path: Path, config: Config) -> str:
-    from crowdqc.formats.files import relative
-
-    return relative(path, config)
 
 
 __all__ = [

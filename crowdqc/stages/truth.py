@@ -52,9 +52,8 @@ def truth_findings(config: Config) -> list[Finding]:
         except InputError as error:
             check, text = "truth-unreadable", str(error)
         if text:
-            text = f"{text} Case {case} cannot be scored."
-            found = Finding(check=check, message=text, case=case)
-            findings.append(found)
+            text = f"{text} The case cannot be scored."
+            findings.append(Finding(check=check, message=text, case=case))
     return findings
 
 
