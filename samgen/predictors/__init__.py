@@ -66,3 +66,6 @@ def _split(model: str) -> tuple[str, Path | None]:
             "a checkpoint of SAM; there is no such file."
         )
     return PATHS, Path(model).expanduser()
+
+
+__all__ = ["open_predictor", "uses_gpu"]
