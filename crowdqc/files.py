@@ -102,8 +102,14 @@ def open_regular(path: str | Path, *, below: Path | None = None) -> int:
 
 
 def no_link(path: str, flags: int) -> int:
-    """An `opener` for `open` that follows no link in place of the file."""
-    return os.open(path, flags | _NO_LINK, 0o644)
+    """An `opener` for `open` that writes neither through a link nor into a file of two names."""
+    handle = os.open(path, (flags | _NO_LINK) & ~os.O_TRUNC, 0o644)
+    if os.fstat(handle).st_nlink > 1:
+        os.close(handle)
+        raise OSError(errno.EMLINK, "it has another name elsewhere (a hard link)", path)
+    if flags & os.O_TRUNC:
+        os.ftruncate(handle, 0)
+    return handle
 
 
 @contextlib.contextmanager

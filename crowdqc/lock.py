@@ -63,8 +63,8 @@ class FolderLock:
 
 
 def _take(lock: FileLock, path: Path) -> None:
-    if path.is_symlink():
-        raise InputError(f"{path}: cannot be written: it is a symbolic link.")
+    if path.is_symlink() or (path.exists() and path.stat().st_nlink > 1):
+        raise InputError(f"{path}: cannot be written: it is a link to another file. Remove it.")
     try:
         with warnings.catch_warnings(action="ignore"):  # that there is no lock is said below
             lock.acquire()

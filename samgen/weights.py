@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from crowdqc.files import Unreadable, atomic, opened, read_text
 from crowdqc.findings import InputError
+from crowdqc.text import visible
 
 if TYPE_CHECKING:
     import torch
@@ -302,7 +303,7 @@ def _describe(path: Path, family: Family | None) -> Weights:
             logger.warning(
                 "%s: is not a published checkpoint; its pictures are prepared as SAM's. Write "
                 "'sam:%s' if that is right, 'medsam:%s' if it was trained as MedSAM.",
-                path, path, path,
+                *[visible(str(path))] * 3,
             )  # fmt: skip
         family = families.pop() if families else "sam"
     return Weights(path=path, family=family, digest=digest)

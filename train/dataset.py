@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 
 import crowdqc
 from crowdqc.config import Plane
+from crowdqc.files import load_json, refuse_links
 from crowdqc.findings import Finding, InputError
 from crowdqc.schema import natural_order
 from crowdqc.volumes import grid_mismatch, read_geometry, read_labels, write_labels, write_volume
@@ -163,6 +164,7 @@ def build_dataset(raw: Path, plan: DatasetPlan, *, place: Place = "copy") -> Bui
         there and was not built by crowdqc.
     """
     target = raw / plan.folder
+    refuse_links(target)
     _refuse_stranger(target)
     twice = sorted({case.case for case in plan.training} & set(plan.test))
     if twice:
@@ -329,8 +331,8 @@ def _refuse_stranger(target: Path) -> None:
     if not target.exists():
         return
     try:
-        ours = "crowdqc" in json.loads((target / DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        ours = "crowdqc" in load_json(target / DESCRIPTION, dict)
+    except InputError:
         ours = False
     if not ours:
         raise InputError(

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TextIO
 
 from crowdqc.environment import set_variables
+from crowdqc.files import no_link, refuse_links
 from crowdqc.findings import InputError
 
 
@@ -104,18 +105,26 @@ def nnunet(
             'nnU-Net is not installed, which training needs: pip install "crowdqc[train]".'
         )
     for folder in (folders.raw, folders.preprocessed, folders.results):
+        refuse_links(folder)
         folder.mkdir(parents=True, exist_ok=True)
     variables = folders.variables(workers=max(workers, int(planning)))
     variables["nnUNet_compile"] = str(compiling)
     with contextlib.ExitStack() as stack:
         stack.enter_context(set_variables(variables))
-        log = stack.enter_context(folders.log.open("a", encoding="utf-8"))
+        log = stack.enter_context(_opened_log(folders.log))
         stack.enter_context(contextlib.redirect_stdout(log))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         if workers == 0:
             stack.enter_context(_thread_pools())
         yield
+
+
+def _opened_log(path: Path) -> TextIO:
+    try:
+        return open(path, "a", encoding="utf-8", opener=no_link)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}. Remove it.") from error
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ by another test of the data; 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
 
@@ -68,6 +69,16 @@ class LazyGroup(click.Group):
             ctx.fail(str(error))
         command: click.Command = getattr(room, function)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does; what a shell made of names of files is shown escaped."""
+        from crowdqc.text import visible
+
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = visible(error.message)
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of commands, without importing any."""
