@@ -12,6 +12,7 @@ were tried, how many of them were still read, and what the slowest one took.
 
 import argparse
 import gzip
+import io
 import json
 import random as random_module
 import resource
@@ -36,13 +37,19 @@ if "--atheris" in sys.argv:
         import crowdqc.judge
         import crowdqc.volumes  # noqa: F401
 
+from PIL import Image
+
 from crowdqc import volumes
+from crowdqc.assignments.history import read_history
+from crowdqc.assignments.table import read_assignments
 from crowdqc.config import load_config, read_toml
+from crowdqc.decisions import decisions_file, read_decisions
 from crowdqc.files import STATE
 from crowdqc.findings import Finding, InputError, Reason, dump_findings
 from crowdqc.formats import read_study
 from crowdqc.formats.guess import guess_study, render_study
 from crowdqc.judge import Manifest, load_policy
+from crowdqc.stages.images import known_images
 from crowdqc.store import Store, read_csv
 from crowdqc.volumes import read_geometry, read_labels
 
@@ -66,6 +73,8 @@ severity = "reject"
 because = "a label without slices"
 """
 YOLO = 'format = "yolo"\npath = "{rater}/img{case}-slice{slice}.txt"\nsize = [100, 200]\n'
+IMAGES = '[images]\npath = "{case}-{slice}.png"\n'
+ASSIGNED = '[assignments]\npath = "a.csv"\n'
 IMAGE = 'image = "{case}-{slice}.png"\n'
 SHAPES = 'shapes = "box"\n'
 PLACES = "columns = { image = 1, x_centre = 2, y_centre = 3, box_width = 4, box_height = 5"
@@ -123,6 +132,14 @@ TABLE = "case,slice,rater,label,x0,y0,x1,y1\np,0,r,spleen,1,2,3,4\np,1,r,,,,,\n"
 COLUMNS = 'columns = { case = "case", slice = "slice", rater = "rater", label = "label", '
 COLUMNS += 'x0 = "x0", y0 = "y0", x1 = "x1", y1 = "y1" }\nsize = [9, 9]\n'
 SCORES = "case,slice,label,dice\nNA,0,spleen,0.5\n,1,liver,nan\n"
+DECISIONS = """decision,unit,case,slice,label,object,x0,y0,x1,y1,grade,dice,reviewer,time,seconds
+draw,box,p,3,liver,0,1,2,3,4,,,a,2024-01-31T10:00:00Z,3.5
+grade,mask,p,3,liver,,,,,,bad,.4,a,,
+"""
+HISTORY = """date,inputs,rater,case,n_owed,n_left,n_read,n_boxes,agreement,verdict,work
+2024-01-31,0a,r,p,9,1,8,4,0.8,accept,0123456789abcdef
+2024-01-31,0a,,,9,1,8,4,,,
+"""
 RECORD = {"stamp": "0", "files": {"boxes.csv": "0" * 64}, "rests_on": [], "signature": "0" * 64}
 RECORDS = {"format_version": 2, "study": "s", "crowdqc": "0.1.0", "stages": {"check": RECORD}}
 MANIFEST = {
@@ -269,6 +286,31 @@ def read_manifest(path):
     made.accepted_cases()
 
 
+def beside(name, read, more=""):
+    """A target that reads a file which lies beside a study file."""
+
+    def target(data, folder):
+        (folder / "study.toml").write_text(STUDY + YOLO + more)
+        config = load_config(folder / "study.toml")
+        path = folder / name if name else decisions_file(config)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        try:
+            found = read(config)
+        except InputError as error:
+            str(error).encode()
+            return False
+        return found is not None and len(found) > 0
+
+    return target
+
+
+def picture(ending):
+    with io.BytesIO() as file:
+        Image.fromarray(np.arange(81, dtype=np.uint8).reshape(9, 9)).save(file, format=ending)
+        return file.getvalue()
+
+
 def read_volume(path):
     read_geometry(path)
     read_labels(path)
@@ -319,6 +361,10 @@ TARGETS = {
     "nrrd": one_file("v.nrrd", read_volume),
     "mha": one_file("v.mha", read_volume),
     "dicom": series,
+    "picture": beside("p-0.png", known_images, IMAGES),
+    "decisions": beside("", read_decisions),
+    "assignments": beside("a.csv", read_assignments, ASSIGNED),
+    "history": one_file("history.csv", read_history),
     "guess": guess,
 }
 """Name -> function of bytes and a folder: whether they are read; raises where it must not."""
@@ -360,6 +406,10 @@ SEEDS = {
     "nrrd": [itk(".nrrd")],
     "mha": [itk(".mha")],
     "dicom": [itk(".dcm")],
+    "picture": [picture("PNG"), picture("TIFF"), picture("JPEG"), picture("GIF")],
+    "decisions": [DECISIONS.encode()],
+    "assignments": [b"rater,case,label,slices,due,round\nr,1,liver,0-3 7,2024-01-31,1\nr,2,,,,1\n"],
+    "history": [HISTORY.encode()],
     "guess": [
         b"0 .5 .5 .2 .2\n",
         json.dumps(COCO).encode(),

@@ -1,5 +1,7 @@
 """Symbolic links in a folder of results: nothing is read or written through any of them."""
 
+from pathlib import Path
+
 import pytest
 
 from crowdqc.files import without_links
@@ -7,6 +9,8 @@ from crowdqc.findings import InputError
 from crowdqc.store import Store
 from tests.commands import call
 from tests.studies import write_study
+from train.dataset import DatasetPlan, build_dataset
+from train.environment import _opened_log
 
 COMMANDS = ["check", "complete", "agree", "fuse", "gate", "run", "report", "plan"]
 WRITTEN = [
@@ -57,6 +61,48 @@ def test_a_link_to_a_folder_that_is_not_there_makes_none(study, tmp_path, comman
     assert result.exit_code == 2
     assert not (tmp_path / "elsewhere").exists()
     assert not (tmp_path / "elsewhere.json").exists()
+
+
+def test_a_log_is_written_into_no_file_that_has_another_name(tmp_path):
+    """Neither through a symbolic link nor through a hard one."""
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "out").mkdir()
+    for make in (Path.symlink_to, Path.hardlink_to):
+        make(tmp_path / "out" / "nnunet.log", tmp_path / "precious")
+
+        with pytest.raises(InputError, match=r"nnunet\.log: cannot be written"):
+            _opened_log(tmp_path / "out" / "nnunet.log")
+
+        (tmp_path / "out" / "nnunet.log").unlink()
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_a_hard_link_in_place_of_the_lock_is_not_written(study, tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    call("run", study)
+    (tmp_path / "out" / ".lock").hardlink_to(tmp_path / "precious")
+
+    result = call("run", study, "--fresh")
+
+    assert result.exit_code == 2
+    assert "is a link to another file" in result.stderr
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_a_dataset_behind_a_link_is_neither_read_nor_replaced(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "dataset.json").write_text('{"crowdqc": {}}')
+    store = Store(tmp_path / "out", "tiny")
+    store.write_text("a", "")
+    raw = tmp_path / "out" / "nnUNet_raw"
+    raw.mkdir()
+    plan = DatasetPlan(number=501, name="tiny", labels={"liver": 1}, training=[], test={})
+    (raw / plan.folder).symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(InputError, match="is a symbolic link"):
+        build_dataset(raw, plan)
+
+    assert (tmp_path / "elsewhere" / "dataset.json").exists()
 
 
 def test_a_store_gives_no_path_behind_a_link(tmp_path):

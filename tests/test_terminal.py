@@ -10,6 +10,7 @@ import pytest
 
 from crowdqc.cli.show import print_table, write_out
 from crowdqc.text import plain_cell
+from samgen.weights import find_weights
 from tests.commands import call
 from tests.studies import write_study
 
@@ -65,6 +66,26 @@ def test_a_key_of_a_study_file_is_shown_escaped(study):
     assert result.exit_code == 2
     assert not OBEYED.findall(result.output)
     assert r"\x1b[2J\u202e" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [(EVIL,), ("check", EVIL), ("compare", EVIL, EVIL), ("weights", EVIL)]
+)
+def test_what_click_quotes_is_shown_escaped(words):
+    result = call(*words)
+
+    assert result.exit_code == 2
+    assert not OBEYED.findall(result.output.replace("\n", ""))
+
+
+def test_a_model_is_named_without_orders_to_the_terminal(tmp_path, caplog):
+    path = tmp_path / f"{NAME}\x1b[2J.pth"
+    path.write_bytes(b"x")
+
+    find_weights(str(path))
+
+    assert "is not a published checkpoint" in caplog.text
+    assert not OBEYED.findall(caplog.text.replace("\n", ""))
 
 
 def test_json_says_the_same_with_what_is_hidden_escaped(capsys):
