@@ -1,5 +1,8 @@
 """A lock on a folder, so that one process at a time writes there.
 
+Processes that each do a part of the same work hold a lock for their part instead: any number of
+them may write side by side, but not beside one that holds the lock on the whole.
+
 The lock is the kernel's (`filelock`): it ends with its process, however that ends, so nothing
 that a killed process left behind can block. The file says who holds it, and goes with it.
 """
@@ -21,6 +24,8 @@ from crowdqc.findings import InputError
 NAME = ".lock"
 """Name of the file in the folder."""
 _OWNER_BYTES_MAX = 200
+_PATIENCE_S = 10.0
+"""How long a part waits for the lock on the whole, which other parts look at when they begin."""
 
 
 class FolderLock:
@@ -30,10 +35,13 @@ class FolderLock:
     ----------
     folder : Path
         A folder that is there.
+    part : str, optional
+        Name of a part of the work; the whole, if there is none.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / NAME
+    def __init__(self, folder: Path, part: str = "") -> None:
+        self.path = folder / (f"{NAME}-{part}" if part else NAME)
+        self._part = part
         self._release: weakref.finalize[..., FolderLock] | None = None
 
     @property
@@ -55,6 +63,20 @@ class FolderLock:
         _take(lock, self.path)
         _say_who(self.path)
         self._release = weakref.finalize(self, _let_go, lock, self.path, os.getpid())
+        try:
+            self._refuse_others()
+        except InputError:
+            self.release()
+            raise
+
+    def _refuse_others(self) -> None:
+        """Refuse where a process writes that this one must not write beside."""
+        whole = self.path.with_name(NAME)
+        others = [whole] if self._part else sorted(whole.parent.glob(f"{NAME}-*"))
+        for path in others:
+            lock = FileLock(path, timeout=_PATIENCE_S if self._part else 0, thread_local=False)
+            _take(lock, path)
+            _let_go(lock, path, os.getpid())
 
     def release(self) -> None:
         """Let go; nothing happens where it is not held."""

@@ -126,6 +126,24 @@ class Store:
         if not self.path(STATE).exists():
             self._write_state({"format_version": FORMAT_VERSION, "study": self.study, "stages": {}})
 
+    def claim_part(self, part: str) -> None:
+        """Make a part of the work ours, beside processes that do other parts of it.
+
+        Nothing is swept, and no record of a stage may be written, as long as others write too.
+
+        Parameters
+        ----------
+        part : str
+            Its name, such as ``masks-2of8``.
+
+        Raises
+        ------
+        InputError
+            If a process does this part, or writes in the folder as a whole.
+        """
+        self._lock = FolderLock(self.folder, part)
+        self._lock.acquire()
+
     def release(self) -> None:
         """Let other processes write in the folder."""
         self._lock.release()

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("study:plan", "Estimate how many raters, or how many slices, a study needs."),
     "weights": ("tools:weights", "List, download and verify the weights of SAM and MedSAM."),
     "convert": ("tools:convert", "Write a study in another format."),
+    "slurm": ("tools:slurm", "Write job scripts for Slurm: masks as an array, then the rest."),
     "export": ("tools:export", "Write results for an archive or in a standard."),
 }
 """Command -> where it is, and what it does."""

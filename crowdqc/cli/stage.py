@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 HEADINGS = {
     "next-raters": "Objects for which one more rater is worth most",
     "dry-run": "Masks to draw",
+    "merge": "Masks",
     "todo": "To do",
     "run": "Report",
 }
@@ -60,6 +61,19 @@ def viewing_alias(flag: str, name: str) -> Option:
 def viewing(flag: str, text: str) -> Option:
     """An option that shows something else of what the stage found."""
     return click.option(flag, "view", flag_value=flag.removeprefix("--"), help=text)
+
+
+class Shard(click.ParamType):  # type: ignore[type-arg] - older clicks have none
+    """A part of the cases: ``2/8``."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Its number, from 1, and how many parts there are."""
+        number, _, n = str(value).partition("/")
+        if not (number.isdecimal() and n.isdecimal() and 1 <= int(number) <= int(n)):
+            self.fail(f"{value!r} is no part such as 2/8: the second of eight", param, ctx)
+        return int(number), int(n)
 
 
 def _heading(name: str) -> str:
@@ -90,22 +104,31 @@ def perform(
 ) -> None:
     """Run a stage (or ``"run"``, all), show its result, leave with the exit code it asks for.
 
-    With `view`, a stage runs only if it is not up to date (or not at all, where the view is of
-    what it would do), and that view of it is shown.
+    With `shard`, that part of the stage is done. With `view`, a stage runs only if it is not up to
+    date (or not at all, where the view is of what it would do), and that view of it is shown.
     """
     from crowdqc.cli.progress import watcher
-    from crowdqc.stages.pipeline import BEFORE, PIPELINE, VIEWS, run_all
+    from crowdqc.stages.pipeline import BEFORE, PIPELINE, VIEWS, draw_shard, run_all
 
-    say = speaker(quiet=quiet)
+    say, shard = speaker(quiet=quiet), changes.pop("shard", None)
     watch = watcher(say, quiet=quiet)
     opened = open_run(study, out=out, changes=_by_section(changes), say=say, watch=watch)
-    if view is not None:
+    if shard is not None:
+        result = draw_shard(opened, shard)
+    elif view is not None:
         (PIPELINE.prepare if view in BEFORE else PIPELINE.ensure)(name, opened)
         result = VIEWS[view](opened)
     else:
         result = run_all(opened) if name == "run" else PIPELINE.run(name, opened)
-    after = "" if view or style != "table" else hint(name, study, result)
-    finish(result, _heading(view or name), style=style, quiet=quiet, verbose=verbose, after=after)
+    after = "" if view or shard or style != "table" else hint(name, study, result)
+    finish(
+        result,
+        _heading(view or name),
+        style=style,
+        quiet=quiet,
+        verbose=verbose,
+        after=after,
+    )
 
 
 def finish(
@@ -239,6 +262,12 @@ masks = _stage(
     change("--device", "masks.device", text="Device of torch."),
     ENGINE,
     viewing("--dry-run", "Draw nothing: count slices and prompts, and estimate time and memory."),
+    click.option(
+        "--shard",
+        type=Shard(),
+        help="Draw part I of N of the cases, beside the jobs that draw the others.",
+    ),
+    viewing("--merge", "Write the tables once all shards are drawn; draw nothing."),
 )
 dataset = _stage(
     "dataset",

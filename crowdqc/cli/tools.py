@@ -1,4 +1,4 @@
-"""Commands beside the pipeline: ``weights``, ``convert``, ``export`` and ``compare``."""
+"""Commands beside the pipeline: ``weights``, ``convert``, ``export``, ``slurm``, ``compare``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from crowdqc.catalogue import EXPORTS
-from crowdqc.cli.options import OUT, STUDY, described, guarded, open_run, output_options, speaker
+from crowdqc.cli.options import (
+    OUT,
+    STUDY,
+    described,
+    echo,
+    guarded,
+    open_run,
+    output_options,
+    speaker,
+)
 from crowdqc.findings import InputError
 from crowdqc.plugins import names
 from crowdqc.text import count
@@ -161,6 +170,34 @@ def export(
     else:
         write_out(table, style)
     say(f"Written to {folder} as {target}.")
+
+
+@click.command()
+@STUDY
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--shards", type=click.IntRange(min=1), required=True, help="Jobs that draw masks.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    help="Option of sbatch for the jobs that draw, such as --gpus=1; may be repeated.",
+)
+@OUT
+@guarded
+@described
+def slurm(
+    study: Path, folder: Path, *, shards: int, options: tuple[str, ...], out: Path | None
+) -> None:
+    """Writes prepare.sh, masks.sh, merge.sh and submit.sh into FOLDER, which must be new or empty.
+
+    'sh FOLDER/submit.sh' hands them to sbatch, each after the one before; nothing is submitted
+    here.
+    """
+    from crowdqc.stages.slurm import write_scripts
+
+    config = open_run(study, out=out, say=echo).config
+    write_scripts(config, folder, shards=shards, options=options, out=out)
+    echo(f"Written to {folder}. Submit: sh {folder / 'submit.sh'}")
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -14,31 +15,61 @@ from crowdqc.stages.mask_sets import SETS
 from crowdqc.stages.masks import mask_prompts, mask_task
 from crowdqc.text import count
 
+SHOWN = 5
+"""Cases that are named where masks are missing."""
 COUNTS = ["slices", "objects", "prompts"]
 
 
 def dry_run(run: Run) -> Result:
     """Count what there is to draw, measure one slice, and draw nothing."""
-    config = run.config
-    if not has_volumes(config):
-        raise InputError(f"{config.file}: masks need volumes: give [images] path (NIfTI).")
-    forecast = load("samgen.forecast")
-    task, images, sets = mask_task(config, cache=None), image_files(config), mask_prompts(run)
-    work = {
-        name: forecast.list_work(prompts, task, images=images, out=run.store.path(SETS[name]))
-        for name, prompts in sets.items()
-    }
-    table = pd.concat([one.assign(set=name) for name, one in work.items()], ignore_index=True)
-    table = table[["set", *table.columns.drop("set")]]
+    task, images, sets = (
+        mask_task(run.config, cache=None),
+        image_files(run.config),
+        mask_prompts(run),
+    )
+    table = mask_work(run, task, sets)
     left = table[~table["current"]]
     if left.empty:
         summary = "All masks are up to date: there is nothing to draw."
     else:
         name = left["set"].iloc[0]
         todo = left.loc[left["set"] == name, "case"].tolist()
-        rates = forecast.measure_rates(sets[name], task, images=images, cases=todo)
+        rates = load("samgen.forecast").measure_rates(sets[name], task, images=images, cases=todo)
         summary = _summary(rates, left, encoded_once=task.predictor.keeps_encoded)
     return Result(table=table, shown=_totals(table), summary=summary)
+
+
+def mask_work(run: Run, task: Any, sets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """What there is to draw: ``set`` and the columns of `samgen.forecast.list_work`."""
+    config = run.config
+    if not has_volumes(config):
+        raise InputError(f"{config.file}: masks need volumes: give [images] path (NIfTI).")
+    images, list_work = image_files(config), load("samgen.forecast").list_work
+    work = [
+        list_work(prompts, task, images=images, out=run.store.path(SETS[name])).assign(set=name)
+        for name, prompts in sets.items()
+    ]
+    table = pd.concat(work, ignore_index=True)
+    return table[["set", *table.columns.drop("set")]]
+
+
+def refuse_undrawn(run: Run) -> None:
+    """Refuse where masks of the study as it is are not all drawn.
+
+    Raises
+    ------
+    InputError
+        Naming the first cases that are not.
+    """
+    work = mask_work(run, mask_task(run.config, cache=None), mask_prompts(run))
+    left = work.loc[~work["current"], "case"].unique()
+    if len(left):
+        more = " ..." if len(left) > SHOWN else ""
+        raise InputError(
+            f"{run.store.folder}: masks of {count(len(left), 'case')} are not drawn, or are not of "
+            f"these boxes: {', '.join(left[:SHOWN])}{more}. Run the shards that are missing, or "
+            "draw them here: crowdqc masks."
+        )
 
 
 def _totals(table: pd.DataFrame) -> pd.DataFrame:

@@ -42,6 +42,8 @@ def masks(run: Run) -> Result:
     sets = mask_prompts(run)
     task = mask_task(run.config, cache=run.store.path("embeddings"))
     tables = {name: _draw(run, task, name, prompts=one) for name, one in sets.items()}
+    for name, table in tables.items():
+        _remove_others(run.store.path(SETS[name]), set(table["case"]))
     findings = write_findings(run, "masks", contrast_findings(pd.concat(tables.values())))
     table = tables["filtered"].drop(columns=NO_CONTRAST, errors="ignore")
     risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
@@ -60,6 +62,39 @@ def masks(run: Run) -> Result:
         ),
         files=["masks.csv", "masks", RISK, "masks.findings.jsonl"],
         findings=findings,
+    )
+
+
+def draw_shard(run: Run, shard: tuple[int, int]) -> Result:
+    """Draw the masks of a part of the cases, beside processes that draw the others.
+
+    Nothing but masks and their records is written: `masks` makes the tables once all are there.
+
+    Parameters
+    ----------
+    run : Run
+        The study, whose gate has decided.
+    shard : tuple of int
+        Number of the part, from 1, and how many parts there are.
+
+    Returns
+    -------
+    Result
+        Rows of the table ``masks`` of these cases.
+    """
+    run.store.claim_part("masks-{}of{}".format(*shard))
+    task = mask_task(run.config, cache=run.store.path("embeddings"))
+    sets = mask_prompts(run)
+    own = shard_cases(pd.concat(sets.values()), shard)
+    tables = [
+        _draw(run, task, name, prompts=one[one["case"].isin(own)]) for name, one in sets.items()
+    ]
+    table = pd.concat(tables, ignore_index=True).drop(columns=NO_CONTRAST, errors="ignore")
+    cases = sorted(set(table["case"]))
+    return Result(
+        table=table,
+        shown=table.groupby(["case", "label"], sort=False).size().rename("n").reset_index(),
+        summary="Shard {} of {}: ".format(*shard) + f"masks of {count(len(cases), 'case')}.",
     )
 
 
@@ -110,6 +145,38 @@ def mask_prompts(run: Run) -> dict[str, pd.DataFrame]:
     return {name: with_members(table, drawn[name], iou=iou) for name, table in prompts.items()}
 
 
+def shard_cases(prompts: pd.DataFrame, shard: tuple[int, int]) -> list[str]:
+    """Cases of one part, which has about as many slices as each of the others.
+
+    Parameters
+    ----------
+    prompts : DataFrame
+        Boxes of all cases, of which ``case`` and ``slice`` are read.
+    shard : tuple of int
+        Number of the part, from 1, and how many parts there are.
+
+    Returns
+    -------
+    list of str
+        Each case is in exactly one part.
+
+    Examples
+    --------
+    >>> boxes = pd.DataFrame({"case": list("aaabbc"), "slice": [0, 1, 2, 0, 1, 0]})
+    >>> shard_cases(boxes, (1, 2)), shard_cases(boxes, (2, 2))
+    (['a'], ['b', 'c'])
+    """
+    number, n = shard
+    slices = prompts.drop_duplicates(["case", "slice"]).groupby("case").size()
+    load = [0] * n
+    parts: list[list[str]] = [[] for _ in range(n)]
+    for case, size in slices.sort_values(ascending=False, kind="stable").items():
+        least = load.index(min(load))
+        parts[least].append(str(case))
+        load[least] += size
+    return parts[number - 1]
+
+
 def _draw(run: Run, task: Any, name: str, *, prompts: pd.DataFrame) -> pd.DataFrame:
     """Draw one set of masks."""
     out = run.store.path(SETS[name])
@@ -123,7 +190,6 @@ def _draw(run: Run, task: Any, name: str, *, prompts: pd.DataFrame) -> pd.DataFr
             say=lambda text: run.say(f"{text} ({name})"),
             progress=progress,
         )
-    _remove_others(out, set(table["case"]))
     return table
 
 

@@ -36,7 +36,15 @@ from crowdqc.stages.study import calibrates, policy_of
 from crowdqc.stages.truth import truth_files
 from crowdqc.store import Store
 
-__all__ = ["BEFORE", "PIPELINE", "VIEWS", "Result", "masks_are_current", "open_run", "run_all"]
+__all__ = [
+    "BEFORE",
+    "PIPELINE",
+    "VIEWS",
+    "Result",
+    "masks_are_current",
+    "open_run",
+    "run_all",
+]
 
 
 def open_run(
@@ -198,11 +206,35 @@ PIPELINE = Pipeline(
 `gate` is asked twice: of boxes, before masks are drawn from them, and again of the masks.
 """
 
+
+def draw_shard(run: Run, shard: tuple[int, int]) -> Result:
+    """Draw the masks of a part of the cases, as `crowdqc.stages.masks.draw_shard`.
+
+    Raises
+    ------
+    InputError
+        If the gate has not decided on the study as it is: a part runs no stage before it.
+    """
+    if not PIPELINE.is_current("gate", run):
+        raise InputError(
+            f"{run.store.folder}: the gate has not decided on the study as it is now. Run crowdqc "
+            "gate before the shards, which run side by side and repeat no stage."
+        )
+    return masks.draw_shard(run, shard)
+
+
+def merge_shards(run: Run) -> Result:
+    """The stage `masks`, where all masks are drawn already, as `forecast.refuse_undrawn` sees."""
+    forecast.refuse_undrawn(run)
+    return PIPELINE.run("masks", run)
+
+
 VIEWS: dict[str, Callable[[Run], Result]] = {
     "next-raters": fuse.next_raters,
     "todo": complete.work_list,
     "dry-run": forecast.dry_run,
+    "merge": merge_shards,
 }
 """Flag of a command -> what it shows instead of the result."""
-BEFORE = {"dry-run"}
+BEFORE = {"dry-run", "merge"}
 """Flags that show what a stage would do: it is not run, but those that it needs are."""

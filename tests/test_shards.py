@@ -1,0 +1,151 @@
+"""Masks drawn by several jobs side by side: the same bytes, nothing lost, nothing mixed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from crowdqc.findings import InputError
+from crowdqc.lock import FolderLock
+from tests.commands import call
+from tests.test_masks import study  # noqa: F401 - a fixture
+
+
+def files(out):
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted([*out.glob("masks*/**/*"), *out.glob("*.csv")])
+        if path.is_file()
+    }
+
+
+def shard(study, n, *words):  # noqa: F811
+    line = [sys.executable, "-m", "crowdqc", "masks", str(study), "--shard", n, "-q", *words]
+    return subprocess.Popen(line, stderr=subprocess.PIPE, encoding="utf-8")
+
+
+def test_shards_give_the_bytes_of_one_process_though_one_was_killed(study):  # noqa: F811
+    out = study.parent / "out"
+    assert call("masks", study, "--out", study.parent / "whole").exit_code == 0
+    assert call("gate", study).exit_code in {0, 3}
+
+    jobs = [shard(study, f"{k}/4") for k in (1, 2, 3, 4)]
+    time.sleep(1.5)
+    jobs[1].send_signal(signal.SIGKILL)
+    for k, job in enumerate(jobs):
+        _, said = job.communicate(timeout=300)
+        assert job.returncode == 0 or k == 1, said
+    (out / "masks" / "b.json").unlink(missing_ok=True)  # one is missing, whichever was killed
+
+    early = call("masks", study, "--merge")
+    assert early.exit_code == 2
+    assert "are not drawn" in early.stderr
+    assert not (out / "masks.csv").exists()
+    for k in (1, 2, 3, 4):
+        assert call("masks", study, "--shard", f"{k}/4").exit_code == 0
+    for _ in range(2):
+        assert call("masks", study, "--merge").exit_code == 0
+        assert files(out) == files(study.parent / "whole")
+
+
+def test_every_case_is_in_one_shard(study):  # noqa: F811
+    assert call("gate", study).exit_code in {0, 3}
+    seen = []
+    for k in range(1, 6):
+        result = call("masks", study, "--shard", f"{k}/5", "--format", "csv")
+        assert result.exit_code == 0, result.stderr
+        rows = result.stdout.splitlines()[1:]
+        seen += sorted({row.split(",")[0] for row in rows})
+    assert sorted(seen) == ["a", "b", "c"]
+
+
+def test_a_shard_runs_no_stage_before_it(study):  # noqa: F811
+    result = call("masks", study, "--shard", "1/2")
+
+    assert result.exit_code == 2
+    assert "Run crowdqc gate before the shards" in result.stderr
+
+
+@pytest.mark.parametrize("word", ["0/4", "5/4", "2", "a/b", "1/0", "-1/2"])
+def test_what_is_no_shard_is_refused(study, word):  # noqa: F811
+    result = call("masks", study, f"--shard={word}")
+
+    assert result.exit_code == 2
+    assert "2/8" in result.stderr
+
+
+def test_parts_write_side_by_side_and_not_beside_the_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("crowdqc.lock._PATIENCE_S", 0.1)
+    first, second = FolderLock(tmp_path, "1of2"), FolderLock(tmp_path, "2of2")
+    first.acquire()
+    second.acquire()
+    with pytest.raises(InputError, match="is writing here"):
+        FolderLock(tmp_path).acquire()
+    with pytest.raises(InputError, match="is writing here"):
+        FolderLock(tmp_path, "1of2").acquire()
+    first.release()
+    second.release()
+    whole = FolderLock(tmp_path)
+    whole.acquire()
+    with pytest.raises(InputError, match="is writing here"):
+        first.acquire()
+    whole.release()
+    first.acquire()
+    first.release()
+    assert not list(tmp_path.iterdir())
+
+
+SBATCH = """#!/bin/sh
+# A scheduler for tests: runs a job at once, an array as processes side by side.
+echo "$@" >> calls.txt
+for word in "$@"; do script=$word; done
+range=$(sed -n 's/^#SBATCH --array=1-//p' "$script")
+if [ -n "$range" ]; then
+  for k in $(seq "$range"); do SLURM_ARRAY_TASK_ID=$k sh "$script" >> log.txt 2>&1 & done
+  wait
+else
+  sh "$script" >> log.txt 2>&1
+fi
+echo "$(wc -l < calls.txt);cluster"
+"""
+
+
+def test_job_scripts_run_a_study_in_their_order(study, tmp_path, monkeypatch):  # noqa: F811
+    written = call("slurm", study, tmp_path / "jobs", "--shards", 2, "--option", "--gpus=1")
+    assert written.exit_code == 0, written.stderr
+    assert call("slurm", study, tmp_path / "jobs", "--shards", 2).exit_code == 2  # not empty now
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (bin_ / "sbatch").write_text(SBATCH)
+    (bin_ / "sbatch").chmod(0o755)
+    for script in (tmp_path / "jobs").iterdir():
+        assert subprocess.run(["/bin/sh", "-n", script], check=False).returncode == 0
+    assert "#SBATCH --gpus=1" in (tmp_path / "jobs" / "masks.sh").read_text()
+
+    monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    done = subprocess.run(
+        ["/bin/sh", tmp_path / "jobs" / "submit.sh"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    log = (tmp_path / "jobs" / "log.txt").read_text()
+    assert done.returncode == 0, log
+    calls = (tmp_path / "jobs" / "calls.txt").read_text().splitlines()
+    assert [line.split()[-1] for line in calls] == ["prepare.sh", "masks.sh", "merge.sh"]
+    assert "--dependency=afterok:1 " in calls[1]
+    assert "--dependency=afterok:2 " in calls[2]
+    assert (study.parent / "out" / "report.html").is_file(), log
+
+
+@pytest.mark.parametrize("option", ["gpus=1", "--x; rm -rf .", "--x\n#SBATCH --y", "--a=$(id)"])
+def test_what_is_no_option_of_sbatch_is_refused(study, tmp_path, option):  # noqa: F811
+    result = call("slurm", study, tmp_path / "jobs", "--shards", 2, f"--option={option}")
+
+    assert result.exit_code == 2
+    assert "is no option of sbatch" in result.stderr
+    assert not (tmp_path / "jobs").exists()
