@@ -63,7 +63,7 @@ def viewing(flag: str, text: str) -> Option:
     return click.option(flag, "view", flag_value=flag.removeprefix("--"), help=text)
 
 
-class Shard(click.ParamType):  # type: ignore[type-arg] - older clicks have none
+class Shard(click.ParamType):  # type: ignore[type-arg]  # older clicks have none
     """A part of the cases: ``2/8``."""
 
     name = "I/N"
