@@ -37,6 +37,7 @@ def assess_raters(
     *,
     gold: pd.DataFrame | None = None,
     calibrate: bool = False,
+    settled: pd.DataFrame | None = None,
     resampling: Resampling | None = None,
     limits: RaterLimits | None = None,
     iou: float = 0.5,
@@ -51,6 +52,9 @@ def assess_raters(
         As in `review_raters`.
     calibrate : bool
         Whether `gold` also corrects the model of the raters.
+    settled : DataFrame, optional
+        Single objects that reviewers decided on, from which the model of the raters learns, as in
+        `crowdqc.crowd.with_settled`.
     resampling, limits, iou : optional
         As in `measure_agreement` and `review_raters`.
 
@@ -65,7 +69,6 @@ def assess_raters(
     table = measurements(matched, compared, places, resampling=resampling)
     limits = limits or RaterLimits()
     known = gold if calibrate else None
-    review = measure_raters(
-        RaterData(matched, compared, places, limits, fit(matched, gold=known)), gold=gold
-    )
+    crowd = fit(matched, gold=known, settled=settled)
+    review = measure_raters(RaterData(matched, compared, places, limits, crowd), gold=gold)
     return Assessment(review.raters, review.findings, table)

@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("rounds:status", "Show who owes what, how far it has come, and what changed."),
     **{name: (place, STAGES[name].does) for name, place in _STUDY_COMMANDS.items()},
     "compare": ("tools:compare", "Compare two sets of scores by paired statistics."),
+    "review": ("review:review", "Let an expert decide what raters dispute, in a browser."),
     "plan": ("study:plan", "Estimate how many raters, or how many slices, a study needs."),
     "weights": ("tools:weights", "List, download and verify the weights of SAM and MedSAM."),
     "convert": ("tools:convert", "Write a study in another format."),

@@ -5,11 +5,11 @@ rater how often it finds what is there, invents what is not, and how it places e
 """
 
 from crowdqc.crowd.confusion import Confusion, Given, dawid_skene
-from crowdqc.crowd.edges import EdgeSettings
+from crowdqc.crowd.edges import EdgeSettings, size_of
 from crowdqc.crowd.evidence import Evidence, evidence
 from crowdqc.crowd.existence import ExistenceSettings
 from crowdqc.crowd.fit import Crowd, CrowdSettings, fit, fit_evidence
-from crowdqc.crowd.gold import with_gold
+from crowdqc.crowd.gold import object_rows, with_gold, with_settled
 from crowdqc.crowd.medians import median_boxes
 
 __all__ = [
@@ -25,5 +25,8 @@ __all__ = [
     "fit",
     "fit_evidence",
     "median_boxes",
+    "object_rows",
+    "size_of",
     "with_gold",
+    "with_settled",
 ]

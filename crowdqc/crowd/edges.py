@@ -19,6 +19,7 @@ from crowdqc.crowd.dependence import Dependence, find_dependence
 from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.medians import median_boxes, middle
 from crowdqc.crowd.sums import sums, total
+from crowdqc.geometry import paired_iou
 
 _LEAST = 1e-8
 """Least variance, as a share of size: raters who agree to the pixel are not perfect."""
@@ -28,6 +29,8 @@ _USUAL = 0.65, 0.935
 """Quantile of absolute distances that is taken for usual, and its value for normal ones."""
 _ELSEWHERE = -4 * np.log(10.0)
 """Log density of a box that lies elsewhere: its edges may be off by five sizes either way."""
+_ELSEWHERE_IOU = 0.3
+"""IoU with the box of a reviewer below which a box lies elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,9 @@ class _Fit:
         self.cells, self.cell = np.unique(
             self.who * self.n_labels + self.label, return_inverse=True
         )
+        self.settled = np.flatnonzero(~np.isnan(evidence.settled[self.of, 0]))
+        self.truth = evidence.settled[self.of[self.settled]]
+        self.off = paired_iou(evidence.boxes[self.settled], self.truth) < _ELSEWHERE_IOU
         self.bias = np.zeros((evidence.n_raters, 4))
         self.factor = np.ones(evidence.n_raters)
         self.difficulty = np.ones(evidence.n_objects)
@@ -252,6 +258,8 @@ class _Fit:
         good = np.logaddexp(near + np.log1p(-np.exp(others)), others + _ELSEWHERE)
         odds = rate - np.log1p(-self.rate)[self.who] + _ELSEWHERE - good
         self.astray = np.where(alone, 0.0, 1 / (1 + np.exp(-np.clip(odds, -50, 50))))
+        self.astray[self.settled] = self.off  # a reviewer has seen which boxes are of the object
+        alone[self.settled] = False
         trust = (self.freedom + 1) / (self.freedom + square)
         self.trust = trust * np.maximum(1 - self.astray, 1e-6)[:, None]
         prior, n = self.settings.astray_boxes, self.evidence.n_raters
@@ -313,6 +321,7 @@ class _Fit:
         self.apart = np.maximum(apart, _LEAST) * hard[:, None]  # judged without the box itself
 
     def _found(self) -> Edges:
+        self.without[self.settled], self.error_without[self.settled] = self.truth, 1e-6
         freedom = self.freedom
         known = (freedom + 1) / (freedom + 3)  # a Student value tells less
         n, labels = self.evidence.n_raters, self.n_labels

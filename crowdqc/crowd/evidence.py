@@ -36,6 +36,12 @@ class Evidence:
         True box of an object, where it is known; nan elsewhere, and by default everywhere.
     real : ndarray, shape (O,)
         1 for an object that is known to exist, 0 for one known not to, nan for the others.
+    settled : ndarray, shape (O, 4)
+        True box of an object that a reviewer decided on; nan elsewhere.
+    decided : ndarray, shape (O,)
+        1 for an object that a reviewer calls real, 0 for one that is not, nan for the others. These
+        are no sample of all objects but those in doubt: by them raters are judged, but neither what
+        is usual nor the error that all share is learned from them.
     """
 
     boxes: Boxes
@@ -52,8 +58,13 @@ class Evidence:
     n_raters: int
     gold: Floats = field(default_factory=lambda: np.zeros((0, 4)))
     real: Floats = field(default_factory=lambda: np.zeros(0))
+    settled: Floats = field(default_factory=lambda: np.zeros((0, 4)))
+    decided: Floats = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
+        if len(self.decided) != self.n_objects:
+            object.__setattr__(self, "settled", np.full((self.n_objects, 4), np.nan))
+            object.__setattr__(self, "decided", np.full(self.n_objects, np.nan))
         if len(self.real) != self.n_objects:
             object.__setattr__(self, "gold", np.full((self.n_objects, 4), np.nan))
             object.__setattr__(self, "real", np.full(self.n_objects, np.nan))

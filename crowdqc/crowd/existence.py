@@ -115,7 +115,12 @@ def fit_existence(
     without = fit.without()[_rows_of(votes, same, evidence)]
     detection, invention = fit.average()
     weight = (1 - fit.flood / np.maximum(fit.times, 1))[same]
-    return Existence(fit.real[same], without, detection, invention, fit.slips, weight)
+    decided = evidence.decided
+    real, without = (
+        np.where(np.isfinite(known), known, found)
+        for known, found in ((decided, fit.real[same]), (decided[evidence.asked_object], without))
+    )
+    return Existence(real, without, detection, invention, fit.slips, weight)
 
 
 class _Fit:
@@ -302,6 +307,8 @@ def _distinct(evidence: Evidence) -> tuple[Evidence, Ints, Ints]:
         drew=evidence.drew[kept],
         gold=evidence.gold[np.sort(first)],
         real=evidence.real[np.sort(first)],
+        settled=evidence.settled[np.sort(first)],
+        decided=evidence.decided[np.sort(first)],
         n_objects=len(first),
     )
     return votes, rank[same.reshape(-1)], times[np.argsort(first)]

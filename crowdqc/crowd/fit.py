@@ -13,7 +13,7 @@ from crowdqc.crowd.dependence import pairs_within
 from crowdqc.crowd.edges import Edges, EdgeSettings, fit_edges, size_of
 from crowdqc.crowd.evidence import Evidence, evidence
 from crowdqc.crowd.existence import ExistenceSettings, fit_existence
-from crowdqc.crowd.gold import calibrated, with_gold
+from crowdqc.crowd.gold import calibrated, with_gold, with_settled
 from crowdqc.crowd.reliability import false_share, reliability, right_boxes
 from crowdqc.crowd.shared import shared_error
 from crowdqc.geometry import paired_iou
@@ -150,7 +150,11 @@ class Crowd:
 
 
 def fit(
-    matched: Matched, settings: CrowdSettings | None = None, *, gold: pd.DataFrame | None = None
+    matched: Matched,
+    settings: CrowdSettings | None = None,
+    *,
+    gold: pd.DataFrame | None = None,
+    settled: pd.DataFrame | None = None,
 ) -> Crowd:
     """Fit the model to a matched study.
 
@@ -162,6 +166,8 @@ def fit(
         None: the defaults.
     gold : DataFrame, optional
         True boxes, as in `crowdqc.crowd.with_gold`.
+    settled : DataFrame, optional
+        Single objects that are known, as in `crowdqc.crowd.with_settled`.
 
     Returns
     -------
@@ -171,6 +177,8 @@ def fit(
     data = evidence(matched)
     if gold is not None and len(gold):
         data = with_gold(data, matched, gold)
+    if settled is not None and len(settled):
+        data = with_settled(data, matched, settled)
     return fit_evidence(data, raters=matched.people, settings=settings)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from crowdqc.arrays import Floats
+from crowdqc.arrays import Floats, Ints
 from crowdqc.crowd.edges import Edges, size_of
 from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.medians import median_boxes
@@ -60,6 +60,55 @@ def with_gold(data: Evidence, matched: Matched, gold: pd.DataFrame) -> Evidence:
             box[objects[i[same]]] = true[key][j[same]]
     real = np.where(known, np.isfinite(box[:, 0]).astype(np.float64), np.nan)
     return dataclasses.replace(data, gold=box, real=real)
+
+
+def with_settled(data: Evidence, matched: Matched, settled: pd.DataFrame) -> Evidence:
+    """The evidence with what reviewers decided of single objects.
+
+    Parameters
+    ----------
+    data : Evidence
+        Of `matched`.
+    matched : Matched
+        The study.
+    settled : DataFrame
+        ``case, slice, label, object`` (its number at that place), ``real, x0, y0, x1, y1``.
+
+    Returns
+    -------
+    Evidence
+        The same, in which these objects exist where their box is, or do not exist.
+    """
+    rows = object_rows(matched, settled)
+    known = rows >= 0
+    rows, settled = rows[known], settled[known]
+    is_real = settled["real"].to_numpy(bool)
+    box, decided = data.settled.copy(), data.decided.copy()
+    box[rows[is_real]] = settled.loc[is_real, BOX].to_numpy(np.float64)
+    decided[rows] = is_real
+    return dataclasses.replace(data, settled=box, decided=decided)
+
+
+def object_rows(matched: Matched, settled: pd.DataFrame) -> Ints:
+    """Where objects that are named by their place and number stand in ``matched.objects``.
+
+    Parameters
+    ----------
+    matched : Matched
+        The study.
+    settled : DataFrame
+        ``case, slice, label, object``.
+
+    Returns
+    -------
+    ndarray of int64, shape (len(settled),)
+        Row of each; -1 of one that nobody drew.
+    """
+    place = ["case", "slice", "label"]
+    objects = matched.objects[place].assign(row=np.arange(len(matched.objects)))
+    objects["object"] = objects.groupby(place).cumcount()
+    found = settled[[*place, "object"]].merge(objects, on=[*place, "object"], how="left")["row"]
+    return found.fillna(-1).to_numpy(np.int64)
 
 
 def calibrated(data: Evidence, edges: Edges, spread: Floats) -> tuple[Edges, Floats]:

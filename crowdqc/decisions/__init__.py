@@ -5,7 +5,13 @@ last one counts, and `undo` is a row. Whoever writes it (the page of ``crowdqc r
 spreadsheet, another program), the rules are those of `crowdqc.decisions.rows`.
 """
 
-from crowdqc.decisions.file import FILE, append_decisions, decisions_file, read_decisions
+from crowdqc.decisions.file import (
+    FILE,
+    FileChangedError,
+    append_decisions,
+    decisions_file,
+    read_decisions,
+)
 from crowdqc.decisions.hashes import box_inputs, mask_inputs
 from crowdqc.decisions.rows import BOX_DECISIONS, GRADES, MASK_DECISIONS, REAL, UNREAL
 from crowdqc.decisions.standing import reviewer_agreement, settled_boxes, settled_masks, standing
@@ -17,6 +23,7 @@ __all__ = [
     "MASK_DECISIONS",
     "REAL",
     "UNREAL",
+    "FileChangedError",
     "append_decisions",
     "box_inputs",
     "decisions_file",

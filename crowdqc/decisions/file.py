@@ -89,11 +89,13 @@ def parse_decisions(text: str, name: str) -> pd.DataFrame:
             raise InputError(f"{name}:{reader.line_num}: {error}") from error
     except BadRow as error:
         raise InputError(f"{name}:{reader.line_num}: {error}") from error
-    if not header:
-        raise InputError(f"{name}: is empty; its first line must name {', '.join(NEEDED)}.")
     if not rows:
         return empty("decisions").assign(line=pd.Series(dtype="int64"))
     return conform("decisions", pd.DataFrame(rows))
+
+
+class FileChangedError(InputError):
+    """The file of decisions is not as it was when it was read."""
 
 
 class _Short(BadRow):
@@ -122,7 +124,9 @@ def _parsed(cells: list[str], header: list[str]) -> dict[str, Any]:
     return parse_row(dict(zip(header, cells, strict=True)))
 
 
-def append_decisions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def append_decisions(
+    path: Path, rows: Iterable[Mapping[str, Any]], *, size: int | None = None
+) -> int:
     """Add rows at the end of a file of decisions, all or none; they are on the disk afterwards.
 
     Parameters
@@ -131,9 +135,18 @@ def append_decisions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         The file, made where there is none.
     rows : iterable of mapping
         Column of the table ``decisions`` -> value; columns that are not there are empty.
+    size : int, optional
+        Bytes that the file had when it was read, where the rows rest on what it said then.
+
+    Returns
+    -------
+    int
+        Bytes that the file has now.
 
     Raises
     ------
+    FileChangedError
+        If the file has another size than `size`. Read it again, and decide again.
     InputError
         If a row breaks a rule, or the file cannot be written (a full disk, a link, another
         order of columns that is not a table of decisions). Then nothing was added.
@@ -145,7 +158,10 @@ def append_decisions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     try:
         handle = os.open(path, _OPEN, 0o644)
         with os.fdopen(handle, "rb+", buffering=0) as file, _exclusive(file):
+            if size is not None and os.fstat(file.fileno()).st_size != size:
+                raise FileChangedError(f"{path}: not saved: another program has added to it.")
             _add(file, lines, path)
+            return file.tell()
     except OSError as error:
         raise InputError(f"{path}: not saved: {error.strerror or error}.") from error
 

@@ -25,6 +25,18 @@ _OPEN = ("skip", "undo")
 """Nothing is decided; `undo` takes back the reviewer's last row on the same object."""
 BOX_DECISIONS = (*REAL, *UNREAL, *_OPEN)
 MASK_DECISIONS = ("grade", *_OPEN)
+MEANING = {
+    "accept": "fused box accepted",
+    "rater": "box of a rater taken",
+    "draw": "box drawn",
+    "real": "real, though others missed it",
+    "nothing": "nothing there",
+    "relabel": "another label",
+    "grade": "mask graded",
+    "skip": "skipped",
+    "undo": "taken back",
+}
+"""Decision -> what it means, in words."""
 GRADES = ("good", "usable", "bad")
 """Grades of a mask, the best first."""
 

@@ -8,10 +8,12 @@ default. `staple_boxes` and `staple_masks` are STAPLE as published, on arrays.
 from crowdqc.fusion.ask import ask
 from crowdqc.fusion.members import with_members
 from crowdqc.fusion.methods import Fused, Method
+from crowdqc.fusion.settled import REVIEW, in_force
 from crowdqc.fusion.staple import Prior, Staple, staple_boxes, staple_labels, staple_masks
 from crowdqc.fusion.table import ConsensusRule, decide, fuse, load_method
 
 __all__ = [
+    "REVIEW",
     "ConsensusRule",
     "Fused",
     "Method",
@@ -20,6 +22,7 @@ __all__ = [
     "ask",
     "decide",
     "fuse",
+    "in_force",
     "load_method",
     "staple_boxes",
     "staple_labels",

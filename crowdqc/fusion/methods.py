@@ -42,6 +42,8 @@ class Fused:
         Raters of one number have one voice. None: each has its own.
     error : ndarray, shape (O,), optional
         One less the expected IoU of the box with the truth, 0 where nothing is. None: not known.
+    exists : ndarray, shape (O,), optional
+        Probability that the object exists, wherever it is. None: the score.
     """
 
     box: Floats
@@ -49,6 +51,7 @@ class Fused:
     score: Floats
     group: Ints | None = None
     error: Floats | None = None
+    exists: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def edges(data: Evidence) -> Fused:
     """
     crowd = fit_evidence(data)
     score = crowd.exists * crowd.located
-    return Fused(crowd.box, crowd.spread, score, crowd.group, crowd.expected_error)
+    return Fused(crowd.box, crowd.spread, score, crowd.group, crowd.expected_error, crowd.exists)
 
 
 def share_of_asked(data: Evidence) -> Floats:

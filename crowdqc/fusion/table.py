@@ -10,10 +10,11 @@ import pandas as pd
 
 from crowdqc import plugins
 from crowdqc.arrays import Bools, Floats, Ints
-from crowdqc.crowd import Evidence, evidence, with_gold
+from crowdqc.crowd import Evidence, evidence, size_of, with_gold, with_settled
 from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import interpolate_gaps
 from crowdqc.fusion.methods import Fused, Method
+from crowdqc.fusion.settled import REVIEW, in_force, obeying, with_decided, without_refused
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX, conform
@@ -31,6 +32,7 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
     interpolate: bool = False,
     whole_pixels: bool | None = None,
     gold: pd.DataFrame | None = None,
+    settled: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One box per object of a matched study.
 
@@ -56,6 +58,10 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
         truth lies there, too, and on small objects half a pixel is a large share of the IoU.
     gold : DataFrame, optional
         True boxes, which a method that knows existence learns from; as in `crowdqc.crowd.fit`.
+    settled : DataFrame, optional
+        What reviewers decided, as from `crowdqc.decisions.settled_boxes`: these objects are as
+        they say, with the method ``review``, and raters are judged by them, too. Conflicts, and
+        what was decided on other boxes, are left out.
 
     Returns
     -------
@@ -81,7 +87,10 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
     data, chosen = evidence(matched), load_method(method)
     if gold is not None and len(gold):
         data = with_gold(data, matched, gold)
-    fused = chosen(data)
+    settled = in_force(settled)
+    if len(settled):
+        data = with_settled(data, matched, settled)
+    fused = obeying(chosen(data), matched, settled)
     rule = ConsensusRule(quorum, min_raters, probability)
     backs, support, asked, usable = decide(data, fused, chosen, iou=matched.iou, rule=rule)
     state = np.where(asked == 1, "single", np.where(usable, "agreed", "no_consensus"))
@@ -93,15 +102,18 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
         method=method,
         state=state,
         expected_error=np.nan if fused.error is None else fused.error,
+        worth=worth(fused, usable),
     )
     frame[BOX] = fused.box
     frame[_SPREAD] = fused.spread
-    consensus = conform("consensus", frame)
+    consensus = conform("consensus", with_decided(frame, matched, settled))
     if interpolate:
-        consensus = interpolate_gaps(consensus)
+        consensus = without_refused(interpolate_gaps(consensus), settled)
     if data.whole_pixels if whole_pixels is None else whole_pixels:
-        consensus[BOX] = rounded(consensus[BOX].to_numpy())
-        consensus[_SPREAD] = np.hypot(consensus[_SPREAD].to_numpy(), 12**-0.5)
+        free = (consensus["method"] != REVIEW).to_numpy()
+        consensus.loc[free, BOX] = rounded(consensus.loc[free, BOX].to_numpy())
+        wider = np.hypot(consensus.loc[free, _SPREAD].to_numpy(), 12**-0.5)
+        consensus.loc[free, _SPREAD] = wider
     return consensus
 
 
@@ -152,6 +164,17 @@ def decide(
     if method.knows_existence:
         usable &= fused.score >= rule.probability
     return backs, support, asked, usable | (asked == 1)
+
+
+def worth(fused: Fused, usable: Bools) -> Floats:
+    """Expected error that goes when somebody who knows decides on each object, in [0, 1], (O,).
+
+    Of one that is used it is that of the box, of one that is left out the chance that it exists.
+    """
+    off = np.minimum((2 / np.pi) ** 0.5 * (fused.spread / size_of(fused.box)).sum(axis=1), 1.0)
+    error = 1 - fused.score * (1 - np.nan_to_num(off)) if fused.error is None else fused.error
+    exists = fused.score if fused.exists is None else fused.exists
+    return np.where(usable, error, exists)
 
 
 def _voices(objects: Ints, group: Ints, n: int) -> Ints:

@@ -9,6 +9,18 @@ from crowdqc.report.caution import Caution
 from crowdqc.report.content import ReportContent
 from crowdqc.report.export import to_csv, to_json, to_markdown
 from crowdqc.report.gather import gather
+from crowdqc.report.pictures import outline
 from crowdqc.report.render import render
+from crowdqc.report.slice_files import VolumeSlices
 
-__all__ = ["Caution", "ReportContent", "gather", "render", "to_csv", "to_json", "to_markdown"]
+__all__ = [
+    "Caution",
+    "ReportContent",
+    "VolumeSlices",
+    "gather",
+    "outline",
+    "render",
+    "to_csv",
+    "to_json",
+    "to_markdown",
+]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from crowdqc.decisions.rows import MEANING
 from crowdqc.report.columns import columns
 from crowdqc.report.content import ReportSection, Table, TableColumn
 from crowdqc.report.results import Results
@@ -15,6 +16,7 @@ from crowdqc.text import count
 MAX_ROWS = 200
 STATES = ("agreed", "single", "no_consensus")
 
+DECIDED = ["case", "slice", "label", "decision", "reviewers", "time", "state"]
 LIST = ["case", "slice", "label", "support", "n_raters", "raters", "score"]
 """Columns of the list of objects without consensus."""
 
@@ -46,7 +48,7 @@ def fusion_section(results: Results) -> ReportSection:
         "fusion",
         "Fused boxes",
         lead=tuple(_lead(table, apart)),
-        tables=tuple(t for t in (_support(table), _apart(table)) if t.rows),
+        tables=tuple(t for t in (_support(table), _apart(table), _settled(results)) if t.rows),
         status=_status(table, apart),
         view=_view(results, table),
     )
@@ -60,7 +62,7 @@ def _status(table: pd.DataFrame, apart: int) -> str:
 
 
 def _lead(table: pd.DataFrame, apart: int) -> list[str]:
-    methods = [readable(name) for name in table["method"].unique() if name]
+    methods = [readable(name) for name in table["method"].unique() if name not in {"", "review"}]
     by = f" by {listing(methods)}" if methods else ""
     lead = [f"{count(len(table), 'object')} fused{by}."]
     if apart:
@@ -68,6 +70,9 @@ def _lead(table: pd.DataFrame, apart: int) -> list[str]:
             f"{count(apart, 'object')} {'was' if apart == 1 else 'were'} drawn by too few of the "
             "raters who looked: kept in the list below, never used as a prompt."
         )
+    settled = int((table["method"] == "review").sum())
+    if settled:
+        lead.append(f"{share(settled, len(table), 'object').capitalize()} settled by reviewers.")
     single = int((table["state"] == "single").sum())
     if single:
         lead.append(
@@ -98,6 +103,26 @@ def _apart(table: pd.DataFrame) -> Table:
         n_left_out=max(len(rows) - MAX_ROWS, 0),
         search=True,
         choose="label",
+    )
+
+
+def _settled(results: Results) -> Table:
+    """What reviewers decided, and what of it does not count."""
+    rows = results.table("settled").sort_values("state", kind="stable")
+    day = pd.to_datetime(rows["time"], unit="s").dt.strftime("%Y-%m-%d").fillna("")
+    rows = rows.assign(time=day, decision=rows["decision"].map(MEANING).fillna(rows["decision"]))
+    headings = tuple(
+        replace(one, kind="text", title="Day") if one.name == "time" else one
+        for one in columns("settled", DECIDED)
+    )
+    return Table(
+        "settled",
+        "Decisions of reviewers",
+        headings,
+        tuple(rows[DECIDED].head(MAX_ROWS).itertuples(index=False, name=None)),
+        n_left_out=max(len(rows) - MAX_ROWS, 0),
+        search=True,
+        choose="state",
     )
 
 

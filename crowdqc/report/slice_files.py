@@ -54,9 +54,15 @@ class VolumeSlices:
         if name is None:
             return None
         path = self._config.file.parent / name
-        if path.name.endswith((".nii", ".nii.gz")) or path.is_dir():
+        if _is_volume(path):
             return _plane(self._volume(path), k)
         return self._picture(path)
+
+    def volume(self, case: str, k: int) -> NDArray[np.uint8] | None:
+        """All slices of the volume that slice `k` is of, shape (plane, rows, columns)."""
+        name = self._paths.get((case, k))
+        path = self._config.file.parent / name if name else Path()
+        return self._volume(path) if name and _is_volume(path) else None
 
     def mask(self, case: str, k: int, label: str) -> NDArray[np.bool_] | None:
         """Mask of a label on the slice, shape (rows, columns)."""
@@ -99,6 +105,10 @@ class VolumeSlices:
     def _tell(self, error: InputError) -> None:
         if str(error) not in self.problems:
             self.problems.append(str(error))
+
+
+def _is_volume(path: Path) -> bool:
+    return path.name.endswith((".nii", ".nii.gz")) or path.is_dir()
 
 
 def _plane(stack: NDArray[Any] | None, k: int) -> NDArray[Any] | None:

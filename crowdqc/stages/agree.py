@@ -10,6 +10,7 @@ from crowdqc.judge import judge_raters
 from crowdqc.judge.words import shortened
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import known_images
+from crowdqc.stages.settled import load_settled
 from crowdqc.stages.study import calibrates, load_matched, policy_of, write_findings
 from crowdqc.text import count
 
@@ -30,6 +31,7 @@ REASONS_MAX = 8
 def agree(run: Run) -> Result:
     """Measure agreement, and score each rater."""
     from crowdqc.agreement import Resampling, assess_raters
+    from crowdqc.fusion import in_force
 
     config = run.config
     section = config.agree
@@ -38,6 +40,7 @@ def agree(run: Run) -> Result:
         load_matched(run),
         gold=gold,
         calibrate=calibrates(config),
+        settled=in_force(load_settled(run)),
         iou=section.iou,
         limits=section.limits,
         resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),

@@ -8,17 +8,27 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.decisions.standing import CHANGED, CONFLICT, SETTLED
 from crowdqc.formats import read_gold
 from crowdqc.formats.patterns import find, has
 from crowdqc.judge import USABLE
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import known_images
-from crowdqc.stages.study import calibrates, fuse_options, load_matched, load_study
+from crowdqc.stages.settled import load_settled, settled_findings
+from crowdqc.stages.study import (
+    calibrates,
+    fuse_options,
+    load_matched,
+    load_study,
+    write_findings,
+)
 from crowdqc.text import count
 
 WORTH = 0.02
 """Fall of the expected error, 1 - IoU, from which one more rater is worth asking."""
+_OPEN = {CONFLICT: "in conflict", CHANGED: "to be decided again, as their boxes have changed"}
+"""State of a decision that is not obeyed -> what to call it."""
 MOST = 20
 """Rows that are shown on a terminal."""
 
@@ -29,16 +39,33 @@ def fuse(run: Run) -> Result:
 
     config = run.config
     gold = read_gold(config, known_images(config))[0] if calibrates(config) else None
-    consensus = fuse_boxes(load_matched(run), gold=gold, **fuse_options(config))
+    settled, findings = load_settled(run), write_findings(run, "fuse", settled_findings(run))
+    consensus = fuse_boxes(load_matched(run), gold=gold, settled=settled, **fuse_options(config))
     run.store.write("consensus", consensus)
+    run.store.write("settled", settled)
     files = ["consensus.csv", *_write_consensus(run, load_study(run), consensus)]
+    files += ["settled.csv", "fuse.findings.jsonl"]
     counts = consensus.groupby(["label", "state"]).agg(n=("score", "size"), score=("score", "mean"))
     usable = int(consensus["state"].isin(USABLE).sum())
     summary = (
         f"{usable:,} of {count(len(consensus), 'object')} with a box that may be used "
-        f"(method {config.fuse.method})."
+        f"(method {config.fuse.method}).{_of_reviewers(settled)}"
     )
-    return Result(table=consensus, shown=counts.reset_index(), summary=summary, files=files)
+    return Result(
+        table=consensus,
+        shown=counts.reset_index(),
+        summary=summary,
+        files=files,
+        findings=findings,
+    )
+
+
+def _of_reviewers(settled: pd.DataFrame) -> str:
+    """What reviewers settled, as a sentence; "" where there is nothing."""
+    states = settled["state"].value_counts()
+    parts = [f"{states.get(SETTLED, 0):,} settled by reviewers"]
+    parts += [f"{states[state]:,} {text}" for state, text in _OPEN.items() if state in states]
+    return f" {', '.join(parts).capitalize()}." if len(settled) else ""
 
 
 def next_raters(run: Run) -> Result:

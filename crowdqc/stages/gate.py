@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
 
 from crowdqc.completeness import todo
+from crowdqc.decisions.rows import MEANING
 from crowdqc.files import sha256
 from crowdqc.findings import Finding, Verdict
+from crowdqc.fusion import REVIEW
 from crowdqc.judge import (
     USABLE,
     Decision,
@@ -31,6 +35,7 @@ from crowdqc.judge import (
     with_counts,
     withheld_findings,
 )
+from crowdqc.judge.explain import COLUMNS as EXPLAINED
 from crowdqc.judge.manifest import Manifest
 from crowdqc.judge.words import sentences, shortened
 from crowdqc.schema import Study
@@ -49,6 +54,8 @@ CREATED_FROM = [
     "completeness.csv",
     "complete.findings.jsonl",
     "consensus.csv",
+    "settled.csv",
+    "fuse.findings.jsonl",
 ]
 MANIFEST = "manifest.json"
 STALE = (
@@ -67,7 +74,7 @@ class Measured:
     completeness: pd.DataFrame
     consensus: pd.DataFrame
     findings: dict[str, list[Finding]]
-    """Stage -> its findings: of check, agree and complete, and about masks where there are any."""
+    """Stage -> its findings: of check, agree, fuse, complete, and about masks, if there are any."""
     rater_scope: str = "study"
     """Whether a name of a rater means one person in the study, or only within a case."""
     masks: pd.DataFrame | None = None
@@ -116,7 +123,7 @@ def gate(run: Run, *, masks: bool) -> Result:
         summary=(
             f"Verdict: {manifest.verdict.value}. {count(counts['cases_accept'], 'case')} accepted, "
             f"{counts['cases_review']} to review, {counts['cases_reject']} rejected; "
-            f"{count(counts['prompts'], 'usable box')}{_of_masks(found)}."
+            f"{count(counts['prompts'], 'usable box')}{_of_masks(found)}{_of_reviewers(found)}."
         ),
         files=[MANIFEST, "todo.csv"],
         verdict=verdict_for_exit(manifest),
@@ -128,6 +135,11 @@ def _work_list(run: Run, found: Judgement) -> pd.DataFrame:
     withheld = withheld_findings(found.decision, found.prompts, run.store.read("boxes"))
     complete = run.store.read_findings("complete")
     return todo(run.store.read("completeness"), found.policy.weigh([*complete, *withheld]))
+
+
+def _of_reviewers(found: Judgement) -> str:
+    n = int((found.prompts["method"] == REVIEW).sum())
+    return f"; {n:,} settled by reviewers" if n else ""
 
 
 def _of_masks(found: Judgement) -> str:
@@ -151,7 +163,8 @@ def judge(run: Run, *, masks: bool) -> Judgement:
     found = Measured(
         **tables,
         findings={
-            stage: run.store.read_findings(stage) for stage in ("check", "agree", "complete")
+            stage: run.store.read_findings(stage)
+            for stage in ("check", "agree", "fuse", "complete")
         },
         rater_scope=run.config.annotations.rater_scope,
         study=load_study(run),
@@ -191,7 +204,8 @@ def judge_measured(found: Measured, policy: Policy) -> Judgement:
         measures["mask"] = found.masks
     measures = with_counts(measures, _about(noticed, found.rater_scope), policy)
     complete = judged_findings(noticed["complete"], found.completeness)
-    findings = [*noticed["check"], *complete, *faults, *noticed.get("masks", [])]
+    findings = [*noticed["check"], *noticed.get("fuse", []), *complete, *faults]
+    findings += noticed.get("masks", [])
     return Judgement(policy, measures, findings, prompts, decide(policy, measures, findings))
 
 
@@ -209,13 +223,32 @@ def _about(noticed: Mapping[str, list[Finding]], scope: str) -> list[Finding]:
 def explain_unit(run: Run, unit: str, *, masks: bool) -> pd.DataFrame:
     """Everything that was asked of a unit: see `crowdqc.judge.explain`."""
     found = judge(run, masks=masks)
-    return explain(
+    asked = explain(
         unit,
         found.policy,
         measures=found.measures,
         findings=found.findings,
         decision=found.decision,
     )
+    return pd.concat([asked, *_decided(unit, run)], ignore_index=True)
+
+
+def _decided(unit: str, run: Run) -> list[pd.DataFrame]:
+    """What reviewers decided in a case, or of a label of it, as rows of `crowdqc.judge.explain`."""
+    case, _, label = unit.partition("/")
+    rows = run.store.read("settled")
+    rows = rows[(rows["case"] == case) & ((rows["label"] == label) | (not label))]
+    lines = [
+        (f"{row.case}/{row.label}", f"slice {row.slice}", None, None, row.state, decision_text(row))
+        for row in rows.itertuples()
+    ]
+    return [pd.DataFrame(lines, columns=EXPLAINED)] if lines else []
+
+
+def decision_text(row: Any) -> str:
+    """What reviewers decided, as a sentence: a row of the table ``settled``."""
+    day = f" on {datetime.fromtimestamp(row.time, UTC):%Y-%m-%d}" if row.time > 0 else ""
+    return f"{MEANING[row.decision]}: {row.reviewers}{day}"
 
 
 def _measures(

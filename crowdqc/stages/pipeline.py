@@ -32,6 +32,7 @@ from crowdqc.stages import (
 from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, doubted, unwatched
 from crowdqc.stages.images import has_volumes, input_files
 from crowdqc.stages.mask_sets import RISK, read_manifest
+from crowdqc.stages.settled import decision_files
 from crowdqc.stages.study import calibrates, policy_of
 from crowdqc.stages.truth import truth_files
 from crowdqc.store import Store
@@ -189,8 +190,16 @@ PIPELINE = Pipeline(
             check.check,
             inputs=lambda config: [*_annotations(config), *_severities(config)],
         ),
-        Stage("agree", agree.agree, inputs=lambda config: [*_gold_boxes(config), *_policy(config)]),
-        Stage("fuse", fuse.fuse, inputs=_calibration),
+        Stage(
+            "agree",
+            agree.agree,
+            inputs=lambda c: [*_gold_boxes(c), *_policy(c), *decision_files(c)],
+        ),
+        Stage(
+            "fuse",
+            fuse.fuse,
+            inputs=lambda c: [*_calibration(c), *_severities(c), *decision_files(c)],
+        ),
         Stage("complete", complete.complete, inputs=_severities),
         Stage("gate", _gate, inputs=_policy),
         Stage("masks", masks.masks, inputs=input_files, applies=has_volumes),

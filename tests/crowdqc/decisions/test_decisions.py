@@ -106,7 +106,7 @@ def test_any_row_survives_writing(decision, corner, case):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "is empty; its first line must name decision, unit"),
+        ("\n", r"csv:1: the column 'decision' is not there"),
         ("decision,unit,case\n", r"csv:1: the column 'slice' is not there"),
         (HEAD.replace("x0", "left"), r"csv:1: no column is called 'left'"),
         (HEAD.replace("x0", "y0"), r"csv:1: two columns are called 'y0'"),

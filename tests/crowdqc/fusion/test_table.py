@@ -175,7 +175,7 @@ def test_every_key_of_the_study_file_reaches_fusion():
     config = SimpleNamespace(fuse=Fuse(whole_pixels=True))
     options = fuse_options(config)
     assert options == config.fuse.model_dump()
-    assert set(options) == set(inspect.signature(fuse).parameters) - {"matched", "gold"}
+    assert set(options) == set(inspect.signature(fuse).parameters) - {"matched", "gold", "settled"}
 
 
 @pytest.mark.parametrize("seed", range(3))

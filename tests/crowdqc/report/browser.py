@@ -96,8 +96,12 @@ class Page:
 
     def open(self, path: Path) -> None:
         """Go to a file and wait until it is loaded."""
+        self.go(path.as_uri())
+
+    def go(self, address: str) -> None:
+        """Go to an address and wait until it is loaded."""
         self._events.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=address)
         while "Page.loadEventFired" not in self._events:
             self._pipe.read()
 
@@ -126,6 +130,18 @@ class Page:
         common = {"key": name, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def type(self, key: str, modifiers: int = 0) -> None:
+        """Press and release a key by its name or character; 1 is Alt, 2 Ctrl, 8 Shift."""
+        common = {"key": key, "modifiers": modifiers, "text": key if len(key) == 1 else ""}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **common)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the left button at one place of the window, and release it at another."""
+        places = (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end))
+        for kind, (x, y) in places:
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def _note(self, method: str, params: dict[str, Any]) -> None:
         self._events.append(method)

@@ -1,0 +1,73 @@
+"""Fused boxes as reviewers settled them: nothing of the raters or of the model moves these."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from crowdqc.crowd import object_rows
+from crowdqc.decisions.standing import BOX_COLUMNS, PLACE, SETTLED
+from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
+from crowdqc.fusion.methods import Fused
+from crowdqc.matching import Matched
+from crowdqc.schema import BOX, stands_in
+
+REVIEW = "review"
+"""Mark of a settled row in the column ``method``."""
+_SPREAD = [f"spread_{edge}" for edge in BOX]
+
+
+def in_force(settled: pd.DataFrame | None) -> pd.DataFrame:
+    """The rows of `crowdqc.decisions.settled_boxes` that count; none of `None`."""
+    if settled is None:
+        return pd.DataFrame(columns=BOX_COLUMNS)
+    return settled[settled["state"] == SETTLED].reset_index(drop=True)
+
+
+def obeying(fused: Fused, matched: Matched, settled: pd.DataFrame) -> Fused:
+    """`fused` with the boxes and the existence of settled objects."""
+    if not len(settled):
+        return fused
+    rows, real = object_rows(matched, settled), settled["real"].to_numpy(bool)
+    drawn, boxed = rows >= 0, rows[(rows >= 0) & real]
+    box, spread, score = fused.box.copy(), fused.spread.copy(), fused.score.copy()
+    box[boxed] = settled.loc[drawn & real, BOX].to_numpy(np.float64)
+    spread[boxed] = settled.loc[drawn & real, _SPREAD].to_numpy(np.float64)
+    score[rows[drawn]] = real[drawn]
+    error = None
+    if fused.error is not None:
+        error = fused.error.copy()
+        error[rows[drawn]] = 1.0 - real[drawn]
+    return dataclasses.replace(fused, box=box, spread=spread, score=score, error=error)
+
+
+def with_decided(frame: pd.DataFrame, matched: Matched, settled: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``consensus`` with the state that reviewers gave them, and objects they added."""
+    if not len(settled):
+        return frame
+    rows, real = object_rows(matched, settled), settled["real"].to_numpy(bool)
+    state = np.where(real, "agreed", "no_consensus")
+    score = frame["score"].to_numpy(copy=True)
+    score[rows[rows >= 0]] = real[rows >= 0]
+    decided = frame.assign(score=score)
+    decided.loc[decided.index[rows[rows >= 0]], "state"] = state[rows >= 0]
+    decided.loc[decided.index[rows[rows >= 0]], "method"] = REVIEW
+    decided.loc[decided.index[rows[rows >= 0]], "worth"] = 0.0
+    added = settled.loc[(rows < 0) & real, [*PLACE, *BOX, *_SPREAD]]
+    if not len(added):
+        return decided
+    added = added.assign(support=0, raters="", score=1.0, method=REVIEW, state="agreed")
+    asked = matched.asked.groupby(PLACE)["person"].nunique()
+    asked = asked.reindex(pd.MultiIndex.from_frame(added[PLACE]), fill_value=0)
+    added = added.assign(n_raters=asked.to_numpy(), expected_error=0.0, worth=0.0)
+    return pd.concat([decided, added], ignore_index=True)
+
+
+def without_refused(consensus: pd.DataFrame, settled: pd.DataFrame) -> pd.DataFrame:
+    """Without boxes interpolated where a reviewer found nothing."""
+    real = settled["real"].to_numpy(bool)
+    nothing = stands_in(settled[~real], consensus, PLACE)
+    kept = ~(nothing & (consensus["method"] == INTERPOLATED).to_numpy())
+    return consensus[kept].reset_index(drop=True)

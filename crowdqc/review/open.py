@@ -1,0 +1,58 @@
+"""From a study to the work of a reviewer."""
+
+from __future__ import annotations
+
+from crowdqc.findings import InputError
+from crowdqc.review.queue import make_queue
+from crowdqc.review.session import Session
+from crowdqc.review.study import StudyView
+from crowdqc.schema import TABLES
+from crowdqc.stages.base import Run
+from crowdqc.stages.pipeline import PIPELINE
+
+
+def open_review(
+    run: Run,
+    *,
+    order: str,
+    rater: str | None,
+    reviewer: str,
+    blind: bool = False,
+    read_only: bool = False,
+) -> Session:
+    """Bring the fused boxes up to date, and read what is to be shown.
+
+    Parameters
+    ----------
+    run : Run
+        The study. Its folder of results is locked while it is read, and free afterwards.
+    order, rater
+        As of `crowdqc.review.queue.make_queue`.
+    reviewer, blind, read_only
+        As of `Session` and `StudyView`.
+
+    Returns
+    -------
+    Session
+
+    Raises
+    ------
+    InputError
+        If there is nothing to ask, or the results cannot be read.
+    """
+    store = run.store
+    store.claim()
+    PIPELINE.ensure("fuse", run)
+    view = StudyView(store, run.config, blind=blind)
+    tables = {"consensus": view.consensus}
+    tables |= {name: store.read(name) for name in _READ if name in TABLES and store.has(name)}
+    if rater is not None:
+        tables["boxes"] = store.read("boxes")
+    queue = make_queue(tables, order=order, rater=rater, seed=run.config.study.seed)
+    store.release()
+    if queue.empty:
+        raise InputError(f"{run.config.file}: nothing is to be decided in this order.")
+    return Session(view, queue, reviewer=reviewer, read_only=read_only)
+
+
+_READ = ("settled", "risk", "audit")

@@ -1,0 +1,144 @@
+"""What is asked, in which order, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from crowdqc.arrays import Bools
+from crowdqc.decisions.standing import CHANGED, CONFLICT, PLACE
+from crowdqc.findings import InputError
+from crowdqc.schema import BOX, stands_in
+from crowdqc.text import count
+
+ORDERS = ("disagreement", "masks", "single", "random", "audit")
+"""By what a decision is worth; masks by their risk; what one rater drew alone; a random sample;
+what ``crowdqc audit`` asks for."""
+COLUMNS = ["unit", *PLACE, "object", "gain", "why"]
+
+
+def make_queue(
+    tables: dict[str, pd.DataFrame],
+    *,
+    order: str = "disagreement",
+    rater: str | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """All that may be asked, in the order in which it is.
+
+    Parameters
+    ----------
+    tables : dict of str to DataFrame
+        ``consensus`` and, as far as they are there, ``settled``, ``risk`` and ``audit``; with
+        `rater` also ``boxes``.
+    order : str
+        One of `ORDERS`.
+    rater : str, optional
+        Only objects at places where this rater drew a box.
+    seed : int
+        Of the random sample.
+
+    Returns
+    -------
+    DataFrame
+        ``unit, case, slice, label, object`` (number at its place; -1 of a mask), ``gain`` (expected
+        error, 0 to 1, that a decision removes) and ``why``, a sentence. What reviewers decided
+        differently, or on other boxes, comes first.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to ask in this order.
+    """
+    if order == "audit":
+        return _audit(tables)
+    queue = _masks(tables) if order == "masks" else _boxes(tables["consensus"])
+    if rater is not None:
+        drawn = tables["boxes"].loc[tables["boxes"]["rater"] == rater, PLACE].drop_duplicates()
+        queue = queue[stands_in(drawn, queue, PLACE)]
+        if queue.empty:
+            raise InputError(f"rater '{rater}' drew no box that was fused; name another one.")
+    if order == "single":
+        queue = queue[queue["alone"]]
+    if order == "random":
+        queue = queue.iloc[np.random.default_rng(seed).permutation(len(queue))]
+    else:
+        queue = queue.iloc[np.argsort(-queue["gain"].to_numpy(), kind="stable")]
+    return _reopened_first(queue, tables.get("settled"))[COLUMNS].reset_index(drop=True)
+
+
+def _boxes(consensus: pd.DataFrame) -> pd.DataFrame:
+    boxed = consensus[BOX].notna().all(axis=1)
+    worth = consensus["worth"] if "worth" in consensus else consensus["expected_error"]
+    queue = consensus[PLACE].assign(
+        unit="box",
+        object=consensus.groupby(PLACE, sort=False).cumcount(),
+        gain=worth.fillna(0.5).clip(0, 1),
+        why=_why(consensus),
+        alone=(consensus["state"] == "single") | (consensus["support"] <= 1),
+    )
+    return queue[boxed]
+
+
+def _why(consensus: pd.DataFrame) -> list[str]:
+    rows = zip(
+        *(consensus[name] for name in ("state", "support", "n_raters", "score")), strict=True
+    )
+    return [_sentence(state, support, asked, score) for state, support, asked, score in rows]
+
+
+def _sentence(state: str, support: int, asked: int, score: float) -> str:  # noqa: PLR0917
+    drawn = f"{support} of {count(asked, 'rater')} drew a box there"
+    if state == "single":
+        return "Only one rater looked: nothing confirms the box."
+    if asked == 0:
+        return "Nobody drew it: the box is interpolated, or another reviewer's."
+    if state == "no_consensus":
+        return f"Left out for now: {drawn}; a probability of {score:.2f} that it is so."
+    return f"Used for now: {drawn}; a probability of {score:.2f} that it is so."
+
+
+def _masks(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    if "risk" not in tables:
+        raise InputError("there are no masks to grade: run crowdqc masks, or crowdqc risk, first.")
+    risk = tables["risk"]
+    return risk[PLACE].assign(
+        unit="mask",
+        object=-1,
+        gain=risk["risk"].fillna(1.0).clip(0, 1),
+        why=[f"Risk {value:.2f} that the mask is wrong." for value in risk["risk"]],
+        alone=False,
+    )
+
+
+def _audit(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    if "audit" not in tables or tables["audit"].empty:
+        raise InputError("nothing is to be graded for an audit: run crowdqc audit first.")
+    audit = tables["audit"]
+    number = audit["object"].fillna(-1).astype(np.int64) if "object" in audit else -1
+    why = "Chosen by the audit: the share of wrong ones is estimated from all that it asks for."
+    return audit[["unit", *PLACE]].assign(object=number, gain=1.0, why=why)[COLUMNS]
+
+
+def _reopened_first(queue: pd.DataFrame, settled: pd.DataFrame | None) -> pd.DataFrame:
+    """With what reviewers decided differently, or on other boxes, before all else."""
+    if settled is None or settled.empty or not len(queue):
+        return queue
+    open_ = settled[settled["state"].isin([CONFLICT, CHANGED])]
+    reasons = {
+        (*place, number): f"{who}: {_REOPENED[state]}"
+        for *place, number, state, who in zip(
+            *(open_[name] for name in [*PLACE, "object", "state", "reviewers"]), strict=True
+        )
+    }
+    keys = list(zip(*(queue[name] for name in [*PLACE, "object"]), strict=True))
+    why = [reasons.get(key, old) for key, old in zip(keys, queue["why"], strict=True)]
+    first: Bools = np.array([key in reasons for key in keys], dtype=bool)
+    queue = queue.assign(why=why, gain=np.where(first, 1.0, queue["gain"]))
+    return queue.iloc[np.argsort(~first, kind="stable")]
+
+
+_REOPENED = {
+    CONFLICT: "decided differently.",
+    CHANGED: "decided on other boxes than those of now.",
+}
