@@ -15,7 +15,7 @@ FILES = (
     ("agree", "measurements.csv, raters.csv"),
     ("fuse", "consensus.csv"),
     ("complete", "completeness.csv, todo.csv"),
-    ("gate", "manifest.json"),
+    ("gate", "manifest.json, todo.csv"),
     ("masks", "masks/, masks.csv"),
     ("risk", "risk.csv"),
     ("dataset, train", "nnUNet_raw/, nnUNet_results/"),

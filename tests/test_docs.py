@@ -119,12 +119,16 @@ def _named(module: str, name: str) -> object:
     return getattr(importlib.import_module(module), name, None)
 
 
-def test_the_drawing_shows_every_room():
+def test_the_drawing_and_the_table_show_every_room():
     made = runpy.run_path(str(DOCS / "drawing.py"))
     drawing = (DOCS / "images" / "architecture.svg").read_text(encoding="utf-8")
 
     rooms = [room for layer in made["layers"]() for room in layer]
     assert [room for room in rooms if f">{room}<" not in drawing] == [], "run: python docs/make.py"
+    table = re.findall(
+        r"^\| (`.*?) \|", (DOCS / "architecture.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert set(rooms) <= set(re.findall(r"`(\w+)`", " ".join(table)))
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path):
