@@ -8,7 +8,7 @@ import re
 import pandas as pd
 import pytest
 
-from crowdqc.cli.show import print_table, write_out
+from crowdqc.cli.output import print_table, write_out
 from crowdqc.text import plain_cell
 from samgen.weights import find_weights
 from tests.commands import call

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crowdqc.config import Config, Plane
 from crowdqc.files import atomic
 from crowdqc.findings import Finding, InputError, Verdict, Where
-from crowdqc.judge.words import sentences
+from crowdqc.judge.text import sentences
 from crowdqc.schema import ReadingState, natural_order
 from crowdqc.text import nearest
 from crowdqc.volumes import read_geometry

@@ -135,7 +135,7 @@ def finish(
     result: Result, title: str, *, style: str, quiet: bool, verbose: bool, after: str = ""
 ) -> None:
     """Show the result of a stage and what comes after; leave with the exit code it asks for."""
-    from crowdqc.cli.show import finding_line, print_table, write_out
+    from crowdqc.cli.output import finding_line, print_table, write_out
 
     if style == "table":
         print_table(result.shown, title)

@@ -43,7 +43,7 @@ def weights(
     With MODELS, downloads those first; an interrupted download is continued, and a file with
     another hash is refused.
     """
-    from crowdqc.cli.show import print_table, write_out
+    from crowdqc.cli.output import print_table, write_out
     from crowdqc.stages.weights import fetch_weights, weights_table
 
     if models:
@@ -111,7 +111,7 @@ def convert(
     Writes the annotations, and a study file that reads them, into FOLDER, which must be new or
     empty.
     """
-    from crowdqc.cli.show import print_table, write_out
+    from crowdqc.cli.output import print_table, write_out
     from crowdqc.formats import read_study
     from crowdqc.formats.conversion import convert as write
     from crowdqc.stages.check import findings_table
@@ -159,7 +159,7 @@ def export(
     dicom-seg-fractional (probabilities); boxes for fiftyone; tables for croissant. Annotation
     formats are written by 'crowdqc convert'.
     """
-    from crowdqc.cli.show import print_table, write_out
+    from crowdqc.cli.output import print_table, write_out
     from crowdqc.stages.check import findings_table
     from crowdqc.stages.export import export_study
 
@@ -227,7 +227,7 @@ def compare(  # noqa: PLR0913
     A.csv B.csv --on path pairs the rows of two files by a column; F.csv --by model --on path does
     it for two groups of one file.
     """
-    from crowdqc.cli.show import finding_line, print_table, write_out
+    from crowdqc.cli.output import finding_line, print_table, write_out
     from crowdqc.compare import compare_files
     from crowdqc.files import atomic
     from crowdqc.store import to_csv

@@ -12,7 +12,7 @@ from crowdqc.findings import Finding, InputError, Where
 from crowdqc.judge.decide import Decision, study_measures
 from crowdqc.judge.manifest import Manifest
 from crowdqc.judge.policy import Judged, Policy, Rule
-from crowdqc.judge.words import message, sentence, sentences
+from crowdqc.judge.text import message, sentence, sentences
 
 COLUMNS = ["unit", "asked", "value", "limit", "result", "because"]
 _SUMS = {"study", "case"}

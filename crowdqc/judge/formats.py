@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 from crowdqc.findings import Verdict, Where
 from crowdqc.judge.manifest import Entry, Manifest
-from crowdqc.judge.words import sentences
+from crowdqc.judge.text import sentences
 
 _OUTCOMES = {Verdict.REVIEW.value: "skipped", Verdict.REJECT.value: "failure"}
 _COMMANDS = {Verdict.REVIEW.value: "warning", Verdict.REJECT.value: "error"}

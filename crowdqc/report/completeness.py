@@ -11,7 +11,7 @@ import pandas as pd
 
 from crowdqc.completeness.slices import from_ranges
 from crowdqc.completeness.worklist import ALL
-from crowdqc.judge.words import checks_in_words
+from crowdqc.judge.text import checks_in_words
 from crowdqc.report.columns import added, columns
 from crowdqc.report.content import PAGE, ReportSection, Table, TableColumn
 from crowdqc.report.results import Results

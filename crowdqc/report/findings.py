@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import crowdqc
 from crowdqc.catalogue import STAGES
 from crowdqc.findings import Severity
-from crowdqc.judge.words import message
+from crowdqc.judge.text import message
 from crowdqc.report.content import PAGE, ReportSection, Table, TableColumn
 from crowdqc.report.results import Results, StageFinding
 from crowdqc.report.text import file_size, listing

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.findings import Finding, Reason, Severity, Where, read_reasons
-from crowdqc.judge.words import message
+from crowdqc.judge.text import message
 from crowdqc.report.columns import column
 from crowdqc.report.content import Interval, Kind, Link, ReportSection, Table
 from crowdqc.report.results import Results

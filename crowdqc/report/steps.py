@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from crowdqc.catalogue import STAGES
 from crowdqc.findings import Reason, Severity, Where, check_info
-from crowdqc.judge.words import message
+from crowdqc.judge.text import message
 from crowdqc.report.content import Step
 from crowdqc.report.raters import reasons_of, verdict_of, verdicts
 from crowdqc.report.results import Results

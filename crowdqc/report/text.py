@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from crowdqc.findings import Reason, Where
-from crowdqc.judge.words import sentence
+from crowdqc.judge.text import sentence
 from crowdqc.schema import TABLES
 from crowdqc.text import plural
 

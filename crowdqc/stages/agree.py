@@ -7,7 +7,7 @@ import pandas as pd
 from crowdqc.findings import Verdict, Where, read_reasons
 from crowdqc.formats import read_gold
 from crowdqc.judge import judge_raters
-from crowdqc.judge.words import shortened
+from crowdqc.judge.text import shortened
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import known_images
 from crowdqc.stages.settled import load_settled

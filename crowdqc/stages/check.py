@@ -11,7 +11,7 @@ from crowdqc.assignments import owed_readings, read_assignments
 from crowdqc.assignments.owed import contradictions
 from crowdqc.findings import Finding, Severity
 from crowdqc.formats import merge_rounds, read_rounds
-from crowdqc.judge.words import in_few_words
+from crowdqc.judge.text import in_few_words
 from crowdqc.packages.sent import returned_rounds
 from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import known_images, volume_findings

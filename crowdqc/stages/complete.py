@@ -5,7 +5,7 @@ from __future__ import annotations
 from crowdqc.completeness import Orientation, assess, todo
 from crowdqc.completeness.slices import in_ranges
 from crowdqc.config import Config
-from crowdqc.judge.words import checks_in_words
+from crowdqc.judge.text import checks_in_words
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import geometries
 from crowdqc.stages.study import load_owed, load_study, write_findings

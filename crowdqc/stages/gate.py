@@ -37,7 +37,7 @@ from crowdqc.judge import (
 )
 from crowdqc.judge.explain import COLUMNS as EXPLAINED
 from crowdqc.judge.manifest import Manifest
-from crowdqc.judge.words import sentences, shortened
+from crowdqc.judge.text import sentences, shortened
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.mask_sets import RISK

@@ -14,7 +14,7 @@ from crowdqc.judge import (
     rater_measures,
     rater_runs,
 )
-from crowdqc.judge.words import sentences
+from crowdqc.judge.text import sentences
 from crowdqc.schema import conform
 
 RATERS = pd.DataFrame(

@@ -16,7 +16,7 @@ from crowdqc.judge import (
     to_github,
     to_junit,
 )
-from crowdqc.judge.words import records
+from crowdqc.judge.text import records
 from tests.crowdqc.judge.tables import SHORT, bad_study, manifest, measures, policy, whole
 from tests.crowdqc.test_findings import any_reason
 

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from crowdqc.cli.show import print_table
+from crowdqc.cli.output import print_table
 from crowdqc.findings import Reason, Where
-from crowdqc.judge.words import shortened
+from crowdqc.judge.text import shortened
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crowdqc.findings import Finding
-from crowdqc.judge.words import message
+from crowdqc.judge.text import message
 from crowdqc.store import to_csv
 from crowdqc.text import for_spreadsheets, visible, visible_json
 
