@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from crowdqc.config import Section, read_toml, validate
 
 _PLAIN = r"\d+\.?\d*(?:[eE][+-]?\d+)?"
-_PRINTED = re.compile(rf"(<?)\s*({_PLAIN})(?:\s*(?:±|\+-)\s*({_PLAIN}))?")
+_PRINTED = re.compile(rf"([<≤]?)\s*({_PLAIN})(?:\s*(?:±|\+-)\s*({_PLAIN}))?")
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,13 @@ class Printed:
 
     value: Decimal
     ci: Decimal | None = None
-    below: bool = False
+    below: str = ""
+    """``"<"`` or ``"≤"`` where a bound was printed."""
 
     def agrees(self, ours: float, ci: float = float("nan")) -> bool:
         """Whether `ours`, and its half width where one was printed, round to what was printed."""
         if self.below:
-            return ours < float(self.value)
+            return ours < float(self.value) or (self.below == "≤" and ours == float(self.value))
         return _rounds_to(ours, self.value) and (self.ci is None or _rounds_to(ci, self.ci))
 
 
@@ -65,7 +66,34 @@ class Bound(BaseModel):
     tables: list[str]
     rows: list[str] = []
     """Rows that the claim is about; all, when empty."""
-    below: float
+    below: float | None = None
+    at_least: float | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Bound:
+        if (self.below is None) == (self.at_least is None):
+            raise ValueError("a bound needs either 'below' or 'at_least'.")
+        return self
+
+    def holds(self, p: float) -> bool:
+        """Whether a p value is within it."""
+        return p >= self.at_least if self.below is None else p < self.below
+
+    @property
+    def words(self) -> str:
+        """What it asks for."""
+        return f"at least {self.at_least:g}" if self.below is None else f"below {self.below:g}"
+
+
+class Remark(BaseModel):
+    """What a published value that does not come out means for what is concluded from it."""
+
+    model_config = ConfigDict(extra="forbid")
+    table: str
+    row: str
+    column: str
+    printed: str
+    text: str
 
 
 class Annotations(BaseModel):
@@ -80,6 +108,14 @@ class Annotations(BaseModel):
     """Case -> boxes of each of `labels`."""
     complete: list[str]
     """Cases that were said to be fully annotated."""
+    n_boxes: int = 0
+    n_slices: int = 0
+    """Boxes, and slices with a box, that were said to be drawn."""
+    missing: dict[str, int] = {}
+    """Label -> number of cases in which it was said to be missing."""
+    minutes: float = 0.0
+    seconds: float = 0.0
+    """How long one organ in all cases, and one slice, were said to take."""
 
     @model_validator(mode="after")
     def _fits(self) -> Annotations:
@@ -101,6 +137,7 @@ class PaperFile(Section):
     out: str
     published: list[Published] = Field(default=[])
     bound: list[Bound] = Field(default=[])
+    remark: list[Remark] = Field(default=[])
     annotated: Annotations | None = None
 
 
@@ -129,7 +166,7 @@ def read_printed(text: str) -> Printed:
             f"'printed' must be numbers like '0.80', '0.80 ± 0.05' or '<0.001'; got {text!r}."
         )
     below, value, ci = match.groups()
-    return Printed(Decimal(value), Decimal(ci) if ci else None, below=bool(below))
+    return Printed(Decimal(value), Decimal(ci) if ci else None, below)
 
 
 def folder(path: Path, text: str) -> Path:

@@ -11,35 +11,56 @@ import jinja2
 import pandas as pd
 
 from crowdqc.files import atomic
+from crowdqc.findings import InputError
 from reports.paper.boxplots import box_plot
 from reports.paper.claims import Checked, check_all, check_annotations
-from reports.paper.file import PaperFile, folder, read_paper
+from reports.paper.file import PaperFile, Remark, folder, read_paper
+from reports.paper.quality import Quality, ask_gate, in_words
 from reports.paper.scores import Pairing, read_pairings
 from reports.paper.tables import judge, measure, signed
 
-UNREAD = "not readable here"
-"""What stands where a published value could not be read."""
+UNPRINTED = "not printed"
+"""What stands where nothing was published."""
 TITLES = {
     "volumes": "Table 2. Masks of SAM and MedSAM on BTCV, Dice by volume",
     "slices": "Table 3. The same by slice, on slices that show all five organs",
     "slices_all": "Table 3, every slice: each organ on all slices that have a mask of it",
-    "nnunet_11": "Table 4. nnU-Net trained on 11 volumes: expert masks (GT) and SAM's",
-    "nnunet_15": "Table 5. nnU-Net trained on 15 volumes: expert masks (GT) and SAM's",
-    "msd": "MSD: masks from simulated boxes, Dice by volume and by slice",
-    "msd_nnunet": "MSD: nnU-Net trained on expert masks (GT) and SAM's, tested on 30 BTCV volumes",
-    "filtering": "The effect of filtering: SAM's masks of 11 complete or of all 15 volumes",
-    "control": "The control: expert masks of the same 11 or 15 volumes",
+    "nnunet_15": "Table 4. nnU-Net trained on 15 volumes: expert masks (GT) and SAM's",
+    "nnunet_11": "Table 5. nnU-Net trained on 11 volumes: expert masks (GT) and SAM's",
+    "msd": "Section 3.1, MSD: masks from simulated boxes, Dice by volume and by slice",
+    "msd_nnunet": "Section 3.1, MSD: nnU-Net on expert masks (GT) and SAM's, 30 BTCV volumes",
+    "filtering": "Section 3.2. Filtering: SAM's masks of 11 complete or of all 15 volumes",
+    "control": "Section 3.2. The control: expert masks of the same 11 or 15 volumes",
 }
-"""Table -> caption. The numbers are given in the order of the authors' notebook."""
+"""Table -> caption, with the paper's own numbers; in the authors' notebook Table 5 comes first."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Our number, and what was published for it."""
+    """Our number, and what was published for it: each value, and whether it comes out."""
 
     ours: str
-    published: str
-    match: bool | None
+    published: tuple[tuple[str, bool], ...]
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A printed value that does not come out, and what becomes of the conclusion."""
+
+    where: str
+    printed: str
+    ours: str
+    means: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that the page says beside its tables."""
+
+    checked: list[Checked]
+    judged: pd.DataFrame
+    wrong: list[Mismatch]
+    quality: Quality | None
 
 
 @dataclass(frozen=True)
@@ -83,7 +104,41 @@ def write_paper(path: Path) -> list[Path]:
     judged = judge(ours, paper.published)
     checked = check_all(ours, paper.bound, _annotations(paper, path))
     sheets = [_sheet(name, ours, judged=judged, pairings=pairings) for name in TITLES]
-    return _write(folder(path, paper.out), sheets, checked=checked, judged=judged)
+    found = Found(
+        checked=checked,
+        judged=judged,
+        wrong=explain_mismatches(judged, paper.remark),
+        quality=None
+        if paper.annotated is None
+        else ask_gate(paper.annotated, folder(path, paper.annotated.study), pairings),
+    )
+    return _write(folder(path, paper.out), sheets, found)
+
+
+def explain_mismatches(judged: pd.DataFrame, remarks: Sequence[Remark]) -> list[Mismatch]:
+    """Every printed value that does not come out, with what that means.
+
+    Raises
+    ------
+    InputError
+        If one has no remark, or a remark is of a value that comes out.
+    """
+    texts = {(r.table, r.row, r.column, r.printed): r.text for r in remarks}
+    wrong = {
+        (row.table, row.row, row.column, row.printed): row
+        for row in judged[~judged["match"]].itertuples(index=False)
+    }
+    if odd := sorted(texts.keys() ^ wrong.keys()):
+        raise InputError(f"'remark' must be of each value that does not come out; odd: {odd}.")
+    return [
+        Mismatch(
+            where=f"{row.source}: {row.row}, {row.column}",
+            printed=row.printed,
+            ours=_p(row.ours) if math.isnan(row.ci) else f"{row.ours:.3f} ± {row.ci:.3f}",
+            means=texts[key],
+        )
+        for key, row in wrong.items()
+    ]
 
 
 def _annotations(paper: PaperFile, path: Path) -> list[Checked]:
@@ -111,8 +166,8 @@ def _cell(row: pd.Series, column: str, claims: pd.DataFrame) -> Cell:
     about = claims[(claims["row"] == row.row) & (claims["column"] == column)]
     side = {row.a: "a", row.b: "b"}.get(column)
     ours = _p(row.p) if side is None else _plus_minus(row, side)
-    match = bool(about["match"].all()) if len(about) else None
-    return Cell(ours, "; ".join(_shortened(text) for text in about["printed"]) or UNREAD, match)
+    known = dict(zip(about["printed"], about["match"], strict=True))
+    return Cell(ours, tuple((_shortened(text), bool(match)) for text, match in known.items()))
 
 
 def _plus_minus(row: pd.Series, side: str) -> str:
@@ -134,14 +189,17 @@ def _p(value: float) -> str:
     return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"
 
 
-def _write(
-    out: Path, sheets: list[Sheet], *, checked: list[Checked], judged: pd.DataFrame
-) -> list[Path]:
+def _write(out: Path, sheets: list[Sheet], found: Found) -> list[Path]:
+    judged, quality = found.judged, found.quality
     content = {
         "sheets": sheets,
-        "checked": checked,
+        "checked": found.checked,
+        "wrong": found.wrong,
+        "quality": quality,
+        "in_words": [] if quality is None else in_words(quality),
         "n": len(judged),
         "n_match": int(judged["match"].sum()),
+        "unprinted": UNPRINTED,
         "sources": list(dict.fromkeys(judged["source"])),
     }
     texts = {f"paper.{kind}": _rendered(kind, content) for kind in ("md", "html")}
