@@ -230,6 +230,19 @@ def test_a_picture_has_the_size_in_which_it_is_shown(tmp_path, ending, orientati
     assert box["x1"] - box["x0"] == pytest.approx(0.4 * shown.width)
 
 
+@pytest.mark.parametrize("ending", ["tif", "gif"])
+def test_several_pictures_in_one_file_are_refused(tmp_path, ending):
+    pictures = [Image.fromarray(np.full((100, 200), k, "u1")) for k in (9, 90, 200)]
+    pictures[0].save(tmp_path / f"img.{ending}", save_all=True, append_images=pictures[1:])
+    (tmp_path / "img.txt").write_text("0 0.5 0.5 0.4 0.2\n")
+    assert call("init", tmp_path).exit_code == 0
+
+    result = call("check", tmp_path / "study.toml")
+
+    assert result.exit_code == 2
+    assert f"img.{ending}: holds 3 pictures, and a slice is one." in result.stderr
+
+
 @pytest.mark.parametrize(
     ("shape", "limits", "says"),
     [

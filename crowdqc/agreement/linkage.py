@@ -17,6 +17,9 @@ from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.geometry import Boxes, paired_iou
 from crowdqc.matching import linked_pairs
 
+PAIRS_MAX = 10_000_000
+"""About so many pairs of boxes are looked at together."""
+
 
 def link_boxes(boxes: Boxes, *, image: Ints, rater: Ints, label: Ints, iou: float) -> Ints:
     """Number of the unit of each box, (N,).
@@ -44,6 +47,24 @@ def link_boxes(boxes: Boxes, *, image: Ints, rater: Ints, label: Ints, iou: floa
     >>> link_boxes(boxes, image=none, rater=np.arange(3), label=none, iou=0.5)
     array([0, 0, 0])
     """
+    unit, n_units = np.empty(len(boxes), np.int64), 0
+    for rows in _batches(image):
+        found = _link(boxes[rows], image[rows], rater=rater[rows], label=label[rows], iou=iou)
+        unit[rows] = n_units + found
+        n_units += int(found.max(initial=-1)) + 1
+    return unit
+
+
+def _batches(image: Ints) -> list[Ints]:
+    """Rows of some images each, so that pairs of boxes fit into memory however many there are."""
+    order = np.argsort(image, kind="stable")
+    n_boxes = np.unique(image, return_counts=True)[1]
+    batch = np.cumsum(n_boxes**2) // PAIRS_MAX
+    return np.split(order, np.cumsum(n_boxes)[:-1][np.diff(batch) > 0])
+
+
+def _link(boxes: Boxes, image: Ints, *, rater: Ints, label: Ints, iou: float) -> Ints:
+    """As `link_boxes`, of all boxes at once."""
     order = _by_image_and_x(image, boxes[:, 0])
     a, b = linked_pairs(boxes[order], image[order], rater[order], iou=iou)
     a, b = order[a], order[b]

@@ -20,7 +20,7 @@ from crowdqc.formats.name_patterns import guess_pattern
 from crowdqc.formats.patterns import Name
 from crowdqc.text import count
 
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".pgm")
 NAMES_MAX = 50
 """Cases and names of volumes that are held against one another."""
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")

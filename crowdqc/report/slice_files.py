@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from crowdqc.config import Config
+from crowdqc.config import Config, Window
 from crowdqc.files import opened
 from crowdqc.findings import InputError
 from crowdqc.store import Store
-from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
+from crowdqc.volumes import is_volume, read_labels, read_volume, to_grey, to_pictures
 
 ENTROPY_MAX = math.log(2)
 """Entropy of a yes or no of which nothing is known, in nats: the unit of uncertainty volumes."""
@@ -97,7 +97,10 @@ class VolumeSlices:
     def _picture(self, path: Path) -> NDArray[np.uint8] | None:
         try:
             with opened(path) as file, Image.open(file) as picture:
-                return np.asarray(ImageOps.exif_transpose(picture).convert("L"))
+                shown = ImageOps.exif_transpose(picture)
+                if shown.mode.startswith(("I", "F")):  # more than 256 values: Pillow cuts them off
+                    return to_grey(np.asarray(shown), Window(percentiles=(0.0, 100.0)))
+                return np.asarray(shown.convert("L"))
         except Exception as error:  # noqa: BLE001 - a broken file makes Pillow raise anything
             self._tell(InputError(f"{path}: cannot be read as a picture: {error}."))
             return None
@@ -108,7 +111,7 @@ class VolumeSlices:
 
 
 def _is_volume(path: Path) -> bool:
-    return path.name.endswith((".nii", ".nii.gz")) or path.is_dir()
+    return is_volume(path.name) or path.is_dir()
 
 
 def _plane(stack: NDArray[Any] | None, k: int) -> NDArray[Any] | None:

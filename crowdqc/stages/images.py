@@ -196,13 +196,27 @@ def _picture_size(path: Path) -> tuple[int, int]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with opened(path) as file, Image.open(file) as picture:
+                _refuse_stack(picture, path)
                 width, height = picture.size
                 return (height, width) if _orientation(picture) in TURNED else (width, height)
+    except InputError:
+        raise
     except Exception as error:  # a broken file makes Pillow raise anything
         raise InputError(
-            f"{path}: cannot be read as a picture: {error}. Volumes end with "
-            f"{', '.join(VOLUME_ENDINGS)}; a DICOM series is named by its folder, with a / behind."
+            f"{path}: cannot be read as a picture: {str(error).partition(' <')[0]}. Volumes end "
+            f"with {', '.join(VOLUME_ENDINGS)}; a DICOM series is named by its folder, with a / "
+            "behind."
         ) from error
+
+
+def _refuse_stack(picture: Image.Image, path: Path) -> None:
+    """Refuse several pictures in one file, of which only the first would be looked at."""
+    n_frames = getattr(picture, "n_frames", 1) if picture.format in {"TIFF", "GIF"} else 1
+    if n_frames > 1:
+        raise InputError(
+            f"{path}: holds {n_frames} pictures, and a slice is one. Write each into a file of its "
+            "own, or convert the stack to NIfTI."
+        )
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -216,3 +216,17 @@ def test_linking_in_rounds_is_linking_one_pair_after_the_other(seed):
     assert {frozenset(np.flatnonzero(found == u).tolist()) for u in np.unique(found)} == {
         frozenset(one) for one in unit.values()
     }
+
+
+def test_images_may_be_linked_in_batches(monkeypatch):
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 40, (500, 2))
+    boxes = np.hstack([corner, corner + rng.uniform(5, 30, (500, 2))])
+    image, rater, label = (rng.integers(0, n, 500) for n in (9, 4, 3))
+    known = {"image": image, "rater": rater, "label": label, "iou": 0.5}
+    whole = link_boxes(boxes, **known)
+
+    monkeypatch.setattr("crowdqc.agreement.linkage.PAIRS_MAX", 1000)
+    parts = link_boxes(boxes, **known)
+
+    assert len(set(zip(whole, parts, strict=True))) == len(set(whole)) == len(set(parts))

@@ -84,6 +84,33 @@ def test_pixels_are_turned_as_the_raters_saw_them(study):
     assert uncertainty.sum() == pytest.approx(len(rows))
 
 
+@pytest.mark.parametrize("ending", ["nrrd", "mha", "NII"])
+def test_volumes_of_other_endings_are_shown(study, tmp_path, ending):
+    sitk = pytest.importorskip("SimpleITK")
+    store, config, volume = study
+    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.T))
+    sitk.WriteImage(image, tmp_path / f"0001.{ending.lower()}")
+    (tmp_path / f"0001.{ending.lower()}").rename(tmp_path / f"0001.{ending}")
+    images = store.read("images").assign(path=f"0001.{ending}")
+
+    slice_source = VolumeSlices(store, config, images)
+
+    assert slice_source.grey("0001", 7).shape == (400, 512)
+    assert slice_source.problems == []
+
+
+@pytest.mark.parametrize("dtype", ["u2", "f4", "i4"])
+def test_pictures_of_more_than_8_bits_keep_their_contrast(study, tmp_path, dtype):
+    store, config, _ = study
+    ramp = np.linspace(0, 4000, 200 * 100).reshape(100, 200).astype(dtype)
+    Image.fromarray(ramp).save(tmp_path / "0001.tif")
+    images = store.read("images").assign(path="0001.tif")
+
+    grey = VolumeSlices(store, config, images).grey("0001", 7)
+
+    np.testing.assert_allclose(grey, ramp / ramp.max() * 255, atol=1)
+
+
 def test_what_is_not_there_is_not_shown(study):
     store, config, _ = study
     slice_source = VolumeSlices(store, config, store.read("images"))
