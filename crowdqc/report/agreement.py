@@ -10,6 +10,7 @@ import pandas as pd
 
 from crowdqc.report.columns import column, legend, measure_about, measure_group, measure_title
 from crowdqc.report.content import Interval, ReportSection, Table, TableColumn
+from crowdqc.report.grras import grras_table
 from crowdqc.report.results import Results
 from crowdqc.report.text import number
 
@@ -163,7 +164,7 @@ def agreement_section(results: Results) -> ReportSection:
         "agreement",
         "Agreement",
         lead=_lead(whole, results.level),
-        tables=tuple(table for table in tables if table.rows),
+        tables=(*(table for table in tables if table.rows), grras_table(results)),
         view=_scatter(results, cases),
     )
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 import crowdqc
 from crowdqc.catalogue import STAGES
-from crowdqc.config import Config
+from crowdqc.config import Config, Publication
 from crowdqc.files import STATE, Unreadable, read_json, sha256
 from crowdqc.findings import Finding, InputError, from_cell, to_cell
 from crowdqc.schema import TABLES, empty, natural_order
@@ -62,6 +62,8 @@ class Results:
     """Whether masks can be scored."""
     level: float | None = None
     """Level of the intervals, where the study file is known."""
+    publication: Publication = field(default_factory=Publication)
+    """What the study file says for those who read of the study."""
 
     def has(self, table: str) -> bool:
         """Whether a table was written."""
@@ -134,6 +136,7 @@ def read_results(store: Store, config: Config | None = None) -> Results:
         has_volumes=config is None or config.images.path is not None,
         has_truth=config is None or bool(config.truth and config.truth.path),
         level=config.agree.level if config else None,
+        publication=config.publication if config else Publication(),
     )
 
 
