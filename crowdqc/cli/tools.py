@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
@@ -22,6 +23,8 @@ from crowdqc.cli.options import (
 from crowdqc.findings import InputError
 from crowdqc.plugins import names
 from crowdqc.text import count
+
+What = Literal["raters", "consensus"]
 
 
 @click.command()
@@ -94,6 +97,14 @@ class _Downloads:
     required=True,
     help="Format of the annotations.",
 )
+@click.option(
+    "--what",
+    type=click.Choice(["raters", "consensus"]),
+    default="raters",
+    show_default=True,
+    help="The boxes of all raters, or the fused boxes that may be used, each with its score.",
+)
+@click.option("--pictures", is_flag=True, help="Write the picture of each slice beside, as PNG.")
 @output_options
 @guarded
 @described
@@ -102,31 +113,28 @@ def convert(
     folder: Path,
     *,
     format_: str,
-    style: str,
-    quiet: bool,
-    verbose: bool,  # noqa: ARG001
+    what: What,
+    pictures: bool,
+    **show: Any,
 ) -> None:
     """Lists what was not read and what the format cannot hold.
 
     Writes the annotations, and a study file that reads them, into FOLDER, which must be new or
-    empty.
+    empty. In Label Studio the consensus is a prediction; those of the lowest score come first.
     """
     from crowdqc.cli.output import print_table, write_out
-    from crowdqc.formats import read_study
-    from crowdqc.formats.conversion import convert as write
     from crowdqc.stages.check import findings_table
-    from crowdqc.stages.images import known_images
+    from crowdqc.stages.convert import convert as write
 
-    say = speaker(quiet=quiet)
-    config = open_run(study, say=say).config
-    read, findings = read_study(config, known_images(config))
-    losses = write(read, format_, folder)
-    table = findings_table([*findings, *losses])
-    if style == "table":
+    say = speaker(quiet=show["quiet"])
+    run = open_run(study, say=say)
+    written, findings = write(run, format_, folder, what=what, pictures=pictures)
+    table = findings_table(findings)
+    if show["style"] == "table":
         print_table(table[["severity", "check", "message"]], "What was not read, or is not written")
     else:
-        write_out(table, style)
-    say(f"{count(len(read.boxes), 'box')} written to {folder} as {format_}.")
+        write_out(table, show["style"])
+    say(f"{count(len(written.boxes), 'box')} written to {folder} as {format_}.")
 
 
 @click.command()

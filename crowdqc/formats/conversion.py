@@ -5,6 +5,7 @@ Each format is written with a study file beside it, so that `crowdqc check` can 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from crowdqc.files import new_folder
@@ -23,7 +24,14 @@ def written_formats() -> list[str]:
     return [name for name, one in formats().items() if one.write]
 
 
-def convert(study: Study, format: str, folder: Path) -> list[Finding]:
+def convert(
+    study: Study,
+    format: str,
+    folder: Path,
+    *,
+    model: str = "",
+    pictures: Callable[[Output, Path], None] | None = None,
+) -> list[Finding]:
     """Write a study in another format, with a study file that reads it again.
 
     Parameters
@@ -34,6 +42,10 @@ def convert(study: Study, format: str, folder: Path) -> list[Finding]:
         One of `written_formats`.
     folder : Path
         Where to: a folder that is not there yet, or is empty. It appears whole or not at all.
+    model : str
+        Name of what made the boxes, where no person did.
+    pictures : callable, optional
+        Writes the pictures of what is written into a folder.
 
     Returns
     -------
@@ -56,14 +68,16 @@ def convert(study: Study, format: str, folder: Path) -> list[Finding]:
     found = {name: one.write for name, one in formats().items() if one.write}
     if format not in found:
         raise InputError(must_be_one_of("format", format, found))
-    output = _output(study, format)
+    output = _output(study, format, model=model, pictures=pictures is not None)
     with new_folder(folder) as temporary:
         keys = found[format](output, temporary)
+        if pictures is not None:
+            pictures(output, temporary)
         (temporary / "study.toml").write_text(study_file(output, keys), encoding="utf-8")
     return output.losses
 
 
-def _output(study: Study, format: str) -> Output:
+def _output(study: Study, format: str, *, model: str, pictures: bool) -> Output:
     found = load_format(format)
     return Output(
         study,
@@ -71,4 +85,6 @@ def _output(study: Study, format: str) -> Output:
         empty_files=found.one_file_per_slice,
         says_opened=found.says_opened,
         says_size=found.says_size,
+        model=model,
+        pictures=pictures,
     )

@@ -28,4 +28,6 @@ def study_file(output: Output, annotations: dict[str, object]) -> str:
         "[annotations]",
         *[toml_line(key, value) for key, value in keys.items()],
     ]
+    if output.pictures:
+        lines += ["", "[images]", toml_line("path", "images/{case}-slice{slice}.png")]
     return "\n".join(lines) + "\n"

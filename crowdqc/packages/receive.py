@@ -10,7 +10,6 @@ import dataclasses
 import datetime as dt
 import json
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.config import Annotations, Assignments, Config, Label
-from crowdqc.files import Unreadable, read_bytes, sha256
+from crowdqc.files import Unreadable, new_folder, read_bytes, sha256
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats import Draft, read_with
 from crowdqc.packages.sent import BOXES, READINGS, Sent, folder_of_returns, sent_packages
@@ -142,22 +141,14 @@ def keep_answer(config: Config, answer: Answer, *, today: dt.date) -> Path:
     sent = answer.sent
     number = 1 + max((int(one.name) for one in sent.returned), default=0)
     folder = folder_of_returns(config, sent.task.round) / sent.folder.name / str(number)
-    if folder.exists() or folder.is_symlink():
-        raise InputError(f"{folder}: is there already, and is not overwritten.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = folder.with_name(f".part-{number}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        (temporary / "files").mkdir(parents=True)
+    with new_folder(folder) as temporary:
+        (temporary / "files").mkdir()
         for place, file in enumerate(answer.files):
             _copy(file, temporary / "files" / f"{place:04d}-{file.name}")
         _text(temporary / READINGS, to_csv(answer.study.readings))
         _text(temporary / BOXES, to_csv(answer.study.boxes))
         record = {"received": today.isoformat(), "n_read": answer.n_read}
         _text(temporary / RECORD, json.dumps(record, indent=1) + "\n")
-        temporary.rename(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror or error}.") from error
     return folder
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.files import PART
+from crowdqc.files import new_folder
 from crowdqc.findings import InputError, from_cell
 from crowdqc.formats.output import fit_names
 from crowdqc.packages.plan import Sources, Wanted, plan_tasks
@@ -90,7 +86,7 @@ def make_tasks(run: Run, wishes: Wishes) -> Result:
         return Result(table=nothing, shown=nothing, summary=f"There is nothing to do.{told}")
     number = max([1, len(config.annotations.rounds), *(one.task.round for one in sent)]) + 1
     folder = folder_of_round(config, number)
-    with _new_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         rows = list(_write(run, tasks, wishes, number=number, folder=temporary))
     table = pd.DataFrame(rows, columns=COLUMNS)
     return Result(
@@ -132,7 +128,7 @@ def _write(
         number=number,
         due=wishes.due,
         open_source=lambda case: VolumeSlices(run.store, run.config, images[case]),
-        originals=_originals(run.config, study.images),
+        originals=original_pictures(run.config, study.images),
         sheet=_sheets(run, wishes.due),
     )
     names = fit_names(natural_order(tasks["rater"].unique()))
@@ -173,27 +169,11 @@ def _sheets(run: Run, due: str) -> Callable[[str, pd.DataFrame], tuple[str, list
     return sheet
 
 
-def _originals(config: Config, images: pd.DataFrame) -> Mapping[tuple[str, int], Path]:
+def original_pictures(config: Config, images: pd.DataFrame) -> Mapping[tuple[str, int], Path]:
     """Pictures of the study that may be copied as they are."""
     folder = config.file.parent
     some = images[images["path"].str.lower().str.endswith(".png")]
     return {(row.case, row.slice): folder / row.path for row in some.itertuples()}
-
-
-@contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """A folder that appears whole or not at all."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=PART, dir=folder.parent))
-        try:
-            yield temporary
-            temporary.chmod(0o755)
-            os.rename(temporary, folder)  # noqa: PTH104 - which refuses a folder that is full
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror or error}.") from error
 
 
 __all__ = ["Wishes", "make_tasks"]
