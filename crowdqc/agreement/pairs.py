@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from crowdqc.agreement.arrays import EDGES
 from crowdqc.agreement.boxes import own_box
 from crowdqc.agreement.continuity import runs_of, unsteadiness
 from crowdqc.agreement.rater_data import EXAMPLES, FEWEST, Fault, RaterData
@@ -21,6 +23,16 @@ from crowdqc.findings import Finding
 
 UNSTEADY = 1.5
 """How many times as far as the other one's the boxes of a rater lie from their neighbours."""
+
+
+BY_RULE = 0.1
+"""Share of boxes on a line with those beside them from which a rater's are no hand's: copied along
+the slices, or interpolated. The same few lie there by chance."""
+ALIKE = 0.5
+"""Least slope of the way of one rater's edges along the slices on that of the steadier one: where
+it is less, the latter does not follow the organ."""
+_LINE = 0.05
+"""Distance from that line in px that is rounding; half a px where all draw on whole ones."""
 
 
 class _Two(NamedTuple):
@@ -81,8 +93,13 @@ def _differences(data: RaterData, two: _Two) -> list[str]:
 
 
 def _unsteady(data: RaterData, two: _Two) -> list[Fault]:
-    """The one of two whose boxes jump about more on the same organ, if it is much more."""
+    """The one of two whose boxes jump about more on the same organ, if it is much more.
+
+    Nobody is, where the steadier one's boxes were not drawn slice by slice, or follow another way:
+    steadier than an organ is no hand that looks at it.
+    """
     runs = runs_of(data.matched)
+    by_rule = _on_a_line(runs, 0.5 if data.crowd.evidence.whole_pixels else _LINE)
     rough = unsteadiness(runs)
     shared = runs.assign(rough=rough).pivot_table(
         "rough", "object", "person", aggfunc="first", dropna=True
@@ -92,7 +109,9 @@ def _unsteady(data: RaterData, two: _Two) -> list[Fault]:
     for r, rest in ((two.a, two.b), (two.b, two.a)):
         own, other = (shared[name].to_numpy(np.float64) for name in (r, rest))
         excess = _ratio(data, own - UNSTEADY * other, objects)
-        if excess.n[0] < 2 * FEWEST or _low(data, excess) <= 0:
+        if excess.n[0] < 2 * FEWEST or _low(data, excess) <= 0 or by_rule.get(rest, 0.0) > BY_RULE:
+            continue
+        if _slope(runs, r, on=rest) < ALIKE:
             continue
         value, limit = float(own.mean()), UNSTEADY * float(other.mean())
         if value < data.limits.spread_least:
@@ -105,6 +124,25 @@ def _unsteady(data: RaterData, two: _Two) -> list[Fault]:
         places = data.compared.drawn.place[worst]
         return [Fault(r, "rater-scatters", what, value, limit, "share of size", places)]
     return []
+
+
+def _on_a_line(runs: pd.DataFrame, reach: float) -> pd.Series:
+    """Share of each rater's boxes between two others that lie on the line between these."""
+    by_run = runs.groupby("run")
+    beside = by_run[[*EDGES, "slice"]].shift(1) + by_run[[*EDGES, "slice"]].shift(-1)
+    off = (runs[EDGES] - beside[EDGES] / 2).abs().max(axis=1)
+    between = (beside["slice"] == 2 * runs["slice"]) & off.notna()
+    return (off[between] <= reach).groupby(runs["person"][between]).mean()
+
+
+def _slope(runs: pd.DataFrame, rater: int, *, on: int) -> float:
+    """Slope of one rater's edges on another's, less the mean of each run, of what both drew."""
+    both = runs[runs["person"].isin([rater, on])]
+    both = both[both.groupby("object")["person"].transform("size") == 2].sort_values("object")
+    away = both[EDGES] - both.groupby("run")[EDGES].transform("mean")
+    own, other = (away[both["person"] == one].to_numpy() for one in (rater, on))
+    way = float(np.square(other).sum())
+    return float((own * other).sum()) / way if way > 0 else 0.0
 
 
 def _ratio(data: RaterData, top: Floats | Bools, objects: Ints) -> Ratio:

@@ -269,4 +269,6 @@ def _interval(
     variance = np.maximum(spread, mean * (1 - mean)) * weight + doubt
     variance = variance / np.maximum(weight, 1e-9) ** 2
     reach = student.ppf((1 + level) / 2, free + _LENT) * np.sqrt(variance)
-    return Share(value, np.clip(value - reach, 0, 1), np.clip(value + reach, 0, 1), count)
+    low, high = value - reach, value + reach
+    low, high = low - np.maximum(high - 1, 0), high + np.maximum(-low, 0)
+    return Share(value, np.clip(low, 0, 1), np.clip(high, 0, 1), count)

@@ -12,7 +12,7 @@ from crowdqc.agreement.reference import _without
 from crowdqc.judge import judge_raters
 from crowdqc.matching import match
 from crowdqc.schema import Study
-from tests.crowdqc.agreement.organs import GOOD, NONE, organ_study
+from tests.crowdqc.agreement.organs import BOX, GOOD, NONE, organ_study
 
 THREE = {"a": {"noise": 1.5}, "b": {"noise": 1.5}, "c": {"noise": 1.5}}
 
@@ -63,6 +63,34 @@ def test_of_two_raters_alone_the_unsteady_hand_is_named():
     judged, noticed = reviewed({"a": {"noise": 1.0}, "b": {"noise": 8.0}})
 
     assert named(judged) == {"b"}
+    assert noticed == {"raters-disagree"}
+
+
+def interpolated(boxes, _, rng):
+    """Every sixth box of a run 25 % too large, and what lies between on straight lines."""
+    runs = []
+    for _, run in boxes.groupby(["case", "label"], sort=False):
+        edges = run[BOX].to_numpy()
+        side = np.tile(edges[:, 2:] - edges[:, :2], 2)
+        edges = edges + 0.125 * side * np.array([-1, -1, 1, 1])
+        key = np.unique([*range(0, len(run), 6), len(run) - 1])
+        lines = [np.interp(range(len(run)), key, edge[key]) for edge in edges.T]
+        runs.append(run.assign(**dict(zip(BOX, lines, strict=True))))
+    return pd.concat(runs)
+
+
+def of_one_place(boxes, _, rng):
+    """The mean box of a run on all of its slices: steady, and not drawn by looking."""
+    mean = boxes.groupby(["case", "label"])[BOX].transform("mean")
+    return boxes.assign(**(mean + rng.normal(0, 0.5, mean.shape)))
+
+
+@pytest.mark.parametrize("alter", [interpolated, of_one_place])
+def test_who_is_steadier_than_the_organ_does_not_make_the_other_unsteady(alter):
+    hands = {"a": {"noise": 3.0}, "b": {"noise": 0.5}}
+    judged, noticed = reviewed(hands, alter={"b": alter})
+
+    assert named(judged) == set()
     assert noticed == {"raters-disagree"}
 
 
