@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pydantic
 
 from crowdqc.config import Config, Train, load_config
 from crowdqc.engine import LOCAL, Engine
@@ -32,24 +31,6 @@ from train.study import dataset_name
 Say = Callable[[str], None]
 PREDICTIONS = "predictions"
 """Folder of predictions, one folder a set in it."""
-
-
-def override(config: Config, changes: Mapping[str, object]) -> Config:
-    """The study file with other settings of ``[train]``; those that are `None` stay.
-
-    Raises
-    ------
-    InputError
-        If a setting is not what it must be.
-    """
-    given = {name: value for name, value in changes.items() if value is not None}
-    try:
-        settings = Train.model_validate({**config.train.model_dump(), **given})
-    except pydantic.ValidationError as error:
-        fault = error.errors()[0]
-        name = ".".join(map(str, fault["loc"]))
-        raise InputError(f"'{name}': {fault['msg']}; got {fault['input']!r}.") from error
-    return config.model_copy(update={"train": settings})
 
 
 def known_folds(config: Config, folders: Folders, name: str) -> range:

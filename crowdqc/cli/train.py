@@ -84,15 +84,16 @@ def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: 
     from crowdqc.cli.stage import finish
     from crowdqc.stages import training
 
-    say = speaker(quiet=quiet)
+    settings = {name: options[name] for name in SETTINGS}
     request = training.Request(
         action=options["action"] or "train",
         sets=options["sets"],
         folds=options["folds"],
         gpus=options["gpus"],
-        settings={name: options[name] for name in SETTINGS},
+        settings=settings,
     )
-    result = training.train(open_run(study, out=out, say=say), request)
+    run = open_run(study, out=out, changes={"train": settings}, say=speaker(quiet=quiet))
+    result = training.train(run, request)
     if style == "table" and request.action == "print":
         echo("\n".join(result.table["command"]))
         style = request.action

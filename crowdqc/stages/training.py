@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.config import Config
 from crowdqc.engine import open_engine
 from crowdqc.findings import Finding, InputError, Severity, Verdict
 from crowdqc.schema import empty
@@ -41,7 +40,7 @@ class Request:
     gpus : int
         GPUs for each fold.
     settings : dict
-        Keys of ``[train]`` to change for this call; `None` leaves one as it is.
+        What of ``[train]`` options have changed, for the commands of ``print``; `None`: nothing.
     """
 
     action: str = "train"
@@ -54,7 +53,6 @@ class Request:
 @dataclass(frozen=True)
 class _Work:
     run: Run
-    config: Config
     experiment: ModuleType
     folders: Any
     sets: Sequence[str]
@@ -79,10 +77,9 @@ def train(run: Run, request: Request) -> Result:
     Raises
     ------
     InputError
-        If there is no such dataset, a setting is wrong, or nnU-Net is not installed.
+        If there is no such dataset, or nnU-Net is not installed.
     """
-    experiment = load("train.experiment")
-    config = experiment.override(run.config, request.settings)
+    experiment, config = load("train.experiment"), run.config
     sets = request.sets or config.dataset.sets
     unknown = [name for name in sets if name not in config.dataset.sets]
     if unknown:
@@ -91,7 +88,7 @@ def train(run: Run, request: Request) -> Result:
     if few and request.action != "check" and not request.folds:
         raise InputError(f"{config.file}: {few}")
     folders = load("train.environment").Folders(run.store.folder)
-    work = _Work(run, config, experiment, folders, sets, request)
+    work = _Work(run, experiment, folders, sets, request)
     if request.action in _USES_DATA and run.store.edited("dataset"):
         raise InputError(
             f"{run.store.folder / 'nnUNet_raw'}: is not, or is not known to be, what 'crowdqc "
@@ -102,12 +99,12 @@ def train(run: Run, request: Request) -> Result:
 
 
 def _check(work: _Work) -> Result:
-    few = too_few(work.config)
+    few = too_few(work.run.config)
     if few:
-        message = f"{work.config.file}: {few}"
+        message = f"{work.run.config.file}: {few}"
         findings = [Finding(check="few-cases", message=message)]
     else:
-        findings = work.experiment.check_sets(work.config, work.folders, work.sets)
+        findings = work.experiment.check_sets(work.run.config, work.folders, work.sets)
     findings = write_findings(work.run, "train", findings)
     rows = [(f.severity.value, f.check, f.case or "", f.message) for f in findings]
     table = pd.DataFrame(rows, columns=["severity", "check", "case", "message"])
@@ -122,14 +119,14 @@ def _check(work: _Work) -> Result:
 
 
 def _prepare(work: _Work) -> Result:
-    work.experiment.prepare_sets(work.config, work.folders, work.sets, say=work.run.say)
+    work.experiment.prepare_sets(work.run.config, work.folders, work.sets, say=work.run.say)
     table = pd.DataFrame({"set": list(work.sets), "state": "prepared"})
     return Result(table=table, shown=table, summary=f"Prepared: {count(len(table), 'dataset')}.")
 
 
 def _print(work: _Work) -> Result:
     lines: list[str] = work.experiment.list_commands(
-        work.config,
+        work.run.config,
         work.folders,
         work.sets,
         folds=work.request.folds,
@@ -143,23 +140,23 @@ def _print(work: _Work) -> Result:
 def _train(work: _Work) -> Result:
     if not work.request.folds:
         for name in work.sets:
-            work.experiment.known_folds(work.config, work.folders, name)
+            work.experiment.known_folds(work.run.config, work.folders, name)
     _prepare(work)
     gpus = work.request.gpus
     table: pd.DataFrame = work.experiment.train_sets(
-        work.config,
+        work.run.config,
         work.folders,
         work.sets,
         folds=work.request.folds or None,
         gpus=gpus,
         engine=open_engine(
-            work.config.engine, gpus=gpus if work.config.train.device == "cuda" else 0
+            work.run.config.engine, gpus=gpus if work.run.config.train.device == "cuda" else 0
         ),
         say=work.run.say,
     )
     summary = f"Trained: {count(len(table), 'fold')}, in nnUNet_results/."
     result = Result(table=table, shown=table.drop(columns=["folder", "dataset"]), summary=summary)
-    if not work.request.folds and work.config.dataset.test and has_truth(work.config):
+    if not work.request.folds and work.run.config.dataset.test and has_truth(work.run.config):
         tested = _test(work)
         return dataclasses.replace(result, summary=f"{summary} {tested.summary}")
     return result
@@ -167,10 +164,10 @@ def _train(work: _Work) -> Result:
 
 def _test(work: _Work) -> Result:
     scores, findings = work.experiment.evaluate_sets(
-        work.config,
+        work.run.config,
         work.folders,
         work.sets,
-        truth=truth_files(work.config),
+        truth=truth_files(work.run.config),
         say=work.run.say,
     )
     work.run.store.write("model_scores", scores)
@@ -186,7 +183,7 @@ def _test(work: _Work) -> Result:
         + score_summary(
             volumes,
             findings,
-            cases=work.config.dataset.test,
+            cases=work.run.config.dataset.test,
             sets=[f"nnunet-{name}" for name in work.sets],
         ),
         findings=findings,
@@ -196,7 +193,7 @@ def _test(work: _Work) -> Result:
 
 def _record(work: _Work) -> None:
     """Record what was written, and whether it rests on a model that came from elsewhere."""
-    elsewhere = work.experiment.any_made_elsewhere(work.config, work.folders, work.sets)
+    elsewhere = work.experiment.any_made_elsewhere(work.run.config, work.folders, work.sets)
     work.run.store.set_stamp(
         "train", "", _SCORES, needs=("dataset",), doubted=["train"] if elsewhere else []
     )
@@ -207,7 +204,7 @@ def _compare(work: _Work, scores: pd.DataFrame) -> list[Finding]:
     from crowdqc.compare import compare_scores
 
     first, *others = scores["set"].unique()
-    seed = work.config.study.seed
+    seed = work.run.config.study.seed
     compared = [compare_scores(scores, names=(name, first), seed=seed) for name in others]
     tables = [table for table, _ in compared] or [empty("model_comparison")]
     work.run.store.write("model_comparison", pd.concat(tables, ignore_index=True))

@@ -267,7 +267,7 @@ def test_a_check_that_finds_a_fault_ends_with_3(study, nnunet):
     ("words", "says"),
     [
         (["--set", "truth"], "['truth'] are not in [dataset] sets"),
-        (["--epochs", "0"], "'epochs'"),
+        (["--epochs", "0"], "'train.epochs'"),
         (["--device", "abacus"], "'--device'"),
         (["--fold", "second"], "is no number and not 'all'"),
     ],

@@ -23,7 +23,7 @@ from crowdqc.simulate.demo import write_pictures
 from train import environment
 from train.dataset import DatasetPlan, TrainingCase, build_dataset
 from train.environment import Folders, nnunet
-from train.experiment import check_sets, evaluate_sets, override, prepare_sets, train_sets
+from train.experiment import check_sets, evaluate_sets, prepare_sets, train_sets
 from train.run import count_folds, model_folder, predict, prepare, train_fold
 from train.splits import make_splits
 
@@ -126,10 +126,8 @@ compile = false
 @pytest.fixture
 def config(tmp_path):
     (tmp_path / "study.toml").write_text(STUDY)
-    return override(
-        load_config(tmp_path / "study.toml"),
-        {"epochs": 3, "iterations": 2, "device": "cpu", "configuration": None},
-    )
+    settings = {"epochs": 3, "iterations": 2, "device": "cpu", "configuration": None}
+    return load_config(tmp_path / "study.toml", changes={"train": settings})
 
 
 def test_the_whole_path_ends_with_scores(trained, config):
@@ -167,8 +165,8 @@ def test_a_study_is_checked_before_it_is_trained(trained, config):
 
 
 def test_a_setting_that_cannot_be_is_refused(config):
-    with pytest.raises(InputError, match=r"'epochs': .* greater than or equal to 1; got 0"):
-        override(config, {"epochs": 0})
+    with pytest.raises(InputError, match=r"'train.epochs': .* greater than or equal to 1; got 0"):
+        load_config(config.file, changes={"train": {"epochs": 0}})
 
 
 def test_our_settings_reached_nnunet(trained):
