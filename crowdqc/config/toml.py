@@ -99,6 +99,11 @@ def validate(model: type[Model], data: dict[str, Any], path: Path) -> Model:
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 """A variable of the environment, with its default if it has one."""
+_SECRET = re.compile(
+    "(?:^|_)(?:KEY|PASS|AUTH)(?:_|$)|APIKEY|TOKEN|SECRET|PASSWORD|PASSPHRASE|CREDENTIAL",
+    re.IGNORECASE,
+)
+"""Names of variables whose values no path, and so no message or page, may hold."""
 
 
 def expand(text: str) -> str:
@@ -107,11 +112,16 @@ def expand(text: str) -> str:
     Raises
     ------
     InputError
-        If a variable without a default is not set.
+        If a variable without a default is not set, or the name is that of a secret.
     """
 
     def value(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
+        if _SECRET.search(name):
+            raise InputError(
+                f"'{text}' asks for the environment variable {name}, which may be a secret. Copy "
+                "its value to a variable of another name if it is a folder."
+            )
         found = os.environ.get(name) or default
         if found is None:
             raise InputError(f"'{text}' needs the environment variable {name}, which is not set.")

@@ -218,8 +218,9 @@ def _edges(frame: pd.DataFrame, four: list[str]) -> tuple[pd.DataFrame, list[Fin
     if four == EDGES:
         return values, findings
     start, size = values[four[:2]].to_numpy(), values[_SIZE].to_numpy()
-    start = start - size / 2 if four[:2] == _CENTRE else start
-    corners = dict(zip(EDGES, np.hstack([start, start + size]).T, strict=True))
+    with np.errstate(invalid="ignore", over="ignore"):  # what comes of it is judged later
+        start = start - size / 2 if four[:2] == _CENTRE else start
+        corners = dict(zip(EDGES, np.hstack([start, start + size]).T, strict=True))
     return pd.DataFrame(corners, index=values.index), findings
 
 

@@ -114,6 +114,28 @@ def test_thirty_thousand_labels_are_refused_soon_and_a_study_may_allow_more(tmp_
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 20
 
 
+@pytest.mark.parametrize("name", ["CROWDQC_KEY", "AWS_SECRET_ACCESS_KEY", "gh_token", "PGPASSWORD"])
+def test_no_path_takes_the_value_of_a_secret(tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, "hunter2hunter2hunter2")
+    (tmp_path / "study.toml").write_text(STUDY)
+    config = load_config(tmp_path / "study.toml")
+
+    with pytest.raises(InputError, match="may be a secret") as refused:
+        config.resolve(f"${{{name}}}/{{case}}.txt")
+
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["MONKEY_DATA", "PWD", "AUTHORS", "DATA"])
+def test_a_path_takes_the_value_of_a_folder(tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, str(tmp_path))
+    (tmp_path / "study.toml").write_text(STUDY)
+
+    found = load_config(tmp_path / "study.toml").resolve(f"${{{name}}}/a.txt")
+
+    assert found == tmp_path / "a.txt"
+
+
 @pytest.mark.parametrize("read", [load_config, load_policy])
 def test_a_study_or_a_policy_is_a_regular_file(tmp_path, read):
     os.mkfifo(tmp_path / "pipe")

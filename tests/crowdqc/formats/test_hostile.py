@@ -146,6 +146,21 @@ def test_a_table_of_very_many_columns(make_config, write, header):
         read_study(make_config(columns))
 
 
+def test_a_box_of_endless_size_is_refused_without_a_warning(make_config, write):
+    write(
+        "b.csv",
+        "case,x0,y0,box_width,box_height,label\n" + "p,1,2,3,4,spleen\np,-inf,2,inf,4,spleen\n",
+    )
+    columns = (TABLE % "b.csv").replace(
+        'x1 = "x1", y1 = "y1"', 'box_width = "box_width", box_height = "box_height"'
+    )
+
+    study, findings = read_study(make_config(columns))
+
+    assert len(study.boxes) == 1
+    assert findings
+
+
 def test_a_packed_mask_of_one_endless_number(make_config, write):
     segmentation = {"size": [1000, 1000], "counts": "o" * 3_000_000 + "0"}
     image = {"id": 1, "file_name": "a-0.png", "height": 1000, "width": 1000}
