@@ -26,6 +26,7 @@ _STUDY_COMMANDS = {
     "gate": "study:gate",
     "masks": "stage:masks",
     "risk": "study:risk",
+    "audit": "study:audit",
     "dataset": "stage:dataset",
     "train": "train:train",
     "evaluate": "stage:evaluate",

@@ -113,6 +113,59 @@ def risk(
     finish(result, STAGES["risk"].heading, style=style, quiet=quiet, verbose=verbose)
 
 
+INSIDE = click.FloatRange(0.0, 1.0, min_open=True, max_open=True)
+
+
+@click.command()
+@STUDY
+@OUT
+@click.option(
+    "--bad", "limit", type=INSIDE, default=0.05, show_default=True, help="Wanted bound, a share."
+)
+@click.option(
+    "--confidence",
+    type=INSIDE,
+    default=0.95,
+    show_default=True,
+    help="Confidence of the bound.",
+)
+@click.option(
+    "--below",
+    type=INSIDE,
+    default=0.5,
+    show_default=True,
+    help="A mask is bad where its Dice is below this, or it was graded as bad.",
+)
+@click.option("--restart", is_flag=True, help="Forget the audit that there is; grades are kept.")
+@output_options
+@guarded
+@described
+def audit(
+    study: Path, *, out: Path | None, style: str, quiet: bool, verbose: bool, **asked: Any
+) -> None:
+    """Writes audit.csv: the masks, those to grade next first, in the order in which to grade them.
+
+    Experts grade them by crowdqc review, or in decisions.csv. Each time the command is given, it
+    takes the grades that there are, bounds the share of bad masks among those accepted (all, by
+    label, by risk), and lists what to grade next. The gate writes the bound into manifest.json.
+    """
+    from crowdqc.cli.stage import finish, hint
+    from crowdqc.stages import audit as audits
+    from crowdqc.stages.audited import forget_audit
+    from crowdqc.stages.pipeline import PIPELINE, masks_are_current
+
+    opened = open_run(study, out=out, say=speaker(quiet=quiet))
+    if asked.pop("restart"):
+        forget_audit(opened)
+    for need in ("gate", "masks"):
+        PIPELINE.ensure(need, opened)
+    request = audits.Request(**asked)
+    result = audits.audit(opened, request, masks=masks_are_current(opened))
+    after = hint("audit", study, result) if style == "table" else ""
+    title = STAGES["audit"].heading
+    finish(result, title, style=style, quiet=quiet, verbose=verbose, after=after)
+
+
 @click.command()
 @STUDY
 @OUT

@@ -1,5 +1,6 @@
 """The gate: a policy (data) and measures (numbers) in, verdicts and the manifest out."""
 
+from crowdqc.judge.certificate import Now, make_certificate
 from crowdqc.judge.decide import Decision, decide, study_measures, withheld_findings
 from crowdqc.judge.explain import changes, explain
 from crowdqc.judge.formats import to_github, to_junit
@@ -24,6 +25,7 @@ __all__ = [
     "Decision",
     "Judged",
     "Manifest",
+    "Now",
     "Policy",
     "Rule",
     "box_measures",
@@ -36,6 +38,7 @@ __all__ = [
     "judged_findings",
     "label_measures",
     "load_policy",
+    "make_certificate",
     "make_manifest",
     "rater_measures",
     "rater_runs",

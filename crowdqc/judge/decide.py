@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,9 @@ FINE = {
 }
 """Scopes of many units, and what names one."""
 
+AUDITED = "bad_share_high"
+"""Measure of the study that an audit knows."""
+
 _NOT_ACCEPTED = {Verdict.REJECT: "rejected", Verdict.REVIEW: "to review"}
 
 
@@ -52,6 +55,8 @@ class Decision:
         For the scopes ``box``, ``slice``, ``mask``: the units that were not accepted, with their
         key, ``verdict`` and ``reasons`` (a list of `Reason`). The index is that of the measures.
     study : Judged
+    bad_share_high : float
+        Upper bound of the share of bad masks among those accepted, by an audit; nan without one.
     """
 
     raters: dict[str, Judged]
@@ -59,6 +64,7 @@ class Decision:
     cases: dict[str, Judged]
     fine: dict[str, pd.DataFrame] = field(default_factory=dict)
     study: Judged = field(default_factory=Judged)
+    bad_share_high: float = float("nan")
 
     @property
     def verdict(self) -> Verdict:
@@ -100,7 +106,11 @@ class Decision:
 
 
 def decide(
-    policy: Policy, measures: Mapping[str, pd.DataFrame], findings: Iterable[Finding] = ()
+    policy: Policy,
+    measures: Mapping[str, pd.DataFrame],
+    findings: Iterable[Finding] = (),
+    *,
+    audited: Callable[[Decision], float] | None = None,
 ) -> Decision:
     """Judge raters, boxes, slices, masks, labels of cases, cases, and the study.
 
@@ -117,15 +127,16 @@ def decide(
         names a rater, too, asks for a review at most: what is left of the others' boxes is judged
         by the measures. One that names only a rater counts for the rater, one that names
         neither for the study.
+    audited : callable, optional
+        What was decided of the parts -> ``bad_share_high``, by an audit.
 
     Returns
     -------
     Decision
         A rejected label rejects its case, or asks for its review, as the policy says; a case of
-        which all labels are rejected is rejected. The study
-        is judged by the rules of that scope; where there are none, it is rejected with the first
-        case. A rejected rater, who can be left out, asks for a review. Without any usable box
-        it is rejected.
+        which all labels are rejected is rejected. The study is judged by the rules of that scope;
+        where there are none about what was rejected, it is rejected with the first case. A rejected
+        rater, who can be left out, asks for a review. Without any usable box it is rejected.
     """
     findings = list(findings)
     raters = decide_raters(policy.of("rater"), measures["rater"], findings)
@@ -152,6 +163,8 @@ def decide(
     if not measures["label"].get("n_slices", pd.Series([1])).any():
         nothing = "there is no box that may be used"
         decision.study.add(Severity.REJECT, Reason(measure="prompts", value=0.0, because=nothing))
+    if audited is not None:
+        decision = replace(decision, bad_share_high=audited(decision))
     _judge_study(policy, decision, study_measures(decision, measures))
     return decision
 
@@ -267,7 +280,8 @@ def study_measures(
     -------
     dict of str to float
         ``n_cases_kept``; ``cases_rejected_share``, ``labels_rejected_share``,
-        ``raters_rejected_share``; nan where there is none at all.
+        ``raters_rejected_share``; nan where there is none at all; ``bad_share_high``, by an
+        audit.
     """
     counted = (measures or {}).get("study", pd.DataFrame())
     shares = {
@@ -282,6 +296,7 @@ def study_measures(
     return {
         "n_cases_kept": float(kept),
         **shares,
+        AUDITED: decision.bad_share_high,
         **{n: float(counted[n].iloc[0]) for n in counted},
     }
 
@@ -295,8 +310,9 @@ def _judge_study(policy: Policy, decision: Decision, measures: Mapping[str, floa
     rules = policy.of("study")
     for rule, _, value in firing(rules, pd.DataFrame([measures])):
         decision.study.ask(rule, value)
+    lenient = any(rule.measure != AUDITED for rule in rules)
     for kind, units in (("case", decision.cases), ("rater", decision.raters)):
-        strict = kind == "case" and not rules
+        strict = kind == "case" and not lenient
         for verdict, what in _NOT_ACCEPTED.items():
             n = sum(judged.verdict is verdict for judged in units.values())
             if n:

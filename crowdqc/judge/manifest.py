@@ -56,6 +56,18 @@ class _Case(_Unit):
     labels: dict[str, _Unit]
 
 
+class _Certificate(_Checked):
+    unit: str
+    limit: float
+    confidence: float
+    reached: bool
+    lapsed: str
+    bad_share_high: float | None
+    n_missing: int
+    graders: list[str]
+    hashes: dict[str, str]
+
+
 class _Record(_Checked):
     study: str
     created_from: dict[str, str]
@@ -65,6 +77,7 @@ class _Record(_Checked):
     cases: list[_Case]
     prompts: list[dict[str, Any]]
     counts: dict[str, int]
+    certificate: _Certificate | None = None
     reasons: list[_Reason] = []
     units: dict[str, list[dict[str, Any]]] = {}
 
@@ -98,7 +111,7 @@ class Manifest:
     """Rows of the table ``consensus`` that masks may use."""
     counts: dict[str, int]
     certificate: dict[str, Any] | None = None
-    """What an audit found: how many bad boxes are left. None where there was none."""
+    """What an audit found: `crowdqc.judge.make_certificate`. None where there was none."""
     reasons: list[dict[str, Any]] = field(default_factory=list)
     """Why the study got its verdict: records of `Reason`, as in all the parts above."""
     units: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -223,6 +236,7 @@ def make_manifest(
     study: str,
     policy: Policy,
     created_from: Mapping[str, str],
+    certificate: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """The manifest of a decision.
 
@@ -238,6 +252,8 @@ def make_manifest(
         What it was decided by.
     created_from : mapping of str to str
         File -> SHA-256.
+    certificate : mapping, optional
+        Of an audit.
 
     Returns
     -------
@@ -267,6 +283,7 @@ def make_manifest(
             "prompts": len(kept),
             "prompts_withheld": len(prompts) - len(kept),
         },
+        certificate=None if certificate is None else dict(certificate),
         reasons=_reasons(decision.study.reasons),
         units={scope: _units(table) for scope, table in decision.fine.items()},
     )

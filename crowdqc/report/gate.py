@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crowdqc.findings import Where
+from crowdqc.report.audit import audit_table
 from crowdqc.report.content import ReportSection, Table, TableColumn
 from crowdqc.report.raters import reasons_of, verdict_of
 from crowdqc.report.results import Results
@@ -57,7 +58,9 @@ def gate_section(results: Results) -> ReportSection:
         "gate",
         "Gate",
         lead=tuple(_lead(verdict, flows)),
-        tables=tuple(t for t in (_excluded(entries), _policy(results)) if t.rows),
+        tables=tuple(
+            t for t in (_excluded(entries), audit_table(results), _policy(results)) if t.rows
+        ),
         status=verdict,
         view=tuple(flows),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from crowdqc.report.agreement import interval_name
+from crowdqc.report.audit import audit_fact
 from crowdqc.report.columns import measure_title
 from crowdqc.report.content import Fact
 from crowdqc.report.gate import Flow, kept
@@ -53,7 +54,10 @@ def _share(flow: Flow) -> str:
 
 def facts(results: Results) -> tuple[Fact, ...]:
     """Key figures, as far as they are known."""
-    found = (_fact_raters, _fact_cases, _fact_boxes, _fact_agreement, _fact_runs, _fact_masks)
+    found = (
+        *(_fact_raters, _fact_cases, audit_fact, _fact_boxes),
+        *(_fact_agreement, _fact_runs, _fact_masks),
+    )
     return tuple(fact for ask in found for fact in ask(results))
 
 

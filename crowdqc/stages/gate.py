@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -39,6 +39,7 @@ from crowdqc.judge.explain import COLUMNS as EXPLAINED
 from crowdqc.judge.manifest import Manifest
 from crowdqc.judge.text import sentences, shortened
 from crowdqc.schema import Study
+from crowdqc.stages.audited import certificate, with_grade
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.mask_sets import RISK
 from crowdqc.stages.study import load_study, person, policy_of
@@ -92,6 +93,7 @@ class Judgement:
     findings: list[Finding]
     prompts: pd.DataFrame
     decision: Decision
+    certificate: dict[str, Any] | None = None
 
 
 def gate(run: Run, *, masks: bool) -> Result:
@@ -112,6 +114,7 @@ def gate(run: Run, *, masks: bool) -> Result:
         study=run.config.study.name,
         policy=found.policy,
         created_from={name: sha256(run.store.path(name)) for name in inputs},
+        certificate=found.certificate,
     )
     run.store.write_text(MANIFEST, manifest.to_json())
     run.store.write("todo", _work_list(run, found))
@@ -169,15 +172,26 @@ def judge(run: Run, *, masks: bool) -> Judgement:
         rater_scope=run.config.annotations.rater_scope,
         study=load_study(run),
     )
-    if policy.of("mask") and path.is_file():
-        edited = run.store.edited("risk")
-        found = found if edited else replace(found, masks=run.store.read("risk"))
+    if not path.is_file():
+        return judge_measured(found, policy)
+    risk, edited = run.store.read("risk"), run.store.edited("risk")
+    if policy.of("mask"):
+        found = found if edited else replace(found, masks=with_grade(run, risk))
         doubt = EDITED if edited else "" if masks else STALE
         found.findings["masks"] = [Finding(check="masks-stale", message=doubt)] if doubt else []
-    return judge_measured(found, policy)
+    certified: list[dict[str, Any] | None] = [None]
+
+    def audited(decision: Decision) -> float:
+        certified[0] = record = None if edited else certificate(run, risk, decision)
+        share = None if record is None else record["bad_share_high"]
+        return float("nan") if share is None else share
+
+    return replace(judge_measured(found, policy, audited=audited), certificate=certified[0])
 
 
-def judge_measured(found: Measured, policy: Policy) -> Judgement:
+def judge_measured(
+    found: Measured, policy: Policy, *, audited: Callable[[Decision], float] | None = None
+) -> Judgement:
     """Judge a study by a policy.
 
     Parameters
@@ -186,6 +200,8 @@ def judge_measured(found: Measured, policy: Policy) -> Judgement:
         What was found of it.
     policy : Policy
         The rules.
+    audited : callable, optional
+        As of `crowdqc.judge.decide`.
 
     Returns
     -------
@@ -206,7 +222,8 @@ def judge_measured(found: Measured, policy: Policy) -> Judgement:
     complete = judged_findings(noticed["complete"], found.completeness)
     findings = [*noticed["check"], *noticed.get("fuse", []), *complete, *faults]
     findings += noticed.get("masks", [])
-    return Judgement(policy, measures, findings, prompts, decide(policy, measures, findings))
+    decision = decide(policy, measures, findings, audited=audited)
+    return Judgement(policy, measures, findings, prompts, decision)
 
 
 def _about(noticed: Mapping[str, list[Finding]], scope: str) -> list[Finding]:

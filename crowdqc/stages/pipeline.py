@@ -112,7 +112,7 @@ def masks_are_current(run: Run) -> bool:
 
 
 def _gate(run: Run) -> Result:
-    needs = {"masks", "risk", *STAGES["gate"].needs}
+    needs = {"masks", "risk", "audit", *STAGES["gate"].needs}
     result = gate.gate(run, masks=masks_are_current(run))
     return _refused(result, [one for need in needs for one in run.store.untrusted(need)])
 

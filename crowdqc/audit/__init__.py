@@ -1,0 +1,23 @@
+"""How many bad masks or boxes are left, from what an expert grades, and what to grade for it."""
+
+from crowdqc.audit.bound import Spending, upper_bound
+from crowdqc.audit.left import Left, Sample, bad_left
+from crowdqc.audit.size import Goal, draws_needed
+from crowdqc.audit.table import Plan, begin, bounds, extend, fingerprint, missing, with_grades
+
+__all__ = [
+    "Goal",
+    "Left",
+    "Plan",
+    "Sample",
+    "Spending",
+    "bad_left",
+    "begin",
+    "bounds",
+    "draws_needed",
+    "extend",
+    "fingerprint",
+    "missing",
+    "upper_bound",
+    "with_grades",
+]
