@@ -230,11 +230,19 @@ def _coverage(facts: pd.DataFrame, runs: Runs) -> dict[str, Any]:
 
 
 def _short(facts: pd.DataFrame, runs: Runs, settings: Settings) -> Bools:
-    """Runs much shorter than in the other cases. The volume may cut off a part, hardly all."""
+    """Runs much shorter than in the other cases. The volume may cut off a part, hardly all.
+
+    Of an organ that several drew, runs are short where all are a small part of the usual length:
+    then they agree on what they were given rather than on where it ends.
+    """
     cut = runs.at_edge.any(axis=1)
+    ratio, drawn = facts["length_ratio"], facts["n_slices"] > 0
     limit = np.where(cut, settings.cut_off, settings.length)
-    alone = (facts["n_others"] == 0) & (facts["n_slices"] > 0)
-    short: Bools = (alone & (facts["length_ratio"] < limit)).to_numpy()
+    alone = drawn & (facts["n_others"] == 0) & (ratio < limit)
+    longest = ratio.where(drawn).groupby([facts["case"], facts["label"]]).transform("max")
+    cut &= ~runs.at_edge.all(axis=1)  # such a run is all that is known of its volume
+    together = drawn & ~cut & (longest < settings.cut_off) & ~runs.of_things
+    short: Bools = (alone | together).to_numpy()
     return short
 
 

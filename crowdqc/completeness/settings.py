@@ -24,7 +24,7 @@ class Settings:
     length : float
         As `coverage_cases`, of the usual length of the other cases.
     cut_off : float
-        As `length`, for a run that reaches the end of its volume.
+        As `length`, for a run that reaches the end of its volume, and where several raters agree.
     full : float
         Area of the last box, as a share of the run's median, from which it is the full size of
         the organ, unless the other cases end there, too. An ellipsoid of which a fifth is cut

@@ -540,6 +540,25 @@ def test_without_spacing_lengths_are_compared_in_slices():
     assert {one.check for one in findings} >= {"single-slice", "spacing-unknown"}
 
 
+@pytest.mark.parametrize("read", [True, False])
+def test_one_slice_that_all_drew_of_a_long_organ_is_not_complete(read):
+    boxes = drawn(cases=8, raters=RATERS)
+    whole = study(boxes[~((boxes["case"] == "0002") & (boxes["slice"] != 38))])
+    if not read:  # nothing is known of the other slices of the case
+        kept = [
+            frame[(frame["case"] != "0002") | (frame["slice"] == 38)]
+            for frame in (whole.images, whole.readings)
+        ]
+        whole = dataclasses.replace(whole, images=kept[0], readings=kept[1])
+
+    table, findings = assess(whole)
+
+    short = table[table["state"] != "complete"]
+    assert set(short["case"]) == {"0002"}
+    assert set(short["rater"]) == set(RATERS)
+    assert "single-slice" in checks(findings)
+
+
 def test_boxes_that_the_others_contradict_are_named_with_their_slices():
     boxes = drawn(raters=RATERS)
     wrong = at(boxes, label="liver") & boxes["slice"].between(45, 48)
