@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ KEYS = (
     *("created_by", "completed_by", "observer", "observer_id", "expert", "expert_id"),
 )
 """What columns and keys are called that say who drew; case, blanks and ``_`` do not matter."""
+_SUFFIX = re.compile(r"(?:name|email|login|initials|code)$")
+"""What may stand behind them: ``rater_name`` is as ``rater``."""
 _NAMES = {name.replace("_", ""): rank for rank, name in enumerate(KEYS)}
 
 
@@ -76,9 +79,14 @@ def rater_key(names: Iterable[str]) -> str | None:
     >>> rater_key(["label", "Labeled By", "user"]), rater_key(["score"])
     ('Labeled By', None)
     """
-    plain = {name: "".join(filter(str.isalnum, name.casefold())) for name in names}
-    found = sorted((_NAMES[key], name) for name, key in plain.items() if key in _NAMES)
-    return found[0][1] if found else None
+    ranks = {name: _rank("".join(filter(str.isalnum, name.casefold()))) for name in names}
+    return min((name for name in ranks if ranks[name] >= 0), key=ranks.__getitem__, default=None)
+
+
+def _rank(plain: str) -> int:
+    """Place of a name among those that say who drew, -1 where it is none."""
+    bare = _SUFFIX.sub("", plain)
+    return _NAMES.get(plain, _NAMES.get(bare, -1))
 
 
 def check_raters(config: Config, *, file_says: bool = False) -> None:

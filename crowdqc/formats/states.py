@@ -79,8 +79,8 @@ def _explain(empties: pd.DataFrame, boxed: pd.DataFrame) -> list[Finding]:
         reviewed = int((group["state"] == ReadingState.REVIEWED_EMPTY).sum())
         n, check = len(group) - reviewed, "empty-file-inferred"
         message = (
-            f"{count(n, 'slice')} without a box before the first or after the last box say nothing "
-            f"(state 'opened'); {reviewed} between boxed ones are taken as reviewed."
+            f"Without a box, {count(n, 'slice')} before the first or after the last box (not known "
+            f"to be read: 'opened') and {reviewed} between boxed ones (taken as reviewed)."
         )
         if (case, rater) not in started:
             check = "case-only-opened"

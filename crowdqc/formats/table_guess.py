@@ -95,6 +95,8 @@ def sniff_table(listing: Listing) -> Guess | None:
         rows = [{k: v for k, v in row.items() if k not in known} for row in together.rows]
         guess.more += ask_rater(rows, together.places(), labels=together.values("label"))
     _labels(guess, together)
+    if guess.more:  # several boxes of a label may be those of several people
+        guess.several = set()
     return guess
 
 

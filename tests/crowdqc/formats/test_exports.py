@@ -196,6 +196,25 @@ def test_two_raters_with_a_table_each_are_not_several_objects(start):
     assert study.single == {"liver"}
 
 
+@pytest.mark.parametrize("column", ["annotatorName", "rater_initials", "user email"])
+def test_what_stands_behind_the_name_of_a_column_of_raters_does_not_matter(start, column):
+    rows = "".join(f"p{k},{who},liver,1,2,30,40\n" for k in range(3) for who in "AB")
+
+    study, _, guess = start({"a.csv": HEAD.replace("annotator", column) + rows})
+
+    assert guess.columns["rater"] == column
+    assert study.raters == ["A", "B"]
+
+
+def test_where_a_column_may_name_raters_no_label_is_taken_for_several_objects(start):
+    rows = "".join(f"p{k},{who},liver,1,2,30,{who}\n" for k in range(3) for who in (40, 41))
+
+    _, _, guess = start({"a.csv": HEAD.replace("annotator", "doctor") + rows})
+
+    assert guess.more[0].startswith("# Does 'doctor' say who drew?")
+    assert guess.several == set()
+
+
 def test_a_table_without_a_header_may_begin_with_the_label(start):
     files = {f"{who}.csv": "liver,12,30,40,25,p1_1.png,200,100\n" for who in ("ann", "bob")}
 
