@@ -10,6 +10,8 @@ from scipy import stats
 
 from crowdqc.arrays import Floats
 
+_ROUNDING = 1e-13
+"""Share of the sum of all squares below which a sum of squares is rounding."""
 Form = Literal["1,1", "2,1", "3,1", "1,k", "2,k", "3,k"]
 
 
@@ -77,7 +79,8 @@ def icc(data: ArrayLike, form: Form = "2,1", *, level: float = 0.95) -> Correlat
 
 def _of_mean(value: float, k: int) -> float:
     """Spearman and Brown: correlation of the mean of `k` raters from that of one."""
-    return k * value / (1 + (k - 1) * value)
+    part = 1 + (k - 1) * value
+    return k * value / part if part > 0 else np.nan
 
 
 def _squares(array: Floats) -> tuple[float, float, float]:
@@ -87,7 +90,9 @@ def _squares(array: Floats) -> tuple[float, float, float]:
     rows = k * np.sum((array.mean(axis=1) - grand) ** 2)
     columns = n * np.sum((array.mean(axis=0) - grand) ** 2)
     rest = np.sum((array - grand) ** 2) - rows - columns
-    return rows / (n - 1), columns / (k - 1), max(rest, 0.0) / ((n - 1) * (k - 1))
+    least = _ROUNDING * float(np.square(array).sum())
+    rows, columns, rest = (value if value > least else 0.0 for value in (rows, columns, rest))
+    return rows / (n - 1), columns / (k - 1), rest / ((n - 1) * (k - 1))
 
 
 def _from_f(ratio: float, k: int) -> float:
@@ -112,7 +117,7 @@ def _by_f(
 ) -> Correlation:
     """Correlation and interval from the F ratio of two mean squares."""
     if error == 0:
-        return Correlation(1.0, 1.0, 1.0)
+        return Correlation(*[1.0 if between > 0 else np.nan] * 3)
     ratio = between / error
     low = ratio / stats.f.ppf(1 - tail, df_between, df)
     high = ratio * stats.f.ppf(1 - tail, df, df_between)

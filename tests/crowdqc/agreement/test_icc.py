@@ -45,3 +45,11 @@ def test_nothing_to_correlate_gives_nan(data):
 def test_bad_input_is_refused(data, form, says):
     with pytest.raises(ValueError, match=says):
         icc(data, form)
+
+
+@pytest.mark.parametrize("form", ["1,1", "2,1", "3,1", "1,k", "2,k", "3,k"])
+@pytest.mark.filterwarnings("error")
+def test_subjects_that_are_all_alike_have_no_correlation_of_rounding(form):
+    found = icc(np.array([[40.1, 41.1, 35.1]] * 3) * 1.1, form)
+
+    assert np.isnan(found.value) or found.value <= 0
