@@ -163,6 +163,8 @@ def hint(stage: str, study: Path, result: Result) -> str:
     result : Result
         What the stage found.
     """
+    if stage == "run":
+        return f"Let an expert decide what raters dispute: crowdqc review {shlex.quote(str(study))}"
     if stage not in STAGES:
         return ""
     info = STAGES[stage]

@@ -67,7 +67,8 @@ def render(content: ReportContent, *, charts: bool = True) -> str:
     """
     drawn = figures(content) if charts else {}
     content = dataclasses.replace(content, sections=tuple(map(_trimmed, content.sections)))
-    script, plotly = asset("report.js"), _plotly() if drawn else ""
+    script = asset("viewer.js") + asset("report.js")
+    plotly = _plotly() if drawn else ""
     return (
         environment()
         .get_template("report.html.jinja")

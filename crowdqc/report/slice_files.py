@@ -34,19 +34,22 @@ class VolumeSlices:
         Study file: how a picture was made from a volume, the window, values of labels.
     images : DataFrame
         The table `images`: its `path` is relative to the folder of the study file.
+    volumes : int
+        How many volumes are kept. One is enough where pictures are asked for case by case.
     """
 
-    def __init__(self, store: Store, config: Config, images: pd.DataFrame) -> None:
+    def __init__(
+        self, store: Store, config: Config, images: pd.DataFrame, *, volumes: int = 1
+    ) -> None:
         self.problems: list[str] = []
         self._store = store
         self._config = config
         self._values = config.label_values
         known = images[images["path"] != ""]
         self._paths = {(row.case, row.slice): row.path for row in known.itertuples()}
-        # One volume at a time: pictures are asked for case by case.
-        self._volume = lru_cache(maxsize=1)(self._read_volume)
-        self._labels = lru_cache(maxsize=1)(partial(self._read_drawn, read_labels))
-        self._uncertainty = lru_cache(maxsize=1)(partial(self._read_drawn, read_volume))
+        self._volume = lru_cache(maxsize=volumes)(self._read_volume)
+        self._labels = lru_cache(maxsize=volumes)(partial(self._read_drawn, read_labels))
+        self._uncertainty = lru_cache(maxsize=volumes)(partial(self._read_drawn, read_volume))
 
     def grey(self, case: str, k: int) -> NDArray[np.uint8] | None:
         """Slice `k` of a case as grey values, shape (rows, columns)."""

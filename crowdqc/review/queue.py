@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 
@@ -14,6 +16,8 @@ from crowdqc.text import count
 ORDERS = ("disagreement", "masks", "single", "random", "audit")
 """By what a decision is worth; masks by their risk; what one rater drew alone; a random sample;
 what ``crowdqc audit`` asks for."""
+_BLOCK = 25
+"""Items of about the same gain, within which one case comes after the other."""
 COLUMNS = ["unit", *PLACE, "object", "gain", "why"]
 
 
@@ -64,6 +68,8 @@ def make_queue(
         queue = queue.iloc[np.random.default_rng(seed).permutation(len(queue))]
     else:
         queue = queue.iloc[np.argsort(-queue["gain"].to_numpy(), kind="stable")]
+        block = np.arange(len(queue)) // _BLOCK  # case by case, as far as the order allows
+        queue = queue.iloc[np.lexsort((pd.factorize(queue["case"])[0], block))]
     return _reopened_first(queue, tables.get("settled"))[COLUMNS].reset_index(drop=True)
 
 
@@ -81,21 +87,21 @@ def _boxes(consensus: pd.DataFrame) -> pd.DataFrame:
 
 
 def _why(consensus: pd.DataFrame) -> list[str]:
-    rows = zip(
-        *(consensus[name] for name in ("state", "support", "n_raters", "score")), strict=True
-    )
-    return [_sentence(state, support, asked, score) for state, support, asked, score in rows]
+    rounded = consensus[["state", "support", "n_raters", "score"]].round({"score": 2})
+    rows = zip(*(rounded[name].tolist() for name in rounded), strict=True)
+    return [_sentence(*row) for row in rows]
 
 
+@functools.lru_cache(maxsize=2**16)
 def _sentence(state: str, support: int, asked: int, score: float) -> str:  # noqa: PLR0917
-    drawn = f"{support} of {count(asked, 'rater')} drew a box there"
+    drawn = f"the boxes of {support} of {count(asked, 'rater')} agree with it"
     if state == "single":
         return "Only one rater looked: nothing confirms the box."
     if asked == 0:
         return "Nobody drew it: the box is interpolated, or another reviewer's."
     if state == "no_consensus":
-        return f"Left out for now: {drawn}; a probability of {score:.2f} that it is so."
-    return f"Used for now: {drawn}; a probability of {score:.2f} that it is so."
+        return f"Left out for now: {drawn}; the model gives it a probability of {score:.2f}."
+    return f"Used for now: {drawn}; the model gives it a probability of {score:.2f}."
 
 
 def _masks(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -115,7 +121,8 @@ def _audit(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     if "audit" not in tables or tables["audit"].empty:
         raise InputError("nothing is to be graded for an audit: run crowdqc audit first.")
     audit = tables["audit"]
-    number = audit["object"].fillna(-1).astype(np.int64) if "object" in audit else -1
+    audit = audit[audit["role"] != ""]
+    number = audit["object"].where(audit["unit"] == "box", -1)
     why = "Chosen by the audit: the share of wrong ones is estimated from all that it asks for."
     return audit[["unit", *PLACE]].assign(object=number, gain=1.0, why=why)[COLUMNS]
 

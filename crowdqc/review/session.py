@@ -54,7 +54,9 @@ class Session:
         self._path = decisions_file(view.config)
         self._lock = threading.Lock()
         self._size = -1
-        self._keys = list(zip(*(queue[name] for name in ("unit", *PLACE, "object")), strict=True))
+        self._keys = list(
+            zip(*(queue[name].tolist() for name in ("unit", *PLACE, "object")), strict=True)
+        )
         self._gain = queue["gain"].to_numpy(np.float64)
         self._usual = float(np.median(self._gain)) if len(queue) else 0.0
         self._numbers: dict[tuple[Any, ...], int] = {key: i for i, key in enumerate(self._keys)}

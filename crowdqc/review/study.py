@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import threading
+from collections import defaultdict
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,8 @@ from crowdqc.store import Store
 _SPREAD = [f"spread_{edge}" for edge in BOX]
 _VIEWS = {"across": 1, "along": 2}
 """Other planes: the axis of the stack (plane, row, column) that stays where it is."""
+_BYTES = 2_000_000_000
+"""Grey values of volumes that are kept in memory, so that going from case to case does not wait."""
 _KEPT = 64
 """Pictures that are kept, as PNG: going back a few slices costs nothing."""
 
@@ -45,14 +48,20 @@ class StudyView:
         self.consensus = store.read("consensus")
         self.cases = natural_order(self.images["case"].unique())
         self._number = {case: number for number, case in enumerate(self.cases)}
-        self._files = VolumeSlices(store, config, self.images)
+        largest = self.images.groupby("case").size().max() * self._pixels()
+        kept = int(np.clip(_BYTES // max(largest, 1), 2, len(self.cases) + 1))
+        self._files = VolumeSlices(store, config, self.images, volumes=kept)
         self._reading = threading.Lock()
+        self._volume_of: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._store, self._blind = store, blind
         self._boxes: dict[str, pd.DataFrame] | None = None
         self._fused = dict(iter(self.consensus.groupby("case", sort=False)))
         self._sizes = dict(iter(self.images.groupby("case", sort=False)))
         self.picture = lru_cache(maxsize=_KEPT)(self._picture)
         self.plane = lru_cache(maxsize=_KEPT)(self._plane)
+
+    def _pixels(self) -> int:
+        return int((self.images["height"] * self.images["width"]).max())
 
     @property
     def labels(self) -> list[str]:
@@ -111,7 +120,7 @@ class StudyView:
 
     def outlines(self, case: str, k: int, label: str) -> dict[str, Any]:
         """Outline of a mask as an SVG path, and its hash; empty where there is no mask."""
-        with self._reading:
+        with self._volume_of[case]:
             mask = self._files.mask(case, k, label)
         if mask is None:
             return {"outline": "", "inputs": ""}
@@ -148,7 +157,7 @@ class StudyView:
 
     def _picture(self, case: str, k: int) -> bytes | None:
         """A slice as PNG; `None` where there is none."""
-        with self._reading:
+        with self._volume_of[case]:
             grey = self._files.grey(case, k)
         return None if grey is None else _png(grey)
 
@@ -157,7 +166,7 @@ class StudyView:
         if view not in _VIEWS or not self.is_volume(case):
             return None
         first, last = self.extent(case)
-        with self._reading:
+        with self._volume_of[case]:
             stack = self._files.volume(case, first)
         if stack is None or not 0 <= at < stack.shape[_VIEWS[view]]:
             return None

@@ -32,7 +32,7 @@ def test_the_most_disputed_box_is_asked_first_without_errors(page, reviewed):
     site = reviewed()
 
     assert text(page, "place") == "liver: case 1, slice 5"
-    assert "of 5 raters drew a box there" in text(page, "why")
+    assert "of 5 raters agree with it" in text(page, "why")
     assert "0 of 8 decided" in text(page, "progress")
     assert page.logged == []
     assert {url.split("?")[0].rsplit("/", 1)[0] for url in page.requests if "data:" not in url} >= {

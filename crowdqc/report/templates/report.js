@@ -203,6 +203,69 @@
     document.querySelector("[data-pictures]").classList.toggle(`no-${box.dataset.layer}`, !box.checked);
   }));
 
+  // A picture opens into a viewer; its address names case, slice, label and, if one is chosen, the rater.
+  const figures = all("[data-pictures] .picture"), large = document.getElementById("viewer");
+  let viewer = null, seen = -1, chosen = "";
+  const rectangle = (box) => ["x", "y", "width", "height"].map((name) => Number(box.getAttribute(name)));
+  const corners = ([x, y, width, height]) => [x, y, x + width, y + height];
+  const name = (who) => who.replace(/, rejected$/, "");
+  // What the viewer draws, read off the picture itself, so that nothing is in the page twice.
+  function sliceOf(figure) {
+    const svg = figure.querySelector("svg"), image = svg.querySelector("image:not(.l-uncertainty)"), frame = svg.querySelector(".frame");
+    const [x, y, width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
+    const part = image || frame ? rectangle(image || frame) : [x, y, width, height];
+    return {
+      around: [x, y, x + width, y + height], tall: width / height, width: part[0] + part[2], height: part[1] + part[3], part, uri: image?.getAttribute("href"),
+      boxes: all(".l-boxes", svg).map((box) => ({ rater: Number(/r(\d)/.exec(box.getAttribute("class"))[1]) - 1 + 6 * box.classList.contains("dashed"), who: box.textContent, box: corners(rectangle(box)) })),
+      fused: all("rect.fused", svg).map((box) => ({ box: corners(rectangle(box)), asked: true, state: box.classList.contains("dashed") ? "no_consensus" : "" })),
+      outline: svg.querySelector(".l-outline")?.getAttribute("d") ?? "",
+    };
+  }
+  function enlarge(number, rater = "") {
+    seen = (number + figures.length) % figures.length;
+    chosen = rater;
+    if (!large.open) large.showModal();
+    viewer ??= new SliceViewer(large.querySelector("canvas"));
+    const slice = sliceOf(figures[seen]), caption = figures[seen].querySelector("figcaption");
+    const show = (image) => { viewer.show(slice, image); viewer.around = slice.around; viewer.resize(); viewer.fit(slice.around, 0); };
+    if (slice.uri) { const image = new Image(); image.src = slice.uri; image.decode().then(() => show(image)); } else show(null);
+    viewer.picked = slice.boxes.find(({ who }) => name(who) === rater)?.rater ?? null;
+    document.getElementById("viewer-title").textContent = [0, 1].map((i) => caption.childNodes[i].textContent).join("");
+    large.querySelector("[data-raters]").replaceChildren(...slice.boxes.map(({ who, rater: colour }) => {
+      const button = document.createElement("button"), line = document.createElement("i");
+      Object.assign(button, { type: "button", textContent: who });
+      button.setAttribute("aria-pressed", String(viewer.picked === colour));
+      line.className = `line r${(colour % 6) + 1}${colour >= 6 ? " dashed" : ""}`;
+      line.setAttribute("aria-hidden", "true");
+      button.prepend(line);
+      button.addEventListener("click", () => enlarge(seen, viewer.picked === colour ? "" : name(who)));
+      return button;
+    }));
+    const link = `#view=${[figures[seen].dataset.place, chosen].filter(Boolean).map(encodeURIComponent).join("/")}`;
+    window.history.replaceState(null, "", link);
+    large.querySelector("[data-link]").href = link;
+  }
+  function fromAddress() {
+    if (!location.hash.startsWith("#view=")) return;
+    let parts = [];
+    try { parts = location.hash.slice(6).split("/").map(decodeURIComponent); } catch { return; }
+    const number = figures.findIndex((figure) => figure.dataset.place === parts[0]);
+    if (number >= 0) enlarge(number, parts[1] ?? "");
+  }
+  if (large) {
+    figures.forEach((figure, number) => figure.querySelector("[data-enlarge]").addEventListener("click", () => enlarge(number)));
+    large.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key], zoom = { "+": 1.25, "=": 1.25, "-": 0.8 }[event.key];
+      if (step) enlarge(seen + step);
+      if (zoom) viewer.zoom(zoom);
+      if (event.key === "0") viewer.fit(viewer.around, 0);
+    });
+    large.addEventListener("close", () => window.history.replaceState(null, "", "#masks"));
+    large.querySelectorAll("[data-step]").forEach((button) => button.addEventListener("click", () => enlarge(seen + Number(button.dataset.step))));
+    addEventListener("hashchange", fromAddress);
+    fromAddress();
+  }
+
   // Charts: plotly is kept as text and started when everything else is done, or when the page is printed.
   const places = all("[data-chart]");
   const drawn = new Set();

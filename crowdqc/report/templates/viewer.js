@@ -27,7 +27,7 @@ class SliceViewer {
     if (!width || !height) return;
     Object.assign(this.canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
     this.ratio = ratio;
-    if (this.slice) this.fit(this.around);
+    if (this.slice) this.fit(this.around, this.share);
   }
   // What is shown: a slice as the server sends it, and its picture, if there is one.
   show(slice, image = null) {
@@ -38,11 +38,12 @@ class SliceViewer {
   }
   get tall() { return this.slice.tall || 1; }
   // The part round a box, with room; the whole slice without one.
-  fit(box = null) {
+  fit(box = null, share = 0.6) {
     this.around = box;
+    this.share = share;
     const { width, height } = this.slice;
     const [x0, y0, x1, y1] = box || [0, 0, width, height];
-    const room = box ? Math.max(x1 - x0, y1 - y0, 24) * 0.6 : 0;
+    const room = box ? Math.max(x1 - x0, y1 - y0, 24) * share : 0;
     const { clientWidth, clientHeight } = this.canvas;
     this.view.scale = Math.min(clientWidth / (x1 - x0 + 2 * room), clientHeight / ((y1 - y0 + 2 * room) * this.tall), 24);
     this.view.x = (x0 + x1) / 2 - clientWidth / 2 / this.view.scale;

@@ -340,3 +340,33 @@ def test_tables_fit_a_usual_screen(page: Page, report: Path):
     )
 
     assert wide == []
+
+
+def test_a_picture_opens_into_a_viewer_with_an_address(page: Page, report: Path):
+    page.open(report)
+    n = page.run("document.querySelectorAll('[data-enlarge]').length")
+
+    page.run("document.querySelector('[data-enlarge]').click()")
+    page.until("document.querySelector('#viewer canvas').width > 400")
+    title = page.run("document.getElementById('viewer-title').textContent")
+    page.run("document.querySelector('#viewer [data-raters] button').click()")
+    link = page.run("location.hash")
+    page.type("ArrowRight")
+
+    assert n > 1
+    assert link.startswith("#view=")
+    assert link.count("/") == 1
+    assert page.run("document.getElementById('viewer-title').textContent") != title
+    page.run("document.getElementById('viewer').close()")
+    page.run(f"location.hash = {json.dumps(link)}")
+    page.until(f"document.getElementById('viewer-title').textContent === {json.dumps(title)}")
+    assert page.run("document.querySelector('#viewer [aria-pressed=true]') !== null")
+    assert page.logged == []
+
+
+def test_an_address_of_nothing_opens_nothing(page: Page, report: Path):
+    page.open(report)
+    for link in ("#view=%E0%A4%A", "#view=x", "#view=", "#view=a/b/c"):
+        page.run(f"location.hash = {json.dumps(link)}")
+        assert not page.run("document.getElementById('viewer').open")
+    assert page.logged == []
