@@ -108,7 +108,7 @@ def main() -> None:
     timed("check", study)
     timed("status", study)
     timed("gate", study)
-    timed("tasks", study, "--error", "0", "--limit", options.worst)
+    timed("tasks", study, "--redraw", options.worst, "--limit", options.worst)
     pictures = sum(1 for _ in (study.parent / "packages").rglob("*.png"))
     print(f"{pictures} pictures in packages")
     shutil.rmtree(options.folder)

@@ -96,14 +96,21 @@ def write_assignments(path: Path, table: pd.DataFrame, *, after: str = "") -> No
             f"{path}: is there already and is not overwritten. Rename it to deal all out anew; "
             "--join NAME adds a rater."
         )
-    text = to_csv(conform("assignments", table)[COLUMNS])
+    known = conform("assignments", table)
+    text = to_csv(known[COLUMNS])
     if after:
-        header, _, rows = text.partition("\n")
-        if after.splitlines()[0].strip() != header:
-            raise InputError(f"{path}:1: rows are added only where the first line is '{header}'.")
+        header = [name.strip() for name in after.splitlines()[0].lstrip("\ufeff").split(",")]
+        lost = [name for name in COLUMNS if name not in header and _says_something(known[name])]
+        if lost or not set(header) <= set(COLUMNS):
+            raise InputError(f"{path}:1: the first line must name {', '.join(lost or COLUMNS)}.")
+        rows = to_csv(known[header]).partition("\n")[2]
         text = after + ("" if after.endswith("\n") else "\n") + rows
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def _says_something(column: pd.Series) -> bool:
+    return bool((~column.isin(["", 1])).any())
 
 
 def _check_header(header: list[str], where: str) -> None:

@@ -16,7 +16,7 @@ from crowdqc.schema import BOX, ReadingState, Study, natural_order, stands_in
 
 Prefill = Literal["none", "own", "fused"]
 PREFILL: dict[str, Prefill] = {
-    **dict.fromkeys(["read", "draw", "again"], "none"),
+    **dict.fromkeys(["read", "draw", "redraw"], "none"),
     **dict.fromkeys(["extend", "relabel", "remove", "check"], "own"),
 }
 """Task -> what is drawn already where nothing else is asked for."""
@@ -160,7 +160,7 @@ def _of_doubtful(sources: Sources, error: float) -> pd.DataFrame:
     furthest = nearest.sort_values(["object", "iou", "rater"]).drop_duplicates("object")
     found = fused.reset_index(names="object").merge(furthest[["object", "rater"]], on="object")
     found = found.sort_values("expected_error", ascending=False, kind="stable")
-    return found.assign(task="again")[columns]
+    return found.assign(task="redraw")[columns]
 
 
 def _of_faulty(sources: Sources, n: int) -> pd.DataFrame:
@@ -178,7 +178,7 @@ def _of_faulty(sources: Sources, n: int) -> pd.DataFrame:
     worst = slices.mean().sort_values(["rater", "iou", "case", "slice"])
     worst = worst.groupby("rater").head(n)
     tasks = own.merge(worst, on=["rater", "case", "slice"]).drop_duplicates(["rater", *PLACE])
-    return tasks.assign(task="again")[["rater", *PLACE, "task"]]
+    return tasks.assign(task="redraw")[["rater", *PLACE, "task"]]
 
 
 def _worst(tasks: pd.DataFrame, limit: int) -> pd.DataFrame:

@@ -267,7 +267,7 @@ def _box(row: Any) -> DrawnBox:
 
 
 VERBS = {
-    "read": "read and draw", "draw": "draw what is missing", "again": "draw again",
+    "read": "read and draw", "draw": "draw what is missing", "redraw": "draw again",
     "extend": "follow the organ further", "relabel": "check the name",
     "remove": "remove one of two boxes", "check": "look at the box again",
 }  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import crowdqc
+from crowdqc.assignments.history import NAME as HISTORY
+from crowdqc.assignments.history import read_history
 from crowdqc.config import Config
 from crowdqc.report import summary
 from crowdqc.report.agreement import agreement_section, pairs_section
@@ -16,11 +18,13 @@ from crowdqc.report.gate import gate_section
 from crowdqc.report.glossary import glossary_section
 from crowdqc.report.masks import masks_section
 from crowdqc.report.pictures import MAX_PICTURES, SliceSource, pictures
+from crowdqc.report.progress import progress_section
 from crowdqc.report.raters import raters_section
 from crowdqc.report.results import cleaner, read_results
 from crowdqc.report.side_by_side import place_of, side_by_side_section
 from crowdqc.report.slice_files import VolumeSlices
 from crowdqc.report.steps import steps
+from crowdqc.schema import empty
 from crowdqc.store import Store
 
 MAX_EMPTY = 8
@@ -75,6 +79,9 @@ def gather(
         if other is None
         else [side_by_side_section(results, read_results(other), place_of(other.folder))]
     )
+    path = None if config is None else config.file.parent / HISTORY
+    history = empty("history") if path is None else read_history(path)
+    progress = [one] if (one := progress_section(results, history)) else []
     problems = tuple(clean(text) for text in getattr(slice_source, "problems", ()))
     content = ReportContent(
         study=results.study,
@@ -89,6 +96,7 @@ def gather(
             pairs_section(results),
             agreement_section(results),
             completeness_section(results),
+            *progress,
             fusion_section(results),
             gate_section(results),
             masks_section(results, drawn, problems),

@@ -90,7 +90,8 @@ def status(run: Run, *, by: By, today: dt.date, since: str | None) -> Result:
         return _tasks(run)
     if by == "change":
         table = _changes(history, since, seed=run.config.study.seed)
-        return Result(table=table, shown=table, summary=_dates(history))
+        shown = table[["rater", "what", "n_after", "before", "after", "difference", "p"]]
+        return Result(table=table, shown=shown, summary=_dates(history))
     if by == "day":
         table = by_day(study)
         return Result(table=table, shown=table, summary=f"{count(len(table), 'row')}; dates: UTC.")

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -53,6 +54,19 @@ def test_a_rater_who_joins_gets_cases_and_nothing_else_changes(study):
     assert path.read_text().count("eve,") == path.read_text().count("2027-01-15") == 3
     assert call("assign", study, "--join", "eve").exit_code == 2
     assert "first" in call("assign", study, "--join", "zoe").stderr
+
+
+def test_rows_are_added_in_the_columns_that_the_table_has(study):
+    path = study.parent / "assignments.csv"
+    path.write_text("case,rater,due\n1,ann,\n2,ann,\n")
+    study.write_text(study.read_text().replace('"dot"]', '"dot", "eve"]'))
+
+    assert call("assign", study, "--join", "eve", "--cases", "1").exit_code == 0
+    assert re.fullmatch(r"case,rater,due\n1,ann,\n2,ann,\n[12],eve,2026-12-24\n", path.read_text())
+
+    path.write_text("case,rater\n1,ann\n")
+    refused = call("assign", study, "--join", "eve")
+    assert "the first line must name due" in refused.stderr
 
 
 @pytest.mark.parametrize(

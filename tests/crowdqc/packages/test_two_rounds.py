@@ -72,8 +72,8 @@ def test_each_fault_is_what_the_package_asks_to_mend(rounds):
     assert "read" in asked["stops"]
     assert {(case, k) for case in CASES for k in (2, 5, 8)} <= slices["skips"]
     assert "relabel" in asked["swaps"]
-    assert "again" in asked["large"]
-    assert "again" in asked["copies"]
+    assert "redraw" in asked["large"]
+    assert "redraw" in asked["copies"]
     assert "steady" not in asked
 
 
@@ -120,10 +120,10 @@ def test_what_came_back_is_better(rounds):
     assert (returns["n_back"] == returns["n_asked"]).all()
     assert outcome["stops", "read"] == "better"
     assert outcome["skips", "read"] == "better"
-    assert outcome["large", "again"] == "better"
+    assert outcome["large", "redraw"] == "better"
     assert outcome["swaps", "relabel"] == "better"
-    assert outcome["copies", "again"] != "worse"
-    assert returns.loc[("large", "again"), "n_shown"] > 0
+    assert outcome["copies", "redraw"] != "worse"
+    assert returns.loc[("large", "redraw"), "n_shown"] > 0
 
 
 def test_raters_improve(rounds):
