@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from crowdqc.findings import InputError
+from crowdqc.links import HAS_DESCRIPTORS, NO_LINK, held_folder, refuse_links, walk
 
-STATE = "crowdqc.json"
-"""Name of the file by which a folder of results is known."""
 PART = ".part-"
 """Beginning of the names of files that are not finished."""
 SEAL = ".hmac"
@@ -41,10 +40,6 @@ _CHUNK = 65536
 """Most files are smaller: reading takes a buffer of the size that is asked for."""
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
-_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_HAS_DESCRIPTORS = os.open in os.supports_dir_fd and bool(_NO_LINK)
-"""Whether folders can be opened and held, so that no link takes their place (not on Windows)."""
 
 
 class Unreadable(Exception):  # noqa: N818 - says what the file is
@@ -103,7 +98,7 @@ def open_regular(path: str | Path, *, below: Path | None = None) -> int:
 
 def no_link(path: str, flags: int) -> int:
     """An `opener` for `open` that writes neither through a link nor into a file of two names."""
-    handle = os.open(path, (flags | _NO_LINK) & ~os.O_TRUNC, 0o644)
+    handle = os.open(path, (flags | NO_LINK) & ~os.O_TRUNC, 0o644)
     if os.fstat(handle).st_nlink > 1:
         os.close(handle)
         raise OSError(errno.EMLINK, "it has another name elsewhere (a hard link)", path)
@@ -294,7 +289,7 @@ def atomic(path: Path) -> Iterator[Path]:
     with _explained(path), contextlib.ExitStack() as stack:
         refuse_links(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = _held_folder(path.parent, stack)
+        folder = held_folder(path.parent, stack)
         handle, name = tempfile.mkstemp(prefix=PART, suffix="-" + path.name, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -334,80 +329,15 @@ def new_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def refuse_links(path: Path) -> None:
-    """Refuse a path that goes through a symbolic link below a folder of results.
-
-    Raises
-    ------
-    InputError
-        Naming the link. What lies in no folder of results passes.
-    """
-    path = path.absolute()
-    root = results_folder(path)
-    inner = [] if root is None else [path, *path.parents][: len(path.parts) - len(root.parts)]
-    for place in reversed(inner):
-        if place.is_symlink():
-            raise InputError(
-                f"{place}: is a symbolic link, and nothing below a folder of results is read or "
-                "written through one. Remove it; [study] out may name another folder."
-            )
-
-
-@contextlib.contextmanager
-def without_links(*folders: Path) -> Iterator[None]:
-    """Folders for libraries that open by path: no link is in them, before and after the block.
-
-    Raises
-    ------
-    InputError
-        Naming the first link.
-    """
-    for folder in folders:
-        _refuse_links_in(folder)
-    yield
-    for folder in folders:
-        _refuse_links_in(folder)
-
-
-def _refuse_links_in(folder: Path) -> None:
-    refuse_links(folder)
-    for place, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            if os.path.islink(os.path.join(place, name)):  # noqa: PTH114, PTH118 - many
-                refuse_links(Path(place, name))
-
-
-def results_folder(path: Path) -> Path | None:
-    """The outermost folder of results that `path` is in; `None` where there is none."""
-    found = [place for place in path.absolute().parents if (place / STATE).is_file()]
-    return found[-1] if found else None
-
-
 def _open(path: str | Path, below: Path | None) -> int:
     if below is None:
         return os.open(path, _READ | _BINARY)
-    if not _HAS_DESCRIPTORS:
+    if not HAS_DESCRIPTORS:
         refuse_links(Path(path))
         return os.open(path, _READ | _BINARY)
     with contextlib.ExitStack() as stack:
-        folder = _walk(below, Path(path).parent, stack)
-        return os.open(Path(path).name, _READ | _NO_LINK, dir_fd=folder)
-
-
-def _held_folder(folder: Path, stack: contextlib.ExitStack) -> int | None:
-    """Descriptor of a folder below results, reached without a link; `None` elsewhere."""
-    root = results_folder(folder / STATE) if _HAS_DESCRIPTORS else None
-    return None if root is None else _walk(root, folder.absolute(), stack)
-
-
-def _walk(root: Path, folder: Path, stack: contextlib.ExitStack) -> int:
-    """Descriptor of a folder, by way of descriptors of all between it and `root`."""
-    handle = os.open(root, _FOLDER)
-    stack.callback(os.close, handle)
-    for part in folder.relative_to(root).parts:
-        handle = os.open(part, _FOLDER | _NO_LINK, dir_fd=handle)
-        stack.callback(os.close, handle)
-    return handle
+        folder = walk(below, Path(path).parent, stack)
+        return os.open(Path(path).name, _READ | NO_LINK, dir_fd=folder)
 
 
 def _reason(error: OSError) -> str:

@@ -29,16 +29,15 @@ from crowdqc.files import (
     JSON_BYTES_MAX,
     PART,
     SEAL,
-    STATE,
     Unreadable,
     atomic,
     opened,
     read_json,
     read_text,
-    refuse_links,
     unpacked,
 )
 from crowdqc.findings import Finding, InputError, dump_findings, parse_findings
+from crowdqc.links import STATE, refuse_links
 from crowdqc.lock import NAME as LOCK
 from crowdqc.lock import FolderLock
 from crowdqc.schema import TABLES, conform

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crowdqc.files import without_links
 from crowdqc.findings import InputError
+from crowdqc.links import without_links
 from crowdqc.store import Store
 from tests.commands import call
 from tests.studies import write_study

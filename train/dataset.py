@@ -41,8 +41,9 @@ from numpy.typing import NDArray
 
 import crowdqc
 from crowdqc.config import Plane
-from crowdqc.files import load_json, refuse_links
+from crowdqc.files import load_json
 from crowdqc.findings import Finding, InputError
+from crowdqc.links import refuse_links
 from crowdqc.schema import natural_order
 from crowdqc.volumes import grid_mismatch, read_geometry, read_labels, write_labels, write_volume
 from train.evaluate import Labels, renumber

@@ -18,8 +18,9 @@ from types import SimpleNamespace
 from typing import Any, TextIO
 
 from crowdqc.environment import set_variables
-from crowdqc.files import no_link, refuse_links
+from crowdqc.files import no_link
 from crowdqc.findings import InputError
+from crowdqc.links import refuse_links
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from crowdqc.config import Train
-from crowdqc.files import atomic, load_json, sha256, without_links
+from crowdqc.files import atomic, load_json, sha256
 from crowdqc.findings import InputError
+from crowdqc.links import without_links
 from crowdqc.trust import is_sealed, seal
 from crowdqc.volumes import read_geometry, read_labels, write_labels
 from train.checkpoints import (

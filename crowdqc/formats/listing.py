@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crowdqc.files import STATE, Unreadable, opened
+from crowdqc.files import Unreadable, opened
+from crowdqc.links import STATE
 
 FILES_MAX = 5000
 """Files, images or boxes that are looked at."""

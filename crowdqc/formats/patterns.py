@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from crowdqc.files import STATE
 from crowdqc.findings import InputError
+from crowdqc.links import STATE
 
 FIELDS = ("case", "slice", "rater", *(f"case{k}" for k in range(1, 10)))
 

@@ -14,8 +14,9 @@ import pandas as pd
 import crowdqc
 from crowdqc.catalogue import STAGES
 from crowdqc.config import Config, Publication
-from crowdqc.files import STATE, Unreadable, read_json, sha256
+from crowdqc.files import Unreadable, read_json, sha256
 from crowdqc.findings import Finding, InputError, from_cell, to_cell
+from crowdqc.links import STATE
 from crowdqc.schema import TABLES, empty, natural_order
 from crowdqc.store import Store, findings_file
 

@@ -6,17 +6,9 @@ import socket
 
 import pytest
 
-from crowdqc.files import (
-    STATE,
-    Unreadable,
-    atomic,
-    open_regular,
-    read_bytes,
-    read_settings,
-    refuse_links,
-    unpacked,
-)
+from crowdqc.files import Unreadable, atomic, open_regular, read_bytes, read_settings, unpacked
 from crowdqc.findings import InputError
+from crowdqc.links import STATE, refuse_links
 
 
 @pytest.fixture

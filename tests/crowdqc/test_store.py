@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdqc.files import STATE, atomic
+from crowdqc.files import atomic
 from crowdqc.findings import Finding, InputError, Severity
+from crowdqc.links import STATE
 from crowdqc.schema import conform
 from crowdqc.store import Store
 
