@@ -18,7 +18,7 @@ def rounds(tmp_path_factory):
     place = tmp_path_factory.mktemp("rounds")
     study = write_study(place / "study")
     befores, package = {}, study.parent / "packages" / "round2" / "large"
-    for name in ("gate", "tasks", "receive"):
+    for name in ("run", "tasks", "receive"):
         if name == "receive":
             shutil.copytree(package, study.parent / "back")
             work_on(study.parent / "back")
@@ -38,7 +38,7 @@ def beside(folder):
     return {name: data for name, data in files if not name.startswith("out/")}
 
 
-@pytest.mark.parametrize("name", ["gate", "tasks", "receive"])
+@pytest.mark.parametrize("name", ["run", "tasks", "receive"])
 def test_a_command_that_was_killed_leaves_whole_files_and_is_run_again(rounds, tmp_path, name):
     before = beside(rounds[name])
     whole, counter = shutil.copytree(rounds[name], tmp_path / "whole"), tmp_path / "moments"
