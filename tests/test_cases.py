@@ -367,7 +367,7 @@ def test_compare_slices_with_volumes(work):
     words = ("--by", "set", "--on", "case", "--label", "label", "--output", work / "comparison.csv")
     said = run(work, "compare", *words, study="scores.csv")
     assert set(pd.read_csv(work / "comparison.csv")["n"]) == {6}
-    assert "24 rows of single slices are left out" in said
+    assert "Left out: 24 rows of single slices" in said
     said = run(work, "compare", *words, "--on", "slice", study="scores.csv")
     assert pd.read_csv(work / "comparison.csv")["n"].max() == 24
     assert "pairs of one case are not independent" in said

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from crowdqc.compare.paired import Values, compare_paired, holm
 from crowdqc.findings import Finding, InputError
 from crowdqc.schema import conform, empty
+from crowdqc.text import count
 
 OVERALL = "overall"
 """Label of the row that compares the means over labels."""
@@ -145,11 +146,13 @@ def _of_one_kind(frame: pd.DataFrame, on: Sequence[str], found: list[Finding]) -
     whole = frame[SLICE].isna() | (frame[SLICE].astype(str) == "")
     if whole.all() or not whole.any():
         return frame
-    kept, lost = ("slices", "whole volumes") if SLICE in on else ("whole volumes", "single slices")
+    kept, lost, other = "whole volumes", "single slices", f"With --on {SLICE}, slices"
+    if SLICE in on:
+        kept, lost, other = "slices", "whole volumes", f"Without --on {SLICE}, volumes"
     rows = ~whole if SLICE in on else whole
     message = (
-        f"{(~rows).sum()} rows of {lost} are left out: {kept} are compared. A slice and a volume "
-        f"are not alike; --on {SLICE} compares slices."
+        f"Left out: {count(int((~rows).sum()), 'row')} of {lost}. A slice and a volume are not "
+        f"alike, so {kept} are compared. {other} are."
     )
     found.append(_finding("comparison-slices", message, value=int((~rows).sum())))
     return frame[rows]

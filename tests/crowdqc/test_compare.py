@@ -386,7 +386,7 @@ def test_volumes_are_compared_with_volumes_and_slices_only_where_asked_for(both,
 
     assert table["n"].tolist() == [6, 6]
     assert [one.check for one in told] == ["comparison-slices"]
-    assert "24 rows of single slices are left out" in told[0].message
+    assert "Left out: 24 rows of single slices" in told[0].message
     table, told = compare_files(
         [tmp_path / "scores.csv"], by="set", on=["case", "slice"], label="label"
     )
