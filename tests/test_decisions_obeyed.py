@@ -155,3 +155,33 @@ def test_interpolation_leaves_out_where_a_reviewer_found_nothing(study):
     decide(study, "nothing", slice=7, object=0)
     call("fuse", study)
     assert table(study, "consensus").query("method == 'interpolated'")["slice"].tolist() == [8]
+
+
+def test_an_experts_folder_becomes_decisions(study, tmp_path):
+    folder = tmp_path / "expert"
+    folder.mkdir()
+    rows = [("1", 5, "eve", "liver", 60, 20, 90, 50), ("1", 6, "eve", "liver", 21, 20, 51, 50)]
+    rows += [("1", 6, "eve", "liver", 5, 5, 15, 15)]
+    expert = write_boxes(folder, rows)
+
+    result = call("convert", expert, study, "--to", "decisions")
+
+    assert result.exit_code == 0
+    assert "3 decisions added" in result.stderr
+    call("fuse", study)
+    fused = table(study, "consensus")
+    assert at(fused)[BOX].to_numpy().tolist() == [[60, 20, 90, 50]]
+    assert at(fused, 6)[BOX].to_numpy().tolist() == [[21, 20, 51, 50], [5, 5, 15, 15]]
+    assert set(table(study, "settled")["reviewers"]) == {"eve"}
+
+
+def test_an_expert_of_another_study_is_refused(study, tmp_path):
+    folder = tmp_path / "expert"
+    folder.mkdir()
+    expert = write_boxes(folder, [("99", 5, "eve", "liver", 60, 20, 90, 50)])
+
+    result = call("convert", expert, study, "--to", "decisions")
+
+    assert result.exit_code == 2
+    assert "Names of cases must be the same" in result.stderr
+    assert not (study.parent / "decisions.csv").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
@@ -23,6 +23,9 @@ from crowdqc.cli.options import (
 from crowdqc.findings import InputError
 from crowdqc.plugins import names
 from crowdqc.text import count
+
+if TYPE_CHECKING:
+    from crowdqc.stages.base import Run
 
 What = Literal["raters", "consensus"]
 
@@ -93,9 +96,10 @@ class _Downloads:
 @click.option(
     "--to",
     "format_",
-    type=click.Choice(names("crowdqc.formats")),
+    type=click.Choice([*names("crowdqc.formats"), "decisions"]),
     required=True,
-    help="Format of the annotations.",
+    help="Format of the annotations; decisions adds them, as an expert's, to the decisions.csv of "
+    "the study file that stands in the place of FOLDER.",
 )
 @click.option(
     "--what",
@@ -128,6 +132,9 @@ def convert(
 
     say = speaker(quiet=show["quiet"])
     run = open_run(study, say=say)
+    if format_ == "decisions":
+        _add_decisions(run, folder, say=say)
+        return
     written, findings = write(run, format_, folder, what=what, pictures=pictures)
     table = findings_table(findings)
     if show["style"] == "table":
@@ -135,6 +142,20 @@ def convert(
     else:
         write_out(table, show["style"])
     say(f"{count(len(written.boxes), 'box')} written to {folder} as {format_}.")
+
+
+def _add_decisions(expert: Run, study: Path, *, say: Callable[[str], None]) -> None:
+    """Add the annotations of one study to the decisions of another."""
+    from crowdqc.formats import read_study
+    from crowdqc.review.expert import add_expert
+    from crowdqc.stages.images import known_images
+
+    read, findings = read_study(expert.config, known_images(expert.config))
+    target = open_run(study, say=say)
+    n = add_expert(target, read)
+    for finding in findings:
+        say(f"{finding.severity.value}: {finding.message}")
+    say(f"{count(n, 'decision')} added to {target.config.resolve('decisions.csv')}.")
 
 
 @click.command()
