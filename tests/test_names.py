@@ -7,7 +7,7 @@ import pytest
 
 from crowdqc.findings import InputError
 from crowdqc.stages.risk import _read_scores
-from crowdqc.store import read_csv
+from crowdqc.store import Store, read_csv
 from tests.commands import call
 from tests.studies import write_study
 
@@ -20,7 +20,10 @@ def test_the_verdict_on_a_mask_reaches_its_label_whatever_its_case_is_called(tmp
     study = write_study(tmp_path, raters="abc", slices=5, lines=draw, cases=(name,))
     assert call("gate", study).exit_code in {0, 3}
     risk = pd.DataFrame({"case": [name], "slice": [2], "label": ["spleen"], "risk": [0.95]})
-    risk.to_csv(tmp_path / "out" / "risk.csv", index=False)
+    store = Store.found(tmp_path / "out")
+    store.write("risk", risk)
+    store.set_stamp("risk", "", ["risk.csv"], needs=("fuse",))
+    store.release()
 
     call("gate", study)
 
