@@ -33,7 +33,9 @@ def read_history(path: Path) -> pd.DataFrame:
     InputError
         If the file is no history.
     """
-    if not path.is_symlink() and not path.exists():
+    if path.is_symlink():
+        raise InputError(f"{path}: is a symbolic link, which is not followed. Remove it.")
+    if not path.exists():
         return empty("history")
     table = read_csv(path, text=_TEXT)
     try:

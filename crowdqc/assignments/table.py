@@ -13,7 +13,7 @@ from crowdqc.config import Config
 from crowdqc.files import atomic
 from crowdqc.findings import InputError
 from crowdqc.formats.csvfile import csv_rows, read_header
-from crowdqc.formats.files import relative, short
+from crowdqc.formats.files import inside, relative, short
 from crowdqc.schema import TABLES, conform
 from crowdqc.store import to_csv
 from crowdqc.text import must_be_one_of
@@ -60,14 +60,20 @@ def read_assignments(config: Config) -> pd.DataFrame | None:
             f"{path}: is not there ([assignments] path). Write it by hand, or have it dealt out: "
             f"crowdqc assign {config.file}"
         )
+    quoted = inside(path, config)
     rows = csv_rows(path, where, rows_max=ROWS_MAX)
     header = read_header(rows, where)
-    _check_header(header, where)
+    _check_header(header, where, quoted=quoted)
     faults: list[str] = []
     table = pd.DataFrame(
         list(_rows(rows, header, config, where=where, faults=faults)), columns=[*COLUMNS, "line"]
     )
     faults += _twice(table, where)
+    if faults and not quoted:
+        raise InputError(
+            f"{where}: {len(faults)} rows break a rule (not quoted: the file lies outside the "
+            "study's folder). Move it beside the study file to see which."
+        )
     if faults:
         more = f"\nand {len(faults) - FAULTS_MAX} more" if len(faults) > FAULTS_MAX else ""
         raise InputError("\n".join(faults[:FAULTS_MAX]) + more)
@@ -113,13 +119,14 @@ def _says_something(column: pd.Series) -> bool:
     return bool((~column.isin(["", 1])).any())
 
 
-def _check_header(header: list[str], where: str) -> None:
+def _check_header(header: list[str], where: str, *, quoted: bool) -> None:
     unknown = [name for name in header if name not in COLUMNS]
     absent = [name for name in ("rater", "case") if name not in header]
     if unknown or absent or len(set(header)) < len(header):
         raise InputError(
             f"{where}:1: the first line must name the columns rater and case, and may name "
-            f"label, slices, due and round, each once; got {short(', '.join(header))}."
+            "label, slices, due and round, each once"
+            + (f"; got {short(', '.join(header))}." if quoted else ".")
         )
 
 

@@ -141,6 +141,16 @@ def test_what_is_no_history_is_refused(tmp_path):
         read_history(path)
 
 
+def test_a_link_in_place_of_the_history_is_not_followed(tmp_path):
+    (tmp_path / "secret.csv").write_text("secret-word\n")
+    (tmp_path / "history.csv").symlink_to(tmp_path / "secret.csv")
+
+    with pytest.raises(InputError, match="symbolic link") as told:
+        read_history(tmp_path / "history.csv")
+
+    assert "secret-word" not in str(told.value)
+
+
 def history_of(values, date, work):
     return pd.DataFrame(
         {

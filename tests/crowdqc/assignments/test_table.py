@@ -110,3 +110,17 @@ def test_a_pipe_is_refused(tmp_path):
 
     with pytest.raises(InputError, match="pipe or a device"):
         read_assignments(config)
+
+
+@pytest.mark.parametrize("text", ["secret-word\n", "rater,case,due\nann,1,secret-word\n"])
+def test_a_file_outside_of_the_folder_is_not_quoted(tmp_path, text):
+    (tmp_path / "inner").mkdir()
+    config = config_of(tmp_path / "inner", "")
+    (tmp_path / "inner" / "assignments.csv").unlink()
+    (tmp_path / "outer.csv").write_text(text)
+    (tmp_path / "inner" / "assignments.csv").symlink_to(tmp_path / "outer.csv")
+
+    with pytest.raises(InputError) as told:
+        read_assignments(config)
+
+    assert "secret-word" not in str(told.value)
