@@ -89,6 +89,13 @@ def test_the_python_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "['ann', 'bob', 'cem'] ['1', '2']" in capsys.readouterr().out
 
 
+def test_the_example_of_an_audit_says_what_it_prints(capsys):
+    page = DOCS / "audit.md"
+    exec(compile(python_blocks(page), "audit.md", "exec"), {})  # noqa: S102
+    shown = re.findall(r"^```text\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert capsys.readouterr().out == "".join(shown)
+
+
 def test_the_python_block_of_the_readme_runs(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     crowdqc.example_boxes().to_csv("boxes.csv", index=False)

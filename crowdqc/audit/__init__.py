@@ -3,7 +3,16 @@
 from crowdqc.audit.bound import Spending, upper_bound
 from crowdqc.audit.left import Left, Sample, bad_left
 from crowdqc.audit.size import Goal, draws_needed
-from crowdqc.audit.table import Plan, begin, bounds, extend, fingerprint, missing, with_grades
+from crowdqc.audit.table import (
+    Plan,
+    begin,
+    bounds,
+    extend,
+    fingerprint,
+    missing,
+    risk_limit,
+    with_grades,
+)
 
 __all__ = [
     "Goal",
@@ -18,6 +27,7 @@ __all__ = [
     "extend",
     "fingerprint",
     "missing",
+    "risk_limit",
     "upper_bound",
     "with_grades",
 ]

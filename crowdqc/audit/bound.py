@@ -104,15 +104,33 @@ def upper_bound(bad: ArrayLike, *, population: int, spending: Spending) -> int:
         raise ValueError(f"'bad' must have at most {population} draws; got {n}.")
     most = population - (n - found)
     width = -(-(most - found + 1) // BLOCKS)
-    kept = _not_rejected(
+    kept = not_rejected(
         drawn, np.arange(found, most + 1, width), population=population, spending=spending
     )
     return min(int(kept[-1]) + width - 1, most) if len(kept) else found
 
 
-def _not_rejected(drawn: Bools, counts: Ints, *, population: int, spending: Spending) -> Ints:
-    """Hypotheses about the number of bad units that no draw has rejected, ascending.
+def not_rejected(drawn: Bools, counts: Ints, *, population: int, spending: Spending) -> Ints:
+    """Hypotheses about the number of bad units that no draw has rejected.
 
+    Parameters
+    ----------
+    drawn : ndarray of bool, shape (n,)
+        Whether each unit drawn was bad.
+    counts : ndarray of int64, shape (M,)
+        Hypotheses, ascending; each at least the number of bad draws.
+    population : int
+        Units that were drawn from.
+    spending : Spending
+        The plan.
+
+    Returns
+    -------
+    ndarray of int64
+        Those of `counts` that are left.
+
+    Notes
+    -----
     Only paths with no more bad draws than there were matter: a hypothesis whose limit lies higher
     is rejected.
     """

@@ -26,6 +26,9 @@ LIKELY = 0.4
 START_DOUBT, DOUBT = 0.9, 0.4
 """Standard deviation of the logarithm of how many bad units are expected: before any was found, and
 after many were."""
+FLOOR = 0.25
+"""Share of the limit that is expected to be bad at least: a plan is not made for risks that are
+too good to be true."""
 _STEPS = (0, 5, 10, 20, 40, 60, 80, 120, 160, 240, 320, 480, 640)
 
 
@@ -109,9 +112,9 @@ def gradings_missing(units: Units, design: Design) -> tuple[int, int]:
     costs: list[tuple[int, int, int]] = []
     for k in [step for step in _STEPS if step <= len(left)]:
         known = round(good + k - bad[k])
-        n = draws_needed(
-            bad[-1] - bad[k], frame=len(left) - k, known=known, goal=design.goal, doubt=doubt
-        )
+        frame = len(left) - k
+        expected = max(bad[-1] - bad[k], FLOOR * design.goal.limit * frame)
+        n = draws_needed(expected, frame=frame, known=known, goal=design.goal, doubt=doubt)
         costs.append((k + n, k, n))
     best = min(costs)
     return best[1], best[2]

@@ -9,22 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 
 from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.risk.scale import Scale, fit_scale
 
-SCALE = (-3.5, 2.2)
-"""Intercept and slope of the log odds of being bad on those of the risk, where nothing was graded
-yet."""
-DOUBT = (1.0, 1.0)
-"""Standard deviations of these between studies."""
+PRIOR, DOUBT = Scale(0.0, 1.0), Scale(1.0, 0.45)
+"""The risk is a probability by a stated scale; how far that is off in another study."""
 BESIDE = (3.0, -1.5)
 """What a bad or good neighbour one slice away adds to the log odds, about."""
 REACH = 2.0
 """Slices over which that fades."""
 _FAR = 3
-_EDGE = 0.02
 
 
 @dataclass(frozen=True)
@@ -57,16 +52,14 @@ class Units:
 def probabilities(units: Units) -> Floats:
     """Probability that each unit is bad, shape (N,): 0 or 1 where it was graded.
 
-    Intercept and slope on the log odds of the risk are learned from the grades, with a normal
-    prior round `SCALE`.
+    The scale of the risk is learned from the grades, with `PRIOR`.
     """
-    known = np.where(np.isfinite(units.risk), units.risk, np.nanmean([0.5, *units.risk]))
-    odds = logit(np.clip(known, _EDGE, 1 - _EDGE))
-    beside = _beside(units)
-    graded = units.graded
-    intercept, slope = _fit(odds[graded], beside[graded], units.bad[graded])
-    expected: Floats = expit(intercept + slope * odds + beside)
-    return np.where(graded, units.bad, expected)
+    risk = np.where(np.isfinite(units.risk), units.risk, np.nanmean([0.5, *units.risk]))
+    beside, graded = _beside(units), units.graded
+    scale = fit_scale(
+        risk[graded], units.bad[graded], offset=beside[graded], prior=PRIOR, doubt=DOUBT
+    )
+    return np.where(graded, units.bad, scale.probability(risk, beside))
 
 
 def _beside(units: Units) -> Floats:
@@ -83,17 +76,3 @@ def _beside(units: Units) -> Floats:
     back = np.empty_like(total)
     back[order] = total
     return back
-
-
-def _fit(odds: Floats, offset: Floats, bad: Floats) -> Floats:
-    """Intercept and slope, the most probable ones."""
-    prior, doubt = np.array(SCALE), np.array(DOUBT)
-    design = np.column_stack([np.ones_like(odds), odds])
-
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        score, off = design @ weights + offset, (weights - prior) / doubt
-        value = np.logaddexp(0.0, score).sum() - bad @ score + 0.5 * off @ off
-        return float(value), design.T @ (expit(score) - bad) + off / doubt
-
-    found: Floats = minimize(loss, prior, jac=True, method="L-BFGS-B").x
-    return found

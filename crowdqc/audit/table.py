@@ -19,10 +19,11 @@ from crowdqc.audit.size import Goal
 KEY = ["case", "slice", "label", "object"]
 RISKY, RANDOM = "risky", "random"
 """Roles of a unit on the list: it is probably bad; it was drawn."""
-STRATA = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.01))
+STRATA = ((0.0, 0.01), (0.01, 0.05), (0.05, 0.2), (0.2, 1.01))
 """Risks by which bounds are given."""
-STRICTER = (0.75, 0.5, 0.25)
+STRICTER = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Risks above which units would be left out, for the bounds under a stricter limit."""
+BELOW = "risk below"
 PARTS = ["part", "name", "n", "n_graded", "n_drawn", "n_bad", "bad_high", "bad_share_high"]
 
 
@@ -208,6 +209,38 @@ def bounds(table: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=PARTS)
 
 
+def risk_limit(found: pd.DataFrame, plan: Plan) -> float:
+    """Largest limit of the risk below which the goal is reached.
+
+    Parameters
+    ----------
+    found : DataFrame
+        As from `bounds`.
+    plan : Plan
+        Its plan.
+
+    Returns
+    -------
+    float
+        nan where it is reached below none; 1 where it is reached for all units. Limits are asked
+        one after the other from the strictest on, up to the first that fails, so that the one found
+        holds with the confidence of the plan, however many were asked.
+
+    References
+    ----------
+    .. [1] A. N. Angelopoulos et al., "Learn then test: calibrating predictive algorithms to achieve
+       risk control", Annals of Applied Statistics 19 (2025), fixed-sequence testing.
+       :doi:`10.1214/24-AOAS1998`
+    """
+    asked = found[found["part"] == BELOW]
+    limit = float("nan")
+    for name, share in [*zip(asked["name"], asked["bad_share_high"], strict=True), ("1", None)]:
+        if (found["bad_share_high"].iloc[0] if share is None else share) > plan.limit:
+            return limit
+        limit = float(name)
+    return limit
+
+
 def _row(part: str, name: str, left: Left) -> tuple[object, ...]:
     numbers = (left.n, left.n_graded, left.n_drawn, left.n_bad, left.bad_high)
     return (part, name, *numbers, left.share)
@@ -246,7 +279,7 @@ def _parts(table: pd.DataFrame) -> Iterator[tuple[str, str, Bools]]:
             yield "risk", f"{low:g} to {min(high, 1):g}", inside
     for limit in STRICTER:
         if (risk >= limit).any() and (risk < limit).any():
-            yield "risk below", f"{limit:g}", risk < limit
+            yield BELOW, f"{limit:g}", risk < limit
 
 
 def _order(table: pd.DataFrame, plan: Plan) -> Ints:

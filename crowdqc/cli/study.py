@@ -85,6 +85,7 @@ def gate(
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="CSV file with the Dice of some masks (case, slice, label, dice): calibrates the risk.",
 )
+@click.option("--graded", is_flag=True, help="Calibrate the risk by the grades in decisions.csv.")
 @output_options
 @guarded
 @described
@@ -94,11 +95,13 @@ def risk(
     out: Path | None,
     patterns: tuple[str, ...],
     scores: Path | None,
-    style: str,
-    quiet: bool,
-    verbose: bool,
+    graded: bool,
+    **show: Any,
 ) -> None:
-    """Writes risk.csv: the risk from 0 to 1, and the signals that it is made of.
+    """Writes risk.csv: the probability that a mask is wrong, and the signals that it is made of.
+
+    It is the probability that the Dice is below 0.5, on the scale of other studies unless scores or
+    grades are given; with the Dice of two cases or more there is an interval of 90 % of each Dice.
 
     Assesses the study's own masks, or those made elsewhere that --masks names; further sets show
     where models disagree.
@@ -107,10 +110,10 @@ def risk(
     from crowdqc.stages.pipeline import PIPELINE
     from crowdqc.stages.risk import assess
 
-    opened = open_run(study, out=out, say=speaker(quiet=quiet))
+    opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
     PIPELINE.ensure("fuse" if patterns else "masks", opened)
-    result = assess(opened, patterns, scores)
-    finish(result, STAGES["risk"].heading, style=style, quiet=quiet, verbose=verbose)
+    result = assess(opened, patterns, scores, graded=graded)
+    finish(result, STAGES["risk"].heading, **show)
 
 
 INSIDE = click.FloatRange(0.0, 1.0, min_open=True, max_open=True)

@@ -5,13 +5,14 @@ It is a record in the manifest. It has lapsed where what was audited has changed
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from crowdqc.audit import Plan
+from crowdqc.audit import Plan, risk_limit
 
 CHANGED = "changed"
 NEW = "new"
@@ -74,6 +75,7 @@ def make_certificate(
     bad_high = int(whole["bad_high"]) + now.n_kept
     share = min(bad_high / now.n_accepted, 1.0) if now.n_accepted else 0.0
     reached = not lapsed and share <= plan.limit
+    below = risk_limit(bounds, plan)
     graders = {name for cell in table["reviewers"] for name in cell.split(", ") if name}
     asked = {name: getattr(plan, name) for name in ("unit", "bad_below", "limit", "confidence")}
     design = {"n": len(table), "frame": int(table["framed"].sum()), "planned": plan.planned}
@@ -87,6 +89,7 @@ def make_certificate(
         "n_accepted": now.n_accepted,
         "n_bad_accepted": now.n_kept,
         "n_missing": 0 if reached else now.n_missing,
+        "risk_limit": None if math.isnan(below) or lapsed else below,
         "design": {"method": METHOD, **design, "rounds": plan.rounds},
         "seed": plan.seed,
         "graders": sorted(graders),

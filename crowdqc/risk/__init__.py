@@ -1,15 +1,21 @@
 """Mask risk: how likely each mask is wrong, from what is at hand without truth."""
 
 from crowdqc.risk.calibration import Calibration, calibrate, cross_validate
+from crowdqc.risk.interval import dice_interval
+from crowdqc.risk.scale import STATED, Scale, fit_scale
 from crowdqc.risk.table import MaskSet, assess_risk
 from crowdqc.risk.votes import DiceVotes, paired_dice
 
 __all__ = [
+    "STATED",
     "Calibration",
     "DiceVotes",
     "MaskSet",
+    "Scale",
     "assess_risk",
     "calibrate",
     "cross_validate",
+    "dice_interval",
+    "fit_scale",
     "paired_dice",
 ]

@@ -66,7 +66,7 @@ def forget_audit(run: Run) -> None:
 
 
 def mask_grades(run: Run, *, below: float) -> pd.DataFrame:
-    """What experts found of masks as they are now: ``case, slice, label, object, bad, reviewers``.
+    """What experts found of each mask as it is: its key, ``bad, reviewers, dice``.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def mask_grades(run: Run, *, below: float) -> pd.DataFrame:
     settled = settled_masks(decisions, _hash_of_masks(run))
     settled = settled[settled["state"] != CHANGED]
     bad = (settled["dice"] < below) | (settled["grade"] == BAD)
-    return settled[[*_PLACE, "reviewers"]].assign(object=0, bad=bad.astype(float))
+    return settled[[*_PLACE, "reviewers", "dice"]].assign(object=0, bad=bad.astype(float))
 
 
 def with_grade(run: Run, risk: pd.DataFrame) -> pd.DataFrame:

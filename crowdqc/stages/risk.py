@@ -14,10 +14,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.arrays import Floats
 from crowdqc.config import Config
+from crowdqc.decisions import decisions_file
 from crowdqc.findings import InputError
 from crowdqc.judge import USABLE
-from crowdqc.risk import assess_risk, calibrate, cross_validate
+from crowdqc.risk import (
+    STATED,
+    assess_risk,
+    calibrate,
+    cross_validate,
+    dice_interval,
+    fit_scale,
+)
+from crowdqc.risk.calibration import BAD_DICE
+from crowdqc.stages.audited import mask_grades
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import case_files
 from crowdqc.stages.mask_sets import RISK, mask_files, read_manifest
@@ -30,7 +41,9 @@ WORST = 15
 """Masks that are shown."""
 
 
-def assess(run: Run, patterns: Sequence[str], scores: Path | None = None) -> Result:
+def assess(
+    run: Run, patterns: Sequence[str], scores: Path | None = None, *, graded: bool = False
+) -> Result:
     """Judge the masks of the first of `patterns`, or the study's own where there is none.
 
     Parameters
@@ -42,6 +55,8 @@ def assess(run: Run, patterns: Sequence[str], scores: Path | None = None) -> Res
         Dice of some of the masks (``case, slice, label, dice``): the risk is calibrated on
         them, and what it was before is kept as ``risk_free``. A case with scores is judged by
         the scores of the others.
+    graded : bool
+        Calibrate on the grades in decisions.csv.
 
     Raises
     ------
@@ -61,6 +76,8 @@ def assess(run: Run, patterns: Sequence[str], scores: Path | None = None) -> Res
     table = judge_masks(run, prompts, files, drawn=drawn)
     if scores is not None:
         table = _calibrated(table, scores)
+    elif graded:
+        table = _graded(run, table)
     write_risk(run, table)
     likely = int((table["risk"] >= 0.5).sum())
     worst = table.sort_values("risk", ascending=False, kind="stable").head(WORST)
@@ -79,7 +96,7 @@ def judge_masks(
     *,
     drawn: pd.DataFrame | None,
 ) -> pd.DataFrame:
-    """The risk of the masks of the first of several sets of files.
+    """The risk of the masks of the first of several sets of files, a probability by `STATED`.
 
     Parameters
     ----------
@@ -91,12 +108,15 @@ def judge_masks(
     drawn : DataFrame, optional
         Table ``masks`` of the first set.
     """
-    return assess_risk(
+    table = assess_risk(
         prompts,
         [_reader(paths, run.config) for paths in files],
         labels=run.config.label_values,
         images=run.store.read("images"),
         prompts=drawn,
+    )
+    return table.assign(
+        risk=STATED.probability(table["risk"].to_numpy()), risk_free=table["risk"].to_numpy()
     )
 
 
@@ -116,7 +136,29 @@ def _calibrated(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     except ValueError as error:
         raise InputError(f"{path}: the risk cannot be calibrated: {error}") from error
     risk[known] = np.where(np.isfinite(left_out), left_out, risk[known])
-    return table.assign(risk=risk, risk_free=table["risk"])
+    return with_interval(table.assign(risk=risk), dice)
+
+
+def with_interval(table: pd.DataFrame, dice: Floats) -> pd.DataFrame:
+    """The table with an interval of the Dice of each mask, where two cases or more were scored."""
+    low, high = dice_interval(table, dice)
+    known = np.isfinite(low).all() and len(low)
+    return table.assign(dice_low=low, dice_high=high) if known else table
+
+
+def _graded(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    """The risk by what experts graded in decisions.csv."""
+    grades = mask_grades(run, below=BAD_DICE)
+    found = table[_KEY].merge(grades, on=_KEY, how="left")
+    known = found["bad"].notna().to_numpy()
+    if not known.any():
+        raise InputError(
+            f"{decisions_file(run.config)}: grades no mask as it is now. Grade some by "
+            "crowdqc audit and crowdqc review first."
+        )
+    free = table["risk_free"].to_numpy()
+    scale = fit_scale(free[known], found.loc[known, "bad"].to_numpy(dtype=np.float64))
+    return with_interval(table.assign(risk=scale.probability(free)), found["dice"].to_numpy())
 
 
 def _read_scores(path: Path) -> pd.DataFrame:

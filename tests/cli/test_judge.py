@@ -225,7 +225,7 @@ def test_the_wrong_mask_is_the_riskiest(masks):
 def test_a_policy_may_reject_masks(masks):
     assert risk(masks).exit_code == 0
     rule = LENIENT.replace("FAIL_ON", "reject").replace('"label"\nmeasure = "n_slices"\nop = "<"',
-        '"mask"\nmeasure = "risk"\nop = ">"').replace("20", "0.6")  # fmt: skip
+        '"mask"\nmeasure = "risk"\nop = ">"').replace("20", "0.2")  # fmt: skip
     with_policy(masks, rule)
 
     assert call("gate", masks).exit_code == 0
@@ -243,7 +243,7 @@ def scores(study, dice):
 
 def test_the_risk_is_calibrated_on_scores(masks):
     assert risk(masks).exit_code == 0
-    free = read(masks)["risk"]
+    free = read(masks)["risk_free"]
     path = scores(masks, np.where(free > free.quantile(0.8), 0.1, 0.9))
 
     result = risk(masks, "--scores", path)
