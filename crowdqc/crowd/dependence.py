@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from crowdqc.arrays import Floats, Ints
 from crowdqc.crowd.evidence import Evidence
 
-_HAND = 0.5, 0.01
+HAND = 0.5, 0.01
 """Standard deviation of a careful hand, in px and as a share of size: pairs that are nearer count
 less where variances are fitted."""
 _EXACT = 0.05
@@ -143,7 +143,7 @@ def find_dependence(
     if evidence.whole_pixels:  # equal boxes may be half a px apart
         px = (1 / (unit[a] * size[a]) ** 2).mean(axis=1) / 6
         variance = variance + np.bincount(pair, px) / count
-    hand = (2 * ((_HAND[0] / size[a]) ** 2 + _HAND[1] ** 2) / unit[a] ** 2).mean(axis=1)
+    hand = (2 * ((HAND[0] / size[a]) ** 2 + HAND[1] ** 2) / unit[a] ** 2).mean(axis=1)
     floor = np.bincount(pair, hand) / count
     common = _common(first, second, variance, count=count, floor=floor, n=n)
     share = np.clip((common - _BEGINS) / (_CERTAIN - _BEGINS), 0, 1)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from crowdqc.arrays import Floats
-from crowdqc.crowd.dependence import Dependence, find_dependence
+from crowdqc.crowd.dependence import HAND, Dependence, find_dependence
 from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.medians import median_boxes, middle
 from crowdqc.crowd.sums import sums, total
@@ -195,14 +195,17 @@ class _Fit:
         return self.miss - (bias * count / (count + self.settings.bias_boxes))[self.who]
 
     def _units(self, miss: Floats) -> Floats:
-        """The usual distance of labels and edges, (L, 4): a robust quantile."""
+        """The usual distance of labels and edges, (L, 4): a robust quantile.
+
+        No less than a careful hand: of copies of one another, most distances are none.
+        """
         rows = np.flatnonzero(self.shared[:, 0])
         far, label, voice = np.abs(miss[rows]), self.label[rows], self.voice[rows]
         every = median_boxes(far, np.zeros_like(label), 1, weight=voice, share=_USUAL[0])
         own = median_boxes(far, label, self.n_labels, weight=voice, share=_USUAL[0])
         n = total(label, voice, self.n_labels)[:, None]
         square = (n * np.nan_to_num(own) ** 2 + np.nan_to_num(every) ** 2) / (n + 1)
-        return np.sqrt(square) / _USUAL[1] + 1e-4
+        return np.maximum(np.sqrt(square) / _USUAL[1] + 1e-4, HAND[1])
 
     def _locate(self) -> None:
         """Boxes from what raters drew, and boxes without each rater."""

@@ -4,9 +4,14 @@ An object is real, a temptation, or a slip of one rater. A real one is drawn by 
 odds ``mu + skill_r + difficulty``, a temptation with log odds ``nu + lure_r + appeal``: difficulty
 and appeal are normal, belong to the object, and are integrated out, because raters agree on the
 hard objects that most of them skip and on the false ones that tempt them. A slip is drawn by one
-rater only, at a rate of its own, so that a flood of boxes says nothing of what others drew. Skill
-and lure have normal priors: a rater who read little is taken for an average one. What a group
-of dependent raters says counts as one vote.
+rater only, at a rate of its own, so that a flood of boxes says nothing of what others drew. Only
+objects that somebody drew are met, so that each kind is learned together with those of it that
+nobody drew. Skill, lure and rates of slips have priors: a rater who read little is taken for an
+average one. What a group of dependent raters says counts as one vote.
+
+Where few of the raters draw many of the objects, votes cannot tell hard objects from temptations.
+Both readings are fitted, one in which difficulty may vary at will and one in which it varies no
+more than is usual, and count alike. In a crowd without such objects they are the same.
 """
 
 from __future__ import annotations
@@ -20,13 +25,14 @@ from scipy.special import expit, roots_hermitenorm
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.crowd.dependence import Dependence, Mates
 from crowdqc.crowd.evidence import Evidence
-from crowdqc.crowd.medians import middle
 from crowdqc.crowd.sums import sums, total
 
 _LURED = -1.0
 """Greatest log odds that a rater draws a temptation: what most draw is no temptation to them."""
-_MEET = np.log(0.1)
+_MEET = np.log(0.07)
 """Log probability that slips of two raters in one place meet, where a place may hold several."""
+_OUTLYING = 2.75, 0.2
+"""Times the others' rate of slips, and slips on top, from which a rater's slips are an outlier."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +46,20 @@ class ExistenceSettings:
         is learned, from this on.
     spread : tuple of float
         Standard deviation of difficulty, and of appeal; the first is learned, from this on.
+    log_spread : float
+        Standard deviation of the log of the first, beforehand.
+    usual : float
+        Greatest spread of difficulty in the reading in which what few draw is tempting.
     raters : tuple of float
         Standard deviation of skill, and of lure, among raters.
-    share : float
-        Share of real objects among those that are no slips, beforehand.
+    rates : tuple of float
+        Real objects, and temptations, for each drawn object, beforehand.
     objects : float
-        How many objects each of these priors is worth.
+        How many objects each of these rates is worth.
     slips : float
         Slips of a rater for each object that the rater was asked for, beforehand.
+    slips_worth : tuple of float
+        How many slips the prior on the usual rate is worth, and the usual rate on each rater's.
     nodes : int
         Nodes of the quadrature over difficulty.
     steps : int
@@ -55,13 +67,16 @@ class ExistenceSettings:
     """
 
     drawn: tuple[float, float] = (1.0, -2.5)
-    spread: tuple[float, float] = (1.5, 0.7)
+    spread: tuple[float, float] = (1.0, 0.7)
+    log_spread: float = 0.5
+    usual: float = 1.25
     raters: tuple[float, float] = (1.0, 0.5)
-    share: float = 0.6
+    rates: tuple[float, float] = (0.6, 0.1)
     objects: float = 10.0
     slips: float = 0.003
+    slips_worth: tuple[float, float] = (1.0, 0.5)
     nodes: int = 9
-    steps: int = 40
+    steps: int = 60
 
 
 @dataclass(frozen=True)
@@ -109,27 +124,33 @@ def fit_existence(
     none = np.zeros(0, np.int64)
     dependence = dependence or Dependence(none, none, np.zeros(0), evidence.n_raters)
     votes, same, times = _distinct(evidence)
-    fit = _Fit(votes, times, settings=settings, dependence=dependence)
-    for _ in range(settings.steps):
-        fit.step()
-    without = fit.without()[_rows_of(votes, same, evidence)]
-    detection, invention = fit.average()
-    weight = (1 - fit.flood / np.maximum(fit.times, 1))[same]
+    rows = _rows_of(votes, same, evidence)
+    hard, tempting = (
+        _Fit(votes, times, settings=settings, dependence=dependence, most=most).run(same, rows)
+        for most in (np.inf, settings.usual)
+    )
+    real, without, *raters = ((a + b) / 2 for a, b in zip(hard, tempting, strict=True))
     decided = evidence.decided
     real, without = (
         np.where(np.isfinite(known), known, found)
-        for known, found in ((decided, fit.real[same]), (decided[evidence.asked_object], without))
+        for known, found in ((decided, real), (decided[evidence.asked_object], without))
     )
-    return Existence(real, without, detection, invention, fit.slips, weight)
+    return Existence(real, without, *raters)
 
 
 class _Fit:
     """EM on the different votes (O of them, with A answers), by raters (R) and nodes (Q)."""
 
     def __init__(
-        self, votes: Evidence, times: Ints, *, settings: ExistenceSettings, dependence: Dependence
+        self,
+        votes: Evidence,
+        times: Ints,
+        *,
+        settings: ExistenceSettings,
+        dependence: Dependence,
+        most: float,
     ) -> None:
-        self.votes, self.settings = votes, settings
+        self.votes, self.settings, self.most = votes, settings, most
         self.of, self.who = votes.asked_object, votes.asked_rater
         self.mates: Mates = dependence.mates(self.of, self.who)
         self.voice = self.mates.voice(len(self.of))
@@ -139,11 +160,11 @@ class _Fit:
         self.node, self.log_weight = node, np.log(weight / weight.sum())
         self.shift = np.zeros((2, votes.n_raters))
         self.mean, self.spread = np.array(settings.drawn), np.array(settings.spread)
-        self.share = settings.share
+        self.rate = np.array(settings.rates)
         self.asked = np.bincount(self.who, self.times[self.of], votes.n_raters)
         weight = np.bincount(self.who, self.voice * self.times[self.of], votes.n_raters)
         self.rater_voice = weight / np.maximum(self.asked, 1)
-        self.slips = np.full(votes.n_raters, settings.slips)
+        self.usual_slips = np.zeros(votes.n_raters)
         never = np.log(1e-12)
         self.known = np.stack([np.where(votes.real == kind, never, 0.0) for kind in (0, 1)])
         self.drawn = self.voice * votes.drew
@@ -151,7 +172,17 @@ class _Fit:
         self.single = votes.drew & (self.n_drew <= 1 + 1e-9)[self.of]
         self.counts = self.counted(settings.objects)
         self.flood = self.times - self.counted(1.0)
-        self._learn_slips(self.times - self.counts)
+        over = (self.times - self.counts)[self.of] * self.single
+        over = total(self.who, over, votes.n_raters)
+        self.slips = settings.slips + over / (self._unflooded() + settings.objects)
+
+    def run(self, same: Ints, rows: Ints) -> tuple[Floats, ...]:
+        """The fields of `Existence`, for objects with the votes `same` and answers `rows`."""
+        for _ in range(self.settings.steps):
+            self.step()
+        weight = 1 - self.flood / np.maximum(self.times, 1)
+        chances = self.average()
+        return self.real[same], self.without()[rows], *chances, self.slips, weight[same]
 
     def counted(self, beyond: float) -> Floats:
         """How often each kind of vote counts, (O,): what one rater draws alone, not without end.
@@ -171,19 +202,20 @@ class _Fit:
         """Probabilities of objects, then rates of raters."""
         odds = self._odds()
         self.each = self.voice[:, None] * _log_votes(odds, self.votes.drew)
-        self.joint = self._per_object(self.each) + self.log_weight
-        self.joint += np.log([self.share, 1 - self.share])[:, None, None] + self.known[:, :, None]
+        rate = self.log_weight + np.log(self.rate)[:, None, None]
+        self.joint = self._per_object(self.each) + rate + self.known[:, :, None]
         kinds = np.logaddexp.reduce(self.joint, axis=2)
         slip = self._slip(self._sums(self.drawn * self._slip_rates()), self.n_drew)
         slip = slip + self.known[1]
         whole = np.logaddexp(np.logaddexp.reduce(kinds, axis=0), slip)
         posterior = np.exp(self.joint - whole[:, None])
         self.real = posterior[0].sum(axis=1)
-        counted = posterior * self.counts[:, None]
-        false = posterior[1].sum(axis=1) + np.exp(slip - whole)
-        usual = self._learn_slips(false * self.times)
-        self._learn(counted, np.exp(slip - whole) * self.counts, usual)
-        self.shift = self._newton(odds, counted)
+        drawn = posterior * self.counts[:, None]
+        skipped = self.voice[:, None] * _log_votes(odds, np.zeros_like(self.votes.drew))
+        skipped = np.exp(self._per_object(skipped) + rate) * self.counts[:, None]
+        self._learn_slips(np.exp(slip - whole) * self.times)
+        self._newton(odds, drawn, drawn + skipped)
+        self._learn(drawn.sum(axis=(1, 2)), skipped.sum(axis=(1, 2)))
 
     def without(self) -> Floats:
         """Probability that objects exist without the vote of each answer and its mates, (A,)."""
@@ -225,28 +257,32 @@ class _Fit:
         """Sum of the answers (A,) of each object, (O,)."""
         return total(self.of, values, self.votes.n_objects)
 
-    def _learn_slips(self, false: Floats) -> float:
-        """Rates of slips from the false objects (O,) that each rater draws alone; the usual rate.
+    def _learn_slips(self, slips: Floats) -> None:
+        """Rates of slips from the objects (O,) that each rater draws alone, held to the usual.
 
-        What is usual among raters are temptations, or others' misses; slips are what one rater
-        has beyond it, for each object of no flood: a flood must not water down its own rate.
+        They are rates for each object of no flood: a flood must not water down its own. An
+        outlier adds little to the usual rate, and is hardly held to it.
         """
-        n, rows = self.votes.n_raters, self.settings.objects
-        top = np.bincount(self.who, false[self.of] * self.single, n)
-        known = self.rater_voice * self.asked / (self.asked + rows)
-        usual = middle(top / (self.asked + 1), known)
-        excess = np.maximum(top - usual * self.asked, 0)
-        others = self.asked - np.bincount(self.who, self.flood[self.of], n)
-        self.slips = (excess + rows * self.settings.slips) / (others + rows)
-        return usual
+        n, (prior, worth), voice = self.votes.n_raters, self.settings.slips_worth, self.rater_voice
+        top = np.bincount(self.who, slips[self.of] * self.single, n)
+        others = self._unflooded()
+        count, room = voice * self.usual_slips, voice * others
+        rest = (count.sum() - count + prior) / (room.sum() - room + prior / self.settings.slips)
+        most = _OUTLYING[0] * rest * others + _OUTLYING[1]
+        self.usual_slips = np.minimum(top, most)
+        usual = (voice @ self.usual_slips + prior) / (room.sum() + prior / self.settings.slips)
+        worth = worth * most / np.maximum(top, most)
+        self.slips = (top + worth) / (others + worth / usual)
 
-    def _learn(self, counted: Floats, slipped: Floats, usual: float) -> None:
-        """Share of real objects, and mean skill; ordinary slips count as temptations."""
-        settings, rows = self.settings, self.settings.objects
-        real, temptations = counted.sum(axis=(1, 2))
-        own = np.bincount(self.who, slipped[self.of] * self.single, self.votes.n_raters)
-        ordinary = float(np.minimum(own, 2 * usual * self.asked) @ self.rater_voice)
-        self.share = (real + rows * settings.share) / (real + temptations + ordinary + rows)
+    def _unflooded(self) -> Floats:
+        """Number of objects of no flood that each rater was asked for, (R,)."""
+        return self.asked - total(self.who, self.flood[self.of], len(self.asked))
+
+    def _learn(self, drawn: Floats, skipped: Floats) -> None:
+        """Rates of real objects and temptations, drawn or skipped by all; mean skill."""
+        settings, n = self.settings, self.counts.sum()
+        met = n - skipped / self.rate
+        self.rate = (drawn + settings.objects * np.array(settings.rates)) / (met + settings.objects)
         weight = self.rater_voice * (self.asked > 0)
         tight = (settings.raters[0] / 1.5) ** 2
         moved = weight @ self.shift[0] + tight * (settings.drawn[0] - self.mean[0])
@@ -266,21 +302,28 @@ class _Fit:
         total: Floats = np.add.reduceat(each, start, axis=1)
         return total
 
-    def _newton(self, odds: Floats, posterior: Floats) -> Floats:
-        """One step towards the best skill and lure of every rater, (2, R)."""
+    def _newton(self, odds: Floats, drawn: Floats, every: Floats) -> None:
+        """One step towards the best skill and lure of every rater, and spread of difficulty.
+
+        `drawn` are the objects (2, O, Q) that somebody drew, `every` those that nobody drew too.
+        """
         chance = expit(odds)
-        weight = posterior[:, self.of]
-        slope = (weight * (self.votes.drew[:, None] - chance)).sum(axis=2)
-        curve = (weight * chance * (1 - chance)).sum(axis=2)
-        moved = np.empty_like(self.shift)
+        every = every[:, self.of]
+        slope = drawn[:, self.of] * self.votes.drew[:, None] - every * chance
+        curve = every * chance * (1 - chance)
         for kind in (0, 1):
             tight = self.settings.raters[kind] ** -2
-            gain = np.bincount(self.who, slope[kind], self.votes.n_raters)
-            bend = np.bincount(self.who, curve[kind], self.votes.n_raters)
+            gain = np.bincount(self.who, slope[kind].sum(axis=1), self.votes.n_raters)
+            bend = np.bincount(self.who, curve[kind].sum(axis=1), self.votes.n_raters)
             step = (gain - tight * self.shift[kind]) / (bend + tight)
-            moved[kind] = self.shift[kind] + np.clip(step, -1.0, 1.0)
-        moved[1] = np.minimum(moved[1], _LURED - self.mean[1])
-        return moved
+            self.shift[kind] += np.clip(step, -1.0, 1.0)
+        self.shift[1] = np.minimum(self.shift[1], _LURED - self.mean[1])
+        wide, tight = self.spread[0], self.settings.log_spread**-2
+        gain = wide * (self.voice @ slope[0] @ self.node)
+        gain -= tight * np.log(wide / self.settings.spread[0])
+        bend = wide**2 * (self.voice @ curve[0] @ self.node**2) + tight
+        wide *= np.exp(np.clip(gain / bend, -0.3, 0.3))
+        self.spread[0] = min(wide, self.most)
 
 
 def _distinct(evidence: Evidence) -> tuple[Evidence, Ints, Ints]:

@@ -78,15 +78,13 @@ def test_existence_is_bayes_rule_with_difficulty_integrated_out():
 
         return integrate.quad(integrand, -8, 8)[0]
 
-    asked = np.array([4, 3, 4])
-    rate = settings.objects * settings.slips / (asked + settings.objects)
     expected = []
     for row in table:
         real, tempting = (likelihood(row, kind) for kind in (0, 1))
         drew = row.count(1)
-        slip = np.prod(rate[np.array(row) == 1]) * 0.1 ** (drew - 1)
-        total = settings.share * real + (1 - settings.share) * tempting + slip
-        expected.append(settings.share * real / total)
+        slip = settings.slips**drew * 0.07 ** (drew - 1)
+        real, tempting = settings.rates[0] * real, settings.rates[1] * tempting
+        expected.append(real / (real + tempting + slip))
 
     found = fit_existence(votes(table), settings)
 
