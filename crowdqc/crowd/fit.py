@@ -218,7 +218,7 @@ def fit_evidence(
     prior, level = settings.prior_boxes, settings.level
     wanted = existence.without * np.where(data.drew, 1.0, existence.weight[data.asked_object])
     worst, best_case = (
-        reliability(data, edges, hits=of, wanted=wanted, prior=prior, level=level)
+        reliability(data, edges, hits=of, wanted=wanted, prior=prior, level=level, shared=shared)
         for of in (hits, best)
     )
     hits = (hits + best) / 2

@@ -26,6 +26,9 @@ _LENT = 4.0
 """Degrees of freedom that the variance between all raters' clusters lends to each."""
 _FEW_CASES, _SLICES = 5, 10
 """In fewer cases than this the clusters are blocks of so many slices."""
+_DRAWN = 0.1
+"""Share of the variance between boxes that stays in what is said of the boxes in hand, where
+nobody's errors are shared: these are all there, and in doubt is only which of them are right."""
 _REST = 0.02
 """Least standard deviation of an IoU: boxes are not known to the last per cent."""
 
@@ -119,7 +122,14 @@ def _iou_or_none(boxes: Floats, others: Floats) -> Floats:
 
 
 def reliability(
-    evidence: Evidence, edges: Edges, *, hits: Floats, wanted: Floats, prior: float, level: float
+    evidence: Evidence,
+    edges: Edges,
+    *,
+    hits: Floats,
+    wanted: Floats,
+    prior: float,
+    level: float,
+    shared: float = 1.0,
 ) -> Share:
     """F1 = 2 TP / (drawn + wanted), shrunk towards what everybody reached at those places.
 
@@ -135,6 +145,9 @@ def reliability(
         How many boxes the prior is worth.
     level : float
         Coverage of the interval.
+    shared : float
+        Error that all raters share, as a share of a rater's own: where there is some, others are
+        wrong in many of a rater's boxes at once, as much as these vary.
     """
     judged, voice = _judged(evidence, edges.dependence), edges.dependence.rater_voice()
     rows, boxes = judged[evidence.asked_object], judged[evidence.object]
@@ -155,6 +168,7 @@ def reliability(
         doubt=doubt,
         voice=voice,
         level=level,
+        drawn=_DRAWN + (1 - _DRAWN) * min(shared, 1.0) ** 2,
     )
 
 
@@ -238,11 +252,13 @@ def _interval(
     doubt: Floats,
     voice: Floats,
     level: float,
+    drawn: float = 1.0,
 ) -> Share:
     """Share of sums with a prior, and a t interval from clusters, counts and doubt.
 
     The variance is that between a rater's clusters, drawn towards that of all raters [1]_, or
-    that of a binomial share where this is larger, and the doubt about the reference on top.
+    that of a binomial share where this is larger, `drawn` of it, and the doubt about the reference
+    on top.
 
     References
     ----------
@@ -266,7 +282,7 @@ def _interval(
     pooled = float(own @ (free * voice)) / max(float(free @ voice), 1.0)
     spread = (own * free + pooled * _LENT) / (free + _LENT)
     mean = (value * weight + 1) / (weight + 2)
-    variance = np.maximum(spread, mean * (1 - mean)) * weight + doubt
+    variance = drawn * np.maximum(spread, mean * (1 - mean)) * weight + doubt
     variance = variance / np.maximum(weight, 1e-9) ** 2
     reach = student.ppf((1 + level) / 2, free + _LENT) * np.sqrt(variance)
     low, high = value - reach, value + reach
