@@ -1,12 +1,17 @@
 """Whether spreads, reliability and existence hold at the level they state; prints Markdown.
 
-    python benchmarks/calibration.py [--seeds 40] [--data FOLDER]
+    python benchmarks/calibration.py [--seeds 40] [--data FOLDER] [--scenarios FILE [NAME ...]]
 
-Simulated crowds err independently (tests/crowdqc/crowds.py, with other hands); with ``--data``
-the sets with gold are measured as well, each with the shared error that the others ask for.
+Simulated crowds err independently (tests/crowdqc/crowds.py, with other hands). ``--scenarios`` adds
+crowds of another make: FILE is a Python module with ``SCENARIOS``, functions by name that make of
+a random generator an object with `truth`, `boxes` and `reads` by rater, `bad` and `single`. With
+``--data`` the sets with gold are measured as well, each with the shared error that the others ask
+for.
 """
 
 import argparse
+import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +23,7 @@ from scipy.optimize import linear_sum_assignment
 from crowdqc.config import load_config
 from crowdqc.crowd import fit, shared
 from crowdqc.formats import read_study
-from crowdqc.geometry import paired_iou, pairwise_iou
+from crowdqc.geometry import pairwise_iou
 from crowdqc.matching import match
 from crowdqc.schema import BOX, Study
 from tests.crowdqc.crowds import crowd_study
@@ -38,40 +43,111 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=40)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--scenarios", nargs="+", metavar=("FILE", "NAME"))
     arguments = parser.parse_args()
+    makers = {
+        name: lambda seed, hands=hands: simulated(seed, hands) for name, hands in CROWDS.items()
+    }
+    if arguments.scenarios:
+        makers |= scenarios(*arguments.scenarios)
     print("| crowd | edges within 1.96 spread | raters within the interval |\n|---|---|---|")
-    scores, real, pooled = [], [], []
-    for name, hands in CROWDS.items():
-        rows = [simulated(seed, hands) for seed in range(arguments.seeds)]
-        edges, raters = (np.concatenate([row[k] for row in rows]) for k in (0, 1))
-        pooled.append((edges, raters))
-        scores += [row[2] for row in rows]
-        real += [row[3] for row in rows]
-        print(f"| {name} | {edges.mean():.3f} | {raters.mean():.3f} |")
-    edges, raters = (np.concatenate([row[k] for row in pooled]) for k in (0, 1))
-    print(f"| all | {edges.mean():.3f} | {raters.mean():.3f} |\n")
-    existence(np.concatenate(scores), np.concatenate(real))
+    pooled = []
+    for name, make in makers.items():
+        rows = [measured(*make(seed)) for seed in range(arguments.seeds)]
+        pooled += rows
+        print_row(name, rows)
+    print_row("all", pooled)
+    print()
+    existence(*(np.concatenate([row[k] for row in pooled]) for k in (2, 3)))
     if arguments.data:
         left_out(dict(sets(arguments.data)))
 
 
+def print_row(name, rows):
+    edges, raters = (np.concatenate([row[k] for row in rows]) for k in (0, 1))
+    print(f"| {name} | {edges.mean():.3f} | {raters.mean():.3f} |", flush=True)
+
+
 def simulated(seed, hands):
-    """Edges and raters that hold, and score and existence of objects, of one crowd."""
+    """Study, true boxes with their places, and what each rater was asked for."""
     study, truth = crowd_study(seed, things=80, single=False, **hands)
+    frame = pd.DataFrame(truth, columns=BOX).assign(case="c", slice=range(80), label="organ")
+    return study, frame, dict.fromkeys(study.readings["rater"].unique(), frame)
+
+
+def scenarios(file, *names):
+    """Makers of the crowds of a module, by name."""
+    sys.path.insert(0, str(Path(file).parent))
+    spec = importlib.util.spec_from_file_location("scenarios", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["scenarios"] = module
+    spec.loader.exec_module(module)
+
+    def make(name, seed):
+        made = module.SCENARIOS[name](np.random.default_rng([seed, sum(name.encode())]))
+        return study_of(made)
+
+    chosen = names or module.SCENARIOS
+    return {name: lambda seed, name=name: make(name, seed) for name in chosen}
+
+
+def study_of(made):
+    """Study, true boxes of slices that somebody read, and those of the slices of each rater."""
+    place = ["case", "slice"]
+    boxes = pd.concat([of.assign(rater=rater) for rater, of in made.boxes.items()])
+    boxes = boxes[(boxes["x1"] > boxes["x0"]) & (boxes["y1"] > boxes["y0"])]
+    boxes = boxes[[*place, "rater", "label", *BOX]].reset_index(drop=True)
+    read = pd.concat([of[place].assign(rater=rater) for rater, of in made.reads.items()])
+    drew = pd.MultiIndex.from_frame(read).isin(pd.MultiIndex.from_frame(boxes[[*place, "rater"]]))
+    read = read.assign(state=np.where(drew, "boxed", "reviewed_empty")).drop_duplicates()
+    labels = sorted(set(made.truth["label"]) | set(boxes["label"]))
+    single = labels if made.single else []
+    shape = tuple(int(np.ceil(boxes[BOX].to_numpy().max())) + 1 for _ in range(2))
+    study = Study.from_boxes(boxes, readings=read, shape=shape, labels=labels, single=single)
+    asked = {
+        rater: made.truth.merge(of[place].drop_duplicates(), on=place)
+        for rater, of in made.reads.items()
+    }
+    seen = made.truth.merge(read[place].drop_duplicates(), on=place)
+    return study, seen, asked
+
+
+def measured(study, truth, asked):
+    """Edges and raters that hold; score and existence of objects that two were asked for."""
     matched = match(study)
     crowd = fit(matched)
-    true = truth[matched.objects["slice"]]
-    overlap = paired_iou(crowd.box, true)
-    several = (crowd.evidence.n_boxes > 1) & (overlap > 0.3)
-    near = np.abs(crowd.box - true)[several] <= 1.96 * crowd.spread[several]
+    objects = matched.objects[["case", "slice", "label"]].assign(
+        **dict(zip(BOX, crowd.box.T, strict=True))
+    )
+    row, overlap = nearest(objects, truth)
+    real = overlap >= 0.3
+    several = (crowd.evidence.n_boxes > 1) & real & np.isfinite(crowd.spread[:, 0])
+    away = np.abs(crowd.box[several] - truth[BOX].to_numpy(float)[row[several]])
     holds = []
     for rater, low, high in zip(
         crowd.raters, crowd.reliability_low, crowd.reliability_high, strict=True
     ):
-        mine = study.boxes[study.boxes["rater"] == rater]
-        right = (paired_iou(mine[BOX].to_numpy(), truth[mine["slice"]]) >= 0.5).sum()
-        holds.append(low <= 2 * right / (len(mine) + len(truth)) <= high)
-    return near.ravel(), np.array(holds), crowd.exists, overlap > 0.3
+        mine = study.boxes[study.boxes["rater"] == rater].reset_index(drop=True)
+        right = (nearest(mine, asked[rater])[1] >= 0.5).sum()
+        if np.isfinite(low):
+            holds.append(low <= 2 * right / max(len(mine) + len(asked[rater]), 1) <= high)
+    known = crowd.evidence.n_asked > 1
+    score = (crowd.exists * crowd.located)[known]
+    return (away <= 1.96 * crowd.spread[several]).ravel(), np.array(holds), score, real[known]
+
+
+def nearest(boxes, truth):
+    """True box of each box, one to one in each place, and the IoU; 0 where there is none."""
+    place = ["case", "slice", "label"]
+    row, overlap = np.zeros(len(boxes), np.int64), np.zeros(len(boxes))
+    true = truth.groupby(place).indices
+    drawn, wanted = (frame[BOX].to_numpy(float) for frame in (boxes, truth))
+    for key, mine in boxes.groupby(place).indices.items():
+        if key in true:
+            iou = pairwise_iou(drawn[mine], wanted[true[key]])
+            i, j = linear_sum_assignment(-iou)
+            row[mine[i]], overlap[mine[i]] = true[key][j], iou[i, j]
+    return row, overlap
 
 
 def existence(score, real):

@@ -99,6 +99,25 @@ def test_leaving_out_a_vote_is_never_having_asked():
     assert whole.without[2] == pytest.approx(fewer.probability[0])
 
 
+@pytest.mark.parametrize(("raters", "slips"), [(5, 0.01), (6, 0.03)])
+def test_scores_hold_where_raters_miss_and_slip_apart(raters, slips):
+    """The share of real objects among those drawn once, twice and more often, over ten crowds."""
+    score, real, drew = [], [], []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        table = (rng.random((400, raters)) < 0.9).astype(int)
+        slipped = np.repeat(np.eye(raters, dtype=int), rng.poisson(400 * slips, raters), axis=0)
+        kept = table[table.any(axis=1)]
+        found = fit_existence(votes(np.vstack([kept, slipped])), ExistenceSettings())
+        score.append(found.probability)
+        real.append(np.arange(len(score[-1])) < len(kept))
+        drew.append(np.vstack([kept, slipped]).sum(axis=1))
+    score, real, drew = (np.concatenate(of) for of in (score, real, drew))
+    for n in range(1, raters + 1):
+        if (drew == n).sum() >= 50:
+            assert score[drew == n].mean() == pytest.approx(real[drew == n].mean(), abs=0.1), n
+
+
 def test_inventors_are_not_believed():
     rng = np.random.default_rng(0)
     real = (rng.random((120, 6)) < 0.85).astype(int)
