@@ -12,6 +12,7 @@ import io
 import os
 import stat
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def _header(cells: list[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
     unknown = [name for name in names if name not in COLUMNS]
     absent = [name for name in NEEDED if name not in names]
-    twice = [name for name in names if names.count(name) > 1]
+    twice = [name for name, n in Counter(names).items() if n > 1]
     for wrong, problem in ((unknown, "no column is called"), (twice, "two columns are called")):
         if wrong:
             raise BadRow(f"{problem} '{wrong[0][:80]}'. Columns are {', '.join(COLUMNS)}.")

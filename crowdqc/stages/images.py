@@ -194,6 +194,7 @@ def _picture_size(path: Path) -> tuple[int, int]:
     """Width and height of a picture as it is shown, from its header alone."""
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of fields that say nothing of the size
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with opened(path) as file, Image.open(file) as picture:
                 _refuse_stack(picture, path)

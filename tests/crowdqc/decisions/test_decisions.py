@@ -134,6 +134,16 @@ def test_a_bad_file_is_refused_with_line_value_rule(config, text, says):
         read_decisions(config)
 
 
+def test_a_file_of_very_many_columns_is_refused_soon(config):
+    decisions_file(config).write_text("case," * 100_000 + "\n", encoding="utf-8")
+    began = time.process_time()
+
+    with pytest.raises(InputError, match=r"decisions\.csv:1: no column is called"):
+        read_decisions(config)
+
+    assert time.process_time() - began < 5
+
+
 def test_a_file_by_hand_needs_few_columns_in_any_order(config):
     text = "reviewer,label,slice,case,unit,decision,time\nann,liver,3,1,box,nothing,2026-01-31\n"
     decisions_file(config).write_text(text, encoding="utf-8-sig")
