@@ -243,7 +243,10 @@ def test_nothing_is_written_outside_the_folder_of_results(study, tmp_path_factor
         watching = False
 
     ours = (str(study.parent / "out"), os.devnull, os.environ["XDG_STATE_HOME"])
-    assert not {path for path in written if not path.startswith(ours)}
+    others = {Path(path) for path in written if not path.startswith(ours)}
+    history = {path for path in others if path.name.endswith("history.csv")}
+    assert {path.parent for path in history} <= {study.parent}
+    assert not others - history - {study.parent, elsewhere / "key"}  # the key: by a descriptor
     assert not list(elsewhere.iterdir())
 
 
