@@ -129,7 +129,9 @@ def test_two_reviewers_in_conflict_are_not_obeyed(study):
     decide(study, "draw", (60, 20, 90, 50), object=0)
     decide(study, "draw", (20, 20, 50, 50), object=0, reviewer="bob")
 
-    assert "0 settled by reviewers, 1 in conflict" in call("fuse", study).stderr
+    fused = call("fuse", study).stderr
+    assert "0 settled by reviewers, 1 in conflict" in fused
+    assert "ann and bob agree on 0% of 1." in fused
     assert at(table(study, "consensus"))["method"].tolist() == ["edges"]
     assert "decision-conflict" in (study.parent / "out" / "fuse.findings.jsonl").read_text()
 

@@ -15,7 +15,7 @@ from crowdqc.judge import USABLE
 from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import known_images
-from crowdqc.stages.settled import load_settled, settled_findings
+from crowdqc.stages.settled import agreement_of_reviewers, load_settled, settled_findings
 from crowdqc.stages.study import (
     calibrates,
     fuse_options,
@@ -50,6 +50,7 @@ def fuse(run: Run) -> Result:
     summary = (
         f"{usable:,} of {count(len(consensus), 'object')} with a box that may be used "
         f"(method {config.fuse.method}).{_of_reviewers(settled)}"
+        f"{agreement_of_reviewers(run)}"
     )
     return Result(
         table=consensus,

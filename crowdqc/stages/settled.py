@@ -10,7 +10,14 @@ import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.crowd import median_boxes
-from crowdqc.decisions import FILE, box_inputs, decisions_file, read_decisions, settled_boxes
+from crowdqc.decisions import (
+    FILE,
+    box_inputs,
+    decisions_file,
+    read_decisions,
+    reviewer_agreement,
+    settled_boxes,
+)
 from crowdqc.decisions.standing import CHANGED, CONFLICT, PLACE
 from crowdqc.findings import Finding
 from crowdqc.matching import Matched
@@ -63,12 +70,21 @@ def settled_findings(run: Run) -> list[Finding]:
     return findings
 
 
-def _settled(run: Run) -> tuple[pd.DataFrame, list[Finding]]:
+def agreement_of_reviewers(run: Run) -> str:
+    """How far reviewers who decided on the same agree, in a sentence; "" where there are none."""
+    load_settled(run)
+    rows = run.kept["settled"][2].itertuples()
+    pairs = [f"{r.reviewer} and {r.other} agree on {r.agreed:.0%} of {r.n:,}" for r in rows]
+    return f" {'; '.join(pairs)}." if pairs else ""
+
+
+def _settled(run: Run) -> tuple[pd.DataFrame, list[Finding], pd.DataFrame]:
     decisions, matched = read_decisions(run.config), load_matched(run)
     known, findings = _placed(decisions, load_study(run))
     objects = object_boxes(matched)
     hash_of = place_hashes(matched.study.boxes, known, iou=run.config.match.iou)
-    return settled_boxes(known, objects, hash_of), findings
+    agreed = reviewer_agreement(known, objects)
+    return settled_boxes(known, objects, hash_of), findings, agreed
 
 
 def object_boxes(matched: Matched) -> pd.DataFrame:
