@@ -41,7 +41,9 @@ def contents(folder):
 def test_the_demo_ends_with_the_path_of_its_report(demo):
     folder, result = demo
 
-    assert result.stderr.splitlines()[-1].endswith("out/report.html")
+    report, review = result.stderr.splitlines()[-2:]
+    assert report.endswith("out/report.html")
+    assert review.endswith(f"crowdqc review {folder / 'study.toml'}")
     assert (folder / "out" / "report.html").stat().st_size > 100_000
 
 
@@ -158,7 +160,7 @@ def test_a_second_run_does_only_the_report(demo):
 
     result = call("run", folder / "study.toml")
 
-    assert "crowdqc" not in result.stderr.replace("crowdqc-demo", "")
+    assert not [line for line in result.stderr.splitlines() if line.startswith("crowdqc ")]
 
 
 def test_a_table_that_was_edited_is_made_again_before_masks_are_drawn(demo, tmp_path):
