@@ -112,12 +112,16 @@ def gradings_missing(units: Units, design: Design) -> tuple[int, int]:
     costs: list[tuple[int, int, int]] = []
     for k in [step for step in _STEPS if step <= len(left)]:
         known = round(good + k - bad[k])
-        frame = len(left) - k
-        expected = max(bad[-1] - bad[k], FLOOR * design.goal.limit * frame)
-        n = draws_needed(expected, frame=frame, known=known, goal=design.goal, doubt=doubt)
+        n = draws_needed(
+            bad[-1] - bad[k], frame=len(left) - k, known=known, goal=design.goal, doubt=doubt
+        )
         costs.append((k + n, k, n))
-    best = min(costs)
-    return best[1], best[2]
+    _, risky, drawn = min(costs)
+    least = FLOOR * design.goal.limit * (len(left) - risky)
+    cautious = draws_needed(
+        least, frame=len(left) - risky, known=int(good) + risky, goal=design.goal
+    )
+    return risky, max(drawn, cautious)
 
 
 def next_round(units: Units, design: Design) -> Round:
