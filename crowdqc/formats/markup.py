@@ -21,8 +21,9 @@ _CHUNK = 1 << 16
 class _Children(TreeBuilder):
     """Collects the children of the root with their lines, and forgets them once they are taken."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, attributes: dict[str, str] | None) -> None:
         super().__init__()
+        self._attributes = attributes
         self.done: list[tuple[Element, int]] = []
         self.parser: Any = None
         self._tag = root
@@ -34,6 +35,8 @@ class _Children(TreeBuilder):
         tag = tag.rpartition("}")[2]  # names without their namespace
         if self._depth == 0 and tag != self._tag:
             raise Unreadable(f"begins with <{tag[:60]}>, not with <{self._tag}>.")
+        if self._depth == 0 and self._attributes is not None:
+            self._attributes.update(attrs)
         if self._depth == 1:
             self._line = self.parser.CurrentLineNumber
         self._depth += 1
@@ -53,10 +56,17 @@ class _Children(TreeBuilder):
         return element
 
 
-def children(path: str | Path, root: str, limit: int = BYTES_MAX) -> Iterator[tuple[Element, int]]:
+def children(
+    path: str | Path,
+    root: str,
+    limit: int = BYTES_MAX,
+    *,
+    attributes: dict[str, str] | None = None,
+) -> Iterator[tuple[Element, int]]:
     """Each child of the root element of an XML file, with the line on which it begins.
 
-    Only one of them is held at a time, so a large file needs little memory.
+    Only one of them is held at a time, so a large file needs little memory. The attributes of the
+    root are put into `attributes`.
 
     Raises
     ------
@@ -67,7 +77,7 @@ def children(path: str | Path, root: str, limit: int = BYTES_MAX) -> Iterator[tu
     from defusedxml import DefusedXmlException  # noqa: PLC0415 - only where there is XML
     from defusedxml.ElementTree import DefusedXMLParser  # noqa: PLC0415
 
-    target = _Children(root)
+    target = _Children(root, attributes)
     parser = DefusedXMLParser(target=target, forbid_dtd=True)
     target.parser = parser.parser
     try:

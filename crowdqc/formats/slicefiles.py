@@ -33,6 +33,8 @@ class SliceFiles:
         What its path says; the rater is `None` where the path does not say it.
     half_read : set of int
         Files of which some part was left out: they are no empty readings.
+    verified : set of int
+        Files that say that somebody looked: without a box there is nothing.
     findings : list of Finding
         Files that are no slice, or the same one as another.
     """
@@ -41,6 +43,7 @@ class SliceFiles:
         check_raters(config)
         self.config = config
         self.half_read: set[int] = set()
+        self.verified: set[int] = set()
         self.findings: list[Finding] = []
         self._faults: Counter[int] = Counter()
         found = _without(patterns.find(config.resolve(config.annotations.path)), not_slices)
@@ -83,7 +86,10 @@ class SliceFiles:
 
         `sizes` are the rows and columns of each file's image, where files say them (nan: not said).
         """
-        state = ["opened" if file in self.half_read else "" for file in range(len(self))]
+        said = dict.fromkeys(self.verified, "reviewed_empty") | dict.fromkeys(
+            self.half_read, "opened"
+        )
+        state = [said.get(file, "") for file in range(len(self))]
         table = pd.DataFrame({"case": self.cases, "slice": self.slices, "path": self.paths})
         table = table.assign(rater=self.raters, labels="", state=state)
         if not np.isnan(sizes).all():

@@ -31,6 +31,8 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 _ROOT = "annotation"
+_YES = {"yes", "true", "1"}
+"""What labelImg and others write into ``verified`` once somebody has looked at the image."""
 _FIRST_PIXEL = {
     0: "first_pixel = 0          # a box begins at 0",
     None: "# first_pixel = 1        # 1 as in Pascal VOC itself, 0 as OpenLabeling: fill in",
@@ -69,13 +71,17 @@ class _Boxes:
 
     def read(self, file: int) -> None:
         self.sizes.append((math.nan, math.nan))
-        for element, line in children(self.files.paths[file], _ROOT, BYTES_MAX):
+        said: dict[str, str] = {}
+        path = self.files.paths[file]
+        for element, line in children(path, _ROOT, BYTES_MAX, attributes=said):
             if element.tag == "size":
                 self.sizes[file] = _size(element)
             elif element.tag == "object":
                 fault = self._object(element, file, line)
                 if fault is not None:
                     self.files.fault(file, line, fault)
+        if said.get("verified", "").strip().lower() in _YES:
+            self.files.verified.add(file)
 
     def _object(self, element: Element, file: int, line: int) -> tuple[str, str] | None:
         """Keep an object, or say what is wrong with it."""

@@ -51,6 +51,18 @@ def test_files_without_objects_are_empty_files(make_config, write):
     assert study.readings["state"].tolist() == ["boxed", "reviewed_empty", "boxed", "opened"]
 
 
+@pytest.mark.parametrize(("said", "state"), [("yes", "reviewed_empty"), ("no", "opened")])
+def test_an_empty_file_that_is_verified_was_read(make_config, write, said, state):
+    verified = f'<annotation verified="{said}">'
+    write("ann/img1-slice0.xml", voc().replace("<annotation>", verified))
+    write("ann/img1-slice1.xml", voc(one()).replace("<annotation>", verified))
+    write("ann/img1-slice2.xml", voc(one("who")).replace("<annotation>", verified))
+
+    study, _ = read_study(make_config(VOC + 'empty_file = "unread"\n'))
+
+    assert study.readings["state"].tolist() == [state, "boxed", "opened"]
+
+
 @pytest.mark.parametrize(
     ("bad", "check"),
     [
