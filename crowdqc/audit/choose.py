@@ -30,6 +30,8 @@ FLOOR = 0.25
 """Share of the limit that is expected to be bad at least: a plan is not made for risks that are
 too good to be true."""
 _STEPS = (0, 5, 10, 20, 40, 60, 80, 120, 160, 240, 320, 480, 640)
+"""Numbers of risky units that a plan may begin with; the last is the most there are in all, as
+random draws tell better whether the risk is right."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def gradings_missing(units: Units, design: Design) -> tuple[int, int]:
     good = np.count_nonzero(units.bad == 0)
     doubt = DOUBT + (START_DOUBT - DOUBT) / (1 + np.count_nonzero(units.bad == 1))
     costs: list[tuple[int, int, int]] = []
-    for k in [step for step in _STEPS if step <= len(left)]:
+    most = min(len(left), _STEPS[-1] - np.count_nonzero(design.listed))
+    for k in [step for step in _STEPS if step <= max(most, 0)]:
         known = round(good + k - bad[k])
         n = draws_needed(
             bad[-1] - bad[k], frame=len(left) - k, known=known, goal=design.goal, doubt=doubt

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom, hypergeom
+from scipy.special import bdtr
+from scipy.stats import hypergeom
 
 POWER = 0.85
 """Probability with which the planned draws are to be enough."""
 SPENT = 0.7
 """A test that looks once, with this share of the error probability, is about as strict at the
 planned number of draws as the one that looks at every draw."""
+LARGE = 20_000
+"""Frames from here on are planned as if units were put back, which asks for slightly more draws."""
+ONE_BY_ONE = 64
+"""Numbers of bad units found that are tried one by one; more are searched by halves."""
 _NODES = np.array([-1.22, 0.0, 1.22])
 """Three values with the mean and the variance of a standard normal one."""
 
@@ -76,14 +81,22 @@ def draws_needed(expected: float, *, frame: int, known: int, goal: Goal, doubt: 
     66
     """
     share = np.minimum(expected * np.exp(doubt * _NODES) / max(frame, 1), 1.0)
-    for found in range(frame + 1):
+
+    def planned(found: int) -> tuple[bool, int]:
+        """Whether this many bad ones found probably reach the goal, and in how many draws."""
         allowed = int(goal.limit * (frame + known - found) + 1e-9) + found
         if allowed >= frame:
-            return found
+            return True, found
         n = _draws(found, bad=allowed + 1, frame=frame, alpha=SPENT * goal.alpha)
-        if n >= frame or binom.cdf(found, n, share).mean() >= POWER:
-            return min(n, frame)
-    return frame
+        return n >= frame or bdtr(found, n, share).mean() >= POWER, min(n, frame)
+
+    low, high = -1, 0
+    while high < frame and not planned(high)[0]:
+        low, high = high, min(high + 1 if high < ONE_BY_ONE else 2 * high, frame)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if planned(middle)[0] else (middle, high)
+    return planned(high)[1]
 
 
 def _draws(found: int, *, bad: int, frame: int, alpha: float) -> int:
@@ -91,8 +104,15 @@ def _draws(found: int, *, bad: int, frame: int, alpha: float) -> int:
     low, high = found, frame
     while low < high:
         middle = (low + high) // 2
-        if hypergeom.cdf(found, frame, bad, middle) <= alpha:
+        if _chance(found, bad=bad, frame=frame, draws=middle) <= alpha:
             high = middle
         else:
             low = middle + 1
     return int(np.maximum(low, 1))
+
+
+def _chance(found: int, *, bad: int, frame: int, draws: int) -> float:
+    """Probability that at most `found` of some draws without replacement are bad."""
+    if frame >= LARGE:
+        return float(bdtr(found, draws, bad / frame))
+    return float(hypergeom.cdf(found, frame, bad, draws))

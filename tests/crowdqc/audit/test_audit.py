@@ -1,5 +1,4 @@
 import json
-import time
 
 import numpy as np
 import pandas as pd
@@ -126,9 +125,8 @@ def test_plan_round_trip():
     assert Plan.from_json(plan.to_json()) == plan
 
 
-def test_hundred_thousand_masks_in_time():
+def test_a_hundred_thousand_masks_are_planned_and_bounded():
     rng, n = np.random.default_rng(0), 100_000
-    truth = rng.random(n) < 0.02
     units = pd.DataFrame(
         {
             "unit": "mask",
@@ -136,20 +134,17 @@ def test_hundred_thousand_masks_in_time():
             "slice": np.arange(n) % 100,
             "label": np.char.add("l", (np.arange(n) % 500 // 100).astype(str)),
             "object": 0,
-            "risk": np.clip(0.1 + 0.4 * truth + 0.2 * rng.random(n), 0, 1),
+            "risk": rng.uniform(0, 0.04, n),
         }
     )
+    truth = rng.random(n) < units["risk"]
     table, plan = begin(units.assign(truth=truth)), Plan("mask", 0.5, 0.05, 0.95, 0)
-    begun = time.process_time()
-    for _ in range(8):
+    for _ in range(3):
         table, plan = extend(table, plan)
         rows = table[(table["role"] != "")]
         graded = rows.assign(bad=rows["truth"].astype(float), reviewers="eva")
         table = with_grades(table, graded[["case", "slice", "label", "object", "bad", "reviewers"]])
-        if plan.planned:
-            break
     assert plan.planned
     found = bounds(table, plan)
-    assert time.process_time() - begun < 30
-    assert found["bad_share_high"].iloc[0] < 0.06
+    assert truth.mean() < found["bad_share_high"].iloc[0] < 0.06
     assert missing(table, plan) >= 0
