@@ -153,7 +153,7 @@ def test_check_refuses_a_series_with_a_slice_missing(folder):
     result = call("check", folder / "study.toml")
 
     assert result.exit_code == 2
-    assert "8 mm apart, where most slices are 4 mm apart; 1 slices seem" in result.stderr
+    assert "8 mm apart, where most slices are 4 mm apart; 1 slice may be missing" in result.stderr
 
 
 POLICY = """

@@ -351,7 +351,7 @@ def test_stale_masks(work):
     said = run(work, "report")
     assert "Out of date, and shown as they were: masks, risk" in said
     assert "crowdqc run" in said
-    assert "out of date" in (work / "out" / "report.html").read_text().lower()
+    assert "out of date" in (work / "out" / "report.html").read_text(encoding="utf-8").lower()
 
 
 def test_compare_mixed_units(work):

@@ -119,11 +119,11 @@ def test_job_scripts_run_a_study_in_their_order(study, tmp_path, monkeypatch):  
     assert call("slurm", study, tmp_path / "jobs", "--shards", 2).exit_code == 2  # not empty now
     bin_ = tmp_path / "bin"
     bin_.mkdir()
-    (bin_ / "sbatch").write_text(SBATCH)
+    (bin_ / "sbatch").write_text(SBATCH, encoding="utf-8")
     (bin_ / "sbatch").chmod(0o755)
     for script in (tmp_path / "jobs").iterdir():
         assert subprocess.run(["/bin/sh", "-n", script], check=False).returncode == 0
-    assert "#SBATCH --gpus=1" in (tmp_path / "jobs" / "masks.sh").read_text()
+    assert "#SBATCH --gpus=1" in (tmp_path / "jobs" / "masks.sh").read_text(encoding="utf-8")
 
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
     done = subprocess.run(
@@ -133,9 +133,9 @@ def test_job_scripts_run_a_study_in_their_order(study, tmp_path, monkeypatch):  
         check=False,
     )
 
-    log = (tmp_path / "jobs" / "log.txt").read_text()
+    log = (tmp_path / "jobs" / "log.txt").read_text(encoding="utf-8")
     assert done.returncode == 0, log
-    calls = (tmp_path / "jobs" / "calls.txt").read_text().splitlines()
+    calls = (tmp_path / "jobs" / "calls.txt").read_text(encoding="utf-8").splitlines()
     assert [line.split()[-1] for line in calls] == ["prepare.sh", "masks.sh", "merge.sh"]
     assert "--dependency=afterok:1 " in calls[1]
     assert "--dependency=afterok:2 " in calls[2]
