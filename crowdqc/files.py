@@ -175,8 +175,10 @@ def read_bytes(path: str | Path, limit: int, *, below: Path | None = None) -> by
     try:
         data = os.read(handle, _CHUNK)
         if len(data) == _CHUNK:
+            # Not as much as the limit: that much memory would be set aside at once.
+            size = min(limit, max(os.fstat(handle).st_size, _CHUNK))
             with open(handle, "rb", closefd=False) as file:
-                data += file.read(limit + 1 - _CHUNK)
+                data += file.read(size + 1 - _CHUNK)
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror}.") from error
     finally:

@@ -3,6 +3,7 @@
 import gzip
 import os
 import socket
+import tracemalloc
 
 import pytest
 
@@ -139,3 +140,17 @@ def test_results_may_lie_behind_a_link(tmp_path, out):
         temporary.write_text("ours")
 
     assert (out / "masks" / "1.txt").read_text() == "ours"
+
+
+def test_a_file_takes_the_memory_of_its_size_not_of_its_limit(tmp_path):
+    path = tmp_path / "large"
+    path.write_bytes(b"a" * 300_000)
+    tracemalloc.start()
+
+    assert len(read_bytes(path, 2_000_000_000)) == 300_000
+    peak = tracemalloc.get_traced_memory()[1]
+
+    tracemalloc.stop()
+    assert peak < 3_000_000
+    with pytest.raises(Unreadable, match="more than 299999 bytes"):
+        read_bytes(path, 299_999)
