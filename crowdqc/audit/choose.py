@@ -112,7 +112,7 @@ def gradings_missing(units: Units, design: Design) -> tuple[int, int]:
     good = np.count_nonzero(units.bad == 0)
     doubt = DOUBT + (START_DOUBT - DOUBT) / (1 + np.count_nonzero(units.bad == 1))
     costs: list[tuple[int, int, int]] = []
-    most = min(len(left), _STEPS[-1] - np.count_nonzero(design.listed))
+    most = min(len(left), _STEPS[-1] - int(np.count_nonzero(design.listed)))
     for k in [step for step in _STEPS if step <= max(most, 0)]:
         known = round(good + k - bad[k])
         n = draws_needed(
