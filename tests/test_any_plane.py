@@ -84,7 +84,7 @@ def test_other_planes_of_a_dicom_series(folder, plane, slices, size, spacing):
     volumes = scores[scores["slice"].isna() & (scores["set"] == "unfiltered")]
     assert volumes["dice"].min() > 0.85
     assert scores["slice"].max() < slices
-    findings = (out / "complete.findings.jsonl").read_text()
+    findings = (out / "complete.findings.jsonl").read_text(encoding="utf-8")
     assert "wrong-side" not in findings
     assert "labels-swapped" not in findings
     truth = nib.load(folder / "truth" / "a.nii.gz")
@@ -118,14 +118,16 @@ def test_a_changed_dicom_file_makes_masks_anew(folder):
     study = folder / "study.toml"
     study.write_text(STUDY.format(path="dicom/{case}/", plane="axial"))
     assert call("masks", study).exit_code == 0
-    before = (folder / "out" / "masks" / "unfiltered" / "a.json").read_text()
+    before = (folder / "out" / "masks" / "unfiltered" / "a.json").read_text(encoding="utf-8")
 
     write_case(folder, "a", 1)
     result = call("masks", study)
 
     assert result.exit_code == 0
     assert "crowdqc check ..." in result.stderr
-    assert (folder / "out" / "masks" / "unfiltered" / "a.json").read_text() != before
+    assert (folder / "out" / "masks" / "unfiltered" / "a.json").read_text(
+        encoding="utf-8"
+    ) != before
 
 
 @pytest.mark.parametrize(

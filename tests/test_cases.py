@@ -47,7 +47,7 @@ def start(work, size=(100, 200)):
     """``crowdqc init``, with the size filled in that it asks for, and ``crowdqc check``."""
     said = run(work, "init", study=".")
     study = work / "study.toml"
-    lines = study.read_text().splitlines()
+    lines = study.read_text(encoding="utf-8").splitlines()
     lines = [f"size = {list(size)}" if line.startswith("# size") else line for line in lines]
     study.write_text("\n".join(lines) + "\n")
     return said + run(work, "check")
@@ -64,7 +64,7 @@ def states(work):
 
 def found(work, name="findings"):
     """Check and severity of each finding."""
-    lines = (work / "out" / f"{name}.jsonl").read_text().splitlines()
+    lines = (work / "out" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [(one["check"], one["severity"]) for one in map(json.loads, lines)]
 
 
@@ -140,7 +140,7 @@ def test_unnumbered_names(work):
     start(work)
     seen = table(work, "readings")
     assert (len(seen), seen["case"].nunique(), set(seen["slice"])) == (6, 3, {0})
-    assert "\nimage " not in (work / "study.toml").read_text()
+    assert "\nimage " not in (work / "study.toml").read_text(encoding="utf-8")
 
 
 def test_coco_dotted_file_names(work):

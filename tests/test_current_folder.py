@@ -27,5 +27,5 @@ def test_python_m_crowdqc_imports_nothing_from_the_current_folder(tmp_path, word
         check=False,
     )
 
-    assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
+    assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text(encoding="utf-8")
     assert done.returncode == (0 if words == ["--version"] else 2), done.stderr

@@ -121,7 +121,7 @@ def test_what_cannot_be_obeyed_is_a_finding(study, more, check):
 
     call("fuse", study)
 
-    assert check in (study.parent / "out" / "fuse.findings.jsonl").read_text()
+    assert check in (study.parent / "out" / "fuse.findings.jsonl").read_text(encoding="utf-8")
     assert (table(study, "consensus")["method"] == "edges").all()
 
 
@@ -133,7 +133,9 @@ def test_two_reviewers_in_conflict_are_not_obeyed(study):
     assert "0 settled by reviewers, 1 in conflict" in fused
     assert "ann and bob agree on 0% of 1." in fused
     assert at(table(study, "consensus"))["method"].tolist() == ["edges"]
-    assert "decision-conflict" in (study.parent / "out" / "fuse.findings.jsonl").read_text()
+    assert "decision-conflict" in (study.parent / "out" / "fuse.findings.jsonl").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_bad_file_of_decisions_is_refused(study):
@@ -149,7 +151,7 @@ def test_interpolation_leaves_out_where_a_reviewer_found_nothing(study):
     drawn = pd.read_csv(study.parent / "boxes.csv", dtype={"case": str})
     gap = (drawn["case"] == "1") & drawn["slice"].isin([7, 8])
     study = write_boxes(study.parent, drawn.loc[~gap, COLUMNS])
-    study.write_text(study.read_text() + "[fuse]\ninterpolate = true\n")
+    study.write_text(study.read_text(encoding="utf-8") + "[fuse]\ninterpolate = true\n")
     call("fuse", study)
     gaps = table(study, "consensus").query("method == 'interpolated'")
 

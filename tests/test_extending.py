@@ -212,9 +212,9 @@ def test_a_check_of_runs_is_a_column_a_finding_two_rules_and_a_part_of_the_repor
     out = tmp_path / "out"
     runs = pd.read_csv(out / "completeness.csv").set_index("rater")
     assert runs["mean_width"].to_dict() == {"a": 22, "b": 23, "c": 16}
-    findings = (out / "complete.findings.jsonl").read_text().splitlines()
+    findings = (out / "complete.findings.jsonl").read_text(encoding="utf-8").splitlines()
     assert sum('"run-wide"' in line for line in findings) == 2
-    manifest = json.loads((out / "manifest.json").read_text())
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert [one["verdict"] for one in manifest["raters"]] == ["review", "review", "accept"]
     (reason,) = manifest["cases"][0]["labels"]["liver"]["reasons"]
     assert (reason["measure"], round(reason["value"], 3)) == ("mean_width", 20.333)

@@ -46,7 +46,7 @@ def test_a_command_that_was_killed_leaves_whole_files_and_is_run_again(rounds, t
     after, rng = beside(whole), np.random.default_rng(0)
     assert after.keys() > before.keys()
 
-    for limit in rng.integers(1, int(counter.read_text()) + 1, KILLS).tolist():
+    for limit in rng.integers(1, int(counter.read_text(encoding="utf-8")) + 1, KILLS).tolist():
         folder = shutil.copytree(rounds[name], tmp_path / "killed")
 
         assert in_child(lambda: call(*words_of(name, folder)), limit=limit, out=folder)  # noqa: B023

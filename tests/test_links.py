@@ -45,7 +45,7 @@ def test_a_link_in_place_of_a_result_is_neither_followed_nor_read(study, tmp_pat
 
     assert "secret" not in result.output
     kept = precious / "labels" if precious.is_dir() else precious
-    assert kept.read_text() == "secret,of,others\n"
+    assert kept.read_text(encoding="utf-8") == "secret,of,others\n"
     if precious.is_dir():
         assert [path.name for path in precious.iterdir()] == ["labels"]
 
@@ -74,7 +74,7 @@ def test_a_log_is_written_into_no_file_that_has_another_name(tmp_path):
             _opened_log(tmp_path / "out" / "nnunet.log")
 
         (tmp_path / "out" / "nnunet.log").unlink()
-    assert (tmp_path / "precious").read_text() == "mine"
+    assert (tmp_path / "precious").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_hard_link_in_place_of_the_lock_is_not_written(study, tmp_path):
@@ -86,7 +86,7 @@ def test_a_hard_link_in_place_of_the_lock_is_not_written(study, tmp_path):
 
     assert result.exit_code == 2
     assert "is a link to another file" in result.stderr
-    assert (tmp_path / "precious").read_text() == "mine"
+    assert (tmp_path / "precious").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_dataset_behind_a_link_is_neither_read_nor_replaced(tmp_path):

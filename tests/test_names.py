@@ -27,7 +27,7 @@ def test_the_verdict_on_a_mask_reaches_its_label_whatever_its_case_is_called(tmp
 
     call("gate", study)
 
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     (case,) = manifest["cases"]
     assert case["case"] == name
     assert case["labels"]["spleen"]["verdict"] == "review"

@@ -26,7 +26,7 @@ def study(tmp_path):
 
 def told(study, *commands):
     results = [call(command, study, "-v") for command in commands]
-    written = [path.read_text() for path in study.parent.rglob("out/*.jsonl")]
+    written = [path.read_text(encoding="utf-8") for path in study.parent.rglob("out/*.jsonl")]
     return "".join([*(result.output for result in results), *written])
 
 

@@ -192,7 +192,7 @@ def test_a_picture_that_claims_to_be_huge_is_not_unpacked(study):
     png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header
     png += struct.pack(">I", zlib.crc32(header)) + struct.pack(">I", 0) + b"IDAT"
     (study.parent / "1-0.png").write_bytes(png)
-    text = study.read_text().replace("size = [100, 100]", "")
+    text = study.read_text(encoding="utf-8").replace("size = [100, 100]", "")
     study.write_text(text + '[images]\npath = "{case}-{slice}.png"\n')
 
     result = call("check", study)
@@ -210,7 +210,7 @@ def test_a_picture_whose_texts_unpack_to_very_much_is_refused(study):
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 9, 8, 0, 0, 0, 0))
     png += chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8), 9))
     (study.parent / "1-0.png").write_bytes(png + chunk(b"IDAT", zlib.compress(bytes(90))))
-    text = study.read_text().replace("size = [100, 100]", "")
+    text = study.read_text(encoding="utf-8").replace("size = [100, 100]", "")
     study.write_text(text + '[images]\npath = "{case}-{slice}.png"\n')
 
     result = call("check", study)

@@ -83,7 +83,7 @@ def test_files_of_raters(study, special, name):
 @pytest.mark.parametrize("name", ["1-0.png", "1.nii.gz", "1.nii", "1.nrrd", "1.mha"])
 def test_images(study, special, name):
     pattern = name.replace("1", "{case}").replace("-0", "-{slice}")
-    text = study.read_text().replace("size = [100, 100]\n", "")
+    text = study.read_text(encoding="utf-8").replace("size = [100, 100]\n", "")
     study.write_text(f'{text}[images]\npath = "{pattern}"\n')
     special(study.parent / name)
 
@@ -91,7 +91,7 @@ def test_images(study, special, name):
 
 
 def test_a_series(study, special):
-    text = study.read_text().replace("size = [100, 100]\n", "")
+    text = study.read_text(encoding="utf-8").replace("size = [100, 100]\n", "")
     study.write_text(f'{text}[images]\npath = "{{case}}/"\n')
     (study.parent / "1").mkdir()
     special(study.parent / "1" / "a.dcm")
@@ -102,7 +102,7 @@ def test_a_series(study, special):
 @pytest.mark.parametrize("key", ["[gate]\npolicy", "[truth]\nboxes", "[truth]\npath"])
 def test_files_that_a_study_names(study, special, key):
     name = "x-{case}.nii.gz" if key.endswith("path") else "x.csv"
-    study.write_text(f'{study.read_text()}{key} = "{name}"\n')
+    study.write_text(f'{study.read_text(encoding="utf-8")}{key} = "{name}"\n')
     special(study.parent / name.replace("{case}", "1"))
 
     ended(call("run", study))

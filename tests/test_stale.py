@@ -41,7 +41,7 @@ def test_what_rests_on_changed_files_is_stale(study):
 
 
 def test_only_what_a_setting_concerns_is_stale(study):
-    study.write_text(study.read_text() + "\n[fuse]\nmethod = 'median'\n")
+    study.write_text(study.read_text(encoding="utf-8") + "\n[fuse]\nmethod = 'median'\n")
 
     assert set(stale(study)) == {"fuse", "gate"}
 

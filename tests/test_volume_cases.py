@@ -48,7 +48,7 @@ def study(tmp_path):
 
 
 def findings(study, name="findings.jsonl"):
-    lines = (study.parent / "out" / name).read_text().splitlines()
+    lines = (study.parent / "out" / name).read_text(encoding="utf-8").splitlines()
     return [(one["check"], one.get("case")) for one in map(json.loads, lines)]
 
 

@@ -165,7 +165,7 @@ def test_init_writes_a_study_file_that_works(study):
 
     assert result.exit_code == 0, result.stderr
     written = folder / "study.toml"
-    written.write_text(written.read_text().replace("# size ", "size "))
+    written.write_text(written.read_text(encoding="utf-8").replace("# size ", "size "))
     assert call("check", written).exit_code == 0
     assert call("init", folder).exit_code == 2
     assert "not overwritten" in call("init", folder).stderr
@@ -233,7 +233,7 @@ def test_a_demo_replaces_no_study_of_somebody_else(study):
 
     assert result.exit_code == 2
     assert "is not an empty folder" in result.stderr
-    assert study.read_text() == TINY
+    assert study.read_text(encoding="utf-8") == TINY
     assert (study.parent / "boxes" / "a" / "1-0.txt").is_file()
 
 
@@ -260,7 +260,7 @@ def test_a_dataset_of_a_study_without_images_says_what_it_lacks(study):
 def test_compare_refuses_one_column_twice_and_to_write_over_what_it_reads(tmp_path):
     path = tmp_path / "scores.csv"
     path.write_text("set,case,label,dice\na,1,x,0.5\nb,1,x,0.6\na,2,x,0.5\nb,2,x,0.7\n")
-    before = path.read_text()
+    before = path.read_text(encoding="utf-8")
     words = ("compare", path, "--by", "set", "--on", "case")
 
     twice = call(*words, "--on", "label", "--label", "label")
@@ -269,7 +269,7 @@ def test_compare_refuses_one_column_twice_and_to_write_over_what_it_reads(tmp_pa
     assert (twice.exit_code, over.exit_code) == (2, 2)
     assert "must differ; got case, label, label, set" in twice.stderr
     assert "is not overwritten" in over.stderr
-    assert path.read_text() == before
+    assert path.read_text(encoding="utf-8") == before
 
 
 NESTED = TINY.replace("boxes/{rater}/{case}-{slice}.txt", "{rater}/{case}/slice{slice}.txt")
@@ -286,7 +286,7 @@ def test_cases_in_folders_keep_them_and_results_beside_raters_are_no_rater(tmp_p
 
     call("fuse", tmp_path / "study.toml")
     tables = [call("check", tmp_path / "study.toml", "--format", "csv")]
-    readings = (tmp_path / "out" / "readings.csv").read_text()
+    readings = (tmp_path / "out" / "readings.csv").read_text(encoding="utf-8")
     call("fuse", tmp_path / "study.toml")
     tables.append(call("check", tmp_path / "study.toml", "--format", "csv"))
 
@@ -294,8 +294,8 @@ def test_cases_in_folders_keep_them_and_results_beside_raters_are_no_rater(tmp_p
     assert [path.relative_to(tmp_path / "out" / "consensus").as_posix() for path in fused] == [
         f"{case}/slice{k}.txt" for case in ("p1", "p2") for k in range(4)
     ]
-    assert {path.read_text().split()[1][:3] for path in fused[:4]} == {"0.3"}
-    assert (tmp_path / "out" / "readings.csv").read_text() == readings
+    assert {path.read_text(encoding="utf-8").split()[1][:3] for path in fused[:4]} == {"0.3"}
+    assert (tmp_path / "out" / "readings.csv").read_text(encoding="utf-8") == readings
     assert "out" not in readings
     assert "16 boxes of 2 raters" in tables[1].stderr
 

@@ -67,7 +67,7 @@ def test_label_studio_gets_predictions_with_a_score_and_the_worst_is_lowest(stud
 
     call("convert", study, folder, "--to", "labelstudio", "--what", "consensus", "--pictures")
 
-    tasks = json.loads((folder / "annotations.json").read_text())
+    tasks = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
     fused = consensus(study).set_index(["slice", "label"])["expected_error"]
     predicted = [task for task in tasks if "predictions" in task]
     assert predicted
@@ -89,7 +89,7 @@ def test_the_label_studio_task_fits_the_documented_schema(study, tmp_path):
     folder = tmp_path / "there"
     call("convert", study, folder, "--to", "labelstudio", "--what", "consensus")
 
-    for task in json.loads((folder / "annotations.json").read_text()):
+    for task in json.loads((folder / "annotations.json").read_text(encoding="utf-8")):
         for prediction in task.get("predictions", ()):
             assert isinstance(prediction["model_version"], str)
             assert 0 <= prediction["score"] <= 1
@@ -103,14 +103,16 @@ def test_the_label_studio_task_fits_the_documented_schema(study, tmp_path):
 
 
 def test_scores_follow_the_risk_of_masks_where_there_are_some(study, tmp_path):
-    text = study.read_text() + '[masks]\nmodel = "intensity"\nprompts = 2\n'
+    text = study.read_text(encoding="utf-8") + '[masks]\nmodel = "intensity"\nprompts = 2\n'
     study.write_text(text)
     assert call("masks", study).exit_code == 0
     masks = pd.read_csv(study.parent / "out" / "masks.csv").set_index(["slice", "label"])["risk"]
 
     call("convert", study, tmp_path / "there", "--to", "coco", "--what", "consensus")
 
-    data = json.loads((tmp_path / "there/annotations/instances_default.json").read_text())
+    data = json.loads(
+        (tmp_path / "there/annotations/instances_default.json").read_text(encoding="utf-8")
+    )
     names = {one["id"]: one["name"] for one in data["categories"]}
     slices = {one["id"]: int(one["file_name"][-8:-4]) for one in data["images"]}
     for one in data["annotations"]:
@@ -128,7 +130,9 @@ def test_pictures_of_volumes_are_those_that_raters_saw(study, tmp_path):
     config = load_config(study)
     volume, _ = read_volume(study.parent / "1.nii.gz")
     seen = to_grey(to_pictures(volume, "rot90"), config.images.window)
-    data = json.loads((folder / "annotations" / "instances_default.json").read_text())
+    data = json.loads(
+        (folder / "annotations" / "instances_default.json").read_text(encoding="utf-8")
+    )
     for image in data["images"]:
         pixels = np.asarray(Image.open(folder / "images" / image["file_name"]))
         assert (pixels == seen[int(image["file_name"][-8:-4])]).all()

@@ -56,7 +56,7 @@ def test_the_worklist_is_shown_and_written(study):
     assert (task["rater"], task["case"], task["slices"]) == ("b", "2", "5")
     assert (task["task"], task["label"]) == ("read", "spleen, liver")
     assert task["why"] == '["slice-lost"]'
-    assert (study.parent / "out" / "todo.csv").read_text().count("\n") == 2
+    assert (study.parent / "out" / "todo.csv").read_text(encoding="utf-8").count("\n") == 2
 
 
 def test_the_worklist_says_why_in_words_on_a_terminal(study):
@@ -90,7 +90,7 @@ def test_a_good_study_passes(study):
     result = call("gate", study)
 
     assert result.exit_code == 0, result.stderr
-    manifest = json.loads((study.parent / "out" / "manifest.json").read_text())
+    manifest = json.loads((study.parent / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert "complete.findings.jsonl" in manifest["created_from"]
     assert len(manifest["prompts"]) == 2 * 2 * 22
 
@@ -142,7 +142,7 @@ def test_there_is_nothing_to_explain_of_a_stranger(study):
 def test_two_gatings_are_compared(study):
     assert call("gate", study).exit_code == 0
     before = study.parent / "before.json"
-    before.write_text((study.parent / "out" / "manifest.json").read_text())
+    before.write_text((study.parent / "out" / "manifest.json").read_text(encoding="utf-8"))
     for rater in ("a", "b", "c"):
         (study.parent / "boxes" / rater / "2-9.txt").write_text("1 .7 .7 .3 .3\n")
 
@@ -177,7 +177,7 @@ def test_who_is_rejected_says_nothing_of_boxes_on_which_all_agree(study):
 
     result = call("gate", study)
 
-    manifest = json.loads((study.parent / "out" / "manifest.json").read_text())
+    manifest = json.loads((study.parent / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert result.exit_code == 0
     assert manifest["verdict"] == "review"
     assert {one["verdict"] for one in manifest["raters"]} == {"reject"}
@@ -229,7 +229,7 @@ def test_a_policy_may_reject_masks(masks):
     with_policy(masks, rule)
 
     assert call("gate", masks).exit_code == 0
-    manifest = json.loads((masks.parent / "out" / "manifest.json").read_text())
+    manifest = json.loads((masks.parent / "out" / "manifest.json").read_text(encoding="utf-8"))
     rejected = {(u["case"], u["slice"], u["label"]) for u in manifest["units"]["mask"]}
     assert ("2", 9, "spleen") in rejected
     assert "risk.csv" in manifest["created_from"]

@@ -44,7 +44,7 @@ def judged(folder, rows, text=TABLE):
     study = write_boxes(folder, rows, text)
     result = call("gate", study, "-q")
     assert result.exit_code == 0, result.stderr
-    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    manifest = json.loads((folder / "out" / "manifest.json").read_text(encoding="utf-8"))
     return study, manifest, pd.read_csv(folder / "out" / "raters.csv").set_index("rater")
 
 
@@ -60,7 +60,7 @@ def test_who_draws_what_others_do_not_is_to_be_looked_at_with_five_places(tmp_pa
     places = re.findall(r"case c\d\d, slice 0, liver", why)
     assert len(set(places)) == 5
     assert call("report", study, "-q").exit_code == 0
-    page = (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert all(place in page for place in places)
 
 

@@ -44,14 +44,18 @@ def test_cases_are_dealt_out_once(study):
 def test_a_rater_who_joins_gets_cases_and_nothing_else_changes(study):
     call("assign", study)
     path = study.parent / "assignments.csv"
-    before = path.read_text()
-    study.write_text(study.read_text().replace('"dot"]', '"dot", "eve"]'))
+    before = path.read_text(encoding="utf-8")
+    study.write_text(study.read_text(encoding="utf-8").replace('"dot"]', '"dot", "eve"]'))
 
     result = call("assign", study, "--join", "eve", "--cases", "3", "--due", "2027-01-15")
 
     assert result.exit_code == 0
-    assert path.read_text().startswith(before)
-    assert path.read_text().count("eve,") == path.read_text().count("2027-01-15") == 3
+    assert path.read_text(encoding="utf-8").startswith(before)
+    assert (
+        path.read_text(encoding="utf-8").count("eve,")
+        == path.read_text(encoding="utf-8").count("2027-01-15")
+        == 3
+    )
     assert call("assign", study, "--join", "eve").exit_code == 2
     assert "first" in call("assign", study, "--join", "zoe").stderr
 
@@ -59,10 +63,12 @@ def test_a_rater_who_joins_gets_cases_and_nothing_else_changes(study):
 def test_rows_are_added_in_the_columns_that_the_table_has(study):
     path = study.parent / "assignments.csv"
     path.write_text("case,rater,due\n1,ann,\n2,ann,\n")
-    study.write_text(study.read_text().replace('"dot"]', '"dot", "eve"]'))
+    study.write_text(study.read_text(encoding="utf-8").replace('"dot"]', '"dot", "eve"]'))
 
     assert call("assign", study, "--join", "eve", "--cases", "1").exit_code == 0
-    assert re.fullmatch(r"case,rater,due\n1,ann,\n2,ann,\n[12],eve,2026-12-24\n", path.read_text())
+    assert re.fullmatch(
+        r"case,rater,due\n1,ann,\n2,ann,\n[12],eve,2026-12-24\n", path.read_text(encoding="utf-8")
+    )
 
     path.write_text("case,rater\n1,ann\n")
     refused = call("assign", study, "--join", "eve")
@@ -81,7 +87,7 @@ def test_rows_are_added_in_the_columns_that_the_table_has(study):
     ],
 )
 def test_rules_that_cannot_be_followed_are_refused(study, old, new, says):
-    study.write_text(study.read_text().replace(old, new))
+    study.write_text(study.read_text(encoding="utf-8").replace(old, new))
 
     result = call("assign", study)
 

@@ -92,7 +92,9 @@ def test_nothing_is_written_through_a_link_below_results(tmp_path, out, where):
     with pytest.raises(InputError, match="is a symbolic link"), atomic(out / where / "a" / "b"):
         pass
 
-    assert {path.name: path.read_text() for path in precious.iterdir()} == {"1.txt": "real"}
+    assert {path.name: path.read_text(encoding="utf-8") for path in precious.iterdir()} == {
+        "1.txt": "real"
+    }
 
 
 def test_a_link_that_comes_while_a_file_is_written_is_noticed(tmp_path, out):
@@ -108,7 +110,7 @@ def test_a_link_that_comes_while_a_file_is_written_is_noticed(tmp_path, out):
     with pytest.raises(InputError):
         swap()
 
-    assert (tmp_path / "labels" / "1.txt").read_text() == "real"
+    assert (tmp_path / "labels" / "1.txt").read_text(encoding="utf-8") == "real"
 
 
 def test_a_link_in_place_of_a_file_is_replaced_and_its_target_kept(tmp_path, out):
@@ -118,8 +120,8 @@ def test_a_link_in_place_of_a_file_is_replaced_and_its_target_kept(tmp_path, out
     with atomic(out / "raters.csv") as temporary:
         temporary.write_text("ours")
 
-    assert (out / "raters.csv").read_text() == "ours"
-    assert (tmp_path / "precious").read_text() == "real"
+    assert (out / "raters.csv").read_text(encoding="utf-8") == "ours"
+    assert (tmp_path / "precious").read_text(encoding="utf-8") == "real"
 
 
 @pytest.mark.parametrize("name", ["raters.csv", "folder/raters.csv"])
@@ -139,7 +141,7 @@ def test_results_may_lie_behind_a_link(tmp_path, out):
     with atomic(tmp_path / "link" / "masks" / "1.txt") as temporary:
         temporary.write_text("ours")
 
-    assert (out / "masks" / "1.txt").read_text() == "ours"
+    assert (out / "masks" / "1.txt").read_text(encoding="utf-8") == "ours"
 
 
 def test_a_file_takes_the_memory_of_its_size_not_of_its_limit(tmp_path):

@@ -365,8 +365,10 @@ def test_only_what_the_demo_made_is_taken_for_a_demo(tmp_path):
     link.symlink_to(demo)
     for folder in (own / "boxes", own / "images"):
         folder.mkdir(parents=True)
-    (own / "study.toml").write_text(file.read_text())  # begun with the demo's study file
+    (own / "study.toml").write_text(
+        file.read_text(encoding="utf-8")
+    )  # begun with the demo's study file
 
     assert [is_demo(folder) for folder in (demo, own, link, tmp_path)] == [True, *[False] * 3]
-    file.write_text(file.read_text().replace('name = "demo"', 'name = "mine"'))
+    file.write_text(file.read_text(encoding="utf-8").replace('name = "demo"', 'name = "mine"'))
     assert not is_demo(demo)

@@ -63,7 +63,7 @@ def test_a_folder_with_files_of_somebody_else_is_not_touched(tmp_path):
 def test_another_format_version_is_refused(tmp_path):
     store = Store(tmp_path / "out", "s")
     store.write_text("x.txt", "x")
-    state = json.loads(store.path(STATE).read_text())
+    state = json.loads(store.path(STATE).read_text(encoding="utf-8"))
     store.path(STATE).write_text(json.dumps({**state, "format_version": 99}))
 
     with pytest.raises(InputError, match="99"):
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_put_in_its_place_leaves_the_one_before(tmp_path
     with pytest.raises(InputError, match="No space left"), store.new_folder("masks") as folder:
         (folder / "1.txt").write_text("half")
 
-    assert (store.path("masks") / "1.txt").read_text() == "good"
+    assert (store.path("masks") / "1.txt").read_text(encoding="utf-8") == "good"
     assert not list(store.folder.glob(".part-*"))
 
 
@@ -138,5 +138,5 @@ def test_a_failed_write_leaves_the_last_good_file(tmp_path):
     with pytest.raises(RuntimeError):
         write_half()
 
-    assert path.read_text() == "good"
+    assert path.read_text(encoding="utf-8") == "good"
     assert list(tmp_path.iterdir()) == [path]

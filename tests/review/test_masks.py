@@ -31,7 +31,7 @@ def test_masks_are_graded_by_keys_and_the_grades_count(page, reviewed, tmp_path)
     )
     assert set(settled_masks(table, hashes.get)["state"]) == {"settled"}
     shown = call("gate", study, "--format", "json")
-    manifest = (study.parent / "out" / "manifest.json").read_text()
+    manifest = (study.parent / "out" / "manifest.json").read_text(encoding="utf-8")
     assert shown.exit_code in {0, 3}
     assert "graded_bad" in manifest
 

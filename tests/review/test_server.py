@@ -160,7 +160,7 @@ def test_whatever_is_asked_for_it_is_answered(app, path):
 
 def test_names_of_strangers_are_data_only(tmp_path):
     study = write(tmp_path, images=False)
-    boxes = (tmp_path / "boxes.csv").read_text().replace(",a,", f',"{HOSTILE}",')
+    boxes = (tmp_path / "boxes.csv").read_text(encoding="utf-8").replace(",a,", f',"{HOSTILE}",')
     (tmp_path / "boxes.csv").write_text(boxes)
     client, guard, _ = client_of(study)
     client.get(f"/?token={guard.token}", headers=HOST)

@@ -26,7 +26,7 @@ PROJECT = {
 @pytest.fixture
 def folder(tmp_path):
     """A study beside which the example package is installed."""
-    install(tmp_path / "site", PROJECT, EXAMPLE.read_text())
+    install(tmp_path / "site", PROJECT, EXAMPLE.read_text(encoding="utf-8"))
     volume = np.full((36, 40, 3), 20, np.int16)
     volume[12:24, 12:30, 1] = 150
     save(tmp_path / "c.nii.gz", volume)
@@ -53,7 +53,7 @@ def test_help_and_errors_name_it(folder):
 
 
 def test_the_example_is_short():
-    assert len(EXAMPLE.read_text().splitlines()) < 60
+    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) < 60
 
 
 @pytest.mark.parametrize(

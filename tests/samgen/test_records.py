@@ -24,7 +24,7 @@ def test_a_record_is_strict_json(record):
     def refuse(word):
         raise AssertionError(word)
 
-    json.loads(record.read_text(), parse_constant=refuse)
+    json.loads(record.read_text(encoding="utf-8"), parse_constant=refuse)
 
 
 def test_a_record_of_other_input_does_not_count(record):
@@ -39,7 +39,7 @@ def test_a_case_that_is_not_whole_is_done_again(record, damage):
         case "gone":
             record.with_name("1.nii.gz").unlink()
         case "cut":
-            record.write_text(record.read_text()[:50])
+            record.write_text(record.read_text(encoding="utf-8")[:50])
         case "list":
             record.write_text("[]")
         case "absent":
@@ -63,7 +63,7 @@ def test_masks_that_another_user_drew_are_drawn_again(record, monkeypatch):
 
 def test_a_mask_edited_together_with_its_record_does_not_count(record):
     record.with_name("1.nii.gz").write_bytes(b"evil")
-    text = record.read_text()
+    text = record.read_text(encoding="utf-8")
     found = json.loads(text)["files"]["1.nii.gz"]
     record.write_text(text.replace(found, hashlib.sha256(b"evil").hexdigest()))
 

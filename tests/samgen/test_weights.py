@@ -205,7 +205,7 @@ def test_a_file_with_an_md5_is_held_to_the_sha256_of_when_it_was_first_right(tmp
 
     verify_checkpoint(path, digest)
     kept = tmp_path / "medsam.pth.sha256"
-    assert kept.read_text() == digest_of(path) + "\n"
+    assert kept.read_text(encoding="utf-8") == digest_of(path) + "\n"
     verify_checkpoint(path, digest)
     kept.write_text("sha256:" + "0" * 64)
     with pytest.raises(InputError, match="as when it was first downloaded"):

@@ -142,7 +142,7 @@ def test_plans_name_classes_of_networks_only(tmp_path, name):
 
 def test_a_class_that_is_looked_up_unasked_is_one_of_networks(tmp_path):
     path = plans(tmp_path, "torch.nn.functional.torch.os.system")
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     record["configurations"]["2d"]["architecture"]["_kw_requires_import"] = []
     path.write_text(json.dumps(record))
 
@@ -165,7 +165,7 @@ def test_a_class_that_is_looked_up_unasked_is_one_of_networks(tmp_path):
 )
 def test_plans_name_nothing_elsewhere(tmp_path, key, value):
     path = plans(tmp_path)
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     record["configurations"]["2d"][key] = value
     path.write_text(json.dumps(record))
 
@@ -176,7 +176,7 @@ def test_plans_name_nothing_elsewhere(tmp_path, key, value):
 @pytest.mark.parametrize("key", ["dataset_name", "image_reader_writer", "label_manager"])
 def test_a_whole_plan_names_nothing_elsewhere(tmp_path, key):
     path = plans(tmp_path)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: "../evil"}))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {key: "../evil"}))
 
     with pytest.raises(InputError, match="evil"):
         check_plans(path)

@@ -59,7 +59,7 @@ def test_a_dataset_has_nnunet_s_layout(cases, tmp_path):
         "labelsTr/c1.nii.gz",
         "labelsTr/c2.nii.gz",
     ]
-    described = json.loads((built.folder / "dataset.json").read_text())
+    described = json.loads((built.folder / "dataset.json").read_text(encoding="utf-8"))
     assert described["labels"] == {"background": 0, "spleen": 1, "liver": 2}
     assert described["channel_names"] == {"0": "CT"}
     assert (described["numTraining"], described["file_ending"]) == (2, ".nii.gz")
@@ -162,7 +162,9 @@ def test_a_case_that_does_not_fit_is_left_out_and_told(cases, tmp_path, kind, ch
     assert [(f.check, f.case, f.severity) for f in built.findings] == [(check, "bad", "reject")]
     assert says in built.findings[0].message
     assert len(list((built.folder / "imagesTr").iterdir())) == 2
-    assert json.loads((built.folder / "dataset.json").read_text())["numTraining"] == 2
+    assert (
+        json.loads((built.folder / "dataset.json").read_text(encoding="utf-8"))["numTraining"] == 2
+    )
 
 
 def test_a_dataset_without_cases_is_refused_and_leaves_nothing(cases, tmp_path):
@@ -185,7 +187,7 @@ def test_a_folder_of_others_is_not_touched(cases, tmp_path):
 
     with pytest.raises(InputError, match="was not built by crowdqc"):
         build_dataset(tmp_path / "raw", plan(cases))
-    assert (stranger / "dataset.json").read_text() == '{"labels": {}}'
+    assert (stranger / "dataset.json").read_text(encoding="utf-8") == '{"labels": {}}'
 
 
 def test_what_is_not_known_is_removed_or_ignored_slice_by_slice():
@@ -208,7 +210,7 @@ def test_the_ignore_label_is_the_highest_and_declared(cases, tmp_path):
 
     built = build_dataset(tmp_path / "raw", plan([case], unknown_is="ignore"))
 
-    described = json.loads((built.folder / "dataset.json").read_text())
+    described = json.loads((built.folder / "dataset.json").read_text(encoding="utf-8"))
     assert described["labels"] == {"background": 0, "spleen": 1, "liver": 2, "ignore": 3}
     labels = labels_of(built.folder / "labelsTr" / "c1.nii.gz")
     assert (labels[..., 1] == 3).all()
@@ -244,7 +246,7 @@ def test_nnunet_finds_the_dataset_sound(tmp_path, unknown_is):
     with nnunet(folders, workers=0):
         integrity.verify_dataset_integrity(str(built.folder), 1)
 
-    said = folders.log.read_text()
+    said = folders.log.read_text(encoding="utf-8")
     assert "verify_dataset_integrity Done" in said
     assert "Warning" not in said
     assert "Error" not in said

@@ -55,12 +55,12 @@ def voxels(path):
 
 def describe(folder, **changes):
     path = folder / "dataset.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes))
 
 
 def split(folder, change):
     path = folder / "splits_final.json"
-    splits = json.loads(path.read_text())
+    splits = json.loads(path.read_text(encoding="utf-8"))
     change(splits)
     path.write_text(json.dumps(splits))
 
@@ -96,7 +96,7 @@ def image_to_test(folder):
 
 def only_validated(folder):
     """Only the two cases on which fold 0 validates keep the label 2."""
-    validated = json.loads((folder / "splits_final.json").read_text())[0]["val"]
+    validated = json.loads((folder / "splits_final.json").read_text(encoding="utf-8"))[0]["val"]
     for case in CASES[:-1]:
         if case not in validated:
             labels = voxels(mask(folder, case))

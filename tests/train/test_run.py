@@ -178,10 +178,14 @@ def test_our_settings_reached_nnunet(trained):
     losses = checkpoint["logging"]["train_losses"]
     assert len(losses) == 3
     assert np.isfinite(losses).all()
-    plans = json.loads((model_folder(trained, NAME, SETTINGS) / "plans.json").read_text())
+    plans = json.loads(
+        (model_folder(trained, NAME, SETTINGS) / "plans.json").read_text(encoding="utf-8")
+    )
     architecture = plans["configurations"]["3d_fullres"]["architecture"]
     assert architecture["arch_kwargs"]["features_per_stage"][0] == 4
-    splits = json.loads((trained.preprocessed / NAME / "splits_final.json").read_text())
+    splits = json.loads(
+        (trained.preprocessed / NAME / "splits_final.json").read_text(encoding="utf-8")
+    )
     validated = (model_folder(trained, NAME, SETTINGS) / "fold_0/validation").glob("*.nii.gz")
     assert sorted(path.name[:2] for path in validated) == splits[0]["val"]
 
@@ -189,10 +193,10 @@ def test_our_settings_reached_nnunet(trained):
 @pytest.mark.parametrize(("name", "kind"), [("sgd", "SGD"), ("adam", "AdamW")])
 def test_the_optimizer_is_the_one_that_was_asked_for(copy, name, kind):
     trainers, torch = (pytest.importorskip(one) for one in ("train.trainers", "torch"))
-    plans = json.loads((copy.preprocessed / NAME / "crowdqcPlans.json").read_text())
+    plans = json.loads((copy.preprocessed / NAME / "crowdqcPlans.json").read_text(encoding="utf-8"))
     plans["crowdqc"]["training"]["optimizer"] = name
     plans["continue_training"] = False
-    description = json.loads((copy.raw / NAME / "dataset.json").read_text())
+    description = json.loads((copy.raw / NAME / "dataset.json").read_text(encoding="utf-8"))
     with nnunet(copy, workers=0):
         trainer = trainers.CrowdqcTrainer(plans, "3d_fullres", 0, description, torch.device("cpu"))
         trainer.initialize()
@@ -318,7 +322,7 @@ def test_ignored_voxels_are_no_foreground_of_the_fingerprint(tmp_path):
         )
     ]
     known = np.concatenate([image[(mask > 0) & (mask < 6)] for image, mask in volumes])
-    text = (folders.preprocessed / NAME / "dataset_fingerprint.json").read_text()
+    text = (folders.preprocessed / NAME / "dataset_fingerprint.json").read_text(encoding="utf-8")
     got = json.loads(text)["foreground_intensity_properties_per_channel"]["0"]
     assert got["min"] >= known.min() > -500
     assert got["max"] <= known.max()
@@ -343,7 +347,7 @@ def test_nothing_leaks_out_of_the_door(tmp_path, capsys):
     assert dict(os.environ) == before
     assert multiprocessing.get_context is context
     assert capsys.readouterr().out == ""
-    assert folders.log.read_text() == "noise\n"
+    assert folders.log.read_text(encoding="utf-8") == "noise\n"
 
 
 def test_without_nnunet_the_remedy_is_named(tmp_path, monkeypatch):

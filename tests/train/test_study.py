@@ -105,7 +105,9 @@ def test_each_set_has_the_cases_that_it_should(tmp_path, sources):
     assert table["left_out"].to_dict() == {
         "unfiltered": "", "filtered": "c1 c2", "ignore": "c2", "truth": "",
     }  # fmt: skip
-    filtered = json.loads((tmp_path / "raw/Dataset502_trial-filtered/dataset.json").read_text())
+    filtered = json.loads(
+        (tmp_path / "raw/Dataset502_trial-filtered/dataset.json").read_text(encoding="utf-8")
+    )
     assert filtered["crowdqc"]["left_out"] == {"c1": "liver: 3 gaps", "c2": "nobody agrees"}
 
 
@@ -199,7 +201,7 @@ def test_splits_are_the_same_in_every_dataset(tmp_path, sources):
     build_datasets(config_of(tmp_path), sources, raw=raw)
 
     whole, part = (
-        json.loads((raw / name / "splits_final.json").read_text())
+        json.loads((raw / name / "splits_final.json").read_text(encoding="utf-8"))
         for name in ("Dataset501_trial-unfiltered", "Dataset503_trial-ignore")
     )
     assert len(whole) == 3
@@ -217,7 +219,9 @@ def test_folds_that_cannot_be_had_are_told(tmp_path, sources):
     _, findings = build_datasets(config, sources, raw=tmp_path / "raw")
 
     assert [f.check for f in findings] == ["dataset-splits", "dataset-few-folds"]
-    splits = json.loads((tmp_path / "raw/Dataset502_trial-filtered/splits_final.json").read_text())
+    splits = json.loads(
+        (tmp_path / "raw/Dataset502_trial-filtered/splits_final.json").read_text(encoding="utf-8")
+    )
     assert len(splits) == 2
 
 

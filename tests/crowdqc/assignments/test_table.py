@@ -98,7 +98,7 @@ def test_a_table_that_is_there_is_not_overwritten_and_rows_are_added_behind_it(t
         write_assignments(path, table)
     write_assignments(path, table.assign(rater="bob"), after=text)
 
-    assert path.read_text() == f"{text}\nbob,1,,,,1\n"
+    assert path.read_text(encoding="utf-8") == f"{text}\nbob,1,,,,1\n"
 
 
 def test_a_pipe_is_refused(tmp_path):

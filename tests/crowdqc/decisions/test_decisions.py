@@ -271,7 +271,10 @@ def test_neither_links_nor_folders_nor_other_tables_are_written(config, tmp_path
     path.write_text("name,age\nx,1\n")
     with pytest.raises(InputError, match="whose first line is decision,unit"):
         append_decisions(path, [row()])
-    assert (other.read_text(), path.read_text()) == ("keep", "name,age\nx,1\n")
+    assert (other.read_text(encoding="utf-8"), path.read_text(encoding="utf-8")) == (
+        "keep",
+        "name,age\nx,1\n",
+    )
     path.unlink()
     path.mkdir()
     with pytest.raises(InputError, match="not saved"):

@@ -161,7 +161,7 @@ def test_bids_has_masks_probabilities_and_sidecars(tmp_path, nifti):
         ]
     )
     assert (new / f"{stem}_dseg.nii.gz").read_bytes() == nifti.mask.read_bytes()
-    about = json.loads((new / "dataset_description.json").read_text())
+    about = json.loads((new / "dataset_description.json").read_text(encoding="utf-8"))
     assert about["DatasetType"] == "derivative"
     assert about["GeneratedBy"][0]["Name"] == "crowdqc"
     people = pd.read_csv(new / "participants.tsv", sep="\t")
@@ -229,7 +229,9 @@ def test_fiftyone_gets_one_coco_file_for_each_rater_and_one_for_the_fused_boxes(
 
     fields = pd.read_csv(tmp_path / "new" / "fields.csv").set_index("source")["field"]
     assert fields.to_dict() == {"Äb/1": "_b_1", "consensus": "consensus"} or len(set(fields)) == 3
-    content = json.loads((tmp_path / "new" / "labels" / "consensus.json").read_text())
+    content = json.loads(
+        (tmp_path / "new" / "labels" / "consensus.json").read_text(encoding="utf-8")
+    )
     assert [image["file_name"] for image in content["images"]] == [
         "pictures/a0.png",
         "a-slice0001.png",
@@ -252,7 +254,7 @@ def test_croissant_validates_and_its_records_are_the_tables(tmp_path):
 
     export(archive(tables=tables(), publication=said), "croissant", tmp_path / "new")
 
-    content = json.loads((tmp_path / "new" / "croissant.json").read_text())
+    content = json.loads((tmp_path / "new" / "croissant.json").read_text(encoding="utf-8"))
     for file in content["distribution"]:
         data = (tmp_path / "new" / file["contentUrl"]).read_bytes()
         assert hashlib.sha256(data).hexdigest() == file["sha256"]

@@ -99,7 +99,7 @@ def test_yolo_as_datumaro_reads_it(study, pictures, tmp_path):
     dataset = tmp_path / "dataset"
     shutil.copytree(tmp_path / "new" / "labels" / "ann", dataset / "labels" / "train")
     pictures(dataset / "images" / "train")
-    text = (tmp_path / "new" / "data.yaml").read_text()
+    text = (tmp_path / "new" / "data.yaml").read_text(encoding="utf-8")
     (dataset / "data.yaml").write_text(text.replace("images\n", "images/train\n"))
 
     same(datumaro_boxes(dataset, "yolo"), BOXES)
@@ -132,11 +132,15 @@ def test_pinned(study, tmp_path):
     convert(study, "voc", tmp_path / "voc")
     convert(study, "cvat", tmp_path / "cvat")
 
-    coco = json.loads((tmp_path / "coco/annotations/instances_default.json").read_text())
+    coco = json.loads(
+        (tmp_path / "coco/annotations/instances_default.json").read_text(encoding="utf-8")
+    )
     assert [one["bbox"] for one in coco["annotations"]] == [[1.5, 2, 28.5, 38], [10, 20, 23.25, 24]]
-    yolo = (tmp_path / "yolo/labels/ann/p-slice0000.txt").read_text()
+    yolo = (tmp_path / "yolo/labels/ann/p-slice0000.txt").read_text(encoding="utf-8")
     assert [float(word) for word in yolo.split()] == pytest.approx([0, 0.07875, 0.21, 0.1425, 0.38])
-    voc = (tmp_path / "voc/ann/p-slice0000.xml").read_text()
+    voc = (tmp_path / "voc/ann/p-slice0000.xml").read_text(encoding="utf-8")
     assert "<xmin>2.5</xmin>" in voc
     assert "<xmax>30.0</xmax>" in voc
-    assert 'xtl="1.5" ytl="2.0" xbr="30.0" ybr="40.0"' in (tmp_path / "cvat/ann.xml").read_text()
+    assert 'xtl="1.5" ytl="2.0" xbr="30.0" ybr="40.0"' in (tmp_path / "cvat/ann.xml").read_text(
+        encoding="utf-8"
+    )

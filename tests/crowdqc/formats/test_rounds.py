@@ -109,7 +109,7 @@ def test_a_round_that_has_not_come_yet_is_told_and_one_that_grows_is_read_again(
 
 
 def test_a_round_that_was_asked_for_one_label_leaves_the_others_alone(study):
-    text = study.read_text() + '[assignments]\npath = "a.csv"\n'
+    text = study.read_text(encoding="utf-8") + '[assignments]\npath = "a.csv"\n'
     study.write_text(text)
     (study.parent / "a.csv").write_text(
         "rater,case,label,slices,round\nann,1,,,1\nbob,1,,,1\nann,1,spleen,1,2\n"
@@ -130,7 +130,9 @@ def test_a_round_that_was_asked_for_one_label_leaves_the_others_alone(study):
     [('["round1", "again"]', "rounds must begin with"), ('["boxes", "boxes"]', "that differ")],
 )
 def test_rounds_that_do_not_fit_the_path_are_refused(study, rounds, says):
-    study.write_text(study.read_text().replace('["boxes", "again", "third"]', rounds))
+    study.write_text(
+        study.read_text(encoding="utf-8").replace('["boxes", "again", "third"]', rounds)
+    )
 
     with pytest.raises(InputError, match=says):
         load_config(study)

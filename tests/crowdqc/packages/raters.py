@@ -116,7 +116,7 @@ def _picture(case, k):
 
 def work_on(package):
     """Do what a YOLO package asks for, without the fault: only the slices and labels of it."""
-    task = json.loads((package / "task.json").read_text())
+    task = json.loads((package / "task.json").read_text(encoding="utf-8"))
     (package / "labels").mkdir(exist_ok=True)
     for one in task["slices"]:
         lines = draw(task["rater"], one["case"], one["slice"], mended=True)

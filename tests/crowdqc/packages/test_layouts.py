@@ -73,7 +73,7 @@ def test_label_studio_finds_tasks_predictions_and_a_labeling_interface(make):
     """https://labelstud.io/guide/tasks and .../predictions, and the tag RectangleLabels."""
     folder = make("labelstudio")
 
-    tasks = json.loads((folder / "tasks.json").read_text())
+    tasks = json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
     view = ET.parse(folder / "config.xml").getroot()  # noqa: S314 - our own file
     assert view.find("Image").get("value") == "$image"
     assert view.find("RectangleLabels").get("toName") == view.find("Image").get("name")
@@ -94,7 +94,9 @@ def test_coco_holds_the_lists_and_keys_of_its_format(make):
     """https://cocodataset.org/#format-data: object detection."""
     folder = make("coco")
 
-    data = json.loads((folder / "annotations" / "instances_default.json").read_text())
+    data = json.loads(
+        (folder / "annotations" / "instances_default.json").read_text(encoding="utf-8")
+    )
     assert {"images", "annotations", "categories"} <= set(data)
     assert all({"id", "file_name", "width", "height"} <= set(one) for one in data["images"])
     assert [(one["id"], one["name"]) for one in data["categories"]] == [(1, "liver"), (2, "spleen")]
@@ -111,8 +113,8 @@ def test_yolo_has_a_label_beside_each_picture_that_has_a_box(make):
     labels = {one.stem for one in (folder / "labels").iterdir()}
     images = {one.stem for one in (folder / "images").iterdir()}
     assert labels < images
-    line = (folder / "labels" / f"{labels.pop()}.txt").read_text().split()
+    line = (folder / "labels" / f"{labels.pop()}.txt").read_text(encoding="utf-8").split()
     assert line[0] == "0"
     np.testing.assert_allclose([float(v) for v in line[1:]], [0.25, 0.5, 0.25, 0.5])
-    assert (folder / "classes.txt").read_text() == "liver\nspleen\n"
-    assert (folder / "class_list.txt").read_text() == "liver\nspleen\n"
+    assert (folder / "classes.txt").read_text(encoding="utf-8") == "liver\nspleen\n"
+    assert (folder / "class_list.txt").read_text(encoding="utf-8") == "liver\nspleen\n"

@@ -64,7 +64,7 @@ def test_what_was_sent_is_not_sent_again_until_it_is_asked_for(study):
 
 def test_pictures_are_those_of_the_study(study):
     package = packages(study, "--rater", "swaps") / "swaps"
-    task = json.loads((package / "task.json").read_text())
+    task = json.loads((package / "task.json").read_text(encoding="utf-8"))
 
     for one in task["slices"]:
         name = f"{one['case']}-slice{one['slice']:03d}.png"
@@ -76,7 +76,7 @@ def test_pictures_are_those_of_the_study(study):
 
 def test_without_images_a_canvas_says_so(study):
     text = (
-        study.read_text()
+        study.read_text(encoding="utf-8")
         .replace('[images]\npath = "pictures/{case}-slice{slice}.png"\n', "")
         .replace("[images]", "")
     )
@@ -84,17 +84,17 @@ def test_without_images_a_canvas_says_so(study):
 
     package = packages(study, "--rater", "swaps") / "swaps"
 
-    task = json.loads((package / "task.json").read_text())
+    task = json.loads((package / "task.json").read_text(encoding="utf-8"))
     picture = np.asarray(Image.open(package / "images" / task["slices"][0]["image"]))
     assert task["pictures"] == "canvas"
     assert picture.shape == (SIZE, SIZE)
     assert picture[60, 60] == 128
-    assert "no pictures to print" in (package / "feedback.html").read_text()
+    assert "no pictures to print" in (package / "feedback.html").read_text(encoding="utf-8")
 
 
 def coco(package, drawn):
     path = package / "annotations" / "instances_default.json"
-    data = json.loads(path.read_text())
+    data = json.loads(path.read_text(encoding="utf-8"))
     ids = {one["file_name"]: one["id"] for one in data["images"]}
     names = {one["name"]: one["id"] for one in data["categories"]}
     data["annotations"] = [
@@ -121,7 +121,7 @@ def cvat(package, drawn):
 
 
 def labelstudio(package, drawn):
-    tasks = json.loads((package / "tasks.json").read_text())
+    tasks = json.loads((package / "tasks.json").read_text(encoding="utf-8"))
     for task in tasks:
         image = task["data"]["image"].rpartition("/")[2]
         task["data"]["image"] = f"/data/upload/3/0a1b2c3d-{image}"  # as an upload renames it
@@ -146,7 +146,7 @@ def test_a_round_trip_through_each_layout_loses_nothing(study, tmp_path, layout)
     sent = packages(study, "--to", layout, "--rater", "swaps") / "swaps"
     back = tmp_path / "back"
     shutil.copytree(sent, back)
-    task = json.loads((back / "task.json").read_text())
+    task = json.loads((back / "task.json").read_text(encoding="utf-8"))
     drawn = {
         one["image"]: [
             (label, box.tolist())
@@ -184,7 +184,7 @@ def test_prefilled_boxes_read_back_as_they_are(study, tmp_path, layout):
     package = packages(study, "--to", layout, "--prefill", "own", "--rater", "large") / "large"
     task = read_task_file(package)
     if layout == "labelstudio":
-        tasks = json.loads((package / "tasks.json").read_text())
+        tasks = json.loads((package / "tasks.json").read_text(encoding="utf-8"))
         n = sum(len(one["predictions"][0]["result"]) for one in tasks if "predictions" in one)
     else:
         path, _ = _annotations_of(package, task)
@@ -263,7 +263,7 @@ def test_labels_that_were_not_asked_for_are_left_out_and_told(study, tmp_path):
     one = task["slices"][0]
     path = back / "labels" / one["image"].replace(".png", ".txt")
     others = [n for n, name in enumerate(LABELS) if name not in one["labels"]]
-    path.write_text(path.read_text() + f"{others[0]} 0.5 0.5 0.2 0.2\n")
+    path.write_text(path.read_text(encoding="utf-8") + f"{others[0]} 0.5 0.5 0.2 0.2\n")
 
     result = call("receive", study, back)
 
@@ -272,7 +272,9 @@ def test_labels_that_were_not_asked_for_are_left_out_and_told(study, tmp_path):
 
 def test_a_package_of_another_study_is_refused(returned):
     study, back = returned
-    study.write_text(study.read_text().replace('name = "abdomen"', 'name = "thorax"'))
+    study.write_text(
+        study.read_text(encoding="utf-8").replace('name = "abdomen"', 'name = "thorax"')
+    )
 
     result = call("receive", study, back)
 
@@ -298,7 +300,7 @@ def test_what_was_never_sent_from_here_is_refused(returned):
         (lambda p: (p / "task.json").write_text("[]"), "is no task file"),
         (
             lambda p: (p / "task.json").write_text(
-                (p / "task.json").read_text().replace('"round": 2', '"round": 7')
+                (p / "task.json").read_text(encoding="utf-8").replace('"round": 2', '"round": 7')
             ),
             "was changed since",
         ),
@@ -367,7 +369,7 @@ def test_cells_of_the_list_are_no_formulas_and_paths_stay_inside(tmp_path):
     folders = list((tmp_path / "packages" / "round2").iterdir())
     raters = {read_task_file(one).rater: one for one in folders}
     assert raters["a:b"].name == "a_b"
-    assert "'=1+1" in (raters["a:b"] / "slices.csv").read_text()
+    assert "'=1+1" in (raters["a:b"] / "slices.csv").read_text(encoding="utf-8")
 
 
 def test_a_task_file_says_the_same_when_read(study):
@@ -375,6 +377,6 @@ def test_a_task_file_says_the_same_when_read(study):
 
     task = read_task_file(package)
 
-    assert task.to_json() == (package / "task.json").read_text()
+    assert task.to_json() == (package / "task.json").read_text(encoding="utf-8")
     with pytest.raises(InputError, match="holds no task"):
         read_task_file(package / "images")

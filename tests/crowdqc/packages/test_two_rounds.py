@@ -89,13 +89,17 @@ def test_each_fault_is_what_the_package_asks_to_mend(rounds):
 )
 def test_the_feedback_names_the_fault_and_nobody_else(rounds, rater, words):
     folder = rounds["study"].parent / "packages" / "round2" / rater
-    html = (folder / "feedback.html").read_text()
+    html = (folder / "feedback.html").read_text(encoding="utf-8")
 
     assert words in html
     for other in set(RATERS) - {rater}:
         for file in folder.rglob("*"):
             text = (
-                file.name if file.suffix == ".png" else file.read_text() if file.is_file() else ""
+                file.name
+                if file.suffix == ".png"
+                else file.read_text(encoding="utf-8")
+                if file.is_file()
+                else ""
             )
             assert f'"{other}"' not in text
             assert f">{other}<" not in text
@@ -139,7 +143,7 @@ def test_nothing_of_the_first_round_is_lost(rounds):
     out = rounds["study"].parent / "out"
     boxes, old = pd.read_csv(out / "boxes.csv"), pd.read_csv(out / "superseded.csv")
     first = sum(
-        len(path.read_text().splitlines())
+        len(path.read_text(encoding="utf-8").splitlines())
         for path in (rounds["study"].parent / "boxes").rglob("*.txt")
     )
 
