@@ -27,7 +27,7 @@ def sniff_coco(listing: Listing) -> Guess | None:
     contents, files = look_into(listing.ending(".json"), _look)
     guess = guess_documents(listing, contents, files)
     if guess is not None and not contents.says_rater and "{rater}" not in guess.path:
-        boxes = [box for path in files for box in read_json(path).get("annotations", ())]
+        boxes = [box for path in files for box in _list(read_json(path).get("annotations"))]
         boxes = [box for box in boxes if isinstance(box, dict)][:FILES_MAX]
         rows = [{k: v for k, v in box.items() if k not in _KEYS} for box in boxes]
         places, labels = (
@@ -46,7 +46,7 @@ def _look(path: Path) -> Contents | None:
     if not isinstance(data, dict) or not isinstance(data.get("images"), list):
         return None
     images, boxes, categories = (
-        [one for one in data.get(key) or [] if isinstance(one, dict)][:FILES_MAX]
+        [one for one in _list(data.get(key)) if isinstance(one, dict)][:FILES_MAX]
         for key in ("images", "annotations", "categories")
     )
     records = [*images, *boxes]
@@ -271,3 +271,8 @@ FORMAT = Format(
     write=write_coco,
     package=package_coco,
 )
+
+
+def _list(value: Any) -> list[Any]:
+    """A list; an empty one for what is none."""
+    return value if isinstance(value, list) else []

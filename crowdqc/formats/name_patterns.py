@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import string
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -38,6 +39,8 @@ _PLACES = re.compile("site|cent(?:er|re)|hospital|clinic|batch|part|job|task", r
 """What is left out of a case's name first, where the rest determines it."""
 _NO_CASE = {"images", "imgs", "data", "upload", "files", "frames", "slices", "png", "jpg"}
 _UID = re.compile(r"\d+(?:\.\d+){4,}")
+_SEPARATOR = re.compile(r"(?:[-_. ]?(?:slice|frame)|[-_. ][sz])?[-_. ]?$")
+"""What stands before the number of a slice."""
 _UPLOAD = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){0,3}(?:-[0-9a-f]{12})?[-_](?=.)")
 """What tools put before the name of a file that was uploaded: part of a random UUID, or all."""
 _ROBOFLOW = re.compile(r"_(?:png|jpe?g|bmp|tiff?|webp)\.rf\.[0-9a-f]{6,}$")
@@ -226,8 +229,9 @@ def rater_in_stems(stems: Sequence[str]) -> tuple[str, list[str], bool] | None:
 
 def _loose(stems: Sequence[str]) -> str:
     """Pattern of names of different make: a number at the end of most of them is the slice."""
-    separator = re.compile(r"((?:[-_. ]?(?:slice|frame)|[-_. ][sz])?[-_. ]?)\d+$")
-    found = [match.group(1) for match in map(separator.search, stems) if match]
+    heads = [stem.rstrip(string.digits) for stem in stems]  # a regex would try every digit
+    numbered = [head for head, stem in zip(heads, stems, strict=True) if head != stem]
+    found = [match.group() for match in map(_SEPARATOR.search, numbered) if match]
     if 2 * len(found) <= len(stems):
         return "{case}"
     mark, _ = Counter(found).most_common(1)[0]

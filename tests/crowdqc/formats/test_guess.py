@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 import json
 
@@ -7,6 +8,7 @@ from crowdqc.config import load_config
 from crowdqc.findings import InputError
 from crowdqc.formats import read_study
 from crowdqc.formats.guess import guess_study, render_study
+from crowdqc.formats.name_patterns import stem_pattern
 
 
 @pytest.mark.parametrize(
@@ -326,3 +328,16 @@ def test_two_scans_of_a_patient_are_two_cases(write, tmp_path):
     write("boxes.csv", "patient_id,scan_id,rater,x0,y0,x1,y1\np,1,a,0,0,2,2\np,2,a,0,0,2,2\n")
 
     assert guess_study(tmp_path).columns["case"] == "scan_id"
+
+
+def test_a_name_of_very_many_digits_is_looked_at_once():
+    assert stem_pattern(["1" * 200_000 + "x", "a_" + "2" * 200_000 + "y", "b"]) == "{case}"
+
+
+@pytest.mark.parametrize("wrong", [5, "x", {"a": 1}, None, True])
+@pytest.mark.parametrize("key", ["images", "annotations", "categories"])
+def test_a_coco_file_whose_lists_are_none_is_no_traceback(tmp_path, key, wrong):
+    whole = {"images": [], "annotations": [], "categories": []} | {key: wrong}
+    (tmp_path / "a.json").write_text(json.dumps(whole), encoding="utf-8")
+    with contextlib.suppress(InputError):
+        guess_study(tmp_path)
