@@ -1,7 +1,7 @@
 """Finished results out, for archives and in standards: what is fused, drawn and decided.
 
-One module a target, each with one function ``write(archive, folder)`` that returns what the target
-cannot hold. Annotation formats of raters are written by `crowdqc.formats` instead.
+One module a target (two of DICOM share one), each with a function ``write_TARGET(archive, folder)``
+that returns what the target cannot hold. Annotation formats are written by `crowdqc.formats`.
 """
 
 from __future__ import annotations
