@@ -24,7 +24,7 @@ from crowdqc.findings import InputError
 NAME = ".lock"
 """Name of the file in the folder."""
 _OWNER_BYTES_MAX = 200
-_PATIENCE_S = 10.0
+_WAIT_S = 10.0
 """How long a part waits for the lock on the whole, which other parts look at when they begin."""
 
 
@@ -74,7 +74,7 @@ class FolderLock:
         whole = self.path.with_name(NAME)
         others = [whole] if self._part else sorted(whole.parent.glob(f"{NAME}-*"))
         for path in others:
-            lock = FileLock(path, timeout=_PATIENCE_S if self._part else 0, thread_local=False)
+            lock = FileLock(path, timeout=_WAIT_S if self._part else 0, thread_local=False)
             _take(lock, path)
             _let_go(lock, path, os.getpid())
 

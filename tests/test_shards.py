@@ -78,7 +78,7 @@ def test_what_is_no_shard_is_refused(study, word):  # noqa: F811
 
 
 def test_parts_write_side_by_side_and_not_beside_the_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("crowdqc.lock._PATIENCE_S", 0.1)
+    monkeypatch.setattr("crowdqc.lock._WAIT_S", 0.1)
     first, second = FolderLock(tmp_path, "1of2"), FolderLock(tmp_path, "2of2")
     first.acquire()
     second.acquire()

@@ -1,4 +1,4 @@
-"""The table of assignments as people write it: every fault is told with its line."""
+"""The table of assignments as people write it: every fault is reported with its line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crowdqc.text import must_be_one_of
 
 COLUMNS = [column.name for column in TABLES["assignments"]]
 FAULTS_MAX = 20
-"""Faults that are told one by one."""
+"""Faults that are reported one by one."""
 ROWS_MAX = 1_000_000
 SLICES_MAX = 1_000_000
 """Most slices that one row may name."""

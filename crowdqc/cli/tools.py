@@ -219,8 +219,8 @@ def slurm(
 ) -> None:
     """Writes prepare.sh, masks.sh, merge.sh and submit.sh into FOLDER, which must be new or empty.
 
-    'sh FOLDER/submit.sh' hands them to sbatch, each after the one before; nothing is submitted
-    here.
+    'sh FOLDER/submit.sh' submits them with sbatch, each to start after the one before has ended.
+    Nothing is submitted here.
     """
     from crowdqc.stages.slurm import write_scripts
 

@@ -189,27 +189,27 @@ def _when(folder: Path) -> str:
 
 def _annotations_of(folder: Path, task: TaskFile) -> tuple[str, list[Path]]:
     """Pattern of the annotations below a folder, and the files that it means."""
-    told = Path(str(task.annotations.get("path", "")))
-    if "{" in told.name:
-        places = [folder / told.parent, folder / "output" / "YOLO_darknet", folder / PICTURES]
-        found = [(place, sorted(place.glob(f"*{told.suffix}"))) for place in [*places, folder]]
+    expected = Path(str(task.annotations.get("path", "")))
+    if "{" in expected.name:
+        places = [folder / expected.parent, folder / "output" / "YOLO_darknet", folder / PICTURES]
+        found = [(place, sorted(place.glob(f"*{expected.suffix}"))) for place in [*places, folder]]
         place, files = next(
             ((place, own) for place, some in found if (own := _boxes_in(some))), (places[0], [])
         )
-        pattern = (place / told.name).relative_to(folder).as_posix()
+        pattern = (place / expected.name).relative_to(folder).as_posix()
     else:
         known = {NAME, "tasks.json", "config.xml"}
-        some = sorted(folder.glob(f"**/*{told.suffix}"))
+        some = sorted(folder.glob(f"**/*{expected.suffix}"))
         files = [one for one in some if one.name not in known]
-        own = [one for one in files if one.relative_to(folder) == told]
+        own = [one for one in files if one.relative_to(folder) == expected]
         files = own if len(files) != 1 and own else files
-        pattern = files[0].relative_to(folder).as_posix() if files else told.as_posix()
+        pattern = files[0].relative_to(folder).as_posix() if files else expected.as_posix()
     if not files:
         raise InputError(
-            f"{folder}: holds no annotations. They are looked for as {told.as_posix()}, as "
+            f"{folder}: holds no annotations. They are looked for as {expected.as_posix()}, as "
             f"{task.format} writes them."
         )
-    if "{" not in told.name and len(files) > 1:
+    if "{" not in expected.name and len(files) > 1:
         names = ", ".join(one.relative_to(folder).as_posix() for one in files[:SHOWN])
         raise InputError(f"{folder}: which file holds what came back? Leave one of: {names}.")
     return pattern, files
@@ -359,9 +359,11 @@ def _asked_for(study: Study, task: TaskFile, terms: Terms, *, notes: list[Findin
 def _named(study: Study, boxes: pd.DataFrame, asked: pd.DataFrame, *, task: TaskFile) -> Study:
     drawn = boxes.groupby(PLACE)["label"].agg(lambda some: " ".join(dict.fromkeys(some)))
     places = pd.MultiIndex.from_frame(study.readings[PLACE])
-    told = asked.set_index(PLACE)["asked"].reindex(places).fillna("").to_numpy()
+    requested = asked.set_index(PLACE)["asked"].reindex(places).fillna("").to_numpy()
     mine = drawn.reindex(places).fillna("").to_numpy()
-    labels = [" ".join(dict.fromkeys(f"{a} {b}".split())) for a, b in zip(told, mine, strict=True)]
+    labels = [
+        " ".join(dict.fromkeys(f"{a} {b}".split())) for a, b in zip(requested, mine, strict=True)
+    ]
     state = study.readings["state"].mask(
         (study.readings["state"] == ReadingState.BOXED.value) & (mine == ""),
         ReadingState.REVIEWED_EMPTY.value,

@@ -20,22 +20,23 @@ _TEXT = "For the text of the publication."
 MAX_NAMES = 5
 """Labels that are named."""
 ITEMS = (
-    "That reliability or agreement was studied, in title or abstract",
-    "The measurement",
-    "Whom the subjects stand for",
-    "Whom the raters stand for",
-    "What was known, and why it was studied",
-    "Numbers of raters, subjects and repetitions, and why",
-    "How subjects and raters were chosen",
-    "How ratings were made: training, time, blinding",
-    "Whether raters worked independently",
-    "The statistics",
-    "How many raters and subjects took part in fact",
-    "Who the raters are: training and experience",
+    "Reliability or agreement named in title or abstract",
+    "Measurement",
+    "Population of subjects",
+    "Population of raters",
+    "What is known already, and why the study was done",
+    "Sample size: raters, subjects, repetitions, and how it was chosen",
+    "Sampling of subjects and raters",
+    "Rating process: training, time, blinding",
+    "Independence of the ratings",
+    "Statistical analysis",
+    "Raters and subjects that took part",
+    "Characteristics of the raters",
     "Estimates with their uncertainty",
-    "What it means in practice",
+    "Practical relevance",
     "Detailed results",
 )
+"""The items of the guideline, in few words."""
 COLUMNS = (
     TableColumn("item", "Item", "count"),
     TableColumn("report", "What to report"),

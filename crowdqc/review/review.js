@@ -172,7 +172,7 @@
     "slice-up": ["Previous slice", "\u2191", () => false, () => turn(at - 1)],
     "slice-down": ["Next slice", "\u2193", () => false, () => turn(at + 1)],
   };
-  const MORE_KEYS = [["1 \u2013 9", "take that rater's box; grade a mask"], ["\u2190 \u2192", "previous, next item"], ["\u2191 \u2193, wheel", "slices"], ["Home", "back to the slice that is asked about"], ["arrows", "move the drawn box; with Shift its right and lower edge, with Alt its left and upper edge, with Ctrl ten px at a time"], ["Esc", "forget the drawn box"], ["+ \u2212 0", "zoom; also Ctrl and the wheel"], ["Space", "and drag: move the image"], ["[ ] { }", "window: level, width; or drag with the right button"], ["B F M", "boxes, fused, mask on or off"]];
+  const MORE_KEYS = [["1 \u2013 9", "take that rater's box"], ["\u2190 \u2192", "previous, next item"], ["\u2191 \u2193, wheel", "slices"], ["Home", "back to the slice that is asked about"], ["arrows", "move the drawn box; with Shift its right and lower edge, with Alt its left and upper edge, with Ctrl ten px at a time"], ["Esc", "forget the drawn box"], ["+ \u2212 0", "zoom; also Ctrl and the wheel"], ["Space", "and drag: move the image"], ["[ ] { }", "window: level, width; or drag with the right button"], ["B F M", "boxes, fused, mask on or off"]];
   const VIEW_KEYS = {
     Home: () => turn(item.slice), "?": help, "+": () => viewer.zoom(1.25), "=": () => viewer.zoom(1.25), "-": () => viewer.zoom(0.8), 0: () => viewer.fit(null),
     "[": () => viewer.setWindow(viewer.window.level - 8, viewer.window.width), "]": () => viewer.setWindow(viewer.window.level + 8, viewer.window.width),
@@ -338,7 +338,7 @@
     id("stop").textContent = `You may stop now: any further decision changes its object by less than ${Math.max(progress.next, 0.01).toFixed(2)} of IoU.`;
   }
   function help() {
-    const rows = [...Object.values(ACTIONS).slice(0, 11).map(([text, shortcut]) => [shortcut, text]), ...MORE_KEYS];
+    const rows = [...Object.values(ACTIONS).slice(0, 11).filter(([, , applies]) => !item || applies()).map(([text, shortcut]) => [shortcut, text]), ...MORE_KEYS];
     id("key-list").replaceChildren(...rows.flatMap(([shortcut, text]) => { const term = make("dt"); term.append(key(shortcut)); return [term, make("dd", text)]; }));
     id("keys").showModal();
   }

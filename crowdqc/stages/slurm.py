@@ -69,7 +69,7 @@ def _script(command: str, options: Sequence[str] = ()) -> str:
 
 
 def _submit(study: str, scripts: Mapping[str, str]) -> str:
-    """Hand each script to sbatch, to start when the one before has ended well."""
+    """Submit each script with sbatch, to start when the one before has ended well."""
     lines, after = ["#!/bin/sh", "set -e", 'cd "$(dirname "$0")"'], ""
     for name in scripts:
         words = f"sbatch --parsable --job-name={shlex.quote(f'{study}-{name}')}{after} {name}.sh"

@@ -83,7 +83,7 @@ def status(run: Run, *, by: By, today: dt.date, since: str | None) -> Result:
     today : date
         What is due before it is overdue.
     since : str, optional
-        Date from which changes are told; none given: that of the last but one in the history.
+        Date from which changes are shown; none given: that of the last but one in the history.
     """
     study, history = load_study(run), read_history(history_file(run.config))
     if by == "task":

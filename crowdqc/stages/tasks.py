@@ -80,10 +80,10 @@ def make_tasks(run: Run, wishes: Wishes) -> Result:
         waiting = outstanding(sent)
         out = stands_in(waiting, tasks, PLACE)
         n_out, tasks = int(out.sum()), tasks[~out]
-    told = f" {count(n_out, 'task')} are with their raters already." if n_out else ""
+    waiting = f" {count(n_out, 'task')} are with their raters already." if n_out else ""
     if tasks.empty:
         nothing = pd.DataFrame(columns=COLUMNS)
-        return Result(table=nothing, shown=nothing, summary=f"There is nothing to do.{told}")
+        return Result(table=nothing, shown=nothing, summary=f"There is nothing to do.{waiting}")
     number = max([1, len(config.annotations.rounds), *(one.task.round for one in sent)]) + 1
     folder = folder_of_round(config, number)
     with new_folder(folder) as temporary:
@@ -92,7 +92,7 @@ def make_tasks(run: Run, wishes: Wishes) -> Result:
     return Result(
         table=table,
         shown=table[["rater", "n_slices", "n_labels", "pictures"]],
-        summary=f"Round {number}: {count(len(table), 'package')} in {folder}.{told}",
+        summary=f"Round {number}: {count(len(table), 'package')} in {folder}.{waiting}",
     )
 
 
