@@ -72,7 +72,7 @@ def write_croissant(archive: Archive, folder: Path) -> list[Finding]:
 
 
 def _about(archive: Archive) -> dict[str, Any]:
-    said = archive.publication
+    publication = archive.publication
     made = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -81,16 +81,17 @@ def _about(archive: Archive) -> dict[str, Any]:
             "http://mlcommons.org/croissant/RAI/1.0",
         ],
         "name": archive.name,
-        "description": said.description or f"Boxes of several raters in the study {archive.name}.",
-        "version": said.version,
-        "license": said.license,
-        "url": said.url,
-        "citeAs": said.cite,
-        "datePublished": said.date,
-        "creator": [{"@type": "sc:Person", "name": name} for name in said.creators],
-        "rai:dataAnnotationPlatform": said.platform,
-        "rai:dataAnnotationProtocol": said.protocol,
-        "rai:annotatorDemographics": said.demographics,
+        "description": publication.description
+        or f"Boxes of several raters in the study {archive.name}.",
+        "version": publication.version,
+        "license": publication.license,
+        "url": publication.url,
+        "citeAs": publication.cite,
+        "datePublished": publication.date,
+        "creator": [{"@type": "sc:Person", "name": name} for name in publication.creators],
+        "rai:dataAnnotationPlatform": publication.platform,
+        "rai:dataAnnotationProtocol": publication.protocol,
+        "rai:annotatorDemographics": publication.demographics,
         **_annotation(archive),
     }
     return {key: value for key, value in made.items() if value not in ("", [])}
@@ -155,9 +156,9 @@ def _field(table: str, name: str) -> dict[str, Any]:
 
 
 def _losses(archive: Archive) -> list[Finding]:
-    said = archive.publication.model_fields_set
+    publication = archive.publication.model_fields_set
     wanted = ["license", "url", "cite", "date", "creators", "demographics", "platform"]
-    missing = [name for name in wanted if name not in said]
+    missing = [name for name in wanted if name not in publication]
     found = [loss("Images and masks are not among the files: Croissant describes the tables only.")]
     if missing:
         found.append(

@@ -53,16 +53,16 @@ def grras_table(results: Results) -> Table:
 
 def _questions(results: Results) -> dict[int, str]:
     """Items that only people can answer, in ``[publication]``."""
-    said = results.publication
+    publication = results.publication
     names = ", ".join(results.labels[:MAX_NAMES]) + " ..." * (len(results.labels) > MAX_NAMES)
     return {
-        2: f"Boxes of {names}, drawn in {said.platform or _ask('platform')}",
-        3: said.subjects or _ask("subjects"),
-        4: said.demographics or _ask("demographics"),
-        6: f"{_sample(results)}. {said.sample_size or _ask('sample_size')}",
-        7: said.sampling or _ask("sampling"),
-        8: said.protocol or _ask("protocol"),
-        12: said.demographics or _ask("demographics"),
+        2: f"Boxes of {names}, drawn in {publication.platform or _ask('platform')}",
+        3: publication.subjects or _ask("subjects"),
+        4: publication.demographics or _ask("demographics"),
+        6: f"{_sample(results)}. {publication.sample_size or _ask('sample_size')}",
+        7: publication.sampling or _ask("sampling"),
+        8: publication.protocol or _ask("protocol"),
+        12: publication.demographics or _ask("demographics"),
     }
 
 
