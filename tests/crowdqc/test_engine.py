@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import crowdqc
-from crowdqc.config import Engine as Settings
+from crowdqc.config import EngineSettings as Settings
 from crowdqc.engine import LOCAL, LocalEngine, cluster, open_engine
 from crowdqc.engine.cluster import RayEngine, Worker
 from crowdqc.findings import InputError
