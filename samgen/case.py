@@ -6,12 +6,11 @@ they were made from (`samgen.records`). A case whose record fits is up to date.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from itertools import groupby, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -19,10 +18,8 @@ from numpy.typing import NDArray
 
 from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
-from crowdqc.fusion.members import COLUMN as MEMBERS
 from crowdqc.schema import BOX
 from crowdqc.volumes import (
-    Geometry,
     from_pictures,
     hash_volume,
     read_volume,
@@ -31,33 +28,29 @@ from crowdqc.volumes import (
     write_labels,
     write_map,
 )
-from samgen.predictor import BoxPredictor, Prompts
-from samgen.prompts import make_prompts, prompt_rng
+from samgen.objects import Asking, Empty, objects_of
+from samgen.predictor import BoxPredictor
 from samgen.records import Rows, read_record, signature_of, write_record
-from samgen.refine import Edges, Redraw, refine
+from samgen.refine import refine
 from samgen.settings import MaskSettings
-from samgen.slices import (
-    NO_CONTRAST,
-    ObjectMask,
-    draw_objects,
-    has_contrast,
-    mask_dice,
-    resolve,
-    without_contrast,
-)
-from samgen.square import square_pixels
+from samgen.slices import ObjectMask, has_contrast, mask_dice, resolve, without_contrast
+from samgen.slicewise import SliceWise
 from samgen.volume3d import z_dice
+from samgen.volume_predictor import Drawn, ObjectPrompts, Volume, VolumePredictor
 
 OUTSIDE_PX = 1.0
 """A box that leaves its picture by more than this is of another picture."""
 
-Pictures = NDArray[np.uint8]
-"""Grey pictures of all slices, shape (planes, rows, columns)."""
 
-_Slice = tuple[int, pd.DataFrame, list[ObjectMask]]
-"""Number of a slice, its prompts, and the objects that were drawn of them."""
+class _Mask(NamedTuple):
+    """An object on a slice."""
 
-_SPREAD = [f"spread_{edge}" for edge in BOX]
+    slice: int
+    label: str
+    item: ObjectMask
+    interpolated: bool
+    """Whether nobody drew it there."""
+    n_prompts: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,28 +61,61 @@ class Task:
     ----------
     labels : Mapping
         Label -> value in the masks, 1 to 65535.
-    predictor : BoxPredictor
+    predictor : BoxPredictor or VolumePredictor
         The model.
     settings : MaskSettings
         Pictures, prompts and seed.
-    second : BoxPredictor, optional
+    second : BoxPredictor or VolumePredictor, optional
         Another model, which draws the same objects from the same prompts: the column
-        `model_dice` is the Dice of the two masks of an object, before overlaps are resolved.
+        `model_dice` is the Dice of the two masks of an object, before overlaps are resolved;
+        between models of pictures also before anything is done between slices.
+    empty : Mapping, optional
+        Case -> label -> slices that were read and on which nobody drew it: gaps that models of
+        volumes do not fill.
     """
 
     labels: Mapping[str, int]
-    predictor: BoxPredictor
+    predictor: BoxPredictor | VolumePredictor
     settings: MaskSettings = field(default_factory=MaskSettings)
-    second: BoxPredictor | None = None
+    second: BoxPredictor | VolumePredictor | None = None
+    empty: Mapping[str, Empty] = field(default_factory=dict)
 
-    def on_pixels(self, *, width_mm: float, height_mm: float) -> Task:
-        """The task on pictures with pixels of this size."""
-        if not self.settings.square_pixels:
-            return self
-        show = partial(square_pixels, width_mm=width_mm, height_mm=height_mm)
-        return replace(
-            self, predictor=show(self.predictor), second=self.second and show(self.second)
+    def draw(
+        self, volume: Volume, objects: Sequence[ObjectPrompts], done: Callable[[int], None]
+    ) -> Iterator[Drawn]:
+        """The objects of a volume; `done` is called with each slice that is drawn."""
+        first, second = self.predictor, self.second
+        if not (first.in_3d or (second is not None and second.in_3d)):
+            yield from self._as_volume(first, second).draw(volume, objects, done)
+            return
+        drawn = self._as_volume(first).draw(volume, objects, done)
+        others: Iterable[Drawn] = (
+            repeat({})
+            if second is None
+            else self._as_volume(second).draw(volume, objects, lambda _: None)
         )
+        for one, items, other in zip(objects, drawn, others, strict=False):
+            clean = self._cleaned(one, items, volume) if first.in_3d else items
+            yield {
+                k: item.adding(model_dice=mask_dice(item, other[k])) if k in other else item
+                for k, item in clean.items()
+            }
+
+    def _as_volume(self, model: Any, second: Any = None) -> VolumePredictor | SliceWise:
+        """A model as one of volumes."""
+        if model.in_3d:
+            return cast("VolumePredictor", model)
+        return SliceWise(model, settings=self.settings, second=second)
+
+    def _cleaned(self, one: ObjectPrompts, items: Drawn, volume: Volume) -> Drawn:
+        """An object without islands and holes, where these are removed."""
+        steps = replace(self.settings.volume, reprompt=False, smooth_mm=0.0)
+        if not (one.tracked and steps.any):
+            return items
+        found = refine(
+            list(items), list(items.values()), spacing_mm=volume.spacing_mm[0], settings=steps
+        )
+        return dict(zip(items, found, strict=True))
 
 
 @dataclass(frozen=True)
@@ -130,6 +156,7 @@ class Case:
 
     def _signature(self) -> str:
         task = self.task
+        known = {label: sorted(slices) for label, slices in self._empty.items()}
         return signature_of(
             prompts=self.prompts.to_csv(index=False),
             image=hash_volume(self.image),
@@ -137,149 +164,112 @@ class Case:
             model=task.predictor.signature,
             second=task.second and task.second.signature,
             settings=str(task.settings),
+            **({"empty": known} if task.predictor.in_3d and known else {}),
         )
 
-    def read(self) -> tuple[Pictures, Geometry]:
-        """Its pictures, and the geometry of its volume."""
+    def read(self) -> Volume:
+        """Its volume, as annotated pictures show it."""
         settings = self.task.settings
-        volume, geometry = read_volume(self.image, plane=settings.plane)
-        pictures = to_pictures(to_grey(volume, settings.window), settings.picture)
+        values, geometry = read_volume(self.image, plane=settings.plane)
+        pictures = to_pictures(to_grey(values, settings.window), settings.picture)
         self._refuse_outside(pictures.shape)
-        return pictures, geometry
+        width, height, spacing = geometry.picture_spacing(settings.picture)
+        return Volume(pictures, (spacing, height, width), self._intensities)
+
+    def _intensities(self) -> NDArray[np.float32]:
+        settings = self.task.settings
+        return to_pictures(read_volume(self.image, plane=settings.plane)[0], settings.picture)
+
+    @property
+    def _empty(self) -> Empty:
+        return self.task.empty.get(self.name, {})
 
     def by_slice(self) -> Iterator[tuple[int, pd.DataFrame]]:
         """Slices with prompts, and their prompts."""
         yield from self.prompts.groupby("slice")
 
+    def asking(self, volume: Volume) -> Asking:
+        """How prompts are made on its pictures."""
+        return Asking(
+            case=self.name,
+            shape=volume.shape,
+            settings=self.task.settings,
+            noise=self.task.predictor.noise,
+        )
+
     def _draw(
         self, drawn: Callable[[str], None]
     ) -> tuple[Rows, NDArray[np.uint16], NDArray[np.float32]]:
         """Rows, label volume and uncertainty volume."""
-        pictures, geometry = self.read()
-        width, height, spacing = geometry.picture_spacing(self.task.settings.picture)
-        job = replace(self, task=self.task.on_pixels(width_mm=width, height_mm=height))
-        slices = job._slices(pictures, drawn)  # noqa: SLF001 - its own
-        if self.task.settings.volume.any:
-            slices = job._refined(list(slices), pictures, spacing_mm=spacing)  # noqa: SLF001
-        labels = np.zeros(pictures.shape, dtype=np.uint16)
-        uncertainty = np.zeros(pictures.shape, dtype=np.float32)
+        volume = self.read()
+        labels = np.zeros(volume.pictures.shape, dtype=np.uint16)
+        uncertainty = np.zeros(volume.pictures.shape, dtype=np.float32)
         rows: Rows = []
-        for k, on_slice, objects in slices:
+        masks = self._masks(volume, lambda _: drawn(self.name))
+        for k, group in groupby(masks, key=lambda one: one.slice):
+            on_slice = list(group)
             owner, uncertainty[k] = resolve(
-                objects, pictures.shape[1:], last_wins=self.task.predictor.last_wins
+                [one.item for one in on_slice],
+                volume.shape,
+                last_wins=self.task.predictor.last_wins,
             )
-            values = [self.task.labels[label] for label in on_slice["label"]]
+            values = [self.task.labels[one.label] for one in on_slice]
             labels[k] = np.array([*values, 0], dtype=np.uint16)[owner]
-            areas = np.bincount(owner[owner >= 0], minlength=len(objects))
-            rows += self._slice_rows(on_slice, objects, areas)
+            areas = np.bincount(owner[owner >= 0], minlength=len(on_slice))
+            rows += map(self._row, on_slice, areas.tolist())
         self._add_z_dice(rows, labels)
         picture = self.task.settings.picture
         return rows, from_pictures(labels, picture), from_pictures(uncertainty, picture)
 
-    def _slices(self, pictures: Pictures, drawn: Callable[[str], None]) -> Iterator[_Slice]:
-        """Each slice with prompts, and its objects in their order."""
-        for k, on_slice in self.by_slice():
-            prompts = list(self.prompts_on(pictures.shape[1:], on_slice))
-            shown = [has_contrast(pictures[k], one.box) for one in prompts]
-            asked = list(itertools.compress(prompts, shown))
-            found = iter(self._objects(pictures[k], asked) if asked else ())
-            objects = [
-                next(found) if seen else without_contrast(one)
-                for one, seen in zip(prompts, shown, strict=True)
+    def _masks(self, volume: Volume, done: Callable[[int], None]) -> list[_Mask]:
+        """Every object on every slice, in the order of slices, labels and boxes."""
+        table = self.prompts.reset_index(drop=True)
+        asking = self.asking(volume)
+        prompts = list(asking.prompts_of(table))
+        shown = [
+            has_contrast(volume.pictures[k], one.box)
+            for k, one in zip(table["slice"], prompts, strict=True)
+        ]
+        objects = objects_of(table[shown], prompts, asking, empty=self._empty)
+        answers = self.task.draw(volume, [one for _, one in objects], done)
+        found: dict[int, ObjectMask] = {}
+        filled: list[_Mask] = []
+        for (rows, one), items in zip(objects, answers, strict=True):
+            row_on = dict(zip(one.slices, rows, strict=True))
+            found |= {row_on[k]: item for k, item in items.items() if k in row_on}
+            filled += [
+                _Mask(k, one.label, item, interpolated=True, n_prompts=0)
+                for k, item in items.items()
+                if k not in row_on
             ]
-            yield int(k), on_slice, objects
-            drawn(self.name)
-
-    def _refined(
-        self, slices: list[_Slice], pictures: Pictures, *, spacing_mm: float
-    ) -> Iterator[_Slice]:
-        """The slices with what `samgen.refine` makes of each label that is one object."""
-        settings = self.task.settings
-        for label in self.task.labels:
-            places = [
-                (part, row)
-                for part, (_, on_slice, _) in enumerate(slices)
-                for row in np.flatnonzero(on_slice["label"] == label)
-                if NO_CONTRAST not in slices[part][2][row].measures
-            ]
-            numbers = [slices[part][0] for part, _ in places]
-            if not places or len(set(numbers)) < len(numbers):
-                continue  # which of several objects goes on as which is not known
-            found = refine(
-                numbers,
-                [slices[part][2][row] for part, row in places],
-                spacing_mm=spacing_mm,
-                settings=settings.volume,
-                redraw=self._redraw(pictures, label),
+        asked = [
+            _Mask(
+                slice=k,
+                label=label,
+                item=found.get(row) or without_contrast(prompts[row]),
+                interpolated=method == INTERPOLATED,
+                n_prompts=self.task.settings.prompts.n_prompts,
             )
-            for (part, row), item in zip(places, found, strict=True):
-                slices[part][2][row] = item
-        yield from slices
+            for row, k, label, method in table[["slice", "label", "method"]].itertuples()
+        ]
+        rank = {label: n for n, label in enumerate(self.task.labels)}
+        return sorted(asked + filled, key=lambda one: (one.slice, rank[one.label]))
 
-    def _redraw(self, pictures: Pictures, label: str) -> Redraw:
-        """What draws a label on a slice from another box than its own."""
-        settings = self.task.settings
-
-        def again(k: int, box: Edges, spread: Edges) -> ObjectMask:
-            prompts = make_prompts(
-                box,
-                spread=spread,
-                shape=(pictures.shape[1], pictures.shape[2]),
-                rng=prompt_rng(settings.seed, case=self.name, slice=k, label=f"{label}#again"),
-                settings=settings.prompts,
-                noise=self.task.predictor.noise,
-            )
-            return next(self._objects(pictures[k], [prompts]))
-
-        return again
-
-    def _objects(
-        self, picture: NDArray[np.uint8], prompts: Sequence[Prompts]
-    ) -> Iterator[ObjectMask]:
-        first, second = self.task.predictor, self.task.second
-        drawn = draw_objects(first, first.encode(picture), prompts)
-        if second is None:
-            yield from drawn
-            return
-        others = draw_objects(second, second.encode(picture), prompts)
-        for one, other in zip(drawn, others, strict=True):
-            yield one.adding(model_dice=mask_dice(one, other))
-
-    def prompts_on(self, shape: tuple[int, ...], on_slice: pd.DataFrame) -> Iterator[Prompts]:
-        """What the model is asked about each object on a slice of this shape."""
-        settings = self.task.settings
-        nth = on_slice.groupby("label").cumcount()
-        for row, n in zip(on_slice.to_dict("records"), nth, strict=True):
-            # Objects of one label on one slice must not stray in step.
-            label = f"{row['label']}#{n}" if n else row["label"]
-            rng = prompt_rng(settings.seed, case=self.name, slice=row["slice"], label=label)
-            yield make_prompts(
-                [row[edge] for edge in BOX],
-                raters=row.get(MEMBERS, ()),
-                spread=[row[edge] for edge in _SPREAD],
-                shape=(shape[0], shape[1]),
-                rng=rng,
-                settings=settings.prompts,
-                noise=self.task.predictor.noise,
-            )
-
-    def _slice_rows(
-        self, on_slice: pd.DataFrame, objects: list[ObjectMask], areas: NDArray[np.intp]
-    ) -> Iterator[dict[str, Any]]:
-        for row, item, area in zip(on_slice.to_dict("records"), objects, areas, strict=True):
-            yield {
-                "case": self.name,
-                "slice": int(row["slice"]),
-                "label": row["label"],
-                "model": self.task.predictor.name,
-                "n_prompts": self.task.settings.prompts.n_prompts,
-                "area_px": int(area),
-                "reprompted": False,
-                "removed_px": 0,
-                "filled_px": 0,
-                **item.measures,
-                "interpolated": row["method"] == INTERPOLATED,
-            }
+    def _row(self, mask: _Mask, area: int) -> dict[str, Any]:
+        """A row of the table ``masks``."""
+        return {
+            "case": self.name,
+            "slice": int(mask.slice),
+            "label": mask.label,
+            "model": self.task.predictor.name,
+            "n_prompts": mask.n_prompts,
+            "area_px": area,
+            "reprompted": False,
+            "removed_px": 0,
+            "filled_px": 0,
+            **mask.item.measures,
+            "interpolated": mask.interpolated,
+        }
 
     def _add_z_dice(self, rows: Rows, labels: NDArray[np.uint16]) -> None:
         names = {row["label"] for row in rows}

@@ -1,7 +1,8 @@
 """What drawing the masks of a study will take, before it is begun.
 
 What there is to draw is counted. How long it takes is measured: one volume is read, one of its
-slices encoded and its objects drawn, on the device that will do the work. What memory it takes is
+slices encoded and its objects drawn, on the device that will do the work; a model of volumes draws
+the shortest object, and its time for a slice counts. What memory it takes is
 that of the process once this was done, and more where another volume is larger.
 """
 
@@ -14,15 +15,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 
 from crowdqc.volumes import read_geometry
 from samgen.case import Case, Task
 from samgen.generate import cases_of
+from samgen.objects import objects_of
 from samgen.predictor import BoxPredictor, Prompts
 from samgen.slices import ObjectMask, draw_objects
+from samgen.volume_predictor import Volume, VolumePredictor
 
 VOXEL_BYTES = 20
 """What a voxel takes at the peak: 8 and 4 bytes as read and scaled, 1 as grey, 2 and 4 as label
@@ -98,16 +101,21 @@ def measure_rates(
     """
     work = {one.name: one for one in cases_of(prompts, task, images=images)}
     first = work[cases[0]]
-    (pictures, _), volume_s = _timed(first.read)
+    volume, volume_s = _timed(first.read)
     k, on_slice = max(first.by_slice(), key=lambda pair: len(pair[1]))
-    asked = list(first.prompts_on(pictures.shape[1:], on_slice))
+    asked = list(first.asking(volume).prompts_of(on_slice))
     slice_s = prompt_s = 0.0
     for model in (task.predictor, task.second):
-        if model is not None:
-            encoded, seconds = _timed(partial(model.encode, pictures[k]))
-            slice_s += seconds
-            _, seconds = _timed(partial(_draw, model, encoded, asked))
-            prompt_s += seconds / sum(len(one.boxes) for one in asked)
+        if model is None:
+            continue
+        if model.in_3d:
+            slice_s += _slice_in_3d(cast("VolumePredictor", model), first, volume)
+            continue
+        flat = cast("BoxPredictor", model)
+        encoded, seconds = _timed(partial(flat.encode, volume.pictures[k]))
+        slice_s += seconds
+        _, seconds = _timed(partial(_draw, flat, encoded, asked))
+        prompt_s += seconds / sum(len(one.boxes) for one in asked)
     return Rates(
         volume_s=volume_s,
         slice_s=slice_s,
@@ -119,6 +127,16 @@ def measure_rates(
         / 1e9,
         where=f"slice {k} of {first.name}",
     )
+
+
+def _slice_in_3d(model: VolumePredictor, case: Case, volume: Volume) -> float:
+    """Seconds for all objects of a slice, by those of the shortest object."""
+    table = case.prompts.reset_index(drop=True)
+    asking = case.asking(volume)
+    objects = objects_of(table, list(asking.prompts_of(table)), asking, empty={})
+    shortest = min((one for _, one in objects), key=lambda one: len(one.slices))
+    _, seconds = _timed(partial(model.predict, volume, shortest))
+    return seconds / len(shortest.slices) * len(table) / case.slices
 
 
 def _draw(model: BoxPredictor, encoded: Any, asked: Sequence[Prompts]) -> list[ObjectMask]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,16 +108,13 @@ class Prediction:
     predicted_iou: NDArray[np.float64]
 
 
-@runtime_checkable
-class BoxPredictor(Protocol):
-    """A model that draws masks on one picture from boxes.
-
-    Its class is registered as an entry point of the group ``crowdqc.predictors``; whoever derives
-    from this one gets everything but `name`, `signature`, `encode` and `predict`.
-    """
+class Model(Protocol):
+    """What all models have, in two dimensions or three, with defaults but for two texts."""
 
     uses_gpu: bool = True
     """Whether it computes on the device that the study names; else always on the CPU."""
+    in_3d: ClassVar[bool] = False
+    """Whether it draws volumes (`samgen.volume_predictor`), not pictures."""
     keeps_encoded: bool = False
     """Whether it keeps encoded pictures in `ModelRequest.cache`, and encodes none of them twice."""
 
@@ -155,6 +152,16 @@ class BoxPredictor(Protocol):
     def device_bytes(self) -> int:
         """Most memory that it took on its GPU so far; 0 without one."""
         return 0
+
+
+@runtime_checkable
+class BoxPredictor(Model, Protocol):
+    """A model that draws masks on one picture from boxes.
+
+    Its class is registered as an entry point of the group ``crowdqc.predictors``; whoever derives
+    from this one gets everything but `name`, `signature`, `encode` and `predict`.
+    `samgen.slicewise` lets it draw volumes.
+    """
 
     def encode(self, picture: NDArray[np.uint8]) -> Any:
         """Do once what is the same for all boxes on a picture.
@@ -226,14 +233,14 @@ class LazyPredictor:
     Parameters
     ----------
     load : callable
-        Gives the `BoxPredictor` that this one stands for.
+        Gives the model that this one stands for.
     """
 
-    def __init__(self, load: Callable[[], BoxPredictor]) -> None:
+    def __init__(self, load: Callable[[], Model]) -> None:
         self._load = load
-        self._model: BoxPredictor | None = None
+        self._model: Model | None = None
 
-    def __reduce__(self) -> tuple[type[LazyPredictor], tuple[Callable[[], BoxPredictor]]]:
+    def __reduce__(self) -> tuple[type[LazyPredictor], tuple[Callable[[], Model]]]:
         return LazyPredictor, (self._load,)
 
     def __getattr__(self, name: str) -> Any:

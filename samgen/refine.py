@@ -58,7 +58,7 @@ def refine(
     *,
     spacing_mm: float,
     settings: VolumeSettings,
-    redraw: Redraw,
+    redraw: Redraw | None = None,
 ) -> list[ObjectMask]:
     """Refine the masks of one label of a case.
 
@@ -72,8 +72,8 @@ def refine(
         Distance of slices.
     settings : VolumeSettings
         Which steps are taken.
-    redraw : callable
-        Used where `settings.reprompt`.
+    redraw : callable, optional
+        Needed where `settings.reprompt`.
 
     Returns
     -------
@@ -81,7 +81,10 @@ def refine(
         With the columns `reprompted`, `removed_px` and `filled_px` of the table ``masks`` among
         their measures.
     """
-    drawn, again = _reprompted(slices, items, redraw) if settings.reprompt else (items, set())
+    again: set[int] = set()
+    drawn = items
+    if settings.reprompt and redraw is not None:
+        drawn, again = _reprompted(slices, items, redraw)
     rows, columns = hull(item.region for item in drawn)
     stack = np.zeros(
         (len(drawn), rows.stop - rows.start, columns.stop - columns.start), dtype=np.float32

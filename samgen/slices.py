@@ -73,10 +73,11 @@ def draw_objects(
     """
     answers = predictor.summarise(encoded, objects)
     for prompts, summary in zip(objects, answers, strict=True):
-        yield _drawn(prompts, summary)
+        yield measured(prompts, summary)
 
 
-def _drawn(prompts: Prompts, summary: Summary) -> ObjectMask:
+def measured(prompts: Prompts, summary: Summary) -> ObjectMask:
+    """An object with its measures, from what is kept of its masks."""
     region = summary.region
     around = within(prompts.region(), region)
     likely = summary.mean > SUPPORT
@@ -136,7 +137,7 @@ def without_contrast(prompts: Prompts) -> ObjectMask:
     summary = Summary(
         region, nothing, nothing, nothing, np.zeros((n, n)), np.full(n, np.nan), len(prompts.sizes)
     )
-    return _drawn(prompts, summary).adding(**{NO_CONTRAST: True})
+    return measured(prompts, summary).adding(**{NO_CONTRAST: True})
 
 
 def mask_dice(a: ObjectMask, b: ObjectMask) -> float:

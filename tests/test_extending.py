@@ -21,6 +21,7 @@ PAGE = (DOCS / "extending.md").read_text(encoding="utf-8")
 OWN = {
     "square_boxes": Path(__file__).parent / "plugins" / "square_boxes" / "square_boxes.py",
     "example_predictor": Path(__file__).parent / "samgen" / "example_predictor.py",
+    "example_volume_predictor": Path(__file__).parent / "samgen" / "example_volume_predictor.py",
 }
 """Examples that tests of their rooms use, too."""
 POLICY = "format_version = 1\n" + PAGE.rpartition("```toml\n")[2].partition("```")[0]
@@ -126,6 +127,25 @@ def test_a_model_draws(tmp_path: Path):
 
     assert set(installed.table("masks")["model"]) == {installed.name}
     assert installed.name in installed.run("masks", "--help")
+
+
+def test_a_model_of_volumes_draws(tmp_path: Path):
+    installed = Installed(tmp_path, "crowdqc.predictors")
+    project = {
+        "name": "crowdqc-volume-otsu",
+        "entry-points": {
+            "crowdqc.predictors": {"volume-otsu": "example_volume_predictor:VolumeOtsu"}
+        },
+    }
+    install(tmp_path / "site", project, OWN["example_volume_predictor"].read_text("utf-8"))
+
+    installed.run("masks", "study.toml", "--model", "volume-otsu", "-q")
+
+    table = installed.table("masks")
+    assert set(table["model"]) == {"volume-otsu"}
+    right = installed.table("consensus")["x1"].round()  # it ends within the object, from 12
+    assert table["area_px"].tolist() == (12 * (right - 12)).tolist()
+    assert installed.table("risk")["risk"].notna().all()
 
 
 def test_a_measure_is_a_column_a_rule_and_a_part_of_the_report(tmp_path: Path):

@@ -23,7 +23,7 @@ COUNTS = ["slices", "objects", "prompts"]
 def dry_run(run: Run) -> Result:
     """Count what there is to draw, measure one slice, and draw nothing."""
     task, images, sets = (
-        mask_task(run.config, cache=None),
+        mask_task(run, cache=None),
         image_files(run.config),
         mask_prompts(run),
     )
@@ -61,7 +61,7 @@ def refuse_undrawn(run: Run) -> None:
     InputError
         Naming the first cases that are not.
     """
-    work = mask_work(run, mask_task(run.config, cache=None), mask_prompts(run))
+    work = mask_work(run, mask_task(run, cache=None), mask_prompts(run))
     left = work.loc[~work["current"], "case"].unique()
     if len(left):
         more = " ..." if len(left) > SHOWN else ""

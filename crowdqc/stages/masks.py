@@ -23,7 +23,7 @@ from crowdqc.schema import conform
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.extras import load
 from crowdqc.stages.images import has_volumes, image_files
-from crowdqc.stages.mask_sets import RISK, SETS, mask_files, read_manifest
+from crowdqc.stages.mask_sets import RISK, SETS, known_empty, mask_files, read_manifest
 from crowdqc.stages.risk import judge_masks, write_risk
 from crowdqc.stages.study import person, write_findings
 from crowdqc.text import count
@@ -40,7 +40,7 @@ def masks(run: Run) -> Result:
             f"{run.config.file}: masks need volumes: give [images] path (NIfTI or DICOM)."
         )
     sets = mask_prompts(run)
-    task = mask_task(run.config, cache=run.store.path("embeddings"))
+    task = mask_task(run, cache=run.store.path("embeddings"))
     tables = {name: _draw(run, task, name, prompts=one) for name, one in sets.items()}
     for name, table in tables.items():
         _remove_others(run.store.path(SETS[name]), set(table["case"]))
@@ -83,7 +83,7 @@ def draw_shard(run: Run, shard: tuple[int, int]) -> Result:
         Rows of the table ``masks`` of these cases.
     """
     run.store.claim_part("masks-{}of{}".format(*shard))
-    task = mask_task(run.config, cache=run.store.path("embeddings"))
+    task = mask_task(run, cache=run.store.path("embeddings"))
     sets = mask_prompts(run)
     own = shard_cases(pd.concat(sets.values()), shard)
     tables = [
@@ -193,14 +193,16 @@ def _draw(run: Run, task: Any, name: str, *, prompts: pd.DataFrame) -> pd.DataFr
     return table
 
 
-def mask_task(config: Config, *, cache: Path | None) -> Any:
+def mask_task(run: Run, *, cache: Path | None) -> Any:
     """What `samgen` is to do; SAM keeps its embeddings in `cache`."""
+    config = run.config
     first, second = predictors(config, cache)
     return load("samgen.generate").Task(
         labels=config.label_values,
         predictor=first,
         second=second,
         settings=mask_settings(config),
+        empty=known_empty(run.store.read("readings"), run.store.read("consensus")),
     )
 
 

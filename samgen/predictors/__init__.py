@@ -13,13 +13,14 @@ from crowdqc import plugins
 from crowdqc.findings import InputError
 from crowdqc.text import must_be_one_of
 from samgen.predictor import BoxPredictor, ModelRequest
+from samgen.volume_predictor import VolumePredictor
 
 GROUP: plugins.Group = "crowdqc.predictors"
 PATHS = "sam"
 """Model that a bare path of a checkpoint belongs to."""
 
 
-def open_predictor(request: ModelRequest) -> BoxPredictor:
+def open_predictor(request: ModelRequest) -> BoxPredictor | VolumePredictor:
     """Open the model that a study names.
 
     Parameters
@@ -31,15 +32,16 @@ def open_predictor(request: ModelRequest) -> BoxPredictor:
     Raises
     ------
     InputError
-        If there is no such model or file, what is registered is no `BoxPredictor`, or the model
+        If there is no such model or file, what is registered is no model, or the model
         cannot be opened.
     """
     name, weights = _split(request.model)
     opened = plugins.load(GROUP, name).open(replace(request, weights=weights))
-    if not isinstance(opened, BoxPredictor):
+    if not isinstance(opened, BoxPredictor | VolumePredictor):
         raise InputError(
-            f"'model' must be a BoxPredictor; {name!r} is registered as {type(opened).__name__}, "
-            "which lacks some of its methods. Ask the package that registers it for a newer one."
+            f"'model' must be a BoxPredictor or a VolumePredictor; {name!r} is registered as "
+            f"{type(opened).__name__}, which lacks some of its methods. Ask the package that "
+            "registers it for a newer one."
         )
     return opened
 

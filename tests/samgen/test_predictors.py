@@ -76,7 +76,7 @@ def test_what_is_registered_must_be_a_model(monkeypatch):
             return cls()
 
     monkeypatch.setattr(plugins, "load", lambda *_: Empty)
-    with pytest.raises(InputError, match="must be a BoxPredictor; 'intensity' is registered as"):
+    with pytest.raises(InputError, match="or a VolumePredictor; 'intensity' is registered"):
         open_predictor(ModelRequest(model="intensity"))
 
 
