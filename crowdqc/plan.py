@@ -23,6 +23,10 @@ from crowdqc.fusion import ConsensusRule, decide, load_method
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 
+UNKNOWN = (
+    "No object was drawn by two raters, so that nothing is known of how they differ. "
+    "Let two or more raters draw the same slices of a few cases first, as a pilot."
+)
 _SAME = 0.3
 """IoU with the fused box from which a drawn one supports it."""
 _LOGISTIC = (16 * 3**0.5 / (15 * np.pi)) ** 2
@@ -93,10 +97,7 @@ def estimate_components(matched: Matched) -> Components:
     crowd = fit(matched)
     shared = crowd.evidence.n_boxes > 1
     if not shared.any():
-        raise InputError(
-            "No object was drawn by two raters, so that nothing is known of how they differ. "
-            "Let two or more raters draw the same slices of a few cases first, as a pilot."
-        )
+        raise InputError(UNKNOWN)
     known = np.isfinite(crowd.detection) & np.isfinite(crowd.sd).all(axis=1)
     asked = np.bincount(crowd.evidence.asked_rater, minlength=len(crowd.raters)).astype(np.float64)
     share = np.where(known, asked, 0.0)

@@ -1,6 +1,7 @@
 """How many bad masks or boxes are left, from what an expert grades, and what to grade for it."""
 
 from crowdqc.audit.bound import Spending, upper_bound
+from crowdqc.audit.boxes import MARGIN, box_grades, same_boxes
 from crowdqc.audit.left import Left, Sample, bad_left
 from crowdqc.audit.size import Goal, draws_needed
 from crowdqc.audit.table import (
@@ -15,6 +16,7 @@ from crowdqc.audit.table import (
 )
 
 __all__ = [
+    "MARGIN",
     "Goal",
     "Left",
     "Plan",
@@ -23,11 +25,13 @@ __all__ = [
     "bad_left",
     "begin",
     "bounds",
+    "box_grades",
     "draws_needed",
     "extend",
     "fingerprint",
     "missing",
     "risk_limit",
+    "same_boxes",
     "upper_bound",
     "with_grades",
 ]

@@ -290,7 +290,9 @@ def _order(table: pd.DataFrame, plan: Plan) -> Ints:
 def _units(table: pd.DataFrame) -> Units:
     return Units(
         risk=table["risk"].to_numpy(dtype=np.float64),
-        run=table.groupby(["case", "label"], sort=False).ngroup().to_numpy(dtype=np.int64),
+        run=table.groupby(["case", "label", "object"], sort=False)
+        .ngroup()
+        .to_numpy(dtype=np.int64),
         slice=table["slice"].to_numpy(dtype=np.int64),
         bad=table["bad"].to_numpy(dtype=np.float64),
     )

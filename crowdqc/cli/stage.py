@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from crowdqc.stages.base import Result
 
 HEADINGS = {
-    "next-raters": "Objects for which one more rater is worth most",
+    "next-raters": "Objects to ask one more rater, or an expert, about",
     "dry-run": "Masks to draw",
     "merge": "Masks",
     "todo": "To do",
@@ -216,7 +216,7 @@ fuse = _stage(
         text="Fusion method.",
         kind=click.Choice(names("crowdqc.fusion")),
     ),
-    viewing("--next-raters", "List the objects for which one more rater is worth most."),
+    viewing("--next-raters", "List the objects to ask one more rater, or an expert, about."),
     viewing_alias("--ask", "next-raters"),
 )
 complete = _stage(

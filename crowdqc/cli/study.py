@@ -137,36 +137,39 @@ INSIDE = click.FloatRange(0.0, 1.0, min_open=True, max_open=True)
     type=INSIDE,
     default=0.5,
     show_default=True,
-    help="A mask is bad where its Dice is below this, or it was graded as bad.",
+    help="A mask is bad where its Dice is below this, or it was graded as bad; a box by its IoU.",
+)
+@click.option(
+    "--boxes", is_flag=True, help="Audit the fused boxes: bad is an IoU below, or nothing there."
 )
 @click.option("--restart", is_flag=True, help="Forget the audit that there is; grades are kept.")
 @output_options
 @guarded
 @described
-def audit(
-    study: Path, *, out: Path | None, style: str, quiet: bool, verbose: bool, **asked: Any
-) -> None:
+def audit(study: Path, *, out: Path | None, boxes: bool, restart: bool, **asked: Any) -> None:
     """Writes audit.csv: the masks, those to grade next first, in the order in which to grade them.
 
     Experts grade them by crowdqc review, or in decisions.csv. Each time the command is given, it
     takes the grades that there are, bounds the share of bad masks among those accepted (all, by
     label, by risk), and lists what to grade next. The gate writes the bound into manifest.json.
+    With --boxes it is about the fused boxes.
     """
     from crowdqc.cli.stage import finish, hint
     from crowdqc.stages import audit as audits
-    from crowdqc.stages.audited import forget_audit
+    from crowdqc.stages.audited import audited_unit, forget_audit
     from crowdqc.stages.pipeline import PIPELINE, masks_are_current
 
-    opened = open_run(study, out=out, say=speaker(quiet=quiet))
-    if asked.pop("restart"):
+    show = {name: asked.pop(name) for name in ("style", "quiet", "verbose")}
+    opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
+    if restart:
         forget_audit(opened)
-    for need in ("gate", "masks"):
+    unit = "box" if boxes else audited_unit(opened) or "mask"
+    for need in ("gate",) if unit == "box" else ("gate", "masks"):
         PIPELINE.ensure(need, opened)
-    request = audits.Request(**asked)
+    request = audits.Request(**asked, unit=unit)
     result = audits.audit(opened, request, masks=masks_are_current(opened))
-    after = hint("audit", study, result) if style == "table" else ""
-    title = STAGES["audit"].heading
-    finish(result, title, style=style, quiet=quiet, verbose=verbose, after=after)
+    after = hint("audit", study, result) if show["style"] == "table" else ""
+    finish(result, STAGES["audit"].heading, **show, after=after)
 
 
 @click.command()
@@ -187,23 +190,39 @@ def audit(
     help="Largest number of raters to consider.",
 )
 @click.option("--slices", is_flag=True, help="Show instead how many slices a rater must read.")
+@click.option(
+    "--budget",
+    "boxes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Show instead what N further boxes are best spent on: budget.csv.",
+)
+@click.option(
+    "--error",
+    type=SHARE,
+    default=0.2,
+    show_default=True,
+    help="Wanted expected error, 1 - IoU, of an object; with --budget.",
+)
 @output_options
 @guarded
 @described
-def plan(
-    study: Path, *, out: Path | None, iou: float, largest: int, slices: bool, **show: Any
-) -> None:
+def plan(study: Path, *, out: Path | None, boxes: int | None, error: float, **asked: Any) -> None:
     """Writes plan.csv: the accuracy of a consensus of 1, 2, ... raters.
 
     Estimated from the raters of this study, or of a pilot: how much their boxes vary, what they
     miss, and how difficult the objects are.
     """
     from crowdqc.cli.stage import finish
-    from crowdqc.stages.plan import plan_study
+    from crowdqc.stages.plan import plan_budget, plan_study
 
+    show = {name: asked.pop(name) for name in ("style", "quiet", "verbose")}
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
-    result = plan_study(opened, iou=iou, largest=largest, slices=slices)
-    finish(result, "Slices for a rater" if slices else "Raters per slice", **show)
+    if boxes is not None:
+        finish(plan_budget(opened, boxes=boxes, error=error), "What to ask for", **show)
+        return
+    result = plan_study(opened, **asked)
+    finish(result, "Slices for a rater" if asked["slices"] else "Raters per slice", **show)
 
 
 @click.command()

@@ -6,14 +6,16 @@ the decision on its existence is wrong, and what its uncertain edges cost where 
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 import pandas as pd
 
 from crowdqc.arrays import Floats
-from crowdqc.crowd import Crowd, fit
+from crowdqc.crowd import Crowd, fit, size_of
 from crowdqc.matching import Matched
 
-_ABSOLUTE = (2 / np.pi) ** 0.5
+ABSOLUTE = (2 / np.pi) ** 0.5
 """Mean absolute value of a normal value, over its standard deviation."""
 
 
@@ -53,25 +55,47 @@ def ask(matched: Matched) -> pd.DataFrame:
     True
     """
     crowd = fit(matched)
-    size = np.maximum(crowd.box[:, 2:] - crowd.box[:, :2], 1e-6)
-    size = np.hstack([size, size])
-    now = _edge_error(crowd.spread / size)
-    rater = _average_sd(crowd) * crowd.difficulty[:, None]
-    voices = np.bincount(crowd.evidence.object, crowd.voice, len(size))[:, None]
-    common = 1 + crowd.shared**2 * voices  # of the variance, what all raters share included
-    own = (crowd.spread / size) ** 2 / common
-    more = 1 / (1 / own + rater**-2) * (common + crowd.shared**2)
-    then = _edge_error(np.minimum(np.sqrt(more), crowd.spread / size))
-    error = expected_error(crowd.exists, now)
-    after = _after(crowd, now=now, then=then)
+    now, then = forecast(crowd, 1)[0]
     frame = matched.objects[["object", "case", "slice", "label"]].assign(
         n_raters=crowd.evidence.n_boxes,
         n_asked=crowd.evidence.n_asked,
         score=crowd.exists,
-        expected_error=error,
-        value=np.maximum(error - after, 0.0),
+        expected_error=now,
+        value=now - then,
     )
     return frame.sort_values(["value", "object"], ascending=[False, True], ignore_index=True)
+
+
+def forecast(crowd: Crowd, ahead: int) -> tuple[Floats, Floats]:
+    """Expected error of each object after more average raters, and the boxes that one draws.
+
+    Parameters
+    ----------
+    crowd : Crowd
+        What is known now.
+    ahead : int
+        Largest number of further raters.
+
+    Returns
+    -------
+    after : ndarray, shape (ahead + 1, O)
+        After 0, 1, ... more raters; never rises.
+    boxes : ndarray, shape (O,)
+        Boxes that one more rater is expected to draw of each object.
+    """
+    read = crowd.evidence.asked_rater
+    real, false = (
+        float(of[read].mean()) if len(read) else np.nan for of in (crowd.detection, crowd.invention)
+    )
+    edges = [_edge_error(crowd, more) for more in range(ahead + 1)]
+    after = np.zeros((ahead + 1, len(crowd.exists)))
+    for k in range(ahead + 1):
+        for j in range(k + 1):
+            seen, invented = (comb(k, j) * p**j * (1 - p) ** (k - j) for p in (real, false))
+            chance = crowd.exists * seen + (1 - crowd.exists) * invented
+            exists = crowd.exists * seen / np.maximum(chance, 1e-300)
+            after[k] += chance * expected_error(exists, edges[j])
+    return np.minimum.accumulate(after, axis=0), crowd.exists * real + (1 - crowd.exists) * false
 
 
 def expected_error(exists: Floats, edges: Floats) -> Floats:
@@ -97,31 +121,18 @@ def expected_error(exists: Floats, edges: Floats) -> Floats:
     return np.minimum(1 - exists + exists * edges, exists)
 
 
-def _edge_error(spread: Floats) -> Floats:
-    """Expected 1 - IoU for edges of a relative spread, (O,)."""
-    return np.minimum(_ABSOLUTE * spread.sum(axis=1), 1.0)
+def _edge_error(crowd: Crowd, more: int) -> Floats:
+    """Expected 1 - IoU of the box of each object, drawn by so many more average raters, (O,).
 
-
-def _average_sd(crowd: Crowd) -> Floats:
-    """Spread of an average box, (4,): raters count with their boxes."""
+    Of the variance of an edge, what all raters share grows with the voices.
+    """
+    size = size_of(crowd.box)
     of = crowd.evidence.rater
-    if not len(of):
-        return np.full(4, np.nan)
-    spread: Floats = np.sqrt(np.mean(crowd.sd[of] ** 2, axis=0))
-    return spread
-
-
-def _after(crowd: Crowd, *, now: Floats, then: Floats) -> Floats:
-    """Expected error after one more average rater was asked, (O,)."""
-    read = crowd.evidence.asked_rater
-    if not len(now):
-        return now
-    draws_real, draws_false = crowd.detection[read].mean(), crowd.invention[read].mean()
-    total = np.zeros(len(now))
-    for real, false, edges in (
-        (draws_real, draws_false, then),
-        (1 - draws_real, 1 - draws_false, now),
-    ):
-        chance = crowd.exists * real + (1 - crowd.exists) * false
-        total += chance * expected_error(crowd.exists * real / chance, edges)
-    return total
+    average = np.sqrt(np.mean(crowd.sd[of] ** 2, axis=0)) if len(of) else np.full(4, np.nan)
+    rater = average * crowd.difficulty[:, None]
+    voices = np.bincount(crowd.evidence.object, crowd.voice, len(size))[:, None]
+    now = (crowd.spread / size) ** 2
+    own = now / (1 + crowd.shared**2 * voices)
+    then = (1 + crowd.shared**2 * (voices + more)) / (1 / own + more / rater**2)
+    error = ABSOLUTE * np.sqrt(np.minimum(then, now)).sum(axis=1)
+    return np.minimum(error, 1.0)

@@ -16,7 +16,8 @@ from crowdqc.audit import Plan, risk_limit
 
 CHANGED = "changed"
 NEW = "new"
-"""Why a certificate has lapsed: masks have changed since the audit began; there are new ones."""
+"""Why a certificate has lapsed: what was audited has changed since; there are masks it does not
+know."""
 METHOD = "random draws without replacement, exact sequential bound"
 
 
@@ -30,10 +31,10 @@ class Now:
         Units that are accepted now.
     n_kept : int
         Of these, units that were found bad all the same: no rule rejects them.
-    n_new : int
-        Of these, units that the audit does not know.
-    changed : bool
-        Whether what was audited has changed.
+    n_unknown : int
+        Of these, units that the audit does not know as they are, and that count as bad.
+    lapsed : str
+        Why the certificate has lapsed, else empty.
     n_missing : int
         About how many gradings are missing.
     hashes : mapping of str to str
@@ -42,8 +43,8 @@ class Now:
 
     n_accepted: int
     n_kept: int
-    n_new: int
-    changed: bool
+    n_unknown: int
+    lapsed: str
     n_missing: int
     hashes: Mapping[str, str]
 
@@ -71,8 +72,8 @@ def make_certificate(
         accepted; null where the certificate has ``lapsed``, which says why.
     """
     whole = bounds.iloc[0]
-    lapsed = CHANGED if now.changed else NEW if now.n_new else ""
-    bad_high = int(whole["bad_high"]) + now.n_kept
+    lapsed = now.lapsed
+    bad_high = int(whole["bad_high"]) + now.n_kept + now.n_unknown
     share = min(bad_high / now.n_accepted, 1.0) if now.n_accepted else 0.0
     reached = not lapsed and share <= plan.limit
     below = risk_limit(bounds, plan)
@@ -88,6 +89,7 @@ def make_certificate(
         **{name: int(whole[name]) for name in ("n_graded", "n_drawn", "n_bad")},
         "n_accepted": now.n_accepted,
         "n_bad_accepted": now.n_kept,
+        "n_unknown": now.n_unknown,
         "n_missing": 0 if reached else now.n_missing,
         "risk_limit": None if math.isnan(below) or lapsed else below,
         "design": {"method": METHOD, **design, "rounds": plan.rounds},

@@ -2,12 +2,13 @@
 
 from crowdqc.risk.calibration import Calibration, calibrate, cross_validate
 from crowdqc.risk.interval import dice_interval
-from crowdqc.risk.scale import STATED, Scale, fit_scale
+from crowdqc.risk.scale import STATED, STATED_BOXES, Scale, fit_scale
 from crowdqc.risk.table import MaskSet, assess_risk
 from crowdqc.risk.votes import DiceVotes, paired_dice
 
 __all__ = [
     "STATED",
+    "STATED_BOXES",
     "Calibration",
     "DiceVotes",
     "MaskSet",

@@ -1,4 +1,4 @@
-"""The stage `audit`: what an expert should grade, and how many bad masks are left at most."""
+"""The stage `audit`: what an expert should grade, and how many bad ones are left at most."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ import pandas as pd
 
 from crowdqc.audit import Plan, begin, bounds, extend, missing, with_grades
 from crowdqc.findings import InputError
-from crowdqc.stages.audited import (
-    accepted_masks,
-    mask_fingerprint,
-    mask_grades,
-    read_audit,
-    write_audit,
-)
+from crowdqc.stages.audit_units import audited_boxes, audited_masks
+from crowdqc.stages.audited import PLAN, Audited, read_audit, write_audit
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.gate import judge
 from crowdqc.stages.mask_sets import RISK
-from crowdqc.text import count
-
-_PLACE = ["case", "slice", "label"]
+from crowdqc.text import count, plural
 
 
 @dataclass(frozen=True)
@@ -32,12 +25,15 @@ class Request:
     limit, confidence : float
         Of the bound that is wanted.
     below : float
-        A mask with a smaller Dice is bad.
+        A mask with a smaller Dice, or a box with a smaller IoU, is bad.
+    unit : {"mask", "box"}
+        What is audited.
     """
 
     limit: float
     confidence: float
     below: float
+    unit: str = "mask"
 
 
 def audit(run: Run, request: Request, *, masks: bool) -> Result:
@@ -53,58 +49,79 @@ def audit(run: Run, request: Request, *, masks: bool) -> Result:
     Raises
     ------
     InputError
-        If there is no mask to audit.
+        If there is nothing to audit, or the audit that there is has another unit.
     """
-    table, plan, why = _audit(run, request, masks=masks)
-    table = with_grades(table, mask_grades(run, below=request.below))
+    stored = read_audit(run)
+    if stored is not None and stored[1].unit != request.unit:
+        raise InputError(
+            f"{run.store.path(PLAN)}: an audit of each {stored[1].unit} is under way; "
+            f"--restart begins one of each {request.unit}. Grades are kept."
+        )
+    audited = _audited(run, request.unit, masks=masks)
+    continued = _continued(stored, request, audited)
+    table, plan = continued or _begun(run, request, audited)
+    anew = f"The {plural(plan.unit)} have changed, so the audit begins anew. "
+    why = anew if stored is not None and continued is None else ""
+    table = with_grades(table, audited.grades(table, request.below))
     table, plan = extend(table, plan)
-    found = bounds(table, plan)
     files = write_audit(run, table, plan)
+    found = bounds(table, plan)
     shown = found[["part", "name", "n", "n_graded", "n_drawn", "n_bad", "bad_share_high"]]
-    return Result(
-        table=found, shown=shown, summary=f"{why}{_summary(table, plan, found)}", files=files
-    )
+    summary = f"{why}{_summary(table, plan, found, n_unknown=audited.n_unknown(table))}"
+    return Result(table=found, shown=shown, summary=summary, files=files)
 
 
-def _audit(run: Run, request: Request, *, masks: bool) -> tuple[pd.DataFrame, Plan, str]:
-    """The audit that there is, or a new one, and why it is new."""
-    if not run.store.path(RISK).is_file():
+def _audited(run: Run, unit: str, *, masks: bool) -> Audited:
+    if unit == "mask" and not run.store.path(RISK).is_file():
         raise InputError(
             f"{run.config.file}: there are no masks to audit; run crowdqc masks, or crowdqc risk "
-            "--masks PATTERN for masks made elsewhere."
+            "--masks PATTERN for masks made elsewhere. --boxes audits the fused boxes."
         )
-    risk = run.store.read("risk")
-    inputs = mask_fingerprint(run, risk)
-    stored = read_audit(run)
-    why = ""
-    if stored is not None and stored[1].inputs == inputs:
-        table, plan = stored
-        plan = replace(plan, limit=request.limit, confidence=request.confidence)
-        return table, replace(plan, bad_below=request.below), why
-    if stored is not None:
-        why = "The masks have changed, so the audit begins anew. "
-    accepted = accepted_masks(risk, judge(run, masks=masks).decision)
-    if accepted.empty:
-        raise InputError(f"{run.config.file}: no mask is accepted, so there is none to audit.")
-    seed = run.config.study.seed
-    plan = Plan("mask", request.below, request.limit, request.confidence, seed, inputs=inputs)
-    return begin(accepted[[*_PLACE, "risk"]].assign(object=0, unit="mask")), plan, why
+    decision = judge(run, masks=masks).decision
+    if unit == "box":
+        return audited_boxes(run, decision)
+    return audited_masks(run, run.store.read("risk"), decision)
 
 
-def _summary(table: pd.DataFrame, plan: Plan, found: pd.DataFrame) -> str:
-    whole = found.iloc[0]
+def _continued(
+    stored: tuple[pd.DataFrame, Plan] | None, request: Request, audited: Audited
+) -> tuple[pd.DataFrame, Plan] | None:
+    """The audit that there is, with what is asked now; None where there is none of these units."""
+    if stored is None or stored[1].inputs != audited.inputs:
+        return None
+    plan = replace(stored[1], limit=request.limit, confidence=request.confidence)
+    return stored[0], replace(plan, bad_below=request.below)
+
+
+def _begun(run: Run, request: Request, audited: Audited) -> tuple[pd.DataFrame, Plan]:
+    if audited.accepted.empty:
+        raise InputError(
+            f"{run.config.file}: no {request.unit} is accepted, so there is none to audit."
+        )
+    asked = (request.below, request.limit, request.confidence)
+    plan = Plan(request.unit, *asked, run.config.study.seed, inputs=audited.inputs)
+    return begin(audited.accepted.assign(unit=request.unit)), plan
+
+
+_BAD = {"mask": "Dice below {}, or graded so", "box": "IoU below {}, or there is nothing"}
+
+
+def _summary(table: pd.DataFrame, plan: Plan, found: pd.DataFrame, *, n_unknown: int) -> str:
+    whole, n = found.iloc[0], int(found["n"].iloc[0])
     waiting = int(((table["role"] != "") & ~table["graded"]).sum())
-    share, n = whole["bad_share_high"], count(int(whole["n"]), plan.unit)
+    share = min((whole["bad_high"] + n_unknown) / n, 1.0) if n else 0.0
+    units, unit = count(n, plan.unit), count(waiting, plan.unit)
+    moved = f" {count(n_unknown, plan.unit)} moved or new since then count as bad."
     known = (
-        f"At most {share:.1%} of {n} left are bad (Dice below {plan.bad_below:g}, or graded so), "
-        f"with confidence {plan.confidence:g}."
+        f"At most {share:.1%} of {units} left are bad ({_BAD[plan.unit].format(plan.bad_below)}), "
+        f"with confidence {plan.confidence:g}.{moved if n_unknown else ''}"
         if whole["n_drawn"]
-        else f"Nothing is known yet of how many of {n} are bad."
+        else f"Nothing is known yet of how many of {units} are bad."
     )
     if share <= plan.limit:
         return f"{known} That is what was wanted ({plan.limit:.1%})."
-    more = missing(table, plan)
+    more = count(missing(table, plan), "grading")
     return (
-        f"{known} For {plan.limit:.1%} about {count(more, 'grading')} are missing; "
-        f"{count(waiting, plan.unit)} {'is' if waiting == 1 else 'are'} listed in audit.csv."
+        f"{known} For {plan.limit:.1%} about {more} are missing; "
+        f"{unit} {'is' if waiting == 1 else 'are'} listed in audit.csv."
     )

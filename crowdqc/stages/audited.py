@@ -1,31 +1,76 @@
-"""The audit in the folder of results, and what experts have graded of it since."""
+"""The audit in the folder of results, and what it says of what is accepted now."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from numpy.typing import NDArray
 
-from crowdqc.audit import Plan, bounds, fingerprint, missing, with_grades
-from crowdqc.decisions import decisions_file, mask_inputs, read_decisions, settled_masks
-from crowdqc.decisions.standing import CHANGED
+from crowdqc.arrays import Bools
+from crowdqc.audit import Plan, bounds, missing, with_grades
+from crowdqc.decisions import decisions_file
 from crowdqc.files import Unreadable, read_text, sha256
 from crowdqc.findings import InputError
-from crowdqc.judge import Decision, Now, make_certificate
-from crowdqc.risk.calibration import BAD_DICE
+from crowdqc.judge import Now, make_certificate
+from crowdqc.judge.certificate import CHANGED
+from crowdqc.schema import stands_in
 from crowdqc.stages.base import Run
-from crowdqc.stages.mask_sets import mask_files
-from crowdqc.volumes import read_labels, to_pictures
 
 AUDIT = "audit.csv"
 PLAN = "audit.json"
-BAD = "bad"
-_PLACE = ["case", "slice", "label"]
+NEEDS = {"mask": ("risk",), "box": ("fuse",)}
+"""Stage whose results are audited."""
 _PLAN_BYTES = 100_000
-_SHAPE = ["area_mm2", "box_iou", "box_fill", "z_dice"]
+_KEY = ["case", "slice", "label", "object"]
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What is audited, as it is now.
+
+    Parameters
+    ----------
+    unit : {"mask", "box"}
+    accepted : DataFrame
+        Units that are accepted: ``case, slice, label, object, risk``; of boxes their edges, too.
+    inputs : str
+        Hash of what is audited.
+    grades : callable
+        Table ``audit``, limit -> what experts found: its key, ``bad, reviewers``.
+    known : callable
+        Table ``audit``, `accepted` -> whether the audit knows each unit as it is, (N,).
+    mended : DataFrame, optional
+        Keys of those that are as an expert drew them, and so are good whatever they were before.
+    lapses : str
+        Why the certificate lapses where a unit is not known; empty: such units count as bad.
+    """
+
+    unit: str
+    accepted: pd.DataFrame
+    inputs: str
+    grades: Callable[[pd.DataFrame, float], pd.DataFrame]
+    known: Callable[[pd.DataFrame, pd.DataFrame], Bools]
+    mended: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_KEY))
+    lapses: str = ""
+
+    def standing(self, table: pd.DataFrame) -> tuple[Bools, Bools]:
+        """Whether the audit knows each accepted unit, and whether it was found bad, (N,)."""
+        mended = stands_in(self.mended, self.accepted, _KEY)
+        known = self.known(table, self.accepted) | mended
+        bad = stands_in(table[table["bad"] == 1], self.accepted, _KEY)
+        return known, bad & known & ~mended
+
+    def n_unknown(self, table: pd.DataFrame) -> int:
+        """Accepted units that the audit does not know as they are, and that count as bad."""
+        return 0 if self.lapses else int((~self.standing(table)[0]).sum())
+
+
+def audited_unit(run: Run) -> str | None:
+    """What the audit that there is, if any, is about; as of `read_audit`."""
+    found = _read_plan(run)
+    return None if found is None else found.unit
 
 
 def read_audit(run: Run) -> tuple[pd.DataFrame, Plan] | None:
@@ -36,6 +81,11 @@ def read_audit(run: Run) -> tuple[pd.DataFrame, Plan] | None:
     InputError
         If a file of it cannot be read, or one of the two is gone.
     """
+    plan = _read_plan(run)
+    return None if plan is None else (run.store.read("audit"), plan)
+
+
+def _read_plan(run: Run) -> Plan | None:
     path = run.store.path(PLAN)
     if not path.is_file():
         return None
@@ -45,17 +95,16 @@ def read_audit(run: Run) -> tuple[pd.DataFrame, Plan] | None:
             "rest on nothing else. Put them back, or run crowdqc audit --restart."
         )
     try:
-        plan = Plan.from_json(read_text(path, _PLAN_BYTES, below=run.store.folder))
+        return Plan.from_json(read_text(path, _PLAN_BYTES, below=run.store.folder))
     except (Unreadable, ValueError) as error:
         raise InputError(f"{path}: {error}. Run crowdqc audit --restart.") from error
-    return run.store.read("audit"), plan
 
 
 def write_audit(run: Run, table: pd.DataFrame, plan: Plan) -> list[str]:
     """Write an audit; the names of its files."""
     run.store.write("audit", table)
     run.store.write_text(PLAN, plan.to_json())
-    run.store.set_stamp("audit", "", [AUDIT, PLAN], needs=("risk",))
+    run.store.set_stamp("audit", "", [AUDIT, PLAN], needs=NEEDS[plan.unit])
     return [AUDIT, PLAN]
 
 
@@ -65,100 +114,28 @@ def forget_audit(run: Run) -> None:
     run.store.path(PLAN).unlink(missing_ok=True)
 
 
-def mask_grades(run: Run, *, below: float) -> pd.DataFrame:
-    """What experts found of each mask as it is: its key, ``bad, reviewers, dice``.
-
-    Parameters
-    ----------
-    run : Run
-    below : float
-        A mask with a smaller Dice is bad, and so is one that was graded as bad.
-    """
-    decisions = read_decisions(run.config)
-    settled = settled_masks(decisions, _hash_of_masks(run))
-    settled = settled[settled["state"] != CHANGED]
-    bad = (settled["dice"] < below) | (settled["grade"] == BAD)
-    return settled[[*_PLACE, "reviewers", "dice"]].assign(object=0, bad=bad.astype(float))
-
-
-def with_grade(run: Run, risk: pd.DataFrame) -> pd.DataFrame:
-    """The table ``risk`` with ``graded_bad``: 1 where an expert found a mask bad, else 0."""
-    decided = decisions_file(run.config)
-    if not decided.is_file():
-        return risk.assign(graded_bad=0.0)
-    grades = mask_grades(run, below=BAD_DICE)
-    found = risk[_PLACE].merge(grades, on=_PLACE, how="left")["bad"].fillna(0.0)
-    return risk.assign(graded_bad=found.to_numpy())
-
-
-def mask_fingerprint(run: Run, units: pd.DataFrame) -> str:
-    """Hash of the masks that are audited: of their files, else of what was measured of them."""
-    units = units.assign(object=0)
-    files = mask_files(run, "filtered") if run.store.has("masks") else {}
-    if files:
-        return fingerprint(units, *(f"{case} {sha256(files[case])}" for case in sorted(files)))
-    shape = units[[name for name in _SHAPE if name in units]]
-    return fingerprint(units, shape.to_csv(index=False, float_format="%.6g"))
-
-
-def accepted_masks(risk: pd.DataFrame, decision: Decision) -> pd.DataFrame:
-    """The masks of the table ``risk`` that nothing rejects."""
-    rejected = decision.fine.get("mask")
-    own = risk.set_index(pd.Index([f"mask {k}" for k in range(len(risk))]))
-    usable = decision.usable(own)
-    if rejected is not None:
-        bad = rejected.loc[rejected["verdict"] == "reject", _PLACE]
-        usable &= ~pd.MultiIndex.from_frame(risk[_PLACE]).isin(pd.MultiIndex.from_frame(bad))
-    return risk[usable]
-
-
-def certificate(run: Run, units: pd.DataFrame, decision: Decision) -> dict[str, Any] | None:
-    """What an audit says of the masks that are accepted now; None where there was no audit.
-
-    Parameters
-    ----------
-    run : Run
-    units : DataFrame
-        All masks that were judged: table ``risk``.
-    decision : Decision
-        What was decided of them.
-    """
+def certificate(run: Run, audited: Audited) -> dict[str, Any] | None:
+    """What an audit says of what is accepted now; None where there was none of it."""
     found = read_audit(run)
-    if found is None:
+    if found is None or found[1].unit != audited.unit:
         return None
     table, plan = found
-    table = with_grades(table, mask_grades(run, below=plan.bad_below))
-    now = accepted_masks(units, decision)
-    known = now[_PLACE].merge(table, on=_PLACE)
-    hashes = {"masks": plan.inputs, AUDIT: sha256(run.store.path(AUDIT))}
-    decided = decisions_file(run.config)
-    if decided.is_file():
-        hashes[decided.name] = sha256(decided)
+    table = with_grades(table, audited.grades(table, plan.bad_below))
+    known, kept = audited.standing(table)
+    lapsed = "" if known.all() else audited.lapses
     state = Now(
-        n_accepted=len(now),
-        n_kept=int((known["bad"] == 1).sum()),
-        n_new=len(now) - len(known),
-        changed=mask_fingerprint(run, units) != plan.inputs,
+        n_accepted=len(known),
+        n_kept=int(kept.sum()),
+        n_unknown=audited.n_unknown(table),
+        lapsed=CHANGED if audited.inputs != plan.inputs else lapsed,
         n_missing=missing(table, plan),
-        hashes=hashes,
+        hashes=_hashes(run, plan),
     )
     return make_certificate(table, plan, bounds(table, plan), now=state)
 
 
-def _hash_of_masks(run: Run) -> Callable[[tuple[str, int, str]], str]:
-    config = run.config
-    files = mask_files(run, "filtered") if run.store.has("masks") else {}
-    values = {label.name: label.value for label in config.labels.values()}
-
-    @functools.lru_cache(maxsize=4)
-    def pictures(case: str) -> NDArray[Any]:
-        labels, _ = read_labels(files[case], plane=config.images.plane)
-        return to_pictures(labels, config.images.picture)
-
-    def hash_of(place: tuple[str, int, str]) -> str:
-        case, k, label = place
-        if case not in files or label not in values or k >= len(pictures(case)):
-            return ""
-        return mask_inputs(pictures(case)[k] == values[label])
-
-    return hash_of
+def _hashes(run: Run, plan: Plan) -> Mapping[str, str]:
+    """Of what a certificate rests on."""
+    hashes = {"masks" if plan.unit == "mask" else "boxes": plan.inputs}
+    files = [run.store.path(AUDIT), decisions_file(run.config)]
+    return hashes | {path.name: sha256(path) for path in files if path.is_file()}

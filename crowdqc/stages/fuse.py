@@ -25,8 +25,11 @@ from crowdqc.stages.study import (
 )
 from crowdqc.text import count
 
-WORTH = 0.02
-"""Fall of the expected error, 1 - IoU, from which one more rater is worth asking."""
+SHOWN = [
+    *("case", "slice", "label", "n_raters", "n_asked", "score", "expected_error", "error_high"),
+    *("gain", "state"),
+]
+"""Columns of what is to be asked that a terminal shows."""
 _OPEN = {CONFLICT: "in conflict", CHANGED: "to be decided again, as their boxes have changed"}
 """State of a decision that is not obeyed -> what to call it."""
 MOST = 20
@@ -70,19 +73,26 @@ def _of_reviewers(settled: pd.DataFrame) -> str:
 
 
 def next_raters(run: Run) -> Result:
-    """Objects for which one more rater is worth asking."""
-    from crowdqc.fusion import ask
+    """What to do with each object after a batch: ask one more rater, or an expert, or stop."""
+    from crowdqc.fusion import Stopping, stopping
 
-    asked = ask(load_matched(run))
-    table = asked[asked["value"] >= WORTH].reset_index(drop=True)
-    shown = ["case", "slice", "label", "n_raters", "n_asked", "score", "expected_error", "value"]
+    every, rule = stopping(load_matched(run)), Stopping()
+    table = every[every["state"] != "stop"].reset_index(drop=True)
+    if not every["gain"].notna().any():
+        text = "What one more rater is worth is not known: no object was drawn by two raters."
+        return Result(table=table, shown=table[SHOWN].head(MOST), summary=text)
+    asked, expert = (every[every["state"] == state] for state in ("ask", "expert"))
+    places = len(asked.drop_duplicates(["case", "slice", "label"]))
+    n, left = len(every), every.loc[every["state"] != "ask", "error_left"]
+    given_up = left.mean() if len(left) else 0.0
     summary = (
-        f"One more rater would lower the expected error (1 - IoU) of {len(table):,} of "
-        f"{count(len(asked), 'object')} by {WORTH:g} or more."
+        f"Ask one more rater for {len(asked):,} of {count(n, 'object')}, at "
+        f"{count(places, 'place')}, where a box lowers the expected error (1 - IoU) by "
+        f"{rule.gain:g} or more. {len(expert):,} would stay above {rule.error:g}: decide on them "
+        f"by crowdqc review. {n - len(table):,} need no more; by not asking, {given_up:.3f} of "
+        "error an object is given up."
     )
-    if not asked["value"].notna().any():
-        summary = "What one more rater is worth is not known: no object was drawn by two raters."
-    return Result(table=table, shown=table[shown].head(MOST), summary=summary)
+    return Result(table=table, shown=table[SHOWN].head(MOST), summary=summary)
 
 
 def _with_slices(images: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:

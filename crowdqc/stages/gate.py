@@ -39,7 +39,8 @@ from crowdqc.judge.explain import COLUMNS as EXPLAINED
 from crowdqc.judge.manifest import Manifest
 from crowdqc.judge.text import sentences, shortened
 from crowdqc.schema import Study
-from crowdqc.stages.audited import certificate, with_grade
+from crowdqc.stages.audit_units import audited_boxes, audited_masks, with_grade
+from crowdqc.stages.audited import audited_unit, certificate
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.mask_sets import RISK
 from crowdqc.stages.study import load_study, person, policy_of
@@ -172,21 +173,29 @@ def judge(run: Run, *, masks: bool) -> Judgement:
         rater_scope=run.config.annotations.rater_scope,
         study=load_study(run),
     )
-    if not path.is_file():
-        return judge_measured(found, policy)
-    risk, edited = run.store.read("risk"), run.store.edited("risk")
-    if policy.of("mask"):
-        found = found if edited else replace(found, masks=with_grade(run, risk))
+    edited = path.is_file() and run.store.edited("risk")
+    if path.is_file() and policy.of("mask"):
+        found = found if edited else replace(found, masks=with_grade(run, run.store.read("risk")))
         doubt = EDITED if edited else "" if masks else STALE
         found.findings["masks"] = [Finding(check="masks-stale", message=doubt)] if doubt else []
     certified: list[dict[str, Any] | None] = [None]
 
     def audited(decision: Decision) -> float:
-        certified[0] = record = None if edited else certificate(run, risk, decision)
+        certified[0] = record = None if edited else _certificate(run, decision)
         share = None if record is None else record["bad_share_high"]
         return float("nan") if share is None else share
 
     return replace(judge_measured(found, policy, audited=audited), certificate=certified[0])
+
+
+def _certificate(run: Run, decision: Decision) -> dict[str, Any] | None:
+    """What the audit, if there is one, says of what is accepted by a decision."""
+    unit = audited_unit(run)
+    if unit == "box":
+        return certificate(run, audited_boxes(run, decision))
+    if unit is None or not run.store.path(RISK).is_file():
+        return None
+    return certificate(run, audited_masks(run, run.store.read("risk"), decision))
 
 
 def judge_measured(

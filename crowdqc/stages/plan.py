@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
-from crowdqc.fusion import ConsensusRule
-from crowdqc.plan import estimate_components, plan_raters, plan_slices, raters_needed
+from crowdqc.findings import InputError
+from crowdqc.fusion import ConsensusRule, Stopping, budget
+from crowdqc.plan import UNKNOWN, estimate_components, plan_raters, plan_slices, raters_needed
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.pipeline import PIPELINE
 from crowdqc.stages.study import load_matched
@@ -13,6 +15,8 @@ from crowdqc.text import count
 
 CURVE = 24
 """Length of the longest bar of the curve, in characters."""
+POINTS = 12
+"""Points of the curve of a budget that a terminal shows."""
 
 
 def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
@@ -47,3 +51,48 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
         summary=f"A mean IoU of {iou:g} with the truth needs {found} per slice.",
         files=["plan.csv"],
     )
+
+
+def plan_budget(run: Run, *, boxes: int, error: float) -> Result:
+    """What a number of further boxes is best spent on, and what the study gains by it.
+
+    Raises
+    ------
+    InputError
+        If no object was drawn by two raters.
+    """
+    PIPELINE.ensure("check", run)
+    table = budget(load_matched(run), most=boxes)
+    if not table["expected_error"].notna().all():
+        raise InputError(f"{run.config.file}: {UNKNOWN}")
+    run.store.write("budget", table)
+    points = np.searchsorted(table["n_boxes"], np.linspace(0, table["n_boxes"].iloc[-1], POINTS))
+    shown = table.iloc[np.unique(points)][["n_boxes", "expected_error", "gain"]]
+    bars = ["#" * round(CURVE * value) for value in shown["expected_error"]]
+    return Result(
+        table=table,
+        shown=shown.assign(curve=bars),
+        summary=f"{_flat(table)} {_reached(table, error)} What to ask for: budget.csv.",
+        files=["budget.csv"],
+    )
+
+
+def _flat(table: pd.DataFrame) -> str:
+    """Where the curve flattens, as a sentence."""
+    worth, gain = table[table["gain"].fillna(np.inf) >= Stopping().gain], Stopping().gain
+    now, then = table["expected_error"].iloc[0], worth["expected_error"].iloc[-1]
+    spent = count(round(worth["n_boxes"].iloc[-1]), "box")
+    rest = "a further one" if len(worth) < len(table) else "each of them"
+    less = "less" if len(worth) < len(table) else "more"
+    return (
+        f"The expected error (1 - IoU) of an object is {now:.3f}; {spent} more bring it to "
+        f"{then:.3f}, and {rest} lowers the sum by {gain:g} or {less}."
+    )
+
+
+def _reached(table: pd.DataFrame, error: float) -> str:
+    """How many boxes the wanted error needs, as a sentence."""
+    reached = table.loc[table["expected_error"] <= error, "n_boxes"]
+    if not len(reached):
+        return f"They do not bring it to {error:g}."
+    return f"{error:g} needs {count(round(reached.iloc[0]), 'box')}."

@@ -28,7 +28,7 @@ from crowdqc.risk import (
     fit_scale,
 )
 from crowdqc.risk.calibration import BAD_DICE
-from crowdqc.stages.audited import mask_grades
+from crowdqc.stages.audit_units import mask_grades
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import case_files
 from crowdqc.stages.mask_sets import RISK, mask_files, read_manifest

@@ -218,7 +218,23 @@ def test_objects_worth_another_rater_are_listed(study):
     assert result.stdout.startswith("object,case,slice,label,")
     # Three raters draw all 24 objects with hardly a difference: none is worth a fourth.
     assert len(result.stdout.splitlines()) < 24
-    assert "of 24 objects by 0.02 or more" in result.stderr
+    assert "of 24 objects" in result.stderr
+    assert "by 0.02 or more" in result.stderr
+    assert "error an object is given up" in result.stderr
+
+
+def test_a_budget_is_spent_where_it_gains_most(study):
+    result = call("plan", study, "--budget", "40", "--error", "0.02", "--format", "csv")
+
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "case,slice,label,n_more,n_boxes,expected_error,gain"
+    errors = [float(line.split(",")[5]) for line in lines[1:]]
+    assert errors == sorted(errors, reverse=True)
+    assert float(lines[-1].split(",")[4]) <= 40
+    assert "lowers the sum by 0.02 or less" in result.stderr
+    assert (study.parent / "out" / "budget.csv").is_file()
+    assert call("plan", study, "--budget", "0").exit_code == 2
 
 
 def test_risk_of_masks_needs_masks(study):
