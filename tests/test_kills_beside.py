@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from benchmarks import crash_commands
 from benchmarks.crash import contents, in_child
 from tests.commands import call
 from tests.crowdqc.packages.raters import work_on, write_study
@@ -57,3 +58,13 @@ def test_a_command_that_was_killed_leaves_whole_files_and_is_run_again(rounds, t
         again = beside(folder)
         assert {n: again.get(n) for n in after} == after
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return crash_commands.prepare(tmp_path_factory.mktemp("finished") / "study")
+
+
+@pytest.mark.parametrize("name", ["audit", "export nrrd"])
+def test_a_command_on_finished_results_that_was_killed_ends_with_the_same_bytes(finished, name):
+    assert crash_commands.survive(name, finished, np.random.default_rng(1), kills=1) > 1

@@ -111,7 +111,7 @@ def risk(
     from crowdqc.stages.risk import assess
 
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
-    PIPELINE.ensure("fuse" if patterns else "masks", opened)
+    PIPELINE.ensure("fuse" if patterns else "gate again", opened)
     result = assess(opened, patterns, scores, graded=graded)
     finish(result, STAGES["risk"].heading, **show)
 
@@ -164,7 +164,7 @@ def audit(study: Path, *, out: Path | None, boxes: bool, restart: bool, **asked:
     if restart:
         forget_audit(opened)
     unit = "box" if boxes else audited_unit(opened) or "mask"
-    for need in ("gate",) if unit == "box" else ("gate", "masks"):
+    for need in ("gate",) if unit == "box" else ("gate", "gate again"):
         PIPELINE.ensure(need, opened)
     request = audits.Request(**asked, unit=unit)
     result = audits.audit(opened, request, masks=masks_are_current(opened))
