@@ -43,6 +43,7 @@ from crowdqc import volumes
 from crowdqc.assignments.history import read_history
 from crowdqc.assignments.table import read_assignments
 from crowdqc.config import load_config, read_toml
+from crowdqc.csv_files import read_csv
 from crowdqc.decisions import decisions_file, read_decisions
 from crowdqc.findings import Finding, InputError, Reason, dump_findings
 from crowdqc.formats import read_study
@@ -50,7 +51,7 @@ from crowdqc.formats.guess import guess_study, render_study
 from crowdqc.judge import Manifest, load_policy
 from crowdqc.links import STATE
 from crowdqc.stages.images import known_images
-from crowdqc.store import Store, read_csv
+from crowdqc.store import Store
 from crowdqc.volumes import read_geometry, read_labels
 
 MEMORY_MAX = 4 * 2**30

@@ -10,13 +10,10 @@ Whoever writes holds the folder's lock; what a killed process left half done is 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
-import re
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,36 +21,18 @@ from typing import Any
 import pandas as pd
 
 import crowdqc
-from crowdqc.files import (
-    COLUMNS_MAX,
-    JSON_BYTES_MAX,
-    PART,
-    SEAL,
-    Unreadable,
-    atomic,
-    opened,
-    read_json,
-    read_text,
-    unpacked,
-)
+from crowdqc.csv_files import read_table, to_csv
+from crowdqc.files import JSON_BYTES_MAX, PART, SEAL, Unreadable, atomic, read_text
 from crowdqc.findings import Finding, InputError, dump_findings, parse_findings
 from crowdqc.links import STATE, refuse_links
 from crowdqc.lock import NAME as LOCK
 from crowdqc.lock import FolderLock
-from crowdqc.schema import TABLES, conform
-from crowdqc.trust import Hashes, is_signed, seal, sign
+from crowdqc.schema import conform
+from crowdqc.state import FORMAT_VERSION, is_ours, read_state, signed
+from crowdqc.trust import Hashes, seal
 
-FORMAT_VERSION = 2
-"""Version of the layout of the folder and of the tables in it."""
-
-HEADER_MAX = 100_000
-STATE_BYTES_MAX = 100_000_000
-_RESULT = re.compile(r"\w[\w.]{0,99}", re.ASCII)
-"""Names of what stages write; who sends a state file may not name anything else."""
 _UNLOCKED = ("nnUNet_preprocessed", "nnUNet_results")
 """What a training fills for days, without the lock: other commands go on meanwhile."""
-
-
 _MODELS = "nnUNet_results/*/*/fold_*/checkpoint_final.pth"
 """What no stage wrote and scores rest on."""
 
@@ -91,7 +70,7 @@ class Store:
         InputError
             If the folder holds no results.
         """
-        study = _read_state(Path(folder) / STATE).get("study")
+        study = read_state(Path(folder) / STATE).get("study")
         if study is None:
             raise InputError(
                 f"{folder}: holds no results of crowdqc (no {STATE}). Name the folder that is "
@@ -173,19 +152,7 @@ class Store:
         path = self.path(f"{table}.csv")
         if not path.exists():
             raise InputError(f"{path}: is not there; run the stage that writes it.")
-        text = {column.name: str for column in TABLES[table] if column.kind == "text"}
-        words = {"dtype": text, "keep_default_na": False, "na_values": _missing(table)}
-        try:
-            with opened(path, below=self.folder) as file:
-                _headings(file)
-                file.seek(0)
-                return conform(table, _with_numbers(_parsed(file, **words), table))
-        except Unreadable as error:
-            raise InputError(f"{path}: {error}") from error
-        except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
-            raise InputError(
-                f"{path}: is not the table '{table}' ({error}). Run the stage that writes it again."
-            ) from error
+        return read_table(path, table, below=self.folder)
 
     def write(self, table: str, frame: pd.DataFrame) -> None:
         """Write a table: its own columns and types, floats to full precision."""
@@ -281,7 +248,7 @@ class Store:
         for name in stages if stage is None else [stage]:
             record = stages.get(name)
             if record is not None:
-                ours = _is_ours(self.study, name, record)
+                ours = is_ours(self.study, name, record)
                 found |= set(record["rests_on"]) if ours else {name}
         return sorted(found)
 
@@ -293,7 +260,7 @@ class Store:
         state = self._state()
         for stage, record in state["stages"].items():
             if not self.changed(stage):
-                state["stages"][stage] = _signed(self.study, stage, {**record, "rests_on": []})
+                state["stages"][stage] = signed(self.study, stage, {**record, "rests_on": []})
         self._write_state(state)
 
     def forget(self) -> None:
@@ -343,7 +310,7 @@ class Store:
             "files": {name: self.hashes.digest(name) for name in sorted(files)},
             "rests_on": sorted({*doubted, *(x for need in needs for x in self.untrusted(need))}),
         }
-        self.renew(record["files"], {stage: _signed(self.study, stage, record)})
+        self.renew(record["files"], {stage: signed(self.study, stage, record)})
 
     def renew(self, files: Iterable[str], more: Mapping[str, Any] | None = None) -> None:
         """Record that files which stages wrote before were written anew.
@@ -359,9 +326,9 @@ class Store:
         new = {name: self.hashes.digest(name) for name in files}
         state = self._state()
         for stage, record in state["stages"].items():
-            if new.keys() & record["files"].keys() and _is_ours(self.study, stage, record):
+            if new.keys() & record["files"].keys() and is_ours(self.study, stage, record):
                 now = {name: new.get(name, digest) for name, digest in record["files"].items()}
-                state["stages"][stage] = _signed(self.study, stage, {**record, "files": now})
+                state["stages"][stage] = signed(self.study, stage, {**record, "files": now})
         self.hashes.save()
         self._write_state({**state, "stages": {**state["stages"], **(more or {})}})
 
@@ -389,7 +356,7 @@ class Store:
     def _refuse_foreign_files(self) -> None:
         """A folder with files but without our state file is somebody else's."""
         if self.folder.is_dir() and any(
-            not _is_left_over(path.name) for path in self.folder.iterdir()
+            path.name != LOCK and not path.name.startswith(PART) for path in self.folder.iterdir()
         ):
             raise InputError(
                 f"{self.folder}: is not empty and was not written by crowdqc (no {STATE}). "
@@ -411,59 +378,12 @@ class Store:
                 Path(folder, name).unlink(missing_ok=True)
 
     def _state(self) -> dict[str, Any]:
-        return _read_state(self.path(STATE))
+        return read_state(self.path(STATE))
 
     def _write_state(self, state: dict[str, Any]) -> None:
         text = json.dumps({**state, "crowdqc": crowdqc.__version__}, indent=1, sort_keys=True)
         with atomic(self.path(STATE)) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    """What the state file says, if it is there; its stages are always of the right form."""
-    if not path.is_symlink() and not path.exists():
-        return {}
-    try:
-        state = read_json(path, STATE_BYTES_MAX, below=path.parent)
-        stages = state.get("stages", {})
-        if state.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
-            return {**state, "stages": {}}
-        if all(_is_record(record) for record in stages.values()):
-            return {**state, "stages": stages}
-    except Unreadable as error:
-        raise InputError(f"{path}: {error} Remove the folder, if it is not ours.") from error
-    except AttributeError as error:
-        raise InputError(f"{path}: is not ours or damaged ({error}); remove the folder.") from error
-    raise InputError(f"{path}: holds a stage that is none; remove the folder.")
-
-
-def _is_record(record: object) -> bool:
-    if not isinstance(record, dict):
-        return False
-    files, needs = record.get("files"), record.get("rests_on")
-    return (
-        isinstance(files, dict)
-        and all(map(_RESULT.fullmatch, files))
-        and isinstance(needs, list)
-        and all(isinstance(name, str) for name in needs)
-    )
-
-
-def _signed(study: str, stage: str, record: dict[str, Any]) -> dict[str, Any]:
-    return {**record, "signature": sign([study, stage, _unsigned(record)])}
-
-
-def _is_ours(study: str, stage: str, record: dict[str, Any]) -> bool:
-    return is_signed([study, stage, _unsigned(record)], record.get("signature"))
-
-
-def _unsigned(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name != "signature"}
-
-
-def _is_left_over(name: str) -> bool:
-    """Whether a file is one that we leave where we are killed before the first result."""
-    return name == LOCK or name.startswith(PART)
 
 
 def findings_file(stage: str) -> str:
@@ -475,71 +395,3 @@ def findings_file(stage: str) -> str:
     ('findings.jsonl', 'complete.findings.jsonl')
     """
     return "findings.jsonl" if stage == "check" else f"{stage}.findings.jsonl"
-
-
-def read_csv(path: Path, *, text: Iterable[str]) -> pd.DataFrame:
-    """Read a CSV table of the user's (also one that is packed, ``.csv.gz``).
-
-    Parameters
-    ----------
-    path : Path
-    text : iterable of str
-        Columns that are text: ``0001`` is not 1 in them, and "NA" is a name.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or is no table.
-    """
-    try:
-        with unpacked(path, JSON_BYTES_MAX) as file:
-            names = _headings(file)
-        missing = {name: list(_MISSING) for name in names if name not in set(text)}
-        with unpacked(path, JSON_BYTES_MAX) as file:
-            words = {"keep_default_na": False, "na_values": missing}
-            return _parsed(file, dtype=dict.fromkeys(text, str), **words)
-    except Unreadable as error:
-        raise InputError(f"{path}: {error}") from error
-    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
-        raise InputError(f"{path}: is not a CSV table: {error}.") from error
-
-
-def _headings(file: io.BufferedReader) -> list[str]:
-    """Names of the columns; many would take memory and time beyond their number."""
-    line = file.readline(HEADER_MAX)
-    if len(line) == HEADER_MAX or line.count(b",") >= COLUMNS_MAX:
-        raise Unreadable(f"names more than {COLUMNS_MAX} columns in its first line.")
-    return list(pd.read_csv(io.BytesIO(line), nrows=0).columns)
-
-
-def _parsed(file: io.BufferedReader, **words: Any) -> pd.DataFrame:
-    """A table; rows of more cells than there are columns are no row names but a fault."""
-    with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-        return pd.read_csv(file, index_col=False, **words)
-
-
-def to_csv(frame: pd.DataFrame) -> str:
-    """A table as CSV: no index, floats to full precision."""
-    return frame.to_csv(index=False, lineterminator="\n")
-
-
-_MISSING = (
-    *("", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "null", "None"),
-    *("NaN", "-NaN", "nan", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
-)
-"""What stands for a missing number."""
-
-
-def _with_numbers(frame: pd.DataFrame, table: str) -> pd.DataFrame:
-    """`frame` with further columns, which may miss some numbers, as numbers where they are."""
-    known = {column.name for column in TABLES[table]}
-    for name in [name for name in frame if name not in known and frame[name].dtype.kind == "O"]:
-        numbers = pd.to_numeric(frame[name].where(frame[name] != ""), errors="coerce")
-        if (numbers.notna() == (frame[name] != "")).all():
-            frame = frame.assign(**{name: numbers})
-    return frame
-
-
-def _missing(table: str) -> dict[str, list[str]]:
-    """Only numbers may be missing: an empty text is the text "", and "NA" is a name."""
-    return {c.name: ["", "nan"] for c in TABLES[table] if c.kind == "float"}

@@ -5,9 +5,10 @@ import json
 import pandas as pd
 import pytest
 
+from crowdqc.csv_files import read_csv
 from crowdqc.findings import InputError
 from crowdqc.stages.risk import _read_scores
-from crowdqc.store import Store, read_csv
+from crowdqc.store import Store
 from tests.commands import call
 from tests.studies import write_study
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from crowdqc.csv_files import to_csv
 from crowdqc.findings import Finding
 from crowdqc.judge.text import message
-from crowdqc.store import to_csv
 from crowdqc.text import for_spreadsheets, visible, visible_json
 
 COLOURS = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from crowdqc.compare.table import compare, need_columns
+from crowdqc.csv_files import read_csv
 from crowdqc.findings import Finding, InputError
-from crowdqc.store import read_csv
 
 
 def compare_files(

@@ -172,12 +172,13 @@ def _ends_together(facts: pd.DataFrame, runs: Runs, settings: Settings) -> Bools
     first, last = (facts[name].to_numpy()[some].astype(np.int64) for name in ("first", "last"))
     wide = ~(_end_sizes(runs)[0][some] < settings.wide)
     for end, ends in enumerate((first, last)):
+        places, place = np.unique(_key(unit, ends), return_inverse=True)
+        begun = np.searchsorted(np.sort(_key(unit, first)), places, side="right")
+        through = begun - np.searchsorted(np.sort(_key(unit, last)), places)
+        share_wide = np.bincount(place, wide[:, end]) / np.bincount(place)
         sharing = shared_ends(ends, unit, label)
-        for k in np.flatnonzero(sharing >= settings.shared):
-            mine = unit == unit[k]
-            through = np.count_nonzero(mine & (first <= ends[k]) & (ends[k] <= last))
-            same = mine & (ends == ends[k])
-            together[some[k], end] = sharing[k] * 2 >= through and wide[same, end].mean() >= 0.5
+        half = (sharing * 2 >= through[place]) & (share_wide[place] >= 0.5)
+        together[some, end] = (sharing >= settings.shared) & half
     return together
 
 

@@ -6,11 +6,12 @@ shows ten cost no more than ten.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from crowdqc.arrays import Floats, Ints, pairs_within
+from crowdqc.arrays import Floats, Ints
 
 APART = 0.25
 """Two organs lie apart along an axis where their centres differ by more than this share of the
@@ -22,6 +23,8 @@ ELSEWHERE = 0.3
 size: raters of the same case differ by less."""
 FEWEST = 3
 """Fewest other units that say how two labels lie."""
+BLOCK = 2_000_000
+"""Pairs of organs that are held at a time: a thousand labels on an image make half a million."""
 
 
 class Organs(NamedTuple):
@@ -60,28 +63,39 @@ class LabelPairs(NamedTuple):
     relation: Floats
 
 
-def pair_up(organs: Organs) -> LabelPairs:
-    """Every two organs of a unit, and how they lie to each other.
+def pair_blocks(organs: Organs) -> Iterator[LabelPairs]:
+    """Every two organs of a unit, and how they lie to each other, some labels at a time.
 
     Parameters
     ----------
     organs : Organs
 
-    Returns
-    -------
-    Pairs
-        By unit, then by labels.
+    Yields
+    ------
+    LabelPairs
+        About `BLOCK` pairs; those of the same two labels, in whatever unit, are together.
     """
     order = np.lexsort((organs.label, organs.unit))
-    first, second = (order[rows] for rows in pairs_within(organs.unit[order]))
+    organs = Organs._make(part[order] for part in organs)
+    partners = np.searchsorted(organs.unit, organs.unit, side="right") - np.arange(len(order)) - 1
+    by_label = np.argsort(organs.label, kind="stable")
+    block = np.cumsum(partners[by_label]) // BLOCK
+    _, start, of = np.unique(organs.label[by_label], return_index=True, return_inverse=True)
+    cuts = np.flatnonzero(np.diff(block[start][of.reshape(-1)])) + 1
+    for rows in np.split(by_label, cuts):
+        yield _with_those_after(organs, rows, partners[rows])
+
+
+def _with_those_after(organs: Organs, rows: Ints, partners: Ints) -> LabelPairs:
+    """Pairs of some organs with the next so many of their unit."""
+    first = np.repeat(rows, partners)
+    second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(partners) - partners, partners)
     apart = (organs.centre[first] - organs.centre[second]) / (
         organs.size[first] + organs.size[second]
     )
     area = 0.25 * np.log2(organs.size[:, 0] * organs.size[:, 1])
     relation = np.column_stack([apart, area[first] - area[second]])
-    unit, a, b = organs.unit[first], organs.label[first], organs.label[second]
-    order = np.lexsort((b, a, unit))
-    return LabelPairs(unit[order], a[order], b[order], relation[order])
+    return LabelPairs(organs.unit[first], organs.label[first], organs.label[second], relation)
 
 
 def swapped_pairs(organs: Organs) -> list[tuple[int, int, int]]:
@@ -106,7 +120,20 @@ def swapped_pairs(organs: Organs) -> list[tuple[int, int, int]]:
     >>> swapped_pairs(Organs(unit, label, centre, np.full_like(centre, 4.0)))
     [(3, 0, 1)]
     """
-    pairs = pair_up(organs)
+    blocks = [_turned(pairs) for pairs in pair_blocks(organs)]
+    unit, a, b, distance = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    order = np.lexsort((b, a, -distance, unit))
+    found: list[tuple[int, int, int]] = []
+    taken: set[tuple[int, int]] = set()
+    for one, of, other in zip(*(part[order].tolist() for part in (unit, a, b)), strict=True):
+        if not taken & {(one, of), (one, other)}:
+            taken |= {(one, of), (one, other)}
+            found.append((one, of, other))
+    return found
+
+
+def _turned(pairs: LabelPairs) -> tuple[Ints, Ints, Ints, Floats]:
+    """Unit and labels of the pairs that lie the other way round, and how far apart they are."""
     span = int(pairs.b.max(initial=0)) + 1
     _, same = np.unique(pairs.a * span + pairs.b, return_inverse=True)
     same = same.reshape(-1)
@@ -119,14 +146,7 @@ def swapped_pairs(organs: Organs) -> list[tuple[int, int, int]]:
         flipped = (behind & (n_ahead >= most)) | (ahead & (n_behind >= most))
         distance = np.maximum(distance, np.where(flipped & (others >= FEWEST), np.abs(axis), 0.0))
     rows = np.flatnonzero(distance)
-    rows = rows[np.lexsort((-distance[rows], pairs.unit[rows]))]
-    found: list[tuple[int, int, int]] = []
-    taken: set[tuple[int, int]] = set()
-    for unit, a, b in zip(*(part[rows].tolist() for part in pairs[:3]), strict=True):
-        if not taken & {(unit, a), (unit, b)}:
-            taken |= {(unit, a), (unit, b)}
-            found.append((unit, a, b))
-    return found
+    return pairs.unit[rows], pairs.a[rows], pairs.b[rows], distance[rows]
 
 
 def drawn_as_another(organs: Organs, group: Ints) -> list[tuple[int, int, int]]:

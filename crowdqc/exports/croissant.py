@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
+from crowdqc.csv_files import to_csv
 from crowdqc.exports.archive import Archive, loss
 from crowdqc.findings import Finding
 from crowdqc.schema import column_of
-from crowdqc.store import to_csv
 from crowdqc.text import count
 
 TABLES = {

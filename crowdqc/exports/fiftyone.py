@@ -14,10 +14,10 @@ from typing import Any
 
 import pandas as pd
 
+from crowdqc.csv_files import to_csv
 from crowdqc.exports.archive import Archive, loss
 from crowdqc.findings import Finding
 from crowdqc.schema import BOX, natural_order
-from crowdqc.store import to_csv
 
 CONSENSUS = "consensus"
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.config import Annotations, Assignments, Config, Label
+from crowdqc.csv_files import to_csv
 from crowdqc.files import Unreadable, new_folder, read_bytes, sha256
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats import Draft, read_with
@@ -26,7 +27,6 @@ from crowdqc.packages.sent import BOXES, READINGS, Sent, folder_of_returns, sent
 from crowdqc.packages.task_file import NAME, TaskFile, read_task_file
 from crowdqc.packages.write import LIST, PICTURES
 from crowdqc.schema import ReadingState, Study, stands_in
-from crowdqc.store import to_csv
 from crowdqc.text import count
 
 PLACE = ["case", "slice"]

@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 
 from crowdqc.config import Config
+from crowdqc.csv_files import read_csv
 from crowdqc.findings import InputError
 from crowdqc.formats import Round
 from crowdqc.packages.task_file import NAME, TaskFile, read_task_file
 from crowdqc.schema import TABLES, SchemaError, Study, conform
-from crowdqc.store import read_csv
 
 READINGS, BOXES = "readings.csv", "boxes.csv"
 _ROUND = re.compile(r"round\d{1,4}")

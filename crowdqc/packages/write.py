@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from crowdqc.csv_files import to_csv
 from crowdqc.files import sha256
 from crowdqc.formats.base import formats, load_format
 from crowdqc.formats.output import Output, Written
@@ -17,7 +18,6 @@ from crowdqc.packages.pictures import Wanted, write_pictures
 from crowdqc.packages.task_file import NAME, AskedSlice, TaskFile
 from crowdqc.report.slice_files import VolumeSlices
 from crowdqc.schema import BOX, Study, conform, stands_in
-from crowdqc.store import to_csv
 from crowdqc.text import for_spreadsheets
 
 SHEET, LIST, PICTURES = "feedback.html", "slices.csv", "images"

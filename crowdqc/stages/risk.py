@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from crowdqc.arrays import Floats
 from crowdqc.config import Config
+from crowdqc.csv_files import read_csv
 from crowdqc.decisions import decisions_file
 from crowdqc.findings import InputError
 from crowdqc.judge import USABLE
@@ -32,7 +33,6 @@ from crowdqc.stages.audit_units import mask_grades
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import case_files
 from crowdqc.stages.mask_sets import RISK, mask_files, read_manifest
-from crowdqc.store import read_csv
 from crowdqc.text import count
 from crowdqc.volumes import read_labels, to_pictures
 

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from crowdqc.completeness import labels
 from crowdqc.completeness.contradiction import contradicted
 from crowdqc.completeness.ends import end_sizes, run_medians, shared_ends, usual_sizes
 from crowdqc.completeness.expected import usual_lengths
@@ -217,6 +218,19 @@ def units(*rows):
 
 def pairs(centres, size=4.0):
     return swapped_pairs(organs(centres, np.where(np.isnan(centres), np.nan, size)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pairs_are_the_same_however_many_are_held_at_a_time(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    x = rng.permuted(np.tile(np.arange(5.0) * 9, (6, 1)), axis=1)
+    x[:4] = np.arange(5.0) * 9
+    x[rng.random(x.shape) < 0.1] = np.nan
+    together = pairs(units(*x))
+
+    monkeypatch.setattr(labels, "BLOCK", 1)
+
+    assert pairs(units(*x)) == together
 
 
 def organs(centres, sizes):
