@@ -148,9 +148,9 @@ class Case:
         rows, labels, uncertainty = self._draw(drawn)
         files = [f"{self.name}.nii.gz", f"{self.name}.uncertainty.nii.gz"]
         record.unlink(missing_ok=True)
-        plane = self.task.settings.plane
-        write_labels(out / files[0], labels, like=self.image, plane=plane)
-        write_map(out / files[1], uncertainty, like=self.image, plane=plane)
+        plane, resample = self.task.settings.plane, self.task.settings.resample
+        write_labels(out / files[0], labels, like=self.image, plane=plane, resample=resample)
+        write_map(out / files[1], uncertainty, like=self.image, plane=plane, resample=resample)
         write_record(record, signature, files=files, rows=rows)
         return rows, True
 
@@ -170,7 +170,7 @@ class Case:
     def read(self) -> Volume:
         """Its volume, as annotated pictures show it."""
         settings = self.task.settings
-        values, geometry = read_volume(self.image, plane=settings.plane)
+        values, geometry = read_volume(self.image, plane=settings.plane, resample=settings.resample)
         pictures = to_pictures(to_grey(values, settings.window), settings.picture)
         self._refuse_outside(pictures.shape)
         width, height, spacing = geometry.picture_spacing(settings.picture)
@@ -178,7 +178,8 @@ class Case:
 
     def _intensities(self) -> NDArray[np.float32]:
         settings = self.task.settings
-        return to_pictures(read_volume(self.image, plane=settings.plane)[0], settings.picture)
+        values, _ = read_volume(self.image, plane=settings.plane, resample=settings.resample)
+        return to_pictures(values, settings.picture)
 
     @property
     def _empty(self) -> Empty:

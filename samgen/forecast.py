@@ -161,10 +161,10 @@ def _peak_gb() -> float:
 
 def _more_gb(measured: Case, work: Sequence[Case]) -> float:
     """What the largest volume takes more than the one that was measured."""
-    voxels = {one.name: _voxels(one.image) for one in work}
+    voxels = {one.name: _voxels(one) for one in work}
     return (max(voxels.values()) - voxels[measured.name]) * VOXEL_BYTES / 1e9
 
 
-def _voxels(path: Path) -> int:
-    one, two, three = read_geometry(path).shape
+def _voxels(case: Case) -> int:
+    one, two, three = read_geometry(case.image, resample=case.task.settings.resample).shape
     return one * two * three

@@ -58,6 +58,8 @@ class MaskSettings:
 
     plane: Plane = "stored"
     """Which slices of the volume are ``volume[:, :, k]``."""
+    resample: bool = False
+    """Whether a DICOM series that is uneven or tilted is laid on an even grid."""
     picture: Picture = "rot90"
     """How the annotated picture was made from ``volume[:, :, k]``."""
     window: Window = field(default_factory=lambda: Window(percentiles=(0.5, 99.5)))

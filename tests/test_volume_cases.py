@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
+from crowdqc.volumes import read_labels
 from tests.commands import call
+from tests.crowdqc.dicoms import write_series
 from tests.crowdqc.volumes.test_headers import put, written
 from tests.studies import TABLE, write_boxes
 
@@ -296,3 +298,53 @@ def test_where_the_window_leaves_one_grey_value_there_is_a_finding_and_no_mask(s
     file.write_text(STUDY.replace("{ level = 40, width = 400 }", "{ percentiles = [0.5, 99.5] }"))
     assert "no mask" not in call("masks", file).stderr
     assert pd.read_csv(file.parent / "out" / "masks.csv")["area_px"].min() > 200
+
+
+@pytest.mark.parametrize("kind", ["uneven", "tilted", "many frames"])
+def test_series_of_every_kind_from_boxes_to_masks_and_report(study, kind):
+    file = study(STUDY.replace('images/{case}.nii"', 'dicom/{case}/"\nresample = true'))
+    values = np.where(ORGAN, 120, -50).astype(np.int16)
+    folder = file.parent / "dicom" / "c0"
+    changes = {"skip": [2]} if kind == "uneven" else {"shear": (0, 1.5, 0)}
+    write_series(
+        folder, values, spacing=(1.5, 1.5, 3), **({} if kind == "many frames" else changes)
+    )
+    if kind == "many frames":
+        one_file(folder)
+
+    result = call("run", file)
+
+    assert result.exit_code in {0, 3}, result.stderr
+    assert (("series-resampled", "c0") in findings(file)) == (kind != "many frames")
+    masks, geometry = read_labels(file.parent / "out" / "masks" / "c0.nii.gz")
+    assert geometry.shape == (48, 45 if kind == "tilted" else 40, 6)
+    assert masks[:, :, 2].sum() > 100
+    assert (file.parent / "out" / "report.html").is_file()
+    refused = call("check", write_text(file, file.read_text().replace("resample = true", "")))
+    assert (refused.exit_code == 2) == (kind != "many frames")
+    if kind != "many frames":
+        assert "or set [images] resample = true" in refused.stderr
+
+
+def write_text(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def one_file(folder):
+    """Make one Enhanced image of a series."""
+    pydicom, highdicom = pytest.importorskip("pydicom"), pytest.importorskip("highdicom")
+    new = pydicom.uid.generate_uid
+    slices = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
+    shared = {"StudyInstanceUID": new(), "FrameOfReferenceUID": new(), "PatientBirthDate": ""}
+    shared |= {"StudyID": "", "ReferringPhysicianName": "", "Manufacturer": "", "PatientSex": ""}
+    shared |= {"StudyDate": "", "StudyTime": "", "AccessionNumber": "", "PatientID": ""}
+    for k, one in enumerate(slices):
+        one.SOPClassUID, one.SOPInstanceUID = pydicom.uid.CTImageStorage, new()
+        one.InstanceNumber, one.ImageType = k + 1, ["ORIGINAL", "PRIMARY", "AXIAL"]
+        for name, value in shared.items():
+            setattr(one, name, value)
+    whole = highdicom.legacy.LegacyConvertedEnhancedCTImage(slices, new(), 2, new(), 1)
+    for path in folder.iterdir():
+        path.unlink()
+    whole.save_as(folder / "whole.dcm")

@@ -45,7 +45,14 @@ from crowdqc.files import load_json
 from crowdqc.findings import Finding, InputError
 from crowdqc.links import refuse_links
 from crowdqc.schema import natural_order
-from crowdqc.volumes import grid_mismatch, read_geometry, read_labels, write_labels, write_volume
+from crowdqc.volumes import (
+    grid_mismatch,
+    is_dicom,
+    read_geometry,
+    read_labels,
+    write_labels,
+    write_volume,
+)
 from train.evaluate import Labels, renumber
 
 Place = Literal["copy", "hardlink", "symlink"]
@@ -100,6 +107,8 @@ class DatasetPlan:
         Case that was left out, and why; only written down.
     plane : str
         Which slices of the volumes were annotated, and are numbered in `unknown`.
+    resample : bool
+        How images are read, as for `crowdqc.volumes.read_geometry`.
     """
 
     number: int
@@ -112,6 +121,7 @@ class DatasetPlan:
     other_values: bool = False
     left_out: Mapping[str, str] = field(default_factory=dict)
     plane: Plane = "stored"
+    resample: bool = False
 
     @property
     def folder(self) -> str:
@@ -247,8 +257,9 @@ def _fill(work: Path, plan: DatasetPlan, *, place: Place) -> tuple[list[str], li
             findings.append(finding)
     for name in natural_order(plan.test):
         try:
-            read_geometry(plan.test[name])
-            _put_image(plan.test[name], work / "imagesTs" / f"{name}_0000{ENDING}", place)
+            read_geometry(plan.test[name], resample=plan.resample)
+            target = work / "imagesTs" / f"{name}_0000{ENDING}"
+            _put_image(plan.test[name], target, place, resample=plan.resample)
         except InputError as error:
             findings.append(_left_out("dataset-image", name, str(error)))
     return cases, findings
@@ -259,7 +270,7 @@ def _add_training(
 ) -> Finding | None:
     """Add a case, or say why it cannot be added."""
     try:
-        grid = read_geometry(case.image, plane=plan.plane)
+        grid = read_geometry(case.image, plane=plan.plane, resample=plan.resample)
         mask, geometry = read_labels(case.mask, plane=plan.plane)
     except InputError as error:
         return _left_out("dataset-file", case.case, str(error))
@@ -277,8 +288,9 @@ def _add_training(
         message = f"{case.mask}: nothing is labelled, which would teach that nothing is there."
         return _left_out("dataset-empty-mask", case.case, message)
     target = work / "labelsTr" / f"{case.case}{ENDING}"
-    write_labels(target, labels, like=case.image, plane=plan.plane)
-    _put_image(case.image, work / "imagesTr" / f"{case.case}_0000{ENDING}", place)
+    write_labels(target, labels, like=case.image, plane=plan.plane, resample=plan.resample)
+    target = work / "imagesTr" / f"{case.case}_0000{ENDING}"
+    _put_image(case.image, target, place, resample=plan.resample)
     return None
 
 
@@ -286,10 +298,10 @@ def _left_out(check: str, case: str, message: str) -> Finding:
     return Finding(check=check, message=f"{message} The case is left out.", case=case)
 
 
-def _put_image(source: Path, target: Path, place: Place) -> None:
+def _put_image(source: Path, target: Path, place: Place, *, resample: bool) -> None:
     try:
-        if source.is_dir():
-            write_volume(target, source)
+        if is_dicom(source):
+            write_volume(target, source, resample=resample)
         elif not source.name.endswith(ENDING):
             target.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
         elif place == "copy":

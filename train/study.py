@@ -145,6 +145,7 @@ def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
         other_values=name == "truth",
         left_out={case: why for case, why in left_out.items() if case in wanted},
         plane=config.images.plane,
+        resample=config.images.resample,
     )
 
 

@@ -187,6 +187,9 @@ class Images(Section):
     """How the annotated picture was made from ``volume[:, :, k]``, in numpy's names."""
     window: Window = Window(percentiles=(0.5, 99.5))
     """How intensities become grey."""
+    resample: bool = False
+    """Whether a DICOM series with uneven distances, or of a tilted gantry, is resampled linearly
+    onto an even grid, to which slice numbers and pixels of boxes then refer; else it is refused."""
 
 
 class Truth(Section):

@@ -30,6 +30,8 @@ class Volume:
     mask: Path
     uncertainty: Path
     """Map of the entropy of the mean probability, in nats."""
+    resample: bool = False
+    """Whether the volume is read as ``[images] resample`` says."""
 
     def labels(self) -> tuple[NDArray[np.int32], Geometry]:
         """The labels, as stored, on the grid of the volume.
@@ -40,7 +42,7 @@ class Volume:
             If their grid is another one than the volume's.
         """
         labels, geometry = read_labels(self.mask)
-        problem = grid_mismatch(geometry, read_geometry(self.image))
+        problem = grid_mismatch(geometry, read_geometry(self.image, resample=self.resample))
         if problem:
             raise InputError(
                 f"{self.mask}: is not on the grid of {self.image}: {problem}. Run crowdqc masks."

@@ -92,7 +92,8 @@ def _write_case(volume: Volume, archive: Archive, place: Path) -> None:
             continue
         name = re.sub("[^A-Za-z0-9]", "", label)
         stem = f"{subject}_label-{name}_probseg"
-        write_map(place / f"{stem}.nii.gz", probability, like=volume.image)
+        path = place / f"{stem}.nii.gz"
+        write_map(path, probability, like=volume.image, resample=volume.resample)
         _write_json(place / f"{stem}.json", {**manual, "Description": f"Probability of {label}"})
 
 

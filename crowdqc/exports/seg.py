@@ -24,7 +24,7 @@ from pydicom.uid import (
 from crowdqc.config import Label
 from crowdqc.exports.archive import Archive, Volume, loss
 from crowdqc.findings import Finding, InputError
-from crowdqc.volumes import read_geometry, series_slices
+from crowdqc.volumes import is_dicom, read_geometry, series_slices
 
 PRIVATE = "99CROWDQC"
 """Scheme of codes that are names of labels."""
@@ -33,7 +33,14 @@ FRACTION_MAX = 255
 SERIES_NUMBER = 1000
 _SHARED = "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"
 """Identifiers that all slices of a series have in common."""
-_EMPTY = {"PatientID": "", "PatientName": "", "StudyID": "", "AccessionNumber": ""}
+_EMPTY = dict.fromkeys(
+    (
+        *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID"),
+        *("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
+    ),
+    "",
+)
+"""What a file must have, though it may be empty."""
 _CLASSES = {
     "CT": CTImageStorage,
     "MR": MRImageStorage,
@@ -68,7 +75,7 @@ def write_fractional(archive: Archive, folder: Path) -> list[Finding]:
 def _write(
     volume: Volume, archive: Archive, parts: dict[str, NDArray[Any]], *, folder: Path
 ) -> None:
-    if not volume.image.is_dir():
+    if not is_dicom(volume.image):
         raise InputError(
             f"{volume.image}: is no DICOM series, which DICOM Segmentations refer to. Export as "
             "nrrd or bids."
@@ -77,7 +84,8 @@ def _write(
     if not present:
         raise InputError(f"{volume.mask}: has no voxel of any label, so there is nothing to write.")
     pixels = np.stack([parts[label.name].transpose(2, 1, 0) for label in present], axis=-1)
-    sources = _sources(volume)
+    sources, order = _sources(volume)
+    pixels = pixels[order]
     data = str(pixels.dtype).encode() + np.ascontiguousarray(pixels).tobytes()
     seg = hd.seg.Segmentation(
         source_images=sources,
@@ -99,13 +107,18 @@ def _write(
     seg.save_as(folder / f"{volume.case}.seg.dcm")
 
 
-def _sources(volume: Volume) -> list[Any]:
+def _sources(volume: Volume) -> tuple[list[Any], list[int]]:
     """The slices of the series, with what a Segmentation refers to though it was removed.
 
+    And which plane each is: files come in the order of planes, frames in that of their file.
     Programs that remove names from a series often empty its identifiers, too. Those that stand in
     for them are made from the content, the same for every export.
     """
-    files = series_slices(volume.image)
+    places = series_slices(volume.image, resample=volume.resample)
+    files = dict.fromkeys(file for file, _ in places)
+    frames = [frame for _, frame in places if frame is not None]
+    if frames and (len(files) > 1 or sorted(frames) != list(range(len(places)))):
+        raise InputError(f"{volume.image}: has its frames in {len(files)} files. Export as nrrd.")
     thickness = float(np.linalg.norm(read_geometry(volume.image).affine[:3, 2]))
     shared = {name: _uid(volume.case, name, volume.image.name) for name in _SHARED}
     slices = []
@@ -114,9 +127,10 @@ def _sources(volume: Volume) -> list[Any]:
         kind = one.file_meta.get("MediaStorageSOPClassUID") or _CLASSES.get(one.get("Modality"))
         own = one.file_meta.get("MediaStorageSOPInstanceUID") or _uid(volume.case, file.name)
         _fill(one, {"SOPClassUID": kind, "SOPInstanceUID": own, **shared, **_EMPTY})
-        _fill(one, {"SliceThickness": thickness})
+        if not frames:
+            _fill(one, {"SliceThickness": thickness})
         slices.append(one)
-    return slices
+    return slices, np.argsort(frames).tolist() if frames else list(range(len(places)))
 
 
 def _fill(one: Any, values: dict[str, Any]) -> None:

@@ -81,7 +81,8 @@ class VolumeSlices:
         return None if plane is None else np.clip(plane / ENTROPY_MAX, 0.0, 1.0)
 
     def _read_volume(self, path: Path) -> NDArray[np.uint8] | None:
-        stack = self._stack(read_volume, path)
+        read = partial(read_volume, resample=self._config.images.resample)
+        stack = self._stack(read, path)
         return None if stack is None else to_grey(stack, self._config.images.window)
 
     def _read_drawn(self, read: Callable[..., Any], path: Path) -> NDArray[Any] | None:

@@ -36,7 +36,13 @@ def _archive(run: Run) -> Archive:
     drawn = mask_files(run, "filtered") if has_volumes(config) else {}
     images, masks = image_files(config) if drawn else {}, run.store.path(SETS["filtered"])
     volumes = [
-        Volume(case, images[case], mask, masks / f"{case}.uncertainty.nii.gz")
+        Volume(
+            case=case,
+            image=images[case],
+            mask=mask,
+            uncertainty=masks / f"{case}.uncertainty.nii.gz",
+            resample=config.images.resample,
+        )
         for case, mask in drawn.items()
     ]
     return Archive(

@@ -132,7 +132,8 @@ def _geometry(path: Path, config: Config) -> Geometry:
 
     A packed image that unpacks to more than any image does, and is large, is no image.
     """
-    geometry, limits = read_geometry(path, plane=config.images.plane), config.limits
+    images, limits = config.images, config.limits
+    geometry = read_geometry(path, plane=images.plane, resample=images.resample)
     n_voxels = math.prod(geometry.shape)
     most = limits.voxels
     if path.is_file() and "voxels" not in limits.model_fields_set:
@@ -153,7 +154,7 @@ def volume_findings(config: Config) -> list[Finding]:
     return [
         dataclasses.replace(finding, case=case)
         for case, path in image_files(config).items()
-        for finding in inspect_volume(path)
+        for finding in inspect_volume(path, resample=config.images.resample)
     ]
 
 

@@ -211,6 +211,7 @@ def mask_settings(config: Config) -> Any:
     settings = load("samgen.settings")
     return settings.MaskSettings(
         plane=config.images.plane,
+        resample=config.images.resample,
         picture=config.images.picture,
         window=config.images.window,
         prompts=settings.PromptSettings(

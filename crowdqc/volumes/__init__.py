@@ -1,5 +1,6 @@
 """Volumes: NIfTI files and DICOM series in and out, and the pictures that people annotate."""
 
+from crowdqc.volumes.dicom import is_dicom
 from crowdqc.volumes.files import (
     VOLUME_ENDINGS,
     foreign_values,
@@ -32,6 +33,7 @@ __all__ = [
     "grid_mismatch",
     "hash_volume",
     "inspect_volume",
+    "is_dicom",
     "is_volume",
     "read_geometry",
     "read_labels",

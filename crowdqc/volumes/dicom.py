@@ -1,22 +1,16 @@
 """A DICOM series as a volume: which files it has, where its slices lie, and their values.
 
 Only what places and scales the voxels is read; nothing that says who the patient is ever leaves
-this module. A series that is no straight and even stack of slices is refused with the reason,
-because any volume made of it would be wrong: with a slice missing, the slices behind the gap
-would lie elsewhere, and under other numbers, than on the pictures that people annotated.
-
-SimpleITK reads the files (``pip install crowdqc[dicom]``).
+this module. SimpleITK reads the files (``pip install crowdqc[dicom]``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +26,12 @@ from crowdqc.volumes.elements import (
     SLOPE,
     Elements,
 )
-from crowdqc.volumes.grid import Geometry, refuse_impossible
-from crowdqc.volumes.itk import LPS, RATIO_MAX, reason_of, silent, simpleitk
+from crowdqc.volumes.enhanced import read_frames, read_pixels
+from crowdqc.volumes.itk import RATIO_MAX, reason_of, silent, simpleitk
+from crowdqc.volumes.stack import DIRECTION, Series, Slice, make_stack, on_grid
 
-STEP_SHARE = 0.1
-"""Distances of neighbouring slices may differ by this share: positions are rounded in files."""
-SHIFT_PX = 0.5
-"""By so much, in px, may slices lie beside the first one, seen along their normal."""
-DIRECTION = 1e-3
-"""By so much may the directions (cosines) of two slices differ."""
+ENDING = ".dcm"
+"""Ending of a file that holds all slices of a series."""
 
 _SERIES, _MODALITY, _NUMBER, _DESCRIPTION = "0020|000e", "0008|0060", "0020|0011", "0008|103e"
 _POSITION, _ORIENTATION, _SPACING = "0020|0032", "0020|0037", "0028|0030"
@@ -48,71 +39,26 @@ _BETWEEN, _THICKNESS, _INSTANCE = "0018|0088", "0018|0050", "0020|0013"
 _FRAMES, _SAMPLES = "0028|0008", "0028|0002"
 
 
-@dataclass(frozen=True, eq=False)
-class Series:
-    """A stack of slices.
+def read_series(folder: Path, *, resample: bool = False) -> Series:
+    """The one series in a folder, or in the folders within it, from the headers.
 
     Parameters
     ----------
-    files : tuple of Path
-        One slice each, ordered along the normal of the slices (row direction x column direction:
-        towards the head for axial slices seen from the feet, as usual).
-    shape : tuple of int
-        Columns, rows and slices: voxels along ``i, j, k``.
-    affine : ndarray, shape (4, 4)
-        Voxel index to patient space, RAS+, in mm.
-    """
-
-    files: tuple[Path, ...]
-    shape: tuple[int, int, int]
-    affine: NDArray[np.float64]
-    numbers: tuple[int, ...] = ()
-    """Instance numbers, ascending; empty where a file has none."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Slice:
-    """What a file says of its slice."""
-
-    path: Path
-    series: str
-    title: str
-    size: tuple[int, int]
-    spacing: NDArray[np.float64]
-    position: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    thickness: float
-    number: str
-
-
-def read_series(folder: Path) -> Series:
-    """The one series in a folder, or in the folders within it, from the headers.
+    folder : Path
+        The folder, or a file that holds all slices.
+    resample : bool
+        As for `crowdqc.volumes.stack.make_stack`.
 
     Raises
     ------
     InputError
-        If SimpleITK is not installed; if the folder holds no series or more than one; or if the
-        files are no slices of one size and direction, straight above each other, at equal
-        distances: with a slice missing or there twice, or under a tilted gantry.
+        If SimpleITK is not installed; if the folder holds no series; or if its slices are no
+        stack that `crowdqc.volumes.stack.make_stack` takes.
     """
-    read = [_read_slice(path, folder) for path in series_files(folder)]
-    slices = [one for one in read if one is not None]
+    slices = [one for path in series_files(folder) for one in _read_slices(path, folder)]
     if not slices:
         raise InputError(f"{folder}: holds no DICOM file; a folder of one series is needed.")
-    _refuse_several(folder, slices)
-    first = slices[0]
-    for other in slices:
-        _refuse_unlike(first, other)
-    normal = np.cross(*first.axes)
-    slices.sort(key=lambda one: float(one.position @ normal))
-    step = _step(folder, slices, normal)
-    affine = np.eye(4)
-    affine[:3, :3] = np.column_stack([*(first.axes * first.spacing[:, None]), normal * step])
-    affine[:3, 3] = slices[0].position
-    files = tuple(one.path for one in slices)
-    series = Series(files, (*first.size, len(files)), LPS @ affine, _numbers(slices))
-    refuse_impossible(Geometry(series.shape, series.affine), folder)
-    return series
+    return make_stack(folder, slices, resample=resample)
 
 
 def series_gap(series: Series) -> str:
@@ -139,16 +85,30 @@ def read_values(series: Series) -> NDArray[np.float32]:
     InputError
         If SimpleITK is not installed, or the pixels of a slice cannot be read.
     """
-    sitk = simpleitk("DICOM series")
-    volume = np.empty(series.shape, dtype=np.float32)
+    volume = np.empty((*series.slices[0].size, len(series.slices)), dtype=np.float32)
+    places: dict[Path, list[int]] = {}
     for k, path in enumerate(series.files):
-        try:
-            with silent(sitk), _not_inverted(path) as file:
-                image = sitk.ReadImage(str(file), sitk.sitkFloat32, imageIO="GDCMImageIO")
-        except RuntimeError as error:
-            raise InputError(f"{path}: its pixels cannot be read: {reason_of(error)}.") from error
-        volume[:, :, k] = sitk.GetArrayViewFromImage(image).reshape(series.shape[1::-1]).T
-    return volume
+        places.setdefault(path, []).append(k)
+    for path, own in places.items():
+        if series.slices[own[0]].frame is None:
+            volume[:, :, own[0]] = _read_plane(path).T
+            continue
+        pixels = read_pixels(path)
+        for k in own:
+            slope, intercept = series.slices[k].scale
+            volume[:, :, k] = pixels[series.slices[k].frame].T * slope + intercept
+    return volume if series.grid is None else on_grid(volume, series.grid)
+
+
+def _read_plane(path: Path) -> NDArray[np.float32]:
+    """Values (row, column) of a file that is one slice."""
+    sitk = simpleitk("DICOM series")
+    try:
+        with silent(sitk), _not_inverted(path) as file:
+            image = sitk.ReadImage(str(file), sitk.sitkFloat32, imageIO="GDCMImageIO")
+    except RuntimeError as error:
+        raise InputError(f"{path}: its pixels cannot be read: {reason_of(error)}.") from error
+    return sitk.GetArrayFromImage(image).reshape(image.GetSize()[1::-1])
 
 
 @contextlib.contextmanager
@@ -168,8 +128,15 @@ def _not_inverted(path: Path) -> Iterator[Path]:
         yield copy
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether a volume is read from DICOM: a folder, or a file with its ending."""
+    return path.is_dir() or path.suffix.lower() == ENDING
+
+
 def series_files(folder: Path) -> list[Path]:
     """All files of a folder and of the folders within it, but for indices and hidden files."""
+    if folder.is_file():
+        return [folder]
     return sorted(
         path
         for path in folder.rglob("*")
@@ -186,8 +153,8 @@ def hash_files(folder: Path, files: Sequence[Path]) -> str:
     return whole.hexdigest()
 
 
-def _read_slice(path: Path, folder: Path) -> _Slice | None:
-    """A file's header; `None` for a file that is not DICOM."""
+def _read_slices(path: Path, folder: Path) -> list[Slice]:
+    """What the header of a file says of its slices; none for a file that is not DICOM."""
     sitk = simpleitk("DICOM series")
     elements = _elements(path)
     if elements.kind:
@@ -196,6 +163,8 @@ def _read_slice(path: Path, folder: Path) -> _Slice | None:
             "images in one file can be converted to NIfTI, for example with dcm2niix."
         )
     _refuse_values(path, elements)
+    if elements.many_frames:
+        return read_frames(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))
@@ -208,8 +177,8 @@ def _read_slice(path: Path, folder: Path) -> _Slice | None:
                 f"{path}: is DICOM, but holds no picture that can be read ({reason_of(error)}). "
                 f"Leave only the series in {folder}."
             ) from error
-        return None
-    return _slice(path, _Header(path, reader))
+        return []
+    return [_slice(path, _Header(path, reader))]
 
 
 def _elements(path: Path) -> Elements:
@@ -271,7 +240,7 @@ class _Header:
         return values
 
 
-def _slice(path: Path, header: _Header) -> _Slice:
+def _slice(path: Path, header: _Header) -> Slice:
     if header.text(_FRAMES, "1") != "1" or header.text(_SAMPLES, "1") != "1":
         raise InputError(
             f"{path}: has {header.text(_FRAMES, '1')} frames of {header.text(_SAMPLES, '1')} "
@@ -286,7 +255,7 @@ def _slice(path: Path, header: _Header) -> _Slice:
         raise InputError(f"{path}: its PixelSpacing {spacing.tolist()} must be above 0 mm.")
     columns, rows = header.size[:2]
     number, words = header.text(_NUMBER, "?"), header.text(_DESCRIPTION) or "no description"
-    return _Slice(
+    return Slice(
         path=path,
         series=header.text(_SERIES),
         title=f"series {number}, {header.text(_MODALITY, '?')}, {words}",
@@ -299,13 +268,6 @@ def _slice(path: Path, header: _Header) -> _Slice:
     )
 
 
-def _numbers(slices: Sequence[_Slice]) -> tuple[int, ...]:
-    try:
-        return tuple(sorted(int(one.number) for one in slices))
-    except ValueError:
-        return ()
-
-
 def _positive(text: str) -> float:
     """The length that `text` says; 0 where it says none."""
     try:
@@ -313,83 +275,3 @@ def _positive(text: str) -> float:
     except ValueError:
         return 0.0
     return value if np.isfinite(value) and value > 0 else 0.0
-
-
-def _refuse_several(folder: Path, slices: Sequence[_Slice]) -> None:
-    ordered = sorted(slices, key=lambda one: (one.series, str(one.path)))
-    groups = [list(group) for _, group in itertools.groupby(ordered, key=lambda one: one.series)]
-    if len(groups) > 1:
-        named = "; ".join(
-            f"{group[0].title} ({len(group)} files, such as {group[0].path.relative_to(folder)})"
-            for group in groups
-        )
-        raise InputError(
-            f"{folder}: holds {len(groups)} series, and a case is one: {named}. Give each its own "
-            "folder, and name it in [images] path, for example 'dicom/{case}/ct/'."
-        )
-
-
-def _refuse_unlike(first: _Slice, other: _Slice) -> None:
-    """Refuse a scout among slices, and whatever else is no slice of the same stack."""
-    different = {
-        "rows and columns": first.size != other.size,
-        "spacing": not np.allclose(first.spacing, other.spacing, rtol=1e-3),
-        "direction": np.abs(first.axes - other.axes).max() > DIRECTION,
-    }
-    what = [name for name, differs in different.items() if differs]
-    if what:
-        raise InputError(
-            f"{other.path}: is in a series with {first.path}, but differs in {' and '.join(what)}. "
-            "A series must be one stack of slices: move out what does not belong to it."
-        )
-
-
-def _step(folder: Path, slices: Sequence[_Slice], normal: NDArray[np.float64]) -> float:
-    """Distance of slices in mm, if they are a straight and even stack."""
-    if len(slices) == 1:
-        if not slices[0].thickness:
-            raise InputError(f"{slices[0].path}: is a single slice that does not say how thick.")
-        return slices[0].thickness
-    positions = np.array([one.position for one in slices])
-    along = positions @ normal
-    steps = np.diff(along)
-    usual = float(np.median(steps))
-    if (twice := steps <= STEP_SHARE * abs(usual)).any():
-        a, b = slices[at := int(twice.argmax())], slices[at + 1]
-        raise InputError(
-            f"{a.path} and {b.path}: lie at one place ({along[at]:g} mm along the stack); "
-            f"in {folder}, {count(int(twice.sum()), 'slice')} twice. Leave one of each: a series "
-            "of several phases or echoes is several cases."
-        )
-    _refuse_uneven(slices, steps, usual)
-    _refuse_tilt(folder, slices, positions - positions[0] - np.outer(along - along[0], normal))
-    return float((along[-1] - along[0]) / (len(slices) - 1))
-
-
-def _refuse_uneven(slices: Sequence[_Slice], steps: NDArray[np.float64], usual: float) -> None:
-    uneven = np.abs(steps - usual) > STEP_SHARE * usual
-    if not uneven.any():
-        return
-    a, b = slices[at := int(uneven.argmax())], slices[at + 1]
-    gap = steps[at] / usual
-    missing = round(gap) - 1
-    guess = f"; {count(missing, 'slice')} may be missing" if missing > 0 else ""
-    raise InputError(
-        f"{a.path} and {b.path}: are {steps[at]:g} mm apart, where most slices are {usual:g} mm "
-        f"apart{guess}; in all, {count(int(uneven.sum()), 'such distance')}. Slices must be evenly "
-        "spaced: find the missing files, or resample the series to NIfTI."
-    )
-
-
-def _refuse_tilt(folder: Path, slices: Sequence[_Slice], aside: NDArray[np.float64]) -> None:
-    """Refuse slices that do not lie straight above each other; `aside` is how far, in mm."""
-    away = np.linalg.norm(aside, axis=1)
-    worst = int(away.argmax())
-    if away[worst] > SHIFT_PX * slices[0].spacing.min():
-        height = np.linalg.norm(slices[worst].position - slices[0].position - aside[worst])
-        degrees = np.degrees(np.arctan2(away[worst], height))
-        raise InputError(
-            f"{folder}: its slices are sheared: {slices[worst].path.name} lies {away[worst]:.3g} "
-            f"mm beside {slices[0].path.name} (a gantry tilt of {degrees:.3g} degrees?). "
-            "Straighten it first: dcm2niix writes a NIfTI file without the tilt."
-        )

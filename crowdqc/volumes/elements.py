@@ -27,25 +27,21 @@ _KEPT = {
 _IMPLICIT, _BIG, _DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 _CLASS = "1.2.840.10008.5.1.4.1.1."
 _NO_SLICES = {
-    "2.1": "an Enhanced CT image (all slices in one file)",
-    "4.1": "an Enhanced MR image (all slices in one file)",
     "4.3": "an Enhanced MR color image",
-    "128.1": "a Legacy Converted Enhanced PET image (all slices in one file)",
-    "130": "an Enhanced PET image (all slices in one file)",
-    "2.2": "a Legacy Converted Enhanced CT image (all slices in one file)",
-    "4.4": "a Legacy Converted Enhanced MR image (all slices in one file)",
     "66.4": "a Segmentation (DICOM-SEG)",
     "481.2": "an RT Dose",
     "481.3": "an RT Structure Set (contours)",
     "481.5": "an RT Plan",
 }
 """End of the UID of a class of objects that hold no single slice -> what it is."""
+_MANY_FRAMES = {"2.1", "2.2", "4.1", "4.4", "128.1", "130"}
+"""The same of Enhanced and Legacy Converted Enhanced CT, MR and PET images."""
 _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 """Kinds of values whose length takes four bytes."""
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNPACKED_MAX = 2**28
-_ELEMENTS_MAX = 100_000
+_ELEMENTS_MAX = 500_000
 _DEPTH_MAX = 50
 
 
@@ -101,6 +97,11 @@ class Elements:
     def kind(self) -> str:
         """What it is, where it is of a class of objects that hold no single slice; else ""."""
         return _NO_SLICES.get(self.text(SOP_CLASS).removeprefix(_CLASS), "")
+
+    @property
+    def many_frames(self) -> bool:
+        """Whether it is of a class of images that hold all slices in one file."""
+        return self.text(SOP_CLASS).removeprefix(_CLASS) in _MANY_FRAMES
 
     def has(self, tag: int) -> bool:
         """Whether there is such an element."""

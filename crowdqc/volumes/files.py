@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from crowdqc.config import Plane
 from crowdqc.files import sha256
 from crowdqc.findings import Finding, InputError
-from crowdqc.volumes.dicom import hash_files, read_series, read_values, series_files, series_gap
+from crowdqc.volumes.dicom import (
+    ENDING,
+    hash_files,
+    is_dicom,
+    read_series,
+    read_values,
+    series_files,
+    series_gap,
+)
 from crowdqc.volumes.grid import Geometry
 from crowdqc.volumes.itk import ENDINGS as ITK_ENDINGS
 from crowdqc.volumes.itk import data_files, is_analyze, itk_geometry, itk_values
@@ -33,21 +41,25 @@ from crowdqc.volumes.nifti import (
 from crowdqc.volumes.pictures import Array
 from crowdqc.volumes.planes import turn_back, turn_grid, turn_voxels
 
-VOLUME_ENDINGS = (".nii", ".nii.gz", *ITK_ENDINGS)
+VOLUME_ENDINGS = (".nii", ".nii.gz", ENDING, *ITK_ENDINGS)
 """Endings of files that hold a volume."""
 WHOLE = 1e-3
 """How far a label may lie from a whole number: scaled masks read as 5.000000177."""
 
 
-def read_geometry(path: Path, *, plane: Plane = "stored") -> Geometry:
+def read_geometry(path: Path, *, plane: Plane = "stored", resample: bool = False) -> Geometry:
     """Geometry of a volume, from its header alone.
 
     Parameters
     ----------
     path : Path
-        NIfTI file, file of one of `crowdqc.volumes.itk.ENDINGS`, or folder of a DICOM series.
+        NIfTI file, file of one of `crowdqc.volumes.itk.ENDINGS`, or folder of a DICOM series (or
+        the one file, ``.dcm``, that holds it).
     plane : str
         Which of its axes becomes the third.
+    resample : bool
+        Whether a DICOM series with uneven distances, or of a tilted gantry, is laid on an even
+        grid; else it is refused.
 
     Returns
     -------
@@ -60,15 +72,15 @@ def read_geometry(path: Path, *, plane: Plane = "stored") -> Geometry:
         If it cannot be read, does not have three axes of single numbers, or claims more than it
         holds; if the series is none that `crowdqc.volumes.dicom.read_series` takes.
     """
-    return _turned(nifti_geometry(_open(path), path), plane)
+    return _turned(nifti_geometry(_open(path, resample=resample), path), plane)
 
 
-def inspect_volume(path: Path) -> list[Finding]:
+def inspect_volume(path: Path, *, resample: bool = False) -> list[Finding]:
     """What the header of a volume leaves in doubt.
 
     Parameters
     ----------
-    path : Path
+    path, resample : Path, bool
         As for `read_geometry`.
 
     Returns
@@ -76,15 +88,19 @@ def inspect_volume(path: Path) -> list[Finding]:
     list of Finding
         ``volume-spacing`` where two sizes of a voxel are said, ``volume-sheared`` where axes are
         not perpendicular, ``volume-orientation`` where the patient's directions are not said,
-        ``series-incomplete`` where instance numbers say so.
+        ``series-incomplete`` where instance numbers say so, ``series-resampled`` where it is.
 
     Raises
     ------
     InputError
         As `read_geometry`.
     """
-    if path.is_dir():
-        doubts = {"series-incomplete": series_gap(read_series(path))}
+    if is_dicom(path):
+        series = read_series(path, resample=resample)
+        doubts = {
+            "series-incomplete": series_gap(series),
+            "series-resampled": series.grid.report if series.grid else "",
+        }
     elif not _is_itk(path):
         doubts = nifti_doubts(open_nifti(path))
     else:
@@ -131,31 +147,36 @@ def is_volume(name: str) -> bool:
 
 def volume_files(path: Path) -> list[Path]:
     """All files that a volume is read from."""
-    if path.is_dir():
+    if is_dicom(path):
         return series_files(path)
     return data_files(path) if _is_itk(path) else [path]
 
 
-def series_slices(folder: Path) -> tuple[Path, ...]:
-    """Files of a DICOM series in the order of its slices, the third axis as stored.
+def series_slices(path: Path, *, resample: bool = False) -> tuple[tuple[Path, int | None], ...]:
+    """File of each slice of a DICOM series, and its frame there, along the third axis as stored.
 
     Raises
     ------
     InputError
-        As `read_geometry`.
+        As `read_geometry`; or if the series is resampled, so that its volume has other slices.
     """
-    return read_series(folder).files
+    series = read_series(path, resample=resample)
+    if series.grid is not None:
+        raise InputError(
+            f"{path}: was resampled, so masks lie on other slices than those of its files."
+        )
+    return tuple((one.path, one.frame) for one in series.slices)
 
 
-def read_volume(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.float32], Geometry]:
+def read_volume(
+    path: Path, *, plane: Plane = "stored", resample: bool = False
+) -> tuple[NDArray[np.float32], Geometry]:
     """Intensities of a volume, scaled as its header says.
 
     Parameters
     ----------
-    path : Path
+    path, plane, resample : Path, str, bool
         As for `read_geometry`.
-    plane : str
-        Which of its axes becomes the third.
 
     Returns
     -------
@@ -170,7 +191,7 @@ def read_volume(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.floa
         As `read_geometry`, or if a voxel is not finite.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused below
-        values, geometry = _stored(path)
+        values, geometry = _stored(path, resample=resample)
         volume = np.asarray(values, dtype=np.float32)
     if not np.isfinite(volume).all():
         bad = np.argwhere(~np.isfinite(volume))[0].tolist()
@@ -201,8 +222,8 @@ def read_labels(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.int3
     InputError
         If it cannot be read, or a voxel is negative or no whole number.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; labels must be a NIfTI file.")
+    if is_dicom(path):
+        raise InputError(f"{path}: is a DICOM series; labels must be a NIfTI file.")
     with np.errstate(over="ignore", invalid="ignore"):
         values, geometry = _stored(path)
     exact = values.dtype.kind in "ui"
@@ -219,7 +240,9 @@ def read_labels(path: Path, *, plane: Plane = "stored") -> tuple[NDArray[np.int3
     return _view(labels.astype(np.int32), geometry, plane)
 
 
-def write_labels(path: Path, labels: Array, *, like: Path, plane: Plane = "stored") -> None:
+def write_labels(
+    path: Path, labels: Array, *, like: Path, plane: Plane = "stored", resample: bool = False
+) -> None:
     """Write labels as a NIfTI file on the grid of another, byte-identical each time.
 
     Parameters
@@ -232,6 +255,8 @@ def write_labels(path: Path, labels: Array, *, like: Path, plane: Plane = "store
         NIfTI file whose affine, codes and units are kept, or folder of a DICOM series.
     plane : str
         How `labels` is turned, as it was read; it is turned back to the grid of `like`.
+    resample : bool
+        How `like` was read.
 
     Raises
     ------
@@ -239,33 +264,36 @@ def write_labels(path: Path, labels: Array, *, like: Path, plane: Plane = "store
         If `like` cannot be read or has another shape, or `path` cannot be written.
     """
     dtype = np.uint8 if labels.max(initial=0) <= 255 else np.uint16
-    _write(path, labels.astype(dtype), like=like, plane=plane)
+    _write(path, labels.astype(dtype), like=_open(like, resample=resample), plane=plane)
 
 
-def write_map(path: Path, values: Array, *, like: Path, plane: Plane = "stored") -> None:
+def write_map(
+    path: Path, values: Array, *, like: Path, plane: Plane = "stored", resample: bool = False
+) -> None:
     """Write a map of real numbers as float32.
 
     Parameters
     ----------
-    path, values, like, plane : Path, ndarray, Path, str
+    path, values, like, plane, resample : Path, ndarray, Path, str, bool
         As for `write_labels`.
     """
-    _write(path, values.astype(np.float32), like=like, plane=plane)
+    _write(path, values.astype(np.float32), like=_open(like, resample=resample), plane=plane)
 
 
-def write_volume(path: Path, source: Path) -> None:
+def write_volume(path: Path, source: Path, *, resample: bool = False) -> None:
     """Write the intensities of a volume as NIfTI: int16 where they are whole numbers, as in CT.
 
     Parameters
     ----------
     path : Path
         ``.nii`` or ``.nii.gz``.
-    source : Path
+    source, resample : Path, bool
         As for `read_geometry`.
     """
-    values, _ = read_volume(source)
+    values, _ = read_volume(source, resample=resample)
     whole = (np.rint(values) == values).all() and np.abs(values).max(initial=0) < 2**15
-    _write(path, values.astype(np.int16) if whole else values, like=source, plane="stored")
+    like = _open(source, resample=resample)
+    _write(path, values.astype(np.int16) if whole else values, like=like, plane="stored")
 
 
 def hash_volume(path: Path) -> str:
@@ -280,10 +308,10 @@ def _is_itk(path: Path) -> bool:
     return path.name.lower().endswith(ITK_ENDINGS)
 
 
-def _stored(path: Path) -> tuple[Array, Geometry]:
+def _stored(path: Path, *, resample: bool = False) -> tuple[Array, Geometry]:
     """Values (I, J, K) as stored, and where they lie."""
-    if path.is_dir():
-        series = read_series(path)
+    if is_dicom(path):
+        series = read_series(path, resample=resample)
         return read_values(series), Geometry(series.shape, series.affine)
     if _is_itk(path):
         geometry = itk_geometry(path)
@@ -292,10 +320,10 @@ def _stored(path: Path) -> tuple[Array, Geometry]:
     return nifti_values(image, path), nifti_geometry(image, path)
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, *, resample: bool = False) -> Any:
     """A NIfTI image whose values are not read; of other volumes, their frame alone."""
-    if path.is_dir():
-        series = read_series(path)
+    if is_dicom(path):
+        series = read_series(path, resample=resample)
         shape, affine = series.shape, series.affine
     elif _is_itk(path):
         geometry = itk_geometry(path)
@@ -318,9 +346,8 @@ def _view(volume: Any, geometry: Geometry, plane: Plane) -> tuple[Any, Geometry]
     return turn_voxels(volume, geometry.affine, plane), _turned(geometry, plane)
 
 
-def _write(path: Path, data: Array, *, like: Path, plane: Plane) -> None:
-    source = _open(like)
-    data = turn_back(data, nifti_geometry(source, like).affine, plane)
-    if data.shape != source.shape[:3]:
-        raise InputError(f"{path}: has shape {data.shape}, but {like} has {source.shape[:3]}.")
-    write_nifti(path, data, source=source)
+def _write(path: Path, data: Array, *, like: Any, plane: Plane) -> None:
+    data = turn_back(data, like.affine, plane)
+    if data.shape != like.shape[:3]:
+        raise InputError(f"{path}: has shape {data.shape}, but its image has {like.shape[:3]}.")
+    write_nifti(path, data, source=like)

@@ -18,6 +18,7 @@ from crowdqc.exports.archive import probability_of
 from crowdqc.findings import InputError
 from crowdqc.volumes import read_labels, write_labels, write_map
 from tests.crowdqc.dicoms import write_series
+from tests.crowdqc.volumes.test_enhanced import enhanced
 from tests.niftis import save
 
 LABELS = (
@@ -83,6 +84,31 @@ def test_a_dicom_segmentation_has_every_voxel_at_its_place(tmp_path, axes, targe
     assert "liver" not in told
     assert "left_kidney" not in told
     assert_equal_to_nifti(tmp_path / "new" / "p-01.seg.dcm", volume, target)
+
+
+@pytest.mark.parametrize("target", ["dicom-seg", "dicom-seg-fractional"])
+def test_a_segmentation_of_frames_refers_to_each(tmp_path, target):
+    enhanced(tmp_path / "mr.dcm")  # whose frames lie in no order
+    values = labels(shape=(4, 5, 6))
+    volume = drawn(tmp_path, tmp_path / "mr.dcm", values)
+
+    export(archive([volume]), target, tmp_path / "new")
+
+    assert_equal_to_nifti(tmp_path / "new" / "p-01.seg.dcm", volume, target)
+
+
+def test_a_resampled_series_has_no_segmentation_but_other_targets(tmp_path):
+    series = write_series(tmp_path / "ct", np.zeros(SHAPE, np.int16), skip=[2])
+    (tmp_path / "masks").mkdir()
+    mask, uncertainty = tmp_path / "masks" / "a.nii.gz", tmp_path / "masks" / "a.u.nii.gz"
+    write_labels(mask, labels(), like=series, resample=True)
+    write_map(uncertainty, np.zeros(SHAPE), like=series, resample=True)
+    whole = archive([Volume("a", series, mask, uncertainty, resample=True)])
+
+    with pytest.raises(InputError, match="was resampled"):
+        export(whole, "dicom-seg", tmp_path / "seg")
+    for target in ("nrrd", "bids"):
+        export(whole, target, tmp_path / target)
 
 
 def assert_equal_to_nifti(path, volume, target):
