@@ -51,6 +51,53 @@ def test_shards_give_the_bytes_of_one_process_though_one_was_killed(study):  # n
         assert files(out) == files(study.parent / "whole")
 
 
+def test_the_risk_is_measured_by_shards_too(study):  # noqa: F811
+    out, whole = study.parent / "out", study.parent / "whole"
+    assert call("masks", study, "--out", whole).exit_code == 0
+    pattern = [
+        "--masks",
+        "whole/masks/{case}.nii.gz",
+        "--masks",
+        "whole/masks/unfiltered/{case}.nii.gz",
+    ]
+    assert call("risk", study, "--out", whole, *pattern).exit_code == 0
+    early = call("risk", study, *pattern, "--shard", "1/3")
+    assert early.exit_code == 2
+    assert "Run crowdqc fuse before the shards" in early.stderr
+    assert call("gate", study).exit_code in {0, 3}
+
+    for k in (1, 3):
+        done = call("risk", study, *pattern, "--shard", f"{k}/3")
+        assert done.exit_code == 0, done.stderr
+    missing = call("risk", study, *pattern, "--merge")
+    assert missing.exit_code == 2
+    assert "masks of 1 case are not measured" in missing.stderr
+    assert not (out / "risk.csv").exists()
+    assert call("risk", study, *pattern, "--shard", "2/3").exit_code == 0
+    for _ in range(2):
+        merged = call("risk", study, *pattern, "--merge")
+        assert merged.exit_code == 0, merged.stderr
+        assert (out / "risk.csv").read_bytes() == (whole / "risk.csv").read_bytes()
+        assert len((out / "risk.csv").read_text().splitlines()) > 6
+
+
+def test_what_was_measured_of_other_masks_or_by_others_does_not_count(study):  # noqa: F811
+    assert call("run", study).exit_code in {0, 3}
+    pattern = ["--masks", "out/masks/{case}.nii.gz"]
+    assert call("risk", study, *pattern, "--shard", "1/1").exit_code == 0
+    part = study.parent / "out" / "risk_parts" / "a.json"
+    text = part.read_text(encoding="utf-8")
+
+    part.write_text(text.replace('"z_dice": [', '"z_dice": [0.5, ', 1), encoding="utf-8")
+    forged = call("risk", study, *pattern, "--merge")
+    assert forged.exit_code == 2
+    assert "masks of 1 case are not measured, or have changed since: a." in forged.stderr
+    part.write_text(text, encoding="utf-8")
+    assert call("risk", study, *pattern, "--merge").exit_code == 0
+    other = ["--masks", "out/masks/unfiltered/{case}.nii.gz", *pattern]
+    assert call("risk", study, *other, "--merge").exit_code == 2
+
+
 def test_every_case_is_in_one_shard(study):  # noqa: F811
     assert call("gate", study).exit_code in {0, 3}
     seen = []
@@ -140,6 +187,32 @@ def test_job_scripts_run_a_study_in_their_order(study, tmp_path, monkeypatch):  
     assert "--dependency=afterok:1 " in calls[1]
     assert "--dependency=afterok:2 " in calls[2]
     assert (study.parent / "out" / "report.html").is_file(), log
+
+
+def test_the_jobs_of_a_training_come_after_the_masks(study, tmp_path):  # noqa: F811
+    written = call("slurm", study, tmp_path / "jobs", "--shards", 2, "--train-shards", 5)
+
+    assert written.exit_code == 0, written.stderr
+    text = {one.stem: one.read_text(encoding="utf-8") for one in (tmp_path / "jobs").iterdir()}
+    order = [line.split("=")[0] for line in text["submit"].splitlines() if "sbatch" in line]
+    assert order == ["prepare", "masks", "merge", "plan", "train", "score"]
+    assert "#SBATCH --array=1-5" in text["train"]
+    assert '--shard "$SLURM_ARRAY_TASK_ID/5"' in text["train"]
+    assert "--prepare" in text["plan"]
+    assert "--merge" in text["score"]
+
+
+def test_a_gate_that_says_no_does_not_end_the_jobs(study, tmp_path):  # noqa: F811
+    assert call("slurm", study, tmp_path / "jobs", "--shards", 1).exit_code == 0
+    lines = (tmp_path / "jobs" / "prepare.sh").read_text(encoding="utf-8").splitlines()
+    script = "\n".join([lines[0], 'crowdqc() { return "$ENDS"; }', lines[-1]])
+
+    ends = {
+        code: subprocess.run(["/bin/sh", "-c", script], env={"ENDS": code}, check=False).returncode
+        for code in ("0", "3", "2")
+    }
+
+    assert ends == {"0": 0, "3": 0, "2": 1}
 
 
 @pytest.mark.parametrize("option", ["gpus=1", "--x; rm -rf .", "--x\n#SBATCH --y", "--a=$(id)"])

@@ -20,6 +20,7 @@ from train.preflight import preflight
 from train.run import (
     commands,
     count_folds,
+    is_trained,
     made_elsewhere,
     model_folder,
     predict,
@@ -101,12 +102,18 @@ def list_commands(
     return prepared + folded
 
 
+def fold_tasks(
+    config: Config, folders: Folders, sets: Sequence[str], *, folds: Sequence[int | str] = ()
+) -> list[tuple[str, int | str]]:
+    """Set and fold of each training: every fold of each set where none is given."""
+    return [(name, fold) for name in sets for fold in folds or known_folds(config, folders, name)]
+
+
 def train_sets(
     config: Config,
     folders: Folders,
-    sets: Sequence[str],
+    folds: Sequence[tuple[str, int | str]],
     *,
-    folds: Sequence[int | str] | None = None,
     gpus: int = 1,
     engine: Engine = LOCAL,
     say: Say,
@@ -119,10 +126,8 @@ def train_sets(
         The study file.
     folders : Folders
         Where nnU-Net keeps its files.
-    sets : sequence of str
-        Datasets to train on; prepared.
-    folds : sequence of int or "all", optional
-        Folds; every one if not given.
+    folds : sequence of tuple
+        Set, prepared, and fold of it, as `fold_tasks` gives them.
     gpus : int
         GPUs for each fold.
     engine : Engine
@@ -136,11 +141,9 @@ def train_sets(
         ``set, dataset, fold, state, dice, folder``: ``state`` is ``trained`` or ``was trained``,
         ``dice`` nnU-Net's mean over labels and validation cases.
     """
-    folds_of = {name: folds or known_folds(config, folders, name) for name in sets}
     tasks = {
-        f"{dataset_name(config, name)}, fold {fold}": (name, dataset_name(config, name), fold)
-        for name in sets
-        for fold in folds_of[name]
+        _called(config, name, fold): (name, dataset_name(config, name), fold)
+        for name, fold in folds
     }
     say(f"training {len(tasks)} folds ...")
     states = engine.run(
@@ -158,8 +161,24 @@ def train_sets(
                 **_validated(folders, dataset, config, fold=fold),
             }
             for (name, dataset, fold), state in zip(tasks.values(), states, strict=True)
-        ]
+        ],
+        columns=["set", "dataset", "fold", "state", "dice", "folder"],
     )
+
+
+def untrained(config: Config, folders: Folders, sets: Sequence[str]) -> list[str]:
+    """Folds of datasets that are not trained to their end, as messages call them."""
+    return [
+        _called(config, name, fold)
+        for name, fold in fold_tasks(config, folders, sets)
+        if not is_trained(
+            model_folder(folders, dataset_name(config, name), config.train) / f"fold_{fold}"
+        )
+    ]
+
+
+def _called(config: Config, name: str, fold: int | str) -> str:
+    return f"{dataset_name(config, name)}, fold {fold}"
 
 
 def _open_trainer(

@@ -157,3 +157,16 @@ def open_run(study: Path, *, say: Callable[[str], None], **more: Any) -> Run:
     elif context.meta.get("crowdqc.trust_results"):
         run.store.trust()
     return run
+
+
+class Shard(click.ParamType):  # type: ignore[type-arg]  # older clicks have none
+    """A part of the cases: ``2/8``."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Its number, from 1, and how many parts there are."""
+        number, _, n = str(value).partition("/")
+        if not (number.isdecimal() and n.isdecimal() and 1 <= int(number) <= int(n)):
+            self.fail(f"{value!r} is no part such as 2/8: the second of eight", param, ctx)
+        return int(number), int(n)

@@ -18,6 +18,7 @@ from crowdqc.cli.options import (
     REFUSED,
     STUDY,
     STYLES,
+    Shard,
     described,
     guarded,
     open_run,
@@ -61,19 +62,6 @@ def viewing_alias(flag: str, name: str) -> Option:
 def viewing(flag: str, text: str) -> Option:
     """An option that shows something else of what the stage found."""
     return click.option(flag, "view", flag_value=flag.removeprefix("--"), help=text)
-
-
-class Shard(click.ParamType):  # type: ignore[type-arg]  # older clicks have none
-    """A part of the cases: ``2/8``."""
-
-    name = "I/N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Its number, from 1, and how many parts there are."""
-        number, _, n = str(value).partition("/")
-        if not (number.isdecimal() and n.isdecimal() and 1 <= int(number) <= int(n)):
-            self.fail(f"{value!r} is no part such as 2/8: the second of eight", param, ctx)
-        return int(number), int(n)
 
 
 def _heading(name: str) -> str:

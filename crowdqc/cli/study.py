@@ -13,6 +13,7 @@ from crowdqc.cli.options import (
     OUT,
     STUDY,
     STYLES,
+    Shard,
     described,
     echo,
     guarded,
@@ -86,6 +87,12 @@ def gate(
     help="CSV file with the Dice of some masks (case, slice, label, dice): calibrates the risk.",
 )
 @click.option("--graded", is_flag=True, help="Calibrate the risk by the grades in decisions.csv.")
+@click.option(
+    "--shard",
+    type=Shard(),
+    help="Measure part I of N of the cases, beside the jobs that measure the others.",
+)
+@click.option("--merge", is_flag=True, help="Write the table once all shards are measured.")
 @output_options
 @guarded
 @described
@@ -96,6 +103,8 @@ def risk(
     patterns: tuple[str, ...],
     scores: Path | None,
     graded: bool,
+    shard: tuple[int, int] | None,
+    merge: bool,
     **show: Any,
 ) -> None:
     """Writes risk.csv: the probability that a mask is wrong, and the signals that it is made of.
@@ -108,11 +117,16 @@ def risk(
     """
     from crowdqc.cli.stage import finish
     from crowdqc.stages.pipeline import PIPELINE
-    from crowdqc.stages.risk import assess
+    from crowdqc.stages.risk import assess, assess_shard
 
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
-    PIPELINE.ensure("fuse" if patterns else "gate again", opened)
-    result = assess(opened, patterns, scores, graded=graded)
+    needed = "fuse" if patterns else "gate again"
+    if shard is not None:
+        PIPELINE.refuse_behind(needed, opened)
+        result = assess_shard(opened, patterns, shard)
+    else:
+        PIPELINE.ensure(needed, opened)
+        result = assess(opened, patterns, scores, graded=graded, merge=merge)
     finish(result, STAGES["risk"].heading, **show)
 
 

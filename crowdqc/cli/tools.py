@@ -206,18 +206,27 @@ def export(
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--shards", type=click.IntRange(min=1), required=True, help="Jobs that draw masks.")
 @click.option(
+    "--train-shards",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Jobs that train folds; 0 trains nothing.",
+)
+@click.option(
     "--option",
     "options",
     multiple=True,
-    help="Option of sbatch for the jobs that draw, such as --gpus=1; may be repeated.",
+    help="Option of sbatch for the jobs of arrays, such as --gpus=1; may be repeated.",
 )
 @OUT
 @guarded
 @described
 def slurm(
-    study: Path, folder: Path, *, shards: int, options: tuple[str, ...], out: Path | None
+    study: Path, folder: Path, *, options: tuple[str, ...], out: Path | None, **shards: int
 ) -> None:
     """Writes prepare.sh, masks.sh, merge.sh and submit.sh into FOLDER, which must be new or empty.
+
+    With --train-shards also plan.sh, train.sh and score.sh, for nnU-Net.
 
     'sh FOLDER/submit.sh' submits them with sbatch, each to start after the one before has ended.
     Nothing is submitted here.
@@ -225,7 +234,7 @@ def slurm(
     from crowdqc.stages.slurm import write_scripts
 
     config = open_run(study, out=out, say=echo).config
-    write_scripts(config, folder, shards=shards, options=options, out=out)
+    write_scripts(config, folder, options=options, out=out, **shards)
     echo(f"Written to {folder}. Submit: sh {folder / 'submit.sh'}")
 
 

@@ -13,6 +13,7 @@ from crowdqc.cli.options import (
     ENGINE,
     OUT,
     STUDY,
+    Shard,
     described,
     echo,
     guarded,
@@ -53,6 +54,12 @@ def _action(name: str, text: str) -> Callable[[Command], Command]:
 @_action("prepare", "Only plan and preprocess.")
 @_action("print", "Only print one command per fold, for a scheduler.")
 @_action("test", "Only predict and score the test cases.")
+@click.option(
+    "--shard",
+    type=Shard(),
+    help="Train part I of N of the folds, beside the jobs that train the others.",
+)
+@_action("merge", "Score the test cases once all shards are trained; train nothing.")
 @click.option("--epochs", type=int, help="Instead of [train] epochs.")
 @click.option("--iterations", type=int, help="Instead of [train] iterations (per epoch).")
 @click.option(
@@ -89,6 +96,7 @@ def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: 
         action=options["action"] or "train",
         sets=options["sets"],
         folds=options["folds"],
+        shard=options["shard"],
         gpus=options["gpus"],
         settings=settings,
     )

@@ -3,7 +3,7 @@
 from crowdqc.risk.calibration import Calibration, calibrate, cross_validate
 from crowdqc.risk.interval import dice_interval
 from crowdqc.risk.scale import STATED, STATED_BOXES, Scale, fit_scale
-from crowdqc.risk.table import MaskSet, assess_risk
+from crowdqc.risk.table import MaskSet, assess_risk, case_signals
 from crowdqc.risk.votes import DiceVotes, paired_dice
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Scale",
     "assess_risk",
     "calibrate",
+    "case_signals",
     "cross_validate",
     "dice_interval",
     "fit_scale",

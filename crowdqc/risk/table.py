@@ -94,6 +94,7 @@ def assess_risk(
     labels: Mapping[str, int],
     images: pd.DataFrame,
     prompts: pd.DataFrame | None = None,
+    known: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """How likely each mask is wrong.
 
@@ -111,6 +112,8 @@ def assess_risk(
     prompts : DataFrame, optional
         Table ``masks`` of the judged set, with ``pairwise_dice``, Dice between the masks from
         several prompts, or ``model_dice``, Dice with the masks of a second model, or both.
+    known : mapping of str to DataFrame, optional
+        Case -> what `case_signals` said of it, which is not asked again.
 
     Returns
     -------
@@ -131,21 +134,53 @@ def assess_risk(
     """
     if not sets:
         raise ValueError("'sets' must hold at least one set of masks; got none.")
-    spacing = _spacings(images)
+    known = known or {}
     parts = [
-        _signals(run).assign(case=case, label=label)
+        known[case]
+        if case in known
+        else case_signals(case, boxes, sets, labels=labels, images=images)
         for case in boxes["case"].unique()
-        for label, run in _runs(case, boxes, sets, labels=labels, spacing=spacing[case])
     ]
+    parts = [part for part in parts if len(part)]
     if not parts:
         return pd.DataFrame({column: [] for column in COLUMNS}).astype({"case": str, "label": str})
     table = pd.concat(parts, ignore_index=True)
-    table["extent"] = _extents(table, boxes, spacing, labels=list(labels))
+    table["extent"] = _extents(table, boxes, _spacings(images), labels=list(labels))
     if prompts is not None:
         table = _with_prompts(table, prompts)
     table["support"] = table["total"] / table["weight"]
     table["risk"] = _risk(table)
     return table[COLUMNS]
+
+
+def case_signals(
+    case: str,
+    boxes: pd.DataFrame,
+    sets: Sequence[MaskSet],
+    *,
+    labels: Mapping[str, int],
+    images: pd.DataFrame,
+) -> pd.DataFrame:
+    """What the masks of one case say, without those of others.
+
+    Parameters
+    ----------
+    case : str
+        The case.
+    boxes, sets, labels, images
+        As for `assess_risk`.
+
+    Returns
+    -------
+    DataFrame
+        One row for each slice of a label with a box or a judged mask; empty where there is none.
+    """
+    spacing = _spacings(images[images["case"] == case])[case]
+    parts = [
+        _signals(run).assign(case=case, label=label)
+        for label, run in _runs(case, boxes, sets, labels=labels, spacing=spacing)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _runs(

@@ -19,7 +19,7 @@ import pandas as pd
 
 from crowdqc.catalogue import STAGES, StageInfo
 from crowdqc.config import Config
-from crowdqc.findings import Finding, Severity, Verdict
+from crowdqc.findings import Finding, InputError, Severity, Verdict
 from crowdqc.stages.stamps import make_stamp
 from crowdqc.store import Store
 
@@ -145,6 +145,21 @@ class Pipeline:
         result = self._finish(stage, run)
         run.say(textwrap.indent(result.summary, "  "))
         return result
+
+    def refuse_behind(self, name: str, run: Run) -> None:
+        """Refuse parts of the work whose stage before them is not up to date.
+
+        Raises
+        ------
+        InputError
+            If the stage `name` has not run on the study as it is: a part runs no other stage.
+        """
+        if not self.is_current(name, run):
+            raise InputError(
+                f"{run.store.folder}: '{STAGES[name].command}' has not run on the study as it is "
+                f"now. Run crowdqc {STAGES[name].command} before the shards, which run side by "
+                "side and repeat no stage."
+            )
 
     def is_current(self, name: str, run: Run) -> bool:
         """Whether the result of a stage is there, as it was written, and of the study as it is."""

@@ -24,7 +24,8 @@ from crowdqc.stages.base import Result, Run
 from crowdqc.stages.extras import load
 from crowdqc.stages.images import has_volumes, image_files
 from crowdqc.stages.mask_sets import RISK, SETS, known_empty, mask_files, read_manifest
-from crowdqc.stages.risk import judge_masks, write_risk
+from crowdqc.stages.risk import judge_masks, measure_masks, write_risk
+from crowdqc.stages.shards import shard_cases
 from crowdqc.stages.study import person, write_findings
 from crowdqc.text import count
 
@@ -68,7 +69,8 @@ def masks(run: Run) -> Result:
 def draw_shard(run: Run, shard: tuple[int, int]) -> Result:
     """Draw the masks of a part of the cases, beside processes that draw the others.
 
-    Nothing but masks and their records is written: `masks` makes the tables once all are there.
+    Nothing but masks, their records and what is measured of them is written: `masks` makes the
+    tables once all are there.
 
     Parameters
     ----------
@@ -90,6 +92,7 @@ def draw_shard(run: Run, shard: tuple[int, int]) -> Result:
         _draw(run, task, name, prompts=one[one["case"].isin(own)]) for name, one in sets.items()
     ]
     table = pd.concat(tables, ignore_index=True).drop(columns=NO_CONTRAST, errors="ignore")
+    measure_masks(run, sets["filtered"], [mask_files(run, "filtered")], cases=own)
     cases = sorted(set(table["case"]))
     return Result(
         table=table,
@@ -143,38 +146,6 @@ def mask_prompts(run: Run) -> dict[str, pd.DataFrame]:
     drawn = {"filtered": boxes[~who.isin(rejected)], "unfiltered": boxes}
     iou = run.config.match.iou
     return {name: with_members(table, drawn[name], iou=iou) for name, table in prompts.items()}
-
-
-def shard_cases(prompts: pd.DataFrame, shard: tuple[int, int]) -> list[str]:
-    """Cases of one part, which has about as many slices as each of the others.
-
-    Parameters
-    ----------
-    prompts : DataFrame
-        Boxes of all cases, of which ``case`` and ``slice`` are read.
-    shard : tuple of int
-        Number of the part, from 1, and how many parts there are.
-
-    Returns
-    -------
-    list of str
-        Each case is in exactly one part.
-
-    Examples
-    --------
-    >>> boxes = pd.DataFrame({"case": list("aaabbc"), "slice": [0, 1, 2, 0, 1, 0]})
-    >>> shard_cases(boxes, (1, 2)), shard_cases(boxes, (2, 2))
-    (['a'], ['b', 'c'])
-    """
-    number, n = shard
-    slices = prompts.drop_duplicates(["case", "slice"]).groupby("case").size()
-    load = [0] * n
-    parts: list[list[str]] = [[] for _ in range(n)]
-    for case, size in slices.sort_values(ascending=False, kind="stable").items():
-        least = load.index(min(load))
-        parts[least].append(str(case))
-        load[least] += size
-    return parts[number - 1]
 
 
 def _draw(run: Run, task: Any, name: str, *, prompts: pd.DataFrame) -> pd.DataFrame:

@@ -224,11 +224,7 @@ def draw_shard(run: Run, shard: tuple[int, int]) -> Result:
     InputError
         If the gate has not decided on the study as it is: a part runs no stage before it.
     """
-    if not PIPELINE.is_current("gate", run):
-        raise InputError(
-            f"{run.store.folder}: the gate has not decided on the study as it is now. Run crowdqc "
-            "gate before the shards, which run side by side and repeat no stage."
-        )
+    PIPELINE.refuse_behind("gate", run)
     return masks.draw_shard(run, shard)
 
 

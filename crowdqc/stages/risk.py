@@ -33,6 +33,7 @@ from crowdqc.stages.audit_units import mask_grades
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import case_files
 from crowdqc.stages.mask_sets import RISK, mask_files, read_manifest
+from crowdqc.stages.shards import RiskParts, shard_cases
 from crowdqc.text import count
 from crowdqc.volumes import read_labels, to_pictures
 
@@ -42,7 +43,12 @@ WORST = 15
 
 
 def assess(
-    run: Run, patterns: Sequence[str], scores: Path | None = None, *, graded: bool = False
+    run: Run,
+    patterns: Sequence[str],
+    scores: Path | None = None,
+    *,
+    graded: bool = False,
+    merge: bool = False,
 ) -> Result:
     """Judge the masks of the first of `patterns`, or the study's own where there is none.
 
@@ -57,23 +63,17 @@ def assess(
         the scores of the others.
     graded : bool
         Calibrate on the grades in decisions.csv.
+    merge : bool
+        Measure nothing: take what the shards have measured.
 
     Raises
     ------
     InputError
-        If no file fits a pattern, or a mask or the scores cannot be read or used.
+        If no file fits a pattern, or a mask or the scores cannot be read or used; with `merge`, if
+        a shard is missing.
     """
-    config = run.config
-    if patterns:
-        consensus = run.store.read("consensus")
-        prompts, drawn = consensus[consensus["state"].isin(USABLE)], None
-        files = [case_files(config, pattern) for pattern in patterns]
-    else:
-        if not run.store.has("masks"):
-            raise InputError(f"{config.file}: has no [images] to draw masks on; give --masks.")
-        prompts, drawn = read_manifest(run).prompt_table(), run.store.read("masks")
-        files = [mask_files(run, "filtered")]
-    table = judge_masks(run, prompts, files, drawn=drawn)
+    prompts, files, drawn = _judged(run, patterns)
+    table = judge_masks(run, prompts, files, drawn=drawn, merge=merge)
     if scores is not None:
         table = _calibrated(table, scores)
     elif graded:
@@ -89,12 +89,70 @@ def assess(
     )
 
 
+def assess_shard(run: Run, patterns: Sequence[str], shard: tuple[int, int]) -> Result:
+    """Measure the masks of a part of the cases, beside processes that measure the others.
+
+    No table is written: `assess` makes it once all are measured.
+
+    Parameters
+    ----------
+    run, patterns
+        As for `assess`.
+    shard : tuple of int
+        Number of the part, from 1, and how many parts there are.
+    """
+    run.store.claim_part("risk-{}of{}".format(*shard))
+    prompts, files, _ = _judged(run, patterns)
+    own = shard_cases(prompts, shard)
+    table = measure_masks(run, prompts, files, cases=own)
+    return Result(
+        table=table,
+        shown=table.groupby(["case", "label"], sort=False).size().rename("n").reset_index(),
+        summary="Shard {} of {}: ".format(*shard) + f"masks of {count(len(own), 'case')} measured.",
+    )
+
+
+def _judged(
+    run: Run, patterns: Sequence[str]
+) -> tuple[pd.DataFrame, list[dict[str, Path]], pd.DataFrame | None]:
+    """Prompts of the masks that are judged, files of each set, and their table."""
+    if patterns:
+        consensus = run.store.read("consensus")
+        files = [case_files(run.config, pattern) for pattern in patterns]
+        return consensus[consensus["state"].isin(USABLE)], files, None
+    if not run.store.has("masks"):
+        raise InputError(f"{run.config.file}: has no [images] to draw masks on; give --masks.")
+    prompts, drawn = read_manifest(run).prompt_table(), run.store.read("masks")
+    return prompts, [mask_files(run, "filtered")], drawn
+
+
+def measure_masks(
+    run: Run, prompts: pd.DataFrame, files: Sequence[dict[str, Path]], *, cases: Sequence[str]
+) -> pd.DataFrame:
+    """What the masks of some cases say, kept for `judge_masks`.
+
+    Parameters
+    ----------
+    run, prompts, files
+        As for `judge_masks`.
+    cases : sequence of str
+        Which are measured, where they are not yet.
+    """
+    sets = [_reader(paths, run.config) for paths in files]
+    parts = RiskParts(run, prompts, files=files, sets=sets)
+    there = set(prompts["case"])
+    tables = [parts.measure(case) for case in cases if case in there]
+    empty = pd.DataFrame(columns=["case", "label"])
+    return pd.concat([table for table in tables if len(table)] or [empty], ignore_index=True)
+
+
 def judge_masks(
     run: Run,
     prompts: pd.DataFrame,
     files: Sequence[dict[str, Path]],
     *,
     drawn: pd.DataFrame | None,
+    merge: bool = False,
 ) -> pd.DataFrame:
     """The risk of the masks of the first of several sets of files, a probability by `STATED`.
 
@@ -107,13 +165,17 @@ def judge_masks(
         For each set, case -> mask volume.
     drawn : DataFrame, optional
         Table ``masks`` of the first set.
+    merge : bool
+        Whether all must have been measured before.
     """
+    sets = [_reader(paths, run.config) for paths in files]
     table = assess_risk(
         prompts,
-        [_reader(paths, run.config) for paths in files],
+        sets,
         labels=run.config.label_values,
         images=run.store.read("images"),
         prompts=drawn,
+        known=RiskParts(run, prompts, files=files, sets=sets).known(whole=merge),
     )
     return table.assign(
         risk=STATED.probability(table["risk"].to_numpy()), risk_free=table["risk"].to_numpy()

@@ -1,4 +1,4 @@
-"""Job scripts for Slurm: quality control, then masks as a job array, then what comes after."""
+"""Job scripts for Slurm: quality control, masks and folds as job arrays, and what joins them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from crowdqc.findings import InputError
 
 _OPTION = re.compile(r"-{1,2}[A-Za-z][\w-]*([= ][\w@%+,.:/=-]+)?", re.ASCII)
 """An option of sbatch: what may stand in a line of its own without a shell reading it."""
+_OR_NO = "|| [ $? -eq 3 ]"
+"""A gate that says no is no failure: what it lets through is drawn."""
 
 
 def write_scripts(
@@ -21,10 +23,13 @@ def write_scripts(
     folder: Path,
     *,
     shards: int,
+    train_shards: int = 0,
     options: Sequence[str] = (),
     out: Path | None = None,
 ) -> None:
-    """Write ``prepare.sh``, ``masks.sh``, ``merge.sh`` and ``submit.sh``.
+    """Write ``submit.sh`` and what it submits: ``prepare.sh``, ``masks.sh``, ``merge.sh``.
+
+    With `train_shards` also ``plan.sh``, ``train.sh`` and ``score.sh``.
 
     Parameters
     ----------
@@ -33,7 +38,9 @@ def write_scripts(
     folder : Path
         Where to: a folder that is not there yet, or is empty.
     shards : int
-        Number of jobs that draw masks.
+        Number of jobs that draw masks, and measure their risk.
+    train_shards : int
+        Number of jobs that train folds of the datasets; 0: nothing is trained.
     options : sequence of str
         Options of sbatch for these.
     out : Path, optional
@@ -50,13 +57,22 @@ def write_scripts(
     words = [str(config.file.absolute()), *(["--out", str(out.absolute())] if out else [])]
     study = shlex.join(words)
     scripts = {
-        "prepare": _script(f"crowdqc gate {study}; [ $? -eq 0 ] || [ $? -eq 3 ]"),
+        "prepare": _script(f"crowdqc gate {study} {_OR_NO}"),
         "masks": _script(
             f'crowdqc masks {study} --shard "$SLURM_ARRAY_TASK_ID/{shards}"',
             [f"--array=1-{shards}", *options],
         ),
-        "merge": _script(f"crowdqc masks {study} --merge && crowdqc run {study}"),
+        "merge": _script(f"crowdqc masks {study} --merge && crowdqc run {study} {_OR_NO}"),
     }
+    if train_shards:
+        part = f'--shard "$SLURM_ARRAY_TASK_ID/{train_shards}"'
+        scripts |= {
+            "plan": _script(f"crowdqc dataset {study} && crowdqc train {study} --prepare"),
+            "train": _script(
+                f"crowdqc train {study} {part}", [f"--array=1-{train_shards}", *options]
+            ),
+            "score": _script(f"crowdqc train {study} --merge && crowdqc report {study}"),
+        }
     with new_folder(folder) as temporary:
         for name, text in {**scripts, "submit": _submit(config.study.name, scripts)}.items():
             (temporary / f"{name}.sh").write_text(text, encoding="utf-8", newline="\n")

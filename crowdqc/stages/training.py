@@ -31,12 +31,14 @@ class Request:
 
     Parameters
     ----------
-    action : {"train", "check", "prepare", "print", "test"}
+    action : {"train", "check", "prepare", "print", "test", "merge"}
         What to do.
     sets : tuple of str
         Datasets; those of ``[dataset] sets`` where none is given.
     folds : tuple of int or "all"
         Folds; every one where none is given.
+    shard : tuple of int, optional
+        Train this part of the folds and nothing else; its number, from 1, and how many there are.
     gpus : int
         GPUs for each fold.
     settings : dict
@@ -46,6 +48,7 @@ class Request:
     action: str = "train"
     sets: tuple[str, ...] = ()
     folds: tuple[int | str, ...] = ()
+    shard: tuple[int, int] | None = None
     gpus: int = 1
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -138,28 +141,41 @@ def _print(work: _Work) -> Result:
 
 
 def _train(work: _Work) -> Result:
-    if not work.request.folds:
+    request, config = work.request, work.run.config
+    if not request.folds:
         for name in work.sets:
-            work.experiment.known_folds(work.run.config, work.folders, name)
-    _prepare(work)
-    gpus = work.request.gpus
+            work.experiment.known_folds(config, work.folders, name)
+    if request.shard is None:
+        _prepare(work)
+    folds = work.experiment.fold_tasks(config, work.folders, work.sets, folds=request.folds)
+    number, n = request.shard or (1, 1)
+    gpus = request.gpus if config.train.device == "cuda" else 0
     table: pd.DataFrame = work.experiment.train_sets(
-        work.run.config,
+        config,
         work.folders,
-        work.sets,
-        folds=work.request.folds or None,
-        gpus=gpus,
-        engine=open_engine(
-            work.run.config.engine, gpus=gpus if work.run.config.train.device == "cuda" else 0
-        ),
+        folds[number - 1 :: n],
+        gpus=request.gpus,
+        engine=open_engine(config.engine, gpus=gpus),
         say=work.run.say,
     )
     summary = f"Trained: {count(len(table), 'fold')}, in nnUNet_results/."
     result = Result(table=table, shown=table.drop(columns=["folder", "dataset"]), summary=summary)
-    if not work.request.folds and work.run.config.dataset.test and has_truth(work.run.config):
+    whole = request.shard is None and not request.folds
+    if whole and config.dataset.test and has_truth(config):
         tested = _test(work)
         return dataclasses.replace(result, summary=f"{summary} {tested.summary}")
     return result
+
+
+def _merge(work: _Work) -> Result:
+    """What a training ends with, once all folds are trained by shards."""
+    left = work.experiment.untrained(work.run.config, work.folders, work.sets)
+    if left:
+        raise InputError(
+            f"{work.run.store.folder}: {count(len(left), 'fold')} not trained to the end: "
+            f"{', '.join(left)}. Run the shards that are missing, or crowdqc train."
+        )
+    return _train(work)
 
 
 def _test(work: _Work) -> Result:
@@ -211,12 +227,13 @@ def _compare(work: _Work, scores: pd.DataFrame) -> list[Finding]:
     return [finding for _, found in compared for finding in found]
 
 
-_USES_DATA = {"prepare", "train"}
+_USES_DATA = {"prepare", "train", "merge"}
 _SCORES = ("model_scores.csv", "model_comparison.csv")
 _ACTIONS: dict[str, Callable[[_Work], Result]] = {
     "check": _check,
     "prepare": _prepare,
     "print": _print,
+    "merge": _merge,
     "train": _train,
     "test": _test,
 }

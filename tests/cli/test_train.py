@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -99,7 +100,7 @@ def nnunet(monkeypatch):
     def train_fold(folders, dataset, *, fold, settings, gpus):
         asked.append(("train", dataset, fold, gpus))
         model = experiment.model_folder(folders, dataset, settings) / f"fold_{fold}" / "validation"
-        model.mkdir(parents=True)
+        model.mkdir(parents=True, exist_ok=True)
         (model / "summary.json").write_text('{"foreground_mean": {"Dice": 0.5}}')
         return True
 
@@ -213,6 +214,40 @@ def test_one_fold_of_one_set_is_trained_and_not_tested(study, nnunet):
     assert result.exit_code == 0, result.output
     assert nnunet[1:] == [("train", "Dataset502_tiny-filtered", 1, 2)]
     assert json.loads(result.stdout)[0]["dice"] == 0.5
+
+
+def test_folds_are_trained_by_shards_and_scored_by_the_merge(study, nnunet):
+    whole = study.parent / "whole"
+    shutil.copytree(study.parent, whole)
+    assert call("train", whole / study.name).exit_code == 0
+    nnunet.clear()
+    assert call("train", study, "--prepare").exit_code == 0
+
+    for k in (1, 2, 4):
+        done = call("train", study, "--shard", f"{k}/4")
+        assert done.exit_code == 0, done.stderr
+    finish_folds(study)
+    early = call("train", study, "--merge")
+    assert early.exit_code == 2
+    assert "1 fold not trained to the end: Dataset502_tiny-filtered, fold 0." in early.stderr
+    assert call("train", study, "--shard", "3/4").exit_code == 0
+    finish_folds(study)
+    trained = [asked[1:3] for asked in nnunet if asked[0] == "train"]
+    assert len(trained) == len(set(trained)) == 5
+    assert not [asked for asked in nnunet if asked[0] == "predict"]
+    for _ in range(2):
+        merged = call("train", study, "--merge")
+        assert merged.exit_code == 0, merged.stderr
+        for name in ("model_scores.csv", "model_comparison.csv"):
+            same = (study.parent / "out" / name).read_bytes()
+            assert same == (whole / "out" / name).read_bytes()
+
+
+def finish_folds(study):
+    """What nnU-Net's last step leaves of each fold."""
+    for fold in (study.parent / "out" / "nnUNet_results").glob("*/*/fold_*"):
+        (fold / "checkpoint_final.pth").write_bytes(b"weights")
+        seal(fold / "checkpoint_final.pth")
 
 
 def test_the_printed_lines_are_commands_that_do_it(study, nnunet):

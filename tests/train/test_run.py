@@ -134,7 +134,7 @@ def test_the_whole_path_ends_with_scores(trained, config):
     assert config.train == SETTINGS
     said = []
     prepare_sets(config, trained, ["unfiltered"], say=said.append)
-    table = train_sets(config, trained, ["unfiltered"], folds=[0], say=said.append)
+    table = train_sets(config, trained, [("unfiltered", 0)], say=said.append)
     truth = {"a3": trained.base / "labels" / "a3.nii.gz"}
     scores, findings = evaluate_sets(config, trained, ["unfiltered"], truth=truth, say=said.append)
 
@@ -249,8 +249,7 @@ def test_a_cluster_trains_as_this_process_does(trained, copy, config, nodes):
     table = train_sets(
         config,
         copy,
-        ["unfiltered"],
-        folds=[0],
+        [("unfiltered", 0)],
         engine=RayEngine(address=nodes.address),
         say=print,
     )
