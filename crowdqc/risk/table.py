@@ -167,7 +167,7 @@ def case_signals(
     ----------
     case : str
         The case.
-    boxes, sets, labels, images
+    boxes, sets, labels, images : DataFrame, sequence of callable, mapping, DataFrame
         As for `assess_risk`.
 
     Returns

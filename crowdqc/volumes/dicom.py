@@ -129,7 +129,18 @@ def _not_inverted(path: Path) -> Iterator[Path]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a volume is read from DICOM: a folder, or a file with its ending."""
+    """Whether a volume is read from DICOM.
+
+    Parameters
+    ----------
+    path : Path
+        The volume.
+
+    Returns
+    -------
+    bool
+        Of a folder, and of a file with the ending of DICOM.
+    """
     return path.is_dir() or path.suffix.lower() == ENDING
 
 

@@ -155,6 +155,16 @@ def volume_files(path: Path) -> list[Path]:
 def series_slices(path: Path, *, resample: bool = False) -> tuple[tuple[Path, int | None], ...]:
     """File of each slice of a DICOM series, and its frame there, along the third axis as stored.
 
+    Parameters
+    ----------
+    path, resample : Path, bool
+        As for `read_geometry`.
+
+    Returns
+    -------
+    tuple of (Path, int or None)
+        `None` for a file that is one slice.
+
     Raises
     ------
     InputError
