@@ -40,8 +40,8 @@ class Evidence:
         True box of an object that a reviewer decided on; nan elsewhere.
     decided : ndarray, shape (O,)
         1 for an object that a reviewer calls real, 0 for one that is not, nan for the others. These
-        are no sample of all objects but those in doubt: by them raters are judged, but neither what
-        is usual nor the error that all share is learned from them.
+        are no sample of all objects but those in doubt: by them raters are judged, and what is
+        learned from them is learned given what was drawn, see `crowdqc.crowd.decided`.
     """
 
     boxes: Boxes

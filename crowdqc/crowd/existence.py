@@ -130,11 +130,6 @@ def fit_existence(
         for most in (np.inf, settings.usual)
     )
     real, without, *raters = ((a + b) / 2 for a, b in zip(hard, tempting, strict=True))
-    decided = evidence.decided
-    real, without = (
-        np.where(np.isfinite(known), known, found)
-        for known, found in ((decided, real), (decided[evidence.asked_object], without))
-    )
     return Existence(real, without, *raters)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import expit
 
 from crowdqc.arrays import Floats, Ints
+from crowdqc.crowd.decided import decided_edges, decided_existence
 from crowdqc.crowd.dependence import pairs_within
 from crowdqc.crowd.edges import Edges, EdgeSettings, fit_edges, size_of
 from crowdqc.crowd.evidence import Evidence, evidence
@@ -207,7 +208,9 @@ def fit_evidence(
     settings = settings or CrowdSettings()
     edges = fit_edges(data, settings.edges)
     existence = fit_existence(data, settings.existence, edges.dependence)
+    existence = decided_existence(data, existence, edges.voice)
     shared = shared_error(data, edges)
+    edges = decided_edges(data, edges, shared)
     voices = np.bincount(data.object, edges.voice, data.n_objects)[:, None]
     common = shared**2 * voices * edges.spread**2
     edges, spread = calibrated(data, edges, np.sqrt(edges.spread**2 + common))

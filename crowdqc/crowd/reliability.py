@@ -208,9 +208,10 @@ def _usual(
     rater, where = pair % n, pair // n
     n_places = int(evidence.place.max(initial=-1)) + 1
     outcomes = np.bincount(at, outcome, len(pair))
-    reached = np.bincount(at, right, len(pair)) / outcomes
-    everybody = np.bincount(where, voice[rater] * reached, n_places) / np.maximum(
-        np.bincount(where, voice[rater], n_places), 1e-12
+    reached = np.bincount(at, right, len(pair)) / np.maximum(outcomes, 1e-12)
+    voices = voice[rater] * (outcomes > 0)  # nothing to draw, as a reviewer says, and not drawn
+    everybody = np.bincount(where, voices * reached, n_places) / np.maximum(
+        np.bincount(where, voices, n_places), 1e-12
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         usual: Floats = np.bincount(rater, outcomes * everybody[where], n) / np.bincount(

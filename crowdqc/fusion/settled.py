@@ -54,14 +54,14 @@ def with_decided(frame: pd.DataFrame, matched: Matched, settled: pd.DataFrame) -
     decided = frame.assign(score=score)
     decided.loc[decided.index[rows[rows >= 0]], "state"] = state[rows >= 0]
     decided.loc[decided.index[rows[rows >= 0]], "method"] = REVIEW
-    decided.loc[decided.index[rows[rows >= 0]], "worth"] = 0.0
+    decided.loc[decided.index[rows[rows >= 0]], ["worth", "depends"]] = 0.0
     added = settled.loc[(rows < 0) & real, [*PLACE, *BOX, *_SPREAD]]
     if not len(added):
         return decided
     added = added.assign(support=0, raters="", score=1.0, method=REVIEW, state="agreed")
     asked = matched.asked.groupby(PLACE)["person"].nunique()
     asked = asked.reindex(pd.MultiIndex.from_frame(added[PLACE]), fill_value=0)
-    added = added.assign(n_raters=asked.to_numpy(), expected_error=0.0, worth=0.0)
+    added = added.assign(n_raters=asked.to_numpy(), expected_error=0.0, worth=0.0, depends=0.0)
     return pd.concat([decided, added], ignore_index=True)
 
 

@@ -93,6 +93,7 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
     fused = obeying(chosen(data), matched, settled)
     rule = ConsensusRule(quorum, min_raters, probability)
     backs, support, asked, usable = decide(data, fused, chosen, iou=matched.iou, rule=rule)
+    value = worth(fused, usable)
     state = np.where(asked == 1, "single", np.where(usable, "agreed", "no_consensus"))
     frame = matched.objects[["case", "slice", "label"]].assign(
         support=support,
@@ -102,7 +103,8 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
         method=method,
         state=state,
         expected_error=np.nan if fused.error is None else fused.error,
-        worth=worth(fused, usable),
+        worth=value,
+        depends=depends(data, value),
     )
     frame[BOX] = fused.box
     frame[_SPREAD] = fused.spread
@@ -175,6 +177,20 @@ def worth(fused: Fused, usable: Bools) -> Floats:
     error = 1 - fused.score * (1 - np.nan_to_num(off)) if fused.error is None else fused.error
     exists = fused.score if fused.exists is None else fused.exists
     return np.where(usable, error, exists)
+
+
+def depends(data: Evidence, value: Floats) -> Floats:
+    """Share of all doubt that lies in other objects of the raters who drew each object, (O,).
+
+    A decision on an object judges its raters, on whom their other objects depend: the mean over
+    those who drew it of the doubt in what else each drew, over that in all objects.
+    """
+    doubt = np.nan_to_num(value)
+    each = doubt[data.object]
+    other = np.bincount(data.rater, each, data.n_raters)[data.rater] - each
+    mean = np.bincount(data.object, other, data.n_objects) / np.maximum(data.n_boxes, 1)
+    share: Floats = mean / max(float(doubt.sum()), 1e-12)
+    return share
 
 
 def _voices(objects: Ints, group: Ints, n: int) -> Ints:

@@ -14,8 +14,10 @@ from crowdqc.schema import BOX, stands_in
 from crowdqc.text import count
 
 ORDERS = ("disagreement", "masks", "single", "random", "audit")
-"""By what a decision is worth; masks by their risk; what one rater drew alone; a random sample;
-what ``crowdqc audit`` asks for."""
+"""By what a decision is worth, with some at random; masks by their risk; what one rater drew alone;
+a random sample; what ``crowdqc audit`` asks for."""
+_CHECK = 5
+"""Every fifth item of the first order is a random one: the model may err where it is sure."""
 _BLOCK = 25
 """Items of about the same gain, within which one case comes after the other."""
 COLUMNS = ["unit", *PLACE, "object", "gain", "why"]
@@ -67,10 +69,26 @@ def make_queue(
     if order == "random":
         queue = queue.iloc[np.random.default_rng(seed).permutation(len(queue))]
     else:
-        queue = queue.iloc[np.argsort(-queue["gain"].to_numpy(), kind="stable")]
+        queue = queue.iloc[
+            np.argsort(-(queue["gain"] * (1 + queue["depends"])).to_numpy(), kind="stable")
+        ]
         block = np.arange(len(queue)) // _BLOCK  # case by case, as far as the order allows
         queue = queue.iloc[np.lexsort((pd.factorize(queue["case"])[0], block))]
+    if order == "disagreement":
+        queue = _with_checks(queue, np.random.default_rng(seed))
     return _reopened_first(queue, tables.get("settled"))[COLUMNS].reset_index(drop=True)
+
+
+def _with_checks(queue: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """The queue with a random item in every fifth place, drawn from all of it."""
+    n = len(queue)
+    drawn = rng.permutation(n)[: n // _CHECK]
+    place = np.arange(n) % _CHECK == _CHECK - 1
+    order = np.empty(n, dtype=np.int64)
+    order[place], order[~place] = drawn, np.setdiff1d(np.arange(n), drawn)
+    why = queue["why"].to_numpy(dtype=object, copy=True)
+    why[drawn] = [f"Drawn at random, as a check of the model. {text}" for text in why[drawn]]
+    return queue.assign(why=why).iloc[order]
 
 
 def _boxes(consensus: pd.DataFrame) -> pd.DataFrame:
@@ -80,6 +98,7 @@ def _boxes(consensus: pd.DataFrame) -> pd.DataFrame:
         unit="box",
         object=consensus.groupby(PLACE, sort=False).cumcount(),
         gain=worth.fillna(0.5).clip(0, 1),
+        depends=consensus["depends"].fillna(0.0) if "depends" in consensus else 0.0,
         why=_why(consensus),
         alone=(consensus["state"] == "single") | (consensus["support"] <= 1),
     )
@@ -112,6 +131,7 @@ def _masks(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         unit="mask",
         object=-1,
         gain=risk["risk"].fillna(1.0).clip(0, 1),
+        depends=0.0,
         why=[f"Risk {value:.2f} that the mask is wrong." for value in risk["risk"]],
         alone=False,
     )

@@ -1,15 +1,11 @@
 """Who gets in, what is answered to nonsense, and that nothing but decisions is written."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
-import urllib.error
 import urllib.request
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,6 +18,7 @@ from crowdqc.review.server import Guard, addresses, bind, make_app
 from crowdqc.stages.pipeline import open_run
 from tests.commands import call
 from tests.review.conftest import write
+from tests.review.kills import kill_while_deciding, serve
 
 HOST = {"host": "127.0.0.1:80"}
 OWN = {**HOST, "origin": "http://127.0.0.1:80", "content-type": "application/json"}
@@ -217,47 +214,19 @@ def test_a_port_that_is_taken_is_said(tmp_path):
     assert (result.exit_code, "cannot be listened on" in result.stderr) == (2, True)
 
 
-def start(study):
-    """The command as a process of its own: process, address, cookie."""
-    words = [sys.executable, "-m", "crowdqc", "review", str(study), "--reviewer", "ann"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    address = process.stdout.readline().strip()
-    root = address.partition("?")[0]
-    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-    opener.addheaders = [("Origin", root.rstrip("/"))]
-    opener.open(address).read()
-    return process, root, opener
-
-
 def test_killed_at_any_moment_no_saved_decision_is_lost(tmp_path):
     study = write(tmp_path)
-    config, saved = load_config(study), 0
-    for k in range(5):
-        process, root, opener = start(study)
-        killed_at = time.monotonic() + 0.1 + 0.05 * k
-        try:
-            while True:
-                if time.monotonic() > killed_at and process.poll() is None:
-                    os.kill(process.pid, signal.SIGKILL)
-                item = json.load(opener.open(f"{root}api/item/{saved % 8}"))
-                entry = {"decision": "skip", "seen": item["seen"], "inputs": item["inputs"]}
-                place, body = f"{root}api/item/{saved % 8}", json.dumps(entry).encode()
-                json_type = {"Content-Type": "application/json"}
-                opener.open(urllib.request.Request(place, body, json_type)).read()  # noqa: S310
-                saved += 1
-        except OSError as error:
-            if isinstance(error, urllib.error.HTTPError):
-                raise
-            process.wait(timeout=60)
-            process.stdout.close()
-            process.stderr.close()
 
-    assert saved > 0
-    assert saved <= len(read_decisions(config)) <= saved + 5
+    saved = kill_while_deciding(study, times=5, rng=np.random.default_rng(0))
+
+    table = read_decisions(load_config(study))["shown"].tolist()
+    assert len(saved) > 5
+    assert [text for text in table if text in set(saved)] == saved
+    assert len(table) <= len(saved) + 5
 
 
 def test_ctrl_c_ends_it_without_a_word_of_python(tmp_path):
-    process, _, _ = start(write(tmp_path))
+    process, _, _ = serve(write(tmp_path))
 
     process.send_signal(signal.SIGINT)
     _, entry = process.communicate(timeout=30)
