@@ -9,7 +9,7 @@ from crowdqc.report.caution import Caution
 from crowdqc.report.content import ReportContent
 from crowdqc.report.export import to_csv, to_json, to_markdown
 from crowdqc.report.gather import gather
-from crowdqc.report.pictures import outline
+from crowdqc.report.pictures import judged_region, outline, uncertainty_colours
 from crowdqc.report.render import render
 from crowdqc.report.slice_files import VolumeSlices
 
@@ -18,9 +18,11 @@ __all__ = [
     "ReportContent",
     "VolumeSlices",
     "gather",
+    "judged_region",
     "outline",
     "render",
     "to_csv",
     "to_json",
     "to_markdown",
+    "uncertainty_colours",
 ]

@@ -76,9 +76,15 @@ class VolumeSlices:
 
     def uncertainty(self, case: str, k: int) -> NDArray[np.float64] | None:
         """Entropy of the masks on the slice as a share of the largest, shape (rows, columns)."""
-        path = self._store.path("masks") / f"{case}.uncertainty.nii.gz"
-        plane = _plane(self._uncertainty(path), k)
+        plane = _plane(self._uncertainty(self._uncertainty_file(case)), k)
         return None if plane is None else np.clip(plane / ENTROPY_MAX, 0.0, 1.0)
+
+    def has_uncertainty(self, case: str) -> bool:
+        """Whether masks of the case have an uncertainty; it is not read."""
+        return self._uncertainty_file(case).is_file()
+
+    def _uncertainty_file(self, case: str) -> Path:
+        return self._store.path("masks") / f"{case}.uncertainty.nii.gz"
 
     def _read_volume(self, path: Path) -> NDArray[np.uint8] | None:
         read = partial(read_volume, resample=self._config.images.resample)

@@ -61,6 +61,7 @@
       item.fused.forEach((one) => { one.asked = item.box && one.label === item.label && one.box.every((v, i) => v === item.box[i]); });
       viewer.show(item, image);
       viewer.fit(outer(item));
+      showUncertainty();
       shownAt = performance.now();
       id("place").textContent = `${item.label.replaceAll("_", " ")}: case ${about.cases[item.case]}, slice ${item.slice}`;
       id("why").textContent = item.why;
@@ -85,9 +86,9 @@
     const k = Math.min(Math.max(to, item.extent[0]), item.extent[1]);
     at = k;
     showWhere();
-    if (k === item.slice) { const { image } = await load(item.number); if (at === k) viewer.show(item, image); return; }
+    if (k === item.slice) { const { image } = await load(item.number); if (at === k) { viewer.show(item, image); showUncertainty(); } return; }
     const { data, image } = await loadSlice(k);
-    if (at === k) { viewer.show({ ...data, label: item.label }, image); viewer.draft = null; showActions(); }
+    if (at === k) { viewer.show({ ...data, label: item.label }, image); viewer.draft = null; showActions(); showUncertainty(); }
     [k - 1, k + 1].forEach((near) => { if (near >= item.extent[0] && near <= item.extent[1]) loadSlice(near); });
   }
 
@@ -127,7 +128,7 @@
     else say("There is nothing to take back here.");
   }
   function shown() {
-    const layers = Object.keys(viewer.layers).filter((name) => viewer.layers[name]).join(" ");
+    const layers = Object.keys(viewer.layers).filter((name) => viewer.layers[name] && (name !== "uncertainty" || viewer.uncertainty)).join(" ");
     return `${layers || "image only"}; ${item.boxes.length - viewer.hidden.size} raters' boxes${item.picture ? "" : "; no image"}`;
   }
   const isMask = () => item.unit === "mask";
@@ -172,12 +173,12 @@
     "slice-up": ["Previous slice", "\u2191", () => false, () => turn(at - 1)],
     "slice-down": ["Next slice", "\u2193", () => false, () => turn(at + 1)],
   };
-  const MORE_KEYS = [["1 \u2013 9", "take that rater's box"], ["\u2190 \u2192", "previous, next item"], ["\u2191 \u2193, wheel", "slices"], ["Home", "back to the slice that is asked about"], ["arrows", "move the drawn box; with Shift its right and lower edge, with Alt its left and upper edge, with Ctrl ten px at a time"], ["Esc", "forget the drawn box"], ["+ \u2212 0", "zoom; also Ctrl and the wheel"], ["Space", "and drag: move the image"], ["[ ] { }", "window: level, width; or drag with the right button"], ["B F M", "boxes, fused, mask on or off"]];
+  const MORE_KEYS = [["1 \u2013 9", "take that rater's box"], ["\u2190 \u2192", "previous, next item"], ["\u2191 \u2193, wheel", "slices"], ["Home", "back to the slice that is asked about"], ["arrows", "move the drawn box; with Shift its right and lower edge, with Alt its left and upper edge, with Ctrl ten px at a time"], ["Esc", "forget the drawn box"], ["+ \u2212 0", "zoom; also Ctrl and the wheel"], ["Space", "and drag: move the image"], ["[ ] { }", "window: level, width; or drag with the right button"], ["B F M", "boxes, fused, mask on or off"], ["O", "how uncertain the mask is, near the fused boxes"]];
   const VIEW_KEYS = {
     Home: () => turn(item.slice), "?": help, "+": () => viewer.zoom(1.25), "=": () => viewer.zoom(1.25), "-": () => viewer.zoom(0.8), 0: () => viewer.fit(null),
     "[": () => viewer.setWindow(viewer.window.level - 8, viewer.window.width), "]": () => viewer.setWindow(viewer.window.level + 8, viewer.window.width),
     "{": () => viewer.setWindow(viewer.window.level, viewer.window.width - 16), "}": () => viewer.setWindow(viewer.window.level, viewer.window.width + 16),
-    b: () => layer("boxes"), f: () => layer("fused"), m: () => layer("outline"), PageUp: () => turn(at - 1), PageDown: () => turn(at + 1), Escape: () => viewer.setDraft(null),
+    b: () => layer("boxes"), f: () => layer("fused"), m: () => layer("outline"), o: () => viewer.slice.uncertain && layer("uncertainty"), PageUp: () => turn(at - 1), PageDown: () => turn(at + 1), Escape: () => viewer.setDraft(null),
   };
   addEventListener("keydown", (event) => {
     const typed = event.target.closest("dialog") ? event.target.closest("dialog").id : "";
@@ -267,6 +268,15 @@
     viewer.layers[name] = !viewer.layers[name];
     document.querySelector(`[data-layer=${name}]`).checked = viewer.layers[name];
     viewer.draw();
+    showUncertainty();
+  }
+  // How sure the model was of the mask, near the fused boxes only: it is fetched when it is to be seen.
+  async function showUncertainty() {
+    const shown = viewer.slice;
+    document.querySelector("[data-layer=uncertainty]").parentElement.hidden = !shown.uncertain;
+    if (!viewer.layers.uncertainty || !shown.uncertain) return;
+    const image = await picture(`image/${shown.case}/uncertainty/${shown.slice}`);
+    if (viewer.slice === shown) { viewer.uncertainty = image; viewer.draw(); }
   }
   document.querySelectorAll("[data-layer]").forEach((box) => box.addEventListener("change", () => layer(box.dataset.layer)));
   function showWindow() {

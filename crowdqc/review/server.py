@@ -115,6 +115,7 @@ def make_app(session: Session, guard: Guard) -> Starlette:
         "/api/next/{item:int}": pages.following,
         "/api/slice/{case:int}/{k:int}": pages.slice,
         "/image/{case:int}/{k:int}": pages.image,
+        "/image/{case:int}/uncertainty/{k:int}": pages.uncertainty,
         "/image/{case:int}/{view}/{at:int}": pages.plane,
         **{path: _asset(*of) for path, of in _ASSETS.items()},
     }
@@ -144,6 +145,9 @@ class _Pages:
 
     async def image(self, request: Request) -> Response:
         return _picture(await run_in_threadpool(self.view.picture, *self._slice(request)))
+
+    async def uncertainty(self, request: Request) -> Response:
+        return _picture(await run_in_threadpool(self.view.uncertainty, *self._slice(request)))
 
     async def plane(self, request: Request) -> Response:
         case, view = self._case(request), request.path_params["view"]

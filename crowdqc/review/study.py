@@ -16,7 +16,7 @@ from PIL import Image
 
 from crowdqc.config import Config
 from crowdqc.decisions import box_inputs, mask_inputs
-from crowdqc.report import VolumeSlices, outline
+from crowdqc.report import VolumeSlices, judged_region, outline, uncertainty_colours
 from crowdqc.schema import BOX, natural_order
 from crowdqc.store import Store
 
@@ -59,6 +59,7 @@ class StudyView:
         self._sizes = dict(iter(self.images.groupby("case", sort=False)))
         self.picture = lru_cache(maxsize=_KEPT)(self._picture)
         self.plane = lru_cache(maxsize=_KEPT)(self._plane)
+        self.uncertainty = lru_cache(maxsize=_KEPT)(self._uncertainty)
 
     def _pixels(self) -> int:
         return int((self.images["height"] * self.images["width"]).max())
@@ -107,6 +108,7 @@ class StudyView:
             "height": int(row["height"]),
             "tall": float(tall) if math.isfinite(tall) else 1.0,
             "picture": bool(len(own) and own["path"].iloc[0]),
+            "uncertain": self._files.has_uncertainty(case),
             "boxes": [
                 {"rater": self.raters.index(rater), "label": label, "box": box}
                 for rater, label, *box in _rows(boxes, ["rater", "label", *BOX])
@@ -160,6 +162,16 @@ class StudyView:
         with self._volume_of[case]:
             grey = self._files.grey(case, k)
         return None if grey is None else _png(grey)
+
+    def _uncertainty(self, case: str, k: int) -> bytes | None:
+        """Uncertainty of the masks near the fused boxes of a slice, as PNG; `None` without any."""
+        with self._volume_of[case]:
+            level = self._files.uncertainty(case, k)
+        if level is None:
+            return None
+        fused = self._fused.get(case, self.consensus.iloc[:0])
+        boxed = fused[(fused["slice"] == k) & fused[BOX].notna().all(axis=1)]
+        return _png(uncertainty_colours(np.where(judged_region(level.shape, boxed), level, 0.0)))
 
     def _plane(self, case: str, view: str, at: int) -> bytes | None:
         """Another plane through a volume as PNG, the slices from top to bottom."""

@@ -30,12 +30,13 @@ def kill_while_deciding(study, *, times, rng):
     saved, numbers = [], itertools.count()
     for _ in range(times):
         process, root, opener = serve(study)
-        killer = threading.Timer(rng.uniform(0.02, 0.4), process.kill)
-        killer.start()
+        killer = threading.Timer(rng.uniform(0, 0.5), process.kill)
         try:
-            while True:
+            for turn in itertools.count():
                 decide(opener, root, number := next(numbers))
                 saved.append(f"decision {number}")
+                if turn == 0:  # from now on the server is killed at any moment
+                    killer.start()
         except urllib.error.HTTPError:
             raise
         except (OSError, http.client.HTTPException):

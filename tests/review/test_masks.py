@@ -1,10 +1,23 @@
 """Masks are graded on the page, and the audit and the gate take the grades."""
 
+import io
+
+import nibabel as nib
 import numpy as np
+import pytest
+from PIL import Image
 
 from crowdqc.decisions import mask_inputs, settled_masks
 from tests.commands import call
 from tests.review.conftest import write
+
+CANVAS = "document.getElementById('slice').toDataURL()"
+
+
+def canvas(page):
+    """All that is drawn, once the page is at rest."""
+    page.run("new Promise((done) => setTimeout(done, 200))")
+    return page.run(CANVAS)
 
 
 def test_masks_are_graded_by_keys_and_the_grades_count(page, reviewed, tmp_path):
@@ -45,3 +58,53 @@ def test_the_hash_of_a_mask_is_that_of_its_pixels(page, reviewed, tmp_path):
     mask = site.session.view._files.mask(case, k, label)
 
     assert site.session.item(0)["inputs"] == mask_inputs(np.asarray(mask))
+
+
+def test_uncertainty_is_shown_near_the_fused_boxes_only(page, reviewed, tmp_path):
+    study = write(tmp_path)
+    call("run", study)
+    file = study.parent / "out" / "masks" / "1.uncertainty.nii.gz"
+    volume = nib.load(file)
+    full = np.full(volume.shape, np.log(2), np.float32)
+    nib.save(nib.Nifti1Image(full, volume.affine), file)
+    site = reviewed(study, order="masks")
+    item = site.session.item(0)
+
+    picture = Image.open(io.BytesIO(site.session.view.uncertainty("1", item["slice"])))
+    clear = np.asarray(picture)[..., 3] == 0
+    x0, y0, x1, y1 = np.rint(item["box"]).astype(int)
+    assert not clear[y0:y1, x0:x1].any()
+    assert clear[: y0 - 20].all()
+    before = canvas(page)
+    page.type("o")
+    page.until(f"({CANVAS}) !== {before!r}")
+    assert page.run("document.querySelector('[data-layer=uncertainty]').checked")
+    page.type("o")
+    page.until(f"({CANVAS}) === {before!r}")
+    assert page.logged == []
+
+
+def test_where_nothing_is_known_of_uncertainty_it_is_not_offered(page, reviewed, tmp_path):
+    reviewed(write(tmp_path))
+
+    page.type("o")
+
+    assert page.run("document.querySelector('[data-layer=uncertainty]').parentElement.hidden")
+    assert not page.run("document.querySelector('[data-layer=uncertainty]').checked")
+
+
+def test_a_mask_is_usable_and_its_corrected_box_measures_dice(page, reviewed, tmp_path):
+    study = write(tmp_path)
+    call("run", study)
+    site = reviewed(study, order="masks")
+    x0, y0, x1, y1 = site.session.item(0)["box"]
+
+    page.type("e")
+    page.type("ArrowRight", modifiers=8)
+    page.type("2")
+    page.until("document.getElementById('progress').textContent.startsWith('1 of')")
+
+    row = site.decisions.iloc[0]
+    area, more = (x1 - x0) * (y1 - y0), (x1 + 1 - x0) * (y1 - y0)
+    assert (row["decision"], row["grade"]) == ("grade", "usable")
+    assert row["dice"] == pytest.approx(2 * area / (area + more), abs=0.01)
