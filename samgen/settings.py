@@ -112,3 +112,17 @@ class IntensitySettings:
     """Smallest size of a further piece, as a share of the largest."""
     pieces: int = 8
     """How many pieces are looked at, from the largest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeModelSettings:
+    """Settings of the embedded model in three dimensions (`samgen.predictors.intensity3d`)."""
+
+    drawings: int = 3
+    """Courses of the edges along which an object is drawn."""
+    smooth_mm: float = 2.0
+    """Standard deviation of the kernel across slices; of a short organ, less."""
+    judged_together: float = 0.5
+    """Share of all slices, against the slice itself, in whether the organ is of one tissue."""
+    side_max: int = 128
+    """Longer side of the box on the grid that it is drawn on, where steps are whole pixels."""

@@ -59,7 +59,7 @@ def test_the_example_is_short():
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        ("intensty", "'model' must be one of intensity, medsam, .*Did you mean 'intensity'"),
+        ("intensty", "'model' must be one of intensity, intensity3d, .*Did you mean 'intensity'"),
         ("no/such.pth", "or the path of a checkpoint of SAM; there is no such file"),
         ("intensity:file", "'intensity', which has no weights; got 'intensity:file'"),
     ],
