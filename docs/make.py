@@ -6,6 +6,7 @@ A test checks that they say what the code says.
 from __future__ import annotations
 
 import runpy
+import tomllib
 import types
 import typing
 from pathlib import Path
@@ -18,6 +19,7 @@ from crowdqc.cli import main
 from crowdqc.config import Config
 from crowdqc.findings import known_checks
 from crowdqc.judge import declared
+from crowdqc.report.glossary import WORDS
 
 HERE = Path(__file__).parent
 drawing = runpy.run_path(str(HERE / "drawing.py"))["drawing"]
@@ -142,7 +144,17 @@ def policy_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def glossary_page() -> str:
+    """The words of the report, and those of the documentation."""
+    more = tomllib.loads((HERE / "glossary.toml").read_text(encoding="utf-8"))
+    words = {**WORDS, **more}
+    lines = ["# Glossary", "", "What words mean in crowdqc, its reports and these pages.", ""]
+    lines += [f"**{word}**\n: {words[word]}\n" for word in sorted(words, key=str.lower)]
+    return "\n".join(lines)
+
+
 PAGES = {
+    "glossary.md": glossary_page,
     "cli.md": cli_page,
     "study-file.md": study_page,
     "policy-names.md": policy_page,

@@ -44,6 +44,8 @@ SAYS = {
     "second-round": "better",
     "joins-late": "zoe",
     "someone-copies": "rater",
+    "ci-gate": "Changed since",
+    "slurm": "submit.sh",
 }
 """Page -> what its last commands show."""
 

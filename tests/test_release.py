@@ -36,3 +36,14 @@ def test_licences_are_free():
     )
 
     assert done.returncode == 0, done.stdout
+
+
+def test_the_conda_recipe_needs_what_the_package_needs():
+    recipe = (ROOT / "packaging" / "conda" / "meta.yaml").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    run = recipe.partition("  run:\n")[2].partition("\ntest:")[0]
+    needed = {line.strip("- ").replace(" ", "") for line in run.strip().splitlines()}
+
+    assert needed == {*project["dependencies"], "python" + project["requires-python"]}
+    version = (ROOT / "crowdqc" / "__init__.py").read_text(encoding="utf-8")
+    assert re.search(r'version = "([^"]+)"', recipe)[1] in version

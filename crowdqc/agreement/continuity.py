@@ -20,6 +20,8 @@ from crowdqc.matching import Matched
 SIDES = ("left", "upper", "right", "lower")
 """What the edges x0, y0, x1, y1 are called on the picture."""
 _SD = 1.4826
+BLOCK = 2**16
+"""Boxes that are held against their neighbours at a time, to bound memory."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,18 @@ def neighbour_edges(plane: Ints, run: Ints, edges: Floats, *, reach: int = 3) ->
     >>> neighbour_edges(plane, np.zeros(5, int), edges)[2].tolist()
     [4.0, 4.0, 4.0, 4.0]
     """
+    n = len(plane)
+    expected = np.empty((n, 4))
+    for start in range(0, n, BLOCK):
+        first, last = max(0, start - reach), min(n, start + BLOCK + reach)
+        rows, kept = slice(first, last), slice(start - first, start - first + BLOCK)
+        found = _between_neighbours(plane[rows], run[rows], edges[rows], reach=reach)
+        expected[start : start + BLOCK] = found[kept]
+    return expected
+
+
+def _between_neighbours(plane: Ints, run: Ints, edges: Floats, *, reach: int) -> Floats:
+    """As `neighbour_edges`, of all rows at once."""
     n = len(plane)
     guesses = np.full((reach * reach, n, 4), np.nan)
     for before in range(1, reach + 1):

@@ -117,6 +117,8 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
+            if isinstance(kwargs.get("study"), Path):
+                _refuse_faulty(kwargs["study"])
             return command(*args, **kwargs)
         except InputError as error:
             echo(f"Error: {error}", err=True)
@@ -128,6 +130,13 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(STOPPED)
 
     return call
+
+
+def _refuse_faulty(study: Path) -> None:
+    """Refuse a study file with a mistake before anything is imported that takes long."""
+    from crowdqc.config import load_config
+
+    load_config(study)
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True) -> None:

@@ -1,4 +1,6 @@
-"""What we write, read by datumaro and supervision: the same boxes (skipped where they are absent).
+"""What we write, read by datumaro, supervision and Label Studio: the same boxes.
+
+Each test is skipped where its reader is not installed.
 
 The corners were also read once with datumaro 1.13.12 and are pinned in `test_pinned`.
 """
@@ -6,12 +8,15 @@ The corners were also read once with datumaro 1.13.12 and are pinned in `test_pi
 import json
 import shutil
 import warnings
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from PIL import Image
 
+from crowdqc.formats import load_format
 from crowdqc.formats.conversion import convert
+from crowdqc.formats.output import Output
 from crowdqc.schema import Study
 
 EDGES = ["x0", "y0", "x1", "y1"]
@@ -144,3 +149,79 @@ def test_pinned(study, tmp_path):
     assert 'xtl="1.5" ytl="2.0" xbr="30.0" ybr="40.0"' in (tmp_path / "cvat/ann.xml").read_text(
         encoding="utf-8"
     )
+
+
+@pytest.fixture
+def label_studio(tmp_path):
+    """The SDK's view of our files: whether a task is one, and the boxes of its converter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        interface = pytest.importorskip("label_studio_sdk.label_interface").LabelInterface
+        from label_studio_sdk.converter import Converter
+
+    def read(config, path):
+        tasks = json.loads(path.read_text(encoding="utf-8"))
+        valid = interface(config)
+        for task in tasks:
+            valid.validate_task(task)
+            for kind in ("annotations", "predictions"):
+                for one in task.get(kind, []):
+                    assert getattr(valid, f"validate_{kind[:-1]}")(one)
+        converter = Converter(config, str(tmp_path), download_resources=False)
+        output = tmp_path / "coco"
+        converter.convert_to_coco(str(path), str(output), is_dir=False)
+        coco = json.loads((output / "result.json").read_text(encoding="utf-8"))
+        names = {one["id"]: one["name"] for one in coco["categories"]}
+        images = {one["id"]: Path(one["file_name"]).stem for one in coco["images"]}
+        return sorted(
+            (images[one["image_id"]], names[one["category_id"]], x, y, x + w, y + h)
+            for one in coco["annotations"]
+            for x, y, w, h in [one["bbox"]]
+        )
+
+    return read
+
+
+def test_label_studio_as_its_sdk_reads_it(study, label_studio, tmp_path):
+    convert(study, "labelstudio", tmp_path / "new")
+    labels = "".join(f'<Label value="{name}"/>' for name in study.labels)
+    config = (
+        '<View><Image name="image" value="$image"/>'
+        f'<RectangleLabels name="label" toName="image">{labels}</RectangleLabels></View>'
+    )
+
+    same(label_studio(config, tmp_path / "new" / "annotations.json"), BOXES)
+
+
+def package(study, kind, folder):
+    """What a package of tasks has of annotations, with boxes to start from."""
+    (folder / "images").mkdir(parents=True)
+    form = load_format(kind)
+    output = Output(
+        study,
+        kind,
+        empty_files=form.one_file_per_slice,
+        says_opened=True,
+        says_size=form.says_size,
+        pictures=True,
+    )
+    for name, *_ in BOXES:
+        Image.new("L", (200, 100)).save(folder / "images" / f"{name}.png")
+    form.package(output, folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["coco", "cvat"])
+def test_packages_as_datumaro_reads_them(study, kind, tmp_path):
+    folder = package(study, kind, tmp_path / "package")
+
+    same(datumaro_boxes(folder, kind), BOXES)
+
+
+def test_packages_as_label_studio_reads_them(study, label_studio, tmp_path):
+    folder = package(study, "labelstudio", tmp_path / "package")
+    config = (folder / "config.xml").read_text(encoding="utf-8")
+
+    label_studio(config, folder / "tasks.json")
+    (tasks,) = [json.loads((folder / "tasks.json").read_text(encoding="utf-8"))]
+    assert [len(task["predictions"][0]["result"]) for task in tasks] == [1, 1]
