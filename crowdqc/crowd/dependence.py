@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from crowdqc.arrays import Floats, Ints
 from crowdqc.crowd.evidence import Evidence
+from crowdqc.crowd.sums import sums, total
 
 HAND = 0.5, 0.01
 """Standard deviation of a careful hand, in px and as a share of size: pairs that are nearer count
@@ -29,6 +30,10 @@ _BEGINS, _CERTAIN = 0.4, 0.8
 _PRIOR = 2.0
 """How many shared boxes the prior, that raters are independent and alike, is worth."""
 _STEPS = 300
+_FAR, _NONE = 3.0, 10.0
+"""Errors, over the usual one, that count as no more; and errors that say that none are alike."""
+SLICES = 10
+"""Slices that are near one another."""
 _NORMAL = 2.198
 """Mean over median of the square of a normal value."""
 
@@ -145,7 +150,8 @@ def find_dependence(
         variance = variance + np.bincount(pair, px) / count
     hand = (2 * ((HAND[0] / size[a]) ** 2 + HAND[1] ** 2) / unit[a] ** 2).mean(axis=1)
     floor = np.bincount(pair, hand) / count
-    common = _common(first, second, variance, count=count, floor=floor, n=n)
+    worth = _effective(evidence, away, (a, b), pair=pair)
+    common = _common(first, second, variance, count=worth, floor=floor, n=n)
     share = np.clip((common - _BEGINS) / (_CERTAIN - _BEGINS), 0, 1)
     share = share * share * (3 - 2 * share)
     tied = share > 0
@@ -155,8 +161,39 @@ def find_dependence(
     return found if len(together) > 1 else Dependence(code[:0], code[:0], np.zeros(0), n)
 
 
+def _effective(evidence: Evidence, away: Floats, rows: tuple[Ints, Ints], *, pair: Ints) -> Floats:
+    """How many independent boxes those of each pair are worth, (P,).
+
+    Errors of one rater in one image, or on slices near one another, are alike: a pair that shares
+    many boxes of few places is compared on less than it seems.
+    """
+    place = np.stack([evidence.case, evidence.label, evidence.plane // SLICES])
+    stretch = np.unique(place, axis=1, return_inverse=True)[1].reshape(-1)[evidence.object]
+    span = int(stretch.max(initial=0)) + 1
+    known = np.unique(rows)
+    alike = likeness((evidence.rater * span + stretch)[known], away[known])
+    cells, count = np.unique(pair * span + stretch[rows[0]], return_counts=True)
+    return total(cells // span, count / (1 + (count - 1) * alike), int(pair.max()) + 1)
+
+
+def likeness(run: Ints, error: Floats) -> float:
+    """Correlation of errors (N, K) of one run, from 0 to 1: with it, m of them are worth less.
+
+    Each run counts with its errors but the first one; ten of them say that there is none.
+    """
+    _, of, count = np.unique(run, return_inverse=True, return_counts=True)
+    error = np.clip(error, -_FAR, _FAR)
+    error = error - error.mean(axis=0)
+    several = count > 1
+    top = sums(of, error, len(count)) ** 2 - sums(of, error**2, len(count))
+    product = top.mean(axis=1)[several] / (count * (count - 1))[several]
+    weight = count[several] - 1.0
+    found = float(weight @ product) / (float(weight.sum()) + _NONE)
+    return float(np.clip(found / max(float(np.mean(error**2)), 1e-12), 0, 1))
+
+
 def _common(
-    first: Ints, second: Ints, variance: Floats, *, count: Ints, floor: Floats, n: int
+    first: Ints, second: Ints, variance: Floats, *, count: Floats, floor: Floats, n: int
 ) -> Floats:
     """Share of the variance that two raters have in common, (P,), up to 1.
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowdqc.crowd import Evidence, fit_evidence
+from crowdqc.crowd.dependence import likeness
 from crowdqc.crowd.edges import EdgeSettings, fit_edges
 from crowdqc.fusion import fuse
 from crowdqc.matching import match
@@ -299,3 +300,58 @@ def test_raters_at_two_other_places_do_not_speak_for_one_another():
     located = fit_evidence(astray).located
 
     assert (located[lost] > 0.8).all()
+
+
+# What is compared on few places
+
+
+def test_likeness_is_the_correlation_within_runs():
+    """A run's errors have .3 of their variance in common: the intraclass correlation."""
+    rng = np.random.default_rng(0)
+    run = np.repeat(np.arange(800), 5)
+    error = 0.3**0.5 * rng.normal(size=(800, 4))[run] + 0.7**0.5 * rng.normal(size=(4000, 4))
+    assert likeness(run, error) == pytest.approx(0.3, abs=0.03)
+    assert likeness(run, rng.normal(size=(4000, 4))) < 0.03
+
+
+def test_likeness_by_hand():
+    """One run of two, whose mean product is 0.5 of the variance, and one prior of ten others."""
+    error = np.array([[1.0], [1.0], [-1.0], [-1.0]]) * np.ones(4)
+    alone = likeness(np.arange(4), error)
+    assert alone == 0
+    assert likeness(np.array([0, 0, 1, 1]), error) == pytest.approx(2 / 12)
+    assert likeness(np.array([0, 1, 0, 1]), error) == 0  # unlike: never below 0
+
+
+def test_errors_that_are_alike_in_one_image_make_nobody_dependent():
+    """Forty raters of whom any two share at most an image or two, with many objects in each."""
+    rng = np.random.default_rng(1)
+    images, things, n = 60, 12, 40
+    reads = np.array([rng.permutation(n)[:8] for _ in range(images)])
+    low, side = (
+        rng.uniform(20, 400, (images * things, 2)),
+        rng.uniform(30, 120, (images * things, 2)),
+    )
+    truth = np.hstack([low, low + side])
+    size = np.hstack([side, side])
+    habit = rng.normal(0, 0.08, (images, n, 4))
+    image = np.arange(len(truth)) // things
+    error = habit[image] + rng.normal(0, 0.03, (len(truth), n, 4))
+    drew = np.zeros((len(truth), n), bool)
+    drew[np.arange(len(truth))[:, None], reads[image]] = rng.random((len(truth), 8)) < 0.9
+    boxes = truth[:, None] + size[:, None] * error
+    data = evidence_of(boxes, drew)
+    asked = np.zeros_like(drew)
+    asked[np.arange(len(truth))[:, None], reads[image]] = True
+    kept = asked.ravel()
+    data = dataclasses.replace(
+        data,
+        asked_object=data.asked_object[kept],
+        asked_rater=data.asked_rater[kept],
+        drew=data.drew[kept],
+        label=np.zeros(len(truth), np.int64),
+        case=image,
+        plane=np.zeros(len(truth), np.int64),
+    )
+    found = fit_edges(data, EdgeSettings()).dependence
+    assert (found.share > 0.3).sum() == 0
