@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.agreement.conventions import beyond, convention, two_conventions
+from crowdqc.agreement.copies import part_copies
 from crowdqc.agreement.profile import straight
 from crowdqc.agreement.rater_data import (
     ENOUGH,
@@ -30,6 +31,9 @@ from crowdqc.findings import Finding
 
 _NEAR = 0.85
 """Median IoU of two raters from which one may have copied the other."""
+_GAIN, _PART = 60.0, 0.05
+"""Gain in log likelihood, and share of the slices, from which two raters copied a part: of 4,000
+pairs of raters on real sets the largest gain is 46, of pairs of honest simulated ones 4."""
 _SURE = 2.5
 """Standard errors by which the spread of few boxes may be off."""
 _MORE = 1.2
@@ -140,7 +144,27 @@ def copied(data: RaterData) -> list[Fault]:
             what = f"has {value:.0%} of the boxes to the pixel as {people[other]} drew them"
             fault = Fault(r, "boxes-copied", what, value, limit, "share of boxes", places)
             faults.append(fault)
-    return faults + _dependent(data, {fault.rater for fault in faults})
+    faults += _dependent(data, {fault.rater for fault in faults})
+    return faults + _copied_in_part(data, {fault.rater for fault in faults})
+
+
+def _copied_in_part(data: RaterData, known: set[int]) -> list[Fault]:
+    """Pairs of raters of whom one copied some slices, but for those who are `known` to copy."""
+    found, group, faults = part_copies(data.crowd), data.crowd.group, []
+    copied = found.share * found.n
+    for pair in np.flatnonzero((found.gain >= _GAIN) & (found.share >= _PART) & (copied >= FEWEST)):
+        both = int(found.first[pair]), int(found.second[pair])
+        if group[both[0]] == group[both[1]] or known.issuperset(both):
+            continue
+        rows = np.flatnonzero(found.pair == pair)
+        rows = rows[np.argsort(-found.ratio[rows], kind="stable")][:EXAMPLES]
+        places = data.crowd.evidence.place[found.object[rows]]
+        value, unit = float(found.share[pair]), "share of the slices of both"
+        for r, other in (both, both[::-1]):
+            who = data.people[other]
+            what = f"drew {value:.0%} of the slices as {who} did, nearer than two hands draw"
+            faults.append(Fault(r, "raters-dependent", what, value, _PART, unit, places))
+    return faults
 
 
 def _dependent(data: RaterData, known: set[int]) -> list[Fault]:

@@ -12,19 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
 
 from crowdqc.arrays import Floats
 from crowdqc.crowd.dependence import HAND, Dependence, find_dependence
 from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.medians import median_boxes, middle
+from crowdqc.crowd.student import likely_freedom, log_student
 from crowdqc.crowd.sums import sums, total
 from crowdqc.geometry import paired_iou
 
 _LEAST = 1e-8
 """Least variance, as a share of size: raters who agree to the pixel are not perfect."""
-_FREEDOM = np.geomspace(1.2, 60, 14)
-"""Degrees of freedom that are tried."""
 _USUAL = 0.65, 0.935
 """Quantile of absolute distances that is taken for usual, and its value for normal ones."""
 _ELSEWHERE = -4 * np.log(10.0)
@@ -244,7 +242,7 @@ class _Fit:
         square = off**2 / variance
         known = self.voice[:, None] * (1 - self.astray)[:, None] * np.isfinite(square)
         if estimate and self.settings.freedom is None:
-            self.freedom = _freedom(np.where(known > 0, square, 1.0), known)
+            self.freedom = likely_freedom(np.where(known > 0, square, 1.0), known)
         self.error = (self.miss - self.bias[self.who]) ** 2
         self.error += 1 / (self.total[self.of] * self.size**2)  # the truth is not certain
         self._trust(square, self.error / scale, variance=variance)
@@ -252,7 +250,7 @@ class _Fit:
     def _trust(self, apart: Floats, square: Floats, *, variance: Floats) -> None:
         """Trust from squared errors, and astray boxes from how far they lie from the others."""
         alone = ~np.isfinite(apart).all(axis=1) | (self.shared[:, 0] == 0)
-        near = _log_student(np.where(alone[:, None], 1.0, apart), self.freedom)
+        near = log_student(np.where(alone[:, None], 1.0, apart), self.freedom)
         near = (near - np.log(np.where(alone[:, None], 1.0, variance)) / 2).sum(axis=1)
         rate = np.log(self.rate)[self.who]
         own = self.voice * rate
@@ -375,28 +373,6 @@ class _Fit:
             voice=self.voice,
             dependence=self.dependence,
         )
-
-
-def _log_student(square: Floats, freedom: float) -> Floats:
-    """Log density of Student's t with `freedom` at squared values."""
-    half = (freedom + 1) / 2
-    constant = gammaln(half) - gammaln(freedom / 2) - np.log(freedom * np.pi) / 2
-    density: Floats = constant - half * np.log1p(square / freedom)
-    return density
-
-
-def _freedom(square: Floats, weight: Floats) -> float:
-    """Most likely degrees of freedom of standardised errors, between those that are tried."""
-    if len(square) > 50_000:
-        square, weight = square[:: len(square) // 50_000], weight[:: len(square) // 50_000]
-    scale = np.log(_FREEDOM)
-    fit = np.array([np.sum(weight * _log_student(square, f)) for f in _FREEDOM])
-    fit -= (scale - np.log(6.0)) ** 2 / 2
-    best = int(np.clip(fit.argmax(), 1, len(fit) - 2))
-    low, middle_fit, high = fit[best - 1 : best + 2]
-    bend = low - 2 * middle_fit + high
-    step = np.clip((low - high) / (2 * bend), -1, 1) if bend < 0 else 0.0
-    return float(np.exp(scale[best] + step * (scale[1] - scale[0])))
 
 
 def _uncrossed(box: Floats, median: Floats) -> Floats:

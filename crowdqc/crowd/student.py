@@ -1,0 +1,34 @@
+"""Student's distribution: its density, and how heavy the tails of errors are."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import gammaln
+
+from crowdqc.arrays import Floats
+
+_TRIED = np.geomspace(1.2, 60, 14)
+"""Degrees of freedom that are tried."""
+
+
+def log_student(square: Floats, freedom: float) -> Floats:
+    """Log density of Student's t with `freedom` at squared values."""
+    half = (freedom + 1) / 2
+    constant = gammaln(half) - gammaln(freedom / 2) - np.log(freedom * np.pi) / 2
+    density: Floats = constant - half * np.log1p(square / freedom)
+    return density
+
+
+def likely_freedom(square: Floats, weight: Floats) -> float:
+    """Most likely degrees of freedom of standardised errors, between those that are tried."""
+    if len(square) > 50_000:
+        some = slice(None, None, len(square) // 50_000)
+        square, weight = square[some], weight[some]
+    scale = np.log(_TRIED)
+    fit = np.array([np.sum(weight * log_student(square, f)) for f in _TRIED])
+    fit -= (scale - np.log(6.0)) ** 2 / 2
+    best = int(np.clip(fit.argmax(), 1, len(fit) - 2))
+    low, middle_fit, high = fit[best - 1 : best + 2]
+    bend = low - 2 * middle_fit + high
+    step = np.clip((low - high) / (2 * bend), -1, 1) if bend < 0 else 0.0
+    return float(np.exp(scale[best] + step * (scale[1] - scale[0])))

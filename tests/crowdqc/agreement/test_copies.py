@@ -1,0 +1,92 @@
+"""Raters who copied a part: found by how near they lie, and nobody else with them."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from crowdqc.agreement import review_raters
+from crowdqc.agreement.copies import NEAR, part_copies
+from crowdqc.crowd import fit_evidence
+from crowdqc.findings import from_cell
+from crowdqc.matching import match
+from crowdqc.schema import BOX
+from tests.crowdqc.agreement.organs import organ_study
+from tests.crowdqc.crowd.test_dependence import drawn, evidence_of
+
+
+def partly_copied(seed, *, share, nudge=0.0, whole=False, raters=5):
+    """Raters of whom the last copied, on some of the slices, what the one before drew."""
+    rng = np.random.default_rng(seed)
+    data, _ = drawn(rng, [0.03] * raters, n=150, miss=0.0)
+    boxes = data.boxes.reshape(150, raters, 4).copy()
+    copied = rng.random(150) < share
+    boxes[copied, -1] = boxes[copied, -2] + rng.normal(0, nudge, (copied.sum(), 4))
+    boxes = boxes.round() if whole else boxes
+    return evidence_of(boxes, np.ones((150, raters), bool)), copied
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["anywhere", "on whole pixels"])
+@pytest.mark.parametrize(("share", "nudge"), [(1 / 3, 0.0), (1 / 3, 0.4), (0.2, 0.4)])
+def test_who_copied_a_part_is_found_and_how_much(share, nudge, whole):
+    data, copied = partly_copied(0, share=share, nudge=nudge, whole=whole)
+    found = part_copies(fit_evidence(data))
+    guilty = (found.first == 3) & (found.second == 4)
+    assert found.gain[guilty] > (40 if whole else 60)
+    assert found.gain[~guilty].max() < 10
+    assert found.share[guilty] == pytest.approx(copied.mean(), abs=0.15)
+    mine = found.pair == np.flatnonzero(guilty)[0]
+    likely = found.object[mine][np.argsort(-found.ratio[mine])][:10]
+    assert copied[likely].mean() >= 0.9
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_raters_who_err_apart_gain_nothing(seed):
+    data, _ = partly_copied(seed, share=0.0, raters=4 + seed % 3, whole=seed % 2 == 1)
+    assert part_copies(fit_evidence(data)).gain.max() < 10
+
+
+def test_the_ratio_of_a_slice_is_that_of_the_two_densities():
+    data, _ = partly_copied(3, share=0.3, nudge=0.4, raters=3)
+    crowd = fit_evidence(data)
+    found = part_copies(crowd)
+    row = int(np.flatnonzero(found.object == 7)[1])
+    a, b = (int(side[found.pair[row]]) for side in (found.first, found.second))
+    one, other = (data.boxes[(data.object == 7) & (data.rater == r)][0] for r in (a, b))
+    size = np.tile(crowd.box[7, 2:] - crowd.box[7, :2], 2)
+    spread = np.hypot(*(crowd.sd_label[r, data.label[7]] for r in (a, b))) * crowd.difficulty[7]
+    apart, bias = (one - other) / size, crowd.bias[a] - crowd.bias[b]
+    copied = stats.norm.logpdf(apart, scale=NEAR * spread)
+    hands = stats.t.logpdf(apart, crowd.freedom, loc=bias, scale=spread)
+    assert found.ratio[row] == pytest.approx(np.maximum(copied - hands, -3).sum())
+    assert (found.n == 150).all()
+
+
+def test_a_rater_alone_copies_from_nobody():
+    data, _ = drawn(np.random.default_rng(0), [0.03], n=10)
+    found = part_copies(fit_evidence(data))
+    assert len(found.gain) == len(found.ratio) == 0
+
+
+@pytest.mark.parametrize("nudge", [0.0, 0.4])
+def test_both_of_the_pair_are_named_and_nobody_else(nudge):
+    study = organ_study({f"r{k}": {"noise": 1.5} for k in range(5)}, seed=4)
+    place = ["case", "slice", "label"]
+    slices = study.boxes[["case", "slice"]].drop_duplicates()
+    taken = slices.sample(frac=1 / 3, random_state=0)
+    on = pd.MultiIndex.from_frame(study.boxes[["case", "slice"]]).isin(
+        pd.MultiIndex.from_frame(taken)
+    )
+    theirs = study.boxes[(study.boxes["rater"] == "r0").to_numpy() & on].assign(rater="r4")
+    theirs[BOX] += np.random.default_rng(0).normal(0, nudge, (len(theirs), 4))
+    theirs["box"] += study.boxes["box"].max() + 1
+    kept = study.boxes[~((study.boxes["rater"] == "r4").to_numpy() & on)]
+    boxes = pd.concat([kept, theirs], ignore_index=True).sort_values(place, ignore_index=True)
+
+    found = review_raters(match(dataclasses.replace(study, boxes=boxes)))
+
+    faults = found.raters.set_index("rater")["faults"].map(from_cell)
+    named = {rater for rater, of in faults.items() if {"raters-dependent", "boxes-copied"} & {*of}}
+    assert named == {"r0", "r4"}
