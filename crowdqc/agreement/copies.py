@@ -1,6 +1,7 @@
 """Raters who copied a part: on some slices two lie nearer to one another than hands can.
 
-Two raters who err apart differ, at an edge, by what their spreads and the object's difficulty say;
+Two raters who err apart differ, at an edge, by what their spreads and the object's difficulty say,
+or at least by what they would if both were as steady as the steadier one;
 where one copied the other, or moved what the other drew by a little, they differ by much less. The
 slices of a pair are a mixture of both kinds. How many were copied is the share that makes the
 differences likeliest, and the gain in log likelihood over none is the evidence for it.
@@ -19,7 +20,7 @@ from crowdqc.crowd.student import log_student
 from crowdqc.crowd.sums import total
 
 NEAR = 0.25
-"""Standard deviation of a copy's edges from those copied, over that of two hands."""
+"""Standard deviation of a copy's edges from those copied, over that of two steady hands."""
 _LEAST = -3.0
 """Log likelihood ratio of one edge below which it says no more: a copy may be corrected."""
 _SHARES = np.array([0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0])
@@ -103,13 +104,16 @@ def _ratio(crowd: Crowd, a: Ints, b: Ints) -> Floats:
     of, one, other = data.object[a], data.rater[a], data.rater[b]
     size, label = size_of(crowd.box)[of], data.label[of]
     apart = (data.boxes[a] - data.boxes[b]) / size
-    own = crowd.sd_label[one, label] ** 2 + crowd.sd_label[other, label] ** 2
-    variance = own[:, None] * crowd.difficulty[of, None] ** 2
-    rounding = data.whole_pixels / 6 / size**2
-    hands = variance + rounding
-    bias = crowd.bias[one] - crowd.bias[other]
-    drawn = log_student((apart - bias) ** 2 / hands, crowd.freedom) - np.log(hands) / 2
-    near = NEAR**2 * variance + rounding
+    own = np.stack([crowd.sd_label[rater, label] ** 2 for rater in (one, other)])
+    hard, rounding = crowd.difficulty[of, None] ** 2, data.whole_pixels / 6 / size**2
+    square = (apart - crowd.bias[one] + crowd.bias[other]) ** 2
+    steady = 2 * own.min(axis=0)[:, None] * hard
+    # One who is unsteady elsewhere may have been as steady as the other on this slice.
+    hands = [variance + rounding for variance in (own.sum(axis=0)[:, None] * hard, steady)]
+    drawn = np.maximum(
+        *(log_student(square / part, crowd.freedom) - np.log(part) / 2 for part in hands)
+    )
+    near = NEAR**2 * steady + rounding
     copied = -(apart**2 / near + np.log(2 * np.pi * near)) / 2
     ratio: Floats = np.maximum(copied - drawn, _LEAST).sum(axis=1)
     return ratio

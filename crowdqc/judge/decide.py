@@ -136,7 +136,8 @@ def decide(
         A rejected label rejects its case, or asks for its review, as the policy says; a case of
         which all labels are rejected is rejected. The study is judged by the rules of that scope;
         where there are none about what was rejected, it is rejected with the first case. A rejected
-        rater, who can be left out, asks for a review. Without any usable box it is rejected.
+        rater, who can be left out, asks for a review. A label of which every fused box is withheld,
+        and a study without any usable box, are rejected.
     """
     findings = list(findings)
     raters = decide_raters(policy.of("rater"), measures["rater"], findings)
@@ -151,6 +152,7 @@ def decide(
         _count(finding, decision)
     for scope, table in fine.items():
         _pass_up_fine(table, scope, decision)
+    _reject_empty(decision, measures.get("box"))
     for (case, _), one in labels.items():
         _pass_up(one, cases[case], exclude=policy.exclude)
     for case, own in by_case(decision).items():
@@ -208,6 +210,19 @@ def _pass_up_fine(table: pd.DataFrame, scope: str, decision: Decision) -> None:
             if n:
                 text = f"{count(n, scope)} {what}"
                 owner.add(Severity.REVIEW, _count_of(scope, verdict, n=n, text=text, where=where))
+
+
+def _reject_empty(decision: Decision, boxes: pd.DataFrame | None) -> None:
+    """Reject labels of which every fused box is withheld: nothing of them may be used."""
+    if boxes is None:
+        return
+    left = pd.Series(~decision.withheld(boxes), boxes.index)
+    for unit, kept in left.groupby([boxes["case"], boxes["label"]], sort=False):
+        if unit in decision.labels and not kept.any():
+            text = f"no box is left that may be used: {count(len(kept), 'box')} withheld"
+            where = Where(case=unit[0], label=unit[1])
+            reason = Reason(measure="boxes_usable", value=0.0, because=text, where=where)
+            decision.labels[unit].add(Severity.REJECT, reason)
 
 
 def _count_of(kind: str, verdict: Verdict, *, n: int, text: str, where: Where = NOWHERE) -> Reason:

@@ -48,6 +48,16 @@ def test_raters_who_err_apart_gain_nothing(seed):
     assert part_copies(fit_evidence(data)).gain.max() < 10
 
 
+def test_who_gets_worse_copies_from_nobody():
+    """At first a rater who tires is as near to the others as they are to one another."""
+    rng = np.random.default_rng(0)
+    data, truth = drawn(rng, [0.02] * 5, n=150, miss=0.0)
+    size = np.tile(truth[:, 2:] - truth[:, :2], 2)[data.object]
+    tired = (data.rater == 4)[:, None] * np.linspace(0, 0.2, 150)[data.object, None]
+    boxes = data.boxes + tired * size * rng.normal(size=data.boxes.shape)
+    assert part_copies(fit_evidence(dataclasses.replace(data, boxes=boxes))).gain.max() < 10
+
+
 def test_the_ratio_of_a_slice_is_that_of_the_two_densities():
     data, _ = partly_copied(3, share=0.3, nudge=0.4, raters=3)
     crowd = fit_evidence(data)
@@ -56,10 +66,13 @@ def test_the_ratio_of_a_slice_is_that_of_the_two_densities():
     a, b = (int(side[found.pair[row]]) for side in (found.first, found.second))
     one, other = (data.boxes[(data.object == 7) & (data.rater == r)][0] for r in (a, b))
     size = np.tile(crowd.box[7, 2:] - crowd.box[7, :2], 2)
-    spread = np.hypot(*(crowd.sd_label[r, data.label[7]] for r in (a, b))) * crowd.difficulty[7]
+    own = [crowd.sd_label[r, data.label[7]] * crowd.difficulty[7] for r in (a, b)]
     apart, bias = (one - other) / size, crowd.bias[a] - crowd.bias[b]
-    copied = stats.norm.logpdf(apart, scale=NEAR * spread)
-    hands = stats.t.logpdf(apart, crowd.freedom, loc=bias, scale=spread)
+    steady = min(own) * 2**0.5
+    copied = stats.norm.logpdf(apart, scale=NEAR * steady)
+    hands = np.maximum(
+        *(stats.t.logpdf(apart, crowd.freedom, loc=bias, scale=s) for s in (np.hypot(*own), steady))
+    )
     assert found.ratio[row] == pytest.approx(np.maximum(copied - hands, -3).sum())
     assert (found.n == 150).all()
 

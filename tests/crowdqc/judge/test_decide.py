@@ -106,7 +106,7 @@ def test_boxes_of_which_too_little_is_known_are_not_asked_about():
     decision = decide(with_needs("box", "score", n_raters=2), tables)
 
     assert len(decision.fine["box"]) == len(boxes) - 1
-    assert decision.usable(boxes).tolist() == [True] + [False] * (len(boxes) - 1)
+    assert decision.withheld(boxes).tolist() == [False] + [True] * (len(boxes) - 1)
 
 
 def test_a_policy_may_say_how_grave_a_check_is():
@@ -291,6 +291,27 @@ def test_boxes_that_spread_are_withheld():
         "1 box rejected"
     ]
     assert decision.labels["1", "liver"].verdict is Verdict.REVIEW
+
+
+@pytest.mark.parametrize("scope", ["box", "slice"])
+def test_a_label_of_which_every_box_is_withheld_is_rejected(scope):
+    boxes, runs = whole()
+    liver = (boxes["label"] == "liver") & (boxes["case"] == "1")
+    boxes.loc[liver, ["spread_x0", "score"]] = [50.0, 0.2]
+    if scope == "slice":
+        boxes.loc[boxes["case"] == "1", "score"] = 0.2
+    rule = {"box": ("box", "spread", ">", 20), "slice": ("slice", "score", "<", 0.5)}[scope]
+    tables = measures(boxes, runs) | {"box": box_measures(boxes), "slice": slice_measures(boxes)}
+
+    decision = decide(policy((*rule, "reject"), exclude="label"), tables)
+
+    assert decision.labels["1", "liver"].verdict is Verdict.REJECT
+    reasons = told(decision.labels["1", "liver"].reasons, case="1", label="liver")
+    assert f"no box is left that may be used: {liver.sum()} boxes withheld" in reasons
+    others = {unit: one.verdict for unit, one in decision.labels.items() if unit[0] != "1"}
+    assert Verdict.REJECT not in others.values()
+    part = decide(policy((*rule[:3], 60 if scope == "box" else 0.1, "reject")), tables)
+    assert part.labels["1", "liver"].verdict is not Verdict.REJECT
 
 
 def test_a_box_is_told_only_the_rules_that_fire_for_it():
