@@ -18,6 +18,8 @@ def serve(study):
     words = [sys.executable, "-m", "crowdqc", "review", str(study), "--reviewer", "ann"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     address = process.stdout.readline().strip()
+    if not address:
+        raise RuntimeError(process.communicate()[1])
     root = address.partition("?")[0]
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     opener.addheaders = [("Origin", root.rstrip("/"))]
