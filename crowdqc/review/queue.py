@@ -118,6 +118,8 @@ def _sentence(state: str, support: int, asked: int, score: float) -> str:  # noq
         return "Only one rater looked: nothing confirms the box."
     if asked == 0:
         return "Nobody drew it: the box is interpolated, or another reviewer's."
+    if state == "no_consensus" and score >= 0.5:
+        return f"Left out for now, as too few agree: {drawn}. It probably exists ({score:.2f})."
     if state == "no_consensus":
         return f"Left out for now: {drawn}; the model gives it a probability of {score:.2f}."
     return f"Used for now: {drawn}; the model gives it a probability of {score:.2f}."

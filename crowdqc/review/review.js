@@ -173,12 +173,12 @@
     "slice-up": ["Previous slice", "\u2191", () => false, () => turn(at - 1)],
     "slice-down": ["Next slice", "\u2193", () => false, () => turn(at + 1)],
   };
-  const MORE_KEYS = [["1 \u2013 9", "take that rater's box"], ["\u2190 \u2192", "previous, next item"], ["\u2191 \u2193, wheel", "slices"], ["Home", "back to the slice that is asked about"], ["arrows", "move the drawn box; with Shift its right and lower edge, with Alt its left and upper edge, with Ctrl ten px at a time"], ["Esc", "forget the drawn box"], ["+ \u2212 0", "zoom; also Ctrl and the wheel"], ["Space", "and drag: move the image"], ["[ ] { }", "window: level, width; or drag with the right button"], ["B F M", "boxes, fused, mask on or off"], ["O", "how uncertain the mask is, near the fused boxes"]];
+  const MORE_KEYS = [["1 \u2013 9", "take that rater's box", true], ["\u2190 \u2192", "previous, next item"], ["\u2191 \u2193, wheel", "slices"], ["Home", "back to the slice that is asked about"], ["arrows", "move the drawn box; with Shift its right and lower edge, with Alt its left and upper edge, with Ctrl ten px at a time", true], ["Esc", "forget the drawn box", true], ["+ \u2212 0", "zoom; also Ctrl and the wheel"], ["Space", "and drag: move the image"], ["[ ] { }", "window: level, width; or drag with the right button"], ["B F M", "boxes, fused, mask on or off"], ["X", "boxes of other labels on or off"], ["O", "how uncertain the mask is, near the fused boxes"]];
   const VIEW_KEYS = {
     Home: () => turn(item.slice), "?": help, "+": () => viewer.zoom(1.25), "=": () => viewer.zoom(1.25), "-": () => viewer.zoom(0.8), 0: () => viewer.fit(null),
     "[": () => viewer.setWindow(viewer.window.level - 8, viewer.window.width), "]": () => viewer.setWindow(viewer.window.level + 8, viewer.window.width),
     "{": () => viewer.setWindow(viewer.window.level, viewer.window.width - 16), "}": () => viewer.setWindow(viewer.window.level, viewer.window.width + 16),
-    b: () => layer("boxes"), f: () => layer("fused"), m: () => layer("outline"), o: () => viewer.slice.uncertain && layer("uncertainty"), PageUp: () => turn(at - 1), PageDown: () => turn(at + 1), Escape: () => viewer.setDraft(null),
+    b: () => layer("boxes"), x: () => layer("others"), f: () => layer("fused"), m: () => layer("outline"), o: () => viewer.slice.uncertain && layer("uncertainty"), PageUp: () => turn(at - 1), PageDown: () => turn(at + 1), Escape: () => viewer.setDraft(null),
   };
   addEventListener("keydown", (event) => {
     const typed = event.target.closest("dialog") ? event.target.closest("dialog").id : "";
@@ -348,7 +348,7 @@
     id("stop").textContent = `You may stop now: any further decision changes its object by less than ${Math.max(progress.next, 0.01).toFixed(2)} of IoU.`;
   }
   function help() {
-    const rows = [...Object.values(ACTIONS).slice(0, 11).filter(([, , applies]) => !item || applies()).map(([text, shortcut]) => [shortcut, text]), ...MORE_KEYS];
+    const rows = [...Object.values(ACTIONS).slice(0, 11).filter(([, , applies]) => !about.readOnly && (!item || applies())).map(([text, shortcut]) => [shortcut, text]), ...MORE_KEYS.filter(([, , decides]) => !(about.readOnly && decides))];
     id("key-list").replaceChildren(...rows.flatMap(([shortcut, text]) => { const term = make("dt"); term.append(key(shortcut)); return [term, make("dd", text)]; }));
     id("keys").showModal();
   }

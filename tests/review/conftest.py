@@ -117,3 +117,12 @@ def reviewed(site, page):
         return one
 
     return start
+
+
+CANVAS = "document.getElementById('slice').toDataURL()"
+
+
+def canvas(page):
+    """All that is drawn, once the page is at rest."""
+    page.run("new Promise((done) => setTimeout(done, 200))")
+    return page.run(CANVAS)

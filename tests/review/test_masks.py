@@ -9,15 +9,7 @@ from PIL import Image
 
 from crowdqc.decisions import mask_inputs, settled_masks
 from tests.commands import call
-from tests.review.conftest import write
-
-CANVAS = "document.getElementById('slice').toDataURL()"
-
-
-def canvas(page):
-    """All that is drawn, once the page is at rest."""
-    page.run("new Promise((done) => setTimeout(done, 200))")
-    return page.run(CANVAS)
+from tests.review.conftest import CANVAS, canvas, write
 
 
 def test_masks_are_graded_by_keys_and_the_grades_count(page, reviewed, tmp_path):

@@ -7,7 +7,8 @@ import pytest
 from crowdqc.decisions import append_decisions, decisions_file
 from crowdqc.schema import BOX
 from tests.crowdqc.report.browser import Page
-from tests.review.conftest import READY, write
+from tests.review.conftest import CANVAS, LABELS, READY, canvas, write
+from tests.studies import write_boxes
 
 REPORT = Path(__file__).parents[1] / "crowdqc" / "report"
 ACCESS = (REPORT / "access.js").read_text(encoding="utf-8")
@@ -229,6 +230,10 @@ def test_looking_only_offers_nothing_to_save(page, reviewed):
 
     assert page.run("document.querySelectorAll('#actions button').length") == 0
     assert len(site.decisions) == 0
+    page.type("?")
+    keys = page.run("[...document.querySelectorAll('#key-list dd')].map((d) => d.textContent)")
+    assert "Accept the fused box" not in keys
+    assert "slices" in keys
 
 
 def test_names_are_hidden_from_a_blind_reviewer(page, reviewed):
@@ -236,6 +241,19 @@ def test_names_are_hidden_from_a_blind_reviewer(page, reviewed):
 
     names = page.run("[...document.querySelectorAll('#raters label')].map((l) => l.textContent)")
     assert names == [f"rater {n}" for n in range(1, 6)]
+
+
+def test_boxes_of_other_labels_can_be_hidden(page, reviewed, tmp_path):
+    both = [("1", 0, rater, label, 20, 20, 50, 50 + k)
+            for rater in "abc" for k, label in enumerate(["liver", "spleen"])]  # fmt: skip
+    reviewed(write_boxes(tmp_path, both, text=LABELS))
+
+    before = canvas(page)
+    page.type("x")
+    page.until(f"({CANVAS}) !== {before!r}")
+    page.type("x")
+    page.until(f"({CANVAS}) === {before!r}")
+    assert page.logged == []
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

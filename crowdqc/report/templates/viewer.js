@@ -5,7 +5,7 @@ const RATER_COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#
 class SliceViewer {
   constructor(canvas, { editable = false, onBox = () => {}, onView = () => {} } = {}) {
     Object.assign(this, { canvas, editable, onBox, onView, slice: null, image: null, draft: null, drag: null, picked: null, space: false });
-    this.layers = { boxes: true, fused: true, outline: true, uncertainty: false };
+    this.layers = { boxes: true, fused: true, others: true, outline: true, uncertainty: false };
     this.hidden = new Set();
     this.window = { level: 128, width: 256 };
     this.view = { x: 0, y: 0, scale: 1 };
@@ -175,8 +175,9 @@ class SliceViewer {
     if (pixels) context.drawImage(pixels, left, top, width, height);
     else { context.fillStyle = "#3a3f46"; context.fillRect(0, 0, slice.width, slice.height); }
     if (this.layers.uncertainty && this.uncertainty) context.drawImage(this.uncertainty, 0, 0, slice.width, slice.height);
-    if (this.layers.fused) slice.fused.forEach((one) => this.fusedBox(one));
-    if (this.layers.boxes) slice.boxes.filter(({ rater }) => !this.hidden.has(rater)).forEach((one) => this.raterBox(one));
+    const shown = ({ label }) => this.layers.others || !slice.label || label === slice.label;
+    if (this.layers.fused) slice.fused.filter(shown).forEach((one) => this.fusedBox(one));
+    if (this.layers.boxes) slice.boxes.filter((one) => shown(one) && !this.hidden.has(one.rater)).forEach((one) => this.raterBox(one));
     if (this.layers.outline && slice.outline) {
       const path = new Path2D();
       path.addPath(new Path2D(slice.outline), new DOMMatrix([this.sx, 0, 0, this.sy, -x * this.sx, -y * this.sy]));
