@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crowdqc.decisions import read_decisions, settled_masks
 from crowdqc.findings import InputError
 from crowdqc.review.queue import make_queue
 from crowdqc.review.session import Session
@@ -48,6 +49,9 @@ def open_review(
     tables |= {name: store.read(name) for name in _READ if name in TABLES and store.has(name)}
     if rater is not None:
         tables["boxes"] = store.read("boxes")
+    if order == "masks":
+        graded = settled_masks(read_decisions(run.config), lambda place: view.mask_hash(*place))
+        tables["settled"] = graded.assign(object=-1)
     queue = make_queue(tables, order=order, rater=rater, seed=run.config.study.seed)
     store.release()
     if queue.empty:

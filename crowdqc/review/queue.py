@@ -20,7 +20,7 @@ _CHECK = 5
 """Every fifth item of the first order is a random one: the model may err where it is sure."""
 _BLOCK = 25
 """Items of about the same gain, within which one case comes after the other."""
-COLUMNS = ["unit", *PLACE, "object", "gain", "why"]
+COLUMNS = ["unit", *PLACE, "object", "gain", "why", "again"]
 
 
 def make_queue(
@@ -35,8 +35,8 @@ def make_queue(
     Parameters
     ----------
     tables : dict of str to DataFrame
-        ``consensus`` and, as far as they are there, ``settled``, ``risk`` and ``audit``; with
-        `rater` also ``boxes``.
+        ``consensus`` and, as far as they are there, ``settled`` (of boxes, or of masks with -1 for
+        their object), ``risk`` and ``audit``; with `rater` also ``boxes``.
     order : str
         One of `ORDERS`.
     rater : str, optional
@@ -48,8 +48,8 @@ def make_queue(
     -------
     DataFrame
         ``unit, case, slice, label, object`` (number at its place; -1 of a mask), ``gain`` (expected
-        error, 0 to 1, that a decision removes) and ``why``, a sentence. What reviewers decided
-        differently, or on other boxes, comes first.
+        error, 0 to 1, that a decision removes), ``why``, a sentence, and ``again``. What reviewers
+        decided differently, or on other boxes or another mask, comes first, to be decided again.
 
     Raises
     ------
@@ -76,7 +76,8 @@ def make_queue(
         queue = queue.iloc[np.lexsort((pd.factorize(queue["case"])[0], block))]
     if order == "disagreement":
         queue = _with_checks(queue, np.random.default_rng(seed))
-    return _reopened_first(queue, tables.get("settled"))[COLUMNS].reset_index(drop=True)
+    queue = _reopened_first(queue.assign(again=False), tables.get("settled"))
+    return queue[COLUMNS].reset_index(drop=True)
 
 
 def _with_checks(queue: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -146,7 +147,8 @@ def _audit(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     audit = audit[audit["role"] != ""]
     number = audit["object"].where(audit["unit"] == "box", -1)
     why = "Chosen by the audit: the share of wrong ones is estimated from all that it asks for."
-    return audit[["unit", *PLACE]].assign(object=number, gain=1.0, why=why)[COLUMNS]
+    rows = audit[["unit", *PLACE]].assign(object=number, gain=1.0, why=why, again=False)
+    return rows[COLUMNS]
 
 
 def _reopened_first(queue: pd.DataFrame, settled: pd.DataFrame | None) -> pd.DataFrame:
@@ -163,11 +165,11 @@ def _reopened_first(queue: pd.DataFrame, settled: pd.DataFrame | None) -> pd.Dat
     keys = list(zip(*(queue[name] for name in [*PLACE, "object"]), strict=True))
     why = [reasons.get(key, old) for key, old in zip(keys, queue["why"], strict=True)]
     first: Bools = np.array([key in reasons for key in keys], dtype=bool)
-    queue = queue.assign(why=why, gain=np.where(first, 1.0, queue["gain"]))
+    queue = queue.assign(why=why, gain=np.where(first, 1.0, queue["gain"]), again=first)
     return queue.iloc[np.argsort(~first, kind="stable")]
 
 
 _REOPENED = {
     CONFLICT: "decided differently.",
-    CHANGED: "decided on other boxes than those of now.",
+    CHANGED: "decided on other boxes, or another mask, than now.",
 }

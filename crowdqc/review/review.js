@@ -270,12 +270,12 @@
     viewer.draw();
     showUncertainty();
   }
-  // How sure the model was of the mask, near the fused boxes only: it is fetched when it is to be seen.
+  // How sure the model was of the mask, near its fused boxes only: fetched when it is to be seen.
   async function showUncertainty() {
     const shown = viewer.slice;
     document.querySelector("[data-layer=uncertainty]").parentElement.hidden = !shown.uncertain;
     if (!viewer.layers.uncertainty || !shown.uncertain) return;
-    const image = await picture(`image/${shown.case}/uncertainty/${shown.slice}`);
+    const image = await picture(`image/${shown.case}/uncertainty/${about.labels.indexOf(item.label)}/${shown.slice}`);
     if (viewer.slice === shown) { viewer.uncertainty = image; viewer.draw(); }
   }
   document.querySelectorAll("[data-layer]").forEach((box) => box.addEventListener("change", () => layer(box.dataset.layer)));

@@ -115,7 +115,7 @@ def make_app(session: Session, guard: Guard) -> Starlette:
         "/api/next/{item:int}": pages.following,
         "/api/slice/{case:int}/{k:int}": pages.slice,
         "/image/{case:int}/{k:int}": pages.image,
-        "/image/{case:int}/uncertainty/{k:int}": pages.uncertainty,
+        "/image/{case:int}/uncertainty/{label:int}/{k:int}": pages.uncertainty,
         "/image/{case:int}/{view}/{at:int}": pages.plane,
         **{path: _asset(*of) for path, of in _ASSETS.items()},
     }
@@ -147,7 +147,9 @@ class _Pages:
         return _picture(await run_in_threadpool(self.view.picture, *self._slice(request)))
 
     async def uncertainty(self, request: Request) -> Response:
-        return _picture(await run_in_threadpool(self.view.uncertainty, *self._slice(request)))
+        label = self.view.labels[_number(request, "label", len(self.view.labels))]
+        place = *self._slice(request), label
+        return _picture(await run_in_threadpool(self.view.uncertainty, *place))
 
     async def plane(self, request: Request) -> Response:
         case, view = self._case(request), request.path_params["view"]

@@ -60,9 +60,13 @@ class Session:
         self._gain = queue["gain"].to_numpy(np.float64)
         self._usual = float(np.median(self._gain)) if len(queue) else 0.0
         self._numbers: dict[tuple[Any, ...], int] = {key: i for i, key in enumerate(self._keys)}
+        self._before: dict[tuple[Any, ...], int] = {}
         self._forget()
         with self._lock:
             self._refresh()
+            again = np.flatnonzero(queue["again"].to_numpy(bool))
+            self._before = {self._keys[i]: self._seen(self._keys[i]) for i in again}
+            self._open[again] = True
 
     def _forget(self) -> None:
         self._stacks: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -238,19 +242,18 @@ class Session:
         self._count[key] = self._count.get(key, 0) + 1
         stack = self._stacks.setdefault(key, [])
         if row["decision"] != "undo":
-            stack.append(row)
+            stack.append({**row, "turn": self._count[key]})
         elif stack:
             stack.pop()
         if key in self._numbers:
-            self._open[self._numbers[key]] = not stack
+            self._open[self._numbers[key]] = self._last(key) is None
         if not math.isnan(row["seconds"]):
             self._seconds.append(row["seconds"])
 
     def _standing(self, key: tuple[Any, ...]) -> dict[str, Any] | None:
-        stack = self._stacks.get(key)
-        if not stack:
+        row = self._last(key)
+        if row is None:
             return None
-        row = stack[-1]
         box = [_plain(row[edge]) for edge in BOX]
         raters = self.view.raters
         return {
@@ -260,12 +263,17 @@ class Session:
             "box": box if row["decision"] in REAL and box[0] is not None else None,
         }
 
+    def _last(self, key: tuple[Any, ...]) -> dict[str, Any] | None:
+        """The row that counts; none where the decision of before is asked for again."""
+        stack = self._stacks.get(key)
+        return stack[-1] if stack and stack[-1]["turn"] > self._before.get(key, 0) else None
+
     def _seen(self, key: tuple[Any, ...]) -> int:
         return self._count.get(key, 0)
 
     def _last_of(self, key: tuple[Any, ...]) -> str:
-        stack = self._stacks.get(key)
-        return stack[-1]["decision"] if stack else ""
+        row = self._last(key)
+        return str(row["decision"]) if row else ""
 
     def _undo_of_new_label(
         self, key: tuple[Any, ...], entry: Mapping[str, Any]

@@ -128,6 +128,11 @@ class StudyView:
             return {"outline": "", "inputs": ""}
         return {"outline": outline(mask), "inputs": mask_inputs(mask)}
 
+    def mask_hash(self, case: str, k: int, label: str) -> str:
+        """Hash of a mask; empty where there is none."""
+        inputs: str = self.outlines(case, k, label)["inputs"] if case in self._number else ""
+        return inputs
+
     def run(self, case: str, label: str) -> list[list[float | None]]:
         """Slice and box of the fused boxes of a label along a case: its course in other planes."""
         fused = self._fused.get(case, self.consensus.iloc[:0])
@@ -163,14 +168,13 @@ class StudyView:
             grey = self._files.grey(case, k)
         return None if grey is None else _png(grey)
 
-    def _uncertainty(self, case: str, k: int) -> bytes | None:
-        """Uncertainty of the masks near the fused boxes of a slice, as PNG; `None` without any."""
+    def _uncertainty(self, case: str, k: int, label: str) -> bytes | None:
+        """Uncertainty near the fused boxes of a label on a slice, as PNG; `None` without any."""
         with self._volume_of[case]:
             level = self._files.uncertainty(case, k)
         if level is None:
             return None
-        fused = self._fused.get(case, self.consensus.iloc[:0])
-        boxed = fused[(fused["slice"] == k) & fused[BOX].notna().all(axis=1)]
+        boxed = self.place(case, k, label).dropna(subset=BOX)
         return _png(uncertainty_colours(np.where(judged_region(level.shape, boxed), level, 0.0)))
 
     def _plane(self, case: str, view: str, at: int) -> bytes | None:

@@ -62,7 +62,7 @@ def test_uncertainty_is_shown_near_the_fused_boxes_only(page, reviewed, tmp_path
     site = reviewed(study, order="masks")
     item = site.session.item(0)
 
-    picture = Image.open(io.BytesIO(site.session.view.uncertainty("1", item["slice"])))
+    picture = Image.open(io.BytesIO(site.session.view.uncertainty("1", item["slice"], "liver")))
     clear = np.asarray(picture)[..., 3] == 0
     x0, y0, x1, y1 = np.rint(item["box"]).astype(int)
     assert not clear[y0:y1, x0:x1].any()

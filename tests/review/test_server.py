@@ -96,7 +96,8 @@ def test_every_answer_forbids_foreign_scripts_and_frames(app):
     [
         "/../study.toml", "/..%2f..%2fetc/passwd", "/static/../study.toml", "/image/0/..%2f1",
         "/api/item/99", "/api/item/-1", "/image/7/0", "/image/0/99999999999999999999",
-        "/image/0/etc/0", "/image/0/across/5000", "/api/slice/0/-3", "/decisions.csv",
+        "/image/0/etc/0", "/image/0/across/5000", "/image/0/uncertainty/9/5",
+        "/image/0/uncertainty/0/5", "/api/slice/0/-3", "/decisions.csv",
     ],
 )  # fmt: skip
 def test_no_address_leads_out_of_the_study(app, path):
