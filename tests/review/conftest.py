@@ -126,3 +126,12 @@ def canvas(page):
     """All that is drawn, once the page is at rest."""
     page.run("new Promise((done) => setTimeout(done, 200))")
     return page.run(CANVAS)
+
+
+def press(page, key, n):
+    """Decide by a key, and wait until that is the n-th decision and the next item is there."""
+    before = page.run("location.hash")
+    page.type(key)
+    done = f"document.getElementById('progress').textContent.startsWith('{n} of')"
+    last = "document.getElementById('message').textContent.startsWith('All of this queue')"
+    page.until(f"{done} && (location.hash !== {before!r} || {last})")
