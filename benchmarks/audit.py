@@ -1,6 +1,7 @@
 """Whether the bound of an audit holds, and how many gradings it needs.
 
     python benchmarks/audit.py validity                                 # 2,000 runs a design
+    python benchmarks/audit.py boxes                                    # the same of fused boxes
     python benchmarks/audit.py sharpness NAME RISK.csv DICE.csv [--rejected SHARE]   # real masks
 
 RISK.csv is what `crowdqc risk` wrote, DICE.csv has case, slice, label, dice (for the crowd study:
@@ -12,6 +13,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +22,10 @@ import pandas as pd
 from risk import read_dice
 from scipy.stats import hypergeom
 
-from crowdqc.audit import Goal, Spending
+from crowdqc.audit import MARGIN, Goal, Sample, Spending, bad_left
 from crowdqc.audit.bound import not_rejected
 from crowdqc.audit.choose import Design, draw_order, next_round
-from crowdqc.audit.expect import Units
+from crowdqc.audit.expect import Units, probabilities
 from crowdqc.risk import STATED
 
 DATA = Path(__file__).parents[1] / "reports" / "data"
@@ -80,6 +83,63 @@ def fails(rng, n, *design) -> bool:
     return not len(not_rejected(seen, true, population=len(rows), spending=spending))
 
 
+BOX_DESIGNS = {
+    "boxes, good risk": (160, 0.1, "good"),
+    "boxes, risk ranks the wrong way": (160, 0.1, "wrong"),
+    "boxes, frequent": (120, 0.25, "none"),
+}
+LOOKS = 8
+"""Rounds of an audit of boxes."""
+
+
+def boxes(args: argparse.Namespace) -> None:
+    """How often the bound of an audit of boxes, run as a user does, is below what is left."""
+    with ProcessPoolExecutor(len(BOX_DESIGNS)) as pool:
+        failed = list(pool.map(count_box_fails, BOX_DESIGNS, [args.seed] * len(BOX_DESIGNS)))
+    rows = [
+        (name, *design, RUNS, n, n <= MOST)
+        for (name, design), n in zip(BOX_DESIGNS.items(), failed, strict=True)
+    ]
+    names = ["design", "n", "bad", "risk", "runs", "failed", "holds"]
+    write("audit_validity_boxes.csv", rows, names)
+
+
+def count_box_fails(name: str, seed: int) -> int:
+    rng = np.random.default_rng([seed, list(BOX_DESIGNS).index(name), 7])
+    failed = 0
+    for run in range(1, RUNS + 1):
+        failed += box_fails(rng, *BOX_DESIGNS[name])
+        if run % 100 == 0:
+            print(f"{name:40} {failed:4} of {run} fail", flush=True)
+    return failed
+
+
+def box_fails(rng, *design) -> bool:
+    """One run: whether the bound is ever below what is left, boxes moving against the audit.
+
+    Who knows the truth moves every box that was not graded, and is nearly wrong, as far as the
+    audit allows for, so that it is wrong: not less than that many are left.
+    """
+    n, share, ranks = design
+    bad = rng.permutation(n) < round(share * n)
+    iou = np.where(bad, rng.uniform(0.1, 0.5, n), rng.uniform(0.5, 1.0, n))
+    score = {"good": 1.5, "none": 0.0, "wrong": -1.5}[ranks] * bad + rng.normal(size=n)
+    graded_bad, risk = (iou < 0.5 + MARGIN).astype(float), 0.1 / (1 + np.exp(-score))
+    grades, listed = np.full(n, np.nan), np.zeros(n, bool)
+    design = Design(Goal(0.15, 0.95), rng.permutation(n), np.zeros(n, bool), listed, 0)
+    for _ in range(LOOKS):
+        found = next_round(Units(risk, np.arange(n), np.zeros(n, np.int64), grades), design)
+        listed = design.listed.copy()
+        listed[np.concatenate([found.risky, found.random])] = True
+        design = replace(design, listed=listed, frame=found.frame, planned=found.planned)
+        grades = np.where(listed, graded_bad, np.nan)
+        sample = Sample(grades, design.order, design.frame, design.planned)
+        high = bad_left(sample, np.ones(n, bool), alpha=0.05).bad_high
+        if high < graded_bad[~listed].sum():
+            return True
+    return False
+
+
 def sharpness(args: argparse.Namespace) -> None:
     """Gradings until a bound is reached, on masks whose Dice is known."""
     masks = read_masks(args.risk, args.dice, args.rejected)
@@ -102,7 +162,9 @@ def sharpness(args: argparse.Namespace) -> None:
             rows.append((limit, way, *quantiles.round().astype(int), round(needed.mean()), first))
         betting = betting_needs(masks, goal, rng=np.random.default_rng(args.seed))
         rows.append((limit, "betting", *np.quantile(betting, [0.5, 0.8]).round().astype(int), 0, 0))
-        for row in rows[-5:]:
+        first, needed = with_foresight(masks, goal)
+        rows.append((limit, "foresight", 0, needed, 0, first))
+        for row in rows[-6:]:
             print(
                 "{:.0%} {:20} median {:5} 80 % {:5} mean {:5} first {:4}".format(*row), flush=True
             )
@@ -187,6 +249,38 @@ def riskiest_first(masks: pd.DataFrame, truth: np.ndarray, goal: Goal) -> tuple[
         listed[found.risky] = True
 
 
+def with_foresight(masks: pd.DataFrame, goal: Goal) -> tuple[int, int]:
+    """Riskiest graded first, and gradings in all, if it were known how many bad ones are left.
+
+    One mask at a time is graded as the audit ranks them, up to the best moment to stop; then as
+    many random draws as a single look needs with a probability of .8, bad ones taken out.
+    """
+    n, truth = len(masks), (masks["dice"] < BAD).to_numpy(dtype=float)
+    run = masks.groupby(["case", "label"], sort=False).ngroup().to_numpy()
+    grades, best = np.full(n, np.nan), (n, 0)
+    for k in range(161):
+        found, left = int(np.nansum(grades)), np.isnan(grades)
+        if k % 5 == 0:
+            allowed = int(goal.limit * (n - found) + 1e-9) + 1
+            best = min(best, (k + single_look(left.sum(), int(truth[left].sum()), allowed), k))
+        chance = probabilities(
+            Units(masks["risk"].to_numpy(), run, masks["slice"].to_numpy(), grades)
+        )
+        one = int(np.argmax(np.where(left, chance, -1)))
+        grades[one] = truth[one]
+    return best[1], best[0]
+
+
+def single_look(n: int, bad: int, allowed: int) -> int:
+    """Random draws that reject `allowed` bad ones of n with a probability of .8."""
+    for size in range(1, n):
+        most = int(hypergeom.ppf(0.05, n, allowed, size))
+        most -= hypergeom.cdf(most, n, allowed, size) > 0.05
+        if most >= 0 and hypergeom.cdf(most, n, bad, size) >= 0.8:
+            return size
+    return n
+
+
 def rejection_limits(bad: int, frame: int, spent: np.ndarray) -> np.ndarray:
     """Most bad draws with which "`bad` of the frame are bad" is rejected, -1 for none, (n,).
 
@@ -239,6 +333,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     kinds = parser.add_subparsers(required=True)
     kinds.add_parser("validity").set_defaults(run=validity)
+    kinds.add_parser("boxes").set_defaults(run=boxes)
     sharp = kinds.add_parser("sharpness")
     for name in ("name", "risk", "dice"):
         sharp.add_argument(name)

@@ -17,7 +17,7 @@ from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.audit.expect import Units, probabilities
 from crowdqc.audit.size import Goal, draws_needed
 
-BATCH = 20
+BATCH = 10
 """Risky units of one round: what they turn out to be changes what is graded next."""
 MORE = 0.25
 """Random draws of a later round, as a share of those planned."""

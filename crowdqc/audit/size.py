@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr
-from scipy.stats import hypergeom
+from scipy.special import bdtr, gammaln
+
+from crowdqc.arrays import Floats, Ints
 
 POWER = 0.85
 """Probability with which the planned draws are to be enough."""
@@ -115,4 +116,12 @@ def _chance(found: int, *, bad: int, frame: int, draws: int) -> float:
     """Probability that at most `found` of some draws without replacement are bad."""
     if frame >= LARGE:
         return float(bdtr(found, draws, bad / frame))
-    return float(hypergeom.cdf(found, frame, bad, draws))
+    few, good = np.arange(max(0, draws - (frame - bad)), min(found, bad, draws) + 1), frame - bad
+    log = _log_ways(bad, few) + _log_ways(good, draws - few) - _log_ways(frame, np.array(draws))
+    return float(np.exp(log).sum())
+
+
+def _log_ways(n: int, k: Ints) -> Floats:
+    """Logarithm of the ways to choose k of n, shape of `k`."""
+    ways: Floats = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return ways

@@ -92,6 +92,9 @@ class Fuse(Section):
     """Whether boxes missing between two drawn slices are interpolated."""
     whole_pixels: bool | None = None
     """Whether edges are rounded to whole pixels; none given: where the raters draw on them."""
+    shown: str | None = None
+    """A table of boxes that raters were shown as done, and so did not draw: rows of ``done.csv``,
+    which ``crowdqc fuse --next-raters`` writes, with a column ``rater``."""
 
 
 class Masks(Section):

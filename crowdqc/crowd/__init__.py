@@ -11,6 +11,7 @@ from crowdqc.crowd.existence import ExistenceSettings
 from crowdqc.crowd.fit import Crowd, CrowdSettings, fit, fit_evidence
 from crowdqc.crowd.gold import object_rows, with_gold, with_settled
 from crowdqc.crowd.medians import median_boxes
+from crowdqc.crowd.shown import without_shown
 
 __all__ = [
     "Confusion",
@@ -29,4 +30,5 @@ __all__ = [
     "size_of",
     "with_gold",
     "with_settled",
+    "without_shown",
 ]

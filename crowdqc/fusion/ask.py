@@ -10,6 +10,7 @@ from math import comb
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from crowdqc.arrays import Floats
 from crowdqc.crowd import Crowd, fit, size_of
@@ -66,7 +67,7 @@ def ask(matched: Matched) -> pd.DataFrame:
     return frame.sort_values(["value", "object"], ascending=[False, True], ignore_index=True)
 
 
-def forecast(crowd: Crowd, ahead: int) -> tuple[Floats, Floats]:
+def forecast(crowd: Crowd, ahead: int, *, below: float | None = None) -> tuple[Floats, Floats]:
     """Expected error of each object after more average raters, and the boxes that one draws.
 
     Parameters
@@ -75,6 +76,9 @@ def forecast(crowd: Crowd, ahead: int) -> tuple[Floats, Floats]:
         What is known now.
     ahead : int
         Largest number of further raters.
+    below : float, optional
+        The error is 1 where the IoU is smaller than this, or there is nothing, and else 0. None: it
+        is 1 - IoU.
 
     Returns
     -------
@@ -87,7 +91,8 @@ def forecast(crowd: Crowd, ahead: int) -> tuple[Floats, Floats]:
     real, false = (
         float(of[read].mean()) if len(read) else np.nan for of in (crowd.detection, crowd.invention)
     )
-    edges = [_edge_error(crowd, more) for more in range(ahead + 1)]
+    spreads = [_spread(crowd, more) for more in range(ahead + 1)]
+    edges = [_mean(one) if below is None else chance_below(one, below) for one in spreads]
     after = np.zeros((ahead + 1, len(crowd.exists)))
     for k in range(ahead + 1):
         for j in range(k + 1):
@@ -121,8 +126,24 @@ def expected_error(exists: Floats, edges: Floats) -> Floats:
     return np.minimum(1 - exists + exists * edges, exists)
 
 
-def _edge_error(crowd: Crowd, more: int) -> Floats:
-    """Expected 1 - IoU of the box of each object, drawn by so many more average raters, (O,).
+def chance_below(spread: Floats, below: float) -> Floats:
+    """Probability that the IoU of boxes with edges of a relative spread (O, 4) is below, (O,).
+
+    The sum of what the edges are off is taken to be normal.
+    """
+    sd = np.sqrt((1 - ABSOLUTE**2) * (spread**2).sum(axis=1))
+    chance: Floats = norm.sf((1 - below - _mean(spread, most=np.inf)) / np.maximum(sd, 1e-12))
+    return chance
+
+
+def _mean(spread: Floats, most: float = 1.0) -> Floats:
+    """Expected 1 - IoU for edges of a relative spread, (O,)."""
+    error: Floats = np.minimum(ABSOLUTE * spread.sum(axis=1), most)
+    return error
+
+
+def _spread(crowd: Crowd, more: int) -> Floats:
+    """Relative spread of the edges of each object, drawn by so many more average raters, (O, 4).
 
     Of the variance of an edge, what all raters share grows with the voices.
     """
@@ -134,5 +155,4 @@ def _edge_error(crowd: Crowd, more: int) -> Floats:
     now = (crowd.spread / size) ** 2
     own = now / (1 + crowd.shared**2 * voices)
     then = (1 + crowd.shared**2 * (voices + more)) / (1 / own + more / rater**2)
-    error = ABSOLUTE * np.sqrt(np.minimum(then, now)).sum(axis=1)
-    return np.minimum(error, 1.0)
+    return np.sqrt(np.minimum(then, now))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from crowdqc import plugins
 from crowdqc.arrays import Bools, Floats, Ints
-from crowdqc.crowd import Evidence, evidence, size_of, with_gold, with_settled
+from crowdqc.crowd import Evidence, evidence, size_of, with_gold, with_settled, without_shown
 from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import interpolate_gaps
 from crowdqc.fusion.methods import Fused, Method
@@ -33,6 +33,7 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
     whole_pixels: bool | None = None,
     gold: pd.DataFrame | None = None,
     settled: pd.DataFrame | None = None,
+    shown: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One box per object of a matched study.
 
@@ -62,6 +63,8 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
         What reviewers decided, as from `crowdqc.decisions.settled_boxes`: these objects are as
         they say, with the method ``review``, and raters are judged by them, too. Conflicts, and
         what was decided on other boxes, are left out.
+    shown : DataFrame, optional
+        Boxes that raters were shown as done, and did not draw: `crowdqc.crowd.without_shown`.
 
     Returns
     -------
@@ -85,6 +88,8 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
     {'agreed': 24}
     """
     data, chosen = evidence(matched), load_method(method)
+    if shown is not None and len(shown):
+        data = without_shown(data, matched, shown)
     if gold is not None and len(gold):
         data = with_gold(data, matched, gold)
     settled = in_force(settled)

@@ -16,6 +16,7 @@ from crowdqc.schema import Study
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import known_images
 from crowdqc.stages.settled import agreement_of_reviewers, load_settled, settled_findings
+from crowdqc.stages.shown import load_shown
 from crowdqc.stages.study import (
     calibrates,
     fuse_options,
@@ -27,7 +28,7 @@ from crowdqc.text import count
 
 SHOWN = [
     *("case", "slice", "label", "n_raters", "n_asked", "score", "expected_error", "error_high"),
-    *("gain", "state"),
+    *("wrong", "gain", "state"),
 ]
 """Columns of what is to be asked that a terminal shows."""
 _OPEN = {CONFLICT: "in conflict", CHANGED: "to be decided again, as their boxes have changed"}
@@ -43,7 +44,8 @@ def fuse(run: Run) -> Result:
     config = run.config
     gold = read_gold(config, known_images(config))[0] if calibrates(config) else None
     settled, findings = load_settled(run), write_findings(run, "fuse", settled_findings(run))
-    consensus = fuse_boxes(load_matched(run), gold=gold, settled=settled, **fuse_options(config))
+    more = {"settled": settled, "shown": load_shown(config), **fuse_options(config)}
+    consensus = fuse_boxes(load_matched(run), gold=gold, **more)
     run.store.write("consensus", consensus)
     run.store.write("settled", settled)
     files = ["consensus.csv", *_write_consensus(run, load_study(run), consensus)]
@@ -76,23 +78,25 @@ def next_raters(run: Run) -> Result:
     """What to do with each object after a batch: ask one more rater, or an expert, or stop."""
     from crowdqc.fusion import Stopping, stopping
 
-    every, rule = stopping(load_matched(run)), Stopping()
+    rule = Stopping()
+    every = stopping(load_matched(run), rule, shown=load_shown(run.config))
     table = every[every["state"] != "stop"].reset_index(drop=True)
+    run.store.write("done", every[every["state"] != "ask"])
     if not every["gain"].notna().any():
         text = "What one more rater is worth is not known: no object was drawn by two raters."
-        return Result(table=table, shown=table[SHOWN].head(MOST), summary=text)
+        return Result(table=table, shown=table[SHOWN].head(MOST), summary=text, files=["done.csv"])
     asked, expert = (every[every["state"] == state] for state in ("ask", "expert"))
-    places = len(asked.drop_duplicates(["case", "slice", "label"]))
-    n, left = len(every), every.loc[every["state"] != "ask", "error_left"]
+    n, left = len(every), every.loc[every["state"] != "ask", "wrong_left"]
+    places = len(every[every["read"]].drop_duplicates(["case", "slice", "label"]))
     given_up = left.mean() if len(left) else 0.0
     summary = (
-        f"Ask one more rater for {len(asked):,} of {count(n, 'object')}, at "
-        f"{count(places, 'place')}, where a box lowers the expected error (1 - IoU) by "
-        f"{rule.gain:g} or more. {len(expert):,} would stay above {rule.error:g}: decide on them "
-        f"by crowdqc review. {n - len(table):,} need no more; by not asking, {given_up:.3f} of "
-        "error an object is given up."
+        f"A further box lowers the chance of a wrong box by {rule.gain:g} or more for "
+        f"{len(asked):,} of {count(n, 'object')}: ask. {count(places, 'place')} should be "
+        f"read again, by raters who see the others (done.csv) as done. {len(expert):,} would stay "
+        f"wrong with more than {rule.wrong:g}: decide on them by crowdqc review. "
+        f"{n - len(table):,} need no more; not asking gives up {given_up:.3f} of that chance."
     )
-    return Result(table=table, shown=table[SHOWN].head(MOST), summary=summary)
+    return Result(table=table, shown=table[SHOWN].head(MOST), summary=summary, files=["done.csv"])
 
 
 def _with_slices(images: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:

@@ -33,6 +33,7 @@ from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, doubted, un
 from crowdqc.stages.images import has_volumes, input_files
 from crowdqc.stages.mask_sets import RISK, read_manifest
 from crowdqc.stages.settled import decision_files
+from crowdqc.stages.shown import shown_files
 from crowdqc.stages.study import calibrates, policy_of
 from crowdqc.stages.truth import truth_files
 from crowdqc.store import Store
@@ -198,7 +199,10 @@ PIPELINE = Pipeline(
         Stage(
             "fuse",
             fuse.fuse,
-            inputs=lambda c: [*_calibration(c), *_severities(c), *decision_files(c)],
+            inputs=lambda c: [
+                *(*_calibration(c), *_severities(c)),
+                *(*decision_files(c), *shown_files(c)),
+            ],
         ),
         Stage("complete", complete.complete, inputs=_severities),
         Stage("gate", _gate, inputs=_policy),

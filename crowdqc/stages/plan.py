@@ -6,15 +6,18 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.findings import InputError
-from crowdqc.fusion import ConsensusRule, Stopping, budget
+from crowdqc.fusion import ConsensusRule, budget
 from crowdqc.plan import UNKNOWN, estimate_components, plan_raters, plan_slices, raters_needed
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.pipeline import PIPELINE
+from crowdqc.stages.shown import load_shown
 from crowdqc.stages.study import load_matched
 from crowdqc.text import count
 
 CURVE = 24
 """Length of the longest bar of the curve, in characters."""
+WORTH = 0.01
+"""Fall of the sum of expected errors, by a box, below which the curve of a budget is flat."""
 POINTS = 12
 """Points of the curve of a budget that a terminal shows."""
 
@@ -62,7 +65,7 @@ def plan_budget(run: Run, *, boxes: int, error: float) -> Result:
         If no object was drawn by two raters.
     """
     PIPELINE.ensure("check", run)
-    table = budget(load_matched(run), most=boxes)
+    table = budget(load_matched(run), most=boxes, shown=load_shown(run.config))
     if not table["expected_error"].notna().all():
         raise InputError(f"{run.config.file}: {UNKNOWN}")
     run.store.write("budget", table)
@@ -79,14 +82,14 @@ def plan_budget(run: Run, *, boxes: int, error: float) -> Result:
 
 def _flat(table: pd.DataFrame) -> str:
     """Where the curve flattens, as a sentence."""
-    worth, gain = table[table["gain"].fillna(np.inf) >= Stopping().gain], Stopping().gain
+    worth = table[table["gain"].fillna(np.inf) >= WORTH]
     now, then = table["expected_error"].iloc[0], worth["expected_error"].iloc[-1]
     spent = count(round(worth["n_boxes"].iloc[-1]), "box")
     rest = "a further one" if len(worth) < len(table) else "each of them"
     less = "less" if len(worth) < len(table) else "more"
     return (
         f"The expected error (1 - IoU) of an object is {now:.3f}; {spent} more bring it to "
-        f"{then:.3f}, and {rest} lowers the sum by {gain:g} or {less}."
+        f"{then:.3f}, and {rest} lowers the sum by {WORTH:g} or {less}."
     )
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 import crowdqc
-from crowdqc.crowd import fit
+from crowdqc.crowd import evidence, fit, without_shown
 from crowdqc.fusion import Stopping, budget, forecast, stopping
-from crowdqc.fusion.ask import expected_error
+from crowdqc.fusion.ask import chance_below, expected_error
 from crowdqc.fusion.stop import _steps
 
 
@@ -51,6 +51,13 @@ def test_forecast_is_the_mean_over_all_that_raters_may_draw(matched):
     assert boxes == pytest.approx(crowd.exists * real + (1 - crowd.exists) * false)
 
 
+def test_chance_of_a_wrong_box_is_that_of_drawn_errors():
+    rng = np.random.default_rng(0)
+    spread = np.array([[0.1, 0.15, 0.1, 0.2], [0.02, 0.02, 0.03, 0.02], [0.3, 0.3, 0.3, 0.3]])
+    off = np.abs(rng.normal(size=(100_000, 3, 4)) * spread).sum(axis=2)
+    assert chance_below(spread, 0.5) == pytest.approx((off > 0.5).mean(axis=0), abs=0.03)
+
+
 def forecast_edges(crowd, more):
     """Expected error of the edges alone, from the definition: precisions add up."""
     size = np.hstack([crowd.box[:, 2:] - crowd.box[:, :2]] * 2)
@@ -67,19 +74,17 @@ def forecast_edges(crowd, more):
 @pytest.mark.parametrize("seed", range(20))
 def test_steps_are_the_best_that_so_many_boxes_can_do(seed):
     rng = np.random.default_rng(seed)
-    n, ahead = 4, 3
+    n, ahead = 3, 3
     after = np.minimum.accumulate(rng.random((ahead + 1, n)), axis=0)
-    boxes, place = rng.random(n) + 0.2, np.array([0, 1, 2, 2])
-    steps = _steps(after, boxes, place)
+    boxes = rng.random(n) + 0.2
+    steps = _steps(after, boxes)
     assert (np.diff(steps["gain"]) <= 1e-12).all()
-    totals = [(after[:, place == q].sum(axis=1), boxes[place == q].sum()) for q in range(3)]
     spent = steps["boxes"].cumsum()
     left = after[0].sum() - (steps["gain"] * steps["boxes"]).cumsum()
     plans = [
-        (sum(k * cost for k, (_, cost) in zip(more, totals, strict=True)),
-         sum(error[k] for k, (error, _) in zip(more, totals, strict=True)))
-        for more in itertools.product(range(ahead + 1), repeat=3)
-    ]  # fmt: skip
+        (np.array(more) @ boxes, after[list(more), range(n)].sum())
+        for more in itertools.product(range(ahead + 1), repeat=n)
+    ]
     for boxes_spent, error in zip(spent, left, strict=True):
         best = min(error for cost, error in plans if cost <= boxes_spent + 1e-9)
         assert error == pytest.approx(best)
@@ -103,10 +108,17 @@ def test_states_follow_from_gain_and_error(matched):
     assert set(table["state"]) <= {"ask", "stop", "expert"}
     assert ((table["state"] == "ask") == (table["gain"] >= Stopping().gain)).all()
     rest = table[table["state"] != "ask"]
-    assert ((rest["state"] == "expert") == (rest["expected_error"] > Stopping().error)).all()
+    assert ((rest["state"] == "expert") == (rest["wrong"] > Stopping().wrong)).all()
     assert table["error_high"].between(0, 1).all()
-    assert (table["error_left"] >= 0).all()
+    assert (table["wrong_left"] >= 0).all()
     assert (stopping(matched, Stopping(gain=1e-6))["state"] == "ask").mean() > 0.9
+    alone = table[table["n_raters"] == 1].groupby(["case", "slice"]).size()
+    new = table.groupby(["case", "slice"])["new"].first()
+    assert new.loc[alone.index].to_numpy() == pytest.approx((alone.to_numpy() + 0.5) / 4)
+    assert (new.drop(alone.index) == 0.125).all()
+    asked = table.groupby(["case", "slice"])["state"].agg(lambda state: (state == "ask").any())
+    read = table.groupby(["case", "slice"])["read"].first()
+    assert (read == (asked | (new >= Stopping().new))).all()
     assert (stopping(matched, Stopping(gain=9))["state"] != "ask").all()
 
 
@@ -116,7 +128,26 @@ def test_nothing_is_known_without_two_raters():
     assert (table["state"] == "ask").all()
 
 
-@pytest.mark.parametrize("wrong", [{"gain": 0}, {"error": 1}, {"ahead": 0}, {"level": 1}])
+def test_who_was_shown_an_object_as_done_does_not_count_as_asked(matched):
+    crowd = fit(matched)
+    drawn = matched.boxes.merge(matched.objects[["object", "n_asked"]], on="object")
+    of = matched.objects.loc[crowd.evidence.n_boxes == 3].iloc[0]
+    who = set(matched.people) - set(drawn.loc[drawn["object"] == of["object"], "rater"])
+    box = crowd.box[of["object"]]
+    shown = pd.DataFrame([{**of[["case", "slice", "label"]], "rater": min(who)}])
+    shown[["x0", "y0", "x1", "y1"]] = box
+    before, after = evidence(matched), without_shown(evidence(matched), matched, shown)
+    assert (before.n_asked - after.n_asked).tolist() == [
+        int(k == of["object"]) for k in range(before.n_objects)
+    ]
+    assert after.n_boxes.tolist() == before.n_boxes.tolist()
+    fused = crowdqc.fuse(matched, shown=shown)
+    assert fused["n_raters"].iloc[of["object"]] == 3
+    drew = shown.assign(rater=drawn.loc[drawn["object"] == of["object"], "rater"].iloc[0])
+    assert len(without_shown(before, matched, drew).drew) == len(before.drew)
+
+
+@pytest.mark.parametrize("wrong", [{"gain": 0}, {"wrong": 1}, {"ahead": 0}, {"level": 1}])
 def test_a_rule_out_of_range_is_refused(wrong):
     with pytest.raises(ValueError, match="out of range"):
         Stopping(**wrong)
