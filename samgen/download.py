@@ -10,7 +10,8 @@ from urllib.parse import urljoin
 
 from crowdqc.files import no_link
 from crowdqc.findings import InputError
-from samgen.weights import Checkpoint, verify_checkpoint
+from samgen.checkpoints import UNPUBLISHED, Checkpoint
+from samgen.weights import verify_checkpoint
 
 BLOCK = 1 << 20
 
@@ -52,7 +53,7 @@ def download_checkpoint(
         folder.mkdir(parents=True, exist_ok=True)
         pooch.retrieve(
             url=checkpoint.url,
-            known_hash=checkpoint.digest,
+            known_hash=None if checkpoint.digest == UNPUBLISHED else checkpoint.digest,
             fname=checkpoint.file,
             path=folder,
             downloader=_Resumer(part, progress or _be_silent),

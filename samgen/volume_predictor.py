@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from crowdqc.geometry import Boxes
 from samgen.predictor import SUPPORT, Model, Prompts
-from samgen.regions import Region, region_of
+from samgen.regions import Region, region_of, shape_of, within
 from samgen.slices import ObjectMask, measured
 from samgen.uncertainty import summarise
 
@@ -207,28 +207,49 @@ def kept(found: VolumePrediction, asked: ObjectPrompts) -> Drawn:
         raise ValueError(f"'slices' must hold all that were asked for; {missing} are missing.")
     own = dict(zip(asked.slices, asked.prompts, strict=True))
     drawn = {
-        k: _on_slice(found, index, own.get(k))
+        k: on_slice(
+            found.probability[:, index],
+            found.region,
+            own.get(k),
+            sizes=found.sizes,
+            more={name: float(values[index]) for name, values in found.measures.items()},
+        )
         for index, k in enumerate(found.slices)
         if k in own or (found.probability[:, index] > SUPPORT).any()
     }
     return dict(sorted(drawn.items()))
 
 
-def _on_slice(found: VolumePrediction, index: int, prompts: Prompts | None) -> ObjectMask:
-    """The object on one slice; without prompts, in a gap, the box round all drawings is its own."""
-    planes = found.probability[:, index]
-    sizes = found.sizes or (len(planes),)
-    extra = {name: float(values[index]) for name, values in found.measures.items()}
+def on_slice(
+    planes: NDArray[np.float32],
+    region: Region,
+    prompts: Prompts | None,
+    *,
+    sizes: tuple[int, ...] | None = None,
+    more: Mapping[str, float],
+) -> ObjectMask:
+    """An object on one slice; without prompts, in a gap, the box round all drawings is its own.
+
+    Parameters
+    ----------
+    planes : ndarray of float32, shape (K, rows, columns)
+        Its drawings.
+    region : tuple of slice
+        The part of the picture that they show.
+    prompts : Prompts or None
+    sizes : tuple of int, optional
+        As in `VolumePrediction`.
+    more : mapping
+        Further measures.
+    """
     if prompts is None:
         most = planes.max(axis=0)
-        likely = region_of(most > 0.5) or region_of(most > SUPPORT)
-        rows, columns = likely or (slice(0, 1), slice(0, 1))
-        top, left = found.region[0].start, found.region[1].start
-        box = np.array([columns.start, rows.start, columns.stop, rows.stop], np.float64)
-        box += [left, top, left, top]
+        rows, columns = region_of(most > 0.5) or region_of(most > SUPPORT) or (slice(1), slice(1))
+        box = np.array([columns.start or 0, rows.start or 0, columns.stop, rows.stop], np.float64)
+        box += np.tile([region[1].start, region[0].start], 2)
         prompts = Prompts(box, box[None], (1,))
-    region = prompts.region(found.region)
-    whole = np.zeros((len(planes), *(part.stop - part.start for part in region)), np.float32)
-    top, left = (a.start - b.start for a, b in zip(found.region, region, strict=True))
-    whole[:, top : top + planes.shape[1], left : left + planes.shape[2]] = planes
-    return measured(prompts, summarise(whole, sizes, region=region)).adding(**extra)
+    whole = prompts.region(region)
+    shown = np.zeros((len(planes), *shape_of(whole)), np.float32)
+    shown[:, *within(region, whole)] = planes
+    summary = summarise(shown, sizes or (len(planes),), region=whole)
+    return measured(prompts, summary).adding(**more)

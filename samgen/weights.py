@@ -16,11 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from crowdqc.files import Unreadable, atomic, opened, read_text
 from crowdqc.findings import InputError
 from crowdqc.text import visible
+from samgen.checkpoints import CHECKPOINTS, UNPUBLISHED, Checkpoint, Family
 
 if TYPE_CHECKING:
     import torch
@@ -28,86 +29,10 @@ if TYPE_CHECKING:
 FOLDER = "CROWDQC_WEIGHTS"
 """Environment variable that names the folder of checkpoints."""
 
-Family = Literal["sam", "medsam"]
-"""Which preprocessing and which mask head a checkpoint was trained with."""
-
-META = "https://dl.fbaipublicfiles.com/segment_anything/"
-ZENODO = "https://zenodo.org/records/10689643/files/"
+CONTENTS = "model.safetensors"
+"""Weights in a folder that `transformers` wrote."""
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A published file of weights.
-
-    Parameters
-    ----------
-    name : str
-        What a study file calls it.
-    family : {"sam", "medsam"}
-        Which preprocessing and which heads belong to it.
-    file, url : str
-        Name of the file, and where it is published.
-    megabytes : int
-        Size in 10^6 bytes, for people who wait.
-    digest : str
-        ``algorithm:hexadecimal``; SHA-256, or MD5 where no SHA-256 is published.
-    licence : str
-        SPDX identifier.
-    """
-
-    name: str
-    family: Family
-    file: str
-    url: str
-    megabytes: int
-    digest: str
-    licence: str
-
-
-def _registry(*checkpoints: Checkpoint) -> Mapping[str, Checkpoint]:
-    return {checkpoint.name: checkpoint for checkpoint in checkpoints}
-
-
-CHECKPOINTS = _registry(
-    Checkpoint(
-        name="sam_vit_b",
-        family="sam",
-        file="sam_vit_b_01ec64.pth",
-        url=META + "sam_vit_b_01ec64.pth",
-        megabytes=375,
-        digest="sha256:ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
-        licence="Apache-2.0",
-    ),
-    Checkpoint(
-        name="sam_vit_l",
-        family="sam",
-        file="sam_vit_l_0b3195.pth",
-        url=META + "sam_vit_l_0b3195.pth",
-        megabytes=1250,
-        digest="sha256:3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
-        licence="Apache-2.0",
-    ),
-    Checkpoint(
-        name="sam_vit_h",
-        family="sam",
-        file="sam_vit_h_4b8939.pth",
-        url=META + "sam_vit_h_4b8939.pth",
-        megabytes=2565,
-        digest="sha256:a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
-        licence="Apache-2.0",
-    ),
-    Checkpoint(
-        name="medsam",
-        family="medsam",
-        file="medsam_vit_b.pth",
-        url=ZENODO + "medsam_vit_b.pth",
-        megabytes=375,
-        digest="md5:3bb6db55bd0c9ca30b61248bca72f8d6",
-        licence="CC-BY-4.0",
-    ),
-)
-"""Every checkpoint that has a name."""
 
 ARCHITECTURES = {(768, 12): "vit_b", (1024, 24): "vit_l", (1280, 32): "vit_h"}
 """(width, number of blocks) of the image encoder -> name of the architecture."""
@@ -181,6 +106,9 @@ def verify_checkpoint(path: Path, digest: str) -> None:
     InputError
         If it is another file, with both hashes.
     """
+    if digest == UNPUBLISHED:
+        _hold_to_first(path)
+        return
     found = digest_of(path, digest.partition(":")[0])
     if found != digest:
         raise InputError(
@@ -240,7 +168,11 @@ def list_weights(folder: Path | None = None) -> list[State]:
 def _look_at(checkpoint: Checkpoint, path: Path) -> State:
     if not path.is_file():
         return State(checkpoint=checkpoint, path=path, state="missing")
-    right = digest_of(path, checkpoint.digest.partition(":")[0]) == checkpoint.digest
+    try:
+        verify_checkpoint(path, checkpoint.digest)
+        right = True
+    except InputError:
+        right = False
     return State(checkpoint=checkpoint, path=path, state="right" if right else "damaged")
 
 
@@ -265,10 +197,12 @@ def find_weights(model: str, folder: Path | None = None) -> Weights:
     if model in CHECKPOINTS:
         return _find_published(CHECKPOINTS[model], folder or weights_folder())
     family, path = _split_family(model)
+    if family in {"sam2", "medsam2"} and (path / CONTENTS).is_file():
+        return Weights(path=path, family=family, digest=digest_of(path / CONTENTS))
     if not path.is_file():
         raise InputError(
-            f"'model' must be one of {', '.join(CHECKPOINTS)}, sam:FILE, medsam:FILE or the path "
-            f"of a checkpoint; got {model!r}, and there is no such file."
+            f"'model' must be one of {', '.join(CHECKPOINTS)}, sam:FILE, medsam:FILE, sam2:PATH, "
+            f"medsam2:PATH or the path of a checkpoint; got {model!r}, and there is no such file."
         )
     return _describe(path, family)
 
@@ -283,15 +217,15 @@ def _find_published(checkpoint: Checkpoint, folder: Path) -> Weights:
             'another folder. `model = "intensity"` needs no weights.'
         )
     verify_checkpoint(path, checkpoint.digest)
-    return Weights(path=path, family=checkpoint.family, digest=checkpoint.digest)
+    digest = digest_of(path) if checkpoint.digest == UNPUBLISHED else checkpoint.digest
+    return Weights(path=path, family=checkpoint.family, digest=digest)
 
 
 def _split_family(model: str) -> tuple[Family | None, Path]:
-    match = re.fullmatch(r"(sam|medsam):(.+)", model)
+    match = re.fullmatch(r"(sam2?|medsam2?):(.+)", model)
     if match is None:
         return None, Path(model).expanduser()
-    family: Family = "sam" if match[1] == "sam" else "medsam"
-    return family, Path(match[2]).expanduser()
+    return cast("Family", match[1]), Path(match[2]).expanduser()
 
 
 def _describe(path: Path, family: Family | None) -> Weights:
@@ -311,6 +245,8 @@ def _describe(path: Path, family: Family | None) -> Weights:
 
 def _is(path: Path, sha256: str, checkpoint: Checkpoint) -> bool:
     algorithm = checkpoint.digest.partition(":")[0]
+    if algorithm == UNPUBLISHED:
+        return False
     return checkpoint.digest == (sha256 if algorithm == "sha256" else digest_of(path, algorithm))
 
 

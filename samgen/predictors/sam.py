@@ -39,7 +39,9 @@ from segment_anything import SamPredictor, sam_model_registry
 from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes, as_boxes
 from samgen.cache import Embedding, EmbeddingCache, Signature, hash_pixels
+from samgen.checkpoints import Family
 from samgen.decoder import CHUNK_CPU, CHUNK_GPU, decode_boxes
+from samgen.devices import choose_device
 from samgen.encoder import encode_pictures
 from samgen.enlarge import Enlargement, enlarge_directly, enlarge_through
 from samgen.predictor import SUPPORT, BoxPredictor, ModelRequest, Prediction, Prompts, in_groups
@@ -47,7 +49,7 @@ from samgen.preparation import enhance_picture, place_boxes, prepare_for_medsam,
 from samgen.regions import Region
 from samgen.settings import Noise
 from samgen.uncertainty import Summary, reduce_masks
-from samgen.weights import Family, architecture_of, find_weights, load_state
+from samgen.weights import architecture_of, find_weights, load_state
 
 Mode = Literal["best", "paper"]
 
@@ -116,27 +118,6 @@ def load_predictor(
         mode=mode,
         cache=None if cache is None else EmbeddingCache(cache),
     )
-
-
-def choose_device(device: str) -> torch.device:
-    """Device of that name, or the first GPU, or the CPU.
-
-    Raises
-    ------
-    InputError
-        If there is no such device here.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"'device' must be a device of this machine, such as 'cpu' or 'cuda'; got {device!r} "
-            f"({next(iter(str(error).splitlines()), '')})."
-        ) from error
-    return chosen
 
 
 def build_sam(architecture: str, state: dict[str, Any]) -> Any:
@@ -210,7 +191,7 @@ class SamBoxPredictor(BoxPredictor):
     @property
     def noise(self) -> Noise:
         """How the boxes strayed that the model was trained with."""
-        return self.family
+        return "medsam" if self.family == "medsam" else "sam"
 
     @property
     def _arithmetic(self) -> str:

@@ -1,0 +1,200 @@
+"""SAM 2.1 with random weights: equal to the library's own calls, and what becomes of its masks."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from numpy.testing import assert_allclose  # noqa: E402
+from transformers import (  # noqa: E402
+    Sam2VideoInferenceSession,
+    Sam2VideoModel,
+    Sam2VideoVideoProcessor,
+)
+
+from samgen.predictor import ModelRequest, Prompts  # noqa: E402
+from samgen.predictors import open_predictor  # noqa: E402
+from samgen.predictors.sam2 import MEMORY, Sam2Predictor, _Features  # noqa: E402
+from samgen.preparation import place_boxes  # noqa: E402
+from samgen.volume_predictor import ObjectPrompts, Volume  # noqa: E402
+from tests.samgen.painting import MANY, consensus, files, generate  # noqa: E402
+from tests.samgen.small_sam2 import SIDE, small_model  # noqa: E402
+
+SHAPE = (9, 40, 56)
+"""Not square, and not as deep as wide."""
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def volume():
+    z, y, x = np.indices(SHAPE)
+    grey = np.random.default_rng(0).normal(60, 10, SHAPE)
+    grey += 90 * (((y - 20) / 10) ** 2 + ((x - 24 - z) / 14) ** 2 < 1)
+    pictures = grey.clip(0, 255).astype(np.uint8)
+    return Volume(pictures, (3.0, 1.0, 0.7), lambda: pictures.astype(np.float32))
+
+
+def asked(slices, **more):
+    boxes = [np.array([10.0 + k, 10, 38 + k, 30]) for k in slices]
+    jitter = np.random.default_rng(1).normal(size=(5, 4))
+    prompts = tuple(Prompts(box, np.vstack([box, box + jitter]), (6,)) for box in boxes)
+    n = len(slices)
+    given = {"interpolated": np.zeros(n, bool), "empty": frozenset(), "tracked": True} | more
+    return ObjectPrompts(
+        label="organ",
+        slices=tuple(slices),
+        prompts=prompts,
+        spread=np.full((n, 4), np.nan),
+        raters=(np.zeros((0, 4)),) * n,
+        again=lambda *_: prompts[0],
+        **given,
+    )
+
+
+def session_of(model, volume, prompts):
+    """The library's own session, with a box on some frames, run on each of them."""
+    first, last = prompts.slices[0], prompts.slices[-1]
+    frames = np.repeat(volume.pictures[first : last + 1, ..., None], 3, axis=3)
+    prepare = Sam2VideoVideoProcessor(size={"height": SIDE, "width": SIDE})
+    video = prepare(videos=frames, return_tensors="pt").pixel_values_videos[0]
+    session = Sam2VideoInferenceSession(
+        video=video, video_height=SHAPE[1], video_width=SHAPE[2], dtype=torch.float32
+    )
+    session.obj_id_to_idx(1)
+    logits = {}
+    for k, box in zip(prompts.slices, prompts.boxes, strict=True):
+        placed = place_boxes(box[None], picture=SHAPE[1:], covered=(SIDE, SIDE))
+        session.add_point_inputs(
+            0,
+            k - first,
+            {
+                "point_coords": torch.tensor(placed.reshape(1, 1, 2, 2), dtype=torch.float32),
+                "point_labels": torch.tensor([[[2, 3]]], dtype=torch.int32),
+            },
+        )
+        session.obj_with_new_inputs = [1]
+        logits[k] = model(session, frame_idx=k - first).pred_masks
+    return session, logits
+
+
+def probability(model, volume, logits):
+    return _Features(Sam2Predictor(model, name="s", digest=""), volume).enlarged(logits)
+
+
+def found_of(model, volume, prompts):
+    predictor = Sam2Predictor(model, name="s", digest="")
+    planes = predictor._planes(_Features(predictor, volume), prompts)
+    return {k: (drawn, more) for k, drawn, more in planes}
+
+
+def test_masks_of_boxes_are_those_of_the_library(model, volume):
+    prompts = asked([2, 3, 6])
+    found = found_of(model, volume, prompts)
+    _, logits = session_of(model, volume, prompts)
+
+    for k in prompts.slices:
+        assert found[k][0].shape == (6, *SHAPE[1:])
+        own = probability(model, volume, logits[k])[0]
+        assert_allclose(found[k][0][0], own, atol=1e-4)
+        assert 0.001 < np.ptp(own)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gaps_are_filled_as_the_library_propagates(model, volume, reverse):
+    prompts = asked([1, 2, 5, 8])
+    gaps = found_of(model, volume, prompts)
+    session, _ = session_of(model, volume, prompts)
+    model.config.max_cond_frame_num = MEMORY
+
+    start = 7 if reverse else 0
+    for answer in model.propagate_in_video_iterator(
+        session, start_frame_idx=start, reverse=reverse
+    ):
+        k = answer.frame_idx + 1
+        if k in prompts.slices:
+            continue
+        expected = probability(model, volume, answer.pred_masks)[0]
+        assert_allclose(gaps[k][0][int(reverse)], expected, atol=1e-4)
+        assert 0.001 < np.ptp(expected)
+        assert "propagation_dice" not in gaps[k][1]
+    assert sorted(gaps) == list(range(1, 9))
+
+
+def test_the_second_mask_of_a_slice_is_that_of_a_video_without_its_box(model, volume):
+    prompts = asked([1, 2, 3, 4])
+    found = found_of(model, volume, prompts)
+    without = asked([1, 2, 4])
+    carried = found_of(model, volume, without)[3][0].mean(axis=0) > 0.5
+    own = found[3][0].mean(axis=0) > 0.5
+
+    shared = 2 * (own & carried).sum() / max(own.sum() + carried.sum(), 1)
+    assert found[3][1]["propagation_dice"] == pytest.approx(shared, abs=1e-6, nan_ok=True)
+
+
+def test_boxes_that_nobody_drew_are_no_prompts(model, volume):
+    made_up = asked([1, 2, 3], interpolated=np.array([False, True, False]))
+
+    found, gap = found_of(model, volume, made_up), found_of(model, volume, asked([1, 3]))
+
+    assert_allclose(found[2][0], gap[2][0], atol=1e-6)
+
+
+def test_one_slice_has_no_neighbours(model, volume):
+    found = found_of(model, volume, asked([4]))
+    assert np.isnan(found[4][1]["propagation_dice"])
+
+
+def test_features_are_computed_once_and_kept(model, volume, tmp_path, monkeypatch):
+    calls = []
+    encode = model.get_image_features
+    monkeypatch.setattr(
+        model, "get_image_features", lambda *a, **k: calls.append(1) or encode(*a, **k)
+    )
+    first = Sam2Predictor(model, name="s", digest="d", cache=tmp_path)
+    objects = [asked([1, 2, 4]), asked([2, 3, 4])]
+    one = [list(drawn) for drawn in first.draw(volume, objects, lambda _: None)]
+    assert len(calls) == 4 + 1  # four slices, and the places
+
+    again = Sam2Predictor(model, name="s", digest="d", cache=tmp_path)
+    two = list(again.draw(volume, objects, lambda _: None))
+
+    assert len(calls) == 4 + 2
+    assert [list(drawn) for drawn in two] == one
+    other = Sam2Predictor(model, name="s", digest="e", cache=tmp_path)
+    list(other.draw(volume, objects, lambda _: None))
+    assert len(calls) == 4 + 2 + 5
+
+
+def test_a_run_with_several_objects_ends_with_the_same_bytes(model, tmp_path, images):
+    rows = [[k, "liver", 2, 3, 14, 12] for k in (0, 1, 3)] + [[1, "aorta", 11, 1, 16, 6]]
+    one = Sam2Predictor(model, name="s", digest="d")
+
+    first = generate(consensus(*rows), images, tmp_path / "1", predictor=one, settings=MANY)
+    kept = Sam2Predictor(model, name="s", digest="d", cache=tmp_path / "c")
+    for n in "23":  # by features that are made, and that are read
+        generate(consensus(*rows), images, tmp_path / n, predictor=kept, settings=MANY)
+
+    assert files(tmp_path / "1") == files(tmp_path / "2") == files(tmp_path / "3")
+    liver = first[first["label"] == "liver"].set_index("slice")
+    assert liver.index.tolist() == [0, 1, 2, 3]
+    assert liver["interpolated"].tolist() == [False, False, True, False]
+    assert first["propagation_dice"].isna().sum() >= 2  # the gap, and an object of one slice
+
+
+def test_it_is_opened_from_a_folder(model, tmp_path):
+    model.save_pretrained(tmp_path / "small")
+
+    opened = open_predictor(ModelRequest(model=f"sam2:{tmp_path / 'small'}", device="cpu"))
+
+    assert isinstance(opened.model, Sam2VideoModel)
+    assert opened.name == "small"
+    assert opened.in_3d
+    assert (
+        opened.signature
+        == open_predictor(ModelRequest(model=f"sam2:{tmp_path / 'small'}", device="cpu")).signature
+    )
