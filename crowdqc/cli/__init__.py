@@ -46,7 +46,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("tools:compare", "Compare two sets of scores by paired statistics."),
     "review": ("review:review", "Let an expert decide what raters dispute, in a browser."),
     "plan": ("study:plan", "Estimate how many raters, or how many slices, a study needs."),
-    "weights": ("tools:weights", "List, download and verify the weights of SAM and MedSAM."),
+    "weights": (
+        "tools:weights",
+        "List, download and verify the weights of SAM, SAM 2.1, MedSAM and MedSAM2.",
+    ),
     "convert": ("tools:convert", "Write a study in another format."),
     "slurm": ("tools:slurm", "Write job scripts for Slurm: masks as an array, then the rest."),
     "export": ("tools:export", "Write results for an archive or in a standard."),

@@ -57,7 +57,7 @@ def weights(
             fetch_weights(models, folder, progress=progress)
     table = weights_table(folder)
     if style == "table":
-        print_table(table[["model", "file", "megabytes", "state"]], "Weights")
+        print_table(table[["model", "file", "megabytes", "licence", "state"]], "Weights")
     else:
         write_out(table, style)
 

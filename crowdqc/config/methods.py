@@ -118,6 +118,11 @@ class Masks(Section):
     agree."""
     mode: Literal["best", "paper"] = "best"
     """SAM and MedSAM as they were trained (best), or as in the study that crowdqc grew out of."""
+    allow_licences: tuple[str, ...] = Field(
+        default=("Apache-2.0", "MIT", "BSD-3-Clause", "CC-BY-4.0"), strict=False
+    )
+    """Licences (SPDX) of weights that masks may be drawn with; others are refused until they are
+    named, such as ``CC-BY-SA-4.0``."""
     device: str = "auto"
     """Device of torch; auto is the first GPU, or the CPU."""
     reprompt: bool = True

@@ -27,6 +27,7 @@ SIGNALS = {
     "box_iou": 1,
     "z_dice": 1,
     "model_dice": 1,
+    "propagation_dice": 1,
     "mutual_information_between_raters": -1,
     "mutual_information_within_raters": -1,
     "entropy": -1,
@@ -62,6 +63,9 @@ def masks_section(
     models = [name for name in table["model"].unique() if name]
     cases = count(table["case"].nunique(), "case")
     texts = [f"{count(len(table), 'mask')} of {cases} by {listing(models)}."]
+    licences = sorted(set(table["licence"].dropna()) - {""})
+    if licences:
+        texts.append(f"Licence of the weights behind them: {listing(licences)}.")
     if signal:
         texts.append(f"Sorted by {named(signal)}, the worst first.")
     return ReportSection(

@@ -5,8 +5,8 @@ The training-free risk is one minus the Dice coefficient that may be expected of
 
 - `support` is the mean vote of other versions of the mask (`crowdqc.risk.votes`): the other
   models on this slice, all models on the slices beside it, nothing beyond the ends of the run,
-  the ellipse in the prompt box, and the other prompts of the same model, and a second model on
-  the same prompts, where they were tried;
+  the ellipse in the prompt box, and the other prompts of the same model, a second model on the
+  same prompts, and what the model carries there from the slices beside it, where they were tried;
 - `present` is the probability that the organ is on the slice at all. The share of the other
   cases in which it reaches that height (`crowdqc.completeness.extent`) is the prior, and the box
   of a rater is evidence that counts `LIKELIHOOD` to one.
@@ -53,7 +53,7 @@ LIKELIHOOD = 4.0
 On the crowd study's masks (``benchmarks/risk.py``) the area under the ROC curve is 0.957 with it,
 0.957 with 2, 0.954 with 8 and 0.953 with 1; the mean squared error of the risk, as 1 - Dice, is
 0.053, and 0.135 with 1."""
-PROMPT_VOTES = ("pairwise_dice", "model_dice")
+PROMPT_VOTES = ("pairwise_dice", "model_dice", "propagation_dice")
 """Columns of the table ``masks`` that vote for a mask."""
 MARGIN_PX = 2
 """Pixels kept round everything when a run is cut out."""
@@ -111,7 +111,8 @@ def assess_risk(
         Table ``images``: spacing in mm. Slices must run in the same direction in all cases.
     prompts : DataFrame, optional
         Table ``masks`` of the judged set, with ``pairwise_dice``, Dice between the masks from
-        several prompts, or ``model_dice``, Dice with the masks of a second model, or both.
+        several prompts, ``model_dice``, Dice with the masks of a second model, or
+        ``propagation_dice``, Dice with what the slices beside it predict.
     known : mapping of str to DataFrame, optional
         Case -> what `case_signals` said of it, which is not asked again.
 

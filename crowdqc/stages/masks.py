@@ -47,6 +47,7 @@ def masks(run: Run) -> Result:
         _remove_others(run.store.path(SETS[name]), set(table["case"]))
     findings = write_findings(run, "masks", contrast_findings(pd.concat(tables.values())))
     table = tables["filtered"].drop(columns=NO_CONTRAST, errors="ignore")
+    table["licence"] = load("samgen.predictors").licence_of(run.config.masks.model)
     risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
     table = table.drop(columns="risk").merge(risk[[*_KEY, "risk"]], on=_KEY, how="left")
     table = conform("masks", table)
@@ -167,6 +168,7 @@ def _draw(run: Run, task: Any, name: str, *, prompts: pd.DataFrame) -> pd.DataFr
 def mask_task(run: Run, *, cache: Path | None) -> Any:
     """What `samgen` is to do; SAM keeps its embeddings in `cache`."""
     config = run.config
+    refuse_licences(config)
     first, second = predictors(config, cache)
     return load("samgen.generate").Task(
         labels=config.label_values,
@@ -175,6 +177,25 @@ def mask_task(run: Run, *, cache: Path | None) -> Any:
         settings=mask_settings(config),
         empty=known_empty(run.store.read("readings"), run.store.read("consensus")),
     )
+
+
+def refuse_licences(config: Config) -> None:
+    """Refuse weights whose licence ``[masks] allow_licences`` does not name.
+
+    Raises
+    ------
+    InputError
+        Naming the model and its licence.
+    """
+    section = config.masks
+    for model in filter(None, (section.model, section.second_model)):
+        licence = load("samgen.predictors").licence_of(model)
+        if licence and licence not in section.allow_licences:
+            raise InputError(
+                f"{config.file}: the weights of '{model}' have the licence {licence}, which "
+                f"[masks] allow_licences does not name. It may bind what is made with them, masks "
+                f"and models trained on these among it: read it, and add '{licence}' to the list."
+            )
 
 
 def mask_settings(config: Config) -> Any:

@@ -1,4 +1,4 @@
-"""Weights of SAM and MedSAM: which are published, which are here, and how to get them."""
+"""Weights of models: which are published, which are here, and how to get them."""
 
 from __future__ import annotations
 
@@ -40,13 +40,15 @@ def weights_table(folder: Path | None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``model, file, megabytes, state, hash, url``; `state` in ``missing, damaged, right``.
+        ``model, file, megabytes, licence, state, hash, url``; `state` in ``missing, damaged,
+        right``.
     """
     rows = [
         {
             "model": one.checkpoint.name,
             "file": one.checkpoint.file,
             "megabytes": one.checkpoint.megabytes,
+            "licence": one.checkpoint.licence,
             "state": one.state,
             "hash": one.checkpoint.digest,
             "url": one.checkpoint.url,

@@ -12,10 +12,13 @@ from pathlib import Path
 from crowdqc import plugins
 from crowdqc.findings import InputError
 from crowdqc.text import must_be_one_of
+from samgen.checkpoints import CHECKPOINTS
 from samgen.predictor import BoxPredictor, ModelRequest
 from samgen.volume_predictor import VolumePredictor
 
 GROUP: plugins.Group = "crowdqc.predictors"
+DERIVED = ("medsam2",)
+"""Models whose licence holds for weights that were made from them, too."""
 PATHS = "sam"
 """Model that a bare path of a checkpoint belongs to."""
 
@@ -44,6 +47,17 @@ def open_predictor(request: ModelRequest) -> BoxPredictor | VolumePredictor:
             "registers it for a newer one."
         )
     return opened
+
+
+def licence_of(model: str) -> str:
+    """SPDX identifier of the licence of a model's weights; empty: none, or the user's own."""
+    published = CHECKPOINTS.get(model)
+    if published is not None:
+        return published.licence
+    name, _ = _split(model)
+    if name in DERIVED:
+        return CHECKPOINTS[name].licence
+    return str(getattr(plugins.load(GROUP, name), "licence", ""))
 
 
 def uses_gpu(model: str) -> bool:

@@ -1,6 +1,9 @@
 """SAM 2.1 with random weights: equal to the library's own calls, and what becomes of its masks."""
 
+import shutil
+
 import numpy as np
+import pandas as pd
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -13,11 +16,13 @@ from transformers import (  # noqa: E402
     Sam2VideoVideoProcessor,
 )
 
+from crowdqc.volumes import read_labels, to_pictures  # noqa: E402
 from samgen.predictor import ModelRequest, Prompts  # noqa: E402
 from samgen.predictors import open_predictor  # noqa: E402
 from samgen.predictors.sam2 import MEMORY, Sam2Predictor, _Features  # noqa: E402
 from samgen.preparation import place_boxes  # noqa: E402
 from samgen.volume_predictor import ObjectPrompts, Volume  # noqa: E402
+from tests.commands import call  # noqa: E402
 from tests.samgen.painting import MANY, consensus, files, generate  # noqa: E402
 from tests.samgen.small_sam2 import SIDE, small_model  # noqa: E402
 
@@ -101,7 +106,7 @@ def test_masks_of_boxes_are_those_of_the_library(model, volume):
         assert found[k][0].shape == (6, *SHAPE[1:])
         own = probability(model, volume, logits[k])[0]
         assert_allclose(found[k][0][0], own, atol=1e-4)
-        assert 0.001 < np.ptp(own)
+        assert np.ptp(own) > 0.001
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -120,7 +125,7 @@ def test_gaps_are_filled_as_the_library_propagates(model, volume, reverse):
             continue
         expected = probability(model, volume, answer.pred_masks)[0]
         assert_allclose(gaps[k][0][int(reverse)], expected, atol=1e-4)
-        assert 0.001 < np.ptp(expected)
+        assert np.ptp(expected) > 0.001
         assert "propagation_dice" not in gaps[k][1]
     assert sorted(gaps) == list(range(1, 9))
 
@@ -198,3 +203,60 @@ def test_it_is_opened_from_a_folder(model, tmp_path):
         opened.signature
         == open_predictor(ModelRequest(model=f"sam2:{tmp_path / 'small'}", device="cpu")).signature
     )
+
+
+STUDY = """
+[study]
+name = "ct"
+[labels]
+0 = { name = "liver", value = 5 }
+[annotations]
+format = "table"
+path = "boxes.csv"
+[annotations.columns]
+COLUMNS
+[images]
+path = "ct.nii.gz"
+plane = "axial"
+picture = "transverse"
+window = { level = 40, width = 400 }
+[agree]
+bootstrap = 0
+[masks]
+prompts = 3
+"""
+COLUMNS = ["case", "slice", "rater", "label", "x0", "y0", "x1", "y1"]
+STUDY = STUDY.replace("COLUMNS", "\n".join(f'{name} = "{name}"' for name in COLUMNS))
+
+
+def test_a_real_ct_is_drawn_and_its_licence_told(model, data, tmp_path):
+    """Mechanics only: the weights are random."""
+    source = data / "totalsegmentator_ct"
+    shutil.copy(source / "ct.nii.gz", tmp_path / "ct.nii.gz")
+    labels, _ = read_labels(source / "seg.nii.gz", plane="axial")
+    liver = to_pictures(labels, "transverse") == 5
+    rows = []
+    for k in np.flatnonzero(liver.any(axis=(1, 2)))[4:12]:
+        rows_, columns = np.flatnonzero(liver[k].any(1)), np.flatnonzero(liver[k].any(0))
+        box = [columns[0], rows_[0], columns[-1] + 1, rows_[-1] + 1]
+        rows += [("ct", k, rater, "liver", *box) for rater in "ab" if k % 4]
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / "boxes.csv", index=False)
+    (tmp_path / "study.toml").write_text(STUDY)
+    model.save_pretrained(tmp_path / "small")
+    study = tmp_path / "study.toml"
+
+    refused = call("masks", study, "--model", f"medsam2:{tmp_path / 'small'}")
+    assert refused.exit_code == 2
+    assert "CC-BY-SA-4.0" in refused.output
+    study.write_text(STUDY + 'allow_licences = ["CC-BY-SA-4.0"]\n')
+    done = call("masks", study, "--model", f"medsam2:{tmp_path / 'small'}")
+
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "out" / "masks.csv")
+    asked_for = {k for _, k, *_ in rows}
+    assert set(table["slice"]) >= asked_for
+    assert set(table.loc[table["interpolated"], "slice"]).isdisjoint(asked_for)
+    assert table["interpolated"].any()
+    assert set(table["licence"]) == {"CC-BY-SA-4.0"}
+    assert table.loc[~table["interpolated"], "propagation_dice"].notna().all()
+    assert pd.read_csv(tmp_path / "out" / "risk.csv")["risk"].notna().all()

@@ -227,6 +227,17 @@ def test_a_second_model_that_disagrees_raises_the_risk_and_is_the_agreement():
     assert of(table, slice_=14)["risk"] < of(calm, slice_=14)["risk"]
 
 
+def test_slices_beside_it_that_predict_another_mask_raise_the_risk():
+    drawn = prompts(good())[["case", "slice", "label"]].assign(propagation_dice=0.999)
+    unsure = (drawn["case"] == "2") & (drawn["slice"] == 15)
+    drawn.loc[unsure, "propagation_dice"] = 0.1
+
+    table, calm = assess(good(), prompts=drawn), assess(good())
+
+    assert of(table)["risk"] > of(calm)["risk"]
+    assert of(table, slice_=14)["risk"] < of(calm, slice_=14)["risk"]
+
+
 def test_a_table_of_masks_without_such_columns_changes_nothing():
     drawn = prompts(good())[["case", "slice", "label"]].assign(model_dice=np.nan)
 
