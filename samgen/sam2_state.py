@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import Sam2HieraDetConfig, Sam2VideoConfig, Sam2VideoModel, Sam2VisionConfig
 
 from crowdqc.findings import InputError
@@ -70,7 +71,7 @@ ENCODERS: dict[tuple[int, int], dict[str, Any]] = {
         "num_attention_heads_per_stage": [2, 4, 8, 16],
         "blocks_per_stage": [2, 3, 16, 3],
         "global_attention_blocks": [12, 16, 20],
-        "window_positional_embedding_background_size": (14, 14),
+        "window_positional_embedding_background_size": [14, 14],
     },
     (144, 48): {
         "hidden_size": 144,
@@ -78,7 +79,7 @@ ENCODERS: dict[tuple[int, int], dict[str, Any]] = {
         "num_attention_heads_per_stage": [2, 4, 8, 16],
         "blocks_per_stage": [2, 6, 36, 4],
         "global_attention_blocks": [23, 33, 43],
-        "window_positional_embedding_background_size": (7, 7),
+        "window_positional_embedding_background_size": [7, 7],
         "window_size_per_stage": [8, 4, 16, 8],
     },
 }
@@ -109,7 +110,7 @@ def load_model(path: Path, *, side: int) -> Sam2VideoModel:
             state = translate(load_state(path))
             model = Sam2VideoModel(config_of(state, side=side))
             model.load_state_dict(state)
-    except (InputError, RuntimeError, OSError, ValueError, KeyError) as error:
+    except (InputError, RuntimeError, OSError, ValueError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"{path}: does not hold a SAM 2.1 ({reason}).") from error
     ready: Sam2VideoModel = model.train(mode=False).requires_grad_(requires_grad=False)
