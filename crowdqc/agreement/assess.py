@@ -63,12 +63,11 @@ def assess_raters(
     Assessment
         Measurements, and the raters with their findings.
     """
-    resampling = resampling or Resampling()
+    resampling, limits = resampling or Resampling(), limits or RaterLimits()
+    # The model first: what it needs for a while comes before what is kept of each pair of boxes.
+    crowd = fit(matched, gold=gold if calibrate else None, settled=settled)
     places = number_places(matched, resampling)
     compared = compare(matched, iou=iou)
     table = measurements(matched, compared, places, resampling=resampling)
-    limits = limits or RaterLimits()
-    known = gold if calibrate else None
-    crowd = fit(matched, gold=known, settled=settled)
     review = measure_raters(RaterData(matched, compared, places, limits, crowd), gold=gold)
     return Assessment(review.raters, review.findings, table)

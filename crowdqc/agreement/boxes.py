@@ -14,6 +14,9 @@ import numpy as np
 from crowdqc.arrays import Bools, Floats, Ints, pairs_within
 from crowdqc.geometry import Boxes, paired_iou
 
+BLOCK = 2**16
+"""Objects whose boxes are sorted at a time, to bound memory."""
+
 
 @dataclass(frozen=True)
 class DrawnBoxes:
@@ -194,10 +197,12 @@ def median_without(boxes: Floats, of: Ints, objects: Ints, *, own: Ints) -> Floa
     result = np.empty((len(objects), boxes.shape[1]))
     kind = 2 * (high - low) + (own >= 0)
     for n, has_own in zip(*np.divmod(np.unique(kind), 2), strict=True):
-        rows = np.flatnonzero(kind == 2 * n + has_own)
-        members = order[low[rows][:, None] + np.arange(n)]
-        edges = boxes[members]
-        edges[members == own[rows][:, None]] = np.inf  # sorts behind the others
-        edges, rest = np.sort(edges, axis=1), n - has_own
-        result[rows] = (edges[:, (rest - 1) // 2] + edges[:, rest // 2]) / 2
+        alike, rest = np.flatnonzero(kind == 2 * n + has_own), n - has_own
+        for start in range(0, len(alike), BLOCK):
+            rows = alike[start : start + BLOCK]
+            members = order[low[rows][:, None] + np.arange(n)]
+            edges = boxes[members]
+            edges[members == own[rows][:, None]] = np.inf  # sorts behind the others
+            edges.sort(axis=1)
+            result[rows] = (edges[:, (rest - 1) // 2] + edges[:, rest // 2]) / 2
     return result

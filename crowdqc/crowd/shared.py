@@ -56,7 +56,8 @@ def _covariance(evidence: Evidence, edges: Edges) -> tuple[float, float, int]:
         return 0.0, 0.0, int(some.sum())
     logs, a, b = _log_differences(evidence, edges, rows)
     whole, square = sums(of[a], logs, n), sums(of[a], logs**2, n)
-    rater = sums(np.concatenate([a, b]), np.vstack([logs, logs]), len(of))
+    both = np.concatenate([a, b])
+    rater = np.hstack([sums(both, np.tile(one, (2, 1)), len(of)) for one in logs.T[..., None]])
     apart = whole**2 + square - sums(of, rater**2, n)  # of pairs that share no rater, twice
     times = count * (count - 1) * (count - 2) * (count - 3) / 4
     found = apart[some].mean(axis=1) / times[some]
@@ -71,8 +72,10 @@ def _log_differences(evidence: Evidence, edges: Edges, rows: Ints) -> tuple[Floa
     size = size_of(edges.box)[of]
     boxes = evidence.boxes - edges.bias[evidence.rater] * size_of(edges.box)[evidence.object]
     own = edges.sd_label[evidence.rater, evidence.label[evidence.object]] ** 2
-    usual = np.sqrt(own[a] + own[b])[:, None] * size
-    logs = np.log(np.hypot((boxes[a] - boxes[b]) / usual, _EQUAL))
+    logs = boxes[a]  # in place, since there are more pairs than boxes
+    logs -= boxes[b]
+    logs /= np.sqrt(own[a] + own[b])[:, None] * size
+    np.log(np.hypot(logs, _EQUAL, out=logs), out=logs)
     logs, large = _centred(logs, label), _centred(np.log(size), label)
     slope = float((logs * large).sum() / max(float((large**2).sum()), 1e-12))
     return logs - slope * large, a, b

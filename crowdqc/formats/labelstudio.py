@@ -315,7 +315,9 @@ def package_labelstudio(output: Output, folder: Path) -> dict[str, object]:
     labels = SubElement(view, "RectangleLabels", {"name": "label", "toName": "image"})
     for name in output.study.labels:
         SubElement(labels, "Label", {"value": name})
-    write_xml(view, folder / "config.xml")
+    write_xml(
+        view, folder / "config.xml", declared=False
+    )  # it is pasted, and then refused with one
     return {"path": "annotations.json", "image": IMAGE}
 
 

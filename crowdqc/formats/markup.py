@@ -108,7 +108,7 @@ def _chunks(path: str | Path, limit: int) -> Iterator[bytes]:
             yield chunk
 
 
-def write_xml(root: Element, path: Path) -> None:
-    """Write an element as an indented XML file."""
+def write_xml(root: Element, path: Path, *, declared: bool = True) -> None:
+    """Write an element as an indented XML file; without its first line if not `declared`."""
     indent(root)
-    ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    ElementTree(root).write(path, encoding="utf-8", xml_declaration=declared)

@@ -163,16 +163,17 @@ def label_studio(tmp_path):
         tasks = json.loads(path.read_text(encoding="utf-8"))
         valid = interface(config)
         for task in tasks:
-            valid.validate_task(task)
-            for kind in ("annotations", "predictions"):
-                for one in task.get(kind, []):
-                    assert getattr(valid, f"validate_{kind[:-1]}")(one)
+            assert valid.validate_task({"data": task["data"]})
+            for one in (*task["annotations"], *task.get("predictions", [])):
+                assert valid.validate_prediction(one, return_errors=True) == []
         converter = Converter(config, str(tmp_path), download_resources=False)
         output = tmp_path / "coco"
         converter.convert_to_coco(str(path), str(output), is_dir=False)
         coco = json.loads((output / "result.json").read_text(encoding="utf-8"))
         names = {one["id"]: one["name"] for one in coco["categories"]}
-        images = {one["id"]: Path(one["file_name"]).stem for one in coco["images"]}
+        images = {
+            one["id"]: Path(one["file_name"]).stem.rpartition("__")[2] for one in coco["images"]
+        }
         return sorted(
             (images[one["image_id"]], names[one["category_id"]], x, y, x + w, y + h)
             for one in coco["annotations"]
