@@ -1,117 +1,247 @@
-"""Does filtering help? Boxes of five raters, masks, nnU-Net on four datasets, and paired tests.
+"""Does filtering help, and at which dose? Simulated raters, fusion, gate, masks, networks.
 
-    python benchmarks/hippocampus.py ../shared/data --out out/hippocampus --jobs 2
+    python benchmarks/hippocampus.py ../shared/data --out out/hippocampus
+    python benchmarks/hippocampus.py ../shared/data --out out/hippocampus --parts nnunet page
 
-Runs configs/hippocampus.toml and writes reports/hippocampus.md with its pictures (--report FOLDER
-for another place). What is done already is not done again: a run that was killed goes on.
+Writes reports/hippocampus.md and result files in reports/data from what is done so far. Each
+unit of work is kept in --out, those of the main contrasts first: a run that was killed, or stopped
+by --minutes, goes on. The default parts take some two hours of one core, nnU-Net two more.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import itertools
 import json
-import os
-import resource
-import shlex
-import subprocess
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from draws import OutOfTimeError, Units, say
+from hippocampus_crowd import (
+    FAULTS,
+    METHODS,
+    SETS,
+    Dose,
+    Hippocampi,
+    Masks,
+    dice_of,
+    labels_of,
+    make_masks,
+)
 from hippocampus_report import write_report
+from unet import UNKNOWN, Training, train
 
-from crowdqc.stages import training
-from crowdqc.stages.base import Run
-from crowdqc.stages.pipeline import PIPELINE, open_run
-from crowdqc.stages.truth import truth_files
-from train.environment import Folders
-from train.evaluate import ScoredCase, score_masks
-from train.experiment import dataset_name
-from train.run import count_folds, predict
+from crowdqc.volumes import read_labels
 
 ROOT = Path(__file__).parents[1]
-STUDY = ROOT / "configs" / "hippocampus.toml"
-FUSIONS = ("mean", "edges")
-"""Ways of fusing of which masks are scored; nnU-Net is trained on those of the first."""
+MAIN = [(faults, 2, per_case) for faults in FAULTS for per_case in (2, 3)]
+"""Doses of the main contrasts: kind of fault, careless raters of five, raters a case."""
+OTHERS = [(f, n, k) for n in (1, 3, 0, 4) for f in FAULTS for k in (2, 3) if n or f == "noticed"]
+"""Without a careless rater the kinds of fault are one."""
+DRAWS, TRAINED_DRAWS, SEEDS = 5, 3, 2
+SMALL = Training(classes=3, steps=150, rate=2e-2)
+ROBUST = Training(classes=3, steps=150, rate=2e-2, robust=0.7)
+PAD = (44, 60)
+"""Rows and columns of what the small network sees; all slices fit."""
+ARMS = [
+    *[(method, "none") for method in ("edges", "mean")],
+    ("edges", "gate"),
+    ("edges", "ignore"),
+    ("median", "none"),
+    ("mean", "gate"),
+    ("mean", "ignore"),
+    ("median", "gate"),
+    ("median", "ignore"),
+    ("mean", "robust"),
+]
+"""Method of fusion and what is done with the gate's verdict, the main contrasts first; ``robust``
+learns from all masks by the generalised cross entropy."""
+NNUNET_ARMS = ARMS[:3]
+N_MAIN = 2 * 3 * TRAINED_DRAWS * SEEDS
+"""Networks of the main contrasts: two doses, three arms."""
 
 
-def say(text: str) -> None:
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+class Work:
+    """Data, masks on disk, and what is done already."""
+
+    def __init__(self, data: Path, units: Units, *, only_main: bool = False) -> None:
+        self.data, self.units, self.out = Hippocampi(data), units, units.folder
+        self.doses = (MAIN,) if only_main else (MAIN, OTHERS)
+
+    def masks(self, dose: Dose, method: str) -> Masks:
+        """Masks of a dose, drawn once; the manifest and readings are kept beside them."""
+        folder = self.out / "drawn" / dose.name / method
+        record, readings = folder / "manifest.json", folder / "readings.csv"
+        if record.is_file():
+            read = pd.read_csv(readings, dtype={"case": str}, keep_default_na=False)
+            return Masks(folder, json.loads(record.read_text()), read)
+        shutil.rmtree(folder, ignore_errors=True)
+        masks = make_masks(self.data, dose, method=method, folder=folder)
+        masks.readings.to_csv(readings, index=False)
+        record.write_text(json.dumps(masks.manifest))
+        return masks
+
+    def labels(self, dose: Dose, method: str, name: str) -> dict[str, np.ndarray]:
+        return labels_of(self.data, self.masks(dose, method).sources(self.data), name)
 
 
-def draw_masks(out: Path) -> dict[str, Run]:
-    """Boxes, agreement, gate, masks and their scores, for each way of fusing."""
-    runs = {}
-    for fusion in FUSIONS:
-        changes = {"fuse": {"method": fusion}}
-        runs[fusion] = open_run(STUDY, out=out / fusion, changes=changes, say=say)
-        PIPELINE.ensure("evaluate", runs[fusion])
-    PIPELINE.ensure("dataset", runs[FUSIONS[0]])
-    return runs
+def score_masks(work: Work, dose: Dose) -> pd.DataFrame:
+    """Mean Dice over both labels of each training case, before and after the gate, by method."""
+    rows = []
+    for method in METHODS:
+        masks = work.masks(dose, method)
+        kept, ignored = (work.labels(dose, method, name) for name in ("filtered", "ignore"))
+        before, after = masks.files("unfiltered"), masks.files("filtered")
+        for case in work.data.training:
+            true = read_labels(work.data.truth[case])[0]
+            scores = [dice_files(files.get(case), true) for files in (before, after)]
+            unknown = (ignored[case] == UNKNOWN).mean() if case in ignored else np.nan
+            rows.append((method, case, *scores, int(case in kept), unknown))
+    names = ["method", "case", "dice", "dice_gate", "kept", "ignored"]
+    return pd.DataFrame(rows, columns=names).assign(**vars(dose))
 
 
-def train(run: Run, *, jobs: int) -> None:
-    """Every fold of every dataset, `jobs` at a time, each in a process of its own."""
-    training.train(run, training.Request(action="prepare"))
-    lines = training.train(run, training.Request(action="print")).table["command"]
-    folds = [line for line in lines if "--fold" in line]
-    with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(call, folds))
+def dice_files(path: Path | None, true: np.ndarray) -> float:
+    found = np.zeros_like(true) if path is None else read_labels(path)[0]
+    return float(np.mean(dice_of(found, true)))
 
 
-def call(line: str) -> None:
-    say(line)
-    words = [sys.executable, "-m", *shlex.split(line), "--quiet"]
-    subprocess.run(words, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+def slices_of(data: Hippocampi, labels: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """All slices of some cases, padded: pictures (N, R, C) and labels (N, R, C)."""
+    greys = [padded(data.grey[case]) for case in labels]
+    return np.concatenate(greys), np.concatenate([padded(it) for it in labels.values()])
 
 
-def score_folds(run: Run) -> None:
-    """Scores of each fold by itself, to see how much one training differs from the next."""
-    config, folders = run.config, Folders(run.store.folder)
-    tables = []
-    for name in config.dataset.sets:
-        for fold in range(count_folds(folders, dataset_name(config, name))):
-            say(f"testing fold {fold} of {name}")
-            tables.append(score_fold(run, name, fold=fold).assign(fold=fold))
-    table = pd.concat(tables, ignore_index=True)
-    run.store.write_text("fold_scores.csv", table.to_csv(index=False, lineterminator="\n"))
-
-
-def score_fold(run: Run, name: str, *, fold: int) -> pd.DataFrame:
-    config, folders = run.config, Folders(run.store.folder)
-    output = folders.base / "fold_predictions" / f"{name}-{fold}"
-    cases = config.dataset.test
-    if not all((output / f"{case}.nii.gz").is_file() for case in cases):
-        dataset = dataset_name(config, name)
-        predict(folders, dataset, output=output, settings=config.train, folds=[fold])
-    truth = truth_files(config)
-    scored = [
-        ScoredCase(case=case, mask=output / f"{case}.nii.gz", truth=truth[case]) for case in cases
+def padded(volume: np.ndarray) -> np.ndarray:
+    """Slices (planes, R, C) of a volume (X, Y, planes), with zeros on all sides."""
+    stack = np.moveaxis(volume, 2, 0)
+    sides = [(0, 0)]
+    sides += [
+        ((w - n) // 2, w - n - (w - n) // 2) for n, w in zip(stack.shape[1:], PAD, strict=True)
     ]
-    values = {label.name: label.value for label in config.labels.values()}
-    numbers = {label: number for number, label in enumerate(values, start=1)}
-    table, _ = score_masks(
-        scored,
-        set_name=name,
-        labels=numbers,
-        truth_values=values,
-        tolerances_mm=config.tolerances_mm,
-    )
-    return table[table["slice"].isna()]
+    return np.pad(stack, sides)
 
 
-def timed(out: Path, step: str, seconds: float) -> None:
-    """Add CPU seconds to those of earlier runs of a step that was killed."""
-    path = out / "cpu_seconds.json"
-    before = json.loads(path.read_text()) if path.is_file() else {}
-    path.write_text(json.dumps(before | {step: before.get(step, 0.0) + seconds}, indent=1))
+def train_and_test(
+    data: Hippocampi, labels: Mapping[str, np.ndarray], settings: Training, *, seed: int
+) -> pd.DataFrame:
+    """Dice of the test cases by a small network, mean over both labels."""
+    predict = train(*slices_of(data, labels), settings, seed=seed)
+    rows = []
+    for case in data.test:
+        true = padded(read_labels(data.truth[case])[0])
+        found = predict(padded(data.grey[case])).argmax(axis=1)
+        rows.append((case, float(np.mean(dice_of(found, true)))))
+    return pd.DataFrame(rows, columns=["case", "dice"])
 
 
-def cpu_seconds() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+def digest(labels: Mapping[str, np.ndarray], settings: Training) -> str:
+    """Of what a network learns from: the same is not learned twice with one seed."""
+    found = hashlib.sha256(str(settings).encode())
+    for case in sorted(labels):
+        found.update(case.encode() + labels[case].astype(np.int8).tobytes())
+    return found.hexdigest()[:16]
+
+
+def train_small(work: Work, dose: Dose, arm: tuple[str, str], *, seed: int) -> pd.DataFrame:
+    method, gate = arm
+    labels = work.labels(dose, method, SETS.get(gate, "unfiltered"))
+    return learned(work, labels, ROBUST if gate == "robust" else SMALL, seed=10 * dose.draw + seed)
+
+
+def learned(
+    work: Work, labels: Mapping[str, np.ndarray], settings: Training, *, seed: int
+) -> pd.DataFrame:
+    name = f"by_data/{digest(labels, settings)}-{seed}"
+    make = partial(train_and_test, work.data, labels, settings, seed=seed)
+    return work.units.get(name, make).assign(trained_on=len(labels))
+
+
+def train_truth(work: Work, draw: int, seed: int) -> pd.DataFrame:
+    """The expert's own labels; they do not depend on the raters."""
+    read = {case: read_labels(work.data.truth[case])[0] for case in work.data.training}
+    found = learned(work, read, SMALL, seed=10 * draw + seed)
+    return found.assign(draw=draw, seed=seed)
+
+
+def run_masks(work: Work) -> None:
+    for doses in work.doses:
+        for draw in range(DRAWS):
+            for faults, careless, per_case in doses:
+                dose = Dose(faults, careless, per_case, draw)
+                work.units.get(f"masks/{dose.name}", partial(score_masks, work, dose))
+
+
+def trainings(work: Work) -> Iterator[tuple[Dose, tuple[str, str], int]]:
+    """Dose, arm and seed of each small network: the main contrasts, then the rest."""
+    parts = [(MAIN[:2], ARMS[:3]), (MAIN[:2], ARMS[3:]), (MAIN[2:], ARMS)]
+    for doses, arms in [*parts, *((doses, ARMS) for doses in work.doses[1:])]:
+        for seed, draw in itertools.product(range(SEEDS), range(TRAINED_DRAWS)):
+            for what, arm in itertools.product(doses, arms):
+                yield Dose(*what, draw), arm, seed
+
+
+def run_networks(work: Work) -> None:
+    for number, (dose, arm, seed) in enumerate(trainings(work)):
+        if number == N_MAIN:
+            run_truth(work)
+        make = partial(one_network, work, dose, arm, seed=seed)
+        work.units.get(f"networks/{dose.name}/{arm[0]}-{arm[1]}-{seed}", make)
+
+
+def run_truth(work: Work) -> None:
+    for seed, draw in itertools.product(range(SEEDS), range(TRAINED_DRAWS)):
+        work.units.get(f"truth/{draw}-{seed}", partial(train_truth, work, draw, seed))
+
+
+def one_network(work: Work, dose: Dose, arm: tuple[str, str], *, seed: int) -> pd.DataFrame:
+    found = train_small(work, dose, arm, seed=seed)
+    return found.assign(method=arm[0], gate=arm[1], seed=seed, **vars(dose))
+
+
+def run_nnunet(work: Work) -> None:
+    """nnU-Net itself for the main contrasts: the noticed faults, three draws, two trainings."""
+    for draw in range(TRAINED_DRAWS):
+        for seed in range(SEEDS):
+            for what in MAIN[:2]:
+                for arm in NNUNET_ARMS:
+                    dose = Dose(*what, draw)
+                    make = partial(one_nnunet, work, dose, arm, seed=seed)
+                    work.units.get(f"nnunet/{dose.name}/{arm[0]}-{arm[1]}-{seed}", make)
+
+
+def one_nnunet(work: Work, dose: Dose, arm: tuple[str, str], *, seed: int) -> pd.DataFrame:
+    """Dice of the test cases by an nnU-Net that was trained on all training cases of a set."""
+    from train.dataset import build_dataset
+    from train.environment import Folders
+    from train.run import predict, prepare, train_fold
+    from train.study import plan_set
+
+    method, gate = arm
+    data, settings = work.data, work.data.config.train
+    base = work.out / "nnunet_work" / f"{dose.name}-{method}-{gate}-{seed}"
+    folders = Folders(base)
+    plan = plan_set(data.config, work.masks(dose, method).sources(data), SETS[gate])
+    build_dataset(folders.raw, plan)
+    prepare(folders, plan.folder, settings=settings, seed=seed)
+    train_fold(folders, plan.folder, fold="all", settings=settings)
+    predict(folders, plan.folder, output=base / "found", settings=settings, folds=["all"])
+    rows = [
+        (case, dice_files(base / "found" / f"{case}.nii.gz", read_labels(data.truth[case])[0]))
+        for case in data.test
+    ]
+    shutil.rmtree(base)
+    found = pd.DataFrame(rows, columns=["case", "dice"])
+    return found.assign(method=method, gate=gate, seed=seed, **vars(dose))
+
+
+PARTS = {"masks": run_masks, "networks": run_networks, "nnunet": run_nnunet}
 
 
 def main() -> None:
@@ -119,24 +249,19 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder that holds hippocampus/")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "hippocampus")
     parser.add_argument("--report", type=Path, default=ROOT / "reports")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
+    known = [*PARTS, "page"]
+    parser.add_argument("--parts", nargs="+", choices=known, default=["masks", "networks", "page"])
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so many")
+    parser.add_argument("--only-main", action="store_true", help="the doses of the main contrasts")
     given = parser.parse_args()
-    os.environ["CROWDQC_DATA"] = str(given.data.absolute())
-    given.out.mkdir(parents=True, exist_ok=True)
-    runs = draw_masks(given.out)
-    run = runs[FUSIONS[0]]
-    begun = cpu_seconds()
-    train(run, jobs=given.jobs)
-    trained = cpu_seconds()
-    timed(given.out, "training", trained - begun)
-    test(run)
-    timed(given.out, "testing", cpu_seconds() - trained)
-    write_report(runs, given.report, cpu=given.out / "cpu_seconds.json")
-
-
-def test(run: Run) -> None:
-    training.train(run, training.Request(action="test"))
-    score_folds(run)
+    work = Work(given.data, Units(given.out, given.minutes), only_main=given.only_main)
+    try:
+        for part in [one for one in PARTS if one in given.parts]:
+            PARTS[part](work)
+    except OutOfTimeError:
+        say("stopped by --minutes; the same command goes on")
+    if "page" in given.parts:
+        write_report(given.out, given.report)
 
 
 if __name__ == "__main__":

@@ -1,328 +1,323 @@
-"""The page on the experiment: every number is read from the files that `hippocampus.py` left."""
+"""The page on hippocampi: result files of `hippocampus.py` into reports/data, and the page."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import torch
+from draws import crossed_interval, read_unit, say, signed, table, verdict
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
-from crowdqc.compare import compare
-from crowdqc.config import Config
-from crowdqc.stages.base import Run
-from crowdqc.stages.images import image_files
-from crowdqc.stages.truth import truth_files
-from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
-from train.environment import Folders
-from train.experiment import dataset_name
-from train.run import model_folder
-
-COLOURS = {
-    "unfiltered": "#c44e52",
-    "filtered": "#4c72b0",
-    "ignore": "#8172b3",
-    "truth": "#55a868",
+DOSE = ["faults", "careless", "per_case"]
+METHODS = {"mean": "#dd8452", "median": "#c44e52", "edges": "#4c72b0"}
+NAMES = {"mean": "`mean`", "median": "`median`", "edges": "default"}
+GATES = {"none": "no gate", "gate": "gate", "ignore": "gate, ignore", "robust": "robust loss"}
+MAIN = [("noticed", 2, 2), ("noticed", 2, 3), ("other", 2, 2), ("other", 2, 3)]
+CONTRASTS = {
+    "default, gate - default, no gate": (("edges", "gate"), ("edges", "none")),
+    "default - `mean`, no gate": (("edges", "none"), ("mean", "none")),
+    "default - `median`, no gate": (("edges", "none"), ("median", "none")),
+    "default, ignore - default, no gate": (("edges", "ignore"), ("edges", "none")),
+    "`mean`, gate - `mean`, no gate": (("mean", "gate"), ("mean", "none")),
+    "`mean`, ignore - `mean`, no gate": (("mean", "ignore"), ("mean", "none")),
+    "`mean`, robust loss - `mean`, no gate": (("mean", "robust"), ("mean", "none")),
+    "truth - default, no gate": (("truth", "none"), ("edges", "none")),
 }
-MEASURES = {"dice": "Dice", "surface_dice": "surface Dice", "hd95_mm": "HD95 (mm)"}
-PAIRS = [tuple(reversed(pair)) for pair in combinations(COLOURS, 2)]
-"""Sets to compare: the one that should be better first."""
-PICTURES = "images"
+"""The first two are the main contrasts."""
 
 
-def write_report(runs: Mapping[str, Run], folder: Path, *, cpu: Path) -> None:
-    """Write ``hippocampus.md`` and its pictures into a folder."""
-    run = next(iter(runs.values()))
-    (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-    scores = model_scores(run)
-    folds = read(run, "fold_scores.csv")
+def write_report(out: Path, report: Path) -> None:
+    """Result files of what is done so far, pictures and page."""
+    data = report / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    collect(out, data)
+    if not (data / "hippocampus_masks.csv").is_file():
+        say("no masks are scored yet, so there is no page")
+        return
     mpl.rcParams.update({"svg.hashsalt": "crowdqc", "font.size": 9, "svg.fonttype": "none"})
-    draw_scores(scores, folder / PICTURES / "hippocampus_scores.svg")
-    draw_curves(run, folder / PICTURES / "hippocampus_curves.svg")
-    draw_masks(run, folder / PICTURES / "hippocampus_masks.png")
-    page = Path(__file__).with_name("hippocampus_page.md").read_text(encoding="utf-8")
-    parts = {
-        "raters": table(raters(run)),
-        "gate": gate_sentence(run),
-        "datasets": table(datasets(run)),
-        "masks": table(mask_quality(runs)),
-        "mask_tests": table(mask_tests(runs)),
-        "models": table(model_quality(scores)),
-        "folds": table(fold_quality(folds)),
-        "tests": table(model_tests(scores)),
-        "surface_tests": table(surface_tests(scores)),
-        "verdict": verdict(scores, runs),
-        "settings": settings(run.config),
-        "cpu": cpu_sentence(cpu),
-    }
-    (folder / "hippocampus.md").write_text(page.format(**parts), encoding="utf-8")
+    draw_doses(read_unit(data / "hippocampus_masks.csv"), report / "images/hippocampus_doses.svg")
+    networks = read_networks(data / "hippocampus_networks.csv")
+    draw_contrasts(networks, report / "images" / "hippocampus_contrasts.svg")
+    (report / "hippocampus.md").write_text(page(data), encoding="utf-8")
 
 
-def read(run: Run, name: str) -> pd.DataFrame:
-    return pd.read_csv(run.store.path(name), dtype={"case": str})
-
-
-def model_scores(run: Run) -> pd.DataFrame:
-    """Scores of whole test volumes; sets without nnU-Net's name before theirs."""
-    scores = read(run, "model_scores.csv")
-    scores = scores[scores["slice"].isna()].drop(columns="slice")
-    return scores.assign(set=scores["set"].str.removeprefix("nnunet-"))
-
-
-def raters(run: Run) -> pd.DataFrame:
-    found = run.store.read("raters")
-    faults = run.config.simulate.raters if run.config.simulate else {}
-    described = {name: faults[name].model_dump(exclude_defaults=True) for name in found["rater"]}
-    noise = {name: f"noise {faults[name].noise} px" for name in described}
-    other = {
-        name: ", ".join(f"{k} {v}" for k, v in fault.items() if k != "noise")
-        for name, fault in described.items()
-    }
-    return pd.DataFrame(
-        {
-            "rater": found["rater"],
-            "draws with": [", ".join(filter(None, (noise[n], other[n]))) for n in found["rater"]],
-            "cases": found["n_cases"],
-            "agreement": found["agreement"].map(three),
-            "reliability": found["reliability"].map(three),
-            "verdict": found["verdict"],
-        }
+def page(data: Path) -> str:
+    """The page, from the result files alone."""
+    masks = read_unit(data / "hippocampus_masks.csv")
+    networks = read_networks(data / "hippocampus_networks.csv")
+    nnunet = read_networks(data / "hippocampus_nnunet.csv")
+    text = Path(__file__).with_name("hippocampus_page.md").read_text(encoding="utf-8")
+    return text.format(
+        mask_doses=table(mask_doses(masks)),
+        mask_gate=table(mask_gate(masks)),
+        networks=table(network_quality(networks)),
+        contrasts=table(network_contrasts(networks)),
+        nnunet=nnunet_part(nnunet),
+        main_masks=main_masks(masks),
+        main_networks=main_networks(networks),
+        undone=undone(masks, networks, nnunet),
     )
 
 
-def gate_sentence(run: Run) -> str:
-    manifest = json.loads(run.store.path("manifest.json").read_text(encoding="utf-8"))
-    out = [one["rater"] for one in manifest["raters"] if one["verdict"] == "reject"]
-    cases = [one["case"] for one in manifest["cases"] if one["verdict"] == "reject"]
-    masks = [u for u in manifest["units"].get("mask", []) if u["verdict"] == "reject"]
-    return (
-        f"The gate rejects the raters {' and '.join(out) or 'none'}, "
-        f"{len(cases)} of {len(manifest['cases'])} cases and {len(masks)} single masks."
-    )
+def collect(out: Path, data: Path) -> None:
+    """Units of work as a file for each part; a part of which nothing is done keeps its file."""
+    units = [read_unit(path) for path in sorted((out / "masks").glob("*.csv"))]
+    if units:
+        frame = pd.concat(units, ignore_index=True)
+        values = ["dice", "dice_gate", "kept", "ignored"]
+        wide = frame.pivot_table(index=[*DOSE, "draw", "case"], columns="method", values=values)
+        wide.columns = [f"{value}_{method}" for value, method in wide.columns]
+        write(wide.reset_index(), data / "hippocampus_masks.csv")
+    truth = [
+        read_unit(path).assign(method="truth", gate="none", faults="none", careless=0, per_case=0)
+        for path in sorted((out / "truth").glob("*.csv"))
+    ]
+    for name, pattern, more in (
+        ("networks", "networks/*/*.csv", truth),
+        ("nnunet", "nnunet/*/*.csv", []),
+    ):
+        units = [*(read_unit(path) for path in sorted(out.glob(pattern))), *more]
+        if units:
+            keys = [*DOSE, "draw", "method", "gate", "seed"]
+            wide = pd.concat(units).pivot_table(index=keys, columns="case", values="dice")
+            write(wide.reset_index(), data / f"hippocampus_{name}.csv")
 
 
-def datasets(run: Run) -> pd.DataFrame:
-    """Cases of each dataset, and how much of it is ignored or missing."""
-    folders = Folders(run.store.folder)
+def write(frame: pd.DataFrame, path: Path) -> None:
+    frame.to_csv(path, index=False, float_format="%.3f", lineterminator="\n")
+
+
+def read_networks(path: Path) -> pd.DataFrame:
+    """A row for each network, a column for each test case."""
+    keys = [*DOSE, "draw", "method", "gate", "seed"]
+    frame = pd.read_csv(path) if path.is_file() else pd.DataFrame({key: [] for key in keys})
+    return frame.set_index(keys)
+
+
+def doses(frame: pd.DataFrame) -> list[tuple[str, int, int]]:
+    known = frame[DOSE].drop_duplicates().itertuples(index=False, name=None)
+    return sorted(known, key=lambda it: (it[0], it[2], it[1]))
+
+
+def mask_matrix(masks: pd.DataFrame, dose: Sequence, column: str) -> np.ndarray:
+    """Values of a column, (draws, cases)."""
+    own = masks[(masks[DOSE] == list(dose)).all(axis=1)]
+    return own.pivot_table(index="draw", columns="case", values=column, dropna=False).to_numpy()
+
+
+def mask_doses(masks: pd.DataFrame) -> pd.DataFrame:
+    """Dice of all masks by dose, and fusion against fusion."""
     rows = []
-    for name in run.config.dataset.sets:
-        folder = folders.raw / dataset_name(run.config, name)
-        files = sorted((folder / "labelsTr").glob("*.nii.gz"))
-        ignored = [(read_labels(path)[0] == 3).mean() for path in files]
-        planes = [(read_labels(path)[0] == 3).any(axis=(0, 1)).mean() for path in files]
+    for dose in doses(masks):
+        of = {method: mask_matrix(masks, dose, f"dice_{method}") for method in METHODS}
         rows.append(
             {
-                "set": name,
-                "training cases": len(files),
-                "voxels ignored": f"{np.mean(ignored):.1%}",
-                "slices with ignored voxels": f"{np.mean(planes):.1%}",
+                "faults": dose[0] if dose[1] else "none",
+                "careless of 5": dose[1],
+                "raters a case": dose[2],
+                "draws": len(of["mean"]),
+                **{NAMES[method]: f"{values.mean():.3f}" for method, values in of.items()},
+                "default - `mean`": signed(crossed_interval(of["edges"] - of["mean"])),
+                "default - `median`": signed(crossed_interval(of["edges"] - of["median"])),
             }
         )
     return pd.DataFrame(rows)
 
 
-def mask_scores(run: Run) -> pd.DataFrame:
-    """Scores of the masks of training cases that both sets have."""
-    scores = run.store.read("scores")
-    volumes = scores[scores["slice"].isna() & ~scores["case"].isin(run.config.dataset.test)]
-    kept = set(volumes.loc[volumes["set"] == "filtered", "case"])
-    return volumes[volumes["case"].isin(kept)].drop(columns="slice")
+def gate_change(masks: pd.DataFrame, dose: Sequence, method: str) -> np.ndarray:
+    """What the gate changes in the Dice of each case that it keeps; of one left out, nothing."""
+    kept = mask_matrix(masks, dose, f"kept_{method}") == 1
+    after, before = (mask_matrix(masks, dose, f"{it}_{method}") for it in ("dice_gate", "dice"))
+    return np.where(kept, after - before, 0.0)
 
 
-def mask_quality(runs: Mapping[str, Run]) -> pd.DataFrame:
+def left_out(masks: pd.DataFrame, dose: Sequence, *, method: str, kept: np.ndarray) -> str:
+    """Share of the cases that the gate leaves out, and the Dice that their masks have."""
+    lost = mask_matrix(masks, dose, f"dice_{method}")[~kept]
+    return f"{1 - kept.mean():.1%}" + (f" (Dice {lost.mean():.3f})" if len(lost) else "")
+
+
+def mask_gate(masks: pd.DataFrame) -> pd.DataFrame:
+    """What the gate does to masks, by dose."""
     rows = []
-    for fusion, run in runs.items():
-        scores = mask_scores(run)
-        for name in ("unfiltered", "filtered"):
-            part = scores[scores["set"] == name]
-            rows.append({"boxes fused by": fusion, "masks": name, **means(part)})
+    for dose in doses(masks):
+        row = {
+            "faults": dose[0] if dose[1] else "none",
+            "careless of 5": dose[1],
+            "raters a case": dose[2],
+        }
+        for method in ("mean", "edges"):
+            kept = mask_matrix(masks, dose, f"kept_{method}") == 1
+            ignored = mask_matrix(masks, dose, f"ignored_{method}")
+            change = crossed_interval(gate_change(masks, dose, method))
+            row |= {
+                f"{NAMES[method]}: cases left out": left_out(masks, dose, method=method, kept=kept),
+                f"{NAMES[method]}: voxels ignored": f"{np.nanmean(ignored):.1%}",
+                f"{NAMES[method]}: Dice, gate - no gate": signed(change),
+            }
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def means(scores: pd.DataFrame) -> dict[str, str]:
-    """Mean of each measure and label; the median of distances, which may be infinite."""
-    found = {"cases": str(scores["case"].nunique())}
-    for measure, title in MEASURES.items():
-        for label, part in scores.groupby("label", sort=False):
-            value = part[measure].median() if measure == "hd95_mm" else part[measure].mean()
-            found[f"{title}, {label}"] = two(value) if measure == "hd95_mm" else three(value)
-    return found
+def arm(networks: pd.DataFrame, dose: Sequence, what: tuple[str, str]) -> pd.DataFrame:
+    """Dice by draw and case, the mean over trainings; empty where there is none."""
+    method, gate = what
+    key = ("none", 0, 0) if method == "truth" else tuple(dose)
+    own = [(*key, method, gate) == (*it[:3], it[4], it[5]) for it in networks.index]
+    return networks[own].groupby("draw").mean()
 
 
-def mask_tests(runs: Mapping[str, Run]) -> pd.DataFrame:
-    parts = []
-    for fusion, run in runs.items():
-        tested = test(mask_scores(run), ("filtered", "unfiltered"), "dice")
-        tested.insert(0, "boxes fused by", fusion)
-        parts.append(tested)
-    return pd.concat(parts, ignore_index=True)
+def contrast(
+    networks: pd.DataFrame, dose: Sequence, name: str
+) -> tuple[float, float, float] | None:
+    """A contrast on the draws that both sides have; None where there is none."""
+    a, b = (arm(networks, dose, side) for side in CONTRASTS[name])
+    both = a.index.intersection(b.index)
+    return crossed_interval((a.loc[both] - b.loc[both]).to_numpy()) if len(both) else None
 
 
-def model_quality(scores: pd.DataFrame) -> pd.DataFrame:
-    groups = scores.groupby("set", sort=False)
-    return pd.DataFrame([{"trained on": name, **means(part)} for name, part in groups])
+def network_doses(networks: pd.DataFrame) -> list[tuple]:
+    known = doses(networks.reset_index())
+    return [dose for dose in known if dose[0] != "none"]
 
 
-def fold_quality(folds: pd.DataFrame) -> pd.DataFrame:
-    """Mean Dice over test cases and labels of each fold by itself."""
-    wide = folds.pivot_table(index="set", columns="fold", values="dice", sort=False)
-    shown = wide.map(three).rename(columns=lambda fold: f"fold {fold}")
-    shown["range"] = (wide.max(axis=1) - wide.min(axis=1)).map(three)
-    return shown.rename_axis("trained on").reset_index()
+def dose_name(dose: Sequence) -> str:
+    return f"{dose[0]}, {dose[1]} of 5, {dose[2]} a case"
 
 
-def model_tests(scores: pd.DataFrame) -> pd.DataFrame:
-    return pd.concat([test(scores, pair, "dice") for pair in PAIRS], ignore_index=True)
-
-
-def surface_tests(scores: pd.DataFrame) -> pd.DataFrame:
-    parts = [test(scores, pair, "surface_dice") for pair in PAIRS]
-    return pd.concat([part[part["label"] == "overall"] for part in parts], ignore_index=True)
-
-
-def compared(scores: pd.DataFrame, pair: Sequence[str], measure: str) -> pd.DataFrame:
-    sides = [scores.loc[scores["set"] == name, ["case", "label", measure]] for name in pair]
-    found, _ = compare(*sides, on=["case"], label="label", names=(pair[0], pair[1]))
-    return found
-
-
-def test(scores: pd.DataFrame, pair: Sequence[str], measure: str) -> pd.DataFrame:
-    found = compared(scores, pair, measure)
-    interval = [
-        f"{low:+.3f} to {high:+.3f}" for low, high in zip(found.low, found.high, strict=True)
-    ]
-    return pd.DataFrame(
-        {
-            "comparison": f"{pair[0]} - {pair[1]}",
-            "label": found["label"],
-            "n": found["n"],
-            "difference": found["difference"].map("{:+.3f}".format),
-            "95 % interval": interval,
-            "p": found["p"].map(short_p),
-            "p (Holm)": found["p_holm"].map(short_p),
-            "effect": found["effect"].map("{:+.2f}".format),
-            "Shapiro p": found["shapiro_p"].map(short_p),
-            "detectable": found["detectable"].map(three),
+def network_quality(networks: pd.DataFrame) -> pd.DataFrame:
+    """Mean Dice of test cases by arm."""
+    rows = []
+    for method, gate in [
+        *((m, g) for m in ("edges", "median", "mean") for g in ("none", "gate", "ignore")),
+        ("mean", "robust"),
+        ("truth", "none"),
+    ]:
+        row = {
+            "trained on": f"{NAMES.get(method, method)}, {GATES[gate]}"
+            if method != "truth"
+            else "truth"
         }
-    )
+        for dose in network_doses(networks):
+            values = arm(networks, dose, (method, gate))
+            row[dose_name(dose)] = (
+                f"{values.to_numpy().mean():.3f} ({len(values)})" if len(values) else ""
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def verdict(scores: pd.DataFrame, runs: Mapping[str, Run]) -> str:
-    """What came out, a line for each comparison."""
+def network_contrasts(networks: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for name in CONTRASTS:
+        row = {"difference of mean Dice": name}
+        for dose in network_doses(networks):
+            found = contrast(networks, dose, name)
+            row[dose_name(dose)] = "" if found is None else signed(found)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def main_masks(masks: pd.DataFrame) -> str:
+    """The main contrasts in words, of masks."""
     lines = []
-    for fusion, run in runs.items():
-        row = compared(mask_scores(run), ("filtered", "unfiltered"), "dice").iloc[-1]
-        lines.append(
-            f"- Masks from boxes fused by `{fusion}`, filtered against unfiltered: {words(row)}."
+    known = doses(masks)
+    for dose in [dose for dose in MAIN if dose in known]:
+        fused = crossed_interval(
+            mask_matrix(masks, dose, "dice_edges") - mask_matrix(masks, dose, "dice_mean")
         )
-    for a, b in PAIRS:
-        row = compared(scores, (a, b), "dice").iloc[-1]
-        lines.append(f"- nnU-Net trained on {a} against {b}: {words(row)}.")
-    mean = scores.groupby("set")["dice"].mean()
-    share = (mean["filtered"] - mean["unfiltered"]) / (mean["truth"] - mean["unfiltered"])
-    lines.append(f"- Filtering makes up {share:.0%} of what unfiltered masks lose to the expert's.")
+        change = crossed_interval(gate_change(masks, dose, "edges"))
+        n = len(mask_matrix(masks, dose, "dice_mean"))
+        lines.append(
+            f"- Masks, {dose_name(dose)} ({n} draws): default with gate against default without "
+            f"{verdict(change)}; default against `mean`, no gate: {verdict(fused)}."
+        )
     return "\n".join(lines)
 
 
-def words(row: pd.Series) -> str:
-    """A difference in words; it counts as one only where its interval leaves out zero."""
-    size = (
-        f"{row.difference:+.3f} Dice (95 % interval {row.low:+.3f} to {row.high:+.3f}, "
-        f"p {short_p(row.p)}, smallest detectable {row.detectable:.3f})"
-    )
-    if row.low <= 0 <= row.high:
-        return f"no clear difference, {size}"
-    return f"{'better' if row.difference > 0 else 'worse'}, {size}"
+def main_networks(networks: pd.DataFrame, what: str = "Small network") -> str:
+    """The main contrasts in words, of networks."""
+    lines = []
+    for dose in [dose for dose in MAIN if dose in network_doses(networks)]:
+        for name in list(CONTRASTS)[:2]:
+            found = contrast(networks, dose, name)
+            if found is not None:
+                narrow = "" if found[2] - found[1] < 0.02 else "; too wide to see .01"
+                n = len(arm(networks, dose, CONTRASTS[name][0]))
+                lines.append(
+                    f"- {what}, {dose_name(dose)} ({n} draws), {name}: {verdict(found)}{narrow}."
+                )
+    return "\n".join(lines)
 
 
-def settings(config: Config) -> str:
-    train = config.train
+def nnunet_part(nnunet: pd.DataFrame) -> str:
+    if not len(nnunet):
+        return "No nnU-Net has been trained with this state of the code."
+    return f"{main_networks(nnunet, 'nnU-Net')}\n\n{table(network_quality(nnunet))}"
+
+
+def undone(masks: pd.DataFrame, networks: pd.DataFrame, nnunet: pd.DataFrame) -> str:
+    drawn = len(masks[[*DOSE, "draw"]].drop_duplicates())
+    trained = sum(key[4] != "truth" for key in networks.index)
     return (
-        f"configuration {train.configuration}, {train.features} features in the first stage, "
-        f"{train.epochs} epochs of {train.iterations} batches, planned for {train.memory_gb} GB, "
-        f"{'with' if train.mirror else 'no'} mirroring, {config.dataset.folds} folds; "
-        f"{len(config.dataset.test)} test cases; tolerance of the surface Dice "
-        f"{config.tolerances_mm['anterior']} mm"
+        f"Done: {drawn} of 90 crowds with their masks (5 draws of 18 doses); {trained} of 1,080 "
+        "small networks (10 arms, 3 draws, 2 trainings of 18 doses; 240 at the doses of the main "
+        f"contrasts); {len(nnunet)} of 36 nnU-Nets. What is not done stands in no table; the same "
+        "commands go on with it."
     )
 
 
-def cpu_sentence(path: Path) -> str:
-    seconds = json.loads(path.read_text(encoding="utf-8"))
-    each = ", ".join(f"{step} {value / 60:.1f}" for step, value in seconds.items())
-    return f"CPU minutes on 2 cores shared with other work, without a GPU: {each}."
-
-
-def three(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def two(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def short_p(value: float) -> str:
-    if np.isnan(value):
-        return ""
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
-
-
-def table(frame: pd.DataFrame) -> str:
-    rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).to_numpy()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def draw_scores(scores: pd.DataFrame, path: Path) -> None:
-    """Dice of each test case by each model, and the mean."""
-    labels = list(dict.fromkeys(scores["label"]))
-    figure, axes = plt.subplots(1, len(labels), figsize=(7.2, 3.2), sharey=True)
-    for axis, label in zip(axes, labels, strict=True):
-        part = scores[scores["label"] == label]
-        wide = part.pivot_table(index="case", columns="set", values="dice")[list(COLOURS)]
-        axis.plot(range(len(COLOURS)), wide.to_numpy().T, color="0.85", lw=0.7, zorder=1)
-        for place, (name, colour) in enumerate(COLOURS.items()):
-            axis.scatter([place] * len(wide), wide[name], s=10, color=colour, zorder=2)
-            axis.hlines(wide[name].mean(), place - 0.3, place + 0.3, color="black", lw=2, zorder=3)
-        axis.set_xticks(range(len(COLOURS)), list(COLOURS))
-        axis.set_title(label)
-    axes[0].set_ylabel("Dice against the expert")
+def draw_doses(masks: pd.DataFrame, path: Path) -> None:
+    """Dice of masks over the number of careless raters."""
+    figure, axes = plt.subplots(1, 4, figsize=(9.0, 2.9), sharey=True)
+    for axis, (faults, per_case) in zip(
+        axes, [(f, k) for f in ("noticed", "other") for k in (2, 3)], strict=True
+    ):
+        for method, colour in METHODS.items():
+            known = [d for d in doses(masks) if d[2] == per_case and (d[0] == faults or not d[1])]
+            known.sort(key=lambda it: it[1])
+            values = [mask_matrix(masks, dose, f"dice_{method}").mean(axis=1) for dose in known]
+            at = [dose[1] for dose in known]
+            axis.plot(
+                at,
+                [it.mean() for it in values],
+                "o-",
+                ms=3,
+                color=colour,
+                label=NAMES[method].strip("`"),
+            )
+            for place, each in zip(at, values, strict=True):
+                axis.plot([place] * len(each), each, "_", ms=5, color=colour, alpha=0.5)
+        axis.set_title(f"{faults} faults, {per_case} a case")
+        axis.set_xlabel("careless of 5")
+        axis.set_xticks(range(5))
+    axes[0].set_ylabel("Dice of masks to expert's")
+    axes[0].legend(frameon=False)
     save(figure, path)
 
 
-def curves(run: Run) -> Iterator[tuple[str, NDArray[np.float64], NDArray[np.float64]]]:
-    """Set, training loss and pseudo Dice of its folds, (folds, epochs) each."""
-    folders = Folders(run.store.folder)
-    for name in run.config.dataset.sets:
-        dataset = dataset_name(run.config, name)
-        model = model_folder(folders, dataset, run.config.train)
-        files = sorted(model.glob("fold_*/checkpoint_final.pth"))
-        logs = [torch.load(file, map_location="cpu", weights_only=False) for file in files]
-        yield (
-            name,
-            np.array([log["logging"]["train_losses"] for log in logs]),
-            np.array([log["logging"]["mean_fg_dice"] for log in logs]),
-        )
-
-
-def draw_curves(run: Run, path: Path) -> None:
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.0))
-    for name, *parts in curves(run):
-        for axis, values in zip(axes, parts, strict=True):
-            epochs = np.arange(1, values.shape[1] + 1)
-            axis.plot(epochs, values.mean(axis=0), color=COLOURS[name], label=name)
-            low, high = values.min(axis=0), values.max(axis=0)
-            axis.fill_between(epochs, low, high, color=COLOURS[name], alpha=0.12, lw=0)
-    axes[0].set_ylabel("training loss")
-    axes[1].set_ylabel("pseudo Dice on the set's own labels")
-    for axis in axes:
-        axis.set_xlabel("epoch")
-    axes[1].legend(frameon=False)
+def draw_contrasts(networks: pd.DataFrame, path: Path) -> None:
+    """Contrasts of networks with their intervals, at the doses of the main contrasts."""
+    known = [dose for dose in MAIN if dose in network_doses(networks)]
+    figure, axes = plt.subplots(
+        1, max(len(known), 1), figsize=(9.0, 3.0), sharex=True, sharey=True, squeeze=False
+    )
+    for axis, dose in zip(axes[0], known, strict=False):
+        for place, name in enumerate(CONTRASTS):
+            found = contrast(networks, dose, name)
+            if found is not None:
+                axis.plot(found[1:], [-place] * 2, color="#4c72b0", lw=1.5)
+                axis.plot(found[0], -place, "o", color="#4c72b0" if place > 1 else "#c44e52", ms=4)
+        axis.axvline(0, color="0.6", lw=0.8)
+        axis.set_title(dose_name(dose), fontsize=8)
+        axis.set_xlabel("difference of Dice")
+    axes[0][0].set_ylim(0.5 - len(CONTRASTS), 0.5)
+    axes[0][0].set_yticks(
+        [-k for k in range(len(CONTRASTS))], [it.replace("`", "") for it in CONTRASTS]
+    )
     save(figure, path)
 
 
@@ -330,55 +325,6 @@ def save(figure: plt.Figure, path: Path) -> None:
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    kind = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-    figure.savefig(path, dpi=110, metadata=kind)
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
-
-
-def draw_masks(run: Run, path: Path) -> None:
-    """A training case with its masks, and a test case with what the models found."""
-    config, out = run.config, Folders(run.store.folder)
-    training, tested = worst_training(run), worst_test(run)
-    figure, axes = plt.subplots(2, len(COLOURS), figsize=(7.2, 4.4))
-    for place, name in enumerate(config.dataset.sets):
-        labels = out.raw / dataset_name(config, name) / "labelsTr" / f"{training}.nii.gz"
-        show(axes[0, place], run, training, mask=labels, title=name)
-        found = run.store.path("predictions") / name / f"{tested}.nii.gz"
-        show(axes[1, place], run, tested, mask=found, title=f"trained on {name}")
-    axes[0, 0].set_ylabel(f"to train on:\n{training}")
-    axes[1, 0].set_ylabel(f"predicted:\n{tested}")
-    save(figure, path)
-
-
-def worst_training(run: Run) -> str:
-    """The training case whose mask filtering changed most."""
-    scores = mask_scores(run)
-    wide = scores.pivot_table(index="case", columns="set", values="dice")
-    return str((wide["filtered"] - wide["unfiltered"]).idxmax())
-
-
-def worst_test(run: Run) -> str:
-    """The test case with the median of the unfiltered model's Dice."""
-    scores = model_scores(run)
-    mine = scores[scores["set"] == "unfiltered"].groupby("case")["dice"].mean().sort_values()
-    return str(mine.index[len(mine) // 2])
-
-
-def show(axis: Axes, run: Run, case: str, *, mask: Path, title: str) -> None:
-    """The slice with most of the expert's labels: mask in colour, expert's outline in white."""
-    config = run.config
-    image = to_grey(read_volume(image_files(config)[case])[0], config.images.window)
-    truth = to_pictures(read_labels(truth_files(config)[case])[0], config.images.picture)
-    plane = int((truth > 0).sum(axis=(1, 2)).argmax())
-    axis.imshow(to_pictures(image, config.images.picture)[plane], cmap="gray")
-    if mask.is_file():
-        found = to_pictures(read_labels(mask)[0], config.images.picture)[plane]
-        for value, colour in ((1, "#ff9f1c"), (2, "#2ec4b6"), (3, "#b5179e")):
-            shade = np.zeros((*found.shape, 4))
-            shade[found == value] = (*mpl.colors.to_rgb(colour), 0.5)
-            axis.imshow(shade)
-    for value in (1, 2):
-        axis.contour(truth[plane] == value, [0.5], colors="white", linewidths=0.8)
-    axis.set_title(title if mask.is_file() else f"{title}: left out")
-    axis.set_xticks([])
-    axis.set_yticks([])
