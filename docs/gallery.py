@@ -121,7 +121,7 @@ ENTRIES = (
     Entry(
         "labels-swapped",
         "Two labels exchanged",
-        "Right boxes under wrong names: here the right kidney is called the left one.",
+        "Right boxes under wrong names: here what eve calls the right kidney is the left one.",
         "Exchange the labels in the rater's files, or let the rater do it; do not redraw.",
         FaultyRater(noise=0.4, swap=("right_kidney", "left_kidney")),
         label="right_kidney",
@@ -265,7 +265,8 @@ def slice_picture(made: Made, case: str, number: int, *, label: str) -> str:
         parts.append(box(row, RED if mine else "#bcd6ee", wide=1.3 if mine else 0.7))
         if mine:
             words = f"eve: {label.replace('_', ' ')}"
-            parts.append(text(row.x0, row.y0 - 2, words, size=5, fill="#ffb199"))
+            left = min(row.x0, columns - 2.8 * len(words))
+            parts.append(text(left, row.y0 - 2, words, size=5, fill="#ffb199"))
     top, bottom = crop(picture)
     top, bottom = min(top, int(shown["y0"].min())), max(bottom, int(shown["y1"].max()))
     return svg(columns, bottom - top, parts, width=440, top=top)

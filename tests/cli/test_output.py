@@ -1,5 +1,8 @@
 """Tables for people: nothing wider than the terminal, no name in two parts."""
 
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
@@ -61,3 +64,19 @@ def test_reasons_say_what_happened_and_how_many_more_there_are():
         "liver: n 0 < 1; rater a: no box, though the organ goes on; coverage is not known; "
         "and 2 more"
     )
+
+
+def test_a_faulty_study_file_is_refused_before_pandas_is_loaded(tmp_path):
+    (tmp_path / "study.toml").write_text("[study]\nnam = 1\n", encoding="utf-8")
+    code = (
+        "import sys\n"
+        "from crowdqc.cli import main\n"
+        "try: main(['check', sys.argv[1]])\n"
+        "except SystemExit as end: print(end.code, 'pandas' in sys.modules)\n"
+    )
+
+    for name in ("study.toml", "none.toml"):
+        words = [sys.executable, "-c", code, str(tmp_path / name)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "2 False", done.stderr
+        assert name in done.stderr
