@@ -175,6 +175,7 @@ class StudyView:
         if level is None:
             return None
         boxed = self.place(case, k, label).dropna(subset=BOX)
+        boxed = boxed[boxed["state"] != "no_consensus"]
         return _png(uncertainty_colours(np.where(judged_region(level.shape, boxed), level, 0.0)))
 
     def _plane(self, case: str, view: str, at: int) -> bytes | None:
