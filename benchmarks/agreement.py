@@ -37,6 +37,7 @@ from tests.crowdqc.agreement.organs import (
     judged,
     organ_study,
     shuffled,
+    slices_of,
     some,
     swapped,
     tired,
@@ -187,6 +188,7 @@ LEFT_OUT = {
 }
 ALTERED = {
     "boxes-copied": [some(share, copy_of("good1")) for share in (0.5, 0.7, 1.0)],
+    "raters-dependent": [slices_of("good1", share, px=0.4) for share in (0.15, 0.33, 0.5)],
     "boxes-whole-image": [some(share, whole_image) for share in (0.3, 0.5, 1.0)],
     "boxes-constant": [some(share, constant) for share in (0.5, 0.7, 1.0)],
     "boxes-guessed": [shuffled("case", "label"), shuffled("label"), guessed],
@@ -194,6 +196,8 @@ ALTERED = {
     "rater-drifts": [tired(px) for px in (12, 16, 24)],
     "boxes-astray": [some(share, guessed) for share in (0.25, 0.5, 0.8)],
 }
+
+COPIED = {"boxes-copied", "raters-dependent"}
 
 
 def faults(studies=20):
@@ -211,7 +215,7 @@ def faults(studies=20):
                     found = found.set_index("rater")
                     named += check_name in from_cell(found.loc["bad", "faults"])
                     flagged += found.loc["bad", "verdict"] != "accept"
-                    others = found.drop(["bad", "good1"] if "copied" in check else ["bad"])
+                    others = found.drop(["bad", "good1"] if check in COPIED else ["bad"])
                     innocent += (others["verdict"] != "accept").any()
                 rows.append((check, strength + 1, named, flagged, innocent, studies))
                 print(rows[-1], flush=True)

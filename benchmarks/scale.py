@@ -2,6 +2,7 @@
 
     python benchmarks/scale.py                        # 100,000 slices, 5 labels, 5 raters
     python benchmarks/scale.py --slices 10000         # a smaller one
+    python benchmarks/scale.py --slices 40000 --method edges    # fuse and agree on a million boxes
     python benchmarks/scale.py --growth               # an eighth, a quarter, a half, the whole
     python benchmarks/scale.py --peers PYTHON         # reading, against datumaro and supervision
     python benchmarks/scale.py --profile check        # where the time of a stage goes
@@ -40,11 +41,11 @@ empty_file = "nothing"
 [agree]
 bootstrap = 0
 [fuse]
-method = "median"
+method = "{method}"
 """
 
 
-def make_study(folder, slices, *, n_raters=5, seed=0):
+def make_study(folder, slices, *, n_raters=5, seed=0, method="median"):
     """Organs that move slowly from slice to slice, drawn by raters whose edges scatter."""
     rng = np.random.default_rng(seed)
     centre = rng.uniform(0.3, 0.7, (len(LABELS), 2))
@@ -61,7 +62,7 @@ def make_study(folder, slices, *, n_raters=5, seed=0):
             )
             (place / f"img{case}-slice{k}.txt").write_text("".join(lines), newline="")
     labels = "\n".join(f'{i} = {{ name = "{n}", value = {i + 1} }}' for i, n in enumerate(LABELS))
-    (folder / "study.toml").write_text(STUDY.format(labels=labels))
+    (folder / "study.toml").write_text(STUDY.format(labels=labels, method=method))
     return folder / "study.toml"
 
 
@@ -194,6 +195,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--slices", type=int, default=100_000)
     parser.add_argument("--where", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--method", default="median", help="of fusion: edges is the default")
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--peers")
     parser.add_argument("--profile", choices=STAGES)
@@ -203,7 +205,7 @@ if __name__ == "__main__":
     for share in shares:
         folder = Path(tempfile.mkdtemp(prefix="scale-", dir=options.where))
         try:
-            file = make_study(folder, options.slices // share)
+            file = make_study(folder, options.slices // share, method=options.method)
             if options.peers:
                 compare_readers(folder, options.peers)
             elif options.profile:

@@ -100,6 +100,23 @@ def copy_of(other):
     return change
 
 
+def slices_of(other, share, *, px=0.0):
+    """A rater who hands in, on a share of the slices, the boxes of `other`, moved by `px`."""
+
+    def change(mine, everything, rng):
+        slices = everything[["case", "slice"]].drop_duplicates()
+        taken = pd.MultiIndex.from_frame(slices[rng.random(len(slices)) < share])
+        theirs = everything[everything["rater"] == other].assign(rater=mine["rater"].iloc[0])
+        own, copied = (
+            pd.MultiIndex.from_frame(of[["case", "slice"]]).isin(taken) for of in (mine, theirs)
+        )
+        theirs = theirs[copied]
+        moved = theirs[BOX] + rng.normal(0, px, (len(theirs), 4))
+        return pd.concat([mine[~own], theirs.assign(**moved)])
+
+    return change
+
+
 def some(share, change):
     """`change` applied to a share of the rater's boxes only."""
 

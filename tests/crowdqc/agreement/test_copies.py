@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
@@ -12,8 +11,7 @@ from crowdqc.agreement.copies import NEAR, part_copies
 from crowdqc.crowd import fit_evidence
 from crowdqc.findings import from_cell
 from crowdqc.matching import match
-from crowdqc.schema import BOX
-from tests.crowdqc.agreement.organs import organ_study
+from tests.crowdqc.agreement.organs import organ_study, slices_of
 from tests.crowdqc.crowd.test_dependence import drawn, evidence_of
 
 
@@ -58,8 +56,9 @@ def test_who_gets_worse_copies_from_nobody():
     assert part_copies(fit_evidence(dataclasses.replace(data, boxes=boxes))).gain.max() < 10
 
 
-def test_the_ratio_of_a_slice_is_that_of_the_two_densities():
-    data, _ = partly_copied(3, share=0.3, nudge=0.4, raters=3)
+@pytest.mark.parametrize("whole", [False, True], ids=["anywhere", "on whole pixels"])
+def test_the_ratio_of_a_slice_is_that_of_the_two_densities(whole):
+    data, _ = partly_copied(3, share=0.3, nudge=0.4, raters=3, whole=whole)
     crowd = fit_evidence(data)
     found = part_copies(crowd)
     row = int(np.flatnonzero(found.object == 7)[1])
@@ -69,9 +68,13 @@ def test_the_ratio_of_a_slice_is_that_of_the_two_densities():
     own = [crowd.sd_label[r, data.label[7]] * crowd.difficulty[7] for r in (a, b)]
     apart, bias = (one - other) / size, crowd.bias[a] - crowd.bias[b]
     steady = min(own) * 2**0.5
-    copied = stats.norm.logpdf(apart, scale=NEAR * steady)
+    px = (whole / 6) ** 0.5 / size  # two roundings
+    copied = stats.norm.logpdf(apart, scale=np.hypot(NEAR * steady, px))
     hands = np.maximum(
-        *(stats.t.logpdf(apart, crowd.freedom, loc=bias, scale=s) for s in (np.hypot(*own), steady))
+        *(
+            stats.t.logpdf(apart, crowd.freedom, loc=bias, scale=np.hypot(scale, px))
+            for scale in (np.hypot(*own), steady)
+        )
     )
     assert found.ratio[row] == pytest.approx(np.maximum(copied - hands, -3).sum())
     assert (found.n == 150).all()
@@ -85,20 +88,10 @@ def test_a_rater_alone_copies_from_nobody():
 
 @pytest.mark.parametrize("nudge", [0.0, 0.4])
 def test_both_of_the_pair_are_named_and_nobody_else(nudge):
-    study = organ_study({f"r{k}": {"noise": 1.5} for k in range(5)}, seed=4)
-    place = ["case", "slice", "label"]
-    slices = study.boxes[["case", "slice"]].drop_duplicates()
-    taken = slices.sample(frac=1 / 3, random_state=0)
-    on = pd.MultiIndex.from_frame(study.boxes[["case", "slice"]]).isin(
-        pd.MultiIndex.from_frame(taken)
-    )
-    theirs = study.boxes[(study.boxes["rater"] == "r0").to_numpy() & on].assign(rater="r4")
-    theirs[BOX] += np.random.default_rng(0).normal(0, nudge, (len(theirs), 4))
-    theirs["box"] += study.boxes["box"].max() + 1
-    kept = study.boxes[~((study.boxes["rater"] == "r4").to_numpy() & on)]
-    boxes = pd.concat([kept, theirs], ignore_index=True).sort_values(place, ignore_index=True)
+    raters = {f"r{k}": {"noise": 1.5} for k in range(5)}
+    study = organ_study(raters, seed=4, alter={"r4": slices_of("r0", 1 / 3, px=nudge)})
 
-    found = review_raters(match(dataclasses.replace(study, boxes=boxes)))
+    found = review_raters(match(study))
 
     faults = found.raters.set_index("rater")["faults"].map(from_cell)
     named = {rater for rater, of in faults.items() if {"raters-dependent", "boxes-copied"} & {*of}}
