@@ -295,7 +295,7 @@ def draw_doses(masks: pd.DataFrame, path: Path) -> None:
         axis.set_xlabel("careless of 5")
         axis.set_xticks(range(5))
     axes[0].set_ylabel("Dice of masks to expert's")
-    axes[0].legend(frameon=False)
+    axes[-1].legend(frameon=False, loc="lower left")
     save(figure, path)
 
 
