@@ -143,8 +143,8 @@ def test_a_model_of_volumes_draws(tmp_path: Path):
 
     table = installed.table("masks")
     assert set(table["model"]) == {"volume-otsu"}
-    right = installed.table("consensus")["x1"].round()  # it ends within the object, from 12
-    assert table["area_px"].tolist() == (12 * (right - 12)).tolist()
+    lower = installed.table("consensus")["y1"].round()  # it ends within the object, from 12
+    assert table["area_px"].tolist() == (12 * (lower - 12)).tolist()
     assert installed.table("risk")["risk"].notna().all()
 
 
