@@ -1,5 +1,7 @@
 """Gold boxes of a few cases correct what is said of the others."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,8 +10,9 @@ from click.testing import CliRunner
 from crowdqc import Study
 from crowdqc.cli import main
 from crowdqc.crowd import fit, fit_evidence
+from crowdqc.crowd.edges import EdgeSettings, fit_edges
 from crowdqc.crowd.evidence import evidence
-from crowdqc.crowd.gold import with_gold
+from crowdqc.crowd.gold import calibrated, with_gold
 from crowdqc.matching import match
 
 EDGES = ["x0", "y0", "x1", "y1"]
@@ -87,6 +90,19 @@ def test_what_gold_does_not_have_does_not_exist():
     assert (fit_evidence(data).exists[known & ~liver] < 0.01).all()
 
 
+def test_an_object_that_lies_elsewhere_than_gold_does_not_exist():
+    rng = np.random.default_rng(2)
+    true = truth(rng, n_cases=2, depth=4)
+    side = true["x1"] - true["x0"]
+    moved = true.assign(x0=true["x0"] + 0.7 * side, x1=true["x1"] + 0.7 * side)  # IoU .18
+    matched = match(Study.from_boxes(drawn(rng, moved), shape=(300, 300)))
+
+    data = with_gold(evidence(matched), matched, true)
+
+    assert (data.real == 0).all()
+    assert np.isnan(data.gold).all()
+
+
 STUDY = """
 [study]
 name = "gold"
@@ -123,3 +139,40 @@ def test_the_study_file_says_whether_gold_calibrates(tmp_path, calibrate):
     rest = fused[fused["case"] >= "c03"]
     width = (rest["x1"] - rest["x0"]) / (rest["x1_true"] - rest["x0_true"])
     assert (width.mean() < 1.05) == calibrate
+
+
+def by_hand(box, gold, images, spread):
+    """The common error, and by how much spreads grow, one box and one edge at a time."""
+    n = len(box)
+    common = []
+    for edge in range(4):
+        side = [b[2 + edge % 2] - b[edge % 2] for b in box]
+        off = [(b[edge] - g[edge]) / s for b, g, s in zip(box, gold, side, strict=True)]
+        common.append(sum(max(min(x, 0.5), -0.5) for x in off) / (n + 4))
+    away = sorted(
+        abs(b[e] - common[e] * (b[2 + e % 2] - b[e % 2]) - g[e]) / s[e]
+        for b, g, s in zip(box, gold, spread, strict=True)
+        for e in range(4)
+    )
+    rank = min(math.ceil(0.95 * (len(away) + 1)), len(away))
+    return common, (away[rank - 1] / 1.96) ** (images / (images + 1))
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.0, 4.0])
+def test_what_gold_shows_is_what_it_shows_by_hand(large, factor):
+    matched, _, gold = large
+    data = with_gold(evidence(matched), matched, gold)
+    before = fit_edges(data, EdgeSettings())
+    spread = factor * before.spread
+
+    edges, wider = calibrated(data, before, spread)
+
+    known = np.isfinite(data.gold).all(axis=1)
+    assert known.sum() == len(gold)
+    common, width = by_hand(before.box[known], data.gold[known], len(gold), spread[known])
+    side = np.tile(before.box[:, 2:] - before.box[:, :2], 2)
+    np.testing.assert_allclose(edges.box, before.box - np.array(common) * side)
+    np.testing.assert_allclose(edges.bias, before.bias + np.array(common))
+    np.testing.assert_allclose(wider, spread * width)
+    moved = np.array(common) * side[data.object]
+    np.testing.assert_allclose(edges.without, before.without - moved)
