@@ -109,6 +109,8 @@ class DatasetPlan:
         Which slices of the volumes were annotated, and are numbered in `unknown`.
     resample : bool
         How images are read, as for `crowdqc.volumes.read_geometry`.
+    licences : sequence of str
+        Of the weights behind the masks; only written down.
     """
 
     number: int
@@ -122,6 +124,7 @@ class DatasetPlan:
     left_out: Mapping[str, str] = field(default_factory=dict)
     plane: Plane = "stored"
     resample: bool = False
+    licences: Sequence[str] = ()
 
     @property
     def folder(self) -> str:
@@ -334,6 +337,7 @@ def _describe(work: Path, plan: DatasetPlan, cases: list[str]) -> None:
             "training": cases,
             "test": natural_order(plan.test),
             "left_out": dict(plan.left_out),
+            "licences": list(plan.licences),
         },
     }
     text = json.dumps(description, indent=1, ensure_ascii=False)

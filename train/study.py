@@ -42,7 +42,7 @@ class Sources:
         The gate's ``manifest.json``: of ``cases`` the ``case``, ``verdict``, ``reasons`` and
         ``labels``; of ``prompts``, one for each accepted box, ``case``, ``slice``, ``label``;
         of ``units`` the boxes, slices and masks that were rejected one by one, of ``raters``
-        those who were.
+        those who were; ``licences`` of the weights behind the masks.
     readings : DataFrame, optional
         Table `readings`, for the set ``ignore``: without it every slice counts as read.
     """
@@ -146,6 +146,7 @@ def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
         left_out={case: why for case, why in left_out.items() if case in wanted},
         plane=config.images.plane,
         resample=config.images.resample,
+        licences=() if name == "truth" else sources.manifest.get("licences", ()),
     )
 
 

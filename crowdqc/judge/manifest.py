@@ -80,6 +80,7 @@ class _Record(_Checked):
     certificate: _Certificate | None = None
     reasons: list[_Reason] = []
     units: dict[str, list[dict[str, Any]]] = {}
+    licences: list[str] = []
 
 
 class Entry(NamedTuple):
@@ -116,6 +117,8 @@ class Manifest:
     """Why the study got its verdict: records of `Reason`, as in all the parts above."""
     units: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Boxes, slices and masks (keys ``box``, ``slice``, ``mask``) that were not accepted."""
+    licences: list[str] = field(default_factory=list)
+    """Of the weights behind the masks that were drawn: SPDX identifiers."""
     format_version: int = FORMAT_VERSION
     crowdqc: str = crowdqc.__version__
 
@@ -237,6 +240,7 @@ def make_manifest(
     policy: Policy,
     created_from: Mapping[str, str],
     certificate: Mapping[str, Any] | None = None,
+    licences: Iterable[str] = (),
 ) -> Manifest:
     """The manifest of a decision.
 
@@ -254,6 +258,8 @@ def make_manifest(
         File -> SHA-256.
     certificate : mapping, optional
         Of an audit.
+    licences : iterable of str
+        Of the weights behind the masks that were drawn.
 
     Returns
     -------
@@ -286,6 +292,7 @@ def make_manifest(
         certificate=None if certificate is None else dict(certificate),
         reasons=_reasons(decision.study.reasons),
         units={scope: _units(table) for scope, table in decision.fine.items()},
+        licences=sorted(licences),
     )
 
 

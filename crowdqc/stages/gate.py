@@ -116,6 +116,7 @@ def gate(run: Run, *, masks: bool) -> Result:
         policy=found.policy,
         created_from={name: sha256(run.store.path(name)) for name in inputs},
         certificate=found.certificate,
+        licences=_licences(run),
     )
     run.store.write_text(MANIFEST, manifest.to_json())
     run.store.write("todo", _work_list(run, found))
@@ -132,6 +133,12 @@ def gate(run: Run, *, masks: bool) -> Result:
         files=[MANIFEST, "todo.csv"],
         verdict=verdict_for_exit(manifest),
     )
+
+
+def _licences(run: Run) -> set[str]:
+    """Of the weights behind the masks that there are, if any have one."""
+    names = run.store.read("masks")["licence"].dropna() if run.store.has("masks") else []
+    return set(names) - {""}
 
 
 def _work_list(run: Run, found: Judgement) -> pd.DataFrame:

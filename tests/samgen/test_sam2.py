@@ -1,5 +1,6 @@
 """SAM 2.1 with random weights: equal to the library's own calls, and what becomes of its masks."""
 
+import json
 import shutil
 
 import numpy as np
@@ -260,3 +261,6 @@ def test_a_real_ct_is_drawn_and_its_licence_told(model, data, tmp_path):
     assert set(table["licence"]) == {"CC-BY-SA-4.0"}
     assert table.loc[~table["interpolated"], "propagation_dice"].notna().all()
     assert pd.read_csv(tmp_path / "out" / "risk.csv")["risk"].notna().all()
+    assert call("gate", study).exit_code in {0, 3}
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["licences"] == ["CC-BY-SA-4.0"]

@@ -111,6 +111,21 @@ def test_each_set_has_the_cases_that_it_should(tmp_path, sources):
     assert filtered["crowdqc"]["left_out"] == {"c1": "liver: 3 gaps", "c2": "nobody agrees"}
 
 
+def test_a_dataset_names_the_licences_of_the_weights_behind_its_masks(tmp_path, sources):
+    manifest = sources.manifest | {"licences": ["CC-BY-SA-4.0"]}
+    named = dataclasses.replace(sources, manifest=manifest)
+
+    build_datasets(config_of(tmp_path), named, raw=tmp_path / "raw")
+
+    found = {
+        path.parent.name.rpartition("-")[2]: json.loads(path.read_text(encoding="utf-8"))
+        for path in (tmp_path / "raw").glob("*/dataset.json")
+    }
+    licences = {name: one["crowdqc"]["licences"] for name, one in found.items()}
+    drawn = dict.fromkeys(["unfiltered", "filtered", "ignore"], ["CC-BY-SA-4.0"])
+    assert licences == {**drawn, "truth": []}
+
+
 def test_the_masks_of_each_set_hold_what_it_knows(tmp_path, sources):
     raw = tmp_path / "raw"
     build_datasets(config_of(tmp_path), sources, raw=raw)
