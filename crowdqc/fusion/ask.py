@@ -129,7 +129,8 @@ def expected_error(exists: Floats, edges: Floats) -> Floats:
 def chance_below(spread: Floats, below: float) -> Floats:
     """Probability that the IoU of boxes with edges of a relative spread (O, 4) is below, (O,).
 
-    The sum of what the edges are off is taken to be normal.
+    The sum of what the edges are off is taken to be normal; it is a little skew, so that a
+    probability may be off by .04.
     """
     sd = np.sqrt((1 - ABSOLUTE**2) * (spread**2).sum(axis=1))
     chance: Floats = norm.sf((1 - below - _mean(spread, most=np.inf)) / np.maximum(sd, 1e-12))

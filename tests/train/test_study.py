@@ -122,7 +122,7 @@ def test_a_dataset_names_the_licences_of_the_weights_behind_its_masks(tmp_path, 
         for path in (tmp_path / "raw").glob("*/dataset.json")
     }
     licences = {name: one["crowdqc"]["licences"] for name, one in found.items()}
-    drawn = dict.fromkeys(["unfiltered", "filtered", "ignore"], ["CC-BY-SA-4.0"])
+    drawn = {name: ["CC-BY-SA-4.0"] for name in ("unfiltered", "filtered", "ignore")}
     assert licences == {**drawn, "truth": []}
 
 
