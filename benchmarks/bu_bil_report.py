@@ -182,7 +182,7 @@ def shipped(found: pd.DataFrame, masks: pd.DataFrame) -> str:
     return (
         "The masks above are those of one prompt, the fused box. With the 16 prompts of `crowdqc "
         f"masks` (one draw of three workers) the mean Dice is {both.mean():.3f}, {change} beside "
-        "one prompt, and the gate keeps {found['kept'].sum()} of {len(found)} masks, "
+        f"one prompt, and the gate keeps {found['kept'].sum()} of {len(found)} masks, "
         f"{(found['dice'] < BAD).sum()} of which are bad."
     )
 
@@ -385,7 +385,7 @@ def draw_curves(masks: pd.DataFrame, networks: pd.DataFrame, path: Path) -> None
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("mean Dice to gold")
     axes[0].legend(frameon=False, fontsize=6)
-    axes[2].legend(frameon=False, fontsize=6)
+    axes[2].legend(frameon=False, fontsize=6, loc="center right", bbox_to_anchor=(1.0, 0.62))
     figure.tight_layout()
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
