@@ -24,7 +24,7 @@ class Checkpoint:
     ----------
     name : str
         What a study file calls it.
-    family : {"sam", "medsam"}
+    family : {"sam", "medsam", "sam2", "medsam2"}
         Which preprocessing and which heads belong to it.
     file, url : str
         Name of the file, and where it is published.

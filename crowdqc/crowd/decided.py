@@ -20,7 +20,7 @@ from scipy.stats import t as student
 
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.crowd.edges import Edges, size_of
-from crowdqc.crowd.evidence import Evidence
+from crowdqc.crowd.evidence import SAME, Evidence
 from crowdqc.crowd.existence import Existence
 from crowdqc.crowd.reliability import clusters
 from crowdqc.crowd.sums import sums, total
@@ -40,8 +40,6 @@ _MOST = 9.0
 """Greatest square of a standardised distance: one slip says no more."""
 _LEAST = 0.005
 """Least spread of a fused edge, as a share of size: decisions are no more exact."""
-_SAME = 0.3
-"""IoU with the decided box below which a rater's box shows something else."""
 
 
 def decided_existence(data: Evidence, existence: Existence, voice: Floats) -> Existence:
@@ -201,7 +199,7 @@ def _factors(
 ) -> Floats:
     """Factor of the variance of each rater, (R,), from how far its boxes lie from known ones."""
     rows = np.flatnonzero(known[data.object])
-    rows = rows[paired_iou(data.boxes[rows], data.settled[data.object[rows]]) >= _SAME]
+    rows = rows[paired_iou(data.boxes[rows], data.settled[data.object[rows]]) >= SAME]
     who, of, n = data.rater[rows], data.object[rows], data.n_raters
     away = (data.boxes[rows] - data.settled[of]) / size_of(edges.box)[of]
     away = away - edges.bias[who] - offset

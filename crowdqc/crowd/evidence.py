@@ -12,6 +12,9 @@ from crowdqc.matching import Matched
 
 _WHOLE = 0.01
 """Distance from a whole px, in px, that is rounding: YOLO files have six decimals."""
+SAME = 0.3
+"""IoU with a box that is known (gold, decided, or shown as done) from which an object is the one
+that it shows."""
 
 
 @dataclass(frozen=True)

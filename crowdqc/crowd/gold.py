@@ -15,14 +15,12 @@ from scipy.optimize import linear_sum_assignment
 
 from crowdqc.arrays import Floats, Ints
 from crowdqc.crowd.edges import Edges, size_of
-from crowdqc.crowd.evidence import Evidence
+from crowdqc.crowd.evidence import SAME, Evidence
 from crowdqc.crowd.medians import median_boxes
 from crowdqc.geometry import pairwise_iou
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX
 
-_SAME = 0.3
-"""IoU with a gold box from which an object is the one that gold has."""
 _PRIOR_OBJECTS, _PRIOR_IMAGES = 4.0, 1.0
 """How many gold objects "no common error" is worth, and how many images the prior width."""
 _LEVEL = 0.95
@@ -56,7 +54,7 @@ def with_gold(data: Evidence, matched: Matched, gold: pd.DataFrame) -> Evidence:
         if key in true:
             overlap = pairwise_iou(median[objects], true[key])
             i, j = linear_sum_assignment(-overlap)
-            same = overlap[i, j] >= _SAME
+            same = overlap[i, j] >= SAME
             box[objects[i[same]]] = true[key][j[same]]
     real = np.where(known, np.isfinite(box[:, 0]).astype(np.float64), np.nan)
     return dataclasses.replace(data, gold=box, real=real)

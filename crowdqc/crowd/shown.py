@@ -12,15 +12,13 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.arrays import Bools
-from crowdqc.crowd.evidence import Evidence
+from crowdqc.crowd.evidence import SAME, Evidence
 from crowdqc.crowd.medians import median_boxes
 from crowdqc.geometry import pairwise_iou
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX
 
 PLACE = ["case", "slice", "label"]
-_SAME = 0.3
-"""IoU with a shown box from which an object is the one that it shows."""
 
 
 def without_shown(data: Evidence, matched: Matched, shown: pd.DataFrame) -> Evidence:
@@ -50,7 +48,7 @@ def without_shown(data: Evidence, matched: Matched, shown: pd.DataFrame) -> Evid
         if not len(here):
             continue
         overlap = pairwise_iou(boxes[here], group[BOX].to_numpy(np.float64))
-        same = overlap.max(axis=0) >= _SAME
+        same = overlap.max(axis=0) >= SAME
         objects = here[overlap.argmax(axis=0)[same]]
         spared.append(objects * data.n_raters + group["person"].to_numpy(np.int64)[same])
     pairs = data.asked_object * data.n_raters + data.asked_rater

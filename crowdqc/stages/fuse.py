@@ -26,11 +26,8 @@ from crowdqc.stages.study import (
 )
 from crowdqc.text import count
 
-SHOWN = [
-    *("case", "slice", "label", "n_raters", "n_asked", "score", "expected_error", "error_high"),
-    *("wrong", "gain", "state"),
-]
-"""Columns of what is to be asked that a terminal shows."""
+SHOWN = ["case", "slice", "label", "state", "n_raters", "expected_error", "wrong", "gain"]
+"""Columns of what is to be asked that a terminal of 80 columns shows."""
 _OPEN = {CONFLICT: "in conflict", CHANGED: "to be decided again, as their boxes have changed"}
 """State of a decision that is not obeyed -> what to call it."""
 MOST = 20

@@ -74,7 +74,7 @@ def plan_budget(run: Run, *, boxes: int, error: float) -> Result:
     bars = ["#" * round(CURVE * value) for value in shown["expected_error"]]
     return Result(
         table=table,
-        shown=shown.assign(curve=bars),
+        shown=shown.round({"n_boxes": 0}).assign(curve=bars),
         summary=f"{_flat(table)} {_reached(table, error)} What to ask for: budget.csv.",
         files=["budget.csv"],
     )
