@@ -68,3 +68,19 @@ def test_what_lies_in_the_study_is_quoted(study):
     (study.parent / "boxes" / "a" / "1-3.txt").write_text("0 .3 .3 hello .2\n")
 
     assert "hello" in told(study, "check")
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_a_table_of_what_was_shown_is_quoted_only_from_the_study(study, tmp_path_factory, outside):
+    place = tmp_path_factory.mktemp("home") if outside else study.parent
+    header = "case,slice,label,rater,x0,y0,x1,y1\n"
+    (place / "shown.csv").write_text(f"{header}1,s3cret,l,a,5,5,9,9\n", encoding="utf-8")
+    study.write_text(
+        study.read_text("utf-8") + f"[fuse]\nshown = '{place / 'shown.csv'}'\n", "utf-8"
+    )
+
+    result = call("fuse", study)
+
+    assert result.exit_code == 2
+    assert "shown.csv:2" in result.output.replace("\n", "")
+    assert ("s3cret" in result.output) is not outside

@@ -10,6 +10,7 @@ import pandas as pd
 from crowdqc.config import Config
 from crowdqc.csv_files import read_csv
 from crowdqc.findings import InputError
+from crowdqc.formats.files import inside
 from crowdqc.schema import BOX
 
 _TEXT = ("case", "label", "rater")
@@ -43,10 +44,11 @@ def load_shown(config: Config) -> pd.DataFrame:
     box = np.isfinite(numbers).all(axis=1) & (numbers[:, 1:3] < numbers[:, 3:]).all(axis=1)
     wrong = np.flatnonzero(~(box & whole))
     if len(wrong):
-        row = table[COLUMNS].iloc[wrong[0]]
+        row = ", ".join(map(str, table[COLUMNS].iloc[wrong[0]]))[:80]
+        got = f"'{row}'" if inside(files[0], config) else "(not quoted: outside the study's folder)"
         raise InputError(
             f"{files[0]}:{wrong[0] + 2}: must have a slice counted from 0, x0 < x1 and y0 < y1 in "
-            f"px; got '{', '.join(map(str, row))[:80]}'. Mend the row, or take it out."
+            f"px; got {got}. Mend the row, or take it out."
         )
     edges = dict(zip(BOX, numbers[:, 1:].T, strict=True))
     return table[COLUMNS].assign(slice=numbers[:, 0].astype(np.int64), **edges)
