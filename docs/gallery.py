@@ -421,7 +421,7 @@ def landing(made: Made) -> str:
         *_panel(0, "1  Five people draw the liver", [body, *drawn], **place_),
         text(336, 20, "2  Who is reliable? What is missing?", size=15, bold=True),
         *_verdicts(made, case, top=44, left=336),
-        *_panel(664, "3  One box, as sure as it is", [body, *fused], **place_),
+        *_panel(664, "3  One box, with its uncertainty", [body, *fused], **place_),
     ]
     parts += [
         f'<path d="M{x} 150 l14 10 l-14 10" fill="none" stroke="{GREY}" stroke-width="3"/>'
