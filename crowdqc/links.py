@@ -30,7 +30,7 @@ def refuse_links(path: Path) -> None:
         Naming the link. What lies in no folder of results passes.
     """
     path = path.absolute()
-    root = results_folder(path)
+    root = _results_folder(path)
     inner = [] if root is None else [path, *path.parents][: len(path.parts) - len(root.parts)]
     for place in reversed(inner):
         if place.is_symlink():
@@ -64,7 +64,7 @@ def _refuse_links_in(folder: Path) -> None:
                 refuse_links(Path(place, name))
 
 
-def results_folder(path: Path) -> Path | None:
+def _results_folder(path: Path) -> Path | None:
     """The outermost folder of results that `path` is in; `None` where there is none."""
     found = [place for place in path.absolute().parents if (place / STATE).is_file()]
     return found[-1] if found else None
@@ -72,7 +72,7 @@ def results_folder(path: Path) -> Path | None:
 
 def held_folder(folder: Path, stack: contextlib.ExitStack) -> int | None:
     """Descriptor of a folder below results, reached without a link; `None` elsewhere."""
-    root = results_folder(folder / STATE) if HAS_DESCRIPTORS else None
+    root = _results_folder(folder / STATE) if HAS_DESCRIPTORS else None
     return None if root is None else walk(root, folder.absolute(), stack)
 
 

@@ -33,7 +33,7 @@ _RECENT_NS = 2_000_000_000
 """A file that changed so shortly before it was hashed may have changed again within one tick."""
 
 
-def state_folder() -> Path:
+def _state_folder() -> Path:
     """The folder in which programs keep what is this user's and no study's."""
     named = os.environ.get("XDG_STATE_HOME") or os.environ.get("LOCALAPPDATA")
     base = Path(named) if named else Path.home() / ".local" / "state"
@@ -50,7 +50,7 @@ def key() -> bytes:
     """
     given = os.environ.get(KEY)
     if given is None:
-        return _own_key(state_folder() / "key")
+        return _own_key(_state_folder() / "key")
     if len(given) < KEY_CHARACTERS_MIN:
         raise InputError(
             f"{KEY}: must have at least {KEY_CHARACTERS_MIN} characters that nobody can guess; got "
@@ -140,7 +140,7 @@ class Hashes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         name = hashlib.sha256(str(folder.absolute()).encode("utf-8", "surrogateescape"))
-        self._file = state_folder() / "hashes" / f"{name.hexdigest()[:32]}.json"
+        self._file = _state_folder() / "hashes" / f"{name.hexdigest()[:32]}.json"
         self._known: dict[str, list[object]] | None = None
         self._is_new = False
 

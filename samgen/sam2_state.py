@@ -107,7 +107,7 @@ def load_model(path: Path, *, side: int) -> Sam2VideoModel:
                 path, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
         else:
-            state = translate(load_state(path))
+            state = _translate(load_state(path))
             model = Sam2VideoModel(config_of(state, side=side))
             model.load_state_dict(state)
     except (InputError, RuntimeError, OSError, ValueError, KeyError, SafetensorError) as error:
@@ -117,7 +117,7 @@ def load_model(path: Path, *, side: int) -> Sam2VideoModel:
     return ready
 
 
-def translate(state: Mapping[str, torch.Tensor]) -> State:
+def _translate(state: Mapping[str, torch.Tensor]) -> State:
     """Tensors of a published checkpoint by the names of `transformers`."""
     found = {_translated(name): value for name, value in state.items()}
     points = [found.pop(f"prompt_encoder.point_embeddings.{k}.weight") for k in range(4)]

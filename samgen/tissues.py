@@ -128,14 +128,14 @@ class Views(NamedTuple):
 
 def two_views(scene: Scene, settings: IntensitySettings) -> Views:
     """The object in a box, of one tissue and of any."""
-    core, mixed = of_one_tissue(scene, settings), of_any_tissue(scene, settings)
-    return Views(core, mixed, box_fit(core, scene, settings) - box_fit(mixed, scene, settings))
+    core, mixed = _of_one_tissue(scene, settings), _of_any_tissue(scene, settings)
+    return Views(core, mixed, _box_fit(core, scene, settings) - _box_fit(mixed, scene, settings))
 
 
 def blend(views: Views, scene: Scene, better: float, *, settings: IntensitySettings) -> Floats:
     """What both views make of an object, with no holes and no needless pieces."""
     weight = np.float32(expit((better + settings.fit_margin) / settings.fit_scale))
-    return tidy(weight * views.core + (1 - weight) * views.mixed, scene, settings)
+    return _tidy(weight * views.core + (1 - weight) * views.mixed, scene, settings)
 
 
 def region_with_margin(
@@ -174,7 +174,7 @@ def _along(n: int, low: float, high: float) -> tuple[Any, Any]:
     return position, covered
 
 
-def of_one_tissue(scene: Scene, settings: IntensitySettings) -> Floats:
+def _of_one_tissue(scene: Scene, settings: IntensitySettings) -> Floats:
     """Probability of the object if it is of one tissue."""
     smallest, largest = settings.core_spread
     weight = expit(scene.prior) * scene.inside
@@ -189,7 +189,7 @@ def of_one_tissue(scene: Scene, settings: IntensitySettings) -> Floats:
     return belongs
 
 
-def of_any_tissue(scene: Scene, settings: IntensitySettings) -> Floats:
+def _of_any_tissue(scene: Scene, settings: IntensitySettings) -> Floats:
     """Probability of the object if it may be of several tissues."""
     belongs: Floats = expit(scene.prior) * scene.inside
     for _ in range(settings.rounds):
@@ -251,14 +251,14 @@ def _bell(centre: float, spread: float) -> Floats:
     return bell
 
 
-def box_fit(belongs: Floats, scene: Scene, settings: IntensitySettings) -> float:
+def _box_fit(belongs: Floats, scene: Scene, settings: IntensitySettings) -> float:
     """IoU of the box and the box round the mask."""
     mask = _pieces(belongs > 0.5, scene.box, settings)
     found = region_of(mask)
     return 0.0 if found is None else _overlap(_bounds(found), scene.box)
 
 
-def tidy(belongs: Floats, scene: Scene, settings: IntensitySettings) -> Floats:
+def _tidy(belongs: Floats, scene: Scene, settings: IntensitySettings) -> Floats:
     """Probability whose mask at 0.5 has no holes and no needless pieces."""
     if not (belongs > 0.5).any():
         # Nothing stands out, as in a box of one pixel: the shape alone decides.

@@ -181,13 +181,13 @@ class VolumePredictor(Model, Protocol):
         """
         last = {k: index for index, one in enumerate(objects) for k in one.slices}
         for index, one in enumerate(objects):
-            yield kept(self.predict(volume, one), one)
+            yield _kept(self.predict(volume, one), one)
             for k in one.slices:
                 if last[k] == index:
                     done(k)
 
 
-def kept(found: VolumePrediction, asked: ObjectPrompts) -> Drawn:
+def _kept(found: VolumePrediction, asked: ObjectPrompts) -> Drawn:
     """The masks of an object with their measures, slice by slice.
 
     Raises

@@ -85,7 +85,7 @@ class ShareCheck:
         limit = getattr(data.limits, self.limit) + (self.above(ratio) if self.above else 0.0)
         badness = rows.shown.astype(np.float64)
         fewest = ENOUGH if self.fatal else FEWEST
-        low = lower_share(ratio, data.places.level)
+        low = _lower_share(ratio, data.places.level)
         named = np.flatnonzero((low > limit) & (ratio.n >= fewest)).tolist()
         judged = np.ones(len(data.people), bool) if self.alone else data.n_others > 1
         judged &= self.also(data) if self.also else True
@@ -103,7 +103,7 @@ class ShareCheck:
         ]
 
 
-def lower_share(ratio: Ratio, level: float) -> Floats:
+def _lower_share(ratio: Ratio, level: float) -> Floats:
     """Lower bounds of shares that hold for all raters together.
 
     Between cases where there are five or more; of fewer, whose spread says nothing, also

@@ -69,7 +69,7 @@ def make_units(votes: LabelledBoxes) -> Units:
     n_objects = int(votes.object.max(initial=-1)) + 1
     image = np.zeros(n_objects, np.int64)
     image[votes.object] = votes.image
-    kinds = sorted_unique(votes.object * votes.n_labels + votes.label)
+    kinds = _sorted_unique(votes.object * votes.n_labels + votes.label)
     unit_of, label_of = np.divmod(kinds, votes.n_labels)
     rows, who = expand(
         image[unit_of] * votes.n_labels + label_of,
@@ -78,7 +78,7 @@ def make_units(votes: LabelledBoxes) -> Units:
     )
     n_raters = int(max(votes.rater.max(initial=0), votes.asked_rater.max(initial=0))) + 1
     drawn = votes.object * n_raters + votes.rater
-    pairs = sorted_unique(np.concatenate([unit_of[rows] * n_raters + who, drawn]))
+    pairs = _sorted_unique(np.concatenate([unit_of[rows] * n_raters + who, drawn]))
     value, box = np.full(len(pairs), votes.n_labels, np.int64), np.full(len(pairs), -1)
     at = np.searchsorted(pairs, drawn)
     value[at], box[at] = votes.label, np.arange(len(drawn))
@@ -109,10 +109,10 @@ def _empty_images(votes: LabelledBoxes, *, first: int, n_raters: int) -> tuple[I
     together = np.bincount(key, minlength=n_images * votes.n_labels)[key] > 1
     blank = empty[votes.asked_image] & together
     asked = unit[votes.asked_image[blank]] * n_raters + votes.asked_rater[blank]
-    return np.flatnonzero(empty), sorted_unique(asked)
+    return np.flatnonzero(empty), _sorted_unique(asked)
 
 
-def sorted_unique(values: Ints) -> Ints:
+def _sorted_unique(values: Ints) -> Ints:
     """Distinct values in order; numpy's own function hashes, which is slower here."""
     ordered = np.sort(values)
     new = np.ones(len(ordered), bool)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.assignments.owed import KEYS, UNKNOWN
-from crowdqc.schema import ReadingState, Study, conform, natural_order, stands_in
+from crowdqc.schema import ReadingState, Study, conform, natural_order
 
 PAIR = ["rater", "case"]
 DAY = 86400.0
@@ -220,9 +220,3 @@ def _pace_by_history(history: pd.DataFrame) -> pd.Series:
     days = (last["day"] - first["day"]).dt.days
     read = (last["n_read"] - first["n_read"]).where(days > 0)
     return read / days.where(days > 0)
-
-
-def read_of_owed(study: Study, owed: pd.DataFrame) -> np.ndarray:
-    """Whether each owed reading was read, shape (N,)."""
-    read = study.readings[study.readings["state"] != ReadingState.OPENED.value]
-    return stands_in(read, owed, KEYS)

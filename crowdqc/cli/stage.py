@@ -43,23 +43,23 @@ HEADINGS = {
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def change(flag: str, place: str, *, text: str, kind: Any = str) -> Option:
+def _change(flag: str, place: str, *, text: str, kind: Any = str) -> Option:
     """An option that takes the place of a key (``section.key``) of the study file."""
     text = f"{text} Instead of [{place.replace('.', '] ')}."
     return click.option(flag, place.replace(".", "__"), type=kind, help=text)
 
 
-def alias(flag: str, place: str) -> Option:
+def _alias(flag: str, place: str) -> Option:
     """A former name of an option, which help no longer lists."""
     return click.option(flag, place.replace(".", "__"), hidden=True)
 
 
-def viewing_alias(flag: str, name: str) -> Option:
+def _viewing_alias(flag: str, name: str) -> Option:
     """A former name of an option that shows something else."""
     return click.option(flag, "view", flag_value=name, hidden=True)
 
 
-def viewing(flag: str, text: str) -> Option:
+def _viewing(flag: str, text: str) -> Option:
     """An option that shows something else of what the stage found."""
     return click.option(flag, "view", flag_value=flag.removeprefix("--"), help=text)
 
@@ -198,14 +198,14 @@ fuse = _stage(
     "fuse",
     """Writes consensus.csv and the folder consensus/ (YOLO files). Objects that too few raters drew
     are kept as rows with the state no_consensus, and never used as prompts.""",
-    change(
+    _change(
         "--method",
         "fuse.method",
         text="Fusion method.",
         kind=click.Choice(names("crowdqc.fusion")),
     ),
-    viewing("--next-raters", "List the objects to ask one more rater, or an expert, about."),
-    viewing_alias("--ask", "next-raters"),
+    _viewing("--next-raters", "List the objects to ask one more rater, or an expert, about."),
+    _viewing_alias("--ask", "next-raters"),
 )
 complete = _stage(
     "complete",
@@ -213,51 +213,51 @@ complete = _stage(
 
     The first has a row for each case, label and rater who was asked for it; the second is the work
     list of each rater, to which the gate adds.""",
-    viewing("--todo", "Show the work list: what each rater has to redraw."),
+    _viewing("--todo", "Show the work list: what each rater has to redraw."),
 )
 masks = _stage(
     "masks",
     """Writes masks/CASE.nii.gz, masks/CASE.uncertainty.nii.gz and masks.csv.
 
     A manifest whose inputs have changed is refused.""",
-    change(
+    _change(
         "--model",
         "masks.model",
         text=f"The model: {', '.join(names('crowdqc.predictors'))}, NAME:FILE, or a checkpoint.",
     ),
-    change(
+    _change(
         "--second-model", "masks.second_model", text="Another model, to see where the two agree."
     ),
-    alias("--also", "masks.second_model"),
-    change("--prompts", "masks.prompts", text="Box prompts per object.", kind=int),
-    change(
+    _alias("--also", "masks.second_model"),
+    _change("--prompts", "masks.prompts", text="Box prompts per object.", kind=int),
+    _change(
         "--prompt-boxes",
         "masks.prompt_boxes",
         text="Boxes that prompts are made from.",
         kind=click.Choice(["fused", "raters", "both"]),
     ),
-    alias("--origins", "masks.prompt_boxes"),
-    change(
+    _alias("--origins", "masks.prompt_boxes"),
+    _change(
         "--jitter",
         "masks.jitter",
         text="How prompts stray.",
         kind=click.Choice(["spread", "training", "sam", "medsam", "sam-u", "fnpc"]),
     ),
-    change(
+    _change(
         "--mode",
         "masks.mode",
         text="SAM and MedSAM as trained (best), or as in the paper.",
         kind=click.Choice(["best", "paper"]),
     ),
-    change("--device", "masks.device", text="Device of torch."),
+    _change("--device", "masks.device", text="Device of torch."),
     ENGINE,
-    viewing("--dry-run", "Draw nothing: count slices and prompts, and estimate time and memory."),
+    _viewing("--dry-run", "Draw nothing: count slices and prompts, and estimate time and memory."),
     click.option(
         "--shard",
         type=Shard(),
         help="Draw part I of N of the cases, beside the jobs that draw the others.",
     ),
-    viewing("--merge", "Write the tables once all shards are drawn; draw nothing."),
+    _viewing("--merge", "Write the tables once all shards are drawn; draw nothing."),
 )
 dataset = _stage(
     "dataset",

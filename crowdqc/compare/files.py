@@ -58,7 +58,7 @@ def compare_files(
             f"The columns that pair rows, 'by' and 'label' must differ; got {', '.join(keys)}. "
             "Rows of one label are paired with each other: --on need not name that column."
         )
-    frames = [read_scores(path, keys=keys) for path in paths]
+    frames = [_read_scores(path, keys=keys) for path in paths]
     if by:
         names, frames = _groups(frames[0], by)
     else:
@@ -67,7 +67,7 @@ def compare_files(
     return compare(frames[0], frames[1], on=on, names=(names[0], names[1]), label=label, seed=seed)
 
 
-def read_scores(path: Path, *, keys: Sequence[str]) -> pd.DataFrame:
+def _read_scores(path: Path, *, keys: Sequence[str]) -> pd.DataFrame:
     """Read a CSV file of scores; the columns `keys` as text, so that ``0001`` is not ``1``.
 
     Raises

@@ -17,7 +17,7 @@ RESAMPLES = 2000
 LEVEL = 0.95
 """Coverage of the bootstrap interval."""
 ALPHA, POWER = 0.05, 0.80
-"""What `smallest_detectable` asks for."""
+"""What `_smallest_detectable` asks for."""
 DIGITS = 12
 """Decimals of a difference, as a share of the largest value; the rest is rounding of floats."""
 NONZERO_MIN = 6
@@ -68,7 +68,7 @@ def compare_paired(a: ArrayLike, b: ArrayLike, *, rng: np.random.Generator) -> P
         can, else by the normal approximation with correction for ties. ``effect``: matched-pairs
         rank-biserial correlation in [-1, 1] [2]_, positive where a is larger. ``shapiro_p``:
         Shapiro-Wilk test of normality of the differences. ``detectable``: see
-        `smallest_detectable`. What cannot be had is nan, and ``why`` says why.
+        `_smallest_detectable`. What cannot be had is nan, and ``why`` says why.
 
     Raises
     ------
@@ -99,23 +99,23 @@ def compare_paired(a: ArrayLike, b: ArrayLike, *, rng: np.random.Generator) -> P
     return Paired(
         n=len(a),
         mean_a=_mean(a),
-        ci_a=half_width(a),
+        ci_a=_half_width(a),
         mean_b=_mean(b),
-        ci_b=half_width(b),
+        ci_b=_half_width(b),
         difference=_mean(difference),
         low=low,
         high=high,
         test="wilcoxon",
         statistic=statistic,
         p=p,
-        effect=rank_biserial(rounded),
+        effect=_rank_biserial(rounded),
         shapiro_p=_shapiro(difference),
-        detectable=smallest_detectable(difference),
+        detectable=_smallest_detectable(difference),
         why=why,
     )
 
 
-def half_width(values: Values) -> float:
+def _half_width(values: Values) -> float:
     """Half width of the paper's 95 % interval of a mean: 1.96 population SD / sqrt(N).
 
     nan for no value. It takes the mean as normal and the SD as known; with few cases it is too
@@ -147,7 +147,7 @@ def bootstrap_interval(
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def rank_biserial(differences: Values) -> float:
+def _rank_biserial(differences: Values) -> float:
     """Matched-pairs rank-biserial correlation: (W+ - W-) / (W+ + W-), zeros left out.
 
     In [-1, 1]; nan where every difference is zero.
@@ -159,7 +159,7 @@ def rank_biserial(differences: Values) -> float:
     return float((np.sign(nonzero) * ranks).sum() / ranks.sum())
 
 
-def smallest_detectable(differences: Values) -> float:
+def _smallest_detectable(differences: Values) -> float:
     """Smallest mean difference that the test could have seen, in the unit of the values.
 
     That of a two-sided paired test at the 0.05 level with a power of 0.80, given the number of

@@ -63,7 +63,7 @@ class LabelPairs(NamedTuple):
     relation: Floats
 
 
-def pair_blocks(organs: Organs) -> Iterator[LabelPairs]:
+def _pair_blocks(organs: Organs) -> Iterator[LabelPairs]:
     """Every two organs of a unit, and how they lie to each other, some labels at a time.
 
     Parameters
@@ -120,7 +120,7 @@ def swapped_pairs(organs: Organs) -> list[tuple[int, int, int]]:
     >>> swapped_pairs(Organs(unit, label, centre, np.full_like(centre, 4.0)))
     [(3, 0, 1)]
     """
-    blocks = [_turned(pairs) for pairs in pair_blocks(organs)]
+    blocks = [_turned(pairs) for pairs in _pair_blocks(organs)]
     unit, a, b, distance = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     order = np.lexsort((b, a, -distance, unit))
     found: list[tuple[int, int, int]] = []

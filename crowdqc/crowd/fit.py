@@ -226,7 +226,7 @@ def fit_evidence(
     )
     hits = (hits + best) / 2
     false = false_share(data, edges, hits=hits, prior=prior, level=level)
-    located = located_boxes(data, edges)
+    located = _located_boxes(data, edges)
     return Crowd(
         raters=raters or tuple(map(str, range(data.n_raters))),
         reliability=(worst.value + best_case.value) / 2,
@@ -263,7 +263,7 @@ def fit_evidence(
     )
 
 
-def located_boxes(data: Evidence, edges: Edges, *, iou: float = 0.3) -> Floats:
+def _located_boxes(data: Evidence, edges: Edges, *, iou: float = 0.3) -> Floats:
     """Probability that objects are where their boxes are, and not with those that lie apart, (O,).
 
     Raters whose boxes overlap the fused one by `iou` are right and all others astray, or those

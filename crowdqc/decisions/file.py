@@ -64,10 +64,10 @@ def read_decisions(config: Config) -> pd.DataFrame:
         text = decoded(data)
     except Unreadable as error:
         raise InputError(f"{path}: {error}") from error
-    return parse_decisions(text, str(path))
+    return _parse_decisions(text, str(path))
 
 
-def parse_decisions(text: str, name: str) -> pd.DataFrame:
+def _parse_decisions(text: str, name: str) -> pd.DataFrame:
     """The table ``decisions`` that a text in CSV says, as `read_decisions`; `name` is its file's.
 
     Raises
@@ -202,7 +202,7 @@ def _end(before: bytes, path: Path) -> tuple[int, bytes]:
         )
     if text.endswith(("\n", "\r")):
         return len(before), b""
-    table = parse_decisions(text, str(path))
+    table = _parse_decisions(text, str(path))
     n_lines = text.count("\n") + 1
     is_whole = n_lines == 1 or (len(table) > 0 and table["line"].iloc[-1] >= n_lines)
     return (len(before), b"\n") if is_whole else (before.rfind(b"\n") + 1, b"")

@@ -58,7 +58,7 @@ def standing(decisions: pd.DataFrame) -> pd.DataFrame:
     return decisions.iloc[sorted(kept)]
 
 
-def numbered(decisions: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
+def _numbered(decisions: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
     """The decisions on boxes that count, each with the number of its object.
 
     Parameters
@@ -108,7 +108,7 @@ def settled_boxes(decisions: pd.DataFrame, objects: pd.DataFrame, hash_of: Hash)
         on the boxes as they are now), ``decision``, ``reviewers`` (names with ", " between) and
         ``time`` of the last. An object that nobody drew has a number beyond those that there are.
     """
-    votes = numbered(decisions, objects)
+    votes = _numbered(decisions, objects)
     now = {place: hash_of(place) for place in set(votes[PLACE].itertuples(index=False, name=None))}
     keys = zip(votes["case"], votes["slice"], votes["label"], votes["inputs"], strict=True)
     fresh = pd.Series([key[3] in {"", now[key[:3]]} for key in keys], votes.index, dtype=bool)
@@ -168,7 +168,7 @@ def reviewer_agreement(decisions: pd.DataFrame, objects: pd.DataFrame) -> pd.Dat
     """
     masks = standing(decisions)
     masks = masks[(masks["unit"] == "mask") & (masks["decision"] == "grade")].assign(object=-1)
-    every = pd.concat([numbered(decisions, objects), masks])
+    every = pd.concat([_numbered(decisions, objects), masks])
     both = every.merge(every, on=["unit", *PLACE, "object"], suffixes=("", "_other"))
     both = both[both["reviewer"] < both["reviewer_other"]]
     rows = []

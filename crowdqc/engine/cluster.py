@@ -85,7 +85,7 @@ class RayEngine:
         """
         if not tasks:
             return []
-        with connected(self.address) as ray:
+        with _connected(self.address) as ray:
             crew = _Crew(ray, self, make_work)
             try:
                 answers: list[Answer] = crew.work_off(tasks, done)
@@ -238,7 +238,7 @@ class _Crew:
 
 
 @contextlib.contextmanager
-def connected(address: str | None) -> Iterator[Any]:
+def _connected(address: str | None) -> Iterator[Any]:
     """Ray, connected; a program that is connected already stays so.
 
     Raises

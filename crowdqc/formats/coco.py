@@ -22,7 +22,7 @@ from crowdqc.formats.raters import Image, rater_key
 from crowdqc.formats.shapes import box_of_points, box_of_runs
 
 
-def sniff_coco(listing: Listing) -> Guess | None:
+def _sniff_coco(listing: Listing) -> Guess | None:
     """Files that hold a list of images."""
     contents, files = look_into(listing.ending(".json"), _look)
     guess = guess_documents(listing, contents, files)
@@ -205,12 +205,12 @@ _FILE = "annotations/instances_default.json"
 """Where CVAT and datumaro look for it."""
 
 
-def write_coco(output: Output, folder: Path) -> dict[str, object]:
+def _write_coco(output: Output, folder: Path) -> dict[str, object]:
     """Write one file with ``rater_list`` in images and ``rater_id`` in annotations."""
     return _write(output, folder, raters=True)
 
 
-def package_coco(output: Output, folder: Path) -> dict[str, object]:
+def _package_coco(output: Output, folder: Path) -> dict[str, object]:
     """Write the same file as COCO itself has it, without raters."""
     return _write(output, folder, raters=False)
 
@@ -266,10 +266,10 @@ def _coco_image(reading: Written, key: int) -> dict[str, Any]:
 
 FORMAT = Format(
     title="COCO JSON",
-    sniff=sniff_coco,
+    sniff=_sniff_coco,
     read=read_each(lambda one: _File(one).read()),
-    write=write_coco,
-    package=package_coco,
+    write=_write_coco,
+    package=_package_coco,
 )
 
 

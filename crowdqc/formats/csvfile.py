@@ -100,7 +100,7 @@ def read_header(rows: Iterator[tuple[int, list[str]]], where: str) -> list[str]:
         raise InputError(f"{where}: is empty; its first line must name the columns.")
     if len(header) > COLUMNS_MAX:
         raise InputError(f"{where}: has {len(header)} columns, more than {COLUMNS_MAX}.")
-    mark = separator(header)
+    mark = _separator(header)
     if mark:  # spreadsheets of many countries separate by semicolons, and write 1,5 for 1.5
         raise InputError(
             f"{where}: must have commas between its columns; got {mark}s. Save it as CSV with "
@@ -109,7 +109,7 @@ def read_header(rows: Iterator[tuple[int, list[str]]], where: str) -> list[str]:
     return [name.strip() for name in header]
 
 
-def separator(header: list[str]) -> str | None:
+def _separator(header: list[str]) -> str | None:
     """What seems to stand between columns where a first line has no comma; `None` if nothing does.
 
     Examples

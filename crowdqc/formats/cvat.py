@@ -29,7 +29,7 @@ _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _SHAPES = {"polygon", "polyline", "points", "ellipse", "mask", "skeleton", "cuboid"}
 
 
-def sniff_cvat(listing: Listing) -> Guess | None:
+def _sniff_cvat(listing: Listing) -> Guess | None:
     """Files whose root element is that of CVAT."""
     return guess_documents(listing, *look_into(listing.ending(".xml"), _look))
 
@@ -172,14 +172,14 @@ def _corners(shape: Element) -> list[object] | None:
     return box_of_ellipse((a, b), (c, d), number(shape.get("rotation", "0")) or 0.0)
 
 
-def write_cvat(output: Output, folder: Path) -> dict[str, object]:
+def _write_cvat(output: Output, folder: Path) -> dict[str, object]:
     """Write ``<rater>.xml`` for each rater, as CVAT exports a task."""
     for rater, root in _tasks(output, state="completed").items():
         write_xml(root, folder / f"{rater}.xml")
     return {"path": "{rater}.xml", "image": IMAGE}
 
 
-def package_cvat(output: Output, folder: Path) -> dict[str, object]:
+def _package_cvat(output: Output, folder: Path) -> dict[str, object]:
     """Write ``annotations.xml`` of one rater, as CVAT uploads annotations into a task."""
     for root in _tasks(output, state="annotation").values():
         write_xml(root, folder / "annotations.xml")
@@ -223,8 +223,8 @@ def _job(output: Output, rater: str, *, state: str) -> Element:
 
 FORMAT = Format(
     title="CVAT for images XML",
-    sniff=sniff_cvat,
+    sniff=_sniff_cvat,
     read=read_each(lambda one: _Job(one).read()),
-    write=write_cvat,
-    package=package_cvat,
+    write=_write_cvat,
+    package=_package_cvat,
 )

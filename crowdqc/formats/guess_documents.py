@@ -161,7 +161,7 @@ def one_name_each(labels: Mapping[str, str]) -> tuple[dict[str, str], list[str]]
         for keys in groups.values()
         if len(keys) > 1
     ]
-    return {key: label_name(name) for key, name in labels.items() if key in kept}, remarks
+    return {key: _label_name(name) for key, name in labels.items() if key in kept}, remarks
 
 
 def ask_rater(
@@ -187,6 +187,6 @@ def ask_rater(
     return []
 
 
-def label_name(name: str) -> str:
+def _label_name(name: str) -> str:
     """`name` as a study file may name a label."""
     return re.sub(r"^[^\w+-]+|[^\w.+-]", "_", name.strip())[:100] or "_"

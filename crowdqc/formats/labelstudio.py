@@ -39,7 +39,7 @@ _ORIGINAL = ("original_width", "original_height")
 _NUMBERS = ("x", "y", "width", "height", *_ORIGINAL)
 
 
-def sniff_labelstudio(listing: Listing) -> Guess | None:
+def _sniff_labelstudio(listing: Listing) -> Guess | None:
     """Files that hold a list of tasks, or of rows of JSON-MIN."""
     return guess_documents(listing, *look_into(listing.ending(".json"), _look))
 
@@ -49,7 +49,7 @@ def _look(path: Path) -> Contents | None:
     if not isinstance(data, list) or not data or not _is_task(data[0]):
         return None
     tasks = list(_objects(data[:FILES_MAX]))
-    names = [find_image_name(task.get("data", task)) for task in tasks]
+    names = [_find_image_name(task.get("data", task)) for task in tasks]
     return Contents(
         images=dict.fromkeys(name for name in names if name),
         labels={label for task in tasks for label in _texts_under(task)},
@@ -113,7 +113,7 @@ class _File:
             self._annotation({**one, "data": data}, one.get("completed_by"), regions, where)
         image = None
         if not annotations:
-            image = self.document.image(find_image_name(data), _stated_size(data), source)
+            image = self.document.image(_find_image_name(data), _stated_size(data), source)
         if image is not None:
             self.bare.append((image, "opened" if task.get("is_labeled") is False else ""))
 
@@ -122,7 +122,7 @@ class _File:
     ) -> None:
         data = record.get("data", record)
         size = _size(regions) or _stated_size(data)
-        image = self.document.image(find_image_name(data), size, source)
+        image = self.document.image(_find_image_name(data), size, source)
         if image is None:
             return
         rater = rater_name(who)
@@ -259,7 +259,7 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
         yield from (one for one in value if isinstance(one, dict))
 
 
-def find_image_name(data: object) -> str | None:
+def _find_image_name(data: object) -> str | None:
     """Name of the image of a task: what stands under a key for images, else what is a picture's."""
     if not isinstance(data, dict):
         return None
@@ -297,7 +297,7 @@ def _file_name(url: str) -> str:
     return uploaded.group(1) if (uploaded := _UPLOAD.fullmatch(name)) else name
 
 
-def write_labelstudio(output: Output, folder: Path) -> dict[str, object]:
+def _write_labelstudio(output: Output, folder: Path) -> dict[str, object]:
     """Write ``annotations.json``: a task for each image, an annotation for each reading.
 
     What a model made are predictions, of which Label Studio shows those of the lowest score first.
@@ -306,7 +306,7 @@ def write_labelstudio(output: Output, folder: Path) -> dict[str, object]:
     return {"path": "annotations.json", "image": IMAGE}
 
 
-def package_labelstudio(output: Output, folder: Path) -> dict[str, object]:
+def _package_labelstudio(output: Output, folder: Path) -> dict[str, object]:
     """Write ``tasks.json`` to import, what is drawn already as predictions, and ``config.xml``."""
     tasks = _tasks(output, drawn="predictions")
     write_json(folder / "tasks.json", list(tasks.values()))
@@ -382,9 +382,9 @@ def _result_of(reading: Written, box: tuple[str, float, float, float, float]) ->
 
 FORMAT = Format(
     title="Label Studio JSON or JSON-MIN",
-    sniff=sniff_labelstudio,
+    sniff=_sniff_labelstudio,
     read=read_each(lambda one: _File(one).read()),
-    write=write_labelstudio,
-    package=package_labelstudio,
+    write=_write_labelstudio,
+    package=_package_labelstudio,
     says_opened=True,
 )

@@ -42,7 +42,7 @@ STEP_TOLERANCE = 0.1
 _ROOT = "LidcReadMessage"
 
 
-def sniff_lidc(listing: Listing) -> Guess | None:
+def _sniff_lidc(listing: Listing) -> Guess | None:
     """Files whose root element is that of LIDC."""
     guess = guess_documents(listing, *look_into(listing.ending(".xml"), _look))
     if guess is not None:
@@ -181,4 +181,4 @@ def _points(roi: Element) -> Iterator[tuple[float, float] | None]:
         yield None if x is None or y is None else (x, y)
 
 
-FORMAT = Format(title="LIDC-IDRI XML", sniff=sniff_lidc, read=read_lidc)
+FORMAT = Format(title="LIDC-IDRI XML", sniff=_sniff_lidc, read=read_lidc)

@@ -16,7 +16,7 @@ NAME_MAX = 200
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\ud800-\udfff\u2028\u2029]")
 
 
-def is_sound(name: str) -> bool:
+def _is_sound(name: str) -> bool:
     r"""Whether `name` can be part of a file name: one line, no path, not too long.
 
     Examples
@@ -37,12 +37,12 @@ def sound_names(draft: Draft) -> Draft:
     boxes, readings, findings = draft.boxes, draft.readings, list(draft.findings)
     for column in ("case", "rater"):
         names = sorted(readings[column].unique())
-        unfit = [name for name in names if not is_sound(name)]
+        unfit = [name for name in names if not _is_sound(name)]
         if unfit:
             findings.append(_unfit(column, unfit))
             boxes = boxes[~boxes[column].isin(unfit)]
             readings = readings[~readings[column].isin(unfit)]
-        findings += _alike(column, [name for name in names if is_sound(name)])
+        findings += _alike(column, [name for name in names if _is_sound(name)])
     boxes, readings = boxes.reset_index(drop=True), readings.reset_index(drop=True)
     return dataclasses.replace(draft, boxes=boxes, readings=readings, findings=findings)
 

@@ -164,7 +164,7 @@ class Name:
         for matcher, part in zip(reversed(self.matchers), reversed(parts), strict=False):
             match = matcher.fullmatch(part)
             fields = None if match is None or fields is None else merged(fields, match.groupdict())
-        return joined(fields) if fields is not None and len(parts) >= len(self.matchers) else None
+        return _joined(fields) if fields is not None and len(parts) >= len(self.matchers) else None
 
 
 class _Search:
@@ -247,7 +247,7 @@ def _holds_results(folder: str) -> bool:
     return os.path.exists(os.path.join(folder, STATE))  # noqa: PTH110, PTH118 - many folders
 
 
-def joined(fields: dict[str, str]) -> dict[str, str]:
+def _joined(fields: dict[str, str]) -> dict[str, str]:
     """`fields` with the parts of a case's name put together."""
     parts = [fields[name] for name in sorted(fields) if name[:4] == "case" != name]
     if not parts:

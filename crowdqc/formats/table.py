@@ -268,7 +268,7 @@ def _readings(place: pd.DataFrame) -> pd.DataFrame:
     return first.assign(labels="", state=state).reset_index(drop=True)
 
 
-def write_table(output: Output, folder: Path) -> dict[str, object]:
+def _write_table(output: Output, folder: Path) -> dict[str, object]:
     """Write ``boxes.csv``: a row for each box, and one for each reading without a box."""
     columns = ["case", "slice", "rater", "label", *EDGES, "height", "width"]
     with (folder / "boxes.csv").open("w", encoding="utf-8", newline="") as file:
@@ -286,6 +286,6 @@ FORMAT = Format(
     title="table of boxes (.csv)",
     sniff=sniff_table,
     read=read_table,
-    write=write_table,
+    write=_write_table,
     precedence=0,
 )

@@ -39,7 +39,7 @@ _FIRST_PIXEL = {
 }
 
 
-def sniff_voc(listing: Listing) -> Guess | None:
+def _sniff_voc(listing: Listing) -> Guess | None:
     """Files whose root element is that of Pascal VOC."""
     starts: set[str | None] = set()
 
@@ -134,7 +134,7 @@ def _size(element: Element) -> tuple[float, float]:
     return (height, width) if height and width else (math.nan, math.nan)
 
 
-def write_voc(output: Output, folder: Path) -> dict[str, object]:
+def _write_voc(output: Output, folder: Path) -> dict[str, object]:
     """Write ``<rater>/<case>-slice<k>.xml``, pixels numbered from 1 as the standard says."""
     for reading in output.readings():
         path = folder / reading.rater / f"{reading.image}.xml"
@@ -164,8 +164,8 @@ def _annotation(reading: Written) -> Element:
 
 FORMAT = Format(
     title="Pascal VOC XML",
-    sniff=sniff_voc,
+    sniff=_sniff_voc,
     read=read_voc,
-    write=write_voc,
+    write=_write_voc,
     one_file_per_slice=True,
 )

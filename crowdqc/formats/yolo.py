@@ -74,7 +74,7 @@ NOT_BOXES = frozenset(
 """Names of files that lie beside YOLO files and hold no boxes."""
 
 
-def sniff_yolo(listing: Listing) -> Guess | None:
+def _sniff_yolo(listing: Listing) -> Guess | None:
     """Text files, if one of them is empty or has lines of a class and numbers."""
     texts = [path for path in listing.ending(".txt") if path.name.lower() not in NOT_BOXES]
     seen = texts[:FILES_MAX]
@@ -298,7 +298,7 @@ def _boxes(lines: pd.DataFrame, files: SliceFiles) -> pd.DataFrame:
     )
 
 
-def write_yolo(output: Output, folder: Path) -> dict[str, object]:
+def _write_yolo(output: Output, folder: Path) -> dict[str, object]:
     """Write ``labels/<rater>/<case>-slice<k>.txt`` and ``data.yaml``."""
     classes = {name: key for key, name in enumerate(output.study.labels)}
     for one in output.readings():
@@ -312,7 +312,7 @@ def write_yolo(output: Output, folder: Path) -> dict[str, object]:
     }
 
 
-def package_yolo(output: Output, folder: Path) -> dict[str, object]:
+def _package_yolo(output: Output, folder: Path) -> dict[str, object]:
     """Write ``labels/<case>-slice<k>.txt`` of what is drawn already, and lists of the classes.
 
     What is still to be drawn has no file: it is there when somebody has read the slice.
@@ -348,10 +348,10 @@ def _text(one: Written, classes: dict[str, int]) -> str:
 
 FORMAT = Format(
     title="YOLO text files",
-    sniff=sniff_yolo,
+    sniff=_sniff_yolo,
     read=read_yolo,
-    write=write_yolo,
-    package=package_yolo,
+    write=_write_yolo,
+    package=_package_yolo,
     one_file_per_slice=True,
     says_size=False,
     precedence=2,

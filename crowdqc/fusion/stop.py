@@ -123,7 +123,7 @@ def stopping(
         n_asked=crowd.evidence.n_asked,
         score=crowd.exists,
         expected_error=forecast(crowd, 0)[0][0],
-        error_high=error_bound(crowd, rule.level),
+        error_high=_error_bound(crowd, rule.level),
         wrong=after[0],
         wrong_left=after[0] - after.min(axis=0),
         gain=gain,
@@ -180,7 +180,7 @@ def _fitted(matched: Matched, shown: pd.DataFrame | None) -> Crowd:
     return fit_evidence(data, raters=matched.people)
 
 
-def error_bound(crowd: Crowd, level: float) -> Floats:
+def _error_bound(crowd: Crowd, level: float) -> Floats:
     """What the error of each box, 1 - IoU, is below with a probability of `level`, (O,).
 
     1 where the object may not exist, or lie elsewhere, with more than the rest.

@@ -98,7 +98,7 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
     fused = obeying(chosen(data), matched, settled)
     rule = ConsensusRule(quorum, min_raters, probability)
     backs, support, asked, usable = decide(data, fused, chosen, iou=matched.iou, rule=rule)
-    value = worth(fused, usable)
+    value = _worth(fused, usable)
     state = np.where(asked == 1, "single", np.where(usable, "agreed", "no_consensus"))
     frame = matched.objects[["case", "slice", "label"]].assign(
         support=support,
@@ -109,7 +109,7 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
         state=state,
         expected_error=np.nan if fused.error is None else fused.error,
         worth=value,
-        depends=depends(data, value),
+        depends=_depends(data, value),
     )
     frame[BOX] = fused.box
     frame[_SPREAD] = fused.spread
@@ -173,7 +173,7 @@ def decide(
     return backs, support, asked, usable | (asked == 1)
 
 
-def worth(fused: Fused, usable: Bools) -> Floats:
+def _worth(fused: Fused, usable: Bools) -> Floats:
     """Expected error that goes when somebody who knows decides on each object, in [0, 1], (O,).
 
     Of one that is used it is that of the box, of one that is left out the chance that it exists.
@@ -184,7 +184,7 @@ def worth(fused: Fused, usable: Bools) -> Floats:
     return np.where(usable, error, exists)
 
 
-def depends(data: Evidence, value: Floats) -> Floats:
+def _depends(data: Evidence, value: Floats) -> Floats:
     """Share of all doubt that lies in other objects of the raters who drew each object, (O,).
 
     A decision on an object judges its raters, on whom their other objects depend: the mean over

@@ -51,17 +51,17 @@ def sentence(
     """
     text = "not enough is known to judge" if reason.unknown else reason.because
     if reason.op is not None and numbers:
-        text = f"{text} ({asked(reason, measure)})"
+        text = f"{text} ({_asked(reason, measure)})"
     return _placed(text, reason.where, unit, label=name)
 
 
-def short(reason: Reason, unit: Where) -> str:
+def _short(reason: Reason, unit: Where) -> str:
     """A reason in a few words: what a rule asked, or what a check finds."""
-    text = asked(reason) if reason.op is not None else check_info(reason.measure).about
+    text = _asked(reason) if reason.op is not None else check_info(reason.measure).about
     return _placed(text or reason.because, reason.where, unit)
 
 
-def asked(reason: Reason, measure: Callable[[str], str] = str) -> str:
+def _asked(reason: Reason, measure: Callable[[str], str] = str) -> str:
     """What a rule asked, with the value that it met."""
     if reason.unknown:
         return f"{measure(reason.measure)} is not known"
@@ -80,7 +80,7 @@ def records(reasons: Iterable[Reason | Mapping[str, Any]]) -> list[Reason]:
 
 def shortened(reasons: Iterable[Reason | Mapping[str, Any]], unit: Where) -> str:
     """The first reasons in a few words, and how many there are beside."""
-    texts = list(dict.fromkeys(short(reason, unit) for reason in records(reasons)))
+    texts = list(dict.fromkeys(_short(reason, unit) for reason in records(reasons)))
     left = len(texts) - SHOWN
     return "; ".join([*texts[:SHOWN], *([f"and {left} more"] if left > 0 else [])])
 

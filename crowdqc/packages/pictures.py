@@ -87,12 +87,12 @@ def _write(one: Wanted, source: VolumeSlices, originals: Mapping[tuple[str, int]
     grey = source.grey(one.case, one.slice)
     if grey is None and source.problems:
         raise InputError(source.problems[0])
-    picture = canvas(one.height, one.width) if grey is None else Image.fromarray(grey)
+    picture = _canvas(one.height, one.width) if grey is None else Image.fromarray(grey)
     picture.save(one.path, format="PNG", compress_level=COMPRESSION)
     return grey is None
 
 
-def canvas(height: int, width: int) -> Any:
+def _canvas(height: int, width: int) -> Any:
     """A grey picture with lines every 50 px and their coordinates, where there is no image."""
     pixels: NDArray[np.uint8] = np.full((height, width), GREY, np.uint8)
     pixels[STEP::STEP], pixels[:, STEP::STEP] = LINE, LINE

@@ -31,19 +31,19 @@ class Sent:
     """Folders of what came back, the oldest first."""
 
 
-def packages_folder(config: Config) -> Path:
+def _packages_folder(config: Config) -> Path:
     """Where the packages of a study are."""
     return config.resolve(config.assignments.packages)
 
 
 def folder_of_round(config: Config, number: int) -> Path:
     """Where the packages of a round are."""
-    return packages_folder(config) / f"round{number}"
+    return _packages_folder(config) / f"round{number}"
 
 
 def folder_of_returns(config: Config, number: int) -> Path:
     """Where what came back of a round is: for each package a folder with 1, 2 and so on."""
-    return packages_folder(config) / f"round{number}-returned"
+    return _packages_folder(config) / f"round{number}-returned"
 
 
 def sent_packages(config: Config) -> list[Sent]:
@@ -54,7 +54,7 @@ def sent_packages(config: Config) -> list[Sent]:
     InputError
         If a task file was changed, or is of another study.
     """
-    root = packages_folder(config)
+    root = _packages_folder(config)
     if not root.is_dir():
         return []
     found = []

@@ -87,7 +87,7 @@ def write_package(folder: Path, tasks: pd.DataFrame, material: Material) -> Task
     """
     rater = str(tasks["rater"].iloc[0])
     (folder / PICTURES).mkdir(parents=True)
-    output = _output(asked_study(tasks, material.study, material.consensus), material.format)
+    output = _output(_asked_study(tasks, material.study, material.consensus), material.format)
     readings = list(output.readings())
     format_ = load_format(material.format)
     keys = format_.package(output, folder) if format_.package else {}
@@ -121,7 +121,7 @@ def write_package(folder: Path, tasks: pd.DataFrame, material: Material) -> Task
     return task
 
 
-def asked_study(tasks: pd.DataFrame, study: Study, consensus: pd.DataFrame) -> Study:
+def _asked_study(tasks: pd.DataFrame, study: Study, consensus: pd.DataFrame) -> Study:
     """The slices that are asked for, with the boxes that are drawn already.
 
     Parameters

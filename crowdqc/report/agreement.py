@@ -53,7 +53,7 @@ def pairs_section(results: Results) -> ReportSection:
     """The section with the matrix of rater pairs."""
     if not results.has("measurements"):
         return ReportSection("pairs", "Pairs of raters", missing="agree")
-    table = pair_rows(results)
+    table = _pair_rows(results)
     met = table[table["value"].notna()]
     matrices = tuple(
         matrix
@@ -69,7 +69,7 @@ def pairs_section(results: Results) -> ReportSection:
     )
 
 
-def pair_rows(results: Results) -> pd.DataFrame:
+def _pair_rows(results: Results) -> pd.DataFrame:
     """Measurements between two raters over the whole study."""
     table = results.table("measurements")
     if "other" not in table.columns:

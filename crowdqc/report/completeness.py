@@ -91,13 +91,13 @@ def completeness_section(results: Results) -> ReportSection:
     )
 
 
-def worst_state(states: Sequence[str]) -> str:
+def _worst_state(states: Sequence[str]) -> str:
     """The state that most needs work."""
     return min(states, key=lambda state: _RANK.get(state, 9), default="complete")
 
 
 def _status(table: pd.DataFrame) -> str:
-    return STATUS.get(worst_state(list(table["state"].unique())), "")
+    return STATUS.get(_worst_state(list(table["state"].unique())), "")
 
 
 def _lead(table: pd.DataFrame) -> list[str]:
@@ -230,7 +230,7 @@ def _row(
 ) -> Row:
     raters = natural_order({row.rater for runs in organs.values() for row in runs})
     cells = tuple(_cell(label, organs.get(label, []), extent, raters=raters) for label in labels)
-    state = worst_state([cell.state for cell in cells if cell.details])
+    state = _worst_state([cell.state for cell in cells if cell.details])
     return Row(case, state, f"{extent[0]}\u2013{extent[1]}", tuple(raters), cells)
 
 
@@ -241,7 +241,7 @@ def _cell(label: str, runs: list[Any], extent: tuple[int, int], *, raters: Seque
     lanes = [_lane(by_rater.get(rater)) for rater in raters]
     return Cell(
         label,
-        worst_state([row.state for row in runs]),
+        _worst_state([row.state for row in runs]),
         _word(runs),
         strip(lanes, *extent),
         tuple(_detail(row) for row in runs),
@@ -265,7 +265,7 @@ def _word(runs: list[Any]) -> str:
         return count(gaps, "empty slice") + (", cut off" if cut else "")
     if cut:
         return "cut off"
-    state = worst_state([row.state for row in runs])
+    state = _worst_state([row.state for row in runs])
     return "" if state == "complete" else state
 
 

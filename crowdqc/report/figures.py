@@ -41,11 +41,11 @@ def figures(content: ReportContent) -> dict[str, Figure]:
         found["agreement"] = points(scatter)
     for matrix in content.section("pairs").view or ():
         if len(matrix.raters) > MAX_MATRIX:
-            found[f"pairs-{matrix.measure}"] = heatmap(matrix)
+            found[f"pairs-{matrix.measure}"] = _heatmap(matrix)
     signals = (content.section("masks").view or ((), None))[1]
     if signals is not None:
         found["masks"] = points(signals)
-    found |= {pairs.key: paired(pairs) for pairs in content.section("effect").view or ()}
+    found |= {pairs.key: _paired(pairs) for pairs in content.section("effect").view or ()}
     return found
 
 
@@ -58,9 +58,9 @@ def points(scatter: Scatter) -> Figure:
         traces.append(
             {
                 "type": "box",
-                "name": plain(readable(label)),
+                "name": _plain(readable(label)),
                 "y": [round(value, 4) for value in values],
-                "text": [plain(case) for case in cases],
+                "text": [_plain(case) for case in cases],
                 "boxpoints": "all" if few else "outliers",
                 "jitter": 0.5,
                 "pointpos": 0,
@@ -75,10 +75,10 @@ def points(scatter: Scatter) -> Figure:
     return {"data": traces, "layout": {"yaxis": {"title": {"text": scatter.title}}, "height": 380}}
 
 
-def heatmap(matrix: Matrix) -> Figure:
+def _heatmap(matrix: Matrix) -> Figure:
     """A matrix of many raters, by colour alone; the number shows when pointed at."""
-    names = [plain(rater) for rater in matrix.raters]
-    short = [plain(_cut(rater)) for rater in matrix.raters]
+    names = [_plain(rater) for rater in matrix.raters]
+    short = [_plain(_cut(rater)) for rater in matrix.raters]
     rows = [[None if math.isnan(v) else round(v, 3) for v in row] for row in matrix.values]
     axis: Figure = {"type": "category", "showgrid": False, "ticks": "", "tickvals": names}
     axis |= {"ticktext": short, "tickfont": {"size": 11 if len(names) <= MAX_NAMED else 7}}
@@ -103,17 +103,17 @@ def _cut(name: str) -> str:
     return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
-def paired(pairs: PairedScores) -> Figure:
+def _paired(pairs: PairedScores) -> Figure:
     """One score against the other: points above the diagonal are better in the first set."""
     values = [v for group in (*pairs.first, *pairs.second) for v in group]
     low = math.floor(min(values) * 20 - 0.2) / 20
     line = {"type": "line", "x0": low, "y0": low, "x1": 1, "y1": 1, "layer": "below"}
     axis = {"range": [low, 1.005], "constrain": "domain"}
     layout = {
-        "xaxis": {**axis, "title": {"text": f"Dice, {plain(readable(pairs.b))}"}},
+        "xaxis": {**axis, "title": {"text": f"Dice, {_plain(readable(pairs.b))}"}},
         "yaxis": {
             **axis,
-            "title": {"text": f"Dice, {plain(readable(pairs.a))}"},
+            "title": {"text": f"Dice, {_plain(readable(pairs.a))}"},
             "scaleanchor": "x",
         },
         "shapes": [line],
@@ -130,10 +130,10 @@ def _points(pairs: PairedScores) -> list[dict[str, Any]]:
         {
             "type": "scatter",
             "mode": "markers",
-            "name": plain(readable(label)),
+            "name": _plain(readable(label)),
             "x": [round(value, 4) for value in second],
             "y": [round(value, 4) for value in first],
-            "text": [plain(case) for case in cases],
+            "text": [_plain(case) for case in cases],
             "marker": {
                 "color": OKABE_ITO[place % len(OKABE_ITO)],
                 "symbol": SYMBOLS[place % len(SYMBOLS)],
@@ -146,7 +146,7 @@ def _points(pairs: PairedScores) -> list[dict[str, Any]]:
     ]
 
 
-def plain(text: str) -> str:
+def _plain(text: str) -> str:
     """Text that plotly shows as it is: plotly reads a few tags in every text.
 
     Examples

@@ -67,7 +67,7 @@ def masks_section(
     if licences:
         texts.append(f"Licence of the weights behind them: {listing(licences)}.")
     if signal:
-        texts.append(f"Sorted by {named(signal)}, the worst first.")
+        texts.append(f"Sorted by {_named(signal)}, the worst first.")
     return ReportSection(
         "masks",
         "Masks",
@@ -82,7 +82,7 @@ def leading(table: pd.DataFrame) -> str:
     return next((name for name in SIGNALS if table[name].notna().any()), "")
 
 
-def named(signal: str) -> str:
+def _named(signal: str) -> str:
     """A signal inside a sentence."""
     name = title(signal)
     return name[0].lower() + name[1:]
@@ -107,7 +107,7 @@ def _table(table: pd.DataFrame, signal: str) -> Table:
     rows = worst_masks(table)[names].head(MAX_ROWS)
     return Table(
         "masks",
-        f"The worst masks by {named(signal)}" if signal else "Masks",
+        f"The worst masks by {_named(signal)}" if signal else "Masks",
         columns("masks", names),
         tuple(rows.itertuples(index=False, name=None)),
         n_left_out=max(len(table) - MAX_ROWS, 0),

@@ -132,12 +132,12 @@ def raters_section(results: Results) -> ReportSection:
         "Raters",
         lead=tuple(_lead(table, statuses)),
         tables=tuple(t for t in (_table(results, table, decided), further(table)) if t.rows),
-        status=worst(statuses),
+        status=_worst(statuses),
         view=_view(results, table, decided),
     )
 
 
-def worst(statuses: list[str]) -> str:
+def _worst(statuses: list[str]) -> str:
     """The status that asks for most."""
     return min(statuses, key=_RANK.__getitem__, default="")
 

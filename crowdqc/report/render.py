@@ -133,7 +133,7 @@ def environment() -> jinja2.Environment:
         "bar": interval_bar,
         "plural": plural,
     }
-    templates.globals |= {"viridis": viridis, "scale_of": scale_of, "isnan": math.isnan}
+    templates.globals |= {"viridis": viridis, "scale_of": _scale_of, "isnan": math.isnan}
     return templates
 
 
@@ -201,7 +201,7 @@ class IntervalBar:
     zero: float | None
 
 
-def scale_of(table: Table, place: int) -> tuple[float, float]:
+def _scale_of(table: Table, place: int) -> tuple[float, float]:
     """Ends of the scale on which the intervals of a column are drawn."""
     values = [v for row in table.rows for v in row[place] if math.isfinite(v)]
     low, high = min(values, default=0.0), max(values, default=1.0)

@@ -119,13 +119,13 @@ def reason_sentences(
     """
     ranked = sorted(reasons, key=lambda reason: reason.op is not None)
     texts = (
-        sentence(reason, unit, numbers=numbers, name=readable, measure=measure_name)
+        sentence(reason, unit, numbers=numbers, name=readable, measure=_measure_name)
         for reason in ranked
     )
     return tuple(dict.fromkeys(texts))
 
 
-def measure_name(measure: str) -> str:
+def _measure_name(measure: str) -> str:
     """A measure that a rule asks about, inside a sentence: its title, or its name as words.
 
     Examples

@@ -23,7 +23,7 @@ from crowdqc.stages.settled import place_hashes
 from crowdqc.stages.study import load_study
 
 
-def decisions_of(expert: Study, consensus: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _decisions_of(expert: Study, consensus: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """What an expert's boxes say of fused boxes, as rows of the table ``decisions``.
 
     Parameters
@@ -78,7 +78,7 @@ def add_expert(run: Run, expert: Study) -> int:
     run : Run
         The study; its fused boxes are brought up to date.
     expert : Study
-        As of `decisions_of`.
+        As of `_decisions_of`.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def add_expert(run: Run, expert: Study) -> int:
     """
     PIPELINE.ensure("fuse", run)
     consensus = run.store.read("consensus")
-    rows = list(decisions_of(expert, consensus))
+    rows = list(_decisions_of(expert, consensus))
     if not rows:
         raise InputError(
             f"{run.config.file}: no case of the expert's annotations is one of this study. Names "

@@ -33,7 +33,7 @@ class Scale:
 
     def probability(self, risk: Floats, offset: Floats | float = 0.0) -> Floats:
         """Probability of being bad, shape and nan as `risk`; `offset` is added to the log odds."""
-        chance: Floats = expit(self.intercept + self.slope * log_odds(risk) + offset)
+        chance: Floats = expit(self.intercept + self.slope * _log_odds(risk) + offset)
         return chance
 
 
@@ -47,7 +47,7 @@ DOUBT = Scale(1.0, 1.0)
 """Standard deviation of intercept and slope between studies."""
 
 
-def log_odds(risk: Floats) -> Floats:
+def _log_odds(risk: Floats) -> Floats:
     """Log odds of a risk in [0, 1], shape and nan as `risk`."""
     odds: Floats = logit(np.clip(risk, EDGE, 1 - EDGE))
     return odds
@@ -86,7 +86,7 @@ def fit_scale(
     """
     if not len(bad):
         return prior
-    design = np.column_stack([np.ones(len(bad)), log_odds(risk)])
+    design = np.column_stack([np.ones(len(bad)), _log_odds(risk)])
     mean = np.array([prior.intercept, prior.slope])
     width = np.array([doubt.intercept, doubt.slope])
 

@@ -51,7 +51,7 @@ def simulate_study(
     """
     names = tuple(labels)
     images, readings, boxes = [], [], []
-    hands = deal_raters(
+    hands = _deal_raters(
         list(simulate.raters), simulate.raters_per_case, rng=np.random.default_rng(seed)
     )
     for (case, stack), hand in zip(truths, hands, strict=False):
@@ -75,7 +75,7 @@ def simulate_study(
     )
 
 
-def deal_raters(
+def _deal_raters(
     raters: Sequence[str], per_case: int | None, *, rng: np.random.Generator
 ) -> Iterator[list[str]]:
     """Who draws the first case, the second, and so on without end.

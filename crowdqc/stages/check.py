@@ -43,7 +43,7 @@ def check(run: Run) -> Result:
     )
     return Result(
         table=findings_table(findings),
-        shown=summarise(findings),
+        shown=_summarise(findings),
         summary=summary,
         files=[*(f"{table}.csv" for table in TABLES), "superseded.csv", "findings.jsonl"],
         verdict=worst(findings),
@@ -58,7 +58,7 @@ def findings_table(findings: list[Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def summarise(findings: list[Finding]) -> pd.DataFrame:
+def _summarise(findings: list[Finding]) -> pd.DataFrame:
     """One row per severity and check, worst first: how many there are, and where the first is."""
     counts = Counter((finding.severity, finding.check) for finding in findings)
     first = {(finding.severity, finding.check): finding for finding in reversed(findings)}

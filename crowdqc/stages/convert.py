@@ -58,7 +58,7 @@ def convert(
     findings : list of Finding
         What was not read, and what the format cannot hold.
     """
-    study, findings = fused_study(run) if what == "consensus" else _drawn(run)
+    study, findings = _fused_study(run) if what == "consensus" else _drawn(run)
     model = f"crowdqc {crowdqc.__version__}" if what == "consensus" else ""
 
     def beside(output: Output, place: Path) -> None:
@@ -74,7 +74,7 @@ def _drawn(run: Run) -> tuple[Study, list[Finding]]:
     return merge_rounds(sorted(rounds, key=lambda one: one.number))[0], findings
 
 
-def fused_study(run: Run) -> tuple[Study, list[Finding]]:
+def _fused_study(run: Run) -> tuple[Study, list[Finding]]:
     """The fused boxes that may be used as a study of one rater, with a column `score`.
 
     The score is 1 less the risk of the mask where masks were drawn, else 1 less the expected error

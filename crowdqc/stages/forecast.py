@@ -27,7 +27,7 @@ def dry_run(run: Run) -> Result:
         image_files(run.config),
         mask_prompts(run),
     )
-    table = mask_work(run, task, sets)
+    table = _mask_work(run, task, sets)
     left = table[~table["current"]]
     if left.empty:
         summary = "All masks are up to date: there is nothing to draw."
@@ -39,7 +39,7 @@ def dry_run(run: Run) -> Result:
     return Result(table=table, shown=_totals(table), summary=summary)
 
 
-def mask_work(run: Run, task: Any, sets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def _mask_work(run: Run, task: Any, sets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """What there is to draw: ``set`` and the columns of `samgen.forecast.list_work`."""
     config = run.config
     if not has_volumes(config):
@@ -61,7 +61,7 @@ def refuse_undrawn(run: Run) -> None:
     InputError
         Naming the first cases that are not.
     """
-    work = mask_work(run, mask_task(run, cache=None), mask_prompts(run))
+    work = _mask_work(run, mask_task(run, cache=None), mask_prompts(run))
     left = work.loc[~work["current"], "case"].unique()
     if len(left):
         more = " ..." if len(left) > SHOWN else ""

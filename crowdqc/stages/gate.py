@@ -120,7 +120,7 @@ def gate(run: Run, *, masks: bool) -> Result:
     )
     run.store.write_text(MANIFEST, manifest.to_json())
     run.store.write("todo", _work_list(run, found))
-    verdicts = verdict_table(manifest)
+    verdicts = _verdict_table(manifest)
     counts = manifest.counts
     return Result(
         table=verdicts,
@@ -272,13 +272,20 @@ def _decided(unit: str, run: Run) -> list[pd.DataFrame]:
     rows = run.store.read("settled")
     rows = rows[(rows["case"] == case) & ((rows["label"] == label) | (not label))]
     lines = [
-        (f"{row.case}/{row.label}", f"slice {row.slice}", None, None, row.state, decision_text(row))
+        (
+            f"{row.case}/{row.label}",
+            f"slice {row.slice}",
+            None,
+            None,
+            row.state,
+            _decision_text(row),
+        )
         for row in rows.itertuples()
     ]
     return [pd.DataFrame(lines, columns=EXPLAINED)] if lines else []
 
 
-def decision_text(row: Any) -> str:
+def _decision_text(row: Any) -> str:
     """What reviewers decided, as a sentence: a row of the table ``settled``."""
     day = f" on {datetime.fromtimestamp(row.time, UTC):%Y-%m-%d}" if row.time > 0 else ""
     return f"{MEANING[row.decision]}: {row.reviewers}{day}"
@@ -312,7 +319,7 @@ def _brief(manifest: Manifest) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["kind", "name", "verdict", "reasons"])
 
 
-def verdict_table(manifest: Manifest) -> pd.DataFrame:
+def _verdict_table(manifest: Manifest) -> pd.DataFrame:
     """One row for the study, and for each rater, case, and label of a case."""
     rows = [
         (

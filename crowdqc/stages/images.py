@@ -73,7 +73,7 @@ def case_files(config: Config, pattern: str) -> dict[str, Path]:
     InputError
         If no file fits.
     """
-    path, folders = config.resolve(pattern), is_series(pattern)
+    path, folders = config.resolve(pattern), _is_series(pattern)
     if not has(path, "case"):
         if not (path.is_dir() if folders else path.is_file()):
             raise InputError(f"{path}: there is no such {'folder' if folders else 'file'}.")
@@ -109,7 +109,7 @@ def known_images(config: Config) -> pd.DataFrame | None:
     return _pictures(config, pattern)
 
 
-def is_series(pattern: str) -> bool:
+def _is_series(pattern: str) -> bool:
     """Whether a pattern means folders with one DICOM series each: it ends with a slash."""
     return pattern.endswith("/")
 

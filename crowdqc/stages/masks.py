@@ -45,7 +45,7 @@ def masks(run: Run) -> Result:
     tables = {name: _draw(run, task, name, prompts=one) for name, one in sets.items()}
     for name, table in tables.items():
         _remove_others(run.store.path(SETS[name]), set(table["case"]))
-    findings = write_findings(run, "masks", contrast_findings(pd.concat(tables.values())))
+    findings = write_findings(run, "masks", _contrast_findings(pd.concat(tables.values())))
     table = tables["filtered"].drop(columns=NO_CONTRAST, errors="ignore")
     table["licence"] = load("samgen.predictors").licence_of(run.config.masks.model)
     risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
@@ -102,7 +102,7 @@ def draw_shard(run: Run, shard: tuple[int, int]) -> Result:
     )
 
 
-def contrast_findings(table: pd.DataFrame) -> list[Finding]:
+def _contrast_findings(table: pd.DataFrame) -> list[Finding]:
     """That objects got no mask because their pictures show nothing: one for each case and label.
 
     Parameters
@@ -139,7 +139,7 @@ def mask_prompts(run: Run) -> dict[str, pd.DataFrame]:
         "filtered": manifest.prompt_table(),
         "unfiltered": consensus[consensus["state"].isin(USABLE)],
     }
-    if prompt_boxes(run.config) == "fused":
+    if _prompt_boxes(run.config) == "fused":
         return prompts
     rejected = [one["rater"] for one in manifest.raters if one["verdict"] == Verdict.REJECT]
     boxes = run.store.read("boxes")
@@ -158,7 +158,7 @@ def _draw(run: Run, task: Any, name: str, *, prompts: pd.DataFrame) -> pd.DataFr
             task,
             images=image_files(run.config),
             out=out,
-            engine=engine(run.config),
+            engine=_engine(run.config),
             say=lambda text: run.say(f"{text} ({name})"),
             progress=progress,
         )
@@ -168,18 +168,18 @@ def _draw(run: Run, task: Any, name: str, *, prompts: pd.DataFrame) -> pd.DataFr
 def mask_task(run: Run, *, cache: Path | None) -> Any:
     """What `samgen` is to do; SAM keeps its embeddings in `cache`."""
     config = run.config
-    refuse_licences(config)
-    first, second = predictors(config, cache)
+    _refuse_licences(config)
+    first, second = _predictors(config, cache)
     return load("samgen.generate").Task(
         labels=config.label_values,
         predictor=first,
         second=second,
-        settings=mask_settings(config),
+        settings=_mask_settings(config),
         empty=known_empty(run.store.read("readings"), run.store.read("consensus")),
     )
 
 
-def refuse_licences(config: Config) -> None:
+def _refuse_licences(config: Config) -> None:
     """Refuse weights whose licence ``[masks] allow_licences`` does not name.
 
     Raises
@@ -198,7 +198,7 @@ def refuse_licences(config: Config) -> None:
             )
 
 
-def mask_settings(config: Config) -> Any:
+def _mask_settings(config: Config) -> Any:
     """Settings of `samgen`, from the study file."""
     settings = load("samgen.settings")
     return settings.MaskSettings(
@@ -207,8 +207,8 @@ def mask_settings(config: Config) -> Any:
         picture=config.images.picture,
         window=config.images.window,
         prompts=settings.PromptSettings(
-            n_prompts=n_prompts(config),
-            prompt_boxes=prompt_boxes(config),
+            n_prompts=_n_prompts(config),
+            prompt_boxes=_prompt_boxes(config),
             jitter=config.masks.jitter,
         ),
         volume=_volume_settings(config),
@@ -240,17 +240,17 @@ def _remove_others(folder: Path, cases: set[str]) -> None:
             path.unlink()
 
 
-def n_prompts(config: Config) -> int:
+def _n_prompts(config: Config) -> int:
     """Prompts per object: the study that crowdqc grew out of had the box itself and no other."""
     return 1 if config.masks.mode == "paper" else config.masks.prompts
 
 
-def prompt_boxes(config: Config) -> str:
+def _prompt_boxes(config: Config) -> str:
     """Which boxes prompts are made from; the one prompt of the paper's mode is the fused box."""
     return "fused" if config.masks.mode == "paper" else config.masks.prompt_boxes
 
 
-def predictors(config: Config, cache: Path | None) -> tuple[Any, Any]:
+def _predictors(config: Config, cache: Path | None) -> tuple[Any, Any]:
     """The model that ``[masks] model`` names, and the second one, or None.
 
     What a model keeps between runs is in `cache`. The models are loaded when and where they are
@@ -270,7 +270,7 @@ def _predictor(name: str, config: Config, cache: Path | None) -> Any:
     return load("samgen.predictors").open_predictor(request)
 
 
-def engine(config: Config) -> Engine:
+def _engine(config: Config) -> Engine:
     """Where masks are drawn, with a GPU for each worker where the model uses one."""
     section = config.masks
     names = [name for name in (section.model, section.second_model) if name]

@@ -232,7 +232,7 @@ def draw_shard(run: Run, shard: tuple[int, int]) -> Result:
     return masks.draw_shard(run, shard)
 
 
-def merge_shards(run: Run) -> Result:
+def _merge_shards(run: Run) -> Result:
     """The stage `masks`, where all masks are drawn already, as `forecast.refuse_undrawn` sees."""
     forecast.refuse_undrawn(run)
     return PIPELINE.run("masks", run)
@@ -242,7 +242,7 @@ VIEWS: dict[str, Callable[[Run], Result]] = {
     "next-raters": fuse.next_raters,
     "todo": complete.work_list,
     "dry-run": forecast.dry_run,
-    "merge": merge_shards,
+    "merge": _merge_shards,
 }
 """Flag of a command -> what it shows instead of the result."""
 BEFORE = {"dry-run", "merge"}

@@ -198,10 +198,10 @@ def _calibrated(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     except ValueError as error:
         raise InputError(f"{path}: the risk cannot be calibrated: {error}") from error
     risk[known] = np.where(np.isfinite(left_out), left_out, risk[known])
-    return with_interval(table.assign(risk=risk), dice)
+    return _with_interval(table.assign(risk=risk), dice)
 
 
-def with_interval(table: pd.DataFrame, dice: Floats) -> pd.DataFrame:
+def _with_interval(table: pd.DataFrame, dice: Floats) -> pd.DataFrame:
     """The table with an interval of the Dice of each mask, where two cases or more were scored."""
     low, high = dice_interval(table, dice)
     known = np.isfinite(low).all() and len(low)
@@ -220,7 +220,7 @@ def _graded(run: Run, table: pd.DataFrame) -> pd.DataFrame:
         )
     free = table["risk_free"].to_numpy()
     scale = fit_scale(free[known], found.loc[known, "bad"].to_numpy(dtype=np.float64))
-    return with_interval(table.assign(risk=scale.probability(free)), found["dice"].to_numpy())
+    return _with_interval(table.assign(risk=scale.probability(free)), found["dice"].to_numpy())
 
 
 def _read_scores(path: Path) -> pd.DataFrame:

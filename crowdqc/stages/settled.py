@@ -81,13 +81,13 @@ def agreement_of_reviewers(run: Run) -> str:
 def _settled(run: Run) -> tuple[pd.DataFrame, list[Finding], pd.DataFrame]:
     decisions, matched = read_decisions(run.config), load_matched(run)
     known, findings = _placed(decisions, load_study(run))
-    objects = object_boxes(matched)
+    objects = _object_boxes(matched)
     hash_of = place_hashes(matched.study.boxes, known, iou=run.config.match.iou)
     agreed = reviewer_agreement(known, objects)
     return settled_boxes(known, objects, hash_of), findings, agreed
 
 
-def object_boxes(matched: Matched) -> pd.DataFrame:
+def _object_boxes(matched: Matched) -> pd.DataFrame:
     """``case, slice, label, x0, y0, x1, y1`` of all objects: medians of what was drawn."""
     boxes = matched.boxes
     median = median_boxes(boxes[BOX].to_numpy(), boxes["object"].to_numpy(), len(matched.objects))

@@ -85,7 +85,7 @@ def status(run: Run, *, by: By, today: dt.date, since: str | None) -> Result:
     since : str, optional
         Date from which changes are shown; none given: that of the last but one in the history.
     """
-    study, history = load_study(run), read_history(history_file(run.config))
+    study, history = load_study(run), read_history(_history_file(run.config))
     if by == "task":
         return _tasks(run)
     if by == "change":
@@ -95,7 +95,7 @@ def status(run: Run, *, by: By, today: dt.date, since: str | None) -> Result:
     if by == "day":
         table = by_day(study)
         return Result(table=table, shown=table, summary=f"{count(len(table), 'row')}; dates: UTC.")
-    progress = progress_of(run, today=today)
+    progress = _progress_of(run, today=today)
     table = progress
     if by == "rater":
         table = by_rater(progress, pace_of(study, history, progress), today=today)
@@ -103,13 +103,13 @@ def status(run: Run, *, by: By, today: dt.date, since: str | None) -> Result:
     return Result(table=table, shown=shown, summary=_summary(progress, run.config))
 
 
-def progress_of(run: Run, *, today: dt.date) -> pd.DataFrame:
+def _progress_of(run: Run, *, today: dt.date) -> pd.DataFrame:
     """Table ``progress`` of a study that was checked."""
-    agreement = agreement_of_pairs(load_matched(run))
+    agreement = _agreement_of_pairs(load_matched(run))
     return measure_progress(Work(load_study(run), load_owed(run), agreement), today=today)
 
 
-def agreement_of_pairs(matched: Matched) -> pd.Series:
+def _agreement_of_pairs(matched: Matched) -> pd.Series:
     """Mean IoU with the consensus of the others, indexed by rater and case."""
     items = leave_one_out(to_drawn(matched))
     person = matched.asked.drop_duplicates("person").set_index("person")["rater"]
@@ -123,7 +123,7 @@ def agreement_of_pairs(matched: Matched) -> pd.Series:
     return frame.groupby(PAIR)["iou"].mean()
 
 
-def history_file(config: Config) -> Path:
+def _history_file(config: Config) -> Path:
     """The history of a study, beside its study file."""
     return config.file.parent / NAME
 
@@ -140,7 +140,7 @@ def record(run: Run, inputs: str) -> None:
     """
     if run.elsewhere:
         return
-    path = history_file(run.config)
+    path = _history_file(run.config)
     history = read_history(path)
     if len(history) and history["inputs"].iloc[-1] == inputs:
         return
@@ -148,7 +148,7 @@ def record(run: Run, inputs: str) -> None:
     manifest = read_manifest(run)
     verdicts = {str(one["rater"]): str(one["verdict"]) for one in manifest.raters}
     new = snapshot(
-        progress_of(run, today=today),
+        _progress_of(run, today=today),
         {**verdicts, "": manifest.verdict.value},
         date=today,
         inputs=inputs,

@@ -29,7 +29,7 @@ def load_study(run: Run) -> Study:
 def load_matched(run: Run) -> Matched:
     """The study of `load_study` with its boxes matched, as the study file says, matched once."""
     if "matched" not in run.kept:
-        run.kept["matched"] = match_study(load_study(run), run.config)
+        run.kept["matched"] = _match_study(load_study(run), run.config)
     matched: Matched = run.kept["matched"]
     return matched
 
@@ -55,7 +55,7 @@ def load_owed(run: Run) -> pd.DataFrame | None:
     return owed
 
 
-def match_study(study: Study, config: Config) -> Matched:
+def _match_study(study: Study, config: Config) -> Matched:
     """The study with its boxes matched, as the study file says."""
     return match(study, iou=config.match.iou)
 

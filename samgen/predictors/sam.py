@@ -103,7 +103,7 @@ def load_predictor(
     weights = find_weights(model, folder)
     state = load_state(weights.path)
     try:
-        sam = build_sam(architecture_of(state), state)
+        sam = _build_sam(architecture_of(state), state)
     except (InputError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
@@ -120,7 +120,7 @@ def load_predictor(
     )
 
 
-def build_sam(architecture: str, state: dict[str, Any]) -> Any:
+def _build_sam(architecture: str, state: dict[str, Any]) -> Any:
     """A SAM with these weights, which it shares: nothing is initialised and nothing copied."""
     with torch.device("meta"):
         sam = sam_model_registry[architecture]()
