@@ -128,6 +128,18 @@ def count_overlap(mask: Labels, truth: Labels, n_labels: int) -> Overlap:
 def renumber(labels: Labels, values: Iterable[int]) -> Labels:
     """Label values as numbers 1, 2, ... in the order of `values`; any other value as 0.
 
+    Parameters
+    ----------
+    labels : ndarray of int
+        Of any shape; no value below 0.
+    values : iterable of int
+        At least one; each once.
+
+    Returns
+    -------
+    ndarray of int64
+        Shape of `labels`.
+
     Examples
     --------
     >>> renumber(np.array([0, 5, 52, 7]), [52, 5])

@@ -37,6 +37,20 @@ PREDICTIONS = "predictions"
 def known_folds(config: Config, folders: Folders, name: str) -> range:
     """Folds of a dataset.
 
+    Parameters
+    ----------
+    config : Config
+        Of the study file.
+    folders : Folders
+        Of nnU-Net.
+    name : str
+        One of `crowdqc.config.DatasetName`.
+
+    Returns
+    -------
+    range
+        From 0.
+
     Raises
     ------
     InputError
@@ -53,7 +67,17 @@ def known_folds(config: Config, folders: Folders, name: str) -> range:
 
 
 def check_sets(config: Config, folders: Folders, sets: Sequence[str]) -> list[Finding]:
-    """What would break or spoil the training on these datasets: see `train.preflight`."""
+    """What would break or spoil the training on some datasets: see `train.preflight`.
+
+    Parameters
+    ----------
+    config : Config
+        Of the study file.
+    folders : Folders
+        Of nnU-Net.
+    sets : sequence of str
+        As `name` of `known_folds`.
+    """
     findings = []
     for name in sets:
         folder = _existing(config, folders, name)
@@ -62,7 +86,19 @@ def check_sets(config: Config, folders: Folders, sets: Sequence[str]) -> list[Fi
 
 
 def prepare_sets(config: Config, folders: Folders, sets: Sequence[str], *, say: Say) -> None:
-    """Plan and preprocess datasets, where that has not been done."""
+    """Plan and preprocess datasets, where that has not been done.
+
+    Parameters
+    ----------
+    config : Config
+        Of the study file.
+    folders : Folders
+        Of nnU-Net.
+    sets : sequence of str
+        As `name` of `known_folds`.
+    say : callable
+        Gets a line of text for each step.
+    """
     for name in sets:
         dataset = _existing(config, folders, name).name
         say(f"preparing {dataset} ...")
@@ -105,7 +141,19 @@ def list_commands(
 def fold_tasks(
     config: Config, folders: Folders, sets: Sequence[str], *, folds: Sequence[int | str] = ()
 ) -> list[tuple[str, int | str]]:
-    """Set and fold of each training: every fold of each set where none is given."""
+    """Set and fold of each training.
+
+    Parameters
+    ----------
+    config : Config
+        Of the study file.
+    folders : Folders
+        Of nnU-Net.
+    sets : sequence of str
+        As `name` of `known_folds`.
+    folds : sequence of int or str
+        Numbers, or ``"all"``; every fold of each set if empty.
+    """
     return [(name, fold) for name in sets for fold in folds or known_folds(config, folders, name)]
 
 
@@ -167,7 +215,17 @@ def train_sets(
 
 
 def untrained(config: Config, folders: Folders, sets: Sequence[str]) -> list[str]:
-    """Folds of datasets that are not trained to their end, as messages call them."""
+    """Folds of datasets that are not trained to their end, as messages call them.
+
+    Parameters
+    ----------
+    config : Config
+        Of the study file.
+    folders : Folders
+        Of nnU-Net.
+    sets : sequence of str
+        As `name` of `known_folds`.
+    """
     return [
         _called(config, name, fold)
         for name, fold in fold_tasks(config, folders, sets)
@@ -261,7 +319,17 @@ def evaluate_sets(
 
 
 def any_made_elsewhere(config: Config, folders: Folders, sets: Sequence[str]) -> bool:
-    """Whether a model of these datasets is not as this user trained it."""
+    """Whether a model of these datasets is not as this user trained it.
+
+    Parameters
+    ----------
+    config : Config
+        Of the study file.
+    folders : Folders
+        Of nnU-Net.
+    sets : sequence of str
+        As `name` of `known_folds`.
+    """
     names = [_existing(config, folders, name).name for name in sets]
     return any(made_elsewhere(folders, name, config.train) for name in names)
 

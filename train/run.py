@@ -187,7 +187,22 @@ def predict(
 
 
 def model_folder(folders: Folders, dataset: str, settings: Train) -> Path:
-    """Where nnU-Net keeps the trained folds of a dataset."""
+    """Where nnU-Net keeps the trained folds of a dataset.
+
+    Parameters
+    ----------
+    folders : Folders
+        Of nnU-Net.
+    dataset : str
+        Name of its folder, for example ``Dataset502_trial-filtered``.
+    settings : Train
+        Say the configuration.
+
+    Returns
+    -------
+    Path
+        It need not exist.
+    """
     return folders.results / dataset / f"{TRAINER}__{PLANS}__{settings.configuration}"
 
 
@@ -197,13 +212,41 @@ def is_trained(results: Path) -> bool:
 
 
 def made_elsewhere(folders: Folders, dataset: str, settings: Train) -> bool:
-    """Whether a fold that is trained is not as this user trained it."""
+    """Whether a fold that is trained is not as this user trained it.
+
+    Parameters
+    ----------
+    folders : Folders
+        Of nnU-Net.
+    dataset : str
+        Name of its folder.
+    settings : Train
+        Say the configuration.
+
+    Returns
+    -------
+    bool
+        False while no fold is trained.
+    """
     folds = model_folder(folders, dataset, settings).glob("fold_*")
     return any(is_trained(fold) and not is_sealed(fold / FINAL) for fold in folds)
 
 
 def count_folds(folders: Folders, dataset: str) -> int:
-    """Number of folds into which a dataset's training cases are split."""
+    """Number of folds into which a dataset's training cases are split.
+
+    Parameters
+    ----------
+    folders : Folders
+        Of nnU-Net.
+    dataset : str
+        Name of its folder.
+
+    Returns
+    -------
+    int
+        0 for a dataset that has no splits, or is not there.
+    """
     path = folders.raw / dataset / SPLITS
     return len(load_json(path, list)) if path.is_file() else 0
 

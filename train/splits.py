@@ -19,6 +19,13 @@ def patient_of(case: str, pattern: str | None) -> str:
 
     Without a pattern every case is a patient of its own.
 
+    Parameters
+    ----------
+    case : str
+        Name of a case.
+    pattern : str or None
+        Regular expression with one group, looked for anywhere in the name.
+
     Raises
     ------
     InputError
@@ -40,6 +47,15 @@ def patient_of(case: str, pattern: str | None) -> str:
 
 def refuse_leaks(train: Iterable[str], test: Iterable[str], *, patient: str | None = None) -> None:
     """Refuse a patient who is in training and in test.
+
+    Parameters
+    ----------
+    train : iterable of str
+        Cases.
+    test : iterable of str
+        Cases.
+    patient : str, optional
+        As `pattern` of `patient_of`.
 
     Raises
     ------
@@ -109,6 +125,13 @@ def make_splits(
 
 def restrict_splits(splits: Sequence[Split], cases: Iterable[str]) -> list[Split]:
     """The same splits with some cases only, so that two datasets differ in nothing else.
+
+    Parameters
+    ----------
+    splits : sequence of dict
+        Cases of ``train`` and ``val`` of each fold.
+    cases : iterable of str
+        Those that stay.
 
     Raises
     ------

@@ -104,12 +104,29 @@ def build_datasets(
 
 
 def dataset_name(config: Config, name: str) -> str:
-    """Name of the folder of one of the `SETS`, for example ``Dataset502_trial-filtered``."""
+    """Name of the folder of one of the `SETS`, for example ``Dataset502_trial-filtered``.
+
+    Parameters
+    ----------
+    config : Config
+        Of the study file.
+    name : str
+        One of `SETS`.
+    """
     return f"Dataset{_number(config, name):03d}_{_own_name(config, name)}"
 
 
 def plan_set(config: Config, sources: Sources, name: str) -> DatasetPlan:
     """What goes into one of the `SETS`: see `train.dataset` for what each means.
+
+    Parameters
+    ----------
+    config : Config
+        Of the study file.
+    sources : Sources
+        Masks and images of each case, and the manifest.
+    name : str
+        One of `SETS`.
 
     Raises
     ------

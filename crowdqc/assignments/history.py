@@ -110,14 +110,37 @@ def added(history: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_history(path: Path, history: pd.DataFrame, more: pd.DataFrame) -> None:
-    """Write a history with further rows; those that are there stay as they are."""
+    """Write a history with further rows; those that are there stay as they are.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced as a whole, by a rename.
+    history : DataFrame
+        Rows that stand in the file.
+    more : DataFrame
+        Rows to add, with the same columns.
+    """
     with atomic(path) as temporary:
         text = to_csv(pd.concat([history, more], ignore_index=True))
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def latest(history: pd.DataFrame, until: str = "9999-12-31") -> pd.DataFrame:
-    """The last row of the study, of each rater and of each pair, up to a date."""
+    """The last row of the study, of each rater and of each pair, up to a date.
+
+    Parameters
+    ----------
+    history : DataFrame
+        With columns ``date`` and those of `PAIR`, in order of time.
+    until : str
+        Last day that counts, as ``YYYY-MM-DD``.
+
+    Returns
+    -------
+    DataFrame
+        At most one row for each `PAIR`; empty before the first date.
+    """
     return history[history["date"] <= until].drop_duplicates(PAIR, keep="last")
 
 

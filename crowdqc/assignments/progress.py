@@ -197,6 +197,15 @@ def pace_of(study: Study, history: pd.DataFrame, progress: pd.DataFrame) -> pd.S
     By the times of readings where there are any: from the first to the last day of work, the days
     without work in between included. Else by the history: what was read since the first date.
 
+    Parameters
+    ----------
+    study : Study
+        Its readings may have a column ``time``, in seconds since 1970.
+    history : DataFrame
+        With columns ``date``, ``rater`` and ``n_read``.
+    progress : DataFrame
+        Names the raters that are wanted, in a column ``rater``.
+
     Returns
     -------
     Series

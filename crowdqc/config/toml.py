@@ -181,13 +181,39 @@ def toml_line(key: str, value: object) -> str:
 
 
 def nearest_or_all(name: str, known: Collection[str]) -> str:
-    """End of a message on a name that is not known: the nearest that is, or else all."""
+    """End of a message on a name that is not known: the nearest that is, or else all.
+
+    Parameters
+    ----------
+    name : str
+        What was written.
+    known : collection of str
+        What may be written; not empty.
+
+    Returns
+    -------
+    str
+        Begins with a semicolon and ends the sentence.
+    """
     near = nearest(name, known)
     return f"; did you mean '{near}'?" if near else f"; known are {', '.join(sorted(known))}."
 
 
 def registered(group: plugins.Group, what: str) -> pydantic.AfterValidator:
-    """Validator of a name that must be registered in a group of plug-ins."""
+    """Validator of a name that must be registered in a group of plug-ins.
+
+    Parameters
+    ----------
+    group : str
+        Group of entry points, for example ``"crowdqc.fusion"``.
+    what : str
+        How messages call such a name.
+
+    Returns
+    -------
+    pydantic.AfterValidator
+        Raises ``ValueError`` for any other name.
+    """
 
     def check(name: str) -> str:
         known = plugins.names(group)

@@ -150,5 +150,13 @@ class Archive:
 
 
 def loss(message: str, case: str = "") -> Finding:
-    """What an export cannot hold, or had to assume."""
+    """What an export cannot hold, or had to assume.
+
+    Parameters
+    ----------
+    message : str
+        A whole sentence.
+    case : str
+        Empty if it concerns all cases.
+    """
     return Finding(check="export-lost", message=message, case=case)

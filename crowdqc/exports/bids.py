@@ -21,7 +21,20 @@ BIDS_VERSION = "1.10.0"
 
 
 def write_bids(archive: Archive, folder: Path) -> list[Finding]:
-    """Write the masks of all cases and what they are."""
+    """Write the masks of all cases and what they are.
+
+    Parameters
+    ----------
+    archive : Archive
+        Has masks.
+    folder : Path
+        Empty; as of `crowdqc.exports.export`.
+
+    Returns
+    -------
+    list of Finding
+        What BIDS cannot hold.
+    """
     volumes = archive.needed_volumes()
     subjects = _subjects([volume.case for volume in volumes])
     _write_json(folder / "dataset_description.json", _description(archive))

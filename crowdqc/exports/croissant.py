@@ -55,7 +55,20 @@ _CONTEXT: dict[str, Any] = {
 
 
 def write_croissant(archive: Archive, folder: Path) -> list[Finding]:
-    """Write the tables that are there, and their description."""
+    """Write the tables that are there, and their description.
+
+    Parameters
+    ----------
+    archive : Archive
+        Tables that it lacks, or that are empty, are left out.
+    folder : Path
+        Empty; as of `crowdqc.exports.export`.
+
+    Returns
+    -------
+    list of Finding
+        What Croissant cannot hold.
+    """
     files, record_sets = [], []
     for name, about in TABLES.items():
         table = archive.tables.get(name)

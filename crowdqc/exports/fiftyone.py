@@ -27,7 +27,20 @@ EXTRAS = ("score", "support", "state", "expected_error")
 
 
 def write_fiftyone(archive: Archive, folder: Path) -> list[Finding]:
-    """Write a file for each field."""
+    """Write a file for each field.
+
+    Parameters
+    ----------
+    archive : Archive
+        With tables ``images`` and ``boxes``, and maybe ``consensus``.
+    folder : Path
+        Empty; as of `crowdqc.exports.export`.
+
+    Returns
+    -------
+    list of Finding
+        What COCO files for FiftyOne cannot hold.
+    """
     images = _images(archive.tables["images"])
     boxes = archive.tables["boxes"]
     fields: dict[str, pd.DataFrame] = {

@@ -15,7 +15,20 @@ from crowdqc.volumes.itk import simpleitk
 
 
 def write_nrrd(archive: Archive, folder: Path) -> list[Finding]:
-    """Write a file for each case."""
+    """Write a file for each case.
+
+    Parameters
+    ----------
+    archive : Archive
+        Has masks.
+    folder : Path
+        Empty; as of `crowdqc.exports.export`.
+
+    Returns
+    -------
+    list of Finding
+        What NRRD cannot hold.
+    """
     for volume in archive.needed_volumes():
         _write(volume, archive, folder / f"{volume.case}.seg.nrrd")
     return [loss("NRRD files hold labels only: maps of uncertainty are not written.")]

@@ -52,7 +52,20 @@ _MOMENT = "20000101", "000000"
 
 
 def write_seg(archive: Archive, folder: Path) -> list[Finding]:
-    """Write the labels of each case: ``CASE.seg.dcm``, of type BINARY."""
+    """Write the labels of each case: ``CASE.seg.dcm``, of type BINARY.
+
+    Parameters
+    ----------
+    archive : Archive
+        Has masks and the DICOM series on which they were drawn.
+    folder : Path
+        Empty; as of `crowdqc.exports.export`.
+
+    Returns
+    -------
+    list of Finding
+        What DICOM SEG cannot hold, and labels without a code.
+    """
     for volume in archive.needed_volumes():
         labels, _ = volume.labels()
         parts = {name: labels == value for name, value in archive.numbers.items()}
@@ -62,7 +75,20 @@ def write_seg(archive: Archive, folder: Path) -> list[Finding]:
 
 
 def write_fractional(archive: Archive, folder: Path) -> list[Finding]:
-    """Write the probability of each label of each case, of type FRACTIONAL."""
+    """Write the probability of each label of each case, of type FRACTIONAL.
+
+    Parameters
+    ----------
+    archive : Archive
+        Has masks, their uncertainty and the DICOM series on which they were drawn.
+    folder : Path
+        Empty; as of `crowdqc.exports.export`.
+
+    Returns
+    -------
+    list of Finding
+        What DICOM SEG cannot hold, and labels without a code.
+    """
     for volume in archive.needed_volumes():
         _write(volume, archive, volume.probabilities(archive.numbers), folder=folder)
     text = (

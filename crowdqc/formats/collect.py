@@ -331,7 +331,22 @@ def is_turned(rotation: object) -> bool:
 
 
 def made(record: Mapping[str, object], *, time: Sequence[str], seconds: str = "") -> Made:
-    """When a record says that it was made: by the first of some keys that says it."""
+    """When a record says that it was made: by the first of some keys that says it.
+
+    Parameters
+    ----------
+    record : mapping
+        Has an ``id`` where records of the file are numbered.
+    time : sequence of str
+        Keys of the moment, the first that can be read counts.
+    seconds : str
+        Key of the seconds spent; empty if the format has none.
+
+    Returns
+    -------
+    Made
+        nan for each of moment, seconds and number that the record lacks.
+    """
     times = (moment(record[key]) for key in time if record.get(key) is not None)
     when = next((one for one in times if one is not None), math.nan)
     spent, place = number(record.get(seconds)), number(record.get("id"))

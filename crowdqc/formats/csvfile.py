@@ -89,6 +89,18 @@ def _odd_rows(odd: list[tuple[int, int]], n_columns: int, where: str) -> list[Fi
 def read_header(rows: Iterator[tuple[int, list[str]]], where: str) -> list[str]:
     """Names of the columns, from the first of some rows.
 
+    Parameters
+    ----------
+    rows : iterator of (int, list of str)
+        As of `csv_rows`; the first is taken from it.
+    where : str
+        How messages name the file.
+
+    Returns
+    -------
+    list of str
+        Without blanks round them.
+
     Raises
     ------
     InputError
@@ -127,6 +139,22 @@ def csv_rows(
     path: Path, where: str, *, rows_max: int = sys.maxsize
 ) -> Iterator[tuple[int, list[str]]]:
     """Cells of each row with the line on which it ends.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file, packed by gzip if its name ends with ``.gz``.
+    where : str
+        How messages name the file.
+    rows_max : int
+        With the header.
+
+    Yields
+    ------
+    int
+        Line on which the row ends, from 1.
+    list of str
+        Its cells.
 
     Raises
     ------

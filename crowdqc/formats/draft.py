@@ -85,7 +85,19 @@ def to_pixels(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
 
 
 def bad_line(check: str, message: str, source: str, **where: object) -> Finding:
-    """Finding about one malformed line, which is left out."""
+    """Finding about one malformed line, which is left out.
+
+    Parameters
+    ----------
+    check : str
+        One of ``checks.toml``.
+    message : str
+        Sentences about the line.
+    source : str
+        File and line, as ``amy/img1.txt:3``.
+    **where : object
+        Further fields of the finding: case, slice, rater, label.
+    """
     return Finding(
         check=check,
         message=f"{source}: {message} The line is left out.",
@@ -95,7 +107,17 @@ def bad_line(check: str, message: str, source: str, **where: object) -> Finding:
 
 
 def file_finding(check: str, file: str, message: str) -> Finding:
-    """Finding about one file; `file` is how messages name it."""
+    """Finding about one file; `file` is how messages name it.
+
+    Parameters
+    ----------
+    check : str
+        One of ``checks.toml``.
+    file : str
+        As messages name it: see `crowdqc.formats.files.relative`.
+    message : str
+        A sentence that follows the name.
+    """
     return Finding(check=check, message=f"{file}: {message}", source=file)
 
 
@@ -265,7 +287,20 @@ def _numbered(boxes: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_order(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """In natural order of the keys; rows that are equal in them stay in reading order."""
+    """In natural order of the keys; rows that are equal in them stay in reading order.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With the columns `keys`.
+    keys : sequence of str
+        The most important first; ``slice`` holds numbers, all others text.
+
+    Returns
+    -------
+    DataFrame
+        The same rows, numbered anew.
+    """
     ranks = []
     for key in keys:
         if key == "slice":

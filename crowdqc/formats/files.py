@@ -11,12 +11,33 @@ from crowdqc.config import Config
 
 
 def relative(path: str | Path, config: Config) -> str:
-    """`path` as messages name it: relative to the folder of the study file."""
+    """`path` as messages name it: relative to the folder of the study file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Absolute, or relative to the current folder.
+    config : Config
+        Of the study file.
+
+    Returns
+    -------
+    str
+        With ``/`` on every system, and without characters that a terminal would obey.
+    """
     return relative_names([path], config)[0]
 
 
 def relative_names(paths: Sequence[str | Path], config: Config) -> list[str]:
-    """Each of `paths` as messages name it: as `relative`, and quick for many."""
+    """Each of `paths` as messages name it: as `relative`, and quick for many.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        As of `relative`.
+    config : Config
+        Of the study file.
+    """
     folder = os.path.join(config.file.parent, "")  # noqa: PTH118
     names = [str(path) for path in paths]
     names = [
@@ -29,7 +50,15 @@ def relative_names(paths: Sequence[str | Path], config: Config) -> list[str]:
 
 
 def inside(path: str | Path, config: Config) -> bool:
-    """Whether a file lies in the folder of the study file, after all links: it may be quoted."""
+    """Whether a file lies in the folder of the study file, after all links: it may be quoted.
+
+    Parameters
+    ----------
+    path : str or Path
+        If relative, to the folder of the study file. It need not exist.
+    config : Config
+        Of the study file.
+    """
     folder = os.path.realpath(config.file.parent)
     return os.path.realpath(folder / Path(path)).startswith(os.path.join(folder, ""))  # noqa: PTH118
 
@@ -56,5 +85,13 @@ def parse_number(text: str) -> float | None:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write `data` as JSON, indented by one."""
+    """Write `data` as JSON, indented by one.
+
+    Parameters
+    ----------
+    path : Path
+        Is written over.
+    data : object
+        What `json` can write; text stays as it is, not as ASCII.
+    """
     path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

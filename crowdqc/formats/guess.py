@@ -87,7 +87,15 @@ def _sniffed(name: str, one: Format, listing: Listing) -> Guess | None:
 
 
 def render_study(guess: Guess, *, name: str) -> str:
-    """Text of a commented study file (TOML)."""
+    """Text of a commented study file (TOML).
+
+    Parameters
+    ----------
+    guess : Guess
+        What was found in the folder.
+    name : str
+        Of the study.
+    """
     labels = {
         key: {"name": name, "value": value} | ({"single": False} if key in guess.several else {})
         for value, (key, name) in enumerate(guess.labels.items(), start=1)

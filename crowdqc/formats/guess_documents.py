@@ -116,7 +116,15 @@ def _look_for_raters(guess: Guess, names: Sequence[str]) -> None:
 
 
 def guess_image(guess: Guess, names: list[str]) -> None:
-    """Find the pattern of the names of images, and say which it leaves."""
+    """Find the pattern of the names of images, and say which it leaves.
+
+    Parameters
+    ----------
+    guess : Guess
+        Gets `images`, a pattern where most names follow one, and remarks.
+    names : list of str
+        Of images, as in the annotation files.
+    """
     guess.images = names
     pattern = image_pattern(names)
     poor = 2 * len(unread(pattern, names)) > len(names)
@@ -172,6 +180,20 @@ def ask_rater(
     It has few values, several of them on one image, and is not another name of the label.
     `places` and `labels` are the image and the label of each of the `records`, which hold only
     what else is known of boxes.
+
+    Parameters
+    ----------
+    records : sequence of mapping
+        What is known of each of N boxes, beside the two below.
+    places : sequence
+        The image of each box, length N.
+    labels : sequence
+        The label of each box, length N.
+
+    Returns
+    -------
+    list of str
+        One comment of TOML, or none.
     """
     for name in dict.fromkeys(key for record in records for key in record):
         values = [str(record.get(name, "")).strip() for record in records]

@@ -81,7 +81,20 @@ def guess_sizes(boxes: pd.DataFrame, readings: pd.DataFrame) -> tuple[pd.DataFra
 
 
 def sizes_of(boxes: pd.DataFrame, images: pd.DataFrame) -> np.ndarray:
-    """``width, height`` in px of the image of each box, shape (N, 2)."""
+    """``width, height`` in px of the image of each box, shape (N, 2).
+
+    Parameters
+    ----------
+    boxes : DataFrame
+        N rows with case and slice.
+    images : DataFrame
+        Case, slice, width and height of each image.
+
+    Returns
+    -------
+    ndarray, shape (N, 2)
+        nan for the image of a box that `images` lacks, unless all have one size.
+    """
     size = images[["width", "height"]].drop_duplicates().to_numpy(np.float64)
     if len(size) == 1:  # as in most studies
         return np.repeat(size, len(boxes), axis=0)

@@ -161,7 +161,20 @@ class ClassLists:
 
 
 def find_class_list(folder: Path, levels_up: int = 0) -> Path | None:
-    """The nearest class list in `folder` or up to `levels_up` folders above it."""
+    """The nearest class list in `folder` or up to `levels_up` folders above it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to begin.
+    levels_up : int
+        How many of its parents are looked at after it.
+
+    Returns
+    -------
+    Path or None
+        One of `CLASS_LISTS`; `None` if there is none.
+    """
     for place in [folder, *folder.parents][: levels_up + 1]:
         for name in CLASS_LISTS:
             if (place / name).is_file():

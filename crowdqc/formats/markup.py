@@ -68,6 +68,17 @@ def children(
     Only one of them is held at a time, so a large file needs little memory. The attributes of the
     root are put into `attributes`.
 
+    Parameters
+    ----------
+    path : str or Path
+        Of the file, as it is.
+    root : str
+        Name that the root element must have.
+    limit : int
+        Bytes of the file, unpacked.
+    attributes : dict, optional
+        Is filled with the attributes of the root.
+
     Raises
     ------
     Unreadable
@@ -109,6 +120,16 @@ def _chunks(path: str | Path, limit: int) -> Iterator[bytes]:
 
 
 def write_xml(root: Element, path: Path, *, declared: bool = True) -> None:
-    """Write an element as an indented XML file; without its first line if not `declared`."""
+    """Write an element as an indented XML file; without its first line if not `declared`.
+
+    Parameters
+    ----------
+    root : Element
+        Gets line breaks between its children.
+    path : Path
+        Is written over.
+    declared : bool
+        Whether the file begins with ``<?xml ...?>``.
+    """
     indent(root)
     ElementTree(root).write(path, encoding="utf-8", xml_declaration=declared)

@@ -131,7 +131,17 @@ def image_pattern(names: Sequence[str]) -> str:
 
 
 def unread(pattern: str, names: Sequence[str], *, files: bool = False) -> list[str]:
-    """Names that a pattern does not read; that of `files` says every folder."""
+    """Names that a pattern does not read; that of `files` says every folder.
+
+    Parameters
+    ----------
+    pattern : str
+        With placeholders, as in the study file.
+    names : sequence of str
+        Relative paths with ``/``.
+    files : bool
+        If true, a name must have as many folders as the pattern.
+    """
     matcher, depth = Name(pattern), pattern.count("/")
     return [
         name
@@ -142,6 +152,13 @@ def unread(pattern: str, names: Sequence[str], *, files: bool = False) -> list[s
 
 def stem_pattern(stems: Sequence[str], *, case_known: bool = False) -> str:
     """Pattern of names without folder and ending.
+
+    Parameters
+    ----------
+    stems : sequence of str
+        Names of all images; not empty.
+    case_known : bool
+        Whether a folder names the case, so that all fields but the last need not.
 
     Examples
     --------

@@ -64,7 +64,15 @@ class Matches:
 
 
 def has(pattern: str | Path, name: str) -> bool:
-    """Whether `pattern` holds the placeholder ``{name}``, or parts of it (``{case1}``)."""
+    """Whether `pattern` holds the placeholder ``{name}``, or parts of it (``{case1}``).
+
+    Parameters
+    ----------
+    pattern : str or Path
+        Of a path.
+    name : str
+        Of a placeholder, without braces.
+    """
     return bool(re.search(rf"\{{{name}\d?\}}", str(pattern)))
 
 
@@ -256,7 +264,15 @@ def _joined(fields: dict[str, str]) -> dict[str, str]:
 
 
 def merged(known: dict[str, str], new: dict[str, str]) -> dict[str, str] | None:
-    """Both together, or `None` where they contradict each other."""
+    """Both together, or `None` where they contradict each other.
+
+    Parameters
+    ----------
+    known : dict
+        Value of each placeholder.
+    new : dict
+        As `known`, from another part of the name.
+    """
     if not known.keys().isdisjoint(new) and any(new.get(k, v) != v for k, v in known.items()):
         return None
     return known | new

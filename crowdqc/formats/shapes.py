@@ -20,6 +20,18 @@ PIXELS_MAX = 100_000_000
 def box_of_points(xs: Sequence[object], ys: Sequence[object]) -> Corners | None:
     """The box round a polygon of at least three points.
 
+    Parameters
+    ----------
+    xs : sequence
+        Columns of N corners in px: numbers, or text that holds one.
+    ys : sequence
+        Rows, as `xs`.
+
+    Returns
+    -------
+    list of float or None
+        ``x0, y0, x1, y1``; `None` if fewer than three, or not all of them are numbers.
+
     Examples
     --------
     >>> box_of_points([1, 5, "3.5"], [2, 2, 7])
@@ -36,7 +48,22 @@ def box_of_points(xs: Sequence[object], ys: Sequence[object]) -> Corners | None:
 def box_of_ellipse(
     centre: tuple[float, float], radii: tuple[float, float], degrees: float
 ) -> Corners:
-    """The box round an ellipse that is turned by some degrees."""
+    """The box round an ellipse that is turned by some degrees.
+
+    Parameters
+    ----------
+    centre : tuple of float
+        x, y in px.
+    radii : tuple of float
+        Along its own x and y axis, in px.
+    degrees : float
+        In either direction: the box is the same.
+
+    Returns
+    -------
+    list of float
+        ``x0, y0, x1, y1`` in px.
+    """
     turn = math.radians(degrees)
     half_width = math.hypot(radii[0] * math.cos(turn), radii[1] * math.sin(turn))
     half_height = math.hypot(radii[0] * math.sin(turn), radii[1] * math.cos(turn))
@@ -46,6 +73,18 @@ def box_of_ellipse(
 
 def box_of_runs(counts: object, size: object) -> Corners | None:
     """The box round a mask in COCO's runs of 0 and 1 by columns, as numbers or packed as a text.
+
+    Parameters
+    ----------
+    counts : list of int, or str
+        Lengths of the runs, or COCO's packed text of them.
+    size : list of int
+        Height and width in px.
+
+    Returns
+    -------
+    list of float or None
+        ``x0, y0, x1, y1`` in px; `None` if the mask is empty or the two do not fit.
 
     Examples
     --------
@@ -85,7 +124,22 @@ def _unpacked_counts(text: str) -> Iterator[int]:
 
 
 def box_of_brush(rle: object, width: int, height: int) -> Corners | None:
-    """The box round a brush mask of Label Studio: packed runs of red, green, blue and alpha."""
+    """The box round a brush mask of Label Studio: packed runs of red, green, blue and alpha.
+
+    Parameters
+    ----------
+    rle : list of int
+        Bytes of the packed runs.
+    width : int
+        Of the image, in px.
+    height : int
+        Of the image, in px.
+
+    Returns
+    -------
+    list of float or None
+        ``x0, y0, x1, y1`` in px; `None` if nothing is painted, or it cannot be unpacked.
+    """
     if not isinstance(rle, list) or not all(isinstance(n, int) and 0 <= n < 256 for n in rle):
         return None
     try:

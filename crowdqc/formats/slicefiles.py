@@ -161,7 +161,20 @@ def slice_number(text: str) -> int | None:
 
 
 def strays(found: patterns.Matches, config: Config) -> list[Finding]:
-    """A finding about files beside those that fit the pattern."""
+    """A finding about files beside those that fit the pattern.
+
+    Parameters
+    ----------
+    found : Matches
+        Files that were looked for, and those beside them.
+    config : Config
+        Of the study file.
+
+    Returns
+    -------
+    list of Finding
+        One for all such files, or none.
+    """
     if not found.strays:
         return []
     names = ", ".join(relative_names(found.strays[:3], config))

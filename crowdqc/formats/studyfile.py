@@ -7,7 +7,15 @@ from crowdqc.formats.output import Output
 
 
 def study_file(output: Output, annotations: dict[str, object]) -> str:
-    """Text of a study file (TOML); `annotations` are the keys that the format needs."""
+    """Text of a study file (TOML).
+
+    Parameters
+    ----------
+    output : Output
+        What is converted.
+    annotations : dict
+        The keys of ``[annotations]`` that the format needs.
+    """
     study = output.study
     labels = [
         {"name": name, "value": value, "single": name in study.single}

@@ -64,7 +64,17 @@ def read_table(config: Config) -> Draft:
 
 
 def read_boxes(path: Path, columns: dict[str, str | int], config: Config) -> Draft:
-    """Read one table of boxes; `columns` as in the study file."""
+    """Read one table of boxes.
+
+    Parameters
+    ----------
+    path : Path
+        Of a CSV file.
+    columns : dict
+        As ``columns`` in the study file: our name -> its name or place.
+    config : Config
+        Of the study file.
+    """
     frame, findings = _load(path, columns, config)
     return _draft(frame, config, findings)
 

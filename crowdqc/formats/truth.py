@@ -36,6 +36,13 @@ def read_truth_boxes(config: Config) -> tuple[pd.DataFrame, list[Finding]]:
 def without_gold(draft: Draft, gold: str) -> Draft:
     """The draft without the rater `gold`.
 
+    Parameters
+    ----------
+    draft : Draft
+        All that was read.
+    gold : str
+        A name of a rater.
+
     Raises
     ------
     InputError

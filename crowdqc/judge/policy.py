@@ -260,7 +260,24 @@ def ask_all(
 
 
 def firing(rules: Iterable[Rule], measures: pd.DataFrame) -> Iterator[tuple[Rule, int, float]]:
-    """Each rule with the rows for which it fires or is not known, and their values."""
+    """Each rule with the rows for which it fires or is not known, and their values.
+
+    Parameters
+    ----------
+    rules : iterable of Rule
+        About one kind of unit.
+    measures : DataFrame
+        One row for each unit; a measure that it lacks is nan for all.
+
+    Yields
+    ------
+    Rule
+        One that fires, or whose measure is nan.
+    int
+        Row of `measures`, from 0.
+    float
+        What was measured there.
+    """
     for rule in rules:
         values = _measured(measures, rule.measure)
         rows = (np.isnan(values) | rule.fires(values)) & ~rule.lacking(measures)

@@ -69,7 +69,15 @@ def _asked(reason: Reason, measure: Callable[[str], str] = str) -> str:
 
 
 def sentences(reasons: Iterable[Reason | Mapping[str, Any]], unit: Where) -> list[str]:
-    """Reasons, or their records, as sentences about a unit, each once."""
+    """Reasons, or their records, as sentences about a unit, each once.
+
+    Parameters
+    ----------
+    reasons : iterable of Reason or mapping
+        Or their records, as in tables and the manifest.
+    unit : Where
+        What they are about: what it says is not said again.
+    """
     return list(dict.fromkeys(sentence(reason, unit) for reason in records(reasons)))
 
 
@@ -79,7 +87,20 @@ def records(reasons: Iterable[Reason | Mapping[str, Any]]) -> list[Reason]:
 
 
 def shortened(reasons: Iterable[Reason | Mapping[str, Any]], unit: Where) -> str:
-    """The first reasons in a few words, and how many there are beside."""
+    """The first reasons in a few words, and how many there are beside.
+
+    Parameters
+    ----------
+    reasons : iterable of Reason or mapping
+        As of `sentences`.
+    unit : Where
+        As of `sentences`.
+
+    Returns
+    -------
+    str
+        At most `SHOWN` reasons; empty for none.
+    """
     texts = list(dict.fromkeys(_short(reason, unit) for reason in records(reasons)))
     left = len(texts) - SHOWN
     return "; ".join([*texts[:SHOWN], *([f"and {left} more"] if left > 0 else [])])
@@ -87,6 +108,13 @@ def shortened(reasons: Iterable[Reason | Mapping[str, Any]], unit: Where) -> str
 
 def message(finding: Finding, unit: Where = NOWHERE) -> str:
     """A finding as a sentence about a unit, with its limit and the places that show it.
+
+    Parameters
+    ----------
+    finding : Finding
+        Its message begins in lower case if the place goes before it.
+    unit : Where
+        What is clear already, and is not named again.
 
     Examples
     --------

@@ -133,6 +133,15 @@ def read_answer(config: Config, folder: Path, terms: Terms) -> Answer:
 def keep_answer(config: Config, answer: Answer, *, today: dt.date) -> Path:
     """Write what came back beside the packages.
 
+    Parameters
+    ----------
+    config : Config
+        Of the study file.
+    answer : Answer
+        Read and checked.
+    today : date
+        Goes into the record.
+
     Returns
     -------
     Path

@@ -37,12 +37,38 @@ def _packages_folder(config: Config) -> Path:
 
 
 def folder_of_round(config: Config, number: int) -> Path:
-    """Where the packages of a round are."""
+    """Where the packages of a round are.
+
+    Parameters
+    ----------
+    config : Config
+        Of the study file.
+    number : int
+        Of the round, from 1.
+
+    Returns
+    -------
+    Path
+        It need not exist.
+    """
     return _packages_folder(config) / f"round{number}"
 
 
 def folder_of_returns(config: Config, number: int) -> Path:
-    """Where what came back of a round is: for each package a folder with 1, 2 and so on."""
+    """Where what came back of a round is: for each package a folder with 1, 2 and so on.
+
+    Parameters
+    ----------
+    config : Config
+        Of the study file.
+    number : int
+        Of the round, from 1.
+
+    Returns
+    -------
+    Path
+        It need not exist.
+    """
     return _packages_folder(config) / f"round{number}-returned"
 
 

@@ -18,7 +18,19 @@ DIGITS = {"px": 1, "mm": 1}
 
 
 def column(table: str, name: str, *, kind: Kind | None = None, title: str = "") -> TableColumn:
-    """The heading of a column, with its unit; `kind` and `title` as declared unless given."""
+    """The heading of a column, with its unit.
+
+    Parameters
+    ----------
+    table : str
+        One of `crowdqc.schema.TABLES`.
+    name : str
+        Of its column, or of a measure that a check of another package added.
+    kind : str, optional
+        How cells are written; as the declared type asks if `None`.
+    title : str
+        As declared if empty; the unit is then added.
+    """
     declared = column_of(table, name)
     unit = f", {declared.unit}" if declared.unit in DIGITS else ""
     heading = title or f"{declared.title}{unit}"
@@ -27,7 +39,15 @@ def column(table: str, name: str, *, kind: Kind | None = None, title: str = "") 
 
 
 def columns(table: str, names: Iterable[str]) -> tuple[TableColumn, ...]:
-    """Headings of some columns of a table."""
+    """Headings of some columns of a table.
+
+    Parameters
+    ----------
+    table : str
+        As of `column`.
+    names : iterable of str
+        In the order in which they are shown.
+    """
     return tuple(column(table, name) for name in names)
 
 
@@ -72,6 +92,14 @@ def legend(measures: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 def added(table: str, frame: pd.DataFrame) -> list[str]:
-    """Columns of a frame that no table declares: measures of other packages' checks."""
+    """Columns of a frame that no table declares: measures of other packages' checks.
+
+    Parameters
+    ----------
+    table : str
+        One of `crowdqc.schema.TABLES`.
+    frame : DataFrame
+        What was read of it.
+    """
     declared = {column.name for column in TABLES[table]}
     return [name for name in frame.columns if name not in declared and not name.startswith("_")]

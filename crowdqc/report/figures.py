@@ -160,6 +160,20 @@ def _plain(text: str) -> str:
 def viridis(value: float, low: float, high: float) -> tuple[str, str]:
     """Colour of a value on a scale, and that of text upon it.
 
+    Parameters
+    ----------
+    value : float
+        Beyond the ends it is coloured as they are.
+    low : float
+        Dark end.
+    high : float
+        Light end; if it is not above `low`, all is light.
+
+    Returns
+    -------
+    tuple of str
+        Two colours of CSS.
+
     Examples
     --------
     >>> viridis(0.0, 0.0, 1.0), viridis(1.0, 0.0, 1.0)

@@ -152,5 +152,18 @@ def _value(value: object) -> str:
 
 
 def kept(results: Results, noun: str) -> Flow | None:
-    """How many of a kind pass."""
+    """How many of a kind pass.
+
+    Parameters
+    ----------
+    results : Results
+        With a manifest.
+    noun : str
+        In the singular: ``"case"``, ``"rater"``, ``"box"``.
+
+    Returns
+    -------
+    Flow or None
+        `None` if there are none of the kind.
+    """
     return next((flow for flow in _flows(results) if flow.noun == noun), None)

@@ -43,6 +43,15 @@ def masks_section(
     """The section on masks, or on the boxes alone where there are no masks.
 
     `pictures` are of the worst slices; `problems` say which images could not be read.
+
+    Parameters
+    ----------
+    results : Results
+        All tables.
+    pictures : tuple
+        Of the worst slices.
+    problems : tuple of str
+        Sentences on images that could not be read.
     """
     if not results.has("masks"):
         lead = ("Until masks are made, look at these first: raters differ, or a box looks wrong.",)

@@ -302,7 +302,20 @@ def judged_region(shape: tuple[int, ...], fused: pd.DataFrame) -> NDArray[np.boo
 
 
 def crop(corners: NDArray[np.float64], tall: float) -> tuple[float, float, float, float]:
-    """A part that is square on the body, round all boxes, with room: x, y, width, height."""
+    """A part that is square on the body, round all boxes, with room: x, y, width, height.
+
+    Parameters
+    ----------
+    corners : ndarray, shape (N, 4)
+        Boxes ``x0, y0, x1, y1`` in px; N at least 1.
+    tall : float
+        Height of a pixel over its width.
+
+    Returns
+    -------
+    tuple of float
+        ``x, y, width, height`` in px; may reach beyond the picture.
+    """
     low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
     width, height = high - low
     side = max(width, height * tall, 16.0) * 1.5
@@ -378,7 +391,20 @@ def canvas(size: tuple[int, int]) -> PixelLayer | None:
 
 
 def layer(pixels: NDArray[np.uint8], view: tuple[float, ...]) -> PixelLayer | None:
-    """The part of the pixels that is in view, as a PNG of at most `MAX_SIDE` px."""
+    """The part of the pixels that is in view, as a PNG of at most `MAX_SIDE` px.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (rows, columns) or (rows, columns, 4)
+        Grey, or red, green, blue and opacity.
+    view : tuple of float
+        ``x, y, width, height`` in px, as of `crop`.
+
+    Returns
+    -------
+    PixelLayer or None
+        `None` if the view lies beside the picture.
+    """
     rows, columns = pixels.shape[:2]
     x0, y0 = max(int(view[0]), 0), max(int(view[1]), 0)
     x1, y1 = min(int(view[0] + view[2]), columns), min(int(view[1] + view[3]), rows)

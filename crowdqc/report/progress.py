@@ -68,7 +68,15 @@ class Timeline:
 
 
 def progress_section(results: Results, history: pd.DataFrame) -> ReportSection | None:
-    """The section on progress; `None` where no work was assigned and nothing came back."""
+    """The section on progress; `None` where no work was assigned and nothing came back.
+
+    Parameters
+    ----------
+    results : Results
+        All tables.
+    history : DataFrame
+        As of `crowdqc.assignments.history`.
+    """
     returns = results.table("returns")
     now = latest(history)
     raters = now[(now["rater"] != "") & (now["case"] == "")]

@@ -85,7 +85,15 @@ class RatersView:
 
 
 def anchor(results: Results, rater: str) -> str:
-    """Place of a rater's card on the page: made of a number, never of the name."""
+    """Place of a rater's card on the page: made of a number, never of the name.
+
+    Parameters
+    ----------
+    results : Results
+        Names all raters.
+    rater : str
+        One without a card is sent to the head of the section.
+    """
     names = results.raters
     return f"rater-{names.index(rater) + 1}" if rater in names else "raters"
 

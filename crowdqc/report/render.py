@@ -138,7 +138,15 @@ def environment() -> jinja2.Environment:
 
 
 def cell(value: Any, column: TableColumn) -> str:
-    """A value as its column writes it."""
+    """A value as its column writes it.
+
+    Parameters
+    ----------
+    value : object
+        Of a type that `column` can write, a `Link` or an `Interval`.
+    column : TableColumn
+        Says the kind and the number of decimals.
+    """
     if isinstance(value, Link):
         return value.text
     if isinstance(value, Interval):
@@ -179,7 +187,15 @@ def _signed(value: float, digits: int) -> str:
 
 
 def sort_key(value: Any, column: TableColumn) -> str:
-    """What a column is sorted by, as the page keeps it; "" sorts last."""
+    """What a column is sorted by, as the page keeps it; "" sorts last.
+
+    Parameters
+    ----------
+    value : object
+        As of `cell`.
+    column : TableColumn
+        Verdicts and states are ordered from bad to good, all else by value.
+    """
     if isinstance(value, Link):
         return value.text
     if isinstance(value, Interval):
@@ -212,7 +228,20 @@ def _scale_of(table: Table, place: int) -> tuple[float, float]:
 
 
 def interval_bar(value: Interval, scale: tuple[float, float]) -> IntervalBar | None:
-    """The bar of an interval; `None` where there is no number."""
+    """The bar of an interval; `None` where there is no number.
+
+    Parameters
+    ----------
+    value : Interval
+        Its ends may be nan: the bar has then no width.
+    scale : tuple of float
+        Values at the left and the right end of the bar's room; unequal.
+
+    Returns
+    -------
+    IntervalBar or None
+        Places in percent of the room.
+    """
     if math.isnan(value.value):
         return None
     low, high = scale

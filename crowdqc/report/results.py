@@ -142,7 +142,15 @@ def read_results(store: Store, config: Config | None = None) -> Results:
 
 
 def cleaner(store: Store, config: Config | None) -> Callable[[str], str]:
-    """Function that takes absolute paths out of a text, and leaves names of files."""
+    """Function that takes absolute paths out of a text, and leaves names of files.
+
+    Parameters
+    ----------
+    store : Store
+        Its folder is taken out, as are the current and the home folder.
+    config : Config or None
+        The folder of the study file is taken out first.
+    """
     roots = [store.folder.resolve(), Path.cwd(), Path.home()]
     if config is not None:
         roots.insert(0, config.file.resolve().parent)

@@ -44,6 +44,15 @@ class Strip:
 def strip(lanes: Sequence[Lane], low: int, high: int) -> Strip:
     """A strip of lanes, one below the other, over the slices `low` to `high`.
 
+    Parameters
+    ----------
+    lanes : sequence of Lane
+        From top to bottom.
+    low : int
+        First slice.
+    high : int
+        Last slice.
+
     Examples
     --------
     >>> strip([Lane("partial", 2, 5, (3,))], 0, 9).paths["drawn"]
@@ -85,6 +94,13 @@ def slice_ranges(slices: Iterable[int]) -> list[tuple[int, int]]:
 
 def ranges_text(slices: Iterable[int], limit: int = 6) -> str:
     """Slices in a few words.
+
+    Parameters
+    ----------
+    slices : iterable of int
+        In any order.
+    limit : int
+        Most ranges that are written out; the others are counted.
 
     Examples
     --------

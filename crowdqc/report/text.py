@@ -23,6 +23,13 @@ _TITLES = [
 def number(value: float, digits: int = 2) -> str:
     """`value` with `digits` decimals and thousands set apart; a dash where it is not finite.
 
+    Parameters
+    ----------
+    value : float
+        nan and infinity are written as a dash.
+    digits : int
+        Decimals.
+
     Examples
     --------
     >>> number(0.8234), number(1840.0, 0), number(-0.004), number(float("nan"))
@@ -36,6 +43,15 @@ def number(value: float, digits: int = 2) -> str:
 
 def share(part: int, whole: int, noun: str) -> str:
     """How many of how many.
+
+    Parameters
+    ----------
+    part : int
+        From 0 to `whole`.
+    whole : int
+        If 0 the text says that there is none.
+    noun : str
+        In the singular.
 
     Examples
     --------
@@ -67,6 +83,13 @@ def percent(value: float) -> str:
 def listing(names: Sequence[str], limit: int = 4) -> str:
     """Names in a sentence; what is beyond `limit` is counted.
 
+    Parameters
+    ----------
+    names : sequence of str
+        If empty, so is the text.
+    limit : int
+        Most names that are written out.
+
     Examples
     --------
     >>> listing(["a"]), listing(["a", "b", "c"]), listing(list("abcdef"), 3)
@@ -81,6 +104,13 @@ def listing(names: Sequence[str], limit: int = 4) -> str:
 
 def p_value(p: float, *, equals: str = "") -> str:
     """A p value as papers print it, behind `equals` unless it is below a bound.
+
+    Parameters
+    ----------
+    p : float
+        From 0 to 1; nan is written as a dash.
+    equals : str
+        Put before a number, not before a bound: ``"= "`` gives ``= 0.20`` and ``<0.001``.
 
     Examples
     --------
@@ -109,6 +139,20 @@ def reason_sentences(
     reasons: Iterable[Reason], unit: Where, *, numbers: bool = True
 ) -> tuple[str, ...]:
     """Reasons of a verdict as sentences about a unit: what was found before what a rule asked.
+
+    Parameters
+    ----------
+    reasons : iterable of Reason
+        Of one verdict.
+    unit : Where
+        What the reader knows already: it is not named again.
+    numbers : bool
+        Whether the value and the limit of a rule follow in brackets.
+
+    Returns
+    -------
+    tuple of str
+        Each once.
 
     Examples
     --------
@@ -139,6 +183,13 @@ def _measure_name(measure: str) -> str:
 
 def displacement(dx: float, dy: float) -> str:
     """A displacement in px as a sentence would have it; picture rows run downwards.
+
+    Parameters
+    ----------
+    dx : float
+        To the right, in px; nan is left out.
+    dy : float
+        Downwards, in px; nan is left out.
 
     Examples
     --------

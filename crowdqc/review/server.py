@@ -239,7 +239,14 @@ async def _done(does: Callable[[Request], Awaitable[Any]], request: Request) -> 
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 is any free one.
+    """A socket that listens at an address.
+
+    Parameters
+    ----------
+    host : str
+        A name or an address of this machine.
+    port : int
+        0 for any free one.
 
     Raises
     ------
@@ -257,13 +264,36 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def addresses(host: str, port: int) -> list[str]:
-    """What the header ``Host`` may say of a server that listens there."""
+    """What the header ``Host`` may say of a server that listens there.
+
+    Parameters
+    ----------
+    host : str
+        As of `bind`.
+    port : int
+        The one that it got.
+
+    Returns
+    -------
+    list of str
+        Of this machine alone three, else the one.
+    """
     names = ["127.0.0.1", "localhost", "[::1]"] if host in {"127.0.0.1", "::1"} else [host]
     return [f"{name}:{port}" for name in names]
 
 
 def serve(session: Session, listener: socket.socket, guard: Guard) -> None:
-    """Answer until Ctrl-C."""
+    """Answer until Ctrl-C.
+
+    Parameters
+    ----------
+    session : Session
+        The queue and what was decided.
+    listener : socket
+        As of `bind`.
+    guard : Guard
+        Says which requests are answered.
+    """
     config = uvicorn.Config(
         make_app(session, guard), log_level="warning", server_header=False, access_log=False
     )
