@@ -121,7 +121,15 @@ class _CallablePackage(ModuleType):
 
 
 def make_callable(package: str, function: Callable[..., Any]) -> None:
-    """Let a package be called as its main function, whose name it has for users."""
+    """Let a package be called as its main function, whose name it has for users.
+
+    Parameters
+    ----------
+    package : str
+        Name of a package that is imported.
+    function : callable
+        Is called in its place.
+    """
     module = sys.modules[package]
     module.__class__ = _CallablePackage
     module.__dict__["main"] = function

@@ -70,7 +70,17 @@ class Check:
 
 
 def check(of: Scope, *findings: str, order: int) -> Callable[[Callable[[Any], Any]], Check]:
-    """Make a function one of the checks that crowdqc brings: a decorator."""
+    """Make a function one of the checks that crowdqc brings: a decorator.
+
+    Parameters
+    ----------
+    of : str
+        What is checked: ``"rater"`` or ``"run"``.
+    *findings : str
+        Checks of ``checks.toml`` that it may find.
+    order : int
+        Its place among the checks of its kind; findings stand in this order.
+    """
 
     def made(find: Callable[[Any], Any]) -> Check:
         return Check(of=of, find=find, findings=dict.fromkeys(findings), order=order)
@@ -108,7 +118,20 @@ def registered(of: Scope) -> list[Check]:
 
 
 def measured(of: Scope, data: Any) -> dict[str, Floats]:
-    """Values of the measures that checks add, by name of the column."""
+    """Values of the measures that checks add, by name of the column.
+
+    Parameters
+    ----------
+    of : str
+        As of `check`.
+    data : object
+        What such checks are given.
+
+    Returns
+    -------
+    dict
+        Measure -> its values, shape (N,) for N raters or runs.
+    """
     columns: dict[str, Floats] = {}
     for one in registered(of):
         columns |= one.measure(data) if one.measure else {}

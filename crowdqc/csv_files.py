@@ -18,7 +18,16 @@ HEADER_MAX = 100_000
 
 
 def read_table(path: Path, table: str, *, below: Path) -> pd.DataFrame:
-    """Read a table of `crowdqc.schema.TABLES`, through no link below a folder.
+    """Read a table of `crowdqc.schema.TABLES`.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    table : str
+        Name of a table.
+    below : Path
+        Folder above it; between the two no link is followed.
 
     Raises
     ------

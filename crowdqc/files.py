@@ -97,7 +97,20 @@ def open_regular(path: str | Path, *, below: Path | None = None) -> int:
 
 
 def no_link(path: str, flags: int) -> int:
-    """An `opener` for `open` that writes neither through a link nor into a file of two names."""
+    """An `opener` for `open` that writes neither through a link nor into a file of two names.
+
+    Parameters
+    ----------
+    path : str
+        As `open` passes it.
+    flags : int
+        As `open` passes them.
+
+    Returns
+    -------
+    int
+        A descriptor.
+    """
     handle = os.open(path, (flags | NO_LINK) & ~os.O_TRUNC, 0o644)
     if os.fstat(handle).st_nlink > 1:
         os.close(handle)
@@ -110,6 +123,13 @@ def no_link(path: str, flags: int) -> int:
 @contextlib.contextmanager
 def opened(path: str | Path, *, below: Path | None = None) -> Iterator[io.BufferedReader]:
     """A regular file, open for reading bytes, as `open_regular`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+    below : Path, optional
+        Between this folder and the file no link is followed.
 
     Raises
     ------
@@ -164,7 +184,16 @@ class _Limited(io.RawIOBase):
 
 
 def read_bytes(path: str | Path, limit: int, *, below: Path | None = None) -> bytes:
-    """All bytes of a regular file of at most `limit` bytes.
+    """All bytes of a regular file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+    limit : int
+        Most bytes that it may have.
+    below : Path, optional
+        As of `opened`.
 
     Raises
     ------
@@ -190,6 +219,15 @@ def read_bytes(path: str | Path, limit: int, *, below: Path | None = None) -> by
 
 def read_text(path: str | Path, limit: int, *, below: Path | None = None) -> str:
     """The text of a file, which must be UTF-8 (with or without a byte order mark).
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+    limit : int
+        Most bytes that it may have.
+    below : Path, optional
+        As of `opened`.
 
     Raises
     ------
@@ -231,6 +269,15 @@ def decoded(data: bytes) -> str:
 def read_json(path: Path, limit: int = JSON_BYTES_MAX, *, below: Path | None = None) -> Any:
     """What a JSON file holds.
 
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    limit : int
+        Most bytes that it may have.
+    below : Path, optional
+        As of `opened`.
+
     Raises
     ------
     Unreadable
@@ -245,7 +292,16 @@ def read_json(path: Path, limit: int = JSON_BYTES_MAX, *, below: Path | None = N
 
 
 def load_json(path: Path, kind: type[Kind], limit: int = JSON_BYTES_MAX) -> Kind:
-    """What a JSON file holds, which must be a `kind`: a dict or a list.
+    """What a JSON file holds.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    kind : type
+        `dict` or `list`.
+    limit : int
+        Most bytes that it may have.
 
     Raises
     ------

@@ -18,6 +18,13 @@ Boxes = NDArray[np.float64]
 def as_boxes(name: str, boxes: ArrayLike) -> Boxes:
     """`boxes` as a float array (N, 4), or an error that names the first bad row.
 
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the message.
+    boxes : array_like, shape (N, 4)
+        ``x0, y0, x1, y1`` in px.
+
     Raises
     ------
     ValueError
@@ -141,6 +148,20 @@ def yolo_to_pixels(yolo: ArrayLike, *, height: float, width: float) -> Boxes:
 
 def pixels_to_yolo(boxes: ArrayLike, *, height: float, width: float) -> NDArray[np.float64]:
     """Inverse of `yolo_to_pixels`.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (N, 4)
+        ``x0, y0, x1, y1`` in px.
+    height : float
+        Of the image, in px.
+    width : float
+        Of the image, in px.
+
+    Returns
+    -------
+    ndarray, shape (N, 4)
+        Centre and sides as a share of the image.
 
     Examples
     --------

@@ -36,7 +36,17 @@ def readings_of(boxes: pd.DataFrame) -> pd.DataFrame:
 def images_of(
     readings: pd.DataFrame, boxes: pd.DataFrame, shape: tuple[int, int] | None
 ) -> pd.DataFrame:
-    """Table `images` of what was read; without a shape, pictures reach to the outermost box."""
+    """Table `images` of what was read; without a shape, pictures reach to the outermost box.
+
+    Parameters
+    ----------
+    readings : DataFrame
+        Names cases and slices.
+    boxes : DataFrame
+        In px.
+    shape : tuple of int or None
+        Height and width in px of all pictures.
+    """
     images = readings[_PLACE].drop_duplicates(ignore_index=True)
     if shape is not None:
         return images.assign(height=shape[0], width=shape[1])

@@ -71,13 +71,31 @@ def _results_folder(path: Path) -> Path | None:
 
 
 def held_folder(folder: Path, stack: contextlib.ExitStack) -> int | None:
-    """Descriptor of a folder below results, reached without a link; `None` elsewhere."""
+    """Descriptor of a folder below results, reached without a link; `None` elsewhere.
+
+    Parameters
+    ----------
+    folder : Path
+        Any folder.
+    stack : ExitStack
+        Closes the descriptor.
+    """
     root = _results_folder(folder / STATE) if HAS_DESCRIPTORS else None
     return None if root is None else walk(root, folder.absolute(), stack)
 
 
 def walk(root: Path, folder: Path, stack: contextlib.ExitStack) -> int:
-    """Descriptor of a folder, by way of descriptors of all between it and `root`."""
+    """Descriptor of a folder, by way of descriptors of all between it and `root`.
+
+    Parameters
+    ----------
+    root : Path
+        Where to begin; it may be a link.
+    folder : Path
+        Below `root`.
+    stack : ExitStack
+        Closes all descriptors.
+    """
     handle = os.open(root, _FOLDER)
     stack.callback(os.close, handle)
     for part in folder.relative_to(root).parts:

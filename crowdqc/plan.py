@@ -181,9 +181,18 @@ def plan_raters(
 
 
 def raters_needed(table: pd.DataFrame, target: float, *, measure: str = "iou") -> int | None:
-    """Fewest raters in a table of `plan_raters` with which `measure` stays at `target` or above.
+    """Fewest raters in a table of `plan_raters` with which a measure stays at a target or above.
 
     None where even the most are too few.
+
+    Parameters
+    ----------
+    table : DataFrame
+        By ascending number of raters.
+    target : float
+        Wanted value.
+    measure : str
+        Column of `table`, of which more is better.
     """
     reached = (table[measure] >= target).to_numpy()
     stays = np.logical_and.accumulate(reached[::-1])[::-1]

@@ -80,7 +80,22 @@ def as_ratings(data: ArrayLike) -> Floats:
 
 
 def summed(group: Ints, weight: NDArray[Any], n: int) -> Floats:
-    """Sum of the weights (K,) or (K, ...) of each of `n` groups, (n,) or (n, ...)."""
+    """Sum of the weights of each group.
+
+    Parameters
+    ----------
+    group : ndarray of int, shape (K,)
+        From 0 to n - 1.
+    weight : ndarray, shape (K, ...)
+        One number or array for each member.
+    n : int
+        Number of groups.
+
+    Returns
+    -------
+    ndarray, shape (n, ...)
+        0 for a group without a member.
+    """
     shape = np.shape(weight)[1:]
     flat = np.asarray(weight, np.float64).reshape(len(weight), math.prod(shape))
     sums = np.empty((n, flat.shape[1]))

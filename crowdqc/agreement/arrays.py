@@ -41,7 +41,15 @@ class Compared:
 
 
 def compare(matched: Matched, *, iou: float) -> Compared:
-    """Hold every box of a matched study against those of the other raters."""
+    """Hold every box of a matched study against those of the other raters.
+
+    Parameters
+    ----------
+    matched : Matched
+        A study whose boxes are joined to objects.
+    iou : float
+        From which boxes of two raters are linked for alpha: 0 to 1.
+    """
     drawn = to_drawn(matched)
     return Compared(
         drawn=drawn,
@@ -70,6 +78,13 @@ def to_units(matched: Matched, *, iou: float) -> Units:
     """Units for alpha: boxes linked without regard to the objects that fusion will use.
 
     Images are numbered as in `number_of_places`.
+
+    Parameters
+    ----------
+    matched : Matched
+        A study whose boxes are joined to objects.
+    iou : float
+        From which boxes are linked: 0 to 1.
     """
     boxes, asked, number = matched.boxes, matched.asked, number_of_places(matched)
     person, place = boxes["person"].to_numpy(np.int64), boxes["place"].to_numpy(np.int64)

@@ -77,6 +77,22 @@ class Items:
 def expand(places: Ints, asked_place: Ints, asked: Ints) -> tuple[Ints, Ints]:
     """Row of `places` and what was `asked` there, for each of what was asked at each place.
 
+    Parameters
+    ----------
+    places : ndarray of int, shape (N,)
+        May name a place more than once.
+    asked_place : ndarray of int, shape (K,)
+        In any order.
+    asked : ndarray of int, shape (K,)
+        For example the rater who was asked there.
+
+    Returns
+    -------
+    rows : ndarray of int, shape (M,)
+        Place in `places`, ascending.
+    asked : ndarray of int, shape (M,)
+        What was asked there, in the order in which it is given.
+
     Examples
     --------
     >>> expand(np.array([7, 5, 7]), np.array([5, 7, 7]), np.array([1, 2, 3]))
@@ -160,7 +176,22 @@ def pair_items(drawn: DrawnBoxes) -> Pairs:
 
 
 def own_box(drawn: DrawnBoxes, objects: Ints, raters: Ints) -> Ints:
-    """Box of each rater in each object, -1 where there is none."""
+    """Box of each rater in each object, -1 where there is none.
+
+    Parameters
+    ----------
+    drawn : DrawnBoxes
+        At most one box of a rater in each object.
+    objects : ndarray of int, shape (N,)
+        Objects.
+    raters : ndarray of int, shape (N,)
+        One rater for each of them.
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+        Rows of `drawn`; -1 where the rater drew no box.
+    """
     key = drawn.object * drawn.n_raters + drawn.rater
     order = np.argsort(key)
     wanted = objects * drawn.n_raters + raters

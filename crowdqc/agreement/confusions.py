@@ -23,6 +23,13 @@ def confusions_of_raters(units: Units, places: Places) -> pd.DataFrame:
     Of units that two raters or more were asked for, weighted by how likely the label is true.
     `n` counts these units. Rates of 0 have no row; nor has a study of one or two raters, of
     whom nothing says who is right.
+
+    Parameters
+    ----------
+    units : Units
+        What each rater called each unit, as `to_units` makes them.
+    places : Places
+        Names and clusters.
     """
     people, labels = places.names["rater"], places.names["label"]
     count = np.bincount(units.unit, minlength=len(units.image))

@@ -178,6 +178,18 @@ def measure_roughness(matched: Matched, settings: ContinuitySettings | None = No
 
     The robust standard deviation of an edge from where its neighbours say it is, as a share
     of the organ's size; of labels that a slice holds once.
+
+    Parameters
+    ----------
+    matched : Matched
+        A study whose boxes are joined to objects.
+    settings : ContinuitySettings, optional
+        Which neighbours count.
+
+    Returns
+    -------
+    DataFrame
+        No row for who has no box with enough neighbours.
     """
     settings = settings or ContinuitySettings()
     boxes = runs_of(matched)

@@ -72,7 +72,19 @@ def two_conventions(
 def convention(
     data: RaterData, sites: tuple[list[int], list[int], float], *, lower: str, upper: str
 ) -> Finding:
-    """The finding about two groups, of which one does the `lower` and the other the `upper`."""
+    """The finding about two groups, of which one does the `lower` and the other the `upper`.
+
+    Parameters
+    ----------
+    data : RaterData
+        Names the raters.
+    sites : tuple
+        The raters of the lower and of the upper group, and how far apart: a share of size.
+    lower : str
+        What the lower group does, for example "end earlier".
+    upper : str
+        What the upper group does.
+    """
     first, second = (", ".join(data.people[r] for r in sorted(side)) for side in sites[:2])
     text = (
         f"Two conventions: the boxes of {first} {lower}, those of {second} {upper} "

@@ -21,6 +21,18 @@ def edge_correlations(matched: Matched, level: float) -> pd.DataFrame:
 
     Of the objects that one and the same set of raters drew: the set with the most boxes, which
     `why` names. Its interval is that of the two-way model, not of the bootstrap.
+
+    Parameters
+    ----------
+    matched : Matched
+        A study whose boxes are joined to objects.
+    level : float
+        Of the intervals, 0 to 1.
+
+    Returns
+    -------
+    DataFrame
+        Empty without labels; nan, and why, for a label that no two raters share.
     """
     boxes = matched.boxes.sort_values(["object", "person"], kind="stable")
     shared = boxes[boxes.groupby("object")["box"].transform("size") >= 2]
@@ -53,6 +65,18 @@ def edge_alphas(matched: Matched, places: Places) -> pd.DataFrame:
     """Krippendorff's alpha (interval) of each edge, for each label; raters may be missing.
 
     The same question as `edge_correlations` asks, of all objects that two raters or more drew.
+
+    Parameters
+    ----------
+    matched : Matched
+        A study whose boxes are joined to objects.
+    places : Places
+        Clusters and resamples.
+
+    Returns
+    -------
+    DataFrame
+        nan where all edges are the same.
     """
     boxes = matched.boxes
     group = boxes["object"].to_numpy(np.int64)

@@ -17,6 +17,18 @@ def extents(matched: Matched, places: Places) -> pd.DataFrame:
 
     Of labels that a slice holds once; for the study, each label, case and rater. In mm, or in
     slices (`unit` says which) where the distance of slices is not known for every case.
+
+    Parameters
+    ----------
+    matched : Matched
+        A study whose boxes are joined to objects.
+    places : Places
+        Clusters and resamples.
+
+    Returns
+    -------
+    DataFrame
+        Empty if no two raters drew an organ of the same case.
     """
     found = _ends(matched)
     if found.empty:

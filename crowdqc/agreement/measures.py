@@ -73,7 +73,24 @@ def measure_agreement(
 def measurements(
     matched: Matched, compared: Compared, places: Places, *, resampling: Resampling
 ) -> pd.DataFrame:
-    """As `measure_agreement`, of a study whose boxes were held against each other before."""
+    """As `measure_agreement`, of a study whose boxes were held against each other before.
+
+    Parameters
+    ----------
+    matched : Matched
+        A study whose boxes are joined to objects.
+    compared : Compared
+        Its boxes against those of the others.
+    places : Places
+        Its clusters and resamples.
+    resampling : Resampling
+        For the measures that count opened files as read, where there are any.
+
+    Returns
+    -------
+    DataFrame
+        The table ``measurements``.
+    """
     rows = [*_basic(compared, places), *_by_parts(compared, places)]
     rows += [extents(matched, places), edge_correlations(matched, places.level)]
     rows.append(edge_alphas(matched, places))

@@ -82,7 +82,15 @@ class Places:
 
 
 def number_places(matched: Matched, resampling: Resampling) -> Places:
-    """Places of a matched study as numbers; their clusters, and resamples of these."""
+    """Places of a matched study as numbers; their clusters, and resamples of these.
+
+    Parameters
+    ----------
+    matched : Matched
+        A study whose boxes are joined to objects.
+    resampling : Resampling
+        Number of resamples, seed and level.
+    """
     cases, labels = matched.study.cases, list(matched.study.labels)
     number = number_of_places(matched)
     case, plane = number.case, number.plane
@@ -136,7 +144,26 @@ class Summands:
 def pool(
     summands: Summands, keys: list[str], places: Places, *, measure: str, unit: str = "1"
 ) -> pd.DataFrame:
-    """One row for each group of `keys`: statistic of the group's sums, n, and its interval."""
+    """One row for each group of some keys: statistic of the group's sums, n, and its interval.
+
+    Parameters
+    ----------
+    summands : Summands
+        Parts of the statistic at each place.
+    keys : list of str
+        Some of ``case``, ``label``, ``rater``, ``other``; empty for the whole study.
+    places : Places
+        Clusters and resamples.
+    measure : str
+        Name for the column ``measure``.
+    unit : str
+        ``"1"`` for what ends at 1: intervals are cut there.
+
+    Returns
+    -------
+    DataFrame
+        No row for a group without a summand; no interval in a case where cases are clusters.
+    """
     codes = [summands.key(key, places) for key in keys]
     sizes = [len(places.names[key]) for key in keys]
     group = np.zeros(len(summands.place), np.int64)
@@ -176,7 +203,17 @@ def pool(
 
 
 def undefined(measure: str, keys: list[str], places: Places) -> pd.DataFrame:
-    """Rows for all groups of `keys` that say that nobody can be compared."""
+    """Rows for all groups of some keys that say that nobody can be compared.
+
+    Parameters
+    ----------
+    measure : str
+        Name for the column ``measure``.
+    keys : list of str
+        As of `pool`.
+    places : Places
+        Say why.
+    """
     index = pd.DataFrame(index=[0])
     if keys:
         names = [places.names[key] for key in keys]

@@ -19,7 +19,22 @@ UNEQUAL = "slices were read by different numbers of raters"
 
 
 def presence(drawn: DrawnBoxes, keys: list[str], places: Places) -> pd.DataFrame:
-    """Alpha, AC1 and Fleiss' kappa of each group of `keys` with a place of two raters."""
+    """Alpha, AC1 and Fleiss' kappa of each group of some keys with a place of two raters.
+
+    Parameters
+    ----------
+    drawn : DrawnBoxes
+        What was asked where, and what was drawn.
+    keys : list of str
+        As of `crowdqc.agreement.pool.pool`.
+    places : Places
+        Clusters and resamples.
+
+    Returns
+    -------
+    DataFrame
+        nan, and why, where all said the same; Fleiss also where numbers of raters differ.
+    """
     totals, same = nominal_sums(
         drawn.asked_place, _there(drawn), n_units=len(places.case), n_values=2
     )
@@ -43,7 +58,17 @@ def presence(drawn: DrawnBoxes, keys: list[str], places: Places) -> pd.DataFrame
 
 
 def presence_of_all(drawn: DrawnBoxes, keys: list[str], places: Places) -> pd.DataFrame:
-    """As `presence`, with rows that say why for the groups that have no such place."""
+    """As `presence`, with rows that say why for the groups that have no such place.
+
+    Parameters
+    ----------
+    drawn : DrawnBoxes
+        As of `presence`.
+    keys : list of str
+        As of `presence`.
+    places : Places
+        As of `presence`.
+    """
     rows = presence(drawn, keys, places)
     every = [undefined(name, keys, places) for name in _MEASURES]
     names = ["measure", *keys]
@@ -51,7 +76,20 @@ def presence_of_all(drawn: DrawnBoxes, keys: list[str], places: Places) -> pd.Da
 
 
 def pair_kappas(drawn: DrawnBoxes, places: Places) -> pd.DataFrame:
-    """Cohen's kappa of each two raters who were asked for the same places."""
+    """Cohen's kappa of each two raters who were asked for the same places.
+
+    Parameters
+    ----------
+    drawn : DrawnBoxes
+        What was asked where, and what was drawn.
+    places : Places
+        Clusters and resamples.
+
+    Returns
+    -------
+    DataFrame
+        nan, and why, for a pair who always said the same.
+    """
     order = np.argsort(drawn.asked_place, kind="stable")
     place, rater, there = drawn.asked_place[order], drawn.asked_rater[order], _there(drawn)[order]
     a, b = pairs_within(place)

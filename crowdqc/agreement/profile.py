@@ -145,7 +145,20 @@ def placement(drawn: DrawnBoxes, items: Items, group: Grouping, *, rows: Ints) -
 
 
 def straight(drawn: DrawnBoxes, bias: Floats) -> Boxes:
-    """Boxes (N, 4) freed of the bias (R, 4) of their raters, a share of the object's size."""
+    """Boxes freed of the bias of their raters.
+
+    Parameters
+    ----------
+    drawn : DrawnBoxes
+        N boxes of R raters.
+    bias : ndarray, shape (R, 4)
+        How far each rater's edges lie from the true ones, as a share of the object's size.
+
+    Returns
+    -------
+    ndarray, shape (N, 4)
+        In px.
+    """
     mine = bias[drawn.rater]
     drawn_sides = drawn.boxes[:, 2:] - drawn.boxes[:, :2]
     sides = drawn_sides / np.maximum(1 + mine[:, 2:] - mine[:, :2], _LEAST)

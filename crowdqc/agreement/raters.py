@@ -108,7 +108,15 @@ def review_raters(
 
 
 def measure_raters(data: RaterData, *, gold: pd.DataFrame | None) -> Review:
-    """As `review_raters`, of a study whose boxes were held against each other before."""
+    """As `review_raters`, of a study whose boxes were compared before.
+
+    Parameters
+    ----------
+    data : RaterData
+        A study whose boxes were compared.
+    gold : DataFrame or None
+        Gold boxes, of which the scores of raters are taken; no such columns if `None`.
+    """
     matched, compared, places = data.matched, data.compared, data.places
     faults, noticed = find_faults(data)
     table = _counts(matched)

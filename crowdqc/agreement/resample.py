@@ -49,7 +49,21 @@ class Resampling:
 
 
 def clusters(case: Ints, plane: Ints) -> tuple[Ints, str]:
-    """Cluster of each item, from the case (as a code) and the slice of each, and its name.
+    """Cluster of each item, and what the clusters are.
+
+    Parameters
+    ----------
+    case : ndarray of int, shape (N,)
+        Codes of the cases, from 0.
+    plane : ndarray of int, shape (N,)
+        Slices, from 0.
+
+    Returns
+    -------
+    cluster : ndarray of int, shape (N,)
+        Cases, or blocks of slices of fewer than `FEW_CASES` cases.
+    name : str
+        Of such clusters.
 
     Examples
     --------
@@ -62,13 +76,41 @@ def clusters(case: Ints, plane: Ints) -> tuple[Ints, str]:
 
 
 def blocks(case: Ints, plane: Ints) -> Ints:
-    """Number of the block of slices that each item lies in."""
+    """Number of the block of slices that each item lies in.
+
+    Parameters
+    ----------
+    case : ndarray of int, shape (N,)
+        Codes of the cases, from 0.
+    plane : ndarray of int, shape (N,)
+        Slices, from 0.
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+        From 0; no block reaches over two cases.
+    """
     block = case * (int(plane.max(initial=0)) // BLOCK + 1) + plane // BLOCK
     return np.unique(block, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def case_weights(n_cases: int, *, n_resamples: int, rng: np.random.Generator) -> Floats:
-    """How often each case occurs in each resample, shape (n_resamples, n_cases)."""
+    """How often each case occurs in each resample.
+
+    Parameters
+    ----------
+    n_cases : int
+        Each as likely as any other.
+    n_resamples : int
+        Draws with replacement.
+    rng : Generator
+        Source of the draws.
+
+    Returns
+    -------
+    ndarray, shape (n_resamples, n_cases)
+        Every row adds up to `n_cases`.
+    """
     if n_cases == 0:
         return np.zeros((n_resamples, 0))
     chance = np.full(n_cases, 1 / n_cases)
@@ -76,7 +118,20 @@ def case_weights(n_cases: int, *, n_resamples: int, rng: np.random.Generator) ->
 
 
 def ratio(top: Floats, bottom: Floats) -> Floats:
-    """`top` over `bottom`, nan where that is 0 or less: the statistic of most measures."""
+    """One sum over another: the statistic of most measures.
+
+    Parameters
+    ----------
+    top : ndarray
+        Sums.
+    bottom : ndarray
+        Sums, of the same shape.
+
+    Returns
+    -------
+    ndarray
+        nan where `bottom` is 0 or less.
+    """
     quotient: Floats = np.divide(
         top, bottom, out=np.full(np.shape(bottom), np.nan), where=np.asarray(bottom) > 0
     )
@@ -161,11 +216,29 @@ def student_interval(
     alike: Ints | None = None,
     bounded: bool = True,
 ) -> tuple[Floats, Floats]:
-    """Student's interval of statistics, (M,), from their values without each case, (C, M).
+    """Student's interval of statistics, from their values without each case.
 
     The spread between the cases of one is drawn towards that of all that are `alike`, whose others
     lend it up to `PRIOR_DF` degrees of freedom: two cases may be near one another by chance. What
     is `bounded` by 1 has its interval on Fisher's scale: near 1 a statistic is skew.
+
+    Parameters
+    ----------
+    value : ndarray, shape (M,)
+        The statistics.
+    without : ndarray, shape (C, M)
+        Each without one of C cases; nan where it is not defined.
+    level : float
+        Of the intervals, 0 to 1.
+    alike : ndarray of int, shape (M,), optional
+        Group of each statistic; each is its own if `None`.
+    bounded : bool
+        Whether they end at 1.
+
+    Returns
+    -------
+    tuple of ndarray, shape (M,)
+        Both ends; nan for a statistic of fewer than two cases.
     """
     known = np.isfinite(without)
     n = known.sum(axis=0)

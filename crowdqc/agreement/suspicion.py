@@ -59,7 +59,22 @@ def repeated(boxes: Boxes, run: Ints, plane: Ints) -> tuple[Bools, Bools]:
 
 
 def recurring(boxes: Boxes, rater: Ints, case: Ints) -> Bools:
-    """Boxes that the same rater drew to the pixel in another case, too, shape (N,)."""
+    """Boxes that the same rater drew to the pixel in another case, too.
+
+    Parameters
+    ----------
+    boxes : ndarray, shape (N, 4)
+        In px.
+    rater : ndarray of int, shape (N,)
+        Who drew each.
+    case : ndarray of int, shape (N,)
+        In which case.
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+        True for each of them, the first as well.
+    """
     pixels = np.round(boxes / SAME_PX).astype(np.int64)
     key = np.column_stack([rater, pixels])
     order = np.lexsort((case, *key.T[::-1]))

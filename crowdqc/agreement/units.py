@@ -121,10 +121,22 @@ def _sorted_unique(values: Ints) -> Ints:
 
 
 def image_alpha(units: Units, n_images: int) -> Floats:
-    """Alpha for boxes of each image, shape (I,).
+    """Alpha for boxes of each image.
 
     1 where all raters gave one value throughout (a slice that all left empty, too); nan
     where no two raters were asked for the same.
+
+    Parameters
+    ----------
+    units : Units
+        What each rater called each unit.
+    n_images : int
+        Number I of the images.
+
+    Returns
+    -------
+    ndarray, shape (I,)
+        At most 1.
 
     References
     ----------
@@ -139,10 +151,22 @@ def image_alpha(units: Units, n_images: int) -> Floats:
 
 
 def vitality(units: Units, n_raters: int) -> Floats:
-    """By how much global alpha is higher with each rater than without, shape (R,).
+    """By how much global alpha is higher with each rater than without.
 
     Below 0 for raters without whom the rest would agree better; nan where alpha is not
     defined with or without.
+
+    Parameters
+    ----------
+    units : Units
+        What each rater called each unit.
+    n_raters : int
+        Number R of the raters.
+
+    Returns
+    -------
+    ndarray, shape (R,)
+        In units of alpha.
     """
     totals, same = units.sums()
     m = totals.sum(axis=1)

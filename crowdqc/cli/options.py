@@ -88,7 +88,15 @@ STYLES = ("table", "json", "csv", "spreadsheet")
 def output_options(
     command: Callable[..., Any], *, styles: tuple[str, ...] = STYLES
 ) -> Callable[..., Any]:
-    """``--format``, ``--quiet``, ``--verbose`` for a command that shows a table."""
+    """``--format``, ``--quiet``, ``--verbose`` for a command that shows a table.
+
+    Parameters
+    ----------
+    command : callable
+        Function below ``click.command()``; gets `style`, `quiet` and `verbose`.
+    styles : tuple of str
+        What ``--format`` may be.
+    """
     for option in (
         click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr."),
@@ -140,7 +148,17 @@ def _refuse_faulty(study: Path) -> None:
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Show a text on the terminal, with what the terminal would obey escaped."""
+    """Show a text on the terminal, with what the terminal would obey escaped.
+
+    Parameters
+    ----------
+    text : str
+        May hold what a user wrote.
+    err : bool
+        To stderr instead of stdout.
+    nl : bool
+        Whether a line break follows.
+    """
     click.echo(visible(text), err=err, nl=nl)
 
 
@@ -155,7 +173,17 @@ def speaker(*, quiet: bool) -> Callable[[str], None]:
 
 
 def open_run(study: Path, *, say: Callable[[str], None], **more: Any) -> Run:
-    """As `crowdqc.stages.open_run`; the folder of results is let go when the command ends."""
+    """As `crowdqc.stages.open_run`; the folder of results is let go when the command ends.
+
+    Parameters
+    ----------
+    study : Path
+        A study file.
+    say : callable
+        Gets lines for stderr.
+    **more : object
+        Further arguments of `crowdqc.stages.open_run`.
+    """
     from crowdqc.stages import pipeline
 
     run = pipeline.open_run(study, say=say, **more)

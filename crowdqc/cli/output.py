@@ -52,7 +52,15 @@ def finding_line(finding: Finding) -> str:
 
 
 def print_table(frame: pd.DataFrame, title: str) -> None:
-    """Print a table for people on stdout; an empty one is a line that says so."""
+    """Print a table for people on stdout; an empty one is a line that says so.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its text may hold what a user wrote.
+    title : str
+        Line above it.
+    """
     if frame.empty:
         click.echo(visible(f"{title}: none."))
         return

@@ -90,10 +90,29 @@ def perform(
     view: str | None = None,
     **changes: Any,
 ) -> None:
-    """Run a stage (or ``"run"``, all), show its result, leave with the exit code it asks for.
+    """Run a stage, show its result, leave with the exit code it asks for.
 
     With `shard`, that part of the stage is done. With `view`, a stage runs only if it is not up to
     date (or not at all, where the view is of what it would do), and that view of it is shown.
+
+    Parameters
+    ----------
+    name : str
+        A stage, or ``"run"`` for all.
+    study : Path
+        A study file.
+    out : Path, optional
+        Folder of results; as the study file says if `None`.
+    style : str
+        Value of ``--format``.
+    quiet : bool
+        Say nothing on stderr.
+    verbose : bool
+        Name each finding on stderr.
+    view : str, optional
+        One of `crowdqc.stages.pipeline.VIEWS`.
+    **changes : object
+        Options that replace keys of the study file, as ``SECTION.KEY``; and `shard`.
     """
     from crowdqc.cli.progress import watcher
     from crowdqc.stages.pipeline import BEFORE, PIPELINE, VIEWS, draw_shard, run_all
@@ -122,7 +141,23 @@ def perform(
 def finish(
     result: Result, title: str, *, style: str, quiet: bool, verbose: bool, after: str = ""
 ) -> None:
-    """Show the result of a stage and what comes after; leave with the exit code it asks for."""
+    """Show the result of a stage and what comes after; leave with the exit code it asks for.
+
+    Parameters
+    ----------
+    result : Result
+        Of a stage.
+    title : str
+        Line above its table.
+    style : str
+        Value of ``--format``; other styles than `STYLES` show no table.
+    quiet : bool
+        Say nothing on stderr.
+    verbose : bool
+        Name each finding on stderr.
+    after : str
+        Last line on stderr; none if empty.
+    """
     from crowdqc.cli.output import finding_line, print_table, write_out
 
     if style == "table":

@@ -130,6 +130,15 @@ def bootstrap_interval(
     """BCa bootstrap interval (95 %) of a mean of differences.
 
     nan, nan for fewer than two values; the value itself where all are the same.
+
+    Parameters
+    ----------
+    differences : ndarray, shape (N,)
+        Finite.
+    rng : Generator
+        Source of the draws.
+    resamples : int
+        Number of draws with replacement.
     """
     if len(differences) < 2:
         return np.nan, np.nan

@@ -204,7 +204,17 @@ def _measure(column: str, values: Values) -> str:
 
 
 def need_columns(frame: pd.DataFrame, keys: Sequence[str], name: str) -> None:
-    """Refuse a table that lacks a column, naming those that it has."""
+    """Refuse a table that lacks a column, naming those that it has.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As it was read.
+    keys : sequence of str
+        Columns that it must have.
+    name : str
+        How messages call it.
+    """
     absent = [key for key in keys if key not in frame.columns]
     if absent:
         raise InputError(f"{name}: has no column {absent}; it has {list(frame.columns)}.")

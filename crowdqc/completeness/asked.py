@@ -96,6 +96,13 @@ def dealt_slices(study: Study, owed: pd.DataFrame | None = None) -> pd.Series:
     skipped, or its file lost. Assignments say it. Without them, who read less than half (`DEALT`)
     of the slices that anybody read, of all cases of the rater together, was dealt them, but in a
     case of which hardly one lacks.
+
+    Parameters
+    ----------
+    study : Study
+        Its readings are used.
+    owed : DataFrame, optional
+        What was assigned; `None` without assignments.
     """
     readings = study.readings
     if owed is not None:

@@ -77,7 +77,19 @@ def list_findings(data: RunData) -> tuple[list[Finding], list[str]]:
 
 
 def run_finding(row: Any, check: str, text: str, **further: Any) -> Finding:
-    """A finding about one run, of which `row` is the row of the facts."""
+    """A finding about one run.
+
+    Parameters
+    ----------
+    row : namedtuple
+        Of a run: has `case`, `label` and `rater`.
+    check : str
+        One of ``checks.toml``.
+    text : str
+        The message.
+    **further : object
+        Further fields of the finding.
+    """
     return Finding(
         check=check, message=text, case=row.case, label=row.label, rater=row.rater, **further
     )

@@ -93,7 +93,20 @@ def expected_by_cases(runs: Runs) -> pd.DataFrame:
 
 
 def usual_lengths(ends: Floats, enough: int = 3) -> Floats:
-    """Median length of each label over the other cases; nan where fewer than `enough` have it."""
+    """Median length of each label over the other cases.
+
+    Parameters
+    ----------
+    ends : ndarray, shape (N, L, 2)
+        First and last end of L labels in N cases; nan where a case has none.
+    enough : int
+        Least number of other cases.
+
+    Returns
+    -------
+    ndarray, shape (N, L)
+        In the unit of `ends`; nan where fewer than `enough` others have the label.
+    """
     lengths = ends[..., 1] - ends[..., 0]
     result = np.full(lengths.shape, np.nan)
     for label in range(lengths.shape[1]):

@@ -78,6 +78,13 @@ def expected_ends(expected: Floats) -> Floats:
 def spread_of_ends(ends: Floats, expected: Floats) -> float:
     """How far ends lie from what is expected: a robust standard deviation, in mm.
 
+    Parameters
+    ----------
+    ends : ndarray, shape (N, L, 2)
+        First and last end of L labels in N cases, in mm; nan where a case has none.
+    expected : ndarray, shape (N, L, K, 2)
+        As from `reference_ends`.
+
     Returns
     -------
     float

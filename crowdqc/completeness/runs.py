@@ -133,7 +133,15 @@ class Runs:
 
 
 def find_runs(study: Study, owed: pd.DataFrame | None = None) -> Runs:
-    """The runs of a study, of which `owed` was assigned."""
+    """The runs of a study.
+
+    Parameters
+    ----------
+    study : Study
+        All that was read.
+    owed : DataFrame, optional
+        What was assigned; `None` without assignments.
+    """
     drawn = _hulls(study.boxes)
     slices = drawn.groupby(RUN)["slice"]
     extent = {"n_slices": slices.size(), "first": slices.min(), "last": slices.max()}

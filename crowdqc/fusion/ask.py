@@ -127,10 +127,22 @@ def expected_error(exists: Floats, edges: Floats) -> Floats:
 
 
 def chance_below(spread: Floats, below: float) -> Floats:
-    """Probability that the IoU of boxes with edges of a relative spread (O, 4) is below, (O,).
+    """Probability that the IoU of boxes with the true ones is below a limit.
 
     The sum of what the edges are off is taken to be normal; it is a little skew, so that a
     probability may be off by .04.
+
+    Parameters
+    ----------
+    spread : ndarray, shape (O, 4)
+        Of each edge, as a share of the object's size.
+    below : float
+        An IoU, 0 to 1.
+
+    Returns
+    -------
+    ndarray, shape (O,)
+        In [0, 1].
     """
     sd = np.sqrt((1 - ABSOLUTE**2) * (spread**2).sum(axis=1))
     chance: Floats = norm.sf((1 - below - _mean(spread, most=np.inf)) / np.maximum(sd, 1e-12))

@@ -110,9 +110,24 @@ def cut_planes(
     raters: int,
     margin: float | None = None,
 ) -> Cells:
-    """Cells of all planes of `shape`, with the votes of `raters` raters.
+    """Cells of all planes, with the votes of the raters.
 
     With `margin`, only what lies up to so many px round the boxes of a plane is cut.
+
+    Parameters
+    ----------
+    boxes : ndarray, shape (N, 4)
+        In px; cut off at the image.
+    rater : ndarray of int, shape (N,)
+        From 0.
+    plane : ndarray of int, shape (N,)
+        From 0.
+    shape : tuple of int
+        Planes, rows, columns.
+    raters : int
+        Number of raters.
+    margin : float, optional
+        Only so many px round the boxes of a plane are cut, and no plane without boxes.
     """
     planes, rows, columns = shape
     limit = np.array([columns, rows, columns, rows], dtype=np.float64)
@@ -188,9 +203,25 @@ def _numbered(code: Ints, size: int) -> tuple[Ints, Ints]:
 
 
 def paint(cells: Cells, value: Floats, plane: int, *, shape: tuple[int, int]) -> Floats:
-    """Paint the cells of one plane, with `value` (K,), into an image (rows, columns).
+    """Paint the cells of one plane into an image.
 
     A pixel that cells share gets their values by the share of its area.
+
+    Parameters
+    ----------
+    cells : Cells
+        K cells of any planes.
+    value : ndarray, shape (K,)
+        Of each cell.
+    plane : int
+        The one that is painted.
+    shape : tuple of int
+        Rows, columns.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns)
+        0 outside the cells.
     """
     image = np.zeros(shape)
     for index in np.flatnonzero((cells.plane == plane) & (value != 0)):

@@ -27,7 +27,17 @@ def in_force(settled: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def obeying(fused: Fused, matched: Matched, settled: pd.DataFrame) -> Fused:
-    """`fused` with the boxes and the existence of settled objects."""
+    """Fused boxes with those, and the existence, of settled objects.
+
+    Parameters
+    ----------
+    fused : Fused
+        Of all objects of the study.
+    matched : Matched
+        A study whose boxes are joined to objects.
+    settled : DataFrame
+        One row for each object that was decided on; may be empty.
+    """
     if not len(settled):
         return fused
     rows, real = object_rows(matched, settled), settled["real"].to_numpy(bool)
@@ -44,7 +54,17 @@ def obeying(fused: Fused, matched: Matched, settled: pd.DataFrame) -> Fused:
 
 
 def with_decided(frame: pd.DataFrame, matched: Matched, settled: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``consensus`` with the state that reviewers gave them, and objects they added."""
+    """The rows of ``consensus`` with the state that reviewers gave them, and objects they added.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows of ``consensus``, in the order of the objects.
+    matched : Matched
+        As of `obeying`.
+    settled : DataFrame
+        As of `obeying`.
+    """
     if not len(settled):
         return frame
     rows, real = object_rows(matched, settled), settled["real"].to_numpy(bool)
@@ -66,7 +86,15 @@ def with_decided(frame: pd.DataFrame, matched: Matched, settled: pd.DataFrame) -
 
 
 def without_refused(consensus: pd.DataFrame, settled: pd.DataFrame) -> pd.DataFrame:
-    """Without boxes interpolated where a reviewer found nothing."""
+    """Without boxes interpolated where a reviewer found nothing.
+
+    Parameters
+    ----------
+    consensus : DataFrame
+        With interpolated rows.
+    settled : DataFrame
+        As of `obeying`.
+    """
     real = settled["real"].to_numpy(bool)
     nothing = stands_in(settled[~real], consensus, PLACE)
     kept = ~(nothing & (consensus["method"] == INTERPOLATED).to_numpy())
