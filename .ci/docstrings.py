@@ -1,7 +1,8 @@
 """Validate the docstrings of public functions by numpydoc: ``python .ci/docstrings.py``.
 
-Part of ``make lint``. Public is what ``import crowdqc`` offers and what any module names in its
-``__all__``; a function of one parameter may do with a sentence.
+Part of ``make lint``. Of what a module names in its ``__all__`` parameters and results are asked
+for, of all other functions of a module without underscore the parameters; several may be described
+together ("As in ..."). A function of one parameter may do with a sentence.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
-from typing import Any
 
 from numpydoc.validate import validate
 
 PACKAGES = ("crowdqc", "samgen", "train")
 APART = ("train.trainers", "train.nnunet_trainers")
 """Modules that only nnU-Net imports: they load torch."""
-CODES = {
+PARAMETERS = {
     "GL08",  # no docstring
     "SS01",  # no summary
     "PR01",  # a parameter is not documented
     "PR02",  # a documented parameter does not exist
     "PR03",  # parameters in another order
+}
+OFFERED = {
     "PR04",  # a parameter without a type
     "RT01",  # the result is not documented
     "RT03",  # the result without a sentence
@@ -39,14 +41,21 @@ def main() -> int:
     return int(bool(faults))
 
 
-def public_functions() -> dict[str, Any]:
-    """Where a function is defined -> the function, of all that some ``__all__`` names."""
-    found = {}
+def public_functions() -> dict[str, set[str]]:
+    """Where a function is defined -> what is asked of it."""
+    found: dict[str, set[str]] = {}
     for module in map(importlib.import_module, modules()):
-        for name in getattr(module, "__all__", ()):
+        offered = set(getattr(module, "__all__", ()))
+        for name in {*vars(module), *offered}:
             thing = getattr(module, name)
-            if inspect.isfunction(thing) and thing.__module__.partition(".")[0] in PACKAGES:
-                found[f"{thing.__module__}.{thing.__qualname__}"] = thing
+            if not inspect.isfunction(thing) or name.startswith("_"):
+                continue
+            where = f"{thing.__module__}.{thing.__qualname__}"
+            few = len(inspect.signature(thing).parameters) < 2
+            if name in offered and thing.__module__.partition(".")[0] in PACKAGES:
+                found[where] = (PARAMETERS | OFFERED) - (LENIENT if few else set())
+            elif thing.__module__ == module.__name__ and not few:
+                found.setdefault(where, PARAMETERS)
     return found
 
 
@@ -59,11 +68,9 @@ def modules() -> Iterator[str]:
                 yield module.name
 
 
-def faults_of(name: str, function: Any) -> list[str]:
-    """What numpydoc says of one function, as far as it is asked here."""
-    few = len(inspect.signature(function).parameters) < 2
-    wanted = CODES - LENIENT if few else CODES
-    return [f"{code} {text}" for code, text in validate(name)["errors"] if code in wanted]
+def faults_of(name: str, asked: set[str]) -> list[str]:
+    """What numpydoc says of one function, as far as it is asked."""
+    return [f"{code} {text}" for code, text in validate(name)["errors"] if code in asked]
 
 
 if __name__ == "__main__":

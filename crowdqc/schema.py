@@ -352,7 +352,22 @@ def _check_reference(frame: pd.DataFrame, table: str, *, target: str, other: pd.
 
 
 def stands_in(other: pd.DataFrame, frame: pd.DataFrame, keys: Sequence[str]) -> NDArray[np.bool_]:
-    """Whether the `keys` of each row of `frame` are those of some row of `other`, shape (N,)."""
+    """Whether the keys of each row of a frame are those of some row of another.
+
+    Parameters
+    ----------
+    other : DataFrame
+        Rows that are looked among.
+    frame : DataFrame
+        N rows.
+    keys : sequence of str
+        Columns of both.
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+        False throughout if `other` is empty.
+    """
     code = np.zeros(len(frame) + len(other), dtype=np.int64)
     for key in keys:
         both = pd.concat([frame[key], other[key]], ignore_index=True)

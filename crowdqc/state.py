@@ -49,12 +49,37 @@ def _is_record(record: object) -> bool:
 
 
 def signed(study: str, stage: str, record: dict[str, Any]) -> dict[str, Any]:
-    """The record of a stage with this user's signature."""
+    """The record of a stage with this user's signature.
+
+    Parameters
+    ----------
+    study : str
+        Identifies the study and its folder.
+    stage : str
+        Name of the stage.
+    record : dict
+        What JSON can hold; a signature in it is replaced.
+    """
     return {**record, "signature": sign([study, stage, _unsigned(record)])}
 
 
 def is_ours(study: str, stage: str, record: dict[str, Any]) -> bool:
-    """Whether this user signed the record of a stage."""
+    """Whether this user signed the record of a stage.
+
+    Parameters
+    ----------
+    study : str
+        As of `signed`.
+    stage : str
+        As of `signed`.
+    record : dict
+        With its signature.
+
+    Returns
+    -------
+    bool
+        False without a signature.
+    """
     return is_signed([study, stage, _unsigned(record)], record.get("signature"))
 
 

@@ -24,6 +24,13 @@ _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?%?|-")
 def count(n: int, noun: str) -> str:
     """A number of things, with the noun in its plural where needed.
 
+    Parameters
+    ----------
+    n : int
+        Not below 0.
+    noun : str
+        In the singular.
+
     Examples
     --------
     >>> count(1, "slice"), count(1840, "box"), count(0, "entry")
@@ -48,6 +55,13 @@ def plural(noun: str) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that a misspelt one seems to mean; `None` where none is like it.
 
+    Parameters
+    ----------
+    name : str
+        As it was written.
+    known : iterable of str
+        What may be meant.
+
     Examples
     --------
     >>> nearest("medain", ["mean", "median"]), nearest("x", ["mean"])
@@ -58,6 +72,15 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def must_be_one_of(what: str, got: str, known: Iterable[str]) -> str:
     """Message that refuses a value that is not among the known ones, with the nearest of them.
+
+    Parameters
+    ----------
+    what : str
+        How the message calls the value.
+    got : str
+        The value.
+    known : iterable of str
+        In the order in which they are named.
 
     Examples
     --------

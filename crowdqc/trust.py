@@ -94,7 +94,15 @@ def sign(record: object) -> str:
 
 
 def is_signed(record: object, signature: object) -> bool:
-    """Whether `signature` is this user's of `record`."""
+    """Whether a signature is this user's of a record.
+
+    Parameters
+    ----------
+    record : object
+        What JSON can hold.
+    signature : object
+        As read from a file: of any type.
+    """
     return isinstance(signature, str) and hmac.compare_digest(sign(record), signature)
 
 

@@ -61,7 +61,17 @@ class Enlargement:
 def enlarge_directly(
     grid: tuple[int, int], picture: tuple[int, int], *, device: torch.device
 ) -> Enlargement:
-    """From a grid (h, w) to a picture (rows, columns), as MedSAM's script resizes its masks."""
+    """From a grid to a picture, as MedSAM's script resizes its masks.
+
+    Parameters
+    ----------
+    grid : tuple of int
+        Height and width of the logits.
+    picture : tuple of int
+        Rows and columns.
+    device : torch.device
+        Where the matrices lie.
+    """
     one, two = (
         _resized(torch.eye(n, device=device), size) for n, size in zip(grid, picture, strict=True)
     )

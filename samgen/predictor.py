@@ -79,7 +79,20 @@ class Prompts:
 
 
 def in_groups(objects: Iterable[Prompts], limit: int) -> Iterator[list[Prompts]]:
-    """Objects in groups of up to `limit` prompts, or of one object with more."""
+    """Objects in groups of a limited number of prompts, or of one object with more.
+
+    Parameters
+    ----------
+    objects : iterable of Prompts
+        Of one slice.
+    limit : int
+        Most prompts of a group.
+
+    Yields
+    ------
+    list of Prompts
+        Neighbours, in the given order.
+    """
     group: list[Prompts] = []
     for one in objects:
         if group and sum(len(other.boxes) for other in [*group, one]) > limit:

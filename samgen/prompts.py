@@ -62,6 +62,17 @@ _INWARDS = np.array([1.0, 1.0, -1.0, -1.0])
 def prompt_rng(seed: int, *, case: str, slice: int, label: str) -> np.random.Generator:
     """Generator for the prompts of one object: the same in whichever order work is done.
 
+    Parameters
+    ----------
+    seed : int
+        Of the study.
+    case : str
+        Of the object.
+    slice : int
+        Of the object.
+    label : str
+        Of the object.
+
     Examples
     --------
     >>> a = prompt_rng(0, case="0001", slice=7, label="liver")

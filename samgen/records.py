@@ -41,7 +41,15 @@ def signature_of(**inputs: object) -> str:
 
 
 def read_record(path: Path, signature: str) -> Rows | None:
-    """Rows of the table ``masks`` of a finished case; `None` where it must be done (again)."""
+    """Rows of the table ``masks`` of a finished case; `None` where it must be done (again).
+
+    Parameters
+    ----------
+    path : Path
+        Of the record.
+    signature : str
+        Of all on which the masks depend.
+    """
     try:
         record = read_json(path, JSON_BYTES_MAX)
         if record["signature"] != signature or not is_sealed(path):
@@ -56,7 +64,19 @@ def read_record(path: Path, signature: str) -> Rows | None:
 
 
 def write_record(path: Path, signature: str, *, files: list[str], rows: Rows) -> None:
-    """Write the record of a case whose `files`, beside it, are complete."""
+    """Write the record of a case whose files are complete.
+
+    Parameters
+    ----------
+    path : Path
+        Of the record.
+    signature : str
+        As of `read_record`.
+    files : list of str
+        Names of complete files beside it.
+    rows : list of dict
+        Of the table ``masks``.
+    """
     record = {
         "signature": signature,
         "files": {name: sha256(path.parent / name) for name in files},

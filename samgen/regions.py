@@ -38,7 +38,20 @@ def region_of(mask: NDArray[np.bool_]) -> Region | None:
 
 
 def region_from(rows: NDArray[np.bool_], columns: NDArray[np.bool_]) -> Region | None:
-    """The smallest region with all rows and columns that are marked; None where none is."""
+    """The smallest region with all rows and columns that are marked.
+
+    Parameters
+    ----------
+    rows : ndarray of bool, shape (R,)
+        Marks.
+    columns : ndarray of bool, shape (C,)
+        Marks.
+
+    Returns
+    -------
+    Region or None
+        `None` where no row or no column is.
+    """
     if not (rows.any() and columns.any()):
         return None
     return _extent(rows), _extent(columns)
@@ -60,7 +73,15 @@ def hull(regions: Iterable[Region]) -> Region:
 
 
 def common(a: Region, b: Region) -> Region:
-    """The part that two regions share; empty slices where they share none."""
+    """The part that two regions share; empty slices where they share none.
+
+    Parameters
+    ----------
+    a : Region
+        In px of one picture.
+    b : Region
+        As `a`.
+    """
     rows, columns = (
         slice(start := max(p.start, q.start), max(start, min(p.stop, q.stop)))
         for p, q in zip(a, b, strict=True)
@@ -69,7 +90,15 @@ def common(a: Region, b: Region) -> Region:
 
 
 def within(region: Region, outer: Region) -> Region:
-    """`region` in the rows and columns of an array that shows only `outer`, which holds it."""
+    """A region in the rows and columns of an array that shows only another.
+
+    Parameters
+    ----------
+    region : Region
+        Inside `outer`.
+    outer : Region
+        What the array shows.
+    """
     rows, columns = (
         slice(part.start - whole.start, part.stop - whole.start)
         for part, whole in zip(region, outer, strict=True)

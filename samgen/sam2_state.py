@@ -137,7 +137,14 @@ def _translated(name: str) -> str:
 
 
 def config_of(state: Mapping[str, torch.Tensor], *, side: int) -> Sam2VideoConfig:
-    """Configuration of the model that some tensors belong to, for pictures of this side in px.
+    """Configuration of the model that some tensors belong to.
+
+    Parameters
+    ----------
+    state : mapping
+        Name -> tensor, by the names of ``transformers``.
+    side : int
+        Of the square pictures, in px; a multiple of 16.
 
     Raises
     ------

@@ -77,7 +77,15 @@ def draw_objects(
 
 
 def measured(prompts: Prompts, summary: Summary) -> ObjectMask:
-    """An object with its measures, from what is kept of its masks."""
+    """An object with its measures, from what is kept of its masks.
+
+    Parameters
+    ----------
+    prompts : Prompts
+        Boxes of one object.
+    summary : Summary
+        Of its masks.
+    """
     region = summary.region
     around = within(prompts.region(), region)
     likely = summary.mean > SUPPORT
@@ -141,7 +149,20 @@ def without_contrast(prompts: Prompts) -> ObjectMask:
 
 
 def mask_dice(a: ObjectMask, b: ObjectMask) -> float:
-    """Dice of the masks at 0.5 of two drawings of one object; nan where both are empty."""
+    """Dice of the masks at 0.5 of two drawings of one object.
+
+    Parameters
+    ----------
+    a : ObjectMask
+        A drawing.
+    b : ObjectMask
+        Another, on the same picture.
+
+    Returns
+    -------
+    float
+        0 to 1; nan where both are empty.
+    """
     shared = common(a.region, b.region)
     one, other = ((item.mean > 0.5)[within(shared, item.region)] for item in (a, b))
     total = int((a.mean > 0.5).sum()) + int((b.mean > 0.5).sum())

@@ -94,7 +94,17 @@ class SquarePixels(BoxPredictor):
 
 
 def square_pixels(model: BoxPredictor, *, width_mm: float, height_mm: float) -> BoxPredictor:
-    """The model itself where pixels are squares, else one that is shown squares."""
+    """The model itself where pixels are squares, else one that is shown squares.
+
+    Parameters
+    ----------
+    model : BoxPredictor
+        Takes pictures of any shape.
+    width_mm : float
+        Of a pixel.
+    height_mm : float
+        Of a pixel.
+    """
     ratio = max(width_mm, height_mm) / min(width_mm, height_mm)
     if ratio <= RATIO:
         return model

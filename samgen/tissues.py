@@ -127,13 +127,38 @@ class Views(NamedTuple):
 
 
 def two_views(scene: Scene, settings: IntensitySettings) -> Views:
-    """The object in a box, of one tissue and of any."""
+    """The object in a box, of one tissue and of any.
+
+    Parameters
+    ----------
+    scene : Scene
+        A box and what lies round it.
+    settings : IntensitySettings
+        Constants of the model.
+    """
     core, mixed = _of_one_tissue(scene, settings), _of_any_tissue(scene, settings)
     return Views(core, mixed, _box_fit(core, scene, settings) - _box_fit(mixed, scene, settings))
 
 
 def blend(views: Views, scene: Scene, better: float, *, settings: IntensitySettings) -> Floats:
-    """What both views make of an object, with no holes and no needless pieces."""
+    """What both views make of an object, with no holes and no needless pieces.
+
+    Parameters
+    ----------
+    views : Views
+        As of `two_views`.
+    scene : Scene
+        The same.
+    better : float
+        By how much the first view fits the box better; 0 to trust both alike, but for a margin.
+    settings : IntensitySettings
+        Constants of the model.
+
+    Returns
+    -------
+    ndarray of float32
+        Probabilities, of the shape of the scene.
+    """
     weight = np.float32(expit((better + settings.fit_margin) / settings.fit_scale))
     return _tidy(weight * views.core + (1 - weight) * views.mixed, scene, settings)
 
@@ -141,7 +166,17 @@ def blend(views: Views, scene: Scene, better: float, *, settings: IntensitySetti
 def region_with_margin(
     box: NDArray[np.float64], shape: tuple[int, int], settings: IntensitySettings
 ) -> Region:
-    """The part of a picture that is looked at for a box."""
+    """The part of a picture that is looked at for a box.
+
+    Parameters
+    ----------
+    box : ndarray, shape (4,)
+        ``x0, y0, x1, y1`` in px.
+    shape : tuple of int
+        Rows and columns of the picture.
+    settings : IntensitySettings
+        Say how wide the margin is.
+    """
     side = box[2:] - box[:2]
     margin = np.maximum(settings.margin_px, settings.margin_share * side)
     low = np.maximum(np.floor(box[:2] - margin), 0).astype(int)
@@ -152,7 +187,19 @@ def region_with_margin(
 def scene_of(
     grey: Floats, box: NDArray[np.float64], *, region: Region, settings: IntensitySettings
 ) -> Scene:
-    """A box, in px of `grey`, and what lies round it in a region."""
+    """A box and what lies round it in a region.
+
+    Parameters
+    ----------
+    grey : ndarray, shape (rows, columns)
+        A picture, 0 to 255.
+    box : ndarray, shape (4,)
+        ``x0, y0, x1, y1`` in px of `grey`.
+    region : Region
+        As of `region_with_margin`.
+    settings : IntensitySettings
+        Constants of the model.
+    """
     part = grey[region]
     local = box - np.tile([region[1].start, region[0].start], 2)
     (u, inside_x), (v, inside_y) = (

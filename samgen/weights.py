@@ -96,10 +96,17 @@ def digest_of(path: Path, algorithm: str = "sha256") -> str:
 
 
 def verify_checkpoint(path: Path, digest: str) -> None:
-    """Refuse a file whose hash is not `digest` (``algorithm:hexadecimal``).
+    """Refuse a file that has another hash.
 
     Where that is no SHA-256, the SHA-256 of the first file that was right is kept beside it, and
     asked for from then on.
+
+    Parameters
+    ----------
+    path : Path
+        Of the weights.
+    digest : str
+        ``algorithm:hexadecimal``, or `UNPUBLISHED`.
 
     Raises
     ------

@@ -275,10 +275,12 @@ def evaluate_sets(
 
     Parameters
     ----------
-    config, folders, sets, say
+    config, folders, sets
         As `train_sets`.
     truth : mapping of str to Path
         Case and its expert mask.
+    say : callable
+        As `train_sets`.
 
     Returns
     -------

@@ -88,10 +88,12 @@ def train_fold(
 
     Parameters
     ----------
-    folders, dataset, settings
+    folders, dataset
         As `prepare`, which must have been run.
     fold : int or "all"
         Fold to train.
+    settings : Train
+        As `prepare`.
     gpus : int
         GPUs that share each batch (nnU-Net's DDP); folds on one GPU each are more efficient.
 
@@ -144,10 +146,12 @@ def predict(
 
     Parameters
     ----------
-    folders, dataset, settings
+    folders, dataset
         As `prepare`.
     output : Path
         Folder for the predictions, ``<case>.nii.gz``, with the dataset's label numbers.
+    settings : Train
+        As `prepare`.
     images : Path, optional
         Folder of images ``<case>_0000.nii.gz``; the dataset's ``imagesTs`` if not given.
     folds : sequence of int or "all", optional

@@ -98,6 +98,13 @@ def draw_order(keys: Iterable[str], seed: int) -> Ints:
 def gradings_missing(units: Units, design: Design) -> tuple[int, int]:
     """About how many risky units and random draws are left to grade, if all goes as expected.
 
+    Parameters
+    ----------
+    units : Units
+        What is accepted, with its risks and the grades so far.
+    design : Design
+        Goal, and what is listed.
+
     Returns
     -------
     risky, random : int

@@ -177,9 +177,21 @@ def _effective(evidence: Evidence, away: Floats, rows: tuple[Ints, Ints], *, pai
 
 
 def likeness(run: Ints, error: Floats) -> float:
-    """Correlation of errors (N, K) of one run, from 0 to 1: with it, m of them are worth less.
+    """Correlation of errors of one run: with it, m of them are worth less.
 
     Each run counts with its errors but the first one; ten of them say that there is none.
+
+    Parameters
+    ----------
+    run : ndarray of int, shape (N,)
+        Run to which each error belongs.
+    error : ndarray, shape (N, K)
+        Of K edges, in standard deviations.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
     """
     _, of, count = np.unique(run, return_inverse=True, return_counts=True)
     error = np.clip(error, -_FAR, _FAR)

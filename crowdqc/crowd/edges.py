@@ -120,6 +120,13 @@ class Edges:
 def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
     """Estimate boxes, raters and objects in turn, from the median box on.
 
+    Parameters
+    ----------
+    evidence : Evidence
+        Boxes of R raters, joined to O objects.
+    settings : EdgeSettings
+        Priors and when to stop.
+
     References
     ----------
     .. [1] S. K. Warfield, K. H. Zou, W. M. Wells, "Validation of image segmentation by

@@ -114,6 +114,15 @@ def fit_existence(
 ) -> Existence:
     """Estimate objects and raters by EM, each step one Newton step for every rater.
 
+    Parameters
+    ----------
+    evidence : Evidence
+        Boxes of R raters, joined to O objects, and what was asked.
+    settings : ExistenceSettings
+        Priors and when to stop.
+    dependence : Dependence, optional
+        Raters whose errors are alike; none if `None`.
+
     References
     ----------
     .. [1] A. P. Dawid, A. M. Skene, "Maximum likelihood estimation of observer error-rates

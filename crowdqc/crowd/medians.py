@@ -13,6 +13,18 @@ _REACH = 0.1
 def middle(values: Floats, weight: Floats) -> float:
     """Mean of what lies within a tenth of the weight of the median: it moves without jumps.
 
+    Parameters
+    ----------
+    values : ndarray, shape (N,)
+        In any order.
+    weight : ndarray, shape (N,)
+        Not below 0.
+
+    Returns
+    -------
+    float
+        0 where there is no weight.
+
     Examples
     --------
     >>> middle(np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 5.0]))

@@ -175,7 +175,21 @@ def reliability(
 def false_share(
     evidence: Evidence, edges: Edges, *, hits: Floats, prior: float, level: float
 ) -> Share:
-    """Share of each rater's boxes that show nothing real, shrunk towards everybody's."""
+    """Share of each rater's boxes that show nothing real, shrunk towards everybody's.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Boxes of R raters, joined to O objects.
+    edges : Edges
+        Says which raters depend on each other.
+    hits : ndarray, shape (N,)
+        Probability that each box shows something real.
+    prior : float
+        Boxes for which everybody's share counts.
+    level : float
+        Of the intervals, 0 to 1.
+    """
     rows = np.flatnonzero(_judged(evidence, edges.dependence)[evidence.object])
     who, wrong = evidence.rater[rows], 1 - hits[rows]
     voice = edges.dependence.rater_voice()

@@ -31,6 +31,13 @@ def shared_error(evidence: Evidence, edges: Edges) -> float:
     """Standard deviation of the shared error, as a share of a rater's own, 0 to `SHARED`.
 
     Where fewer than five objects have four voices, nothing is known: it is `SHARED`.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Boxes of R raters, joined to O objects.
+    edges : Edges
+        Biases and spreads of the raters.
     """
     value, error, n = _covariance(evidence, edges)
     if n < _FEWEST:

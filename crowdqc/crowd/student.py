@@ -12,7 +12,15 @@ _TRIED = np.geomspace(1.2, 60, 14)
 
 
 def log_student(square: Floats, freedom: float) -> Floats:
-    """Log density of Student's t with `freedom` at squared values."""
+    """Log density of Student's t at squared values.
+
+    Parameters
+    ----------
+    square : ndarray
+        Squares of standardised errors, of any shape.
+    freedom : float
+        Degrees of freedom, above 0.
+    """
     half = (freedom + 1) / 2
     constant = gammaln(half) - gammaln(freedom / 2) - np.log(freedom * np.pi) / 2
     density: Floats = constant - half * np.log1p(square / freedom)
@@ -20,7 +28,15 @@ def log_student(square: Floats, freedom: float) -> Floats:
 
 
 def likely_freedom(square: Floats, weight: Floats) -> float:
-    """Most likely degrees of freedom of standardised errors, between those that are tried."""
+    """Most likely degrees of freedom of standardised errors, between those that are tried.
+
+    Parameters
+    ----------
+    square : ndarray, shape (N,)
+        Squares of standardised errors; at most about 50,000 of them are looked at.
+    weight : ndarray, shape (N,)
+        Not below 0.
+    """
     if len(square) > 50_000:
         some = slice(None, None, len(square) // 50_000)
         square, weight = square[some], weight[some]

@@ -8,10 +8,40 @@ from crowdqc.arrays import Bools, Floats, Ints
 
 
 def sums(of: Ints, values: Floats, n: int) -> Floats:
-    """Sum of the rows of `values` (N, K) for each of n numbers, (n, K)."""
+    """Sum of the rows of values that have one number.
+
+    Parameters
+    ----------
+    of : ndarray of int, shape (N,)
+        From 0 to n - 1.
+    values : ndarray, shape (N, K)
+        One row for each of them.
+    n : int
+        Number of sums.
+
+    Returns
+    -------
+    ndarray, shape (n, K)
+        0 for a number without a row.
+    """
     return np.stack([np.bincount(of, column, n) for column in values.T], axis=1)
 
 
 def total(of: Ints, values: Floats | Bools, n: int) -> Floats:
-    """Sum of `values` (N,) for each of n numbers, (n,)."""
+    """Sum of the values that have one number.
+
+    Parameters
+    ----------
+    of : ndarray of int, shape (N,)
+        From 0 to n - 1.
+    values : ndarray, shape (N,)
+        One for each of them.
+    n : int
+        Number of sums.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        0 for a number without a value.
+    """
     return np.bincount(of, values, n).astype(np.float64)

@@ -126,9 +126,9 @@ def _separator(header: list[str]) -> str | None:
 
     Examples
     --------
-    >>> separator(["case;slice;rater"])
+    >>> _separator(["case;slice;rater"])
     'semicolon'
-    >>> separator(["case", "slice;index"])
+    >>> _separator(["case", "slice;index"])
     """
     marks = {";": "semicolon", "\t": "tab"}
     found = [name for mark, name in marks.items() if len(header) == 1 and mark in header[0]]

@@ -21,7 +21,7 @@ def _is_sound(name: str) -> bool:
 
     Examples
     --------
-    >>> [is_sound(name) for name in ("img 1", "..", "../x", "")]
+    >>> [_is_sound(name) for name in ("img 1", "..", "../x", "")]
     [True, False, False, False]
     """
     fits = 0 < len(name.encode("utf-8", "replace")) <= NAME_MAX

@@ -151,7 +151,7 @@ def _plain(text: str) -> str:
 
     Examples
     --------
-    >>> plain("<b>R&D</b>")
+    >>> _plain("<b>R&D</b>")
     '&lt;b&gt;R&amp;D&lt;/b&gt;'
     """
     return html.escape(text, quote=False)

@@ -174,7 +174,7 @@ def _measure_name(measure: str) -> str:
 
     Examples
     --------
-    >>> measure_name("agreement_best_low"), measure_name("gap_share")
+    >>> _measure_name("agreement_best_low"), _measure_name("gap_share")
     ('better agreement, lower bound', 'gap share')
     """
     title = next((titles[measure] for titles in _TITLES if measure in titles), readable(measure))

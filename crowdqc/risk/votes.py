@@ -74,7 +74,15 @@ def paired_dice(a: Masks, b: Masks) -> Floats:
 
 
 def same_slice(judged: Masks, other: Masks) -> DiceVotes:
-    """One vote for each mask: its Dice with another version of the same slice."""
+    """One vote for each mask: its Dice with another version of the same slice.
+
+    Parameters
+    ----------
+    judged : Masks
+        N masks.
+    other : Masks
+        The same objects by other means, in the same order.
+    """
     return _as_votes(paired_dice(judged, other), np.ones(len(judged)))
 
 

@@ -96,7 +96,17 @@ def _template() -> str:
 
 
 def write_pictures(path: Path, pictures: NDArray[np.integer], abdomen: Abdomen) -> None:
-    """Write pictures (P, R, C) of an abdomen as NIfTI, turned back by ``picture = "rot90"``."""
+    """Write pictures of an abdomen as NIfTI, turned back by ``picture = "rot90"``.
+
+    Parameters
+    ----------
+    path : Path
+        Of a NIfTI file; is written over.
+    pictures : ndarray of int, shape (P, R, C)
+        As raters see them: slices, rows, columns.
+    abdomen : Abdomen
+        Has the affine.
+    """
     array = np.ascontiguousarray(from_pictures(pictures, "rot90"))
     image = nib.Nifti1Image(array, abdomen.affine)
     image.header.set_xyzt_units("mm")

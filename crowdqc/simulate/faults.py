@@ -87,7 +87,16 @@ def draw(
 
 
 def skipped_runs(n: int, share: float, *, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which of `n` slices are skipped: the nearest number to `share`, in runs of `RUN`.
+    """Which slices are skipped: the nearest number to a share, in runs of `RUN`.
+
+    Parameters
+    ----------
+    n : int
+        Number of slices.
+    share : float
+        From 0 to 1.
+    rng : Generator
+        Source of the draws.
 
     Returns
     -------

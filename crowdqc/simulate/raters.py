@@ -96,7 +96,7 @@ def _deal_raters(
 
     Examples
     --------
-    >>> hands = deal_raters(["a", "b", "c"], 2, rng=np.random.default_rng(0))
+    >>> hands = _deal_raters(["a", "b", "c"], 2, rng=np.random.default_rng(0))
     >>> next(hands), next(hands), next(hands)
     (['b', 'c'], ['a', 'b'], ['a', 'c'])
     """

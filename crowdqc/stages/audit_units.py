@@ -34,7 +34,17 @@ _DRAWN = ("readings.csv", "boxes.csv")
 
 
 def audited_masks(run: Run, risk: pd.DataFrame, decision: Decision) -> Audited:
-    """The masks of the table ``risk`` that nothing rejects."""
+    """The masks of the table ``risk`` that nothing rejects.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    risk : DataFrame
+        The table ``risk``.
+    decision : Decision
+        Of the gate.
+    """
     rejected = decision.fine.get("mask")
     own = risk.set_index(pd.Index([f"mask {k}" for k in range(len(risk))]))
     usable = decision.usable(own)
@@ -56,6 +66,13 @@ def audited_boxes(run: Run, decision: Decision) -> Audited:
 
     Those that experts settled are theirs, and are as they should be. What experts decide of others
     moves boxes a little: those that moved more than the audit allows for count as bad.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    decision : Decision
+        Of the gate.
     """
     consensus = run.store.read("consensus")
     consensus["object"] = consensus.groupby(_PLACE, sort=False).cumcount()
@@ -103,7 +120,15 @@ def mask_grades(run: Run, *, below: float) -> pd.DataFrame:
 
 
 def with_grade(run: Run, risk: pd.DataFrame) -> pd.DataFrame:
-    """The table ``risk`` with ``graded_bad``: 1 where an expert found a mask bad, else 0."""
+    """The table ``risk`` with ``graded_bad``: 1 where an expert found a mask bad, else 0.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    risk : DataFrame
+        The table ``risk``.
+    """
     if not decisions_file(run.config).is_file():
         return risk.assign(graded_bad=0.0)
     grades = mask_grades(run, below=BAD_DICE)

@@ -101,7 +101,17 @@ def _read_plan(run: Run) -> Plan | None:
 
 
 def write_audit(run: Run, table: pd.DataFrame, plan: Plan) -> list[str]:
-    """Write an audit; the names of its files."""
+    """Write an audit; the names of its files.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    table : DataFrame
+        The table ``audit``.
+    plan : Plan
+        What was asked of the audit.
+    """
     run.store.write("audit", table)
     run.store.write_text(PLAN, plan.to_json())
     run.store.set_stamp("audit", "", [AUDIT, PLAN], needs=NEEDS[plan.unit])
@@ -115,7 +125,20 @@ def forget_audit(run: Run) -> None:
 
 
 def certificate(run: Run, audited: Audited) -> dict[str, Any] | None:
-    """What an audit says of what is accepted now; None where there was none of it."""
+    """What an audit says of what is accepted now; None where there was none of it.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    audited : Audited
+        What is accepted now.
+
+    Returns
+    -------
+    dict or None
+        As the manifest holds it.
+    """
     found = read_audit(run)
     if found is None or found[1].unit != audited.unit:
         return None

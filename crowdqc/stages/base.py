@@ -240,7 +240,15 @@ def _left(run: Run, info: StageInfo) -> bool:
 
 
 def doubted(result: Result, untrusted: Sequence[str]) -> Result:
-    """A result that says so where it rests on what this user did not make on this machine."""
+    """A result that says so where it rests on what this user did not make on this machine.
+
+    Parameters
+    ----------
+    result : Result
+        Of a stage.
+    untrusted : sequence of str
+        Stages of whose results this user has no signature.
+    """
     if not untrusted:
         return result
     return dataclasses.replace(

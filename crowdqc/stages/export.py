@@ -17,6 +17,15 @@ from crowdqc.stages.pipeline import PIPELINE
 def export_study(run: Run, target: str, folder: Path) -> list[Finding]:
     """Write the results of a study for a target, as `crowdqc.exports.export`.
 
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    target : str
+        One of `crowdqc.catalogue.EXPORTS`.
+    folder : Path
+        Where to.
+
     Raises
     ------
     InputError

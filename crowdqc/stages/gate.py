@@ -168,7 +168,15 @@ def verdict_for_exit(manifest: Manifest) -> Verdict:
 
 
 def judge(run: Run, *, masks: bool) -> Judgement:
-    """Judge what the stages before wrote."""
+    """Judge what the stages before wrote.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study whose stages up to ``complete`` are done.
+    masks : bool
+        Whether the table ``risk`` is up to date; it is doubted if not.
+    """
     tables = {name: run.store.read(name) for name in ("raters", "completeness", "consensus")}
     policy, path = policy_of(run.config), run.store.path(RISK)
     found = Measured(
@@ -254,7 +262,17 @@ def _about(noticed: Mapping[str, list[Finding]], scope: str) -> list[Finding]:
 
 
 def explain_unit(run: Run, unit: str, *, masks: bool) -> pd.DataFrame:
-    """Everything that was asked of a unit: see `crowdqc.judge.explain`."""
+    """Everything that was asked of a unit: see `crowdqc.judge.explain`.
+
+    Parameters
+    ----------
+    run : Run
+        As of `judge`.
+    unit : str
+        ``CASE``, ``CASE/LABEL``, ``rater:NAME`` or ``study``.
+    masks : bool
+        As of `judge`.
+    """
     found = judge(run, masks=masks)
     asked = explain(
         unit,
@@ -332,12 +350,30 @@ def _verdict_table(manifest: Manifest) -> pd.DataFrame:
 
 
 def changed(run: Run, before: Manifest, result: Result) -> Result:
-    """The result of a gating, showing what it decided differently from an earlier one."""
+    """The result of a gating, showing what it decided differently from an earlier one.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study whose gate is done.
+    before : Manifest
+        The earlier one.
+    result : Result
+        Of the gate.
+    """
     return result.showing(changes(before, _manifest(run)))
 
 
 def as_text(run: Run, style: str) -> str:
-    """The manifest for build servers: ``"junit"`` or ``"github"``."""
+    """The manifest for build servers.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study whose gate is done.
+    style : str
+        ``"junit"`` or ``"github"``.
+    """
     return {"junit": to_junit, "github": to_github}[style](_manifest(run))
 
 

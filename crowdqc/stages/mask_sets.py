@@ -37,7 +37,20 @@ def read_manifest(run: Run) -> Manifest:
 
 
 def mask_files(run: Run, name: str) -> dict[str, Path]:
-    """Case -> mask volume of one set."""
+    """Case -> mask volume of one set.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    name : str
+        One of `SETS`.
+
+    Returns
+    -------
+    dict
+        Without the cases that have no mask.
+    """
     folder = run.store.path(SETS[name])
     return {
         case: path

@@ -166,7 +166,15 @@ def _draw(run: Run, task: Any, name: str, *, prompts: pd.DataFrame) -> pd.DataFr
 
 
 def mask_task(run: Run, *, cache: Path | None) -> Any:
-    """What `samgen` is to do; SAM keeps its embeddings in `cache`."""
+    """What `samgen` is to do.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study whose gate is done.
+    cache : Path or None
+        Where SAM keeps its embeddings; nowhere if `None`.
+    """
     config = run.config
     _refuse_licences(config)
     first, second = _predictors(config, cache)

@@ -223,6 +223,13 @@ PIPELINE = Pipeline(
 def draw_shard(run: Run, shard: tuple[int, int]) -> Result:
     """Draw the masks of a part of the cases, as `crowdqc.stages.masks.draw_shard`.
 
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    shard : tuple of int
+        Number of the part, from 1, and how many there are.
+
     Raises
     ------
     InputError

@@ -25,6 +25,17 @@ POINTS = 12
 def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
     """What consensus of 1, 2, ... raters is worth, or how many slices a rater must read.
 
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    iou : float
+        Wanted IoU with the truth, 0 to 1.
+    largest : int
+        Most raters that are looked at.
+    slices : bool
+        Ask for slices instead of raters.
+
     Raises
     ------
     InputError
@@ -58,6 +69,15 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
 
 def plan_budget(run: Run, *, boxes: int, error: float) -> Result:
     """What a number of further boxes is best spent on, and what the study gains by it.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    boxes : int
+        Most boxes that are asked for.
+    error : float
+        Wanted mean error, 1 - IoU.
 
     Raises
     ------

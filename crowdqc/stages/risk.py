@@ -183,7 +183,15 @@ def judge_masks(
 
 
 def write_risk(run: Run, table: pd.DataFrame) -> None:
-    """Write what was found of each mask."""
+    """Write what was found of each mask.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    table : DataFrame
+        The table ``risk``.
+    """
     run.store.write("risk", table)
     run.store.set_stamp("risk", "", [RISK], needs=("fuse",))
 

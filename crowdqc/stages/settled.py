@@ -97,7 +97,17 @@ def _object_boxes(matched: Matched) -> pd.DataFrame:
 def place_hashes(
     boxes: pd.DataFrame, places: pd.DataFrame, *, iou: float
 ) -> Callable[[tuple[str, int, str]], str]:
-    """Function that gives the hash of what raters drew at one of some places."""
+    """Function that gives the hash of what raters drew at one of some places.
+
+    Parameters
+    ----------
+    boxes : DataFrame
+        Of all raters.
+    places : DataFrame
+        Case, slice and label; may name a place more than once.
+    iou : float
+        As of the matching.
+    """
     near = boxes.merge(places[PLACE].drop_duplicates(), on=PLACE)
     found = {place: box_inputs(group, iou=iou) for place, group in near.groupby(PLACE, sort=False)}
     nothing = box_inputs(boxes.iloc[:0], iou=iou)

@@ -79,12 +79,30 @@ def fuse_options(config: Config) -> dict[str, Any]:
 
 
 def person(frame: pd.DataFrame, scope: str) -> pd.Series:
-    """Name of the rater of each row as `raters.csv` has it."""
+    """Name of the rater of each row as `raters.csv` has it.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With case and rater.
+    scope : str
+        ``"case"`` if raters of two cases are never the same, else ``"study"``.
+    """
     return frame["case"] + "/" + frame["rater"] if scope == "case" else frame["rater"]
 
 
 def write_findings(run: Run, stage: str, findings: Iterable[Finding]) -> list[Finding]:
-    """Write the findings of a stage, each as grave as the policy says, and return them."""
+    """Write the findings of a stage, each as grave as the policy says, and return them.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    stage : str
+        Name of the stage.
+    findings : iterable of Finding
+        Of any severity.
+    """
     weighed = policy_of(run.config).weigh(findings)
     run.store.write_findings(stage, weighed)
     return weighed

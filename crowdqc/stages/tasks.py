@@ -170,7 +170,20 @@ def _sheets(run: Run, due: str) -> Callable[[str, pd.DataFrame], tuple[str, list
 
 
 def original_pictures(config: Config, images: pd.DataFrame) -> Mapping[tuple[str, int], Path]:
-    """Pictures of the study that may be copied as they are."""
+    """Pictures of the study that may be copied as they are.
+
+    Parameters
+    ----------
+    config : Config
+        Of the study file.
+    images : DataFrame
+        With ``path``, relative to the study file; empty where there is no picture.
+
+    Returns
+    -------
+    mapping
+        Case and slice -> a PNG file.
+    """
     folder = config.file.parent
     some = images[images["path"].str.lower().str.endswith(".png")]
     return {(row.case, row.slice): folder / row.path for row in some.itertuples()}

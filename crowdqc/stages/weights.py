@@ -16,7 +16,16 @@ Progress = Callable[[int, int], None]
 def fetch_weights(
     models: Sequence[str], folder: Path | None, *, progress: Callable[[str], Progress]
 ) -> None:
-    """Download the weights of `models` that are missing, and check their hashes.
+    """Download the weights of models that are missing, and check their hashes.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Names of checkpoints.
+    folder : Path or None
+        Where to; as of `samgen.weights.weights_folder` if `None`.
+    progress : callable
+        Gives for a model what is called with the bytes that came and their sum.
 
     Raises
     ------

@@ -156,7 +156,20 @@ def series_files(folder: Path) -> list[Path]:
 
 
 def hash_files(folder: Path, files: Sequence[Path]) -> str:
-    """SHA-256 of what files below a folder hold, wherever the folder lies."""
+    """SHA-256 of what files below a folder hold, wherever the folder lies.
+
+    Parameters
+    ----------
+    folder : Path
+        Above all of them.
+    files : sequence of Path
+        In an order that the same files have everywhere.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
     whole = hashlib.sha256()
     for path in files:
         whole.update(path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape"))

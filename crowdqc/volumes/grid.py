@@ -83,6 +83,13 @@ class Geometry:
 def refuse_impossible(geometry: Geometry, path: Path) -> None:
     """Refuse a volume that lies nowhere, or that NIfTI cannot hold, as masks of it must be.
 
+    Parameters
+    ----------
+    geometry : Geometry
+        Shape and affine, in mm.
+    path : Path
+        Of the file, for the message.
+
     Raises
     ------
     InputError

@@ -142,7 +142,20 @@ def itk_geometry(path: Path) -> Geometry:
 
 
 def itk_values(path: Path, geometry: Geometry) -> Array:
-    """Values (I, J, K) of a file whose geometry was read; `InputError` where they cannot be."""
+    """Values of a file whose geometry was read; `InputError` where they cannot be.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    geometry : Geometry
+        As read from it.
+
+    Returns
+    -------
+    ndarray, shape (I, J, K)
+        Of the type that is stored.
+    """
     sitk = simpleitk(_WHAT)
     try:
         with silent(sitk):

@@ -92,7 +92,20 @@ def _silent() -> Iterator[None]:
 
 
 def nifti_geometry(image: Any, path: Path) -> Geometry:
-    """Geometry of an opened image; `InputError` where it says nothing usable."""
+    """Geometry of an opened image; `InputError` where it says nothing usable.
+
+    Parameters
+    ----------
+    image : nibabel image
+        Opened, of three axes or with further ones of length 1.
+    path : Path
+        Of the file, for the message.
+
+    Returns
+    -------
+    Geometry
+        In mm.
+    """
     try:
         unit = _MM.get(image.header.get_xyzt_units()[0], 1.0)
     except KeyError as error:
@@ -138,7 +151,20 @@ def _two_sizes(stated: Array, header: Any) -> str:
 
 
 def nifti_values(image: Any, path: Path) -> Array:
-    """Values (I, J, K) of an opened image, scaled; `InputError` where they cannot be read."""
+    """Values of an opened image, scaled; `InputError` where they cannot be read.
+
+    Parameters
+    ----------
+    image : nibabel image
+        Opened.
+    path : Path
+        Of the file, for the message.
+
+    Returns
+    -------
+    ndarray, shape (I, J, K)
+        Of the type that is stored, or float64 if they are scaled.
+    """
     try:
         values = np.asanyarray(image.dataobj)
     except _UNREADABLE as error:
@@ -149,7 +175,17 @@ def nifti_values(image: Any, path: Path) -> Array:
 
 
 def write_nifti(path: Path, data: Array, *, source: Any) -> None:
-    """Write voxels as they are, on the grid of an opened image, byte-identical each time."""
+    """Write voxels as they are, on the grid of an opened image, byte-identical each time.
+
+    Parameters
+    ----------
+    path : Path
+        Is written over, by a rename; packed if its name ends with ``.gz``.
+    data : ndarray, shape (I, J, K)
+        Voxels.
+    source : nibabel image
+        Has the grid.
+    """
     image = _image_like(source, data)
     with atomic(path) as temporary:
         temporary.write_bytes(_packed(image.to_bytes(), path))

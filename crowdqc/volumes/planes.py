@@ -48,7 +48,22 @@ def turn_grid(
 
 
 def turn_voxels(volume: NDArray[Any], affine: Affine, plane: Plane) -> NDArray[Any]:
-    """Turn a stored volume to a plane; `affine` is that of the volume as stored."""
+    """Turn a stored volume so that its slices lie in a plane.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (I, J, K)
+        As stored.
+    affine : ndarray, shape (4, 4)
+        Of the volume as stored.
+    plane : str
+        One of `Plane`.
+
+    Returns
+    -------
+    ndarray
+        A view: its axes are columns, rows and slices of that plane.
+    """
     if plane == "stored":
         return volume
     turned: NDArray[Any] = orientations.apply_orientation(volume, _turn(affine, plane))
@@ -56,7 +71,22 @@ def turn_voxels(volume: NDArray[Any], affine: Affine, plane: Plane) -> NDArray[A
 
 
 def turn_back(volume: NDArray[Any], affine: Affine, plane: Plane) -> NDArray[Any]:
-    """Inverse of `turn_voxels`; `affine` is that of the volume as stored."""
+    """Inverse of `turn_voxels`.
+
+    Parameters
+    ----------
+    volume : ndarray
+        As of `turn_voxels`.
+    affine : ndarray, shape (4, 4)
+        Of the volume as stored.
+    plane : str
+        One of `Plane`.
+
+    Returns
+    -------
+    ndarray, shape (I, J, K)
+        As stored.
+    """
     if plane == "stored":
         return volume
     turn = _turn(affine, plane)
