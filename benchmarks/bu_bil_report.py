@@ -100,6 +100,7 @@ def parts(found: dict[str, pd.DataFrame]) -> dict[str, str]:
         "network_contrasts": table(network_contrasts(networks)),
         "price": table(price(masks, networks)),
         "nnunet": nnunet(found["nnunet"]),
+        "nnunet_summary": nnunet_summary(found["nnunet"]),
         "photographs": photographs.part(found["photographs"]),
         "undone": undone(networks),
     }
@@ -313,6 +314,20 @@ def nnunet(found: pd.DataFrame) -> str:
     ]
     return f"Folds {', '.join(map(str, same))} of 5, one training each:\n\n" + table(
         pd.DataFrame(rows)
+    )
+
+
+def nnunet_summary(found: pd.DataFrame) -> str:
+    """The same in a line of the summary, once all folds of all sets are there; else nothing."""
+    if found.empty or found.groupby("arm")["fold"].nunique().reindex(ARMS).ne(5).any():
+        return ""
+    of = found.pivot_table(index="case", columns="arm", values="dice")
+    one, most, boxes, gate, gold = (f"{of[arm].mean():.3f}" for arm in ARMS)
+    gap = verdict(crossed_interval((of["gold"] - of["one"]).to_numpy()[None]))
+    return (
+        f"- nnU-Net, three workers: trained on gold {gold}, on the majority of own masks {most},\n"
+        f"  on one worker's {one} (gold against it: {gap}),\n"
+        f"  on masks of default boxes {boxes}, the same with the gate {gate}."
     )
 
 
