@@ -2,10 +2,11 @@
 
     python benchmarks/fusion_quality.py DATA > tables.md
 
-DATA is the folder of the real data. With ``--choose``, the setting of ``edges`` is chosen on
-``crowd_boxes_gold`` instead, by the rule of benchmarks/fusion_choice.py (minutes). Peers are
-scored as well: ensemble-boxes where it is installed, panoptes-aggregation with ``--panoptes``
-and the file of benchmarks/panoptes.py. Everything is seeded.
+DATA is the folder of the real data. Instead of all tables, ``--rows`` prints the default less the
+median on every set of real data, ``--ceiling`` what `edges` could reach on ``crowd_boxes_gold`` if
+it knew more, and ``--choose`` which setting the rule of benchmarks/fusion_choice.py chooses there
+(minutes). Peers are scored as well: ensemble-boxes where it is installed, panoptes-aggregation with
+``--panoptes`` and the file of benchmarks/panoptes.py. Everything is seeded.
 """
 
 import argparse
@@ -13,15 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from fusion_ceiling import ceiling
 from fusion_choice import choose
 from fusion_peers import peers
-from fusion_sets import CARELESS, PLACE, bil, counts, f1s, leave_out, lidc, organs, pedestrians
+from fusion_rows import left_out, rows
+from fusion_sets import CARELESS, PLACE, bil, counts, f1s, interval, lidc, organs, pedestrians
 from scipy.stats import norm, spearmanr
 
 from crowdqc import plugins
-from crowdqc.crowd import evidence, fit
+from crowdqc.crowd import fit
 from crowdqc.fusion import ask, fuse, load_method
-from crowdqc.fusion.table import rounded
 from crowdqc.geometry import paired_iou, pairwise_iou
 from crowdqc.matching import match
 from tests.crowdqc.gold import BOX, f1_of_raters, gold_study
@@ -30,30 +32,26 @@ RESAMPLES = 1000
 CROWDS = 10
 METHODS = {name: load_method(name) for name in plugins.names("crowdqc.fusion")}
 WHOLE = "edges, whole px"
+INSTEAD = {"choose": choose, "rows": rows, "ceiling": ceiling}
 SPREAD = [f"spread_{edge}" for edge in BOX]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--choose", action="store_true")
+    instead = parser.add_mutually_exclusive_group()
+    for name, run in INSTEAD.items():
+        instead.add_argument(f"--{name}", dest="instead", action="store_const", const=run)
     parser.add_argument("--panoptes", type=Path)
     arguments = parser.parse_args()
-    if arguments.choose:
-        choose(arguments.data)
+    if arguments.instead:
+        arguments.instead(arguments.data)
         return
     gold_table(arguments.data, arguments.panoptes)
     for section in (rater_table, bil_table, held_out_table):
         section(arguments.data)
     simulated_table()
     calibration(arguments.data)
-
-
-def interval(values):
-    """Mean over the first axis, and its bootstrap interval."""
-    values = np.asarray(values)
-    pick = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
-    return values.mean(axis=0), *np.quantile(values[pick].mean(axis=1), [0.025, 0.975], axis=0)
 
 
 # A gold standard, many objects per image
@@ -144,21 +142,12 @@ def print_means(values):
 
 def held_out_table(data):
     for name, study in (("lidc", lidc(data)), ("mturk_pedestrians", pedestrians(data))):
-        matched = match(study)
-        rows = evidence(matched)
-        case = matched.objects["case"].to_numpy()
-        values = {method: [] for method in (*METHODS, WHOLE)}
-        for fold in range(4):
-            rest, held, objects = leave_out(rows, fold)
-            fused = {method: run(rest).box for method, run in METHODS.items()}
-            fused[WHOLE] = rounded(fused["edges"])
-            for method, box in fused.items():
-                iou = paired_iou(rows.boxes[held], box)
-                values[method].append(pd.Series(iou, case[objects]))
+        found = left_out(study, METHODS)
+        values = {method: found[method] for method in (*METHODS, WHOLE)}
         print(f"\n### {name}: mean IoU of the fused box of the others with a rater left out\n")
-        first = pd.concat(values["edges"])
+        first = values["edges"]
         print(f"{len(first)} boxes of {first.index.nunique()} cases; 2 or more raters are left.\n")
-        print_means({method: pd.concat(of) for method, of in values.items()})
+        print_means(values)
 
 
 # Simulated organs

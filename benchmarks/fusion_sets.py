@@ -13,6 +13,7 @@ from crowdqc.simulate.abdomen import LABELS
 from tests.crowdqc.gold import BOX, hits
 
 PLACE = ["case", "slice", "label"]
+RESAMPLES = 1000
 
 
 def counts(found, gold, cases):
@@ -31,6 +32,13 @@ def f1s(table):
     """F1 at 0.5 and at 0.75, pooled over the second last axis (images)."""
     total = table.sum(axis=-2)
     return 2 * total[..., :2] / (total[..., 2] + total[..., 3])[..., None]
+
+
+def interval(values):
+    """Mean over the first axis, and its bootstrap interval."""
+    values = np.asarray(values)
+    pick = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
+    return values.mean(axis=0), *np.quantile(values[pick].mean(axis=1), [0.025, 0.975], axis=0)
 
 
 def bil(data):

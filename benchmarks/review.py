@@ -49,7 +49,8 @@ def main() -> None:
     curve_table(crowd)
     print(REST)
     rest_row("photographs", [crowd])
-    rest_row("photographs", [crowd], number=100)
+    for number in (100, 200):
+        rest_row("photographs", [crowd], number=number)
     rest_row("photographs, all of the other half", [crowd], number=10_000)
     for name, own, truth in bil(data):
         rest_row(

@@ -4,8 +4,8 @@ Which objects are decided on is chosen by what raters drew, so that they are no 
 that are learned from them as if they were would be those of doubtful objects. So nothing is
 estimated anew. Given what was drawn, the choice says nothing more of the truth, and all that is
 learned here is how the truth differs, *given what was drawn*, from what the model expects: a factor
-of each rater in the odds that its objects exist, an offset that all fused boxes share, and how much
-farther than expected each rater's boxes are from the truth.
+of each rater in the odds that its objects exist, an offset that all fused boxes share, each rater's
+bias beyond it, and how much farther than expected its boxes are from the truth.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ def decided_edges(data: Evidence, edges: Edges, shared: float) -> Edges:
     Only objects that most of those asked drew tell something of others: what few see has edges
     of its own kind. The offset is a robust mean over them; what may be chance between cases is
     taken from it. Raters are compared with one another on these objects, and as far as the crowd
-    itself tells them apart, which takes three of them, decisions add little.
+    itself tells them apart, which takes three of them, decisions add little. A bias of their own
+    is held to what the crowd knows by every box that somebody shares.
     """
     known = np.isfinite(data.settled).all(axis=1) & np.isfinite(edges.spread).all(axis=1)
     known &= 2 * data.n_boxes > data.n_asked
@@ -143,9 +144,11 @@ def decided_edges(data: Evidence, edges: Edges, shared: float) -> Edges:
     spread = edges.spread * np.sqrt(1 + shared**2 * voices)[:, None]
     error = (edges.box[rows] - data.settled[rows]) / size[rows]
     offset = common_offset(error, spread[rows] / size[rows], clusters(data)[rows])
-    factor = _factors(data, edges, offset, known=known, shared=shared)
-    box, precision = _relocated(data, edges, factor)
-    before, usual = _relocated(data, edges, np.ones(len(factor)))
+    rows, away = _away(data, edges, offset, known=known)
+    factor = _factors(data, edges, away / edges.scale[rows], rows=rows, shared=shared)
+    own = _biases(data, edges, away, rows=rows)
+    box, precision = _relocated(data, edges, factor=factor, own=own)
+    before, usual = _relocated(data, edges, factor=np.ones(len(factor)), own=np.zeros_like(own))
     moved = edges.box + box - before - offset * size
     crossed = moved[:, 2:] <= moved[:, :2]
     wider = np.sqrt(factor)[:, None]
@@ -154,7 +157,7 @@ def decided_edges(data: Evidence, edges: Edges, shared: float) -> Edges:
         box=np.where(np.hstack([crossed, crossed]), edges.box, moved),
         spread=edges.spread * np.sqrt(usual / precision),
         without=edges.without - offset * size[data.object],
-        bias=edges.bias + offset,
+        bias=edges.bias + offset + own,
         sd=edges.sd * wider,
         sd_label=edges.sd_label * wider,
         scale=edges.scale * wider[data.rater],
@@ -194,16 +197,19 @@ def common_offset(error: Floats, spread: Floats, cluster: Ints) -> Floats:
     return offset
 
 
-def _factors(
-    data: Evidence, edges: Edges, offset: Floats, *, known: Bools, shared: float
-) -> Floats:
-    """Factor of the variance of each rater, (R,), from how far its boxes lie from known ones."""
+def _away(data: Evidence, edges: Edges, offset: Floats, *, known: Bools) -> tuple[Ints, Floats]:
+    """Boxes that show known objects, and how far they lie from them beyond bias and offset."""
     rows = np.flatnonzero(known[data.object])
     rows = rows[paired_iou(data.boxes[rows], data.settled[data.object[rows]]) >= SAME]
-    who, of, n = data.rater[rows], data.object[rows], data.n_raters
+    of = data.object[rows]
     away = (data.boxes[rows] - data.settled[of]) / size_of(edges.box)[of]
-    away = away - edges.bias[who] - offset
-    square = np.minimum((away / edges.scale[rows]) ** 2 / (1 + shared**2), _MOST).mean(axis=1)
+    return rows, away - edges.bias[data.rater[rows]] - offset
+
+
+def _factors(data: Evidence, edges: Edges, away: Floats, *, rows: Ints, shared: float) -> Floats:
+    """Factor of the variance of each rater, (R,), from how many spreads its boxes are away."""
+    who, n = data.rater[rows], data.n_raters
+    square = np.minimum(away**2 / (1 + shared**2), _MOST).mean(axis=1)
     usual = max(float(square.mean()), 1e-12) if len(square) else 1.0
     others = total(data.object, edges.voice, data.n_objects)[data.object]
     apart = np.maximum(others - 2, 0) / np.maximum(others - 1, 1)
@@ -214,11 +220,24 @@ def _factors(
     return found
 
 
-def _relocated(data: Evidence, edges: Edges, factor: Floats) -> tuple[Floats, Floats]:
-    """Boxes (O, 4) where variances of raters have a factor, and the sum of weights."""
+def _biases(data: Evidence, edges: Edges, away: Floats, *, rows: Ints) -> Floats:
+    """Bias of each rater beyond what the crowd knows of it, (R, 4)."""
+    who, n, scale = data.rater[rows], data.n_raters, edges.scale[rows]
+    away = np.clip(away, -(_MOST**0.5) * scale, _MOST**0.5 * scale)
+    mean = sums(who, away / scale**2, n) / np.maximum(sums(who, scale**-2, n), 1e-12)
+    shared = total(data.object, edges.voice, data.n_objects)[data.object] > 1 + 1e-9
+    count, worth = np.bincount(who, minlength=n), _BOXES + np.bincount(data.rater, shared, n)
+    biases: Floats = mean * (count / (count + worth))[:, None]
+    return biases
+
+
+def _relocated(
+    data: Evidence, edges: Edges, *, factor: Floats, own: Floats
+) -> tuple[Floats, Floats]:
+    """Boxes (O, 4) where raters have more variance and bias, by factor and sum, and the weights."""
     size = size_of(edges.box)[data.object]
     weight = edges.voice[:, None] * edges.trust / (edges.scale * size) ** 2
     weight = weight / factor[data.rater, None]
-    drawn = data.boxes - edges.bias[data.rater] * size
+    drawn = data.boxes - (edges.bias + own)[data.rater] * size
     whole = sums(data.object, weight, data.n_objects)
     return sums(data.object, weight * drawn, data.n_objects) / whole, whole

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from crowdqc.crowd import evidence, fit_evidence
-from crowdqc.crowd.decided import common_offset
+from crowdqc.crowd import EdgeSettings, Evidence, evidence, fit_evidence
+from crowdqc.crowd.decided import common_offset, decided_edges
+from crowdqc.crowd.edges import fit_edges
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from tests.crowdqc.crowds import crowd_study
@@ -89,3 +90,51 @@ def test_an_offset_that_may_be_chance_is_none():
     assert np.abs(common_offset(noise, spread, case)).max() < 0.02
     assert common_offset(noise + 0.1, spread, case) == pytest.approx(np.full(4, 0.1), abs=0.03)
     assert (common_offset(noise + 0.1, spread, case % 3) == 0).all()
+
+
+def test_what_a_rater_draws_beside_decided_boxes_is_learned_of_the_rater():
+    """By hand: the mean of four boxes, held to none by the five that the other shares, and ten."""
+    data, edges, moved = shifted([6.0, 6, 6, 25, 6])
+
+    own = np.mean([0.06, 0.06, 0.06, 0.09]) * 4 / (4 + 5 + 10)  # the last is clipped at 3 spreads
+    assert moved.bias[0] == pytest.approx(np.full(4, own))
+    assert moved.bias[1] == pytest.approx(np.zeros(4))
+    weight = 1 / ((4 + 4 + 4 + 9) / (21 / 8) + 10), 1 / 10  # over the usual square, and ten boxes
+    before, after = 6 / 2, weight[0] * (6 - 100 * own) / sum(weight)
+    assert moved.box[4] == pytest.approx(edges.box[4] + after - before)
+
+
+def shifted(px):
+    """Two raters of five objects of 100 px, the first of whom is `px` off; four are decided on."""
+    truth = np.tile([100.0, 100, 200, 200], (5, 1))
+    off = np.array([px, np.zeros(5)])
+    boxes = np.concatenate([truth + row[:, None] for row in off])
+    of, who = np.tile(np.arange(5), 2), np.repeat([0, 1], 5)
+    asked = np.lexsort((who, of))
+    data = Evidence(
+        boxes=boxes,
+        object=of,
+        rater=who,
+        asked_object=of[asked],
+        asked_rater=who[asked],
+        drew=np.ones(10, bool),
+        place=np.arange(5),
+        label=np.zeros(5, np.int64),
+        case=np.zeros(5, np.int64),
+        plane=np.zeros(5, np.int64),
+        n_objects=5,
+        n_raters=2,
+        settled=np.where(np.arange(5)[:, None] < 4, truth, np.nan),
+        decided=np.where(np.arange(5) < 4, 1.0, np.nan),
+    )
+    edges = fit_edges(dataclasses.replace(data, settled=truth * np.nan), EdgeSettings())
+    edges = dataclasses.replace(
+        edges,
+        box=truth,
+        bias=np.zeros((2, 4)),
+        scale=np.full((10, 4), 0.03),
+        trust=np.ones((10, 4)),
+        voice=np.ones(10),
+        spread=np.ones((5, 4)),
+    )
+    return data, edges, decided_edges(data, edges, 0.0)
