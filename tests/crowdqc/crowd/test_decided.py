@@ -94,7 +94,7 @@ def test_an_offset_that_may_be_chance_is_none():
 
 def test_what_a_rater_draws_beside_decided_boxes_is_learned_of_the_rater():
     """By hand: the mean of four boxes, held to none by the five that the other shares, and ten."""
-    data, edges, moved = shifted([6.0, 6, 6, 25, 6])
+    edges, moved = shifted([6.0, 6, 6, 25, 6])
 
     own = np.mean([0.06, 0.06, 0.06, 0.09]) * 4 / (4 + 5 + 10)  # the last is clipped at 3 spreads
     assert moved.bias[0] == pytest.approx(np.full(4, own))
@@ -137,4 +137,4 @@ def shifted(px):
         voice=np.ones(10),
         spread=np.ones((5, 4)),
     )
-    return data, edges, decided_edges(data, edges, 0.0)
+    return edges, decided_edges(data, edges, 0.0)
