@@ -12,6 +12,7 @@ from crowdqc.agreement.pool import number_places
 from crowdqc.agreement.rater_data import RaterData
 from crowdqc.agreement.raters import Review, measure_raters
 from crowdqc.agreement.resample import Resampling
+from crowdqc.agreement.unaided import aided_findings, unaided, with_all
 from crowdqc.config import RaterLimits
 from crowdqc.crowd import fit
 from crowdqc.matching import Matched
@@ -32,7 +33,7 @@ class Assessment(Review):
     measurements: pd.DataFrame
 
 
-def assess_raters(
+def assess_raters(  # noqa: PLR0913  what a study may name beside its boxes
     matched: Matched,
     *,
     gold: pd.DataFrame | None = None,
@@ -41,6 +42,7 @@ def assess_raters(
     resampling: Resampling | None = None,
     limits: RaterLimits | None = None,
     iou: float = 0.5,
+    shown: pd.DataFrame | None = None,
 ) -> Assessment:
     """Measure agreement and the raters; boxes are held against each other only once.
 
@@ -57,6 +59,9 @@ def assess_raters(
         `crowdqc.crowd.with_settled`.
     resampling, limits, iou : optional
         As in `measure_agreement` and `review_raters`.
+    shown : DataFrame, optional
+        ``case, slice, label, rater`` of what raters were shown as done: nothing but `n_cases`,
+        `n_slices` and `n_boxes` counts what they read there.
 
     Returns
     -------
@@ -64,10 +69,14 @@ def assess_raters(
         Measurements, and the raters with their findings.
     """
     resampling, limits = resampling or Resampling(), limits or RaterLimits()
+    whole, matched = matched, unaided(matched, shown)
     # The model first: what it needs for a while comes before what is kept of each pair of boxes.
     crowd = fit(matched, gold=gold if calibrate else None, settled=settled)
     places = number_places(matched, resampling)
     compared = compare(matched, iou=iou)
     table = measurements(matched, compared, places, resampling=resampling)
     review = measure_raters(RaterData(matched, compared, places, limits, crowd), gold=gold)
-    return Assessment(review.raters, review.findings, table)
+    if matched is whole:
+        return Assessment(review.raters, review.findings, table)
+    findings = [*review.findings, *aided_findings(whole, shown)]
+    return Assessment(with_all(review.raters, whole), findings, table)

@@ -119,7 +119,7 @@ def measure_raters(data: RaterData, *, gold: pd.DataFrame | None) -> Review:
     """
     matched, compared, places = data.matched, data.compared, data.places
     faults, noticed = find_faults(data)
-    table = _counts(matched)
+    table = counts(matched)
     table = table.join(_agreement(data, score_all(data)))
     table = table.join(_placed_columns(data)).assign(drift=data.drift.value)
     table = table.assign(**measured("rater", data))
@@ -152,8 +152,8 @@ def _by_rater(fault: Fault) -> int:
     return fault.rater
 
 
-def _counts(matched: Matched) -> pd.DataFrame:
-    """Cases, slices and boxes of each rater."""
+def counts(matched: Matched) -> pd.DataFrame:
+    """Cases, slices and boxes of each rater, in the order of ``matched.people``."""
     n = len(matched.people)
     asked, boxes = matched.asked, matched.boxes
     slices = asked.drop_duplicates(["case", "slice", "person"])["person"]

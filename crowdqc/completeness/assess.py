@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.checks import measured
 from crowdqc.completeness.checks import RunData, list_findings
+from crowdqc.completeness.done import with_done
 from crowdqc.completeness.ends import LONG, end_sizes, shared_ends, usual_sizes
 from crowdqc.completeness.expected import expected_by_cases, expected_by_raters
 from crowdqc.completeness.runs import Runs, find_runs
@@ -31,6 +32,7 @@ def assess(
     *,
     orientation: Orientation | None = None,
     owed: pd.DataFrame | None = None,
+    shown: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Which runs are complete, and what must be redrawn.
 
@@ -46,6 +48,9 @@ def assess(
         ``case, slice, rater, labels`` of what was assigned, as from
         `crowdqc.assignments.owed_readings`. Then a case that a rater never opened is known to be
         owed, and what was not assigned is not missing.
+    shown : DataFrame, optional
+        ``case, slice, label, rater, x0, y0, x1, y1``: boxes that raters were shown as done. They
+        count as drawn where half of those who were not shown them drew them.
 
     Returns
     -------
@@ -69,6 +74,7 @@ def assess(
     [['1', 'liver', 'cem', '3']]
     """
     settings = settings or Settings()
+    study, noticed = with_done(study, shown)
     runs = find_runs(study, owed)
     facts = pd.concat([runs.table, expected_by_raters(runs), expected_by_cases(runs)], axis=1)
     facts = _with_gaps(facts, runs)
@@ -87,7 +93,7 @@ def assess(
     facts["ends"] = _ends(facts)
     facts["reasons"] = [_reasons(row) for row in facts.to_dict("records")]
     further = measured("run", data)
-    return _table(facts).assign(**further), findings
+    return _table(facts).assign(**further), [*findings, *noticed]
 
 
 def _table(facts: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,8 @@ from crowdqc.schema import BOX, Study, natural_order
 
 RUN = ["case", "label", "rater"]
 ORGAN = ["case", "label"]
+SHOWN = "shown"
+"""Source of a box that its rater did not draw, but was shown as done."""
 _HULL = {"x0": "min", "y0": "min", "x1": "max", "y1": "max"}
 
 
@@ -36,7 +38,8 @@ class Runs:
         of them ``n_read``, ``n_slices`` with a box, ``first``, ``last``.
     drawn : DataFrame
         One row per boxed slice of a run, ordered by run and slice: ``run`` (row of `table`),
-        ``slice``, the hull of the boxes, ``n_boxes``.
+        ``slice``, the hull of the boxes, ``n_boxes`` that the rater drew: 0 of a box that was shown
+        as done.
     owed : DataFrame, optional
         ``case, slice, rater`` of what was assigned.
     """
@@ -157,11 +160,12 @@ def _hulls(boxes: pd.DataFrame) -> pd.DataFrame:
     """One row per run and slice: the hull of its boxes, and how many they are."""
     key = [*RUN, "slice"]
     several = boxes.duplicated(key, keep=False)
-    once = boxes.loc[~several, [*key, *BOX]].assign(n_boxes=1)
+    boxes = boxes.assign(n_boxes=(boxes["source"] != SHOWN).astype(np.int64))
+    once = boxes.loc[~several, [*key, *BOX, "n_boxes"]]
     if not several.any():
         return once
     groups = boxes[several].groupby(key)
-    hulls = groups.agg(_HULL).assign(n_boxes=groups.size()).reset_index()
+    hulls = groups.agg({**_HULL, "n_boxes": "sum"}).reset_index()
     return pd.concat([once, hulls], ignore_index=True)
 
 

@@ -11,6 +11,7 @@ from crowdqc.judge.text import shortened
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import known_images
 from crowdqc.stages.settled import load_settled
+from crowdqc.stages.shown import load_shown
 from crowdqc.stages.study import calibrates, load_matched, policy_of, write_findings
 from crowdqc.text import count
 
@@ -41,6 +42,7 @@ def agree(run: Run) -> Result:
         gold=gold,
         calibrate=calibrates(config),
         settled=in_force(load_settled(run)),
+        shown=load_shown(config),
         iou=section.iou,
         limits=section.limits,
         resampling=Resampling(n=section.bootstrap, level=section.level, seed=config.study.seed),

@@ -8,6 +8,7 @@ from crowdqc.config import Config
 from crowdqc.judge.text import checks_in_words
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import geometries
+from crowdqc.stages.shown import load_shown
 from crowdqc.stages.study import load_owed, load_study, write_findings
 from crowdqc.text import count
 
@@ -18,7 +19,10 @@ COMPLETENESS_SHOWN = ["case", "label", "rater", "state", "n_slices", "gap_slices
 def complete(run: Run) -> Result:
     """Find what is missing, and write the worklist."""
     table, findings = assess(
-        load_study(run), orientation=_orientation(run.config), owed=load_owed(run)
+        load_study(run),
+        orientation=_orientation(run.config),
+        owed=load_owed(run),
+        shown=load_shown(run.config),
     )
     findings = write_findings(run, "complete", findings)
     tasks = todo(table, findings)

@@ -194,7 +194,10 @@ PIPELINE = Pipeline(
         Stage(
             "agree",
             agree.agree,
-            inputs=lambda c: [*_gold_boxes(c), *_policy(c), *decision_files(c)],
+            inputs=lambda c: [
+                *(*_gold_boxes(c), *_policy(c)),
+                *(*decision_files(c), *shown_files(c)),
+            ],
         ),
         Stage(
             "fuse",
@@ -204,7 +207,7 @@ PIPELINE = Pipeline(
                 *(*decision_files(c), *shown_files(c)),
             ],
         ),
-        Stage("complete", complete.complete, inputs=_severities),
+        Stage("complete", complete.complete, inputs=lambda c: [*_severities(c), *shown_files(c)]),
         Stage("gate", _gate, inputs=_policy),
         Stage("masks", masks.masks, inputs=input_files, applies=has_volumes),
         Stage("gate again", _gate, inputs=_policy, results=(RISK,), applies=has_volumes),

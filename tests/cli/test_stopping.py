@@ -67,3 +67,29 @@ def test_a_table_of_what_was_shown_that_is_not_there_is_said(study):
     result = call("fuse", study)
     assert result.exit_code == 2
     assert "none.csv" in result.output
+
+
+def test_agree_and_complete_know_what_was_shown_as_done(study):
+    """Without the table cyd missed the organ and left a gap; with it neither, and it is said."""
+    out = study.parent / "out"
+
+    def state():
+        assert call("agree", study).exit_code == 0
+        assert call("complete", study).exit_code == 0
+        raters = pd.read_csv(out / "raters.csv").set_index("rater")
+        runs = pd.read_csv(out / "completeness.csv", dtype={"case": str})
+        return raters.loc["cyd"], runs.set_index(["case", "rater"]).loc[("1", "cyd")]
+
+    rater, gap = state()
+    assert (rater["miss_rate"] > 0, gap["state"]) == (True, "partial")
+    shown = "case,slice,label,rater,x0,y0,x1,y1\n1,1,liver,cyd,5,5,45,41\n"
+    (study.parent / "shown.csv").write_text(shown, "utf-8")
+    study.write_text(study.read_text("utf-8") + '[fuse]\nshown = "shown.csv"\n', "utf-8")
+    rater, gap = state()
+    assert (rater["miss_rate"], gap["state"], gap["n_gaps"]) == (0, "complete", 0)
+    assert rater["n_slices"] == 16
+    assert call("gate", study).exit_code in {0, 3}
+    told = call("gate", study, "--explain", "rater:cyd").output
+    assert "readings-aided" in told
+    told = call("gate", study, "--explain", "1/liver").output
+    assert "slices-shown-done" in told
