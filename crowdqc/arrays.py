@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,3 +25,15 @@ def pairs_within(groups: Ints) -> tuple[Ints, Ints]:
         first.append((rows + i).ravel())
         second.append((rows + j).ravel())
     return np.concatenate(first), np.concatenate(second)
+
+
+def pickled_numbers() -> list[Any]:
+    """What a pickle needs for NumPy's numbers, by the names of either version of NumPy.
+
+    nnU-Net keeps such numbers in its checkpoints, among those of torch; nothing in this list runs
+    a program.
+    """
+    scalar = np.float64(0).__reduce__()[0]
+    dtypes = [type(np.dtype(name)) for name in ("f4", "f8", "i4", "i8", "u1", "?")]
+    names = [f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")]
+    return [np.dtype, *dtypes, *((scalar, name) for name in names)]

@@ -20,6 +20,7 @@ from crowdqc.findings import InputError
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.schema import BOX
 from crowdqc.volumes import (
+    file_axes,
     from_pictures,
     hash_volume,
     read_volume,
@@ -174,7 +175,13 @@ class Case:
         pictures = to_pictures(to_grey(values, settings.window), settings.picture)
         self._refuse_outside(pictures.shape)
         width, height, spacing = geometry.picture_spacing(settings.picture)
-        return Volume(pictures, (spacing, height, width), self._intensities)
+        axes = file_axes(
+            self.image,
+            plane=settings.plane,
+            picture=settings.picture,
+            resample=settings.resample,
+        )
+        return Volume(pictures, (spacing, height, width), self._intensities, axes)
 
     def _intensities(self) -> NDArray[np.float32]:
         settings = self.task.settings

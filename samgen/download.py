@@ -27,7 +27,7 @@ def download_checkpoint(
     Parameters
     ----------
     checkpoint : Checkpoint
-        What to fetch; a file that is there and right is not fetched again.
+        What to fetch, all its files; one that is there and right is not fetched again.
     folder : Path
         Where to put it; made where it is missing.
     progress : callable, optional
@@ -36,37 +36,41 @@ def download_checkpoint(
     Returns
     -------
     path : Path
-        The file.
+        The file of the weights.
 
     Raises
     ------
     InputError
-        If it cannot be fetched, or has another hash than the published one (with both).
+        If one cannot be fetched, or has another hash than the known one (with both).
     """
-    path = folder / checkpoint.file
-    if path.is_file():
-        verify_checkpoint(path, checkpoint.digest)
-        return path
+    for name, (url, digest) in checkpoint.files.items():
+        path = folder / name
+        if path.is_file():
+            verify_checkpoint(path, digest)
+            continue
+        try:
+            _fetch(url, path, digest=digest, progress=progress or _be_silent)
+        except ValueError as error:  # pooch's word for a wrong hash; it names both
+            raise InputError(f"{url}: {error}") from error
+        except OSError as error:  # requests' errors are among them
+            raise InputError(
+                f"{url}: cannot be downloaded to {path} ({error}). Run the command again "
+                "to go on where it stopped, or fetch the file on another machine "
+                f"({checkpoint.megabytes} MB in all, {digest}) and put it there."
+            ) from error
+    return folder / checkpoint.file
+
+
+def _fetch(url: str, path: Path, *, digest: str, progress: Progress) -> None:
     pooch = _import_pooch()
-    part = folder / f"{checkpoint.file}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        pooch.retrieve(
-            url=checkpoint.url,
-            known_hash=None if checkpoint.digest == UNPUBLISHED else checkpoint.digest,
-            fname=checkpoint.file,
-            path=folder,
-            downloader=_Resumer(part, progress or _be_silent),
-        )
-    except ValueError as error:  # pooch's word for a wrong hash; it names both
-        raise InputError(f"{checkpoint.url}: {error}") from error
-    except OSError as error:  # requests' errors are among them
-        raise InputError(
-            f"{checkpoint.url}: cannot be downloaded to {path} ({error}). Run the command again "
-            "to go on where it stopped, or fetch the file on another machine "
-            f"({checkpoint.megabytes} MB, {checkpoint.digest}) and put it there."
-        ) from error
-    return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pooch.retrieve(
+        url=url,
+        known_hash=None if digest == UNPUBLISHED else digest,
+        fname=path.name,
+        path=path.parent,
+        downloader=_Resumer(path.with_name(f"{path.name}.part"), progress),
+    )
 
 
 def _import_pooch() -> Any:

@@ -13,7 +13,7 @@ and maps need, computed where the masks are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
@@ -54,6 +54,11 @@ class ModelRequest:
     cache: Path | None = None
 
 
+def no_points() -> NDArray[np.float64]:
+    """What stands for points where there are none, (0, 3)."""
+    return np.zeros((0, 3))
+
+
 @dataclass(frozen=True, eq=False)
 class Prompts:
     """What a model is asked about one object.
@@ -66,11 +71,15 @@ class Prompts:
         The prompts; those of one source lie next to each other.
     sizes : tuple of int
         Number of prompts of each source (the box itself, or that of a rater); their sum is K.
+    points : ndarray of float64, shape (N, 3)
+        Points that raters set, ``x, y`` in px, and 1 on the object, 0 beside it. All boxes have
+        the same.
     """
 
     box: NDArray[np.float64]
     boxes: Boxes
     sizes: tuple[int, ...]
+    points: NDArray[np.float64] = field(default_factory=no_points)
 
     def region(self, also: Region | None = None) -> Region:
         """The part of the picture with all pixels that a prompt touches, and another part."""
@@ -128,6 +137,8 @@ class Model(Protocol):
     """Whether it computes on the device that the study names; else always on the CPU."""
     in_3d: ClassVar[bool] = False
     """Whether it draws volumes (`samgen.volume_predictor`), not pictures."""
+    takes_points: bool = False
+    """Whether it draws from points beside boxes."""
     keeps_encoded: bool = False
     """Whether it keeps encoded pictures in `ModelRequest.cache`, and encodes none of them twice."""
 
@@ -208,11 +219,26 @@ class BoxPredictor(Model, Protocol):
         """
         ...
 
+    def predict_object(self, encoded: Any, prompts: Prompts) -> Prediction:
+        """Masks of the boxes of one object; a model that `takes_points` looks at its points, too.
+
+        Parameters
+        ----------
+        encoded : object
+            From `encode`.
+        prompts : Prompts
+
+        Returns
+        -------
+        Prediction
+        """
+        return self.predict(encoded, prompts.boxes)
+
     def summarise(self, encoded: Any, objects: Sequence[Prompts]) -> Iterator[Summary]:
         """What is kept of the masks of each of some objects of one encoded picture.
 
         A model that gains by it decodes the prompts of many objects together; this one, for
-        the others, asks `predict` about one object after another.
+        the others, asks `predict_object` about one object after another.
 
         Parameters
         ----------
@@ -227,7 +253,7 @@ class BoxPredictor(Model, Protocol):
             one of the masks gives more than `SUPPORT`.
         """
         for prompts in objects:
-            prediction = self.predict(encoded, prompts.boxes)
+            prediction = self.predict_object(encoded, prompts)
             support = prediction.probability.max(axis=0) > SUPPORT
             region = prompts.region(region_of(support))
             yield summarise(

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crowdqc.geometry import Boxes
+from crowdqc.volumes import FileAxes
 from samgen.predictor import SUPPORT, Model, Prompts
 from samgen.regions import Region, region_of, shape_of, within
 from samgen.slices import ObjectMask, measured
@@ -39,11 +40,15 @@ class Volume:
     read : callable
         Gives the intensities as they are stored, float32 of the same shape. Called when they are
         first asked for.
+    file_axes : tuple of (int, bool)
+        Of each axis of the volume's file, the slowest first, as SimpleITK reads it: which axis of
+        `pictures` follows it, and whether backwards.
     """
 
     pictures: NDArray[np.uint8]
     spacing_mm: tuple[float, float, float]
     read: Callable[[], NDArray[np.float32]]
+    file_axes: FileAxes = ((0, False), (1, False), (2, False))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,6 +60,19 @@ class Volume:
     def intensities(self) -> NDArray[np.float32]:
         """Intensities (planes, rows, columns) as they are stored."""
         return self.read()
+
+    def to_file_axes(self, pictures: NDArray[Any]) -> NDArray[Any]:
+        """An array (planes, rows, columns) along the axes of the file."""
+        return np.flip(pictures.transpose([axis for axis, _ in self.file_axes]), self._flipped)
+
+    def from_file_axes(self, array: NDArray[Any]) -> NDArray[Any]:
+        """An array along the axes of the file as one of (planes, rows, columns)."""
+        order = np.argsort([axis for axis, _ in self.file_axes])
+        return np.flip(array, self._flipped).transpose(order)
+
+    @property
+    def _flipped(self) -> tuple[int, ...]:
+        return tuple(n for n, (_, backwards) in enumerate(self.file_axes) if backwards)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

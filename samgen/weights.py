@@ -1,6 +1,6 @@
-"""Checkpoints of SAM and MedSAM: where they come from, whether they are whole, what is in them.
+"""Checkpoints: where they come from, whether they are whole, what is in them.
 
-Weights are never taken on trust: a known file must have its published hash, and any file is
+Weights are never taken on trust: a known file must have its known hash, and any file is
 read without unpickling objects. `torch` is imported where a file is opened, not before.
 """
 
@@ -46,7 +46,7 @@ class Weights:
     ----------
     path : Path
         The file.
-    family : {"sam", "medsam"}
+    family : {"sam", "medsam", "sam2", "medsam2", "nninteractive"}
         Which preprocessing and which heads belong to it.
     digest : str
         ``algorithm:hexadecimal`` of the file: part of the signature of whatever it makes.
@@ -169,18 +169,24 @@ def list_weights(folder: Path | None = None) -> list[State]:
         Where to look; `weights_folder()`, when not given.
     """
     folder = folder or weights_folder()
-    return [_look_at(c, folder / c.file) for c in CHECKPOINTS.values()]
+    return [_look_at(c, folder) for c in CHECKPOINTS.values()]
 
 
-def _look_at(checkpoint: Checkpoint, path: Path) -> State:
-    if not path.is_file():
+def _look_at(checkpoint: Checkpoint, folder: Path) -> State:
+    path = folder / checkpoint.file
+    if not all((folder / name).is_file() for name in checkpoint.files):
         return State(checkpoint=checkpoint, path=path, state="missing")
     try:
-        verify_checkpoint(path, checkpoint.digest)
+        _verify_files(checkpoint, folder)
         right = True
     except InputError:
         right = False
     return State(checkpoint=checkpoint, path=path, state="right" if right else "damaged")
+
+
+def _verify_files(checkpoint: Checkpoint, folder: Path) -> None:
+    for name, (_, digest) in checkpoint.files.items():
+        verify_checkpoint(folder / name, digest)
 
 
 def find_weights(model: str, folder: Path | None = None) -> Weights:
@@ -204,32 +210,49 @@ def find_weights(model: str, folder: Path | None = None) -> Weights:
     if model in CHECKPOINTS:
         return _find_published(CHECKPOINTS[model], folder or weights_folder())
     family, path = _split_family(model)
+    if family == "nninteractive":
+        return _folder_of_nnunet(path)
     if family in {"sam2", "medsam2"} and (path / CONTENTS).is_file():
         return Weights(path=path, family=family, digest=digest_of(path / CONTENTS))
     if not path.is_file():
         raise InputError(
             f"'model' must be one of {', '.join(CHECKPOINTS)}, sam:FILE, medsam:FILE, sam2:PATH, "
-            f"medsam2:PATH or the path of a checkpoint; got {model!r}, and there is no such file."
+            f"medsam2:PATH, nninteractive:FOLDER or the path of a checkpoint; got {model!r}, "
+            "and there is no such file."
         )
     return _describe(path, family)
 
 
 def _find_published(checkpoint: Checkpoint, folder: Path) -> Weights:
     path = folder / checkpoint.file
-    if not path.is_file():
+    missing = [name for name in checkpoint.files if not (folder / name).is_file()]
+    if missing:
         raise InputError(
-            f"{path}: the weights of '{checkpoint.name}' are not there. Run `crowdqc weights "
-            f"{checkpoint.name}`, or download {checkpoint.url} ({checkpoint.megabytes} MB, "
-            f"{checkpoint.digest}) on a machine with a network and put it there; {FOLDER} names "
-            'another folder. `model = "intensity"` needs no weights.'
+            f"{folder / missing[-1]}: the weights of '{checkpoint.name}' are not there. Run "
+            f"`crowdqc weights {checkpoint.name}`, or download {checkpoint.url} "
+            f"({checkpoint.megabytes} MB, {checkpoint.digest}) on a machine with a network and put "
+            f'it there; {FOLDER} names another folder. `model = "intensity"` needs no weights.'
         )
-    verify_checkpoint(path, checkpoint.digest)
+    _verify_files(checkpoint, folder)
     digest = digest_of(path) if checkpoint.digest == UNPUBLISHED else checkpoint.digest
     return Weights(path=path, family=checkpoint.family, digest=digest)
 
 
+def _folder_of_nnunet(folder: Path) -> Weights:
+    """The one fold of a folder that nnU-Net wrote; its plans are as good as weights."""
+    found = sorted(folder.glob("fold_*/checkpoint_final.pth"))
+    if len(found) != 1:
+        raise InputError(
+            f"{folder}: must be the folder of a model of nnInteractive, with plans.json, "
+            f"dataset.json and one fold_X/checkpoint_final.pth; got {len(found)} of the last."
+        )
+    files = [*sorted(folder.glob("*.json")), *found]
+    whole = hashlib.sha256("".join(f"{one.name} {digest_of(one)}\n" for one in files).encode())
+    return Weights(path=found[0], family="nninteractive", digest=f"sha256:{whole.hexdigest()}")
+
+
 def _split_family(model: str) -> tuple[Family | None, Path]:
-    match = re.fullmatch(r"(sam2?|medsam2?):(.+)", model)
+    match = re.fullmatch(r"(sam2?|medsam2?|nninteractive):(.+)", model)
     if match is None:
         return None, Path(model).expanduser()
     return cast("Family", match[1]), Path(match[2]).expanduser()

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from crowdqc.arrays import pickled_numbers
 from crowdqc.files import Unreadable, load_json, opened, read_bytes
 from crowdqc.findings import InputError
 
@@ -167,7 +168,7 @@ def safe_checkpoints() -> Iterator[None]:
     @functools.wraps(real)
     def load(file: Any, *args: Any, **words: Any) -> Any:
         try:
-            with torch.serialization.safe_globals(_numpy_types()):
+            with torch.serialization.safe_globals(pickled_numbers()):
                 record = real(file, *args, **{**words, "weights_only": True})
             if isinstance(record, dict) and record.get("trainer_name", TRAINER) != TRAINER:
                 raise ValueError("it names another trainer")  # noqa: TRY301
@@ -184,16 +185,6 @@ def safe_checkpoints() -> Iterator[None]:
         yield
     finally:
         torch.load = real
-
-
-def _numpy_types() -> list[Any]:
-    """The numbers of NumPy that nnU-Net keeps among its own, by the names of either version."""
-    import numpy as np  # noqa: PLC0415
-
-    scalar = np.float64(0).__reduce__()[0]
-    dtypes = [type(np.dtype(name)) for name in ("f4", "f8", "i4", "i8", "u1", "?")]
-    names = [f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")]
-    return [np.dtype, *dtypes, *((scalar, name) for name in names)]
 
 
 def _load_plain(path: Path) -> None:

@@ -44,7 +44,7 @@ def weights(
     quiet: bool,
     verbose: bool,  # noqa: ARG001
 ) -> None:
-    """Lists the published weights, and whether the files here have the published hashes.
+    """Lists the published weights, and whether the files here have the known hashes.
 
     With MODELS, downloads those first; an interrupted download is continued, and a file with
     another hash is refused.

@@ -49,8 +49,8 @@ def weights_table(folder: Path | None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``model, file, megabytes, licence, state, hash, url``; `state` in ``missing, damaged,
-        right``.
+        ``model, file, megabytes, licence, state, hash, hash_from, url``; `state` in ``missing,
+        damaged, right``; `hash_from` says who names the hash.
     """
     rows = [
         {
@@ -60,6 +60,7 @@ def weights_table(folder: Path | None) -> pd.DataFrame:
             "licence": one.checkpoint.licence,
             "state": one.state,
             "hash": one.checkpoint.digest,
+            "hash_from": one.checkpoint.hash_from,
             "url": one.checkpoint.url,
         }
         for one in load("samgen.weights").list_weights(folder)

@@ -3,6 +3,8 @@
 from crowdqc.volumes.dicom import is_dicom
 from crowdqc.volumes.files import (
     VOLUME_ENDINGS,
+    FileAxes,
+    file_axes,
     foreign_values,
     hash_volume,
     inspect_volume,
@@ -27,7 +29,9 @@ from crowdqc.volumes.pictures import (
 
 __all__ = [
     "VOLUME_ENDINGS",
+    "FileAxes",
     "Geometry",
+    "file_axes",
     "foreign_values",
     "from_pictures",
     "grid_mismatch",

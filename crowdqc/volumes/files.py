@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdqc.config import Plane
+from crowdqc.config import Picture, Plane
 from crowdqc.files import sha256
 from crowdqc.findings import Finding, InputError
 from crowdqc.volumes.dicom import (
@@ -38,11 +38,13 @@ from crowdqc.volumes.nifti import (
     open_nifti,
     write_nifti,
 )
-from crowdqc.volumes.pictures import Array
+from crowdqc.volumes.pictures import Array, to_pictures
 from crowdqc.volumes.planes import turn_back, turn_grid, turn_voxels
 
 VOLUME_ENDINGS = (".nii", ".nii.gz", ENDING, *ITK_ENDINGS)
 """Endings of files that hold a volume."""
+FileAxes = tuple[tuple[int, bool], tuple[int, bool], tuple[int, bool]]
+"""Of each axis of a file, the slowest first: axis of the pictures, and whether backwards."""
 WHOLE = 1e-3
 """How far a label may lie from a whole number: scaled masks read as 5.000000177."""
 
@@ -73,6 +75,36 @@ def read_geometry(path: Path, *, plane: Plane = "stored", resample: bool = False
         holds; if the series is none that `crowdqc.volumes.dicom.read_series` takes.
     """
     return _turned(nifti_geometry(_open(path, resample=resample), path), plane)
+
+
+def file_axes(path: Path, *, plane: Plane, picture: Picture, resample: bool = False) -> FileAxes:
+    """How the axes of a stack of pictures lie in the volume's file.
+
+    Parameters
+    ----------
+    path : Path
+        As for `read_geometry`.
+    plane : str
+        Which of its axes becomes the third.
+    picture : str
+        How pictures are made, as for `to_pictures`.
+    resample : bool
+        As for `read_geometry`.
+
+    Returns
+    -------
+    tuple of (int, bool)
+        Of each axis of the file, the slowest first: which axis of the pictures (plane, row,
+        column) follows it, and whether backwards.
+    """
+    shape = (2, 3, 4)
+    probe = np.arange(np.prod(shape)).reshape(shape)
+    stored = read_geometry(path, resample=resample)
+    turned = to_pictures(turn_voxels(probe, stored.affine, plane), picture)
+    steps = [int(np.diff(turned, axis=axis).flat[0]) for axis in range(3)]
+    along = {abs(step): (axis, step < 0) for axis, step in enumerate(steps)}
+    k, j, i = (along[step] for step in (1, shape[2], shape[1] * shape[2]))
+    return k, j, i
 
 
 def inspect_volume(path: Path, *, resample: bool = False) -> list[Finding]:

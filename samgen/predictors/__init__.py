@@ -17,7 +17,7 @@ from samgen.predictor import BoxPredictor, ModelRequest
 from samgen.volume_predictor import VolumePredictor
 
 GROUP: plugins.Group = "crowdqc.predictors"
-DERIVED = ("medsam2",)
+DERIVED = ("medsam2", "nninteractive")
 """Models whose licence holds for weights that were made from them, too."""
 PATHS = "sam"
 """Model that a bare path of a checkpoint belongs to."""

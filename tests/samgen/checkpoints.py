@@ -16,5 +16,6 @@ def published(url="http://localhost/", content=CONTENT, algorithm="sha256"):
         url=url + "toy.pth",
         megabytes=10,
         digest=digest,
+        hash_from="publisher",
         licence="MIT",
     )

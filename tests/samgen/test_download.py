@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import http.server
 import sys
@@ -68,6 +69,23 @@ def test_a_download_is_checked_and_reports_its_progress(tmp_path, serve):
     assert path.read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_all_files_of_a_model_are_fetched(tmp_path, serve):
+    pytest.importorskip("pooch")
+    server, url = serve()
+    digest = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+    parts = {"m/plans.json": digest, "m/dataset.json": digest}
+    several = dataclasses.replace(
+        published(), file="m/fold_0/toy.pth", url=url + "at/m/fold_0/toy.pth", parts=parts
+    )
+
+    path = download_checkpoint(several, tmp_path)
+
+    assert path == tmp_path / "m" / "fold_0" / "toy.pth"
+    found = sorted(str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*") if one.is_file())
+    assert found == ["m/dataset.json", "m/fold_0/toy.pth", "m/plans.json"]
+    assert len(server.asked) == 3
 
 
 @pytest.mark.parametrize("ranges", [True, False])

@@ -1,6 +1,8 @@
+import dataclasses
 import hashlib
 import logging
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -22,15 +24,16 @@ from samgen.weights import (
 from tests.samgen.checkpoints import CONTENT, published
 
 
-def test_the_hashes_are_those_that_the_file_names_and_their_publishers_give():
-    # The six digits in Meta's file names start the MD5 sum; the SHA-256 sums are those on which
-    # micro_sam and SlicerSegmentWithSAM agree.
-    # That of SAM 2.1 tiny is in micro_sam's table; of the other new ones none is published.
-    kinds = [c.digest.partition(":")[0] for c in CHECKPOINTS.values()]
-    assert kinds == ["sha256"] * 3 + ["md5", "sha256"] + [UNPUBLISHED] * 4
-    digits = [len(c.digest.partition(":")[2]) for c in CHECKPOINTS.values()]
-    assert digits == [64, 64, 64, 32, 64, 0, 0, 0, 0]
+def test_the_hashes_are_those_that_the_file_names_and_others_give():
+    # The six digits in Meta's file names start the MD5 sum; Zenodo gives MedSAM's. The SHA-256 sums
+    # are of those who pinned the same files: micro_sam, SlicerSegmentWithSAM, MONAI Label.
+    kinds = {n: c.digest.partition(":")[0] for n, c in CHECKPOINTS.items()}
+    assert kinds == dict.fromkeys(CHECKPOINTS, "sha256") | {"medsam": "md5"}
+    every = [d for c in CHECKPOINTS.values() for _, d in c.files.values()]
+    assert {len(digest.partition(":")[2]) for digest in every} == {64, 32}
+    assert len(set(every)) == len(every)
     assert all(c.url.endswith("/" + c.file) for c in CHECKPOINTS.values())
+    assert {n for n, c in CHECKPOINTS.items() if c.hash_from == "publisher"} == {"medsam"}
     assert {n: c.family for n, c in CHECKPOINTS.items()} == {
         "sam_vit_b": "sam",
         "sam_vit_l": "sam",
@@ -41,8 +44,16 @@ def test_the_hashes_are_those_that_the_file_names_and_their_publishers_give():
         "sam2.1_hiera_base_plus": "sam2",
         "sam2.1_hiera_large": "sam2",
         "medsam2": "medsam2",
+        "nninteractive": "nninteractive",
     }
     assert CHECKPOINTS["medsam2"].licence == "CC-BY-SA-4.0"
+    assert CHECKPOINTS["nninteractive"].licence == "CC-BY-NC-SA-4.0"
+
+
+def test_what_lies_on_moving_ground_is_pinned_to_a_revision():
+    moving = [c.url for c in CHECKPOINTS.values() if "huggingface" in c.url]
+    assert len(moving) == 2
+    assert all(re.search(r"/resolve/[0-9a-f]{40}/", url) for url in moving)
 
 
 def test_the_environment_names_the_folder(tmp_path):
@@ -100,19 +111,45 @@ def test_named_weights_are_found_where_they_are_right(tmp_path, monkeypatch):
     assert found.digest == CHECKPOINTS["toy"].digest
 
 
-def test_without_a_published_hash_the_first_file_holds(tmp_path):
-    path = tmp_path / CHECKPOINTS["medsam2"].file
+def test_without_a_published_hash_the_first_file_holds(tmp_path, monkeypatch):
+    unknown = dataclasses.replace(published(), digest=UNPUBLISHED)
+    monkeypatch.setitem(CHECKPOINTS, "toy", unknown)
+    path = tmp_path / unknown.file
     path.write_bytes(CONTENT)
 
-    first = find_weights("medsam2", tmp_path)
+    first = find_weights("toy", tmp_path)
     assert first.digest == digest_of(path)
     assert (tmp_path / f"{path.name}.sha256").read_text().strip() == first.digest
     path.write_bytes(b"other")
 
     with pytest.raises(InputError, match="as when it was first downloaded"):
-        find_weights("medsam2", tmp_path)
+        find_weights("toy", tmp_path)
     states = {one.checkpoint.name: one.state for one in list_weights(tmp_path)}
-    assert states["medsam2"] == "damaged"
+    assert states["toy"] == "damaged"
+
+
+def test_all_files_of_a_model_must_be_there_and_right(tmp_path, monkeypatch):
+    part = hashlib.sha256(b"plans").hexdigest()
+    several = dataclasses.replace(
+        published(), file="m/fold/toy.pth", parts={"m/plans.json": f"sha256:{part}"}
+    )
+    monkeypatch.setitem(CHECKPOINTS, "toy", several)
+    (tmp_path / "m" / "fold").mkdir(parents=True)
+    (tmp_path / "m" / "fold" / "toy.pth").write_bytes(CONTENT)
+
+    def state():
+        return {one.checkpoint.name: one.state for one in list_weights(tmp_path)}["toy"]
+
+    assert state() == "missing"
+    with pytest.raises(InputError, match=r"m/plans\.json: the weights of 'toy' are not there"):
+        find_weights("toy", tmp_path)
+    (tmp_path / "m" / "plans.json").write_bytes(b"other")
+    assert state() == "damaged"
+    with pytest.raises(InputError, match=r"m/plans\.json: must have the hash"):
+        find_weights("toy", tmp_path)
+    (tmp_path / "m" / "plans.json").write_bytes(b"plans")
+    assert state() == "right"
+    assert find_weights("toy", tmp_path).path == tmp_path / "m" / "fold" / "toy.pth"
 
 
 @pytest.mark.parametrize(

@@ -246,4 +246,4 @@ def test_no_library_is_given_anything_that_this_module_did_not_look_at():
     loads = {p.name for p in files if "torch.load" in p.read_text(encoding="utf-8")}
 
     assert calls == set()
-    assert loads <= {"checkpoints.py", "weights.py"}
+    assert loads <= {"checkpoints.py", "nninteractive_state.py", "weights.py"}
