@@ -48,7 +48,7 @@ class Checkpoint:
     url: str
     megabytes: int
     digest: str
-    hash_from: str
+    hash_from: str = "publisher"
     licence: str
     parts: Mapping[str, str] = field(default_factory=dict)
 
