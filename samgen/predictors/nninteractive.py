@@ -192,7 +192,14 @@ def _pixel(place: float) -> Span:
 
 
 def voxels(volume: Volume, spans: Sequence[Span]) -> list[Span]:
-    """Spans along plane, rows and columns as spans along the axes of the file."""
+    """Spans along plane, rows and columns as spans along the axes of the file.
+
+    Parameters
+    ----------
+    volume : Volume
+    spans : sequence of (int, int)
+        First voxel and the one after the last, along plane, rows and columns.
+    """
     found = []
     for axis, flipped in volume.file_axes:
         first, stop = spans[axis]
