@@ -109,14 +109,15 @@ def column_of(table: str, name: str) -> Column:
     return Column(name, "float", optional=True, extra=True, title=title, unit=unit, about=about)
 
 
-KEYS = {
-    "images": ["case", "slice"],
-    "readings": ["case", "slice", "rater"],
-    "boxes": ["box"],
-}
-
 BOX = ["x0", "y0", "x1", "y1"]
 """Columns of a box: its left, upper, right and lower edge."""
+SPREAD = [f"spread_{edge}" for edge in BOX]
+IMAGE = ["case", "slice"]
+PLACE = [*IMAGE, "label"]
+READING = [*IMAGE, "rater"]
+ORGAN = ["case", "label"]
+RUN = [*ORGAN, "rater"]
+KEYS = {"images": IMAGE, "readings": READING, "boxes": ["box"]}
 
 
 class SchemaError(ValueError):

@@ -11,13 +11,12 @@ import pandas as pd
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.fusion.members import COLUMN as MEMBERS
 from crowdqc.geometry import Boxes
-from crowdqc.schema import BOX
+from crowdqc.schema import BOX, SPREAD
 from samgen.predictor import Prompts
 from samgen.prompts import Shape, make_prompts, prompt_rng
 from samgen.settings import MaskSettings, Noise
 from samgen.volume_predictor import Edges, ObjectPrompts
 
-_SPREAD = [f"spread_{edge}" for edge in BOX]
 Empty = Mapping[str, frozenset[int]]
 """Label -> slices that were read and on which nobody drew it."""
 
@@ -50,7 +49,7 @@ class Asking:
             yield make_prompts(
                 [row[edge] for edge in BOX],
                 raters=row.get(MEMBERS, ()),
-                spread=[row[edge] for edge in _SPREAD],
+                spread=[row[edge] for edge in SPREAD],
                 shape=self.shape,
                 rng=prompt_rng(self.settings.seed, case=self.case, slice=row["slice"], label=label),
                 settings=self.settings.prompts,
@@ -104,7 +103,7 @@ def objects_of(
                 label=label,
                 slices=tuple(part["slice"].tolist()),
                 prompts=tuple(prompts[row] for row in own),
-                spread=part[_SPREAD].to_numpy(dtype=np.float64),
+                spread=part[SPREAD].to_numpy(dtype=np.float64),
                 raters=_raters(part),
                 interpolated=(part["method"] == INTERPOLATED).to_numpy(),
                 empty=empty.get(label, frozenset()),

@@ -11,8 +11,7 @@ from crowdqc.agreement.linkage import link_boxes
 from crowdqc.agreement.units import LabelledBoxes, Units, make_units
 from crowdqc.arrays import Ints
 from crowdqc.matching import Matched
-
-EDGES = ["x0", "y0", "x1", "y1"]
+from crowdqc.schema import BOX
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def to_drawn(matched: Matched) -> DrawnBoxes:
     """Boxes and questions of a study."""
     boxes, asked = matched.boxes, matched.asked
     return DrawnBoxes(
-        boxes=boxes[EDGES].to_numpy(np.float64),
+        boxes=boxes[BOX].to_numpy(np.float64),
         object=boxes["object"].to_numpy(np.int64),
         rater=boxes["person"].to_numpy(np.int64),
         place=matched.objects["place"].to_numpy(np.int64),
@@ -90,7 +89,7 @@ def to_units(matched: Matched, *, iou: float) -> Units:
     person, place = boxes["person"].to_numpy(np.int64), boxes["place"].to_numpy(np.int64)
     asked_place = asked["place"].to_numpy(np.int64)
     image, label = number.image[place], number.label[place]
-    edges = np.column_stack([boxes[edge].to_numpy(np.float64) for edge in EDGES])
+    edges = np.column_stack([boxes[edge].to_numpy(np.float64) for edge in BOX])
     votes = LabelledBoxes(
         object=link_boxes(edges, image=image, rater=person, label=label, iou=iou),
         rater=person,

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crowdqc.agreement.arrays import EDGES
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.findings import Finding
 from crowdqc.matching import Matched
+from crowdqc.schema import BOX
 
 SIDES = ("left", "upper", "right", "lower")
 """What the edges x0, y0, x1, y1 are called on the picture."""
@@ -209,7 +209,7 @@ def unsteadiness(boxes: pd.DataFrame) -> Floats:
 
 def _away(boxes: pd.DataFrame, settings: ContinuitySettings) -> tuple[Floats, Floats]:
     """Distance of each edge from its neighbours as a share of size, and where they say it is."""
-    edges = boxes[EDGES].to_numpy(np.float64)
+    edges = boxes[BOX].to_numpy(np.float64)
     plane, run = boxes["slice"].to_numpy(np.int64), boxes["run"].to_numpy(np.int64)
     expected = neighbour_edges(plane, run, edges, reach=settings.reach)
     return (edges - expected) / _size(edges, expected), expected
@@ -225,7 +225,7 @@ def _rough_places(boxes: pd.DataFrame, settings: ContinuitySettings) -> list[Fin
     """Findings for boxes that stand out from their neighbours, or jump."""
     if boxes.empty:
         return []
-    edges, label = boxes[EDGES].to_numpy(np.float64), boxes["label"].to_numpy()
+    edges, label = boxes[BOX].to_numpy(np.float64), boxes["label"].to_numpy()
     plane, run = boxes["slice"].to_numpy(np.int64), boxes["run"].to_numpy(np.int64)
     away, expected = _away(boxes, settings)
     size = _size(edges, expected)
@@ -296,7 +296,7 @@ def _outliers(
 
 def _edge_finding(box: pd.Series, expected: Floats, away: Floats) -> Finding:
     worst = int(np.nanargmax(np.abs(away)))
-    edge = float(box[EDGES[worst]])
+    edge = float(box[BOX[worst]])
     return _finding(
         box,
         "edge-outlier",
@@ -395,7 +395,7 @@ def _summaries(matched: Matched, boxes: pd.DataFrame) -> pd.DataFrame:
     images = matched.study.images.groupby("case", sort=False).first()
     own = images.loc[boxes["case"], ["spacing_x", "spacing_y", "spacing_z", "width", "height"]]
     own = own.to_numpy(np.float64)
-    edges = boxes[EDGES].to_numpy(np.float64)
+    edges = boxes[BOX].to_numpy(np.float64)
     frame = boxes[["case", "label", "rater"]].assign(
         width=(edges[:, 2] - edges[:, 0]) * own[:, 0],
         height=(edges[:, 3] - edges[:, 1]) * own[:, 1],

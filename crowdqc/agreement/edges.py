@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.agreement.alpha import summed
-from crowdqc.agreement.arrays import EDGES
 from crowdqc.agreement.icc import icc
 from crowdqc.agreement.pool import ALONE, Places, Summands, pool
 from crowdqc.arrays import Floats
 from crowdqc.matching import Matched
+from crowdqc.schema import BOX
 
 LEAST = 3
 """Objects that the same raters must all have drawn."""
@@ -49,7 +49,7 @@ def _rows(
     few = f"no {LEAST} objects were drawn by the same raters" if len(boxes) else ALONE
     names = "raters " + " ".join(matched.people[person] for person in raters)
     rows = []
-    for column, edge in enumerate(EDGES):
+    for column, edge in enumerate(BOX):
         for form, prefix in (("2,1", "icc"), ("2,k", "icc_mean")):
             row: dict[str, object] = {"measure": f"{prefix}_{edge}", "label": label, "unit": "1"}
             if len(block) < LEAST:
@@ -84,7 +84,7 @@ def edge_alphas(matched: Matched, places: Places) -> pd.DataFrame:
     place = matched.objects["place"].to_numpy(np.int64)
     shared = np.flatnonzero(m >= 2)
     rows = []
-    for edge in EDGES:
+    for edge in BOX:
         value = boxes[edge].to_numpy(np.float64)
         value = value - value.sum() / max(len(value), 1)  # so that the sums of squares lose less
         total = summed(group, value, len(m))[shared]
@@ -111,7 +111,7 @@ def _largest_block(boxes: pd.DataFrame) -> tuple[np.ndarray, tuple[int, ...]]:
     """Edges (objects, raters, 4) of the objects of one set of raters, and that set."""
     if boxes.empty:
         return np.zeros((0, 0, 4)), ()
-    person, edges = boxes["person"].to_numpy(), boxes[EDGES].to_numpy()
+    person, edges = boxes["person"].to_numpy(), boxes[BOX].to_numpy()
     start = np.flatnonzero(np.diff(boxes["object"].to_numpy(), prepend=-1))
     size = np.diff(start, append=len(boxes))
     best: tuple[int, np.ndarray, tuple[int, ...]] = (0, np.zeros((0, 0, 4)), ())

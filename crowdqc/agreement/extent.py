@@ -8,8 +8,7 @@ import pandas as pd
 from crowdqc.agreement.pool import Places, Summands, pool
 from crowdqc.arrays import Floats
 from crowdqc.matching import Matched
-
-_RUN = ["case", "label"]
+from crowdqc.schema import ORGAN
 
 
 def extents(matched: Matched, places: Places) -> pd.DataFrame:
@@ -53,17 +52,17 @@ def extents(matched: Matched, places: Places) -> pd.DataFrame:
 def _ends(matched: Matched) -> pd.DataFrame:
     """First and last slice of each organ of each case by each rater, where two drew it."""
     boxes = matched.boxes[matched.boxes["label"].isin(matched.study.single)]
-    runs = boxes.groupby([*_RUN, "person"], sort=True)
+    runs = boxes.groupby([*ORGAN, "person"], sort=True)
     ends = runs.agg(first=("slice", "min"), last=("slice", "max"), place=("place", "min"))
     ends = ends.reset_index()
-    return ends[ends.groupby(_RUN)["person"].transform("size") >= 2].reset_index(drop=True)
+    return ends[ends.groupby(ORGAN)["person"].transform("size") >= 2].reset_index(drop=True)
 
 
 def _away(ends: pd.DataFrame, column: str) -> Floats:
     """Distance of each value from the median of the others of its case and label, in slices."""
-    order = ends.sort_values([*_RUN, column], kind="stable")
+    order = ends.sort_values([*ORGAN, column], kind="stable")
     value = order[column].to_numpy(np.float64)
-    group = order.groupby(_RUN, sort=False)
+    group = order.groupby(ORGAN, sort=False)
     n = group[column].transform("size").to_numpy()
     rank = group.cumcount().to_numpy()
     start = np.arange(len(value)) - rank

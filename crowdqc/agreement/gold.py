@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from crowdqc.agreement.arrays import EDGES
 from crowdqc.agreement.resample import Ratio, clustered_ratio, clusters
 from crowdqc.arrays import Floats, Ints
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched, match_boxes
-
-_PLACE = ["case", "slice", "label"]
+from crowdqc.schema import BOX, PLACE
 
 
 def gold_scores(
@@ -39,8 +37,8 @@ def gold_scores(
         rater read no slice of a case with gold.
     """
     asked = matched.asked[matched.asked["case"].isin(gold["case"].unique())]
-    place = matched.asked[[*_PLACE, "place"]].drop_duplicates("place")
-    true = gold.merge(place, on=_PLACE)
+    place = matched.asked[[*PLACE, "place"]].drop_duplicates("place")
+    true = gold.merge(place, on=PLACE)
     drawn = matched.boxes[matched.boxes["place"].isin(asked["place"])]
     hits, overlap = _hits(drawn, true, asked, iou=iou)
     n_true = np.bincount(true["place"], minlength=int(place["place"].max()) + 1)
@@ -92,8 +90,8 @@ def _hits(
     pairs is greatest.
     """
     span = int(asked["person"].max() if len(asked) else 0) + 1
-    asked_gold = asked[["place", "person"]].merge(true[["place", *EDGES]], on="place")
-    boxes = np.vstack([drawn[EDGES].to_numpy(), asked_gold[EDGES].to_numpy()])
+    asked_gold = asked[["place", "person"]].merge(true[["place", *BOX]], on="place")
+    boxes = np.vstack([drawn[BOX].to_numpy(), asked_gold[BOX].to_numpy()])
     image = pd.concat([drawn[["place", "person"]], asked_gold[["place", "person"]]])
     code = image["place"].to_numpy(np.int64) * span + image["person"].to_numpy(np.int64)
     side = np.arange(len(boxes)) >= len(drawn)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from crowdqc.agreement.arrays import EDGES
 from crowdqc.agreement.boxes import own_box
 from crowdqc.agreement.continuity import runs_of, unsteadiness
 from crowdqc.agreement.rater_data import EXAMPLES, FEWEST, Fault, RaterData
@@ -20,6 +19,7 @@ from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.checks import check
 from crowdqc.findings import Finding
+from crowdqc.schema import BOX
 
 UNSTEADY = 1.5
 """How many times as far as the other one's the boxes of a rater lie from their neighbours."""
@@ -129,8 +129,8 @@ def _unsteady(data: RaterData, two: _Two) -> list[Fault]:
 def _on_a_line(runs: pd.DataFrame, reach: float) -> pd.Series:
     """Share of each rater's boxes between two others that lie on the line between these."""
     by_run = runs.groupby("run")
-    beside = by_run[[*EDGES, "slice"]].shift(1) + by_run[[*EDGES, "slice"]].shift(-1)
-    off = (runs[EDGES] - beside[EDGES] / 2).abs().max(axis=1)
+    beside = by_run[[*BOX, "slice"]].shift(1) + by_run[[*BOX, "slice"]].shift(-1)
+    off = (runs[BOX] - beside[BOX] / 2).abs().max(axis=1)
     between = (beside["slice"] == 2 * runs["slice"]) & off.notna()
     return (off[between] <= reach).groupby(runs["person"][between]).mean()
 
@@ -139,7 +139,7 @@ def _slope(runs: pd.DataFrame, rater: int, *, on: int) -> float:
     """Slope of one rater's edges on another's, less the mean of each run, of what both drew."""
     both = runs[runs["person"].isin([rater, on])]
     both = both[both.groupby("object")["person"].transform("size") == 2].sort_values("object")
-    away = both[EDGES] - both.groupby("run")[EDGES].transform("mean")
+    away = both[BOX] - both.groupby("run")[BOX].transform("mean")
     own, other = (away[both["person"] == one].to_numpy() for one in (rater, on))
     way = float(np.square(other).sum())
     return float((own * other).sum()) / way if way > 0 else 0.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from crowdqc.agreement.arrays import EDGES, compare
+from crowdqc.agreement.arrays import compare
 from crowdqc.agreement.continuity import check_continuity
 from crowdqc.agreement.faults import find_faults
 from crowdqc.agreement.gold import gold_scores
@@ -24,7 +24,7 @@ from crowdqc.config import RaterLimits
 from crowdqc.crowd import fit
 from crowdqc.findings import Finding, Where, check_info, to_cell
 from crowdqc.matching import Matched
-from crowdqc.schema import conform, natural_order
+from crowdqc.schema import BOX, conform, natural_order
 
 AGREEMENT = "agreement"
 
@@ -230,9 +230,9 @@ def _placed_columns(data: RaterData) -> pd.DataFrame:
         "spread": np.sqrt(np.mean(np.square(placed.scatter), axis=1)),
     }
     spacing = _spacing(data.matched)
-    for column, edge in enumerate(EDGES):
+    for column, edge in enumerate(BOX):
         columns[f"bias_{edge}"] = placed.bias[:, column]
-    for column, edge in enumerate(EDGES):
+    for column, edge in enumerate(BOX):
         columns[f"bias_{edge}_mm"] = placed.bias[:, column] * spacing[column % 2]
     columns["spread_mm"] = columns["spread"] * np.sqrt(np.mean(np.square(spacing)))
     return pd.DataFrame(columns, index=people)

@@ -8,8 +8,7 @@ import pandas as pd
 from crowdqc.agreement.rater_data import EXAMPLES, FEWEST, Fault, RaterData
 from crowdqc.checks import check
 from crowdqc.matching import Matched
-
-_KEY = ["case", "slice", "rater"]
+from crowdqc.schema import READING
 
 
 def seconds_per_box(matched: Matched) -> pd.DataFrame:
@@ -24,10 +23,10 @@ def seconds_per_box(matched: Matched) -> pd.DataFrame:
         latter: such files were copied, not written one by one.
     """
     readings = matched.study.readings
-    boxes = matched.boxes.groupby([*_KEY, "person"], sort=True)
+    boxes = matched.boxes.groupby([*READING, "person"], sort=True)
     boxes = boxes.agg(boxes=("box", "size"), place=("place", "min")).reset_index()
     known = [name for name in ("time", "seconds") if name in readings]
-    timed = readings[[*_KEY, *known]].merge(boxes, on=_KEY, how="left")
+    timed = readings[[*READING, *known]].merge(boxes, on=READING, how="left")
     took = _steps(timed) if "time" in known else pd.Series(np.nan, index=timed.index)
     took = timed["seconds"].fillna(took) if "seconds" in known else took
     rows = timed.assign(each=took / timed["boxes"]).dropna(subset=["each"])

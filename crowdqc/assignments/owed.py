@@ -10,11 +10,10 @@ import pandas as pd
 
 from crowdqc.completeness.slices import from_ranges
 from crowdqc.findings import Finding
-from crowdqc.schema import Study, natural_order, stands_in
+from crowdqc.schema import READING, Study, natural_order, stands_in
 
 UNKNOWN = -1
 """Slice of a whole case of which nobody knows what slices it has."""
-KEYS = ["case", "slice", "rater"]
 
 
 def owed_readings(
@@ -56,19 +55,19 @@ def owed_readings(
     some = parts[~whole].assign(slice=[from_ranges(text) for text in parts.loc[~whole, "slices"]])
     some = some.explode("slice").astype({"slice": np.int64})
     owed = pd.concat([all_slices, some], ignore_index=True)
-    return _once(owed[[*KEYS, "labels", "due", "round"]])
+    return _once(owed[[*READING, "labels", "due", "round"]])
 
 
 def _once(owed: pd.DataFrame) -> pd.DataFrame:
     """One row for each slice and rater: labels together, the last date and round."""
-    several = owed.duplicated(KEYS, keep=False)
+    several = owed.duplicated(READING, keep=False)
     if several.any():
-        groups = owed[several].groupby(KEYS, sort=False)
+        groups = owed[several].groupby(READING, sort=False)
         labels = groups["labels"].agg(lambda names: "" if (names == "").any() else " ".join(names))
         last = groups[["due", "round"]].max()
         together = last.assign(labels=labels.map(_distinct)).reset_index()
         owed = pd.concat([owed[~several], together], ignore_index=True)[owed.columns]
-    return owed.sort_values(KEYS, kind="stable", ignore_index=True)
+    return owed.sort_values(READING, kind="stable", ignore_index=True)
 
 
 def _distinct(labels: str) -> str:
@@ -136,8 +135,8 @@ def _unasked(assignments: pd.DataFrame, study: Study) -> Iterator[Finding]:
     owed = owed_readings(assignments, study.images)
     owed["label"] = [text.split() or list(study.labels) for text in owed["labels"]]
     whole = (owed["labels"] == "").to_numpy()
-    right = stands_in(owed[whole], mine, KEYS)
-    right |= stands_in(owed[~whole].explode("label"), mine, [*KEYS, "label"])
+    right = stands_in(owed[whole], mine, READING)
+    right |= stands_in(owed[~whole].explode("label"), mine, [*READING, "label"])
     for (case, rater), group in mine[~right].groupby(["case", "rater"]):
         labels = ", ".join(sorted(group["label"].unique()))
         message = f"{len(group)} boxes ({labels}) that the rater was not asked for; they count."

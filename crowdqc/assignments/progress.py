@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from crowdqc.assignments.owed import KEYS, UNKNOWN
-from crowdqc.schema import ReadingState, Study, conform, natural_order
+from crowdqc.assignments.owed import UNKNOWN
+from crowdqc.schema import READING, ReadingState, Study, conform, natural_order
 
 PAIR = ["rater", "case"]
 DAY = 86400.0
@@ -93,7 +93,7 @@ def _read(readings: pd.DataFrame) -> pd.DataFrame:
 
 
 def _owed(owed: pd.DataFrame, readings: pd.DataFrame) -> pd.DataFrame:
-    found = owed.merge(readings[[*KEYS, "read", "expected"]], on=KEYS, how="left")
+    found = owed.merge(readings[[*READING, "read", "expected"]], on=READING, how="left")
     there = found["read"].notna()
     silent = there & found["read"].eq(False) & found["expected"].eq(True)  # noqa: FBT003
     found = found.assign(left=~there | silent, known=found["slice"] != UNKNOWN, assigned=True)
@@ -177,8 +177,8 @@ def by_day(study: Study) -> pd.DataFrame:
     if "time" not in study.readings:
         return pd.DataFrame(columns=columns)
     readings = study.readings[study.readings["time"].notna()]
-    boxes = study.boxes.groupby(KEYS, sort=False).size().rename("n_boxes").reset_index()
-    readings = readings.merge(boxes, on=KEYS, how="left").fillna({"n_boxes": 0})
+    boxes = study.boxes.groupby(READING, sort=False).size().rename("n_boxes").reset_index()
+    readings = readings.merge(boxes, on=READING, how="left").fillna({"n_boxes": 0})
     if "seconds" not in readings:
         readings = readings.assign(seconds=np.nan)
     moment = pd.to_datetime(readings["time"] // DAY * DAY, unit="s")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from crowdqc.schema import ReadingState, Study
+from crowdqc.schema import READING, RUN, ReadingState, Study
 
-RUN = ["case", "label", "rater"]
-SLICE = ["case", "slice", "rater"]
 COUNTS = ["n_asked", "n_opened", "n_read"]
 USUAL = 0.5
 """Share of the cases that show a label from which a case without it is worth a row."""
@@ -64,13 +62,15 @@ def who_was_asked(study: Study, owed: pd.DataFrame | None = None) -> pd.DataFram
 
 def _questions(study: Study, owed: pd.DataFrame | None) -> pd.DataFrame:
     """``case, slice, rater, labels, opened, read`` of all that was asked for."""
-    readings = study.readings[[*SLICE, "labels"]].assign(
+    readings = study.readings[[*READING, "labels"]].assign(
         opened=True, read=study.readings["state"] != ReadingState.OPENED.value
     )
     if owed is None:
         return readings
     others = readings[~readings["rater"].isin(owed["rater"].unique())]
-    found = owed[[*SLICE, "labels"]].merge(readings.drop(columns="labels"), on=SLICE, how="left")
+    found = owed[[*READING, "labels"]].merge(
+        readings.drop(columns="labels"), on=READING, how="left"
+    )
     found[["opened", "read"]] = found[["opened", "read"]].eq(True)  # noqa: FBT003 - nan is not
     return pd.concat([others, found], ignore_index=True)
 

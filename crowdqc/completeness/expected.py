@@ -7,7 +7,8 @@ import pandas as pd
 
 from crowdqc.arrays import Floats
 from crowdqc.completeness.extent import expected_ends, reference_ends, spread_of_ends
-from crowdqc.completeness.runs import ORGAN, Runs
+from crowdqc.completeness.runs import Runs
+from crowdqc.schema import ORGAN
 
 
 def expected_by_raters(runs: Runs) -> pd.DataFrame:

@@ -17,10 +17,8 @@ import pandas as pd
 
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.completeness.asked import dealt_slices, who_was_asked
-from crowdqc.schema import BOX, Study, natural_order
+from crowdqc.schema import BOX, ORGAN, RUN, Study, natural_order
 
-RUN = ["case", "label", "rater"]
-ORGAN = ["case", "label"]
 SHOWN = "shown"
 """Source of a box that its rater did not draw, but was shown as done."""
 _HULL = {"x0": "min", "y0": "min", "x1": "max", "y1": "max"}

@@ -12,17 +12,15 @@ import pandas as pd
 from crowdqc.arrays import Bools, Floats
 from crowdqc.decisions.rows import GRADES, REAL, UNREAL
 from crowdqc.geometry import paired_iou, pairwise_iou
-from crowdqc.schema import BOX
+from crowdqc.schema import BOX, PLACE, SPREAD
 
-PLACE = ["case", "slice", "label"]
 SAME = 0.3
 """IoU with an object from which a box without a number is a box of it."""
 AGREED = 0.5
 """IoU from which two reviewers' boxes agree."""
-_SPREAD = [f"spread_{edge}" for edge in BOX]
 SETTLED, CONFLICT, CHANGED = "settled", "conflict", "changed"
 """State of an object: decided; decided in two ways; decided on boxes or a mask of before."""
-BOX_COLUMNS = [*PLACE, "object", "real", *BOX, *_SPREAD, "state", "decision", "reviewers", "time"]
+BOX_COLUMNS = [*PLACE, "object", "real", *BOX, *SPREAD, "state", "decision", "reviewers", "time"]
 MASK_COLUMNS = [*PLACE, "grade", "dice", "state", "reviewers", "time"]
 
 Hash = Callable[[tuple[str, int, str]], str]
@@ -225,7 +223,7 @@ def _settled(votes: pd.DataFrame) -> dict[str, Any]:
     return {
         "real": bool(real.any()),
         **dict(zip(BOX, box, strict=True)),
-        **dict(zip(_SPREAD, spread, strict=True)),
+        **dict(zip(SPREAD, spread, strict=True)),
         "state": CONFLICT if apart else SETTLED,
         "decision": votes["decision"].iloc[-1],
         **_who(votes),

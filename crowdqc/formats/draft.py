@@ -25,7 +25,6 @@ from crowdqc.text import count
 TOLERANCE = 1e-4
 """How far beyond the image, as a fraction of its side, a box may reach: tools round so."""
 
-EDGES = list(BOX)
 FRACTIONS = ["x_centre", "y_centre", "box_width", "box_height"]
 """Columns of boxes, as fractions of the image, whose size is not known yet."""
 
@@ -58,8 +57,8 @@ class Draft:
 
 def box_frame(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
     """The `boxes` of a draft from its rows, with its types even where there is no row."""
-    columns = ["case", "slice", "rater", "label", *EDGES, "source"]
-    types = {"slice": np.int64, **dict.fromkeys(EDGES, np.float64)}
+    columns = ["case", "slice", "rater", "label", *BOX, "source"]
+    types = {"slice": np.int64, **dict.fromkeys(BOX, np.float64)}
     return pd.DataFrame(rows, columns=columns).astype(types)
 
 
@@ -81,7 +80,7 @@ def to_pixels(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     corners = yolo_to_pixels(boxes[FRACTIONS].to_numpy(np.float64), height=1.0, width=1.0)
     with np.errstate(over="ignore"):  # what is not finite is refused with its line
         corners = corners * np.tile(sizes_of(boxes, images), 2)
-    return boxes.drop(columns=FRACTIONS).assign(**dict(zip(EDGES, corners.T, strict=True)))
+    return boxes.drop(columns=FRACTIONS).assign(**dict(zip(BOX, corners.T, strict=True)))
 
 
 def bad_line(check: str, message: str, source: str, **where: object) -> Finding:
@@ -171,7 +170,7 @@ def _sound(
     if boxes.empty:
         return empty("boxes").drop(columns="box"), []
     size = np.tile(sizes_of(boxes, images), 2)
-    corners = boxes[EDGES].to_numpy(np.float64)
+    corners = boxes[BOX].to_numpy(np.float64)
     finite = np.isfinite(corners).all(axis=1)
     limit = np.inf if clip else TOLERANCE * size
     outside = finite & (np.maximum(-corners, corners - size) > limit).any(axis=1)
@@ -190,7 +189,7 @@ def _sound(
         for row, row_size in _first_of_each(boxes, size, mask)
     ]
     good = finite & ~reversed_ & ~outside & ~twice
-    mended = boxes.assign(**dict(zip(EDGES, corners.T, strict=True)))[good]
+    mended = boxes.assign(**dict(zip(BOX, corners.T, strict=True)))[good]
     return mended, sorted(findings, key=_place) + _clipped(boxes[good], mended)
 
 
@@ -244,14 +243,14 @@ def _left_open(
 
 def _repeated(boxes: pd.DataFrame) -> np.ndarray:
     """Whether a row stood before, shape (N,); only the few that share all edges are compared."""
-    alike = pd.util.hash_pandas_object(boxes[EDGES] + 0.0, index=False).duplicated(keep=False)
+    alike = pd.util.hash_pandas_object(boxes[BOX] + 0.0, index=False).duplicated(keep=False)
     repeated = alike.to_numpy(copy=True)
-    repeated[repeated] = boxes[repeated].duplicated(["case", "slice", "rater", "label", *EDGES])
+    repeated[repeated] = boxes[repeated].duplicated(["case", "slice", "rater", "label", *BOX])
     return repeated
 
 
 def _broken(row: Any, size: np.ndarray, *, check: str, rule: str) -> Finding:
-    box = ", ".join(f"{getattr(row, edge):g}" for edge in EDGES)
+    box = ", ".join(f"{getattr(row, edge):g}" for edge in BOX)
     message = f"the box ({box}) px in an image of {size[0]:g} x {size[1]:g} {rule}"
     where = {"case": row.case, "slice": int(row.slice), "rater": row.rater, "label": row.label}
     return bad_line(check, message, str(row.source), **where)
@@ -263,7 +262,7 @@ def _place(finding: Finding) -> tuple[str, int]:
 
 
 def _clipped(before: pd.DataFrame, after: pd.DataFrame) -> list[Finding]:
-    change = (before[EDGES] - after[EDGES]).abs().max(axis=1)
+    change = (before[BOX] - after[BOX]).abs().max(axis=1)
     changed = change[change > 1e-9]
     if changed.empty:
         return []

@@ -9,10 +9,9 @@ import pandas as pd
 
 from crowdqc.config import SIDE_MAX, Config
 from crowdqc.findings import Finding, InputError
-from crowdqc.schema import conform, natural_order, stands_in
+from crowdqc.schema import IMAGE, conform, natural_order, stands_in
 from crowdqc.text import count
 
-KEYS = ["case", "slice"]
 SIZE = ["height", "width"]
 SPACING = ["spacing_x", "spacing_y", "spacing_z"]
 
@@ -45,11 +44,11 @@ def images_table(
         If the images and ``[annotations] size`` contradict each other, or nothing tells
         the size of a slice whose boxes are given as fractions.
     """
-    read = readings.drop_duplicates(KEYS)[[*KEYS, *_given(readings, SIZE)]]
+    read = readings.drop_duplicates(IMAGE)[[*IMAGE, *_given(readings, SIZE)]]
     if known is None:
         return _in_order(_with_size(read, config), config), []
     _refuse_contradiction(known, config)
-    return _in_order(known, config), _no_image(read[~stands_in(known, read, KEYS)])
+    return _in_order(known, config), _no_image(read[~stands_in(known, read, IMAGE)])
 
 
 def guess_sizes(boxes: pd.DataFrame, readings: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
@@ -69,9 +68,9 @@ def guess_sizes(boxes: pd.DataFrame, readings: pd.DataFrame) -> tuple[pd.DataFra
         One that says so.
     """
     finite = boxes[np.isfinite(boxes[["x1", "y1"]]).all(axis=1)]
-    reach = np.ceil(finite.groupby(KEYS)[["y1", "x1"]].max()).clip(1, SIDE_MAX)
+    reach = np.ceil(finite.groupby(IMAGE)[["y1", "x1"]].max()).clip(1, SIDE_MAX)
     reach = reach.rename(columns={"y1": "height", "x1": "width"}).reset_index()
-    sized = readings.merge(reach, on=KEYS, how="left").fillna({"height": 1, "width": 1})
+    sized = readings.merge(reach, on=IMAGE, how="left").fillna({"height": 1, "width": 1})
     message = (
         "No size of the images is given: it is taken from how far the boxes reach, so boxes "
         "beyond an image cannot be found. Give [annotations] size, columns height and width, "
@@ -98,7 +97,7 @@ def sizes_of(boxes: pd.DataFrame, images: pd.DataFrame) -> np.ndarray:
     size = images[["width", "height"]].drop_duplicates().to_numpy(np.float64)
     if len(size) == 1:  # as in most studies
         return np.repeat(size, len(boxes), axis=0)
-    found = boxes[KEYS].merge(images[[*KEYS, "width", "height"]], on=KEYS, how="left")
+    found = boxes[IMAGE].merge(images[[*IMAGE, "width", "height"]], on=IMAGE, how="left")
     return found[["width", "height"]].to_numpy(np.float64)
 
 
@@ -151,11 +150,11 @@ def settle_sizes(
 def _right_sizes(readings: pd.DataFrame, known: pd.DataFrame | None, config: Config) -> np.ndarray:
     """Rows and columns of the image of each reading, shape (N, 2); nan where nothing says it."""
     if known is not None:
-        right = readings[KEYS].merge(known[[*KEYS, *SIZE]], on=KEYS, how="left")
+        right = readings[IMAGE].merge(known[[*IMAGE, *SIZE]], on=IMAGE, how="left")
         return right[SIZE].to_numpy(np.float64)
     if config.annotations.size is not None:
         return np.tile(np.array(config.annotations.size, dtype=np.float64), (len(readings), 1))
-    return readings.groupby(KEYS, sort=False)[SIZE].transform("first").to_numpy(np.float64)
+    return readings.groupby(IMAGE, sort=False)[SIZE].transform("first").to_numpy(np.float64)
 
 
 def _other_size(row: Any, right: np.ndarray) -> Finding:

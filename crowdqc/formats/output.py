@@ -12,9 +12,8 @@ import pandas as pd
 
 from crowdqc.findings import Finding
 from crowdqc.formats.images import SPACING
-from crowdqc.schema import BOX, ReadingState, Study, stands_in
+from crowdqc.schema import BOX, READING, ReadingState, Study, stands_in
 
-KEYS = ["case", "slice", "rater"]
 IMAGE = "{case}-slice{slice}.png"
 """Names of images in the files that are written."""
 
@@ -85,11 +84,11 @@ class Output:
         """Every reading that is written, in the order of the study."""
         boxes = {
             key: list(zip(group["label"], *(group[edge] for edge in BOX), strict=True))
-            for key, group in self.study.boxes.groupby(KEYS, sort=False)
+            for key, group in self.study.boxes.groupby(READING, sort=False)
         }
         scored = "score" in self.study.boxes
         scores = (
-            self.study.boxes.groupby(KEYS, sort=False)["score"].agg(tuple).to_dict()
+            self.study.boxes.groupby(READING, sort=False)["score"].agg(tuple).to_dict()
             if scored
             else {}
         )

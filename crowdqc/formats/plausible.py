@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.findings import Finding
-from crowdqc.formats.draft import EDGES
 from crowdqc.formats.images import sizes_of
-from crowdqc.schema import Study
+from crowdqc.schema import BOX, Study
 
 CORNER = 0.5
 """Share of both sides of its image within which all boxes of a study never lie."""
@@ -114,7 +113,7 @@ def _in_a_corner(study: Study) -> list[Finding]:
 
 
 def _exchanged(study: Study, drawn: pd.DataFrame) -> list[Finding]:
-    size, edges = sizes_of(drawn, study.images), drawn[EDGES].to_numpy(np.float64)
+    size, edges = sizes_of(drawn, study.images), drawn[BOX].to_numpy(np.float64)
     beyond = (edges[:, 2:] > size + 1).any(axis=1)
     fits = beyond & (edges[:, 2:] <= size[:, ::-1] + 1).all(axis=1)
     if not beyond.any() or fits.sum() < 0.9 * beyond.sum():

@@ -16,9 +16,8 @@ import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.formats.draft import in_order
-from crowdqc.schema import ReadingState, Study, conform, empty, stands_in
+from crowdqc.schema import READING, ReadingState, Study, conform, empty, stands_in
 
-KEYS = ["case", "slice", "rater"]
 _NOT_READ = ReadingState.OPENED.value
 
 
@@ -56,10 +55,12 @@ def restricted(study: Study, asked: pd.DataFrame) -> Study:
     Study
         A label that was drawn without being asked for counts as asked for.
     """
-    labels = study.readings[KEYS].merge(asked[[*KEYS, "labels"]], on=KEYS, how="left")["labels"]
+    labels = study.readings[READING].merge(asked[[*READING, "labels"]], on=READING, how="left")[
+        "labels"
+    ]
     limited = labels.fillna("").to_numpy()
-    drawn = study.boxes.groupby(KEYS)["label"].agg(lambda names: " ".join(dict.fromkeys(names)))
-    more = drawn.reindex(pd.MultiIndex.from_frame(study.readings[KEYS])).fillna("").to_numpy()
+    drawn = study.boxes.groupby(READING)["label"].agg(lambda names: " ".join(dict.fromkeys(names)))
+    more = drawn.reindex(pd.MultiIndex.from_frame(study.readings[READING])).fillna("").to_numpy()
     both = [" ".join(dict.fromkeys([*a.split(), *b.split()])) if a else "" for a, b in
             zip(limited, more, strict=True)]  # fmt: skip
     old = study.readings["labels"]
@@ -89,20 +90,20 @@ def merge_rounds(rounds: Sequence[Round]) -> tuple[Study, pd.DataFrame]:
     readings = study.readings.assign(round=number)
     first = dataclasses.replace(study, readings=readings, boxes=study.boxes.assign(round=number))
     merged, old = reduce(_merge, rounds[1:], (first, empty("superseded")))
-    boxes = in_order(merged.boxes.drop(columns="round"), [*KEYS, "label"])
+    boxes = in_order(merged.boxes.drop(columns="round"), [*READING, "label"])
     boxes = boxes.assign(box=np.arange(len(boxes)))
-    order = in_order(merged.readings, KEYS)
+    order = in_order(merged.readings, READING)
     return dataclasses.replace(merged, boxes=boxes, readings=order), conform("superseded", old)
 
 
 def _merge(state: tuple[Study, pd.DataFrame], later: Round) -> tuple[Study, pd.DataFrame]:
     study, superseded = state
     number, new = later
-    known = stands_in(study.readings, new.readings, KEYS)
+    known = stands_in(study.readings, new.readings, READING)
     counts = (new.readings["state"] != _NOT_READ).to_numpy() | ~known
     readings = new.readings[counts].assign(round=number)
     replaced = _replaced(study.boxes, readings, study.labels)
-    fresh = new.boxes[stands_in(readings, new.boxes, KEYS)].assign(round=number)
+    fresh = new.boxes[stands_in(readings, new.boxes, READING)].assign(round=number)
     kept = study.boxes[~replaced]
     boxes = pd.concat([kept, fresh], ignore_index=True)
     boxes = boxes.assign(box=np.arange(len(boxes)))
@@ -117,14 +118,14 @@ def _merge(state: tuple[Study, pd.DataFrame], later: Round) -> tuple[Study, pd.D
 def _replaced(boxes: pd.DataFrame, readings: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     """Which boxes are of a label that a later reading was asked for, shape (N,)."""
     again = readings[readings["state"] != _NOT_READ]
-    asked = again[KEYS].assign(label=[text.split() or list(labels) for text in again["labels"]])
-    return stands_in(asked.explode("label", ignore_index=True), boxes, [*KEYS, "label"])
+    asked = again[READING].assign(label=[text.split() or list(labels) for text in again["labels"]])
+    return stands_in(asked.explode("label", ignore_index=True), boxes, [*READING, "label"])
 
 
 def _readings(old: pd.DataFrame, new: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:
     """Readings of both, one for each slice and rater: labels together, the state of all boxes."""
-    mine = old.set_index(KEYS)
-    new = new.set_index(KEYS)
+    mine = old.set_index(READING)
+    new = new.set_index(READING)
     shared = new.index.intersection(mine.index)
     before, after = mine.loc[shared], new.loc[shared]
     labels = [
@@ -136,7 +137,7 @@ def _readings(old: pd.DataFrame, new: pd.DataFrame, boxes: pd.DataFrame) -> pd.D
     after = after.assign(labels=labels)
     rest = new.loc[new.index.difference(shared, sort=False)]
     together = pd.concat([mine.drop(index=shared), after, rest]).reset_index()
-    boxed = stands_in(boxes, together, KEYS)
+    boxed = stands_in(boxes, together, READING)
     empty_ = together["state"].where(
         together["state"] != ReadingState.BOXED.value, ReadingState.REVIEWED_EMPTY.value
     )

@@ -22,7 +22,7 @@ from crowdqc.config import SIDE_MAX, Config
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.base import Format
 from crowdqc.formats.csvfile import load_cells
-from crowdqc.formats.draft import EDGES, FAULTS_MAX, SLICE_MAX, Draft, bad_line
+from crowdqc.formats.draft import FAULTS_MAX, SLICE_MAX, Draft, bad_line
 from crowdqc.formats.files import inside, parse_number, relative, short
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.output import Output
@@ -30,13 +30,12 @@ from crowdqc.formats.patterns import Name, find
 from crowdqc.formats.slicefiles import strays
 from crowdqc.formats.table_guess import BOXES, sniff_table
 from crowdqc.formats.times import WHEN, moment
-from crowdqc.schema import ReadingState
+from crowdqc.schema import BOX, READING, ReadingState
 
 _SIZE = ["box_width", "box_height"]
 _CENTRE = ["x_centre", "y_centre"]
-KNOWN = ["case", "slice", "image", "rater", "label", *EDGES, *_CENTRE, *_SIZE]
+KNOWN = ["case", "slice", "image", "rater", "label", *BOX, *_CENTRE, *_SIZE]
 KNOWN += ["height", "width", *WHEN]
-_KEYS = ["case", "slice", "rater"]
 
 
 def read_table(config: Config) -> Draft:
@@ -122,11 +121,11 @@ def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draf
     unknown = drawn.loc[edges.index][label.loc[edges.index] == ""]
     bad_labels = [_unknown(row, labels) for row in _first_of_case(unknown).itertuples()]
     edges = edges.drop(index=unknown.index)
-    boxes = place.loc[edges.index, _KEYS].join(edges)
+    boxes = place.loc[edges.index, READING].join(edges)
     boxes = boxes.assign(label=label.loc[edges.index], source=drawn.loc[edges.index, "source"])
-    refused = place.loc[drawn.index.difference(edges.index), _KEYS].assign(label=label)
+    refused = place.loc[drawn.index.difference(edges.index), READING].assign(label=label)
     return Draft(
-        boxes=boxes[[*_KEYS, "label", *EDGES, "source"]].reset_index(drop=True),
+        boxes=boxes[[*READING, "label", *BOX, "source"]].reset_index(drop=True),
         readings=_readings(place),
         findings=[
             *(*findings, *bad_images, *bad_places, *bad_times, *bad_edges, *bad_labels),
@@ -225,12 +224,12 @@ def _edges(frame: pd.DataFrame, four: list[str]) -> tuple[pd.DataFrame, list[Fin
         numbers, bad = _parsed(frame.loc[values.index, name])
         findings += _not_a_number(frame.loc[values.index][bad], name, "a number")
         values = values[~bad].assign(**{name: numbers[~bad]})
-    if four == EDGES:
+    if four == BOX:
         return values, findings
     start, size = values[four[:2]].to_numpy(), values[_SIZE].to_numpy()
     with np.errstate(invalid="ignore", over="ignore"):  # what comes of it is judged later
         start = start - size / 2 if four[:2] == _CENTRE else start
-        corners = dict(zip(EDGES, np.hstack([start, start + size]).T, strict=True))
+        corners = dict(zip(BOX, np.hstack([start, start + size]).T, strict=True))
     return pd.DataFrame(corners, index=values.index), findings
 
 
@@ -270,17 +269,17 @@ def _readings(place: pd.DataFrame) -> pd.DataFrame:
     It was reviewed where a row says that there is nothing; ``opened`` stands for the rest,
     until a box is found in it.
     """
-    reviewed = place.groupby(_KEYS, sort=False)["nothing"].any().to_numpy()
+    reviewed = place.groupby(READING, sort=False)["nothing"].any().to_numpy()
     state = np.where(reviewed, ReadingState.REVIEWED_EMPTY.value, ReadingState.OPENED.value)
-    first = place.drop_duplicates(_KEYS).drop(columns="nothing")
+    first = place.drop_duplicates(READING).drop(columns="nothing")
     for name in [name for name in WHEN if name in place]:  # the last row ends the reading
-        first[name] = place.groupby(_KEYS, sort=False)[name].max().to_numpy()
+        first[name] = place.groupby(READING, sort=False)[name].max().to_numpy()
     return first.assign(labels="", state=state).reset_index(drop=True)
 
 
 def _write_table(output: Output, folder: Path) -> dict[str, object]:
     """Write ``boxes.csv``: a row for each box, and one for each reading without a box."""
-    columns = ["case", "slice", "rater", "label", *EDGES, "height", "width"]
+    columns = ["case", "slice", "rater", "label", *BOX, "height", "width"]
     with (folder / "boxes.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

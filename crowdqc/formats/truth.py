@@ -8,10 +8,11 @@ import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError
-from crowdqc.formats.draft import EDGES, Draft
+from crowdqc.formats.draft import Draft
 from crowdqc.formats.table import read_boxes
+from crowdqc.schema import BOX
 
-COLUMNS = ["case", "slice", "label", *EDGES]
+COLUMNS = ["case", "slice", "label", *BOX]
 
 
 def read_truth_boxes(config: Config) -> tuple[pd.DataFrame, list[Finding]]:

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.arrays import Floats, Ints
-from crowdqc.schema import BOX, conform
+from crowdqc.schema import BOX, SPREAD, conform
 
 METHOD = "interpolated"
 """Mark of an interpolated row in the column ``method``."""
-_SPREAD = [f"spread_{edge}" for edge in BOX]
 
 
 def interpolate_gaps(consensus: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +63,7 @@ def _fill(run: pd.DataFrame) -> pd.DataFrame:
     before = after - 1
     gap = slices[after] - slices[before]
     share = ((missing - slices[before]) / gap)[:, None]
-    boxes, spread = run[BOX].to_numpy(), np.nan_to_num(run[_SPREAD].to_numpy())
+    boxes, spread = run[BOX].to_numpy(), np.nan_to_num(run[SPREAD].to_numpy())
     mixed = (1 - share) ** 2 * spread[before] ** 2 + share**2 * spread[after] ** 2
     bridge = gap[:, None] * share * (1 - share) * _roughness(slices, boxes)
     rows = run.iloc[before].assign(
@@ -79,7 +78,7 @@ def _fill(run: pd.DataFrame) -> pd.DataFrame:
     both = (states[before] == "agreed") & (states[after] == "agreed")
     rows["state"] = np.where(both, "agreed", "single")
     rows[BOX] = (1 - share) * boxes[before] + share * boxes[after]
-    rows[_SPREAD] = np.sqrt(mixed + bridge)
+    rows[SPREAD] = np.sqrt(mixed + bridge)
     return rows
 
 

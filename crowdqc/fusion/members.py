@@ -6,12 +6,10 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.geometry import paired_iou
-from crowdqc.schema import BOX
+from crowdqc.schema import BOX, PLACE
 
 COLUMN = "rater_boxes"
 """Column that `with_members` adds to the table ``consensus``."""
-
-_PLACE = ["case", "slice", "label"]
 
 
 def with_members(consensus: pd.DataFrame, boxes: pd.DataFrame, *, iou: float = 0.3) -> pd.DataFrame:
@@ -43,8 +41,8 @@ def with_members(consensus: pd.DataFrame, boxes: pd.DataFrame, *, iou: float = 0
     """
     rows = consensus.reset_index(drop=True)
     rows = rows[rows[BOX].notna().all(axis=1)].reset_index(names="row")
-    pairs = rows[["row", "raters", *_PLACE, *BOX]].merge(
-        boxes[[*_PLACE, "rater", *BOX]], on=_PLACE, suffixes=("_fused", "")
+    pairs = rows[["row", "raters", *PLACE, *BOX]].merge(
+        boxes[[*PLACE, "rater", *BOX]], on=PLACE, suffixes=("_fused", "")
     )
     fused = pairs[[f"{edge}_fused" for edge in BOX]].to_numpy(dtype=np.float64)
     pairs["iou"] = paired_iou(fused, pairs[BOX].to_numpy(dtype=np.float64))

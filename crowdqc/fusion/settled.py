@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.crowd import object_rows
-from crowdqc.decisions.standing import BOX_COLUMNS, PLACE, SETTLED
+from crowdqc.decisions.standing import BOX_COLUMNS, SETTLED
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.fusion.methods import Fused
 from crowdqc.matching import Matched
-from crowdqc.schema import BOX, stands_in
+from crowdqc.schema import BOX, PLACE, SPREAD, stands_in
 
 REVIEW = "review"
 """Mark of a settled row in the column ``method``."""
-_SPREAD = [f"spread_{edge}" for edge in BOX]
 
 
 def in_force(settled: pd.DataFrame | None) -> pd.DataFrame:
@@ -44,7 +43,7 @@ def obeying(fused: Fused, matched: Matched, settled: pd.DataFrame) -> Fused:
     drawn, boxed = rows >= 0, rows[(rows >= 0) & real]
     box, spread, score = fused.box.copy(), fused.spread.copy(), fused.score.copy()
     box[boxed] = settled.loc[drawn & real, BOX].to_numpy(np.float64)
-    spread[boxed] = settled.loc[drawn & real, _SPREAD].to_numpy(np.float64)
+    spread[boxed] = settled.loc[drawn & real, SPREAD].to_numpy(np.float64)
     score[rows[drawn]] = real[drawn]
     error = None
     if fused.error is not None:
@@ -75,7 +74,7 @@ def with_decided(frame: pd.DataFrame, matched: Matched, settled: pd.DataFrame) -
     decided.loc[decided.index[rows[rows >= 0]], "state"] = state[rows >= 0]
     decided.loc[decided.index[rows[rows >= 0]], "method"] = REVIEW
     decided.loc[decided.index[rows[rows >= 0]], ["worth", "depends"]] = 0.0
-    added = settled.loc[(rows < 0) & real, [*PLACE, *BOX, *_SPREAD]]
+    added = settled.loc[(rows < 0) & real, [*PLACE, *BOX, *SPREAD]]
     if not len(added):
         return decided
     added = added.assign(support=0, raters="", score=1.0, method=REVIEW, state="agreed")

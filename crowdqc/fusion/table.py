@@ -17,9 +17,7 @@ from crowdqc.fusion.methods import Fused, Method
 from crowdqc.fusion.settled import REVIEW, in_force, obeying, with_decided, without_refused
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
-from crowdqc.schema import BOX, conform
-
-_SPREAD = [f"spread_{edge}" for edge in BOX]
+from crowdqc.schema import BOX, SPREAD, conform
 
 
 def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, and gold
@@ -112,15 +110,15 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
         depends=_depends(data, value),
     )
     frame[BOX] = fused.box
-    frame[_SPREAD] = fused.spread
+    frame[SPREAD] = fused.spread
     consensus = conform("consensus", with_decided(frame, matched, settled))
     if interpolate:
         consensus = without_refused(interpolate_gaps(consensus), settled)
     if data.whole_pixels if whole_pixels is None else whole_pixels:
         free = (consensus["method"] != REVIEW).to_numpy()
         consensus.loc[free, BOX] = rounded(consensus.loc[free, BOX].to_numpy())
-        wider = np.hypot(consensus.loc[free, _SPREAD].to_numpy(), 12**-0.5)
-        consensus.loc[free, _SPREAD] = wider
+        wider = np.hypot(consensus.loc[free, SPREAD].to_numpy(), 12**-0.5)
+        consensus.loc[free, SPREAD] = wider
     return consensus
 
 

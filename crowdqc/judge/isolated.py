@@ -12,12 +12,11 @@ import pandas as pd
 
 from crowdqc.arrays import Bools
 from crowdqc.geometry import paired_iou
-from crowdqc.schema import BOX, ReadingState, Study, stands_in
+from crowdqc.schema import BOX, PLACE, ReadingState, Study, stands_in
 
 CONTINUES = 0.1
 """IoU from which a box on a slice beside continues one. Of the slices of real organs 0 to 2 % are
 continued by less (CT and MR at 1 to 3 mm), and up to 6 % where only every third is annotated."""
-_PLACE = ["case", "slice", "label"]
 
 
 def isolated(consensus: pd.DataFrame, study: Study) -> pd.Series:
@@ -39,11 +38,11 @@ def isolated(consensus: pd.DataFrame, study: Study) -> pd.Series:
     """
     organ = consensus["label"].isin(study.single) & (consensus["n_raters"] > 1)
     few = 2 * consensus["support"] <= consensus["n_raters"]
-    boxes = consensus.loc[organ & few, [*_PLACE, *BOX]]
+    boxes = consensus.loc[organ & few, [*PLACE, *BOX]]
     sides = [boxes.assign(slice=boxes["slice"] + step, row=boxes.index) for step in (-1, 1)]
     beside = pd.concat(sides)
     unknown = beside.loc[~_was_read(beside, study), "row"]
-    found = beside.merge(consensus[[*_PLACE, *BOX]], on=_PLACE, suffixes=("", "_beside"))
+    found = beside.merge(consensus[[*PLACE, *BOX]], on=PLACE, suffixes=("", "_beside"))
     a, b = (found[[f"{edge}{end}" for edge in BOX]].to_numpy(float) for end in ("", "_beside"))
     continued = found.loc[paired_iou(a, b) >= CONTINUES, "row"]
     value = pd.Series(np.where(organ, 0.0, np.nan), index=consensus.index)
@@ -60,9 +59,9 @@ def _was_read(places: pd.DataFrame, study: Study) -> Bools:
     beyond = (at < ends["min"].to_numpy()) | (at > ends["max"].to_numpy())
     readings = study.readings[study.readings["state"] != ReadingState.OPENED.value]
     readings = readings[stands_in(places, readings, ["case", "slice"])]
-    rows = places[_PLACE].merge(readings[["case", "slice", "labels"]], on=["case", "slice"])
+    rows = places[PLACE].merge(readings[["case", "slice", "labels"]], on=["case", "slice"])
     asked = [
         not text or name in text.split(" ")
         for name, text in zip(rows["label"], rows["labels"], strict=True)
     ]
-    return stands_in(rows[np.array(asked, bool)], places, _PLACE) | beyond
+    return stands_in(rows[np.array(asked, bool)], places, PLACE) | beyond

@@ -20,11 +20,10 @@ from crowdqc.findings import Finding, Severity, from_cell
 from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.judge.declared import COUNTED, FINDINGS
 from crowdqc.judge.policy import Policy
-from crowdqc.schema import stands_in
+from crowdqc.schema import ORGAN, stands_in
 
 USABLE = ["agreed", "single"]
 """States of a fused box that may be used."""
-ORGAN = ["case", "label"]
 
 
 def rater_measures(raters: pd.DataFrame) -> pd.DataFrame:

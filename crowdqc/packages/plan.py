@@ -12,7 +12,7 @@ import pandas as pd
 from crowdqc.completeness.slices import from_ranges
 from crowdqc.findings import Verdict, from_cell
 from crowdqc.geometry import paired_iou
-from crowdqc.schema import BOX, ReadingState, Study, natural_order, stands_in
+from crowdqc.schema import BOX, PLACE, ReadingState, Study, natural_order, stands_in
 
 Prefill = Literal["none", "own", "fused"]
 PREFILL: dict[str, Prefill] = {
@@ -29,7 +29,6 @@ REDRAWN = frozenset(
 )
 """Faults of raters that drawing again mends."""
 ALL = "all"
-PLACE = ["case", "slice", "label"]
 COLUMNS = ["rater", *PLACE, "task", "prefill", "expected_error"]
 
 

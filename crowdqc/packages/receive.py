@@ -26,11 +26,9 @@ from crowdqc.formats import Draft, read_with
 from crowdqc.packages.sent import BOXES, READINGS, Sent, folder_of_returns, sent_packages
 from crowdqc.packages.task_file import NAME, TaskFile, read_task_file
 from crowdqc.packages.write import LIST, PICTURES
-from crowdqc.schema import ReadingState, Study, stands_in
+from crowdqc.schema import IMAGE, ReadingState, Study, stands_in
 from crowdqc.text import count
 
-PLACE = ["case", "slice"]
-KEYS = ["case", "slice", "rater"]
 FILES_BYTES_MAX = 1_000_000_000
 """Bytes of a file of annotations that is kept."""
 SHOWN = 5
@@ -289,12 +287,12 @@ def _images(draft: Draft, task: TaskFile, folder: Path, *, unasked: bool) -> pd.
         If there are slices that were not asked for, and these are not to be taken in.
     """
     rows = [(_stem(one.image), one.slice, one.height, one.width) for one in task.slices]
-    images = pd.DataFrame(rows, columns=[*PLACE, "height", "width"])
-    others = draft.readings[~stands_in(images, draft.readings, PLACE)]
+    images = pd.DataFrame(rows, columns=[*IMAGE, "height", "width"])
+    others = draft.readings[~stands_in(images, draft.readings, IMAGE)]
     sizes = images[["height", "width"]].drop_duplicates()
     if len(others) and (not unasked or len(sizes) > 1):
         _refuse(others, folder)
-    more = others[PLACE].drop_duplicates().assign(**sizes.iloc[0].to_dict())
+    more = others[IMAGE].drop_duplicates().assign(**sizes.iloc[0].to_dict())
     images = pd.concat([images, more], ignore_index=True)
     return images.assign(spacing_x=np.nan, spacing_y=np.nan, spacing_z=np.nan, path="")
 
@@ -314,7 +312,7 @@ def _with_names(draft: Draft, task: TaskFile, notes: list[Finding]) -> Draft:
     asked = {(_stem(one.image), one.slice) for one in task.slices}
     names = {
         place: stem
-        for place in dict.fromkeys(draft.readings[PLACE].itertuples(index=False, name=None))
+        for place in dict.fromkeys(draft.readings[IMAGE].itertuples(index=False, name=None))
         if place not in asked and (stem := _meant(place, asked))
     }
     if names:
@@ -350,10 +348,10 @@ def _asked_for(study: Study, task: TaskFile, terms: Terms, *, notes: list[Findin
     """What was asked for, under the names of the study, each reading of its labels."""
     asked = pd.DataFrame(
         [(_stem(one.image), one.slice, one.case, " ".join(one.labels)) for one in task.slices],
-        columns=[*PLACE, "name", "asked"],
+        columns=[*IMAGE, "name", "asked"],
     )
     labels = asked.assign(label=asked["asked"].str.split(" ")).explode("label")
-    boxes, wanted = study.boxes, stands_in(labels, study.boxes, [*PLACE, "label"])
+    boxes, wanted = study.boxes, stands_in(labels, study.boxes, [*IMAGE, "label"])
     if not wanted.all() and not terms.unasked:
         others = boxes[~wanted]
         message = (
@@ -366,9 +364,9 @@ def _asked_for(study: Study, task: TaskFile, terms: Terms, *, notes: list[Findin
 
 
 def _named(study: Study, boxes: pd.DataFrame, asked: pd.DataFrame, *, task: TaskFile) -> Study:
-    drawn = boxes.groupby(PLACE)["label"].agg(lambda some: " ".join(dict.fromkeys(some)))
-    places = pd.MultiIndex.from_frame(study.readings[PLACE])
-    requested = asked.set_index(PLACE)["asked"].reindex(places).fillna("").to_numpy()
+    drawn = boxes.groupby(IMAGE)["label"].agg(lambda some: " ".join(dict.fromkeys(some)))
+    places = pd.MultiIndex.from_frame(study.readings[IMAGE])
+    requested = asked.set_index(IMAGE)["asked"].reindex(places).fillna("").to_numpy()
     mine = drawn.reindex(places).fillna("").to_numpy()
     labels = [
         " ".join(dict.fromkeys(f"{a} {b}".split())) for a, b in zip(requested, mine, strict=True)

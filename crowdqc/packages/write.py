@@ -17,12 +17,10 @@ from crowdqc.formats.output import Output, Written
 from crowdqc.packages.pictures import Wanted, write_pictures
 from crowdqc.packages.task_file import NAME, AskedSlice, TaskFile
 from crowdqc.report.slice_files import VolumeSlices
-from crowdqc.schema import BOX, Study, conform, stands_in
+from crowdqc.schema import BOX, PLACE, READING, Study, conform, stands_in
 from crowdqc.text import for_spreadsheets
 
 SHEET, LIST, PICTURES = "feedback.html", "slices.csv", "images"
-PLACE = ["case", "slice", "label"]
-KEYS = ["case", "slice", "rater"]
 FILLED = ("own", "fused")
 """What may be drawn already."""
 
@@ -139,13 +137,13 @@ def _asked_study(tasks: pd.DataFrame, study: Study, consensus: pd.DataFrame) -> 
         A reading for each slice, "boxed" where something is drawn, else "opened".
     """
     images = study.images[stands_in(tasks, study.images, ["case", "slice"])]
-    prefilled = {kind: tasks.loc[tasks["prefill"] == kind, [*KEYS, "label"]] for kind in FILLED}
-    own = study.boxes[stands_in(prefilled["own"], study.boxes, [*KEYS, "label"])]
+    prefilled = {kind: tasks.loc[tasks["prefill"] == kind, [*READING, "label"]] for kind in FILLED}
+    own = study.boxes[stands_in(prefilled["own"], study.boxes, [*READING, "label"])]
     fused = consensus.dropna(subset=BOX).merge(prefilled["fused"], on=PLACE)
-    boxes = pd.concat([own[[*KEYS, "label", *BOX]], fused[[*KEYS, "label", *BOX]]])
+    boxes = pd.concat([own[[*READING, "label", *BOX]], fused[[*READING, "label", *BOX]]])
     boxes = boxes.assign(box=np.arange(len(boxes)))
-    places = tasks[KEYS].drop_duplicates()
-    drawn = stands_in(boxes, places, KEYS)
+    places = tasks[READING].drop_duplicates()
+    drawn = stands_in(boxes, places, READING)
     readings = places.assign(labels="", state=np.where(drawn, "boxed", "opened"))
     return Study(
         study.name,

@@ -19,7 +19,7 @@ from crowdqc.geometry import paired_iou
 from crowdqc.report.pictures import DrawnBox, PixelLayer, SliceSource, canvas, crop, layer
 from crowdqc.report.render import asset, environment
 from crowdqc.report.text import listing, readable
-from crowdqc.schema import BOX
+from crowdqc.schema import BOX, PLACE
 from crowdqc.text import count, plural
 
 MAX_PICTURES = 4
@@ -27,7 +27,6 @@ MAX_POINTS = 4
 """Things to change at most: nobody changes more at once."""
 GOOD = 0.9
 """Share from which something counts as done well."""
-PLACE = ["case", "slice", "label"]
 
 CHANGE = {
     "labels-swapped": "Two organs have changed names. Before you draw, look at which side of the "

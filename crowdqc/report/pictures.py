@@ -24,7 +24,7 @@ from crowdqc.report.masks import leading, title, worst_masks
 from crowdqc.report.raters import colour, dashed, verdicts
 from crowdqc.report.results import Results
 from crowdqc.report.text import number, readable
-from crowdqc.schema import BOX, conform
+from crowdqc.schema import BOX, SPREAD, conform
 from crowdqc.text import count
 
 MAX_PICTURES = 24
@@ -33,7 +33,6 @@ MAX_PER_RUN = 2
 MAX_SIDE = 320
 """Side of a PNG in px at most."""
 
-_SPREADS = [f"spread_{edge}" for edge in BOX]
 MARGIN = 3.0
 """Room in px round the fused box within which uncertainty is shown."""
 _UNCERTAINTY_COLOUR = (213, 94, 0)
@@ -187,7 +186,7 @@ def _by_masks(results: Results) -> Iterator[Candidate]:
 
 def _by_dissent(results: Results) -> Iterator[Candidate]:
     table = results.table("consensus")
-    table = table.assign(_spread=table[_SPREADS].mean(axis=1))
+    table = table.assign(_spread=table[SPREAD].mean(axis=1))
     apart = table[(table["state"] == "no_consensus") & (table["n_raters"] > 2)].head(MAX_PICTURES)
     wide = table[table["_spread"] > 0].sort_values("_spread", ascending=False, kind="stable")
     for row in wide.head(MAX_PICTURES * 20).itertuples(index=False):
@@ -293,7 +292,7 @@ def judged_region(shape: tuple[int, ...], fused: pd.DataFrame) -> NDArray[np.boo
     inside = np.zeros(shape, dtype=bool)
     boxes = fused[BOX].to_numpy(dtype=np.float64)
     sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    spread = np.nan_to_num(fused[_SPREADS].to_numpy(dtype=np.float64))
+    spread = np.nan_to_num(fused[SPREAD].to_numpy(dtype=np.float64))
     room = np.minimum(2 * spread, sides / 4) + MARGIN
     boxes = boxes + room * np.array([-1.0, -1.0, 1.0, 1.0])
     for x0, y0, x1, y1 in np.rint(np.maximum(boxes, 0.0)).astype(int):

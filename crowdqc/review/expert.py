@@ -13,10 +13,10 @@ from scipy.optimize import linear_sum_assignment
 import crowdqc
 from crowdqc.arrays import Floats
 from crowdqc.decisions import append_decisions, decisions_file
-from crowdqc.decisions.standing import PLACE, SAME
+from crowdqc.decisions.standing import SAME
 from crowdqc.findings import InputError
 from crowdqc.geometry import pairwise_iou
-from crowdqc.schema import BOX, Study, stands_in
+from crowdqc.schema import BOX, PLACE, Study, stands_in
 from crowdqc.stages.base import Run
 from crowdqc.stages.pipeline import PIPELINE
 from crowdqc.stages.settled import place_hashes

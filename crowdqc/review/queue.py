@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.arrays import Bools
-from crowdqc.decisions.standing import CHANGED, CONFLICT, PLACE
+from crowdqc.decisions.standing import CHANGED, CONFLICT
 from crowdqc.findings import InputError
-from crowdqc.schema import BOX, stands_in
+from crowdqc.schema import BOX, PLACE, stands_in
 from crowdqc.text import count
 
 ORDERS = ("disagreement", "masks", "single", "random", "audit")

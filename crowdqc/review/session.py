@@ -15,10 +15,9 @@ import pandas as pd
 import crowdqc
 from crowdqc.decisions import FileChangedError, append_decisions, decisions_file, read_decisions
 from crowdqc.decisions.rows import COLUMNS, REAL, parse_row, to_cells
-from crowdqc.decisions.standing import PLACE
 from crowdqc.findings import InputError
 from crowdqc.review.study import StudyView
-from crowdqc.schema import BOX
+from crowdqc.schema import BOX, PLACE
 
 _STOP = 0.05
 """Expected error from which a box is worth a decision, whatever an ordinary one has."""

@@ -17,10 +17,9 @@ from PIL import Image
 from crowdqc.config import Config
 from crowdqc.decisions import box_inputs, mask_inputs
 from crowdqc.report import VolumeSlices, judged_region, outline, uncertainty_colours
-from crowdqc.schema import BOX, natural_order
+from crowdqc.schema import BOX, SPREAD, natural_order
 from crowdqc.store import Store
 
-_SPREAD = [f"spread_{edge}" for edge in BOX]
 _VIEWS = {"across": 1, "along": 2}
 """Other planes: the axis of the stack (plane, row, column) that stays where it is."""
 _BYTES = 2_000_000_000
@@ -115,7 +114,7 @@ class StudyView:
             ],
             "fused": [
                 {"label": label, "state": state, "box": row[:4], "spread": row[4:]}
-                for label, state, *row in _rows(fused, ["label", "state", *BOX, *_SPREAD])
+                for label, state, *row in _rows(fused, ["label", "state", *BOX, *SPREAD])
                 if row[0] is not None
             ],
         }

@@ -38,7 +38,7 @@ from crowdqc.risk.votes import (
     same_slice,
     sum_votes,
 )
-from crowdqc.schema import BOX
+from crowdqc.schema import BOX, PLACE
 
 MaskSet = Callable[[str], NDArray[np.integer[Any]] | None]
 """Case -> its masks as pictures, label values of shape (P, R, C); None where it has none."""
@@ -70,7 +70,6 @@ SIGNALS = [
     "support",
 ]
 COLUMNS = ["case", "slice", "label", "risk", *SIGNALS]
-_KEY = ["case", "slice", "label"]
 
 
 @dataclass(frozen=True)
@@ -318,8 +317,8 @@ def _extents(
 def _with_prompts(table: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
     """One more vote where the model tried several prompts, and one where there was another."""
     known = [name for name in PROMPT_VOTES if name in drawn]
-    means = drawn.groupby(_KEY, as_index=False)[known].mean()  # of several objects of a label
-    found = table[_KEY].merge(means, on=_KEY, how="left")
+    means = drawn.groupby(PLACE, as_index=False)[known].mean()  # of several objects of a label
+    found = table[PLACE].merge(means, on=PLACE, how="left")
     total, weight = table["total"].to_numpy(), table["weight"].to_numpy()
     for name in known:
         dice = found[name].to_numpy()

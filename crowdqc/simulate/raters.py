@@ -10,11 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.config import Simulate
-from crowdqc.schema import ReadingState, Study
+from crowdqc.schema import BOX, ReadingState, Study
 from crowdqc.simulate.boxes import Model, label_boxes
 from crowdqc.simulate.faults import Drawing, draw
-
-_EDGES = ["x0", "y0", "x1", "y1"]
 
 
 def simulate_study(
@@ -152,7 +150,7 @@ def _reading_rows(case: str, rater: str, drawn: Drawing) -> pd.DataFrame:
 
 
 def _box_rows(case: str, rater: str, drawn: Drawing, *, names: tuple[str, ...]) -> pd.DataFrame:
-    corners = dict(zip(_EDGES, drawn.boxes.T, strict=True))
+    corners = dict(zip(BOX, drawn.boxes.T, strict=True))
     labels = np.array(names, dtype=object)[drawn.labels]
     return pd.DataFrame(
         {"case": case, "slice": drawn.planes, "rater": rater, "label": labels, **corners}

@@ -18,7 +18,7 @@ from crowdqc.packages.pictures import Wanted, write_pictures
 from crowdqc.packages.sent import returned_rounds
 from crowdqc.packages.write import PICTURES
 from crowdqc.report.slice_files import VolumeSlices
-from crowdqc.schema import BOX, ReadingState, Study, stands_in
+from crowdqc.schema import BOX, PLACE, ReadingState, Study, stands_in
 from crowdqc.stages.base import Run
 from crowdqc.stages.images import known_images
 from crowdqc.stages.pipeline import PIPELINE, masks_are_current
@@ -29,7 +29,6 @@ from crowdqc.store import Store
 What = Literal["raters", "consensus"]
 CONSENSUS = "consensus"
 """Rater of the fused boxes."""
-PLACE = ["case", "slice", "label"]
 
 
 def convert(

@@ -19,7 +19,7 @@ from crowdqc.files import SEAL
 from crowdqc.findings import Finding, InputError, Verdict
 from crowdqc.fusion.members import with_members
 from crowdqc.judge import USABLE
-from crowdqc.schema import conform
+from crowdqc.schema import PLACE, conform
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.extras import load
 from crowdqc.stages.images import has_volumes, image_files
@@ -29,7 +29,6 @@ from crowdqc.stages.shards import shard_cases
 from crowdqc.stages.study import person, write_findings
 from crowdqc.text import count
 
-_KEY = ["case", "slice", "label"]
 NO_CONTRAST = "no_contrast"
 """Column of what `samgen` returns, where an object was not drawn for want of contrast."""
 
@@ -49,7 +48,7 @@ def masks(run: Run) -> Result:
     table = tables["filtered"].drop(columns=NO_CONTRAST, errors="ignore")
     table["licence"] = load("samgen.predictors").licence_of(run.config.masks.model)
     risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
-    table = table.drop(columns="risk").merge(risk[[*_KEY, "risk"]], on=_KEY, how="left")
+    table = table.drop(columns="risk").merge(risk[[*PLACE, "risk"]], on=PLACE, how="left")
     table = conform("masks", table)
     write_risk(run, risk)
     run.store.write("masks", table)
@@ -116,7 +115,7 @@ def _contrast_findings(table: pd.DataFrame) -> list[Finding]:
     """
     if NO_CONTRAST not in table:
         return []
-    blind = table[table[NO_CONTRAST].notna()].drop_duplicates(_KEY)
+    blind = table[table[NO_CONTRAST].notna()].drop_duplicates(PLACE)
     return [
         Finding(
             check="mask-no-contrast",

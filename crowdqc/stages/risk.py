@@ -29,6 +29,7 @@ from crowdqc.risk import (
     fit_scale,
 )
 from crowdqc.risk.calibration import BAD_DICE
+from crowdqc.schema import PLACE
 from crowdqc.stages.audit_units import mask_grades
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import case_files
@@ -37,7 +38,6 @@ from crowdqc.stages.shards import RiskParts, shard_cases
 from crowdqc.text import count
 from crowdqc.volumes import read_labels, to_pictures
 
-_KEY = ["case", "slice", "label"]
 WORST = 15
 """Masks that are shown."""
 
@@ -198,7 +198,7 @@ def write_risk(run: Run, table: pd.DataFrame) -> None:
 
 def _calibrated(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The risk as the probability that the Dice of a mask is below one half."""
-    dice = table[_KEY].merge(_read_scores(path), on=_KEY, how="left")["dice"].to_numpy()
+    dice = table[PLACE].merge(_read_scores(path), on=PLACE, how="left")["dice"].to_numpy()
     known = np.isfinite(dice)
     try:
         risk = calibrate(table[known], dice[known]).predict(table)
@@ -219,7 +219,7 @@ def _with_interval(table: pd.DataFrame, dice: Floats) -> pd.DataFrame:
 def _graded(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """The risk by what experts graded in decisions.csv."""
     grades = mask_grades(run, below=BAD_DICE)
-    found = table[_KEY].merge(grades, on=_KEY, how="left")
+    found = table[PLACE].merge(grades, on=PLACE, how="left")
     known = found["bad"].notna().to_numpy()
     if not known.any():
         raise InputError(
@@ -234,12 +234,12 @@ def _graded(run: Run, table: pd.DataFrame) -> pd.DataFrame:
 def _read_scores(path: Path) -> pd.DataFrame:
     try:
         frame = read_csv(path, text=("case", "label"))
-        frame = frame[[*_KEY, "dice"]].dropna().astype({"slice": np.int64, "dice": np.float64})
+        frame = frame[[*PLACE, "dice"]].dropna().astype({"slice": np.int64, "dice": np.float64})
     except (ValueError, KeyError) as error:
         raise InputError(
             f"{path}: must be a table with the columns case, slice, label, dice ({error})."
         ) from error
-    twice = frame.duplicated(_KEY)
+    twice = frame.duplicated(PLACE)
     if twice.any():
         row = frame[twice].iloc[0]
         raise InputError(

@@ -18,10 +18,10 @@ from crowdqc.decisions import (
     reviewer_agreement,
     settled_boxes,
 )
-from crowdqc.decisions.standing import CHANGED, CONFLICT, PLACE
+from crowdqc.decisions.standing import CHANGED, CONFLICT
 from crowdqc.findings import Finding
 from crowdqc.matching import Matched
-from crowdqc.schema import BOX, Study
+from crowdqc.schema import BOX, PLACE, Study
 from crowdqc.stages.base import Run
 from crowdqc.stages.study import load_matched, load_study
 
