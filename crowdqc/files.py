@@ -222,12 +222,8 @@ def read_text(path: str | Path, limit: int, *, below: Path | None = None) -> str
 
     Parameters
     ----------
-    path : str or Path
-        Of the file.
-    limit : int
-        Most bytes that it may have.
-    below : Path, optional
-        As of `opened`.
+    path, limit, below
+        As of `read_bytes`.
 
     Raises
     ------
@@ -271,12 +267,8 @@ def read_json(path: Path, limit: int = JSON_BYTES_MAX, *, below: Path | None = N
 
     Parameters
     ----------
-    path : Path
-        Of the file.
-    limit : int
-        Most bytes that it may have.
-    below : Path, optional
-        As of `opened`.
+    path, limit, below
+        As of `read_bytes`.
 
     Raises
     ------
@@ -291,17 +283,14 @@ def read_json(path: Path, limit: int = JSON_BYTES_MAX, *, below: Path | None = N
         raise Unreadable(f"is not JSON that can be read ({type(error).__name__}).") from error
 
 
-def load_json(path: Path, kind: type[Kind], limit: int = JSON_BYTES_MAX) -> Kind:
+def load_json(path: Path, kind: type[Kind]) -> Kind:
     """What a JSON file holds.
 
     Parameters
     ----------
     path : Path
-        Of the file.
     kind : type
         `dict` or `list`.
-    limit : int
-        Most bytes that it may have.
 
     Raises
     ------
@@ -309,7 +298,7 @@ def load_json(path: Path, kind: type[Kind], limit: int = JSON_BYTES_MAX) -> Kind
         If it cannot be read, is no JSON, or holds something else.
     """
     try:
-        found = read_json(path, limit)
+        found = read_json(path)
     except Unreadable as error:
         raise InputError(f"{path}: {error}") from error
     if not isinstance(found, kind):

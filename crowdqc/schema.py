@@ -112,10 +112,9 @@ def column_of(table: str, name: str) -> Column:
 BOX = ["x0", "y0", "x1", "y1"]
 """Columns of a box: its left, upper, right and lower edge."""
 SPREAD = [f"spread_{edge}" for edge in BOX]
-IMAGE = ["case", "slice"]
+IMAGE, ORGAN = ["case", "slice"], ["case", "label"]
 PLACE = [*IMAGE, "label"]
 READING = [*IMAGE, "rater"]
-ORGAN = ["case", "label"]
 RUN = [*ORGAN, "rater"]
 KEYS = {"images": IMAGE, "readings": READING, "boxes": ["box"]}
 
@@ -358,16 +357,11 @@ def stands_in(other: pd.DataFrame, frame: pd.DataFrame, keys: Sequence[str]) -> 
     Parameters
     ----------
     other : DataFrame
-        Rows that are looked among.
+        Rows that are looked among; may be none.
     frame : DataFrame
-        N rows.
+        N rows: the result has shape (N,).
     keys : sequence of str
         Columns of both.
-
-    Returns
-    -------
-    ndarray of bool, shape (N,)
-        False throughout if `other` is empty.
     """
     code = np.zeros(len(frame) + len(other), dtype=np.int64)
     for key in keys:

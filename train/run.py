@@ -195,12 +195,8 @@ def model_folder(folders: Folders, dataset: str, settings: Train) -> Path:
 
     Parameters
     ----------
-    folders : Folders
-        Of nnU-Net.
-    dataset : str
-        Name of its folder, for example ``Dataset502_trial-filtered``.
-    settings : Train
-        Say the configuration.
+    folders, dataset, settings
+        As `prepare`.
 
     Returns
     -------
@@ -220,12 +216,8 @@ def made_elsewhere(folders: Folders, dataset: str, settings: Train) -> bool:
 
     Parameters
     ----------
-    folders : Folders
-        Of nnU-Net.
-    dataset : str
-        Name of its folder.
-    settings : Train
-        Say the configuration.
+    folders, dataset, settings
+        As `prepare`.
 
     Returns
     -------
@@ -241,10 +233,8 @@ def count_folds(folders: Folders, dataset: str) -> int:
 
     Parameters
     ----------
-    folders : Folders
-        Of nnU-Net.
-    dataset : str
-        Name of its folder.
+    folders, dataset
+        As `prepare`.
 
     Returns
     -------

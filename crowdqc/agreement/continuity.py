@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.agreement.traits import TRAITS, Trait, measure_traits
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.findings import Finding
 from crowdqc.matching import Matched
@@ -335,10 +336,10 @@ def _unlike_other_cases(
 ) -> list[Finding]:
     """Organs of a case whose size or place is unlike that of all other cases."""
     findings = []
-    for label, group in _summaries(matched, boxes).groupby("label", sort=True):
+    for label, group in measure_traits(matched, boxes).groupby("label", sort=True):
         if len(group) < settings.cases:
             continue
-        for name, trait in _TRAITS.items():
+        for name, trait in TRAITS.items():
             values = group[name].to_numpy(np.float64)
             if not np.isfinite(values).all():
                 continue
@@ -352,7 +353,7 @@ def _unlike_other_cases(
 
 
 def _unlike_finding(
-    place: tuple[str, str, str], trait: _Trait, *, value: float, usual: float
+    place: tuple[str, str, str], trait: Trait, *, value: float, usual: float
 ) -> Finding:
     case, label, raters = place
     found, expected = trait.shown(value), trait.shown(usual)
@@ -368,54 +369,3 @@ def _unlike_finding(
         limit=round(expected, 3),
         unit="mm",
     )
-
-
-@dataclass(frozen=True)
-class _Trait:
-    """A number that describes an organ: what it is, and whether it is held as a logarithm."""
-
-    what: str
-    log: bool
-
-    def shown(self, value: float) -> float:
-        return float(np.exp(value)) if self.log else float(value)
-
-
-_TRAITS = {
-    "width": _Trait("greatest width", log=True),
-    "height": _Trait("greatest height", log=True),
-    "length": _Trait("extent along the slices", log=True),
-    "x": _Trait("distance from the middle of the picture to the right", log=False),
-    "y": _Trait("distance from the middle of the picture downwards", log=False),
-}
-
-
-def _summaries(matched: Matched, boxes: pd.DataFrame) -> pd.DataFrame:
-    """Size and place of each organ of each case in mm, the median over raters."""
-    images = matched.study.images.groupby("case", sort=False).first()
-    own = images.loc[boxes["case"], ["spacing_x", "spacing_y", "spacing_z", "width", "height"]]
-    own = own.to_numpy(np.float64)
-    edges = boxes[BOX].to_numpy(np.float64)
-    frame = boxes[["case", "label", "rater"]].assign(
-        width=(edges[:, 2] - edges[:, 0]) * own[:, 0],
-        height=(edges[:, 3] - edges[:, 1]) * own[:, 1],
-        x=((edges[:, 0] + edges[:, 2]) / 2 - own[:, 3] / 2) * own[:, 0],
-        y=((edges[:, 1] + edges[:, 3]) / 2 - own[:, 4] / 2) * own[:, 1],
-        z=boxes["slice"] * own[:, 2],
-        step=own[:, 2],
-    )
-    runs = frame.groupby(["case", "label", "rater"], sort=True).agg(
-        width=("width", "max"),
-        height=("height", "max"),
-        x=("x", "median"),
-        y=("y", "median"),
-        first=("z", "min"),
-        last=("z", "max"),
-        step=("step", "first"),
-    )
-    runs["length"] = runs["last"] - runs["first"] + runs["step"]
-    organs = runs.reset_index().groupby(["case", "label"], sort=True)
-    traits = organs[list(_TRAITS)].median()
-    for name, trait in _TRAITS.items():
-        traits[name] = np.log(traits[name]) if trait.log else traits[name]
-    return traits.assign(raters=organs["rater"].agg(" ".join)).reset_index()

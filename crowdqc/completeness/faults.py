@@ -11,15 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crowdqc.arrays import Bools
 from crowdqc.checks import check
 from crowdqc.completeness.asked import usual_labels
 from crowdqc.completeness.checks import Found, RunData, run_finding
 from crowdqc.completeness.contradiction import contradicted
-from crowdqc.completeness.ends import run_medians
 from crowdqc.completeness.labels import Organs, drawn_as_another, swapped_pairs
-from crowdqc.completeness.position import jumps, wrong_side
-from crowdqc.completeness.runs import Runs
+from crowdqc.completeness.position import run_jumps, run_places, wrong_side
 from crowdqc.completeness.slices import from_ranges, in_ranges, named, to_ranges
 from crowdqc.findings import Finding
 from crowdqc.schema import BOX, stands_in
@@ -224,7 +221,7 @@ def double_box(data: RunData) -> Found:
 def box_jump(data: RunData) -> Found:
     """Boxes that lie elsewhere than those before and after them."""
     facts, runs = data.facts, data.runs
-    jumped = _jumps(runs)
+    jumped = run_jumps(runs)
     for run, group in runs.drawn[jumped].groupby("run"):
         row = _row(facts, run)
         slices = to_ranges(group["slice"])
@@ -232,28 +229,6 @@ def box_jump(data: RunData) -> Found:
             f"what is drawn on {named(slices)} lies far from the slices before and after. Check it."
         )
         yield [run], run_finding(row, "box-jump", text, value=float(len(group)), slices=slices)
-
-
-def _places(runs: Runs) -> tuple[np.ndarray, np.ndarray]:
-    """Median centre and size of each run along x, y and slices, in px and slices: (R, 3)."""
-    box = runs.drawn[BOX].to_numpy(dtype=np.float64)
-    centre, size = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]
-    middle, extent = (
-        np.column_stack([run_medians(values[:, axis], runs.starts) for axis in range(2)])
-        for values in (centre, size)
-    )
-    first, last = runs.table["first"].to_numpy(), runs.table["last"].to_numpy()
-    return np.column_stack([middle, (first + last) / 2]), np.column_stack(
-        [extent, last - first + 1]
-    )
-
-
-def _jumps(runs: Runs) -> Bools:
-    """Rows of what was drawn that lie elsewhere than those before and after, of organs."""
-    boxes = runs.drawn[BOX].to_numpy(dtype=np.float64)
-    jumped = jumps(boxes, runs.drawn["slice"].to_numpy(dtype=np.int64), runs.starts)
-    jumped &= (runs.drawn["n_boxes"] == 1).to_numpy() & ~runs.of_things[runs.drawn["run"]]
-    return jumped
 
 
 @check("run", "box-contradicted", order=95)
@@ -265,7 +240,7 @@ def box_contradicted(data: RunData) -> Found:
     run, slices = (drawn[name].to_numpy(np.int64) for name in ("run", "slice"))
     place = np.unique(np.stack([case[run], label[run], slices]), axis=1, return_inverse=True)[1]
     wrong = contradicted(drawn[BOX].to_numpy(np.float64), place.reshape(-1))
-    wrong &= ~_jumps(runs)[drawn.index]  # said already
+    wrong &= ~run_jumps(runs)[drawn.index]  # said already
     for one, group in drawn[wrong].groupby("run"):
         row, where = _row(facts, one), to_ranges(group["slice"])
         text = (
@@ -282,7 +257,7 @@ def labels_swapped(data: RunData) -> Found:
     facts, runs = data.facts, data.runs
     case, label, unit = runs.codes
     drawn = np.flatnonzero((facts["n_slices"] > 0) & ~runs.of_things)
-    organs = Organs(unit[drawn], label[drawn], *(part[drawn] for part in _places(runs)))
+    organs = Organs(unit[drawn], label[drawn], *(part[drawn] for part in run_places(runs)))
     found = {(at, a): b for at, a, b in drawn_as_another(organs, case[drawn])}
     for at, a, b in swapped_pairs(organs):
         found.setdefault((at, a), b)
@@ -303,7 +278,7 @@ def on_wrong_side(data: RunData) -> Found:
     facts, runs, orientation = data.facts, data.runs, data.orientation
     if orientation is None:
         return
-    middle, _ = _places(runs)
+    middle, _ = run_places(runs)
     side = facts["label"].map(orientation.sides).map({"left": 1.0, "right": -1.0}).fillna(0.0)
     axis = facts["case"].map(orientation.x_axis).map({"L": 1.0, "R": -1.0})
     _, _, unit = runs.codes

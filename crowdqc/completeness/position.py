@@ -6,7 +6,9 @@ import numpy as np
 
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.completeness.ends import run_medians
+from crowdqc.completeness.runs import Runs
 from crowdqc.geometry import Boxes
+from crowdqc.schema import BOX
 
 UNUSUAL = 5.0
 """Small boxes drawn by an unsteady hand have low IoU everywhere: a jump is beyond that."""
@@ -20,6 +22,28 @@ SHORT = 0.6
 TORN = 0.05
 """Overlap, as a share of the smaller box, below which the boxes of adjacent slices do not belong
 to one organ."""
+
+
+def run_places(runs: Runs) -> tuple[Floats, Floats]:
+    """Median centre and size of each run along x, y and slices, in px and slices: (R, 3)."""
+    box = runs.drawn[BOX].to_numpy(dtype=np.float64)
+    centre, size = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]
+    middle, extent = (
+        np.column_stack([run_medians(values[:, axis], runs.starts) for axis in range(2)])
+        for values in (centre, size)
+    )
+    first, last = runs.table["first"].to_numpy(), runs.table["last"].to_numpy()
+    return np.column_stack([middle, (first + last) / 2]), np.column_stack(
+        [extent, last - first + 1]
+    )
+
+
+def run_jumps(runs: Runs) -> Bools:
+    """Rows of what was drawn that lie elsewhere than those before and after, of organs."""
+    boxes = runs.drawn[BOX].to_numpy(dtype=np.float64)
+    jumped = jumps(boxes, runs.drawn["slice"].to_numpy(dtype=np.int64), runs.starts)
+    jumped &= (runs.drawn["n_boxes"] == 1).to_numpy() & ~runs.of_things[runs.drawn["run"]]
+    return jumped
 
 
 def jumps(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:

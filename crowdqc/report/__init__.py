@@ -9,7 +9,8 @@ from crowdqc.report.caution import Caution
 from crowdqc.report.content import ReportContent
 from crowdqc.report.export import to_csv, to_json, to_markdown
 from crowdqc.report.gather import gather
-from crowdqc.report.pictures import judged_region, outline, uncertainty_colours
+from crowdqc.report.pictures import judged_region
+from crowdqc.report.pixels import outline, uncertainty_colours
 from crowdqc.report.render import render
 from crowdqc.report.slice_files import VolumeSlices
 

@@ -16,7 +16,8 @@ import pandas as pd
 
 from crowdqc.findings import from_cell
 from crowdqc.geometry import paired_iou
-from crowdqc.report.pictures import DrawnBox, PixelLayer, SliceSource, canvas, crop, layer
+from crowdqc.report.pictures import DrawnBox, SliceSource
+from crowdqc.report.pixels import PixelLayer, canvas, crop, layer
 from crowdqc.report.render import asset, environment
 from crowdqc.report.text import listing, readable
 from crowdqc.schema import BOX, PLACE

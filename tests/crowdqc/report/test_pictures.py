@@ -14,14 +14,8 @@ from PIL import Image
 
 from crowdqc.config import Config, load_config
 from crowdqc.report import gather, render
-from crowdqc.report.pictures import (
-    MARGIN,
-    candidates,
-    judged_region,
-    outline,
-    pictures,
-    uncertainty_colours,
-)
+from crowdqc.report.pictures import MARGIN, candidates, judged_region, pictures
+from crowdqc.report.pixels import outline, uncertainty_colours
 from crowdqc.report.results import read_results
 from crowdqc.report.slice_files import VolumeSlices
 from crowdqc.report.svg import Lane, slice_ranges, strip
