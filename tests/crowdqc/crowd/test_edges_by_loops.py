@@ -329,8 +329,11 @@ def crowd(seed):
     boxes = truth[:, None] + size[:, None] * (hands * rng.normal(size=(12, 4, 4)) + 0.02)
     boxes[3, 2] += 90
     boxes[4, 1] += [25, 0, 25, 0]
+    for o, r, far in ((6, 0, 0.2), (7, 1, 0.3), (8, 2, 0.2)):  # may be astray, or may not
+        boxes[o, r] += far * size[o]
     drew = rng.random((12, 4)) < 0.85
     drew[3], drew[4], drew[5] = True, True, [False, True, False, False]
+    drew[6:9] = True
     drew[~drew.any(axis=1), 0] = True
     data = dataclasses.replace(evidence_of(boxes, drew), label=np.arange(12) % 2)
     return data, truth

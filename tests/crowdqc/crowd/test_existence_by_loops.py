@@ -226,7 +226,9 @@ def crowd(seed, *, flood):
 @pytest.mark.parametrize("flood", [0, 40])
 def test_existence_is_that_of_loops(steps, flood):
     table = crowd(steps, flood=flood)
-    settings = ExistenceSettings(steps=steps, usual=0.9, nodes=5, objects=4.0)
+    settings = ExistenceSettings(
+        steps=steps, usual=0.9, nodes=5, objects=4.0, spread=(0.3, 0.7), log_spread=5.0
+    )
     real = [None] * len(table)
     real[3], real[4], real[5] = 1, 0, 1
     data = dataclasses.replace(
@@ -261,3 +263,12 @@ def test_existence_is_that_of_loops(steps, flood):
     }.items():
         expected = (np.array(of(hard)) + np.array(of(tempting))) / 2
         np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-7, atol=1e-9)
+
+
+def test_settings_are_those_of_the_documentation():
+    """The table of docs/method.md: what is taken for usual before anything was drawn."""
+    found = ExistenceSettings()
+    assert found.drawn == (1.0, -2.5)
+    assert (found.spread, found.log_spread, found.usual) == ((1.0, 0.7), 0.5, 1.25)
+    assert (found.raters, found.rates, found.objects) == ((1.0, 0.5), (0.6, 0.1), 10.0)
+    assert (found.slips, found.slips_worth) == (0.003, (1.0, 0.5))
