@@ -153,7 +153,8 @@ def plan_raters(
     DataFrame
         ``n_raters``; ``iou``, the mean IoU of the fused box with the truth where an object is
         usable, and ``iou_worst``, its 10th percentile; ``found``, the share of real objects that
-        are usable; ``score``, the mean IoU with 0 for an object that is not; and ``gain``, of the
+        are usable, of those that somebody of the study drew: what all overlook is not known;
+        ``score``, the mean IoU with 0 for an object that is not; and ``gain``, of the
         score over one rater fewer.
 
     Raises

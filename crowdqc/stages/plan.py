@@ -18,6 +18,8 @@ CURVE = 24
 """Length of the longest bar of the curve, in characters."""
 WORTH = 0.01
 """Fall of the sum of expected errors, by a box, below which the curve of a budget is flat."""
+OVERLOOKED = 1.0
+"""Visibility (SD of log odds that objects are drawn) from which many are missed by all raters."""
 POINTS = 12
 """Points of the curve of a budget that a terminal shows."""
 
@@ -62,7 +64,8 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
     return Result(
         table=table,
         shown=table.assign(curve=curve),
-        summary=f"A mean IoU of {iou:g} with the truth needs {found} per slice.",
+        summary=f"A mean IoU of {iou:g} with the truth needs {found} per slice. "
+        f"{_condition(components.visibility)}",
         files=["plan.csv"],
     )
 
@@ -97,6 +100,18 @@ def plan_budget(run: Run, *, boxes: int, error: float) -> Result:
         shown=shown.round({"n_boxes": 0}).assign(curve=bars),
         summary=f"{_flat(table)} {_reached(table, error)} What to ask for: budget.csv.",
         files=["budget.csv"],
+    )
+
+
+def _condition(visibility: float) -> str:
+    """What the foretold `found` rests on, as sentences."""
+    known = "'found' is of the real objects that somebody of this study drew."
+    if visibility < OVERLOOKED:
+        return known
+    return (
+        f"{known} What one rater misses others miss here, too, so that some will be missed by all "
+        "and by the fusion: expect a 'found' and 'score' up to 0.2 lower. An expert's reading of a "
+        "few slices tells how many."
     )
 
 

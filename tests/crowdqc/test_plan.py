@@ -12,6 +12,7 @@ from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from crowdqc.plan import Components, estimate_components, plan_raters, plan_slices, raters_needed
 from crowdqc.schema import Study
+from crowdqc.stages.plan import _condition
 from tests.crowdqc.agreement.organs import organ_study
 from tests.crowdqc.crowds import BOX, crowd_study
 
@@ -177,3 +178,9 @@ def test_what_one_misses_others_miss_too(spread):
     for k in (1, 3):
         votes = drew[:k].sum(axis=0)
         assert plan["found"][k - 1] == pytest.approx((2 * votes >= k)[seen].mean(), abs=0.07)
+
+
+def test_a_plan_says_where_some_objects_are_missed_by_all():
+    assert "missed by all" not in _condition(0.4)
+    assert "missed by all" in _condition(1.8)
+    assert all("somebody of this study drew" in _condition(spread) for spread in (0.0, 2.0))
