@@ -146,7 +146,7 @@ class Case:
         rows = read_record(record, signature)
         if rows is not None:
             return rows, False
-        rows, labels, uncertainty = self._draw(drawn)
+        rows, labels, uncertainty = self.draw(drawn)
         files = [f"{self.name}.nii.gz", f"{self.name}.uncertainty.nii.gz"]
         record.unlink(missing_ok=True)
         plane, resample = self.task.settings.plane, self.task.settings.resample
@@ -205,10 +205,10 @@ class Case:
             noise=self.task.predictor.noise,
         )
 
-    def _draw(
+    def draw(
         self, drawn: Callable[[str], None]
     ) -> tuple[Rows, NDArray[np.uint16], NDArray[np.float32]]:
-        """Rows, label volume and uncertainty volume."""
+        """Rows of the table, label volume and uncertainty volume; `drawn` as in `rows`."""
         volume = self.read()
         labels = np.zeros(volume.pictures.shape, dtype=np.uint16)
         uncertainty = np.zeros(volume.pictures.shape, dtype=np.float32)

@@ -99,6 +99,23 @@ def decode_boxes(
     return logits, predicted_iou
 
 
+def decode_with_gradients(sam: Any, embedding: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """As `decode_boxes` with the single head, all boxes at once, for training.
+
+    Parameters
+    ----------
+    sam, embedding, boxes
+        As in `decode_boxes`.
+
+    Returns
+    -------
+    logits : Tensor, shape (K, 4h, 4w)
+    predicted_iou : Tensor, shape (K,)
+        Both with gradients for whatever of `sam` and `embedding` asks for them.
+    """
+    return _decode_chunk(sam, _prepare(sam, embedding), boxes, heads="single")
+
+
 def _chunks(n: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 

@@ -56,12 +56,46 @@ def encode_pictures(
     attention = attention or ("rows" if pixels.device.type == "cpu" else "augmented")
     lower = torch.autocast(pixels.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
     with torch.inference_mode(), lower:
-        x = encoder.patch_embed(pixels)
-        if encoder.pos_embed is not None:
-            x = x + encoder.pos_embed
-        for block in encoder.blocks:
-            x = _block(block, x, attention)
-        return encoder.neck(x.permute(0, 3, 1, 2)).float()
+        tokens = encode_early(encoder, pixels, until=None, attention=attention)
+        return encoder.neck(tokens.permute(0, 3, 1, 2)).float()
+
+
+def encode_early(
+    encoder: Any, pixels: Tensor, *, until: int | None, attention: Attention
+) -> Tensor:
+    """Tokens (B, h, w, C) of pictures before the block of number `until`; of None, after all.
+
+    Parameters
+    ----------
+    encoder, pixels
+        As in `encode_pictures`.
+    until : int or None
+    attention : {"rows", "augmented"}
+    """
+    x = encoder.patch_embed(pixels)
+    if encoder.pos_embed is not None:
+        x = x + encoder.pos_embed
+    for block in encoder.blocks[:until]:
+        x = _block(block, x, attention)
+    return x
+
+
+def encode_late(encoder: Any, tokens: Tensor, *, since: int) -> Tensor:
+    """Embeddings (B, C, h, w) from the tokens before the block of number `since`.
+
+    With gradients, where they are on; attention is "augmented", which changes nothing in place.
+
+    Parameters
+    ----------
+    encoder : segment_anything.modeling.ImageEncoderViT
+    tokens : Tensor, shape (B, h, w, C)
+        From `encode_early`.
+    since : int
+    """
+    for block in encoder.blocks[since:]:
+        tokens = _block(block, tokens, "augmented")
+    found: Tensor = encoder.neck(tokens.permute(0, 3, 1, 2)).float()
+    return found
 
 
 def _block(block: Any, x: Tensor, attention: Attention) -> Tensor:

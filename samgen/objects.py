@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,7 @@ class Asking:
         for row, n in zip(table.to_dict("records"), nth, strict=True):
             # Objects of one label on one slice must not stray in step.
             label = f"{row['label']}#{n}" if n else row["label"]
-            yield make_prompts(
+            made = make_prompts(
                 [row[edge] for edge in BOX],
                 raters=row.get(MEMBERS, ()),
                 spread=[row[edge] for edge in SPREAD],
@@ -55,12 +55,13 @@ class Asking:
                 settings=self.settings.prompts,
                 noise=self.noise,
             )
+            yield replace(made, label=row["label"])
 
     def again(self, label: str) -> Callable[[int, Edges, Edges], Prompts]:
         """What makes prompts of a label on a slice from another box than its own."""
 
         def ask(k: int, box: Edges, spread: Edges) -> Prompts:
-            return make_prompts(
+            made = make_prompts(
                 box,
                 spread=spread,
                 shape=self.shape,
@@ -68,6 +69,7 @@ class Asking:
                 settings=self.settings.prompts,
                 noise=self.noise,
             )
+            return replace(made, label=label)
 
         return ask
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdqc.geometry import Boxes
+from samgen.cards import Adapted
 from samgen.regions import Region, hull, region_of, region_round
 from samgen.settings import Noise
 from samgen.uncertainty import Summary, summarise
@@ -45,6 +46,8 @@ class ModelRequest:
         Device of torch: ``"auto"``, ``"cpu"``, ``"cuda:1"``.
     cache : Path, optional
         Folder for what may be kept between runs; nothing is kept without one.
+    adapted : Adapted, optional
+        What `crowdqc adapt` made of the model, and is to be opened instead of it.
     """
 
     model: str
@@ -52,6 +55,7 @@ class ModelRequest:
     mode: Literal["best", "paper"] = "best"
     device: str = "auto"
     cache: Path | None = None
+    adapted: Adapted | None = None
 
 
 def no_points() -> NDArray[np.float64]:
@@ -74,12 +78,15 @@ class Prompts:
     points : ndarray of float64, shape (N, 3)
         Points that raters set, ``x, y`` in px, and 1 on the object, 0 beside it. All boxes have
         the same.
+    label : str
+        What the object is, for models that know some labels by name.
     """
 
     box: NDArray[np.float64]
     boxes: Boxes
     sizes: tuple[int, ...]
     points: NDArray[np.float64] = field(default_factory=no_points)
+    label: str = ""
 
     def region(self, also: Region | None = None) -> Region:
         """The part of the picture with all pixels that a prompt touches, and another part."""
@@ -177,6 +184,13 @@ class Model(Protocol):
         """Most memory that it took on its GPU so far; 0 without one."""
         return 0
 
+    def about(self, label: str) -> Self:  # noqa: ARG002
+        """The model for objects of a label: itself, unless it knows that label by name.
+
+        What one of them has encoded, the other can draw on.
+        """
+        return self
+
 
 @runtime_checkable
 class BoxPredictor(Model, Protocol):
@@ -253,7 +267,7 @@ class BoxPredictor(Model, Protocol):
             one of the masks gives more than `SUPPORT`.
         """
         for prompts in objects:
-            prediction = self.predict_object(encoded, prompts)
+            prediction = self.about(prompts.label).predict_object(encoded, prompts)
             support = prediction.probability.max(axis=0) > SUPPORT
             region = prompts.region(region_of(support))
             yield summarise(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from crowdqc.config import Picture, Plane, Window
 
@@ -112,6 +113,24 @@ class IntensitySettings:
     """Smallest size of a further piece, as a share of the largest."""
     pieces: int = 8
     """How many pieces are looked at, from the largest."""
+
+    def learned(self) -> dict[str, float]:
+        """What `crowdqc adapt` may change, by name; of `core_spread` the largest."""
+        found: dict[str, float] = {name: getattr(self, name) for name in LEARNED if name != CORE}
+        return {**found, CORE: self.core_spread[1]}
+
+    def having(self, constants: Mapping[str, float]) -> IntensitySettings:
+        """The same with some of what `learned` names changed."""
+        changed: dict[str, Any] = dict(constants)
+        if CORE in changed:
+            largest = changed[CORE]
+            changed[CORE] = (min(self.core_spread[0], largest), largest)
+        return replace(self, **changed)
+
+
+CORE = "core_spread"
+LEARNED = ("shape_weight", "shape_power", "coupling", "evidence_limit", CORE, "fit_margin")
+"""Fields that an organ may have of its own: what a picture looks like before is not among them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ squares of the smaller side for the model, the prompts with it, and masks are av
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ SIDE_MAX_PX = 4096
 
 
 @dataclass(frozen=True)
-class _Stretched:
+class Stretched:
     """A picture as the model encoded it, and the rows and columns that it had before and has."""
 
     encoded: Any
@@ -69,7 +70,13 @@ class SquarePixels(BoxPredictor):
         """As the model."""
         return self._model.noise
 
-    def encode(self, picture: NDArray[np.uint8]) -> _Stretched:
+    def about(self, label: str) -> Self:
+        """As the model."""
+        other = copy(self)
+        vars(other)["_model"] = self._model.about(label)
+        return other
+
+    def encode(self, picture: NDArray[np.uint8]) -> Stretched:
         """Encode the stretched picture."""
         rows, columns = (
             int(np.clip(round(n * stretch), 1, max(n, SIDE_MAX_PX)))
@@ -78,9 +85,9 @@ class SquarePixels(BoxPredictor):
         large = resize(picture, (rows, columns), order=1, mode="edge", preserve_range=True)
         pixels = np.rint(large).astype(np.uint8)
         height, width = picture.shape
-        return _Stretched(self._model.encode(pixels), (height, width), (rows, columns))
+        return Stretched(self._model.encode(pixels), (height, width), (rows, columns))
 
-    def predict(self, encoded: _Stretched, boxes: Boxes) -> Prediction:
+    def predict(self, encoded: Stretched, boxes: Boxes) -> Prediction:
         """Masks of the stretched boxes, averaged over the pixels of the picture."""
         scale = np.array(encoded.size[::-1]) / np.array(encoded.shape[::-1])
         found = self._model.predict(encoded.encoded, boxes * np.tile(scale, 2))

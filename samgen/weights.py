@@ -321,6 +321,41 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def load_changed(path: Path, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors that an adapted model has in the place of some of `state`.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    state : Mapping
+        All tensors of the model that it was made from.
+
+    Raises
+    ------
+    InputError
+        If the file is no safetensors, or a tensor of it has no counterpart of its shape.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        changed = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as safetensors: {error}") from error
+    strange = [name for name, one in changed.items() if _shape(state.get(name)) != _shape(one)]
+    if strange:
+        raise InputError(
+            f"{path}: must hold tensors of the model that its card names; got {len(strange)} of "
+            f"other names or shapes, first '{strange[0]}'. Run crowdqc adapt again."
+        )
+    return changed
+
+
+def _shape(tensor: torch.Tensor | None) -> tuple[int, ...] | None:
+    return None if tensor is None else tuple(tensor.shape)
+
+
 def _is_zip(path: Path) -> bool:
     """Only the newer format of `torch.save`, a zip file, can be mapped."""
     with path.open("rb") as file:

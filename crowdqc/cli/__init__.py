@@ -27,6 +27,7 @@ _STUDY_COMMANDS = {
     "masks": "stage:masks",
     "risk": "study:risk",
     "audit": "study:audit",
+    "adapt": "adapt:adapt",
     "dataset": "stage:dataset",
     "train": "train:train",
     "evaluate": "stage:evaluate",

@@ -138,6 +138,24 @@ class Masks(Section):
     """Whether background is filled that an organ encloses in 3D."""
 
 
+class Adapt(Section):
+    """``[adapt]``: how `crowdqc adapt` lets the model of ``[masks]`` learn."""
+
+    method: Literal["decoder", "lora"] = "decoder"
+    """What of SAM, MedSAM and SAM 2 learns: the mask decoder, or also matrices of low rank in the
+    attention of the later half of the image encoder (needs the extra ``adapt``). The embedded
+    models learn constants of each label."""
+    held_out: float = Field(default=0.3, gt=0, lt=1, strict=False)
+    """Share of the patients with truth who are held out, three at least: they say when to stop, and
+    whether the model is better than before."""
+    steps: int = Field(default=30, ge=1)
+    """Most epochs, or changes of constants; five without gain on the held-out cases end it."""
+    rate: float = Field(default=1e-4, gt=0, lt=1, strict=False)
+    """Learning rate (AdamW)."""
+    rank: int = Field(default=8, ge=1)
+    """Rank of the matrices of ``lora``."""
+
+
 class Gate(Section):
     """``[gate]``: the policy, a TOML file of rules; none means the one that crowdqc ships."""
 

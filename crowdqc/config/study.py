@@ -21,6 +21,7 @@ from crowdqc.config.inputs import (
     Truth,
 )
 from crowdqc.config.methods import (
+    Adapt,
     Agree,
     Dataset,
     EngineSettings,
@@ -52,6 +53,7 @@ class Config(Section):
     agree: Agree = Agree()
     fuse: Fuse = Fuse()
     masks: Masks = Masks()
+    adapt: Adapt = Adapt()
     gate: Gate = Gate()
     simulate: Simulate | None = None
     dataset: Dataset = Dataset()

@@ -113,7 +113,7 @@ def mask_grades(run: Run, *, below: float) -> pd.DataFrame:
         A mask with a smaller Dice is bad, and so is one that was graded as bad.
     """
     decisions = read_decisions(run.config)
-    settled = settled_masks(decisions, _hash_of_masks(run))
+    settled = settled_masks(decisions, hash_of_masks(run))
     settled = settled[settled["state"] != CHANGED]
     bad = (settled["dice"] < below) | (settled["grade"] == BAD)
     return settled[[*_PLACE, "reviewers", "dice"]].assign(bad=bad.astype(float))
@@ -146,7 +146,8 @@ def _masks_fingerprint(run: Run, risk: pd.DataFrame) -> str:
     return fingerprint(units, shape.to_csv(index=False, float_format="%.6g"))
 
 
-def _hash_of_masks(run: Run) -> Callable[[tuple[str, int, str]], str]:
+def hash_of_masks(run: Run) -> Callable[[tuple[str, int, str]], str]:
+    """Function that gives the hash of the mask at a place, as `crowdqc.decisions.mask_inputs`."""
     config = run.config
     files = mask_files(run, "filtered") if run.store.has("masks") else {}
     values = {label.name: label.value for label in config.labels.values()}

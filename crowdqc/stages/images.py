@@ -124,13 +124,20 @@ def geometries(config: Config) -> dict[str, Geometry]:
     pattern = config.images.path or config.images.geometry
     if pattern is None or not is_volume(pattern):
         return {}
-    return {case: _geometry(path, config) for case, path in image_files(config).items()}
+    return {case: volume_geometry(path, config) for case, path in image_files(config).items()}
 
 
-def _geometry(path: Path, config: Config) -> Geometry:
+def volume_geometry(path: Path, config: Config) -> Geometry:
     """Geometry of a volume that is within the limits of the study.
 
     A packed image that unpacks to more than any image does, and is large, is no image.
+
+    Parameters
+    ----------
+    path : Path
+        The volume.
+    config : Config
+        The study file.
     """
     images, limits = config.images, config.limits
     geometry = read_geometry(path, plane=images.plane, resample=images.resample)
@@ -159,7 +166,7 @@ def volume_findings(config: Config) -> list[Finding]:
 
 
 def _volume_rows(case: str, path: Path, config: Config) -> pd.DataFrame:
-    geometry = _geometry(path, config)
+    geometry = volume_geometry(path, config)
     height, width = geometry.picture_shape(config.images.picture)
     spacing = geometry.picture_spacing(config.images.picture)
     where = config.images.path and relative(path, config)

@@ -175,18 +175,26 @@ def mask_task(run: Run, *, cache: Path | None) -> Any:
         Where SAM keeps its embeddings; nowhere if `None`.
     """
     config = run.config
-    _refuse_licences(config)
+    refuse_licences(config)
     first, second = _predictors(config, cache)
     return load("samgen.generate").Task(
         labels=config.label_values,
         predictor=first,
         second=second,
-        settings=_mask_settings(config),
+        settings=mask_settings(config),
         empty=known_empty(run.store.read("readings"), run.store.read("consensus")),
     )
 
 
-def _refuse_licences(config: Config) -> None:
+def adapted_files(config: Config) -> list[Path]:
+    """Files of the adapted models that ``[masks]`` names, with their cards."""
+    cards = load("samgen.cards")
+    named = filter(None, (config.masks.model, config.masks.second_model))
+    found = [Path(name).expanduser() for name in named if cards.names_adapted(name)]
+    return [path for one in found for path in (one, cards.card_path(one))]
+
+
+def refuse_licences(config: Config) -> None:
     """Refuse weights whose licence ``[masks] allow_licences`` does not name.
 
     Raises
@@ -205,7 +213,7 @@ def _refuse_licences(config: Config) -> None:
             )
 
 
-def _mask_settings(config: Config) -> Any:
+def mask_settings(config: Config) -> Any:
     """Settings of `samgen`, from the study file."""
     settings = load("samgen.settings")
     return settings.MaskSettings(

@@ -178,6 +178,11 @@ def _policy(config: Config) -> list[Path]:
     return [] if config.gate.policy is None else [config.resolve(config.gate.policy)]
 
 
+def _drawn_from(config: Config) -> list[Path]:
+    """What masks are drawn from: volumes, and the file and card of an adapted model."""
+    return [*input_files(config), *masks.adapted_files(config)]
+
+
 def _severities(config: Config) -> list[Path]:
     """The policy, where it says how grave findings are."""
     return _policy(config) if policy_of(config).severities else []
@@ -209,7 +214,7 @@ PIPELINE = Pipeline(
         ),
         Stage("complete", complete.complete, inputs=lambda c: [*_severities(c), *shown_files(c)]),
         Stage("gate", _gate, inputs=_policy),
-        Stage("masks", masks.masks, inputs=input_files, applies=has_volumes),
+        Stage("masks", masks.masks, inputs=_drawn_from, applies=has_volumes),
         Stage("gate again", _gate, inputs=_policy, results=(RISK,), applies=has_volumes),
         Stage("dataset", dataset.dataset, applies=dataset.applies),
         Stage("evaluate", evaluate.evaluate, inputs=_truth, applies=evaluate.has_truth),

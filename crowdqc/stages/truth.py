@@ -48,7 +48,7 @@ def truth_findings(config: Config) -> list[Finding]:
         return [Finding(check="truth-missing", message=message)]
     for number, (case, path) in enumerate(files.items()):
         try:
-            check, text = _unlike(config, path, grids.get(case), whole=number < READ_MAX)
+            check, text = unlike_image(config, path, grids.get(case), whole=number < READ_MAX)
         except InputError as error:
             check, text = "truth-unreadable", str(error)
         if text:
@@ -57,8 +57,21 @@ def truth_findings(config: Config) -> list[Finding]:
     return findings
 
 
-def _unlike(config: Config, path: Path, grid: Geometry | None, *, whole: bool) -> tuple[str, str]:
-    """What makes an expert mask no truth for its case: a check and what it found, or ""."""
+def unlike_image(
+    config: Config, path: Path, grid: Geometry | None, *, whole: bool
+) -> tuple[str, str]:
+    """What makes an expert mask no truth for its case: a check and what it found, or "".
+
+    Parameters
+    ----------
+    config : Config
+    path : Path
+        The mask.
+    grid : Geometry, optional
+        Of its image.
+    whole : bool
+        Whether its values are looked at, too.
+    """
     geometry = read_geometry(path, plane=config.images.plane)
     mismatch = grid_mismatch(geometry, grid) if grid else ""
     if mismatch:

@@ -12,6 +12,7 @@ from pathlib import Path
 from crowdqc import plugins
 from crowdqc.findings import InputError
 from crowdqc.text import must_be_one_of
+from samgen.cards import find_adapted
 from samgen.checkpoints import CHECKPOINTS
 from samgen.predictor import BoxPredictor, ModelRequest
 from samgen.volume_predictor import VolumePredictor
@@ -30,7 +31,7 @@ def open_predictor(request: ModelRequest) -> BoxPredictor | VolumePredictor:
     ----------
     request : ModelRequest
         Its `model` is a name of the group ``crowdqc.predictors``, such a name with a file
-        (``NAME:FILE``), or the path of a checkpoint of SAM.
+        (``NAME:FILE``), the path of a checkpoint of SAM, or that of an adapted model.
 
     Raises
     ------
@@ -38,8 +39,11 @@ def open_predictor(request: ModelRequest) -> BoxPredictor | VolumePredictor:
         If there is no such model or file, what is registered is no model, or the model
         cannot be opened.
     """
-    name, weights = _split(request.model)
-    opened = plugins.load(GROUP, name).open(replace(request, weights=weights))
+    adapted = find_adapted(request.model)
+    model = adapted.model if adapted else request.model
+    name, weights = _split(model)
+    asked = replace(request, model=model, weights=weights, adapted=adapted)
+    opened = plugins.load(GROUP, name).open(asked)
     if not isinstance(opened, BoxPredictor | VolumePredictor):
         raise InputError(
             f"'model' must be a BoxPredictor or a VolumePredictor; {name!r} is registered as "
@@ -51,6 +55,9 @@ def open_predictor(request: ModelRequest) -> BoxPredictor | VolumePredictor:
 
 def licence_of(model: str) -> str:
     """SPDX identifier of the licence of a model's weights; empty: none, or the user's own."""
+    adapted = find_adapted(model)
+    if adapted is not None:
+        return adapted.licence
     published = CHECKPOINTS.get(model)
     if published is not None:
         return published.licence
@@ -62,7 +69,8 @@ def licence_of(model: str) -> str:
 
 def uses_gpu(model: str) -> bool:
     """Whether a model computes on a GPU; one that cannot be imported here may elsewhere."""
-    name, _ = _split(model)
+    adapted = find_adapted(model)
+    name, _ = _split(adapted.model if adapted else model)
     try:
         return bool(plugins.load(GROUP, name).uses_gpu)
     except InputError:

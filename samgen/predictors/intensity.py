@@ -34,7 +34,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -42,9 +42,10 @@ from numpy.typing import NDArray
 
 from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes, as_boxes
+from samgen.cards import read_constants
 from samgen.predictor import BoxPredictor, ModelRequest, Prediction, Prompts
 from samgen.regions import hull, shape_of, within
-from samgen.settings import IntensitySettings
+from samgen.settings import LEARNED, IntensitySettings
 from samgen.tissues import Floats, guided_filter, noise_level, region_with_margin, segment
 from samgen.uncertainty import Summary, summarise
 
@@ -59,6 +60,8 @@ class IntensityPredictor(BoxPredictor):
     ----------
     settings : IntensitySettings, optional
         The same for every organ and modality.
+    labels : mapping, optional
+        Label -> settings of its own.
 
     Examples
     --------
@@ -74,8 +77,13 @@ class IntensityPredictor(BoxPredictor):
     name = "intensity"
     uses_gpu = False
 
-    def __init__(self, settings: IntensitySettings | None = None) -> None:
+    def __init__(
+        self,
+        settings: IntensitySettings | None = None,
+        labels: Mapping[str, IntensitySettings] | None = None,
+    ) -> None:
         self.settings = settings or IntensitySettings()
+        self.labels = dict(labels or {})
 
     @classmethod
     def open(cls, request: ModelRequest) -> Self:
@@ -84,12 +92,20 @@ class IntensityPredictor(BoxPredictor):
             raise InputError(
                 f"'model' must be 'intensity', which has no weights; got {request.model!r}."
             )
-        return cls()
+        opened = cls(labels=settings_of(request))
+        if request.adapted is not None:
+            opened.name = request.adapted.path.stem
+        return opened
 
     @property
     def signature(self) -> str:
         """Version and settings: all that masks depend on."""
-        return f"intensity {VERSION} {self.settings}"
+        own = f" {sorted(self.labels.items())}" if self.labels else ""
+        return f"intensity {VERSION} {self.settings}{own}"
+
+    def about(self, label: str) -> IntensityPredictor:
+        """The model with the settings of a label."""
+        return IntensityPredictor(self.labels[label]) if label in self.labels else self
 
     def encode(self, picture: NDArray[np.uint8]) -> Floats:
         """Smooth the picture, (rows, columns)."""
@@ -114,11 +130,31 @@ class IntensityPredictor(BoxPredictor):
     def summarise(self, encoded: Any, objects: Sequence[Prompts]) -> Iterator[Summary]:
         """What is kept of the masks of each object, looking at what lies round its boxes."""
         for prompts in objects:
-            boxes = as_boxes("boxes", prompts.boxes)
-            regions = [region_with_margin(box, encoded.shape, self.settings) for box in boxes]
+            boxes, settings = as_boxes("boxes", prompts.boxes), self.about(prompts.label).settings
+            regions = [region_with_margin(box, encoded.shape, settings) for box in boxes]
             outer = hull(regions)
             probability = np.zeros((len(boxes), *shape_of(outer)), dtype=np.float32)
             for mask, box, region in zip(probability, boxes, regions, strict=True):
-                drawn = segment(encoded, box, region=region, settings=self.settings)
+                drawn = segment(encoded, box, region=region, settings=settings)
                 mask[within(region, outer)] = drawn
             yield summarise(probability, prompts.sizes, region=outer)
+
+
+def settings_of(request: ModelRequest) -> dict[str, IntensitySettings]:
+    """Settings of labels, from the file of an adapted model; none of the model itself.
+
+    Raises
+    ------
+    InputError
+        If the file holds something else, or a constant that is none of `LEARNED`.
+    """
+    if request.adapted is None:
+        return {}
+    path = request.adapted.path
+    found = read_constants(path)
+    unknown = sorted({name for one in found.values() for name in one} - set(LEARNED))
+    if unknown:
+        raise InputError(
+            f"{path}: constants must be some of {', '.join(LEARNED)}; got {', '.join(unknown)}."
+        )
+    return {label: IntensitySettings().having(one) for label, one in found.items()}

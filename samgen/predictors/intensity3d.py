@@ -13,6 +13,7 @@ a coarser grid.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from crowdqc.arrays import Floats as Numbers
 from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes
 from samgen.predictor import ModelRequest
+from samgen.predictors.intensity import settings_of
 from samgen.prompts import prompt_rng
 from samgen.refine import LENGTH_SHARE
 from samgen.regions import Region, hull, shape_of, within
@@ -71,6 +73,8 @@ class Intensity3DPredictor(VolumePredictor):
         Of the model of single slices.
     volume : VolumeModelSettings, optional
         The same for every organ and modality.
+    labels : mapping, optional
+        Label -> settings of its own, of the model of single slices.
     """
 
     name = "intensity3d"
@@ -80,9 +84,11 @@ class Intensity3DPredictor(VolumePredictor):
         self,
         settings: IntensitySettings | None = None,
         volume: VolumeModelSettings | None = None,
+        labels: Mapping[str, IntensitySettings] | None = None,
     ) -> None:
         self.settings = settings or IntensitySettings()
         self.volume = volume or VolumeModelSettings()
+        self.labels = dict(labels or {})
 
     @classmethod
     def open(cls, request: ModelRequest) -> Self:
@@ -91,15 +97,28 @@ class Intensity3DPredictor(VolumePredictor):
             raise InputError(
                 f"'model' must be 'intensity3d', which has no weights; got {request.model!r}."
             )
-        return cls()
+        opened = cls(labels=settings_of(request))
+        if request.adapted is not None:
+            opened.name = request.adapted.path.stem
+        return opened
 
     @property
     def signature(self) -> str:
         """Version and settings: all that masks depend on."""
-        return f"intensity3d {VERSION} {self.settings} {self.volume}"
+        own = f" {sorted(self.labels.items())}" if self.labels else ""
+        return f"intensity3d {VERSION} {self.settings} {self.volume}{own}"
+
+    def about(self, label: str) -> Intensity3DPredictor:
+        """The model with the settings of a label."""
+        if label not in self.labels:
+            return self
+        return Intensity3DPredictor(self.labels[label], self.volume)
 
     def predict(self, volume: Volume, prompts: ObjectPrompts) -> VolumePrediction:
         """Soft masks of an object on its slices and in its gaps."""
+        return self.about(prompts.label)._drawing(volume, prompts)  # noqa: SLF001
+
+    def _drawing(self, volume: Volume, prompts: ObjectPrompts) -> VolumePrediction:
         slices = np.array(sorted([*prompts.slices, *prompts.gaps]))
         courses = _within(self._courses(slices, prompts), volume.shape)
         seen = [

@@ -27,7 +27,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +39,7 @@ from segment_anything import SamPredictor, sam_model_registry
 from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes, as_boxes
 from samgen.cache import Embedding, EmbeddingCache, Signature, hash_pixels
+from samgen.cards import Adapted
 from samgen.checkpoints import Family
 from samgen.decoder import CHUNK_CPU, CHUNK_GPU, decode_boxes
 from samgen.devices import choose_device
@@ -49,7 +50,7 @@ from samgen.preparation import enhance_picture, place_boxes, prepare_for_medsam,
 from samgen.regions import Region
 from samgen.settings import Noise
 from samgen.uncertainty import Summary, reduce_masks
-from samgen.weights import architecture_of, find_weights, load_state
+from samgen.weights import architecture_of, find_weights, load_changed, load_state
 
 Mode = Literal["best", "paper"]
 
@@ -65,6 +66,9 @@ LEAST = math.log(SUPPORT / (1 - SUPPORT))
 TOGETHER = 512
 """Boxes decoded in one go: their logits take 128 MiB."""
 
+ENCODER = "image_encoder."
+"""Beginning of the names of the image encoder's tensors."""
+
 JUST_INSIDE = np.nextafter(np.float32(0.5), np.float32(1))
 
 
@@ -75,6 +79,7 @@ def load_predictor(
     device: str = "auto",
     folder: Path | None = None,
     cache: Path | None = None,
+    adapted: Adapted | None = None,
 ) -> SamBoxPredictor:
     """Load SAM or MedSAM.
 
@@ -92,6 +97,8 @@ def load_predictor(
         Where named checkpoints lie; by default what ``CROWDQC_WEIGHTS`` says.
     cache : Path, optional
         Where embeddings are kept; by default nowhere.
+    adapted : Adapted, optional
+        What `crowdqc adapt` made of it.
 
     Raises
     ------
@@ -102,22 +109,30 @@ def load_predictor(
     where = choose_device(device)
     weights = find_weights(model, folder)
     state = load_state(weights.path)
+    changed: dict[str, Any] = {}
+    if adapted is not None:
+        adapted.refuse_other_base(weights.digest)
+        changed = load_changed(adapted.path, state)
     try:
-        sam = _build_sam(architecture_of(state), state)
+        sam = _build_sam(architecture_of(state), {**state, **changed})
     except (InputError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"{weights.path}: does not hold a SAM of a known architecture ({reason})."
         ) from error
     name = model if weights.path.name not in model else weights.path.stem
-    return SamBoxPredictor(
+    encodes_anew = any(tensor.startswith(ENCODER) for tensor in changed)
+    predictor = SamBoxPredictor(
         sam.to(where),
-        name=name,
-        digest=weights.digest,
+        name=adapted.path.stem if adapted else name,
+        digest=adapted.digest if adapted else weights.digest,
+        encoder=None if encodes_anew else weights.digest,
         family=weights.family,
         mode=mode,
         cache=None if cache is None else EmbeddingCache(cache),
     )
+    predictor.learned = frozenset(changed)
+    return predictor
 
 
 def _build_sam(architecture: str, state: dict[str, Any]) -> Any:
@@ -139,6 +154,8 @@ class SamBoxPredictor(BoxPredictor):
         What tables call it.
     digest : str
         Hash of the weights.
+    encoder : str, optional
+        Hash of the weights whose image encoder it has; by default `digest`.
     family : {"sam", "medsam"}
         How it was trained.
     mode : {"best", "paper"}
@@ -155,6 +172,7 @@ class SamBoxPredictor(BoxPredictor):
         *,
         name: str,
         digest: str,
+        encoder: str | None = None,
         family: Family = "sam",
         mode: Mode = "best",
         cache: EmbeddingCache | None = None,
@@ -165,12 +183,18 @@ class SamBoxPredictor(BoxPredictor):
         self.cache = cache
         self._name = name
         self._digest = digest
+        self._encoder = encoder or digest
+        self.learned: frozenset[str] = frozenset()
 
     @classmethod
     def open(cls, request: ModelRequest) -> SamBoxPredictor:
         """As `load_predictor`."""
         return load_predictor(
-            request.model, mode=request.mode, device=request.device, cache=request.cache
+            request.model,
+            mode=request.mode,
+            device=request.device,
+            cache=request.cache,
+            adapted=request.adapted,
         )
 
     @property
@@ -182,6 +206,11 @@ class SamBoxPredictor(BoxPredictor):
     def signature(self) -> str:
         """Text that changes whenever masks may."""
         return f"{self.family} {self.mode} {self._digest} {self._arithmetic} version {VERSION}"
+
+    @property
+    def digest(self) -> str:
+        """Hash of the weights."""
+        return self._digest
 
     @property
     def last_wins(self) -> bool:
@@ -228,17 +257,23 @@ class SamBoxPredictor(BoxPredictor):
                 "'picture' must be uint8 of shape (rows, columns), not empty; got "
                 f"{picture.dtype} of shape {picture.shape}. Window the volume first."
             )
+        return self._kept(picture, self._preprocessing, self._encode)
+
+    def _kept(
+        self, picture: NDArray[np.uint8], preprocessing: str, make: Callable[..., Embedding]
+    ) -> Embedding:
+        """What is made of a picture, from the cache where it is there."""
         if self.cache is None:
-            return self._encode(picture)
+            return make(picture)
         signature = Signature(
             pixels=hash_pixels(picture),
-            preprocessing=self._preprocessing,
-            checkpoint=self._digest,
+            preprocessing=preprocessing,
+            checkpoint=self._encoder,
             arithmetic=self._arithmetic,
         )
         embedding = self.cache.read(signature)
         if embedding is None:
-            embedding = self._encode(picture)
+            embedding = make(picture)
             self.cache.write(signature, embedding)
         return embedding
 
@@ -330,15 +365,17 @@ class SamBoxPredictor(BoxPredictor):
     def _encode(self, picture: NDArray[np.uint8]) -> Embedding:
         if self.mode == "paper":
             return self._encode_as_paper(picture)
-        side = self.sam.image_encoder.img_size
-        prepare = prepare_for_sam if self.family == "sam" else prepare_for_medsam
-        pixels, covered = prepare(picture, side)
-        features = encode_pictures(
-            self.sam.image_encoder, self._tensor(pixels)[None], bf16=self._bf16
-        )
+        pixels, covered = self.prepared(picture)
+        features = encode_pictures(self.sam.image_encoder, pixels, bf16=self._bf16)
         return Embedding(
             features=features[0].cpu().numpy(), picture_size=_size(picture), input_size=covered
         )
+
+    def prepared(self, picture: NDArray[np.uint8]) -> tuple[torch.Tensor, tuple[int, int]]:
+        """The encoder's input (1, 3, S, S), and the rows and columns of it that are no padding."""
+        prepare = prepare_for_sam if self.family == "sam" else prepare_for_medsam
+        pixels, covered = prepare(picture, self.sam.image_encoder.img_size)
+        return self._tensor(pixels)[None], covered
 
     def _encode_as_paper(self, picture: NDArray[np.uint8]) -> Embedding:
         predictor = SamPredictor(self.sam)

@@ -46,7 +46,7 @@ from samgen.volume_predictor import (
     VolumePredictor,
     on_slice,
 )
-from samgen.weights import find_weights
+from samgen.weights import find_weights, load_changed
 
 VERSION = 1
 """Version of the masks: raised when the same input gives others."""
@@ -58,6 +58,9 @@ CHUNK = 4
 """Prompts that are decoded together."""
 SIDES = {"medsam2": 512}
 """Side of the pictures in px of models that are not shown 1024."""
+
+SHAPING = ("vision_encoder.", "mask_decoder.conv_s")
+"""Beginnings of the names of tensors that the features of a slice depend on."""
 
 Planes = tuple[int, NDArray[np.float32], dict[str, float]]
 """A plane, the drawings on it (K, rows, columns), and further measures."""
@@ -74,6 +77,8 @@ class Sam2Predictor(VolumePredictor):
         What tables call it.
     digest : str
         Hash of the weights.
+    encoder : str, optional
+        Hash of the weights whose image encoder it has; by default `digest`.
     cache : Path, optional
         Folder where features of slices are kept.
     """
@@ -81,11 +86,18 @@ class Sam2Predictor(VolumePredictor):
     keeps_encoded = True
 
     def __init__(
-        self, model: Sam2VideoModel, *, name: str, digest: str, cache: Path | None = None
+        self,
+        model: Sam2VideoModel,
+        *,
+        name: str,
+        digest: str,
+        encoder: str | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.model = model
         self.model.config.max_cond_frame_num = MEMORY
-        self._name, self._digest = name, digest
+        self._name, self._digest, self.encoder = name, digest, encoder or digest
+        self.learned: frozenset[str] = frozenset()
         self._cache = None if cache is None else EmbeddingCache(cache)
 
     @classmethod
@@ -101,7 +113,17 @@ class Sam2Predictor(VolumePredictor):
         weights = find_weights(request.model)
         model = load_model(weights.path, side=SIDES.get(weights.family, 1024)).to(device)
         name = request.model if request.weights is None else weights.path.stem
-        return cls(model, name=name, digest=weights.digest, cache=request.cache)
+        digest, encoder, adapted = weights.digest, weights.digest, request.adapted
+        changed: dict[str, Tensor] = {}
+        if adapted is not None:
+            adapted.refuse_other_base(digest)
+            changed = load_changed(adapted.path, model.state_dict())
+            model.load_state_dict(changed, strict=False)
+            name, digest = adapted.path.stem, adapted.digest
+            encoder = digest if any(map(shapes_features, changed)) else encoder
+        opened = cls(model, name=name, digest=digest, encoder=encoder, cache=request.cache)
+        opened.learned = frozenset(changed)
+        return opened
 
     @property
     def name(self) -> str:
@@ -113,6 +135,11 @@ class Sam2Predictor(VolumePredictor):
         """Text that changes whenever masks may."""
         side = self.model.image_size
         return f"sam2 {self._digest} {side} {self._device.type} memory {MEMORY} version {VERSION}"
+
+    @property
+    def digest(self) -> str:
+        """Hash of the weights."""
+        return self._digest
 
     @property
     def _device(self) -> torch.device:
@@ -239,6 +266,11 @@ class Sam2Predictor(VolumePredictor):
         return np.concatenate(parts)
 
 
+def shapes_features(name: str) -> bool:
+    """Whether the features of slices depend on a tensor of this name."""
+    return name.startswith(SHAPING)
+
+
 class _Features:
     """Features of the slices of a volume, as the model's sessions ask for them."""
 
@@ -246,7 +278,7 @@ class _Features:
         self.volume, self.first = volume, 0
         self._model: Any = predictor.model
         self._side: int = self._model.image_size  # type: ignore[assignment]
-        self._cache, self._digest = predictor._cache, predictor._digest  # noqa: SLF001
+        self._cache, self._digest = predictor._cache, predictor.encoder  # noqa: SLF001
         self._held: OrderedDict[int, list[Tensor]] = OrderedDict()
         size: Any = {"height": self._side, "width": self._side}
         self._prepare = Sam2VideoVideoProcessor(size=size)
