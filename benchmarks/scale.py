@@ -1,19 +1,22 @@
-"""A study of 2,500,000 boxes: how long each stage takes, how much memory, and how both grow.
+"""A study of 10,000,000 boxes: how long each stage takes, how much memory, and how both grow.
 
-    python benchmarks/scale.py                        # 100,000 slices, 5 labels, 5 raters
-    python benchmarks/scale.py --slices 10000         # a smaller one
-    python benchmarks/scale.py --slices 40000 --method edges    # fuse and agree on a million boxes
-    python benchmarks/scale.py --growth               # an eighth, a quarter, a half, the whole
-    python benchmarks/scale.py --peers PYTHON         # reading, against datumaro and supervision
-    python benchmarks/scale.py --profile check        # where the time of a stage goes
+    python benchmarks/scale.py --slices 400000 --growth --where FOLDER    # an eighth to the whole
+    python benchmarks/scale.py --slices 10000                     # 250,000 boxes
+    python benchmarks/scale.py --slices 10000 --format yolo       # a file for each slice
+    python benchmarks/scale.py --slices 3000 --peers PYTHON       # reading, against others
+    python benchmarks/scale.py --slices 4000 --profile check      # where the time of a stage goes
 
-The study is made below --where (a temporary folder) and removed afterwards. Each stage is a process
-of its own: CPU seconds (user and system) and peak memory are the kernel's count for that process.
-PYTHON is an interpreter that has datumaro and supervision.
+25 boxes a slice: 5 labels by 5 raters, in a table for each rater and case of 200 slices. Each stage
+is a process of its own: CPU seconds (user and system) and peak memory are the kernel's count for
+that process. The study is made below --where and removed when all of it was measured. What was
+measured stands in `scale.json` there, so that the same command goes on where it was stopped;
+without --where a temporary folder is used. PYTHON is an interpreter that has datumaro and
+supervision.
 """
 
 import argparse
 import cProfile
+import json
 import os
 import pstats
 import shutil
@@ -29,41 +32,69 @@ ROOT = Path(__file__).parents[1]
 STAGES = ("check", "agree", "fuse", "complete", "gate", "report")
 SLICES_A_CASE = 200
 LABELS = ("spleen", "right_kidney", "left_kidney", "liver", "aorta")
+N_RATERS = 5
 STUDY = """[study]
 name = "scale"
 [labels]
 {labels}
 [annotations]
-format = "yolo"
-path = "{{rater}}/img{{case}}-slice{{slice}}.txt"
+{annotations}
 size = [512, 512]
-empty_file = "nothing"
 [agree]
 bootstrap = 0
 [fuse]
 method = "{method}"
 """
+COLUMNS = ("case", "slice", "label", "x0", "y0", "x1", "y1")
+ANNOTATIONS = {
+    "table": f"""format = "table"
+path = "{{rater}}/case{{case}}.csv"
+columns = {{ {", ".join(f'{name} = "{name}"' for name in COLUMNS)} }}""",
+    "yolo": """format = "yolo"
+path = "{rater}/img{case}-slice{slice}.txt"
+empty_file = "nothing\"""",
+}
 
 
-def make_study(folder, slices, *, n_raters=5, seed=0, method="median"):
+def make_study(folder, slices, *, form="table", method="edges", seed=0):
     """Organs that move slowly from slice to slice, drawn by raters whose edges scatter."""
     rng = np.random.default_rng(seed)
     centre = rng.uniform(0.3, 0.7, (len(LABELS), 2))
-    names = [(f"{k // SLICES_A_CASE:04d}", k % SLICES_A_CASE) for k in range(slices)]
-    for rater in range(n_raters):
+    write = {"table": write_table, "yolo": write_slices}[form]
+    for rater in range(N_RATERS):
         place = folder / f"rater{rater}"
-        place.mkdir(parents=True)
-        for case, k in names:
-            drift = 0.05 * np.sin(k / 30 + np.arange(len(LABELS)))[:, None]
-            boxes = np.hstack([centre + drift, np.full((len(LABELS), 2), 0.2)])
-            boxes = boxes + rng.normal(0, 0.004 * (1 + rater), boxes.shape)
-            lines = (
-                f"{i} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\r\n" for i, (x, y, w, h) in enumerate(boxes)
-            )
-            (place / f"img{case}-slice{k}.txt").write_text("".join(lines), newline="")
+        place.mkdir(parents=True, exist_ok=True)
+        for first in range(0, slices, SLICES_A_CASE):
+            k = np.arange(first, min(first + SLICES_A_CASE, slices))
+            drift = 0.05 * np.sin(k[:, None, None] % SLICES_A_CASE / 30 + np.arange(5)[:, None])
+            boxes = np.dstack([centre + drift, np.full((len(k), len(LABELS), 2), 0.2)])
+            boxes += rng.normal(0, 0.004 * (1 + rater), boxes.shape)
+            write(place, f"{first // SLICES_A_CASE:04d}", boxes)
     labels = "\n".join(f'{i} = {{ name = "{n}", value = {i + 1} }}' for i, n in enumerate(LABELS))
-    (folder / "study.toml").write_text(STUDY.format(labels=labels, method=method))
+    text = STUDY.format(labels=labels, annotations=ANNOTATIONS[form], method=method)
+    (folder / "study.toml").write_text(text)
     return folder / "study.toml"
+
+
+def write_table(place, case, boxes):
+    """Boxes ``x, y, width, height`` (slices, labels, 4), as fractions: one file, in px."""
+    low, size = boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., 2:]
+    edges = 512 * np.dstack([low, low + size])
+    rows = (
+        f"{case},{k},{label},{x0:.2f},{y0:.2f},{x1:.2f},{y1:.2f}\n"
+        for k, of_slice in enumerate(edges.tolist())
+        for label, (x0, y0, x1, y1) in zip(LABELS, of_slice, strict=True)
+    )
+    (place / f"case{case}.csv").write_text(",".join(COLUMNS) + "\n" + "".join(rows), newline="")
+
+
+def write_slices(place, case, boxes):
+    """As `write_table`, a file for each slice, as YOLO has it."""
+    for k, of_slice in enumerate(boxes.tolist()):
+        lines = (
+            f"{i} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\r\n" for i, (x, y, w, h) in enumerate(of_slice)
+        )
+        (place / f"img{case}-slice{k}.txt").write_text("".join(lines), newline="")
 
 
 def measured(words):
@@ -78,10 +109,36 @@ def measured(words):
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20
 
 
-def run_stages(file):
-    """What each stage takes: a dict of wall, CPU seconds and GiB."""
+def run_stages(file, done, save):
+    """What each stage takes: a dict of wall, CPU seconds and GiB; `done` has those before."""
     command = [sys.executable, "-m", "crowdqc"]
-    return {stage: measured([*command, stage, str(file), "--quiet"]) for stage in STAGES}
+    for stage in STAGES:
+        if stage not in done:
+            done[stage] = measured([*command, stage, str(file), "--quiet"])
+            save()
+            print("{:9} {:8.1f} s {:8.1f} CPU s {:6.2f} GiB".format(stage, *done[stage]))
+
+
+def measure(folder, slices, *, form, method):
+    """Make a study of each size and run its stages, in `folder`; goes on where it was stopped."""
+    kept = folder / "scale.json"
+    every = json.loads(kept.read_text()) if kept.exists() else {}
+
+    def save():
+        kept.with_suffix(".new").write_text(json.dumps(every, indent=1))
+        kept.with_suffix(".new").replace(kept)
+
+    for n in slices:
+        done = every.setdefault(f"{n} {form} {method}", {})
+        study = folder / f"study-{n}-{form}-{method}"
+        if set(done) != set(STAGES):
+            print(f"{25 * n:,} boxes", flush=True)
+            if not (study / "study.toml").exists():
+                make_study(study, n, form=form, method=method)
+            run_stages(study / "study.toml", done, save)
+        shutil.rmtree(study, ignore_errors=True)
+        sizes = [m for m in slices if f"{m} {form} {method}" in every]
+        print(table({m: every[f"{m} {form} {method}"] for m in sizes}), flush=True)
 
 
 def table(results):
@@ -190,28 +247,36 @@ def profile(file, stage):
     pstats.Stats(profiler).sort_stats("cumulative").print_stats(45)
 
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
+def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--slices", type=int, default=100_000)
-    parser.add_argument("--where", type=Path, default=Path(tempfile.gettempdir()))
-    parser.add_argument("--method", default="median", help="of fusion: edges is the default")
-    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--slices", type=int, default=400_000)
+    parser.add_argument("--where", type=Path, help="a folder, kept for the next try")
+    parser.add_argument("--format", choices=ANNOTATIONS, default="table", dest="form")
+    parser.add_argument("--method", default="edges", help="of fusion")
+    parser.add_argument("--growth", action="store_true", help="an eighth, a quarter, a half, all")
     parser.add_argument("--peers")
     parser.add_argument("--profile", choices=STAGES)
     options = parser.parse_args()
     shares = (8, 4, 2, 1) if options.growth else (1,)
-    results = {}
-    for share in shares:
-        folder = Path(tempfile.mkdtemp(prefix="scale-", dir=options.where))
-        try:
-            file = make_study(folder, options.slices // share, method=options.method)
-            if options.peers:
-                compare_readers(folder, options.peers)
-            elif options.profile:
-                profile(file, options.profile)
-            else:
-                results[options.slices // share] = run_stages(file)
-                print(table(results), flush=True)
-        finally:
+    slices = [options.slices // share for share in shares]
+    folder = options.where or Path(tempfile.mkdtemp(prefix="scale-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if options.peers:
+            make_study(folder, options.slices, form="yolo")
+            compare_readers(folder, options.peers)
+        elif options.profile:
+            file = make_study(
+                folder / "profile", options.slices, form=options.form, method=options.method
+            )
+            profile(file, options.profile)
+        else:
+            measure(folder, slices, form=options.form, method=options.method)
+    finally:
+        if options.where is None:
             shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()

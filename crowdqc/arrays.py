@@ -13,6 +13,27 @@ Floats = NDArray[np.float64]
 """Measures; nan is what is not known."""
 Bools = NDArray[np.bool_]
 """One answer for each row."""
+_DENSE = 2
+"""Largest code, over the number of rows, up to which codes are counted."""
+
+
+def numbered(codes: Ints) -> tuple[Ints, Ints]:
+    """Distinct codes in order, and which of them each code is.
+
+    As `numpy.unique` with its inverse, but for codes that are no larger than they are many without
+    sorting them.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in numbered(np.array([7, 0, 7, 3]))]
+    [[0, 3, 7], [2, 0, 2, 1]]
+    """
+    if not len(codes) or codes.min() < 0 or codes.max() > _DENSE * len(codes):
+        known, of = np.unique(codes, return_inverse=True)
+        return known, of.reshape(-1)
+    there = np.zeros(int(codes.max()) + 1, bool)
+    there[codes] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[codes]
 
 
 def pairs_within(groups: Ints) -> tuple[Ints, Ints]:
@@ -37,3 +58,18 @@ def pickled_numbers() -> list[Any]:
     dtypes = [type(np.dtype(name)) for name in ("f4", "f8", "i4", "i8", "u1", "?")]
     names = [f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")]
     return [np.dtype, *dtypes, *((scalar, name) for name in names)]
+
+
+def known_medians(values: Floats) -> Floats:
+    """Median of what is known over the first axis; nan where nothing is.
+
+    Examples
+    --------
+    >>> known_medians(np.array([[1.0, np.nan], [4.0, np.nan], [2.0, np.nan]])).tolist()
+    [2.0, nan]
+    """
+    ordered = np.sort(values, axis=0)  # nan comes last
+    known = np.isfinite(values).sum(axis=0)
+    middle = [np.maximum(known - 1, 0) // 2, known // 2]
+    low, high = (np.take_along_axis(ordered, row[None], axis=0)[0] for row in middle)
+    return np.where(known > 0, (low + high) / 2, np.nan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from crowdqc.schema import TABLES, conform
 HEADER_MAX = 100_000
 
 
-def read_table(path: Path, table: str, *, below: Path) -> pd.DataFrame:
+def read_table(
+    path: Path, table: str, *, below: Path, without: Collection[str] = ()
+) -> pd.DataFrame:
     """Read a table of `crowdqc.schema.TABLES`.
 
     Parameters
@@ -28,6 +30,12 @@ def read_table(path: Path, table: str, *, below: Path) -> pd.DataFrame:
         Name of a table.
     below : Path
         Folder above it; between the two no link is followed.
+    without : collection of str
+        Optional columns that are not read.
+
+    Returns
+    -------
+    DataFrame
 
     Raises
     ------
@@ -36,6 +44,7 @@ def read_table(path: Path, table: str, *, below: Path) -> pd.DataFrame:
     """
     text = {column.name: str for column in TABLES[table] if column.kind == "text"}
     words = {"dtype": text, "keep_default_na": False, "na_values": _missing(table)}
+    words["usecols"] = None if not without else lambda name: name not in without
     try:
         with opened(path, below=below) as file:
             _headings(file)
@@ -93,6 +102,20 @@ def _parsed(file: io.BufferedReader, **words: Any) -> pd.DataFrame:
 def to_csv(frame: pd.DataFrame) -> str:
     """A table as CSV: no index, floats to full precision."""
     return frame.to_csv(index=False, lineterminator="\n")
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as `to_csv` gives it, some rows at a time: its text may take gigabytes.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The table.
+    path : Path
+        Of the file.
+    """
+    with path.open("w", encoding="utf-8", newline="") as file:
+        frame.to_csv(file, index=False, lineterminator="\n")
 
 
 _MISSING = (

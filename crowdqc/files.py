@@ -31,6 +31,11 @@ SEAL = ".hmac"
 """Ending of the names of files that say by whom another file was written."""
 SETTINGS_BYTES_MAX = 1_000_000
 """Largest file of settings (a study, a policy): what people write by hand."""
+VOLUME_ENDINGS = (
+    *(".nii", ".nii.gz", ".dcm"),
+    *(".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img"),
+)
+"""Endings of files that hold a volume."""
 JSON_BYTES_MAX = 1_000_000_000
 """A JSON file larger than this is not read: it would not fit into memory."""
 COLUMNS_MAX = 1_000
@@ -260,6 +265,11 @@ def decoded(data: bytes) -> str:
     except UnicodeDecodeError as error:
         place = f"byte {error.start}: {data[error.start]:#04x}"
         raise Unreadable(f"is not UTF-8 text ({place}). Save it as UTF-8.") from error
+
+
+def is_volume(name: str) -> bool:
+    """Whether a file name is that of a volume, or of the folder of a series: ends with a slash."""
+    return name.lower().endswith((*VOLUME_ENDINGS, "/"))
 
 
 def read_json(path: Path, limit: int = JSON_BYTES_MAX, *, below: Path | None = None) -> Any:

@@ -111,6 +111,8 @@ def column_of(table: str, name: str) -> Column:
 
 BOX = ["x0", "y0", "x1", "y1"]
 """Columns of a box: its left, upper, right and lower edge."""
+INTERPOLATED = "interpolated"
+"""Mark, in the column ``method``, of a fused box that is interpolated."""
 SPREAD = [f"spread_{edge}" for edge in BOX]
 IMAGE, ORGAN = ["case", "slice"], ["case", "label"]
 PLACE = [*IMAGE, "label"]

@@ -14,14 +14,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 import crowdqc
-from crowdqc.csv_files import read_table, to_csv
+from crowdqc.csv_files import read_table, write_csv
 from crowdqc.files import JSON_BYTES_MAX, PART, SEAL, Unreadable, atomic, read_text
 from crowdqc.findings import Finding, InputError, dump_findings, parse_findings
 from crowdqc.links import STATE, refuse_links
@@ -141,8 +141,8 @@ class Store:
         """Whether the named table was written."""
         return self.path(f"{table}.csv").exists()
 
-    def read(self, table: str) -> pd.DataFrame:
-        """Read a table of `crowdqc.schema.TABLES`.
+    def read(self, table: str, *, without: Collection[str] = ()) -> pd.DataFrame:
+        """Read a table of `crowdqc.schema.TABLES`; optional columns of `without` are left empty.
 
         Raises
         ------
@@ -152,11 +152,12 @@ class Store:
         path = self.path(f"{table}.csv")
         if not path.exists():
             raise InputError(f"{path}: is not there; run the stage that writes it.")
-        return read_table(path, table, below=self.folder)
+        return read_table(path, table, below=self.folder, without=without)
 
     def write(self, table: str, frame: pd.DataFrame) -> None:
         """Write a table: its own columns and types, floats to full precision."""
-        self.write_text(f"{table}.csv", to_csv(conform(table, frame)))
+        with self.replacing(f"{table}.csv") as temporary:
+            write_csv(conform(table, frame), temporary)
 
     def read_findings(self, stage: str) -> list[Finding]:
         """Findings that a stage wrote; none where it wrote no file."""
@@ -174,10 +175,16 @@ class Store:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the folder atomically, as UTF-8."""
+        with self.replacing(name) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+
+    @contextlib.contextmanager
+    def replacing(self, name: str) -> Iterator[Path]:
+        """Path of a new file that takes the place of `name` when the block ends well."""
         self.claim()
         self._changed.clear()
         with atomic(self.path(name)) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
+            yield temporary
 
     @contextlib.contextmanager
     def new_folder(self, name: str) -> Iterator[Path]:
@@ -245,11 +252,9 @@ class Store:
         """
         stages = self._state().get("stages", {})
         found: set[str] = set()
-        for name in stages if stage is None else [stage]:
-            record = stages.get(name)
-            if record is not None:
-                ours = is_ours(self.study, name, record)
-                found |= set(record["rests_on"]) if ours else {name}
+        for name in [name for name in (stages if stage is None else [stage]) if stages.get(name)]:
+            ours = is_ours(self.study, name, stages[name])
+            found |= set(stages[name]["rests_on"]) if ours else {name}
         return sorted(found)
 
     def trust(self) -> None:
@@ -275,9 +280,8 @@ class Store:
         self.claim()
         self._changed.clear()
         state = self._state()
-        if stage in state["stages"]:
-            stages = {name: one for name, one in state["stages"].items() if name != stage}
-            self._write_state({**state, "stages": stages})
+        if state["stages"].pop(stage, None) is not None:
+            self._write_state(state)
 
     def set_stamp(
         self,

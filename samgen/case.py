@@ -17,8 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.findings import InputError
-from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
-from crowdqc.schema import BOX
+from crowdqc.schema import BOX, INTERPOLATED
 from crowdqc.volumes import (
     file_axes,
     from_pictures,

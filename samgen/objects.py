@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.fusion.members import COLUMN as MEMBERS
 from crowdqc.geometry import Boxes
-from crowdqc.schema import BOX, SPREAD
+from crowdqc.schema import BOX, INTERPOLATED, SPREAD
 from samgen.predictor import Prompts
 from samgen.prompts import Shape, make_prompts, prompt_rng
 from samgen.settings import MaskSettings, Noise

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdqc.agreement.boxes import DrawnBoxes, Items, Pairs, leave_one_out, pair_items
+from crowdqc.agreement.boxes import DrawnBoxes, Pairs, pair_items
 from crowdqc.agreement.linkage import link_boxes
 from crowdqc.agreement.units import LabelledBoxes, Units, make_units
 from crowdqc.arrays import Ints
@@ -22,8 +22,6 @@ class Compared:
     ----------
     drawn : DrawnBoxes
         Boxes and questions.
-    items : Items
-        Each rater against the others.
     pairs : Pairs
         Each two raters.
     units : Units
@@ -33,7 +31,6 @@ class Compared:
     """
 
     drawn: DrawnBoxes
-    items: Items
     pairs: Pairs
     units: Units
     iou: float
@@ -52,7 +49,6 @@ def compare(matched: Matched, *, iou: float) -> Compared:
     drawn = to_drawn(matched)
     return Compared(
         drawn=drawn,
-        items=leave_one_out(drawn),
         pairs=pair_items(drawn),
         units=to_units(matched, iou=iou),
         iou=iou,

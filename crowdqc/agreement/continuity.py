@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.agreement.traits import TRAITS, Trait, measure_traits
-from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.arrays import Bools, Floats, Ints, known_medians
 from crowdqc.findings import Finding
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX
@@ -107,16 +107,7 @@ def _between_neighbours(plane: Ints, run: Ints, edges: Floats, *, reach: int) ->
             share = ((plane[at] - low) / (high - low))[:, None]
             line = edges[at - before] * (1 - share) + edges[at + behind] * share
             guesses[(before - 1) * reach + behind - 1, at] = line
-    return _median(guesses)
-
-
-def _median(values: Floats) -> Floats:
-    """Median of what is known over the first axis; nan where nothing is."""
-    ordered = np.sort(values, axis=0)  # nan comes last
-    known = np.isfinite(values).sum(axis=0)
-    middle = [np.maximum(known - 1, 0) // 2, known // 2]
-    low, high = (np.take_along_axis(ordered, row[None], axis=0)[0] for row in middle)
-    return np.where(known > 0, (low + high) / 2, np.nan)
+    return known_medians(guesses)
 
 
 def edge_jumps(plane: Ints, run: Ints, edges: Floats, *, reach: int = 3) -> Floats:
@@ -146,7 +137,7 @@ def edge_jumps(plane: Ints, run: Ints, edges: Floats, *, reach: int = 3) -> Floa
         around[row, at] = step[at + offset]
     enough = inside & (np.isfinite(around[..., 0]).sum(axis=0) >= 2)
     jump = np.full((n, 4), np.nan)
-    usual = _median(around[:, enough])
+    usual = known_medians(around[:, enough])
     jump[enough] = (step[enough] - usual) * gap[enough][:, None]
     return jump
 
@@ -275,7 +266,7 @@ def _from_nearer_side(run: Ints, edges: Floats, *, reach: int) -> Floats:
             there = (other >= 0) & (other < n)
             there[there] = run[other[there]] == run[at[there]]
             beside[offset - 1, at[there]] = edges[other[there]]
-        sides.append(np.abs(edges - _median(beside)))
+        sides.append(np.abs(edges - known_medians(beside)))
     nearer: Floats = np.fmin(*sides)
     return nearer
 

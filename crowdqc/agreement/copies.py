@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdqc.arrays import Floats, Ints
+from crowdqc.arrays import Floats, Ints, numbered
 from crowdqc.crowd import Crowd, size_of
 from crowdqc.crowd.dependence import pairs_within
 from crowdqc.crowd.student import log_student
@@ -71,14 +71,14 @@ def part_copies(crowd: Crowd) -> Copies:
         block = slice(start, start + _BLOCK)
         ratio[block] = _ratio(crowd, a[block], b[block])
     who = np.sort(np.stack([data.rater[a], data.rater[b]]), axis=0)
-    image = np.unique(np.stack([data.case, data.plane]), axis=1, return_inverse=True)[1]
-    image = image.reshape(-1)[data.object[a]]
+    depth = int(data.plane.max(initial=0)) + 1
+    image = numbered(data.case * depth + data.plane)[1][data.object[a]]
     span = int(image.max(initial=0)) + 1
     cells, first, of = np.unique(
         (who[0] * data.n_raters + who[1]) * span + image, return_index=True, return_inverse=True
     )
     slices = total(of, ratio, len(cells))
-    code, pair = np.unique(cells // span, return_inverse=True)
+    code, pair = numbered(cells // span)
     with np.errstate(divide="ignore"):
         none = np.log1p(-_SHARES)
     gains = [
@@ -92,7 +92,7 @@ def part_copies(crowd: Crowd) -> Copies:
         gain=np.max(gains, axis=0) if len(code) else np.zeros(0),
         share=_SHARES[best],
         n=np.bincount(pair, minlength=len(code)),
-        pair=pair.reshape(-1),
+        pair=pair,
         object=data.object[a[first]],
         ratio=slices,
     )

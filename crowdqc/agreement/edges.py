@@ -7,10 +7,11 @@ import pandas as pd
 
 from crowdqc.agreement.alpha import summed
 from crowdqc.agreement.icc import icc
-from crowdqc.agreement.pool import ALONE, Places, Summands, pool
+from crowdqc.agreement.pool import Places, Summands, pool
 from crowdqc.arrays import Floats
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX
+from crowdqc.text import ALONE
 
 LEAST = 3
 """Objects that the same raters must all have drawn."""

@@ -25,7 +25,7 @@ from crowdqc.agreement.rater_data import (
 from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.agreement.suspicion import fit_gain
 from crowdqc.agreement.units import confusions
-from crowdqc.arrays import Bools, Ints
+from crowdqc.arrays import Bools, Ints, numbered
 from crowdqc.checks import check, registered
 from crowdqc.findings import Finding
 
@@ -127,12 +127,12 @@ def copied(data: RaterData) -> list[Fault]:
     pairs, people = data.compared.pairs, data.people
     both = pairs.drew_a & pairs.drew_b
     code = pairs.a[both] * len(people) + pairs.b[both]
-    known, of = np.unique(code, return_inverse=True)
+    known, of = numbered(code)
     same = (pairs.iou[both] > 1 - 1e-9).astype(np.float64)
     at = data.compared.drawn.place[pairs.object[both]]
     cluster = data.places.rater_cluster[at]
     ratio = clustered_ratio(
-        same, np.ones(len(same)), rater=of.reshape(-1), cluster=cluster, n_raters=len(known)
+        same, np.ones(len(same)), rater=of, cluster=cluster, n_raters=len(known)
     )
     limit = data.limits.copied + usual(ratio)
     faults = []

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.arrays import Bools, Floats, Ints, numbered
 from crowdqc.geometry import Boxes, paired_iou
 from crowdqc.matching import linked_pairs
 
@@ -58,7 +58,7 @@ def link_boxes(boxes: Boxes, *, image: Ints, rater: Ints, label: Ints, iou: floa
 def _batches(image: Ints) -> list[Ints]:
     """Rows of some images each, so that pairs of boxes fit into memory however many there are."""
     order = np.argsort(image, kind="stable")
-    n_boxes = np.unique(image, return_counts=True)[1]
+    n_boxes = np.bincount(numbered(image)[1])
     batch = np.cumsum(n_boxes**2) // PAIRS_MAX
     return np.split(order, np.cumsum(n_boxes)[:-1][np.diff(batch) > 0])
 

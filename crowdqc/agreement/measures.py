@@ -10,7 +10,7 @@ import pandas as pd
 
 from crowdqc.agreement.alpha import nominal_alpha, nominal_sums, summed
 from crowdqc.agreement.arrays import Compared, compare
-from crowdqc.agreement.boxes import Pairs
+from crowdqc.agreement.boxes import Pairs, leave_one_out
 from crowdqc.agreement.confusions import confusions_of_raters
 from crowdqc.agreement.continuity import measure_roughness
 from crowdqc.agreement.edges import edge_alphas, edge_correlations
@@ -91,14 +91,17 @@ def measurements(
     DataFrame
         The table ``measurements``.
     """
-    rows = [*_basic(compared, places), *_by_parts(compared, places)]
+    overlaps = _overlaps(compared)
+    rows = [*_basic(compared, overlaps, places), *_by_parts(compared, overlaps, places)]
+    del overlaps
     rows += [extents(matched, places), edge_correlations(matched, places.level)]
     rows.append(edge_alphas(matched, places))
     rows.append(measure_roughness(matched))
     opened = matched.study.readings["state"] == ReadingState.OPENED.value
     if opened.any():
         other = match(matched.study, iou=matched.iou, opened=True)
-        again = _basic(compare(other, iou=compared.iou), number_places(other, resampling))
+        held = compare(other, iou=compared.iou)
+        again = _basic(held, _overlaps(held), number_places(other, resampling))
         rows += [row.assign(measure=row["measure"] + OPENED) for row in again]
     table = pd.concat([row for row in rows if len(row)], ignore_index=True)
     for key in ("case", "label", "rater", "other", "why"):
@@ -106,26 +109,33 @@ def measurements(
     return conform("measurements", table)
 
 
-def _basic(compared: Compared, places: Places) -> list[pd.DataFrame]:
+def _overlaps(compared: Compared) -> Summands:
+    """IoU of each box with the consensus of the others."""
+    items = leave_one_out(compared.drawn)
+    place = compared.drawn.place[items.object]
+    return Summands(place, (items.iou, np.ones(len(items.iou))), {"rater": items.rater})
+
+
+def _basic(compared: Compared, overlaps: Summands, places: Places) -> list[pd.DataFrame]:
     """Measures of the whole study and of each label."""
     rows = []
     for keys in ([], ["label"]):
-        rows += [_mean_iou(compared, keys, places), _f1(compared, keys, places)]
+        rows += [_mean_iou(overlaps, keys, places), _f1(compared, keys, places)]
         rows.append(presence_of_all(compared.drawn, keys, places))
     return [*rows, _alpha_box(compared.units, places), _alpha_box_mean(compared.units, [], places)]
 
 
-def _by_parts(compared: Compared, places: Places) -> list[pd.DataFrame]:
+def _by_parts(compared: Compared, overlaps: Summands, places: Places) -> list[pd.DataFrame]:
     """Measures of cases, of raters and of pairs of raters."""
     return [
-        _mean_iou(compared, ["case"], places),
-        _mean_iou(compared, ["case", "label"], places),
+        _mean_iou(overlaps, ["case"], places),
+        _mean_iou(overlaps, ["case", "label"], places),
         _f1(compared, ["case"], places),
         _case_alpha(compared.units, places),
         _alpha_box_mean(compared.units, ["case"], places),
         presence(compared.drawn, ["case"], places),
-        _mean_iou(compared, ["rater"], places),
-        _mean_iou(compared, ["rater", "label"], places),
+        _mean_iou(overlaps, ["rater"], places),
+        _mean_iou(overlaps, ["rater", "label"], places),
         pool(_f1_of_each(compared), ["rater"], places, measure="f1"),
         _vitality(compared.units, places),
         *_pairs(compared, places),
@@ -134,15 +144,12 @@ def _by_parts(compared: Compared, places: Places) -> list[pd.DataFrame]:
     ]
 
 
-def _mean_iou(compared: Compared, keys: list[str], places: Places) -> pd.DataFrame:
+def _mean_iou(overlaps: Summands, keys: list[str], places: Places) -> pd.DataFrame:
     """Mean IoU with the consensus of the others; of raters it is called ``rater_agreement``."""
     name = "rater_agreement" if "rater" in keys else "mean_iou"
-    items = compared.items
-    if not len(items.iou):
+    if not len(overlaps.place):
         return undefined(name, keys, places)
-    place = compared.drawn.place[items.object]
-    summands = Summands(place, (items.iou, np.ones(len(items.iou))), {"rater": items.rater})
-    return pool(summands, keys, places, measure=name)
+    return pool(overlaps, keys, places, measure=name)
 
 
 def _f1(compared: Compared, keys: list[str], places: Places) -> pd.DataFrame:

@@ -26,11 +26,10 @@ from crowdqc.agreement.resample import (
     statistic_interval,
     student_interval,
 )
-from crowdqc.arrays import Floats, Ints
+from crowdqc.arrays import Floats, Ints, numbered
 from crowdqc.matching import Matched
+from crowdqc.text import ALONE
 
-ALONE = "no slice was read by two raters for the same label"
-"""Why agreement is undefined in a study where every label has one rater."""
 EMPTY = "nobody drew anything on the slices that two raters read"
 """Why it is undefined where there is nothing to agree on."""
 _CELLS = 2**22
@@ -169,8 +168,7 @@ def pool(
     group = np.zeros(len(summands.place), np.int64)
     for code, size in zip(codes, sizes, strict=True):
         group = group * size + code
-    known, of = np.unique(group, return_inverse=True)
-    of = of.reshape(-1)
+    known, of = numbered(group)
     value = summands.statistic(*(np.bincount(of, part, len(known)) for part in summands.parts))
     number: dict[str, Ints] = {}
     for key, size in zip(keys[::-1], sizes[::-1], strict=True):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crowdqc.agreement.boxes import DrawnBoxes, Items, own_box
-from crowdqc.arrays import Floats, Ints
+from crowdqc.arrays import Floats, Ints, numbered
 from crowdqc.crowd import Crowd
 from crowdqc.geometry import Boxes, paired_iou
 
@@ -84,13 +84,13 @@ def _without(values: Floats, rows: tuple[Ints, Ints], wanted: tuple[Ints, Ints])
     (of, group), (objects, groups) = rows, wanted
     n = int(max(of.max(initial=0), objects.max(initial=0))) + 1
     span = int(max(group.max(initial=0), groups.max(initial=0))) + 1
-    codes, at = np.unique(of * span + group, return_inverse=True)
+    codes, at = numbered(of * span + group)
     key = objects * span + groups
     row = np.minimum(np.searchsorted(codes, key), max(len(codes) - 1, 0))
     known = codes[row] == key if len(codes) else np.zeros(len(key), bool)
     rest = np.empty((len(objects), values.shape[1]))
     for column, value in enumerate(values.T):
         total = np.bincount(of, value, n)[objects]
-        mine = np.bincount(at.reshape(-1), value, len(codes)) if len(codes) else np.zeros(1)
+        mine = np.bincount(at, value, len(codes)) if len(codes) else np.zeros(1)
         rest[:, column] = total - np.where(known, mine[row], 0.0)
     return rest

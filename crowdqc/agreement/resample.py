@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from crowdqc.arrays import Floats, Ints
+from crowdqc.arrays import Floats, Ints, numbered
 
 Statistic = Callable[..., Floats]
 """A function of sums: of arrays of one shape, to one of that shape."""
@@ -71,7 +71,7 @@ def clusters(case: Ints, plane: Ints) -> tuple[Ints, str]:
     (array([0, 1, 2]), 'blocks of 10 slices')
     """
     if len(np.unique(case)) >= FEW_CASES:
-        return np.unique(case, return_inverse=True)[1].reshape(-1), "cases"
+        return numbered(case)[1], "cases"
     return blocks(case, plane), f"blocks of {BLOCK} slices"
 
 
@@ -91,7 +91,7 @@ def blocks(case: Ints, plane: Ints) -> Ints:
         From 0; no block reaches over two cases.
     """
     block = case * (int(plane.max(initial=0)) // BLOCK + 1) + plane // BLOCK
-    return np.unique(block, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return numbered(block)[1]
 
 
 def case_weights(n_cases: int, *, n_resamples: int, rng: np.random.Generator) -> Floats:
@@ -410,11 +410,11 @@ def clustered_ratio(
     """
     good = np.isfinite(top) & np.isfinite(bottom)
     top, bottom, rater, cluster = top[good], bottom[good], rater[good], cluster[good]
-    cell = rater * (int(cluster.max(initial=0)) + 1) + cluster
-    _, first, of = np.unique(cell, return_index=True, return_inverse=True)
-    above, below = (np.bincount(of.reshape(-1), w, len(first)) for w in (top, bottom))
+    span = int(cluster.max(initial=0)) + 1
+    cells, of = numbered(rater * span + cluster)
+    above, below = (np.bincount(of, w, len(cells)) for w in (top, bottom))
     counted = below > 0
-    who, above, below = rater[first][counted], above[counted], below[counted]
+    who, above, below = (cells // span)[counted], above[counted], below[counted]
     total = np.bincount(who, below, n_raters)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = np.bincount(who, above, n_raters) / total

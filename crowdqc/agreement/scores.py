@@ -9,7 +9,7 @@ import numpy as np
 from crowdqc.agreement.mixed import Adjusted, adjust_scores
 from crowdqc.agreement.rater_data import RaterData
 from crowdqc.agreement.resample import Ratio
-from crowdqc.arrays import Floats
+from crowdqc.arrays import Floats, numbered
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _adjusted(data: RaterData) -> Adjusted:
     items = data.items
     cluster = data.places.rater_cluster[data.item_place]
     cell = items.rater * (int(cluster.max(initial=0)) + 1) + cluster
-    known, of = np.unique(cell, return_inverse=True)
-    mean = np.bincount(of.reshape(-1), items.iou) / np.bincount(of.reshape(-1))
+    known, of = numbered(cell)
+    mean = np.bincount(of, items.iou) / np.bincount(of)
     rater, case = np.divmod(known, int(cluster.max(initial=0)) + 1)
     return adjust_scores(mean, rater, case, n_raters=len(data.people))

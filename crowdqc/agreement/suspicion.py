@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from crowdqc.agreement.boxes import DrawnBoxes, Items, expand
+from crowdqc.agreement.boxes import BLOCK, DrawnBoxes, Items, expand
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.geometry import Boxes, paired_iou
 
@@ -177,7 +177,9 @@ def _best(boxes: Boxes, key: Ints, *, real_key: Ints, real: Boxes) -> Floats:
     """Best IoU of each box with the real boxes of its key; 0 where there is none."""
     mine, theirs = expand(key, real_key, np.arange(len(real_key)))
     best = np.zeros(len(boxes))
-    np.maximum.at(best, mine, paired_iou(boxes[mine], real[theirs]))
+    for start in range(0, len(mine), BLOCK):
+        a, b = mine[start : start + BLOCK], theirs[start : start + BLOCK]
+        np.maximum.at(best, a, paired_iou(boxes[a], real[b]))
     return best
 
 

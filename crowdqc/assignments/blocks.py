@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from statsmodels.stats.power import TTestPower
 
 from crowdqc.arrays import Bools, Ints
 from crowdqc.findings import InputError
@@ -62,6 +61,8 @@ class Design:
         n = self.least_shared
         if n < 3:
             return math.nan
+        from statsmodels.stats.power import TTestPower  # noqa: PLC0415 - seconds to import
+
         return float(TTestPower().solve_power(nobs=n, alpha=ALPHA, power=POWER))
 
 

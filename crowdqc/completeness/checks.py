@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
+from crowdqc.arrays import Bools
 from crowdqc.checks import declared, registered
+from crowdqc.completeness.position import run_jumps
 from crowdqc.completeness.runs import Runs
 from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.findings import Finding, Severity, to_cell
@@ -41,6 +44,11 @@ class RunData:
     runs: Runs
     settings: Settings
     orientation: Orientation | None
+
+    @cached_property
+    def jumped(self) -> Bools:
+        """As `run_jumps`, looked for once."""
+        return run_jumps(self.runs)
 
 
 def list_findings(data: RunData) -> tuple[list[Finding], list[str]]:

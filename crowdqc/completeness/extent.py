@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from scipy.special import ndtr
 
 from crowdqc.arrays import Bools, Floats
 
@@ -121,6 +120,8 @@ def presence(heights: Floats, expected: Floats, *, spread: float) -> Floats:
     known = expected[np.isfinite(expected).all(axis=1)]
     if len(known) < FEWEST or not spread > 0:
         return np.full(len(heights), np.nan)
+    from scipy.special import ndtr  # noqa: PLC0415 - long to import, and only used here
+
     above = ndtr((heights[:, None] - known[:, 0]) / spread)
     below = ndtr((known[:, 1] - heights[:, None]) / spread)
     share: Floats = (above * below).mean(axis=1)

@@ -5,18 +5,19 @@ Each check is registered as an entry point of the group ``crowdqc.checks``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from crowdqc.arrays import numbered
 from crowdqc.checks import check
 from crowdqc.completeness.asked import usual_labels
 from crowdqc.completeness.checks import Found, RunData, run_finding
 from crowdqc.completeness.contradiction import contradicted
 from crowdqc.completeness.labels import Organs, drawn_as_another, swapped_pairs
-from crowdqc.completeness.position import run_jumps, run_places, wrong_side
+from crowdqc.completeness.position import run_places, wrong_side
 from crowdqc.completeness.slices import from_ranges, in_ranges, named, to_ranges
 from crowdqc.findings import Finding
 from crowdqc.schema import BOX, stands_in
@@ -206,29 +207,25 @@ def double_box(data: RunData) -> Found:
     """Two boxes of an organ of which there is one."""
     facts, runs = data.facts, data.runs
     double = runs.drawn[runs.drawn["n_boxes"] > 1]
-    for run, group in double.groupby("run"):
-        row = _row(facts, run)
+    for row, group in _with_rows(facts, double.groupby("run")):
         if row.label in runs.study.single:
             slices = to_ranges(group["slice"])
             text = f"more than one box on {named(slices)}, but there is one such organ. Keep one."
-            yield (
-                [run],
-                run_finding(row, "double-box", text, value=float(len(group)), slices=slices),
-            )
+            n = float(len(group))
+            yield [row.Index], run_finding(row, "double-box", text, value=n, slices=slices)
 
 
 @check("run", "box-jump", order=90)
 def box_jump(data: RunData) -> Found:
     """Boxes that lie elsewhere than those before and after them."""
     facts, runs = data.facts, data.runs
-    jumped = run_jumps(runs)
-    for run, group in runs.drawn[jumped].groupby("run"):
-        row = _row(facts, run)
+    for row, group in _with_rows(facts, runs.drawn[data.jumped].groupby("run")):
         slices = to_ranges(group["slice"])
         text = (
             f"what is drawn on {named(slices)} lies far from the slices before and after. Check it."
         )
-        yield [run], run_finding(row, "box-jump", text, value=float(len(group)), slices=slices)
+        n = float(len(group))
+        yield [row.Index], run_finding(row, "box-jump", text, value=n, slices=slices)
 
 
 @check("run", "box-contradicted", order=95)
@@ -238,17 +235,18 @@ def box_contradicted(data: RunData) -> Found:
     case, label, _ = runs.codes
     drawn = runs.drawn[(runs.drawn["n_boxes"] == 1) & ~runs.of_things[runs.drawn["run"]]]
     run, slices = (drawn[name].to_numpy(np.int64) for name in ("run", "slice"))
-    place = np.unique(np.stack([case[run], label[run], slices]), axis=1, return_inverse=True)[1]
-    wrong = contradicted(drawn[BOX].to_numpy(np.float64), place.reshape(-1))
-    wrong &= ~run_jumps(runs)[drawn.index]  # said already
-    for one, group in drawn[wrong].groupby("run"):
-        row, where = _row(facts, one), to_ranges(group["slice"])
+    organ = case[run] * len(runs.study.labels) + label[run]
+    place = numbered(organ * (int(slices.max(initial=0)) + 1) + slices)[1]
+    wrong = contradicted(drawn[BOX].to_numpy(np.float64), place)
+    wrong &= ~data.jumped[drawn.index]  # said already
+    for row, group in _with_rows(facts, drawn[wrong].groupby("run")):
+        where = to_ranges(group["slice"])
         text = (
             f"what is drawn on {named(where)} lies elsewhere, or is of another size, than the "
             "others agree on. Check it, and draw it again if it is wrong."
         )
-        n = float(len(group))
-        yield [one], run_finding(row, "box-contradicted", text, value=n, slices=where)
+        more = {"value": float(len(group)), "slices": where}
+        yield [row.Index], run_finding(row, "box-contradicted", text, **more)
 
 
 @check("run", "labels-swapped", order=100)
@@ -263,8 +261,8 @@ def labels_swapped(data: RunData) -> Found:
         found.setdefault((at, a), b)
         found.setdefault((at, b), a)
     place = {(unit[run], label[run]): run for run in drawn}
-    for (at, own), other in sorted(found.items()):
-        row = _row(facts, place[at, own])
+    swapped = ((place[key], other) for key, other in sorted(found.items()))
+    for row, other in _with_rows(facts, swapped):
         text = (
             f"is drawn where {runs.study.labels[other]} is elsewhere: the labels were swapped, or "
             "the picture is mirrored. Check the labels."
@@ -292,8 +290,7 @@ def on_wrong_side(data: RunData) -> Found:
             middle=grows * width / 2,
             width=width,
         )
-        for run in rows[wrong]:
-            row = _row(facts, run)
+        for row, run in _with_rows(facts, ((run, run) for run in rows[wrong])):
             text = (
                 f"is drawn on the patient's {'left' if side[run] < 0 else 'right'}, but belongs "
                 f"on the {orientation.sides[row.label]}. Check the label."
@@ -382,5 +379,8 @@ def cut_by_volume(data: RunData) -> Found:
         yield [row.Index], run_finding(row, "cut-by-volume", text)
 
 
-def _row(facts: pd.DataFrame, run: Any) -> Any:
-    return next(facts.loc[[int(run)]].itertuples())
+def _with_rows(facts: pd.DataFrame, found: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """What was `found` of runs, with the row of the facts of each in the place of its number."""
+    every = list(found)
+    rows = facts.loc[[int(run) for run, _ in every]].itertuples()
+    yield from zip(rows, (one for _, one in every), strict=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
-from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.arrays import Bools, Floats, Ints, known_medians
 from crowdqc.completeness.ends import run_medians
 from crowdqc.completeness.runs import Runs
 from crowdqc.geometry import Boxes
@@ -22,6 +24,8 @@ SHORT = 0.6
 TORN = 0.05
 """Overlap, as a share of the smaller box, below which the boxes of adjacent slices do not belong
 to one organ."""
+_BLOCK = 2**16
+"""About so many boxes are looked at together, to bound memory."""
 
 
 def run_places(runs: Runs) -> tuple[Floats, Floats]:
@@ -74,6 +78,16 @@ def jumps(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
     >>> jumps(boxes, np.array([4, 5, 6]), np.array([0, 3])).tolist()
     [False, True, False]
     """
+    jumped = np.zeros(len(boxes), dtype=bool)
+    cuts = np.flatnonzero(np.diff(starts[:-1] // _BLOCK)) + 1
+    for low, high in itertools.pairwise([0, *cuts.tolist(), len(starts) - 1]):
+        rows = slice(starts[low], starts[high])
+        jumped[rows] = _jumps(boxes[rows], slices[rows], starts[low : high + 1] - starts[low])
+    return jumped
+
+
+def _jumps(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
+    """As `jumps`, of all runs together."""
     area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     run = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     solid = area >= TIP * run_medians(area, starts)[run]
@@ -124,7 +138,7 @@ def _beside(places: Floats, run: Ints, reach: int) -> Floats:
         near[row, there] = places[other[there]]
     beside = np.full((n, 5), np.nan)
     some = np.isfinite(near[0, :, 0])
-    beside[some] = np.nanmedian(near[:, some], axis=0)
+    beside[some] = known_medians(near[:, some])
     return beside
 
 

@@ -10,15 +10,16 @@ only boxes that are nearer to one another than hands can draw are taken for copi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from crowdqc.arrays import Floats, Ints
+from crowdqc.arrays import Floats, Ints, numbered
 from crowdqc.crowd.evidence import Evidence
-from crowdqc.crowd.sums import sums, total
+from crowdqc.crowd.sums import blocks, sums, total
 
 HAND = 0.5, 0.01
 """Standard deviation of a careful hand, in px and as a share of size: pairs that are nearer count
@@ -140,15 +141,22 @@ def find_dependence(
     a, b = rows[a], rows[b]
     n = evidence.n_raters
     who = np.sort(np.stack([evidence.rater[a], evidence.rater[b]]), axis=0)
-    code, pair, count = np.unique(who[0] * n + who[1], return_inverse=True, return_counts=True)
+    code, pair = numbered(who[0] * n + who[1])
+    count = np.bincount(pair)
     if not len(code):
         return Dependence(code, code, np.zeros(0), n)
     first, second = code // n, code % n
-    variance = _NORMAL * _median_of(pair, (away[a] - away[b]) ** 2, len(code))
+    variance = _NORMAL * _median_of(
+        pair, lambda some: (away[a[some]] - away[b[some]]) ** 2, len(code)
+    )
+    hand = np.empty(len(a))
     if evidence.whole_pixels:  # equal boxes may be half a px apart
-        px = (1 / (unit[a] * size[a]) ** 2).mean(axis=1) / 6
-        variance = variance + np.bincount(pair, px) / count
-    hand = (2 * ((HAND[0] / size[a]) ** 2 + HAND[1] ** 2) / unit[a] ** 2).mean(axis=1)
+        for some in blocks(len(a)):
+            hand[some] = (1 / (unit[a[some]] * size[a[some]]) ** 2).mean(axis=1) / 6
+        variance = variance + np.bincount(pair, hand) / count
+    for some in blocks(len(a)):
+        steady = 2 * ((HAND[0] / size[a[some]]) ** 2 + HAND[1] ** 2)
+        hand[some] = (steady / unit[a[some]] ** 2).mean(axis=1)
     floor = np.bincount(pair, hand) / count
     worth = _effective(evidence, away, (a, b), pair=pair)
     common = _common(first, second, variance, count=worth, floor=floor, n=n)
@@ -167,10 +175,13 @@ def _effective(evidence: Evidence, away: Floats, rows: tuple[Ints, Ints], *, pai
     Errors of one rater in one image, or on slices near one another, are alike: a pair that shares
     many boxes of few places is compared on less than it seems.
     """
-    place = np.stack([evidence.case, evidence.label, evidence.plane // SLICES])
-    stretch = np.unique(place, axis=1, return_inverse=True)[1].reshape(-1)[evidence.object]
+    organ = evidence.case * (int(evidence.label.max(initial=0)) + 1) + evidence.label
+    near = evidence.plane // SLICES
+    stretch = numbered(organ * (int(near.max(initial=0)) + 1) + near)[1][evidence.object]
     span = int(stretch.max(initial=0)) + 1
-    known = np.unique(rows)
+    compared = np.zeros(len(away), bool)
+    compared[rows[0]] = compared[rows[1]] = True
+    known = np.flatnonzero(compared)
     alike = likeness((evidence.rater * span + stretch)[known], away[known])
     cells, count = np.unique(pair * span + stretch[rows[0]], return_counts=True)
     return total(cells // span, count / (1 + (count - 1) * alike), int(pair.max()) + 1)
@@ -193,7 +204,8 @@ def likeness(run: Ints, error: Floats) -> float:
     float
         From 0 to 1.
     """
-    _, of, count = np.unique(run, return_inverse=True, return_counts=True)
+    of = numbered(run)[1]
+    count = np.bincount(of)
     error = np.clip(error, -_FAR, _FAR)
     error = error - error.mean(axis=0)
     several = count > 1
@@ -214,7 +226,8 @@ def _common(
     """
     ends = np.concatenate([first, second])
     usual = float(np.median(variance)) / 2 + 1e-12
-    own = np.maximum(_median_of(ends, np.tile(variance, 2)[:, None], n) / 2, 1e-6 * usual)
+    both = np.tile(variance, 2)
+    own = np.maximum(_median_of(ends, lambda rows: both[rows], n) / 2, 1e-6 * usual)
     plain = count * (variance / (variance + floor + 1e-12)) ** 2
     apart = np.sqrt(variance)
     for step in range(_STEPS):
@@ -236,12 +249,12 @@ def _common(
     return share
 
 
-def _median_of(pair: Ints, values: Floats, n: int) -> Floats:
-    """Median of all `values` (M, K) of each of n pairs, (n,)."""
+def _median_of(pair: Ints, values: Callable[[Ints], Floats], n: int) -> Floats:
+    """Median of all `values` of the rows of each of n pairs, (n,); of one pair after the other."""
     order = np.argsort(pair, kind="stable")
     stops = np.cumsum(np.bincount(pair, minlength=n))[:-1]
     return np.array(
-        [np.median(part) if len(part) else 0.0 for part in np.split(values[order], stops)]
+        [np.median(values(rows)) if len(rows) else 0.0 for rows in np.split(order, stops)]
     )
 
 

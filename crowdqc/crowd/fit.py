@@ -11,7 +11,8 @@ from scipy.special import expit
 from crowdqc.arrays import Floats, Ints
 from crowdqc.crowd.decided import decided_edges, decided_existence
 from crowdqc.crowd.dependence import pairs_within
-from crowdqc.crowd.edges import Edges, EdgeSettings, fit_edges, size_of
+from crowdqc.crowd.edge_fit import fit_edges
+from crowdqc.crowd.edges import Edges, EdgeSettings, size_of
 from crowdqc.crowd.evidence import Evidence, evidence
 from crowdqc.crowd.existence import ExistenceSettings, fit_existence
 from crowdqc.crowd.gold import calibrated, with_gold, with_settled

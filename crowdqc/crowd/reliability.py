@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import t as student
 
-from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.arrays import Bools, Floats, Ints, numbered
 from crowdqc.crowd.dependence import Dependence
 from crowdqc.crowd.edges import Edges, size_of
 from crowdqc.crowd.evidence import Evidence
@@ -210,7 +210,7 @@ def clusters(evidence: Evidence) -> Ints:
         return evidence.case
     blocks = evidence.plane // _SLICES
     code = evidence.case * (int(blocks.max(initial=0)) + 1) + blocks
-    return np.unique(code, return_inverse=True)[1].reshape(-1)
+    return numbered(code)[1]
 
 
 def _usual(
@@ -218,7 +218,7 @@ def _usual(
 ) -> Floats:
     """What everybody reached at the places of each rater, (R,)."""
     n = evidence.n_raters
-    pair, at = np.unique(evidence.place[objects] * n + who, return_inverse=True)
+    pair, at = numbered(evidence.place[objects] * n + who)
     rater, where = pair % n, pair // n
     n_places = int(evidence.place.max(initial=-1)) + 1
     outcomes = np.bincount(at, outcome, len(pair))
@@ -286,7 +286,7 @@ def _interval(
     with np.errstate(invalid="ignore", divide="ignore"):
         value = (total(who, top, n) + prior * usual) / (weight + prior)
         value = np.where(weight > 0, value, np.nan)
-    cell, of = np.unique(who * (int(cluster.max(initial=0)) + 1) + cluster, return_inverse=True)
+    cell, of = numbered(who * (int(cluster.max(initial=0)) + 1) + cluster)
     rater = cell // (int(cluster.max(initial=0)) + 1)
     above, below = (np.bincount(of, column, len(cell)) for column in (top, bottom))
     count = np.bincount(rater, below > 0, n)

@@ -15,7 +15,7 @@ from crowdqc.arrays import Floats, Ints
 from crowdqc.crowd.dependence import pairs_within
 from crowdqc.crowd.edges import Edges, size_of
 from crowdqc.crowd.evidence import Evidence
-from crowdqc.crowd.sums import sums
+from crowdqc.crowd.sums import blocks, sums
 
 SHARED = 1.0
 """Shared error over a rater's own, standard deviations: from sets with gold."""
@@ -76,21 +76,26 @@ def _log_differences(evidence: Evidence, edges: Edges, rows: Ints) -> tuple[Floa
     a, b = pairs_within(evidence.object[rows])
     a, b = rows[a], rows[b]
     of, label = evidence.object[a], evidence.label[evidence.object[a]]
-    size = size_of(edges.box)[of]
-    boxes = evidence.boxes - edges.bias[evidence.rater] * size_of(edges.box)[evidence.object]
+    width = size_of(edges.box)
+    boxes = evidence.boxes - edges.bias[evidence.rater] * width[evidence.object]
     own = edges.sd_label[evidence.rater, evidence.label[evidence.object]] ** 2
-    logs = boxes[a]  # in place, since there are more pairs than boxes
-    logs -= boxes[b]
-    logs /= np.sqrt(own[a] + own[b])[:, None] * size
-    np.log(np.hypot(logs, _EQUAL, out=logs), out=logs)
-    logs, large = _centred(logs, label), _centred(np.log(size), label)
-    slope = float((logs * large).sum() / max(float((large**2).sum()), 1e-12))
-    return logs - slope * large, a, b
+    logs, large = np.empty((len(a), 4)), np.empty((len(a), 4))
+    for some in blocks(len(a)):  # there are more pairs than boxes
+        one, other, size = a[some], b[some], width[of[some]]
+        apart = (boxes[one] - boxes[other]) / (np.sqrt(own[one] + own[other])[:, None] * size)
+        logs[some], large[some] = np.log(np.hypot(apart, _EQUAL)), np.log(size)
+    del boxes
+    _centre(logs, label)
+    _centre(large, label)
+    slope = float((logs * large).sum()) / max(float((large**2).sum()), 1e-12)
+    for some in blocks(len(a)):
+        logs[some] -= slope * large[some]
+    return logs, a, b
 
 
-def _centred(values: Floats, label: Ints) -> Floats:
-    """`values` (M, 4) less the mean of their label."""
+def _centre(values: Floats, label: Ints) -> None:
+    """Take the mean of their label from `values` (M, 4)."""
     count = np.maximum(np.bincount(label), 1)[:, None]
-    mean: Floats = sums(label, values, len(count)) / count
-    centred: Floats = values - mean[label]
-    return centred
+    mean = sums(label, values, len(count)) / count
+    for some in blocks(len(label)):
+        values[some] -= mean[label[some]]

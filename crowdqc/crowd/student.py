@@ -9,6 +9,8 @@ from crowdqc.arrays import Floats
 
 _TRIED = np.geomspace(1.2, 60, 14)
 """Degrees of freedom that are tried."""
+SAMPLE = 50_000
+"""About so many errors say how heavy tails are; of more, every so many are taken."""
 
 
 def log_student(square: Floats, freedom: float) -> Floats:
@@ -37,8 +39,8 @@ def likely_freedom(square: Floats, weight: Floats) -> float:
     weight : ndarray, shape (N,)
         Not below 0.
     """
-    if len(square) > 50_000:
-        some = slice(None, None, len(square) // 50_000)
+    if len(square) > SAMPLE:
+        some = slice(None, None, len(square) // SAMPLE)
         square, weight = square[some], weight[some]
     scale = np.log(_TRIED)
     fit = np.array([np.sum(weight * log_student(square, f)) for f in _TRIED])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from crowdqc.arrays import Bools, Floats, Ints
@@ -45,3 +47,11 @@ def total(of: Ints, values: Floats | Bools, n: int) -> Floats:
         0 for a number without a value.
     """
     return np.bincount(of, values, n).astype(np.float64)
+
+
+_ROWS = 2**16
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """All of n rows, some at a time: what is worked out of them on the way is soon gone again."""
+    return (slice(start, start + _ROWS) for start in range(0, n, _ROWS))

@@ -65,13 +65,12 @@ def load_cells(
     cells, lines, odd = [], [], []
     for line, row in rows:
         if len(row) == len(names):
-            cells.append(row)
+            cells.append([cell.strip() for cell in row])
             lines.append(line)
         elif any(cell.strip() for cell in row):
             odd.append((line, len(row)))
     frame = pd.DataFrame(cells, columns=names, dtype=object)
-    stripped = frame.apply(lambda column: column.str.strip())
-    return stripped.assign(_line=lines), _odd_rows(odd, len(names), where)
+    return frame.assign(_line=lines), _odd_rows(odd, len(names), where)
 
 
 def _odd_rows(odd: list[tuple[int, int]], n_columns: int, where: str) -> list[Finding]:

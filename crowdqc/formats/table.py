@@ -11,6 +11,7 @@ single one. A row without a box means: read, nothing there.
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,12 @@ _CENTRE = ["x_centre", "y_centre"]
 KNOWN = ["case", "slice", "image", "rater", "label", *BOX, *_CENTRE, *_SIZE]
 KNOWN += ["height", "width", *WHEN]
 
+_ROWS = 2**16
+"""About so many rows are taken at a time."""
+
+Faults = dict[str, list[Finding]]
+"""What is reported row by row, by kind: all of one kind come before those of the next."""
+
 
 def read_table(config: Config) -> Draft:
     """Read the table of boxes that the study names.
@@ -53,13 +60,12 @@ def read_table(config: Config) -> Draft:
             f"{config.file}: 'annotations.columns' must name the column 'rater', or "
             "'annotations.rater' the one who drew everything, or {rater} in 'annotations.path'."
         )
-    frames, findings = [], strays(found, config) if found.fields else []
+    rows = _Rows(config, strays(found, config) if found.fields else [])
     for one in found.files:
-        frame, more = _load(one.path, annotations.columns, config, keep=annotations.keep)
+        frame, findings = _load(one.path, annotations.columns, config, keep=annotations.keep)
         from_path = {name: text for name, text in one.fields.items() if name not in frame}
-        frames.append(frame.assign(**from_path))
-        findings += more
-    return _draft(pd.concat(frames, ignore_index=True), config, findings)
+        rows.add(frame.assign(**from_path), findings)
+    return rows.draft()
 
 
 def read_boxes(path: Path, columns: dict[str, str | int], config: Config) -> Draft:
@@ -74,8 +80,9 @@ def read_boxes(path: Path, columns: dict[str, str | int], config: Config) -> Dra
     config : Config
         Of the study file.
     """
-    frame, findings = _load(path, columns, config)
-    return _draft(frame, config, findings)
+    rows = _Rows(config, [])
+    rows.add(*_load(path, columns, config))
+    return rows.draft()
 
 
 def _load(
@@ -100,38 +107,131 @@ def _load(
         raise InputError(f"{where}: has no column '{absent[0]}'{columns_there}.")
     for name, values in (keep or {}).items():
         raw = raw[raw[name].isin([values] if isinstance(values, str) else values)]
-    source = where + ":" + raw["_line"].astype(str)
     frame = pd.DataFrame({name: raw[column] for name, column in names.items()})
-    return frame.assign(source=source.to_numpy()), findings
+    return frame.assign(source=[f"{where}:{line}" for line in raw["_line"]]), findings
 
 
-def _draft(frame: pd.DataFrame, config: Config, findings: list[Finding]) -> Draft:
-    frame, bad_images = _with_images(frame, config)
-    frame = _filled(frame, config)
-    place, bad_places = _places(frame)
-    frame = frame.loc[place.index]  # first: assigning to an empty frame would add rows
-    place, bad_times = _timed(place, frame)
-    four = next(one for one in BOXES if set(one) <= set(frame))
-    place = place.assign(nothing=(frame[four] == "").all(axis=1))
-    drawn = frame[~place["nothing"]]
-    edges, bad_edges = _edges(drawn, four)
-    labels = Labels(config)
-    names = {text: labels.find(text) or "" for text in drawn["label"].unique()}
-    label = drawn["label"].map(names).astype(object)
-    unknown = drawn.loc[edges.index][label.loc[edges.index] == ""]
-    bad_labels = [_unknown(row, labels) for row in _first_of_case(unknown).itertuples()]
-    edges = edges.drop(index=unknown.index)
-    boxes = place.loc[edges.index, READING].join(edges)
-    boxes = boxes.assign(label=label.loc[edges.index], source=drawn.loc[edges.index, "source"])
-    refused = place.loc[drawn.index.difference(edges.index), READING].assign(label=label)
-    return Draft(
-        boxes=boxes[[*READING, "label", *BOX, "source"]].reset_index(drop=True),
-        readings=_readings(place),
-        findings=[
-            *(*findings, *bad_images, *bad_places, *bad_times, *bad_edges, *bad_labels),
-            *labels.spellings(),
-        ],
-        refused=list(refused.itertuples(index=False, name=None)),
+class _Rows:
+    """Rows of all files, as numbers and names as soon as a file is read: text takes far more."""
+
+    def __init__(self, config: Config, findings: list[Finding]) -> None:
+        self.config, self.files, self.labels = config, findings, Labels(config)
+        self.boxes: list[pd.DataFrame] = []
+        self.readings: list[pd.DataFrame] = []
+        self.refused: list[tuple[str, int, str, str]] = []
+        self.faults: dict[str, list[Finding]] = {}
+        self.odd_times: dict[str, list[tuple[str, str, int]]] = {}
+        self._names: dict[str, str] = {}
+        self._shared: dict[str, str] = {}
+        self._waiting: list[pd.DataFrame] = []
+
+    def add(self, frame: pd.DataFrame, findings: list[Finding]) -> None:
+        """Rows of one more file, and what was found while its cells were read."""
+        self.files += findings
+        self._waiting.append(frame)
+        if sum(map(len, self._waiting)) >= _ROWS:
+            self._take()
+
+    def _take(self) -> None:
+        """Take the rows that wait: of small files many at a time."""
+        frame, self._waiting = pd.concat(self._waiting, ignore_index=True), []
+        frame = _filled(self._noted(_with_images(frame, self.config)), self.config)
+        place = self._noted(_places(self._one_text_each(frame)))
+        frame = frame.loc[place.index]  # first: assigning to an empty frame would add rows
+        place = self._timed(place, frame)
+        four = next(one for one in BOXES if set(one) <= set(frame))
+        place = place.assign(nothing=(frame[four] == "").all(axis=1))
+        drawn = frame[~place["nothing"]]
+        edges = self._noted(_edges(drawn, four))
+        label = self._label(drawn["label"])
+        unknown = drawn.loc[edges.index][label.loc[edges.index] == ""]
+        bad_labels = [_unknown(row, self.labels) for row in _first_of_case(unknown).itertuples()]
+        edges = self._noted((edges.drop(index=unknown.index), {"label": bad_labels}))
+        boxes = place.loc[edges.index, READING].join(edges)
+        boxes = boxes.assign(label=label.loc[edges.index], source=drawn.loc[edges.index, "source"])
+        self.boxes.append(boxes[[*READING, "label", *BOX, "source"]])
+        lost = drawn.index.difference(edges.index)
+        refused = zip(*(place.loc[lost, key] for key in READING), label.loc[lost], strict=True)
+        self.refused += refused
+        self.readings.append(_readings(place))
+
+    def draft(self) -> Draft:
+        """All that was read."""
+        if self._waiting or not self.boxes:
+            self._take()
+        boxes, self.boxes = pd.concat(self.boxes, ignore_index=True), []
+        for name, odd in self.odd_times.items():
+            self.faults[name] = _of_times(name, odd)
+        faults = [fault for of_kind in self.faults.values() for fault in _first(of_kind)]
+        return Draft(
+            boxes=boxes,
+            readings=_joined(pd.concat(self.readings, ignore_index=True)),
+            findings=[*self.files, *faults, *self.labels.spellings()],
+            refused=self.refused,
+        )
+
+    def _noted(self, found: tuple[pd.DataFrame, Faults]) -> pd.DataFrame:
+        """What was found sound; the faults are kept by their kind."""
+        sound, faults = found
+        for kind, more in faults.items():
+            self.faults.setdefault(kind, []).extend(more)
+        return sound
+
+    def _one_text_each(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """`frame` with one object for each name, instead of one for each cell."""
+        share = self._shared.setdefault
+        names = {key: [share(name, name) for name in frame[key]] for key in ("case", "rater")}
+        return frame.assign(**names)
+
+    def _label(self, texts: pd.Series) -> pd.Series:
+        """Label of each text, "" where it is none."""
+        for text in texts.unique():
+            if text not in self._names:
+                self._names[text] = self.labels.find(text) or ""
+        return texts.map(self._names).astype(object)
+
+    def _timed(self, place: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+        """`place` with ``time`` and ``seconds`` of the rows, nan where a row does not say them."""
+        for name in [name for name in WHEN if name in frame]:
+            self.faults.setdefault(name, [])
+            values = frame[name].map(moment).astype(np.float64)
+            odd = frame[values.isna() & (frame[name] != "")]
+            if len(odd):
+                first = odd.iloc[0]
+                told = (str(first["source"]), str(first[name]), len(odd))
+                self.odd_times.setdefault(name, []).append(told)
+            place = place.assign(**{name: values})
+        return place
+
+
+def _of_times(name: str, odd: list[tuple[str, str, int]]) -> list[Finding]:
+    """That times could not be read: of each file the first such row, its cell, and how many."""
+    source, text, _ = odd[0]
+    more = sum(n for _, _, n in odd) - 1
+    message = (
+        f"{source}: {name} is '{short(text)}' (and {more} more), which is no number of seconds and "
+        "no date with time. It is taken as not known."
+    )
+    return [Finding(check="time-unknown", message=message)]
+
+
+def _first(faults: list[Finding]) -> list[Finding]:
+    """Of very many faults of one kind and case only the first, however many files have them."""
+    counts: Counter[str | None] = Counter()
+    kept = []
+    for fault in faults:
+        counts[fault.case] += 1
+        if counts[fault.case] <= FAULTS_MAX:
+            kept.append(fault)
+    return kept
+
+
+def _joined(readings: pd.DataFrame) -> pd.DataFrame:
+    """One reading for each case, slice and rater, also of those that stand in several files."""
+    if not readings.duplicated(READING).any():
+        return readings
+    return _readings(
+        readings.assign(nothing=readings["state"] == ReadingState.REVIEWED_EMPTY.value)
     )
 
 
@@ -146,10 +246,10 @@ def _check_columns(columns: dict[str, str], where: str) -> None:
         raise InputError(f"{where}: 'columns' must say which column is {ways}.")
 
 
-def _with_images(frame: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, list[Finding]]:
+def _with_images(frame: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, Faults]:
     """With case and slice as the names of images say them, where there are such names."""
     if "image" not in frame:
-        return frame, []
+        return frame, {}
     rule = config.annotations.image or "{case}"
     matcher = Name(rule)
     fields = {name: matcher.fields(name) for name in frame["image"].unique()}
@@ -163,7 +263,7 @@ def _with_images(frame: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, lis
     frame = frame.drop(index=odd.index)
     for key in {key for one in known for key in one} - {"rater"}:
         frame = frame.assign(**{key: [one[key] for one in known]})
-    return frame.assign(case=frame.get("case", config.study.name)), findings
+    return frame.assign(case=frame.get("case", config.study.name)), {"image": findings}
 
 
 def _filled(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
@@ -182,55 +282,40 @@ def _filled(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     return frame
 
 
-def _places(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+def _places(frame: pd.DataFrame) -> tuple[pd.DataFrame, Faults]:
     """``case, slice, rater`` (and ``height, width``) of the rows where all of them are sound."""
     unnamed = (frame[["case", "rater"]] == "").any(axis=1)
-    findings = [
-        bad_line("name-missing", "has no case or no rater.", row.source)
-        for row in frame[unnamed].head(FAULTS_MAX).itertuples()
-    ]
+    faults = {
+        "name": [
+            bad_line("name-missing", "has no case or no rater.", row.source)
+            for row in frame[unnamed].head(FAULTS_MAX).itertuples()
+        ]
+    }
     place = frame.loc[~unnamed, ["case", "rater"]]
     for name in [name for name in ("slice", "height", "width") if name in frame]:
         values, bad = _parsed(frame.loc[place.index, name])
         least, most = (0, SLICE_MAX) if name == "slice" else (1, SIDE_MAX)
         bad |= ~((values >= least) & (values <= most) & (values % 1 == 0))
-        findings += _not_a_number(frame.loc[place.index][bad], name, "a whole number")
+        faults[name] = _not_a_number(frame.loc[place.index][bad], name, "a whole number")
         place = place[~bad].assign(**{name: values[~bad].astype(np.int64)})
-    return place, findings
+    return place, faults
 
 
-def _timed(place: pd.DataFrame, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
-    """`place` with ``time`` and ``seconds`` of the rows, nan where a row does not say them."""
-    findings: list[Finding] = []
-    for name in [name for name in WHEN if name in frame]:
-        values = frame[name].map(moment).astype(np.float64)
-        odd = frame[values.isna() & (frame[name] != "")]
-        if len(odd):
-            first = odd.iloc[0]
-            message = (
-                f"{first['source']}: {name} is '{short(first[name])}' (and {len(odd) - 1} more), "
-                "which is no number of seconds and no date with time. It is taken as not known."
-            )
-            findings.append(Finding(check="time-unknown", message=message))
-        place = place.assign(**{name: values})
-    return place, findings
-
-
-def _edges(frame: pd.DataFrame, four: list[str]) -> tuple[pd.DataFrame, list[Finding]]:
+def _edges(frame: pd.DataFrame, four: list[str]) -> tuple[pd.DataFrame, Faults]:
     """``x0, y0, x1, y1`` of the rows where all four are numbers (nan and inf are judged later)."""
-    findings: list[Finding] = []
+    faults: Faults = {}
     values = pd.DataFrame(index=frame.index)
     for name in four:
         numbers, bad = _parsed(frame.loc[values.index, name])
-        findings += _not_a_number(frame.loc[values.index][bad], name, "a number")
+        faults[name] = _not_a_number(frame.loc[values.index][bad], name, "a number")
         values = values[~bad].assign(**{name: numbers[~bad]})
     if four == BOX:
-        return values, findings
+        return values, faults
     start, size = values[four[:2]].to_numpy(), values[_SIZE].to_numpy()
     with np.errstate(invalid="ignore", over="ignore"):  # what comes of it is judged later
         start = start - size / 2 if four[:2] == _CENTRE else start
         corners = dict(zip(BOX, np.hstack([start, start + size]).T, strict=True))
-    return pd.DataFrame(corners, index=values.index), findings
+    return pd.DataFrame(corners, index=values.index), faults
 
 
 def _parsed(column: pd.Series) -> tuple[pd.Series, pd.Series]:

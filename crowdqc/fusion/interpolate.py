@@ -10,10 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.arrays import Floats, Ints
-from crowdqc.schema import BOX, SPREAD, conform
-
-METHOD = "interpolated"
-"""Mark of an interpolated row in the column ``method``."""
+from crowdqc.schema import BOX, INTERPOLATED, SPREAD, conform
 
 
 def interpolate_gaps(consensus: pd.DataFrame) -> pd.DataFrame:
@@ -28,7 +25,7 @@ def interpolate_gaps(consensus: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The table with a row more for each slice of each gap: ``method`` is `METHOD`,
+        The table with a row more for each slice of each gap: ``method`` is `INTERPOLATED`,
         `support` and `n_raters` are 0, `raters` is empty, `state` that of the neighbours
         (``agreed`` only if both are), and the spread grows with the distance to them.
         Ordered by first appearance of case and label, then by slice.
@@ -71,7 +68,7 @@ def _fill(run: pd.DataFrame) -> pd.DataFrame:
         support=0,
         n_raters=0,
         raters="",
-        method=METHOD,
+        method=INTERPOLATED,
         score=np.minimum(run["score"].to_numpy()[before], run["score"].to_numpy()[after]),
     )
     states = run["state"].to_numpy()

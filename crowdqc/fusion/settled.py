@@ -9,10 +9,9 @@ import pandas as pd
 
 from crowdqc.crowd import object_rows
 from crowdqc.decisions.standing import BOX_COLUMNS, SETTLED
-from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.fusion.methods import Fused
 from crowdqc.matching import Matched
-from crowdqc.schema import BOX, PLACE, SPREAD, stands_in
+from crowdqc.schema import BOX, INTERPOLATED, PLACE, SPREAD, stands_in
 
 REVIEW = "review"
 """Mark of a settled row in the column ``method``."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from crowdqc.audit import Plan, risk_limit
+if TYPE_CHECKING:
+    from crowdqc.audit import Plan
 
 CHANGED = "changed"
 NEW = "new"
@@ -71,6 +72,8 @@ def make_certificate(
         JSON values. ``bad_share_high`` is the upper bound of the share of bad units among those
         accepted; null where the certificate has ``lapsed``, which says why.
     """
+    from crowdqc.audit import risk_limit  # noqa: PLC0415 - and SciPy, only where there is an audit
+
     whole = bounds.iloc[0]
     lapsed = now.lapsed
     bad_high = int(whole["bad_high"]) + now.n_kept + now.n_unknown

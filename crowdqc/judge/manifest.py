@@ -7,6 +7,7 @@ still the same.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +18,18 @@ import pandas as pd
 import pydantic
 
 import crowdqc
-from crowdqc.files import JSON_BYTES_MAX, Unreadable, read_text, sha256
+from crowdqc.files import Unreadable, opened, read_text, sha256
 from crowdqc.findings import InputError, Reason, Verdict, Where
 from crowdqc.judge.decide import Decision, by_case
 from crowdqc.judge.policy import Judged, Policy
 from crowdqc.schema import TABLES, SchemaError, conform
 
 FORMAT_VERSION = 2
+BYTES_MAX = 4_000_000_000
+"""Most bytes of a manifest: a fused box takes 500."""
+_PROMPTS = ' "prompts": [\n'
+_ENDS = {" ],\n", " ]\n"}
+"""Lines before and behind the list of prompts, of which each is a line."""
 
 
 class _Checked(pydantic.BaseModel):
@@ -124,11 +130,20 @@ class Manifest:
 
     def to_json(self) -> str:
         """JSON text, the same for the same manifest; an entry of a list is a line."""
-        parts = [
-            f" {_json(name)}: {_lines(value) if isinstance(value, list) else _json(value, 1)}"
-            for name, value in self.to_record().items()
-        ]
-        return "{\n" + ",\n".join(parts) + "\n}\n"
+        return "".join(self._parts())
+
+    def write(self, path: Path) -> None:
+        """Write `to_json`, some lines at a time: of millions of boxes it takes gigabytes."""
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(self._parts())
+
+    def _parts(self) -> Iterator[str]:
+        before = "{\n"
+        for name, value in self.to_record().items():
+            yield f"{before} {_json(name)}: "
+            yield from _lines(value) if isinstance(value, list) else [_json(value, 1)]
+            before = ",\n"
+        yield "\n}\n"
 
     def to_record(self) -> dict[str, Any]:
         """The manifest as plain values; not to be changed, as it shares them."""
@@ -183,7 +198,7 @@ class Manifest:
             If it cannot be read; the file is named.
         """
         try:
-            return cls.from_json(read_text(path, JSON_BYTES_MAX))
+            return cls.from_json(read_text(path, BYTES_MAX))
         except (Unreadable, InputError) as error:
             raise InputError(f"{path}: {error}") from error
 
@@ -230,6 +245,46 @@ class Manifest:
                     f"{path}: has changed since the gate decided (SHA-256 {found}, in the "
                     f"manifest {digest}). Run crowdqc gate again."
                 )
+
+
+def read_outline(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """What a manifest says but for the boxes, and how many boxes of each case may be used.
+
+    Parameters
+    ----------
+    path : Path
+        The manifest. The boxes, which may be millions, are never held together.
+
+    Returns
+    -------
+    record : dict
+        Its keys but ``prompts``.
+    boxes : dict of str to int
+        Case -> number of its prompts, for cases that have some.
+
+    Raises
+    ------
+    Unreadable
+        If it is no JSON object of a manifest.
+    """
+    kept: list[str] = []
+    boxes: Counter[str] = Counter()
+    inside = False
+    try:
+        with opened(path, below=path.parent) as file:
+            for line in map(bytes.decode, file):
+                if inside and line not in _ENDS:
+                    boxes[json.loads(line.rstrip(",\n"))["case"]] += 1
+                    continue
+                inside = line == _PROMPTS
+                kept.append(line)
+        record = json.loads("".join(kept))
+        boxes.update(str(one["case"]) for one in record.pop("prompts", []))
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"is not JSON ({error.msg}).") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise Unreadable(f"is no manifest that can be read ({type(error).__name__}).") from error
+    return record, dict(boxes)
 
 
 def make_manifest(
@@ -300,9 +355,11 @@ def _json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def _lines(rows: list[Any]) -> str:
+def _lines(rows: list[Any]) -> Iterator[str]:
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-    return "[\n  " + ",\n  ".join(map(encode, rows)) + "\n ]" if rows else "[]"
+    for k, row in enumerate(rows):
+        yield (",\n  " if k else "[\n  ") + encode(row)
+    yield "\n ]" if rows else "[]"
 
 
 def _record(judged: Judged) -> dict[str, Any]:

@@ -17,10 +17,9 @@ from crowdqc.checks import registered
 from crowdqc.completeness.checks import WRONG_LABEL
 from crowdqc.completeness.slices import from_ranges
 from crowdqc.findings import Finding, Severity, from_cell
-from crowdqc.fusion.interpolate import METHOD as INTERPOLATED
 from crowdqc.judge.declared import COUNTED, FINDINGS
 from crowdqc.judge.policy import Policy
-from crowdqc.schema import ORGAN, stands_in
+from crowdqc.schema import INTERPOLATED, ORGAN, stands_in
 
 USABLE = ["agreed", "single"]
 """States of a fused box that may be used."""

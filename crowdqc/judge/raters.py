@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from crowdqc.agreement.pool import ALONE
 from crowdqc.findings import Finding, Reason, Where, dump_reasons
 from crowdqc.judge.policy import Judged, Policy, Rule, ask_all, load_policy
+from crowdqc.text import ALONE
 
 IDLE = "every file was only opened: nothing says that a slice was read"
 NOTHING = "nobody who read the same slices drew anything there: there is nothing to compare"

@@ -22,7 +22,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.arrays import Bools, Floats, Ints, numbered
 from crowdqc.geometry import Boxes, as_boxes, paired_iou, pairwise_iou
 
 EXACT = 9
@@ -114,15 +114,19 @@ def _codes(name: str, values: ArrayLike, n: int) -> Ints:
     array = np.asarray(values)
     if array.shape != (n,):
         raise ValueError(f"'{name}' must have one value per box, shape ({n},); got {array.shape}.")
+    if array.dtype.kind == "i":
+        return numbered(array)[1]
     return np.unique(array, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _by_appearance(ids: Ints) -> Ints:
     """`ids` numbered from 0 in the order in which they first appear."""
-    _, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    known, number = numbered(ids)
+    first = np.full(len(known), len(ids))
+    np.minimum.at(first, number, np.arange(len(ids)))
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse.reshape(-1)]
+    return rank[number]
 
 
 def _match_sorted(boxes: Boxes, place: Ints, person: Ints, *, iou: float) -> Ints:
@@ -300,9 +304,9 @@ def _reassign(gains: Floats, person: Ints, part: Ints) -> Ints:
 def _drawn_twice(place: Ints, person: Ints) -> Bools:
     """Whether a box's place holds two boxes of one person."""
     pairs = place * (person.max(initial=0) + 1) + person
-    _, code, count = np.unique(pairs, return_inverse=True, return_counts=True)
+    code = numbered(pairs)[1]
     twice = np.zeros(place.max(initial=0) + 1, bool)
-    twice[place[count[code.reshape(-1)] > 1]] = True
+    twice[place[np.bincount(code)[code] > 1]] = True
     found: Bools = twice[place]
     return found
 

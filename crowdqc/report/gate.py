@@ -113,9 +113,9 @@ def _flows(results: Results) -> list[Flow]:
         if statuses:
             accepted, review = statuses.count("accept"), statuses.count("review")
             flows.append(Flow(noun, len(statuses), accepted, review))
-    prompts = results.manifest.get("prompts")
-    if isinstance(prompts, list) and results.has("consensus"):
-        flows.append(Flow("fused box", len(results.table("consensus")), len(prompts), 0))
+    usable = results.n_prompts
+    if usable is not None and results.has("consensus"):
+        flows.append(Flow("fused box", len(results.table("consensus")), usable, 0))
     return flows
 
 

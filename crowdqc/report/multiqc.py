@@ -17,22 +17,21 @@ _HEADERS = {
 _NUMBER = {"format": "{:,.0f}", "scale": False}
 
 
-def to_multiqc(manifest: Mapping[str, Any]) -> str:
+def to_multiqc(manifest: Mapping[str, Any], boxes: Mapping[str, int]) -> str:
     """The verdict on each case, as MultiQC reads it.
 
     Parameters
     ----------
     manifest : mapping
-        What ``manifest.json`` holds.
+        What ``manifest.json`` holds; the prompts are not needed.
+    boxes : mapping of str to int
+        Number of usable boxes of each case that has some.
 
     Returns
     -------
     str
         JSON; the same for the same manifest.
     """
-    boxes: dict[str, int] = {}
-    for prompt in manifest["prompts"]:
-        boxes[prompt["case"]] = boxes.get(prompt["case"], 0) + 1
     content = {
         "id": "crowdqc_cases",
         "section_name": "crowdqc",

@@ -16,11 +16,14 @@ from crowdqc.catalogue import STAGES
 from crowdqc.config import Config, Publication
 from crowdqc.files import Unreadable, read_json, sha256
 from crowdqc.findings import Finding, InputError, from_cell, to_cell
+from crowdqc.judge.manifest import read_outline
 from crowdqc.links import STATE
 from crowdqc.schema import TABLES, empty, natural_order
 from crowdqc.store import Store, findings_file
 
 MANIFEST = "manifest.json"
+_UNUSED = ("source",)
+"""Columns that no report shows; the lines of millions of boxes take gigabytes."""
 
 _POSIX_PATH = re.compile(r"(?<![\w.:/~])/(?:[^\s/'\":;,]+/)+(?=[^\s/'\":;,])")
 _CLIMBING_PATH = re.compile(r"(?:\.\./)+(?:[^\s/'\":;,]+/)*(?=[^\s/'\":;,])")
@@ -53,10 +56,13 @@ class Results:
     tables: Mapping[str, pd.DataFrame] = field(repr=False)
     findings: tuple[StageFinding, ...] = field(repr=False)
     manifest: Mapping[str, Any]
+    """Without the boxes that may be used, unless there are masks."""
     stages: tuple[str, ...]
     files: tuple[SourceFile, ...]
     version: str
     """Version of crowdqc that wrote the results."""
+    n_prompts: int | None = None
+    """Number of the boxes that may be used; None where the gate did not decide."""
     has_volumes: bool = True
     """Whether masks can be drawn: the study file names volumes, or is not known."""
     has_truth: bool = True
@@ -119,18 +125,21 @@ def read_results(store: Store, config: Config | None = None) -> Results:
     InputError
         If a file in it is damaged.
     """
-    tables = {name: store.read(name) for name in TABLES if store.has(name)}
+    tables = {name: store.read(name, without=_UNUSED) for name in TABLES if store.has(name)}
     labels = config.label_names if config else _labels(tables)
     clean = cleaner(store, config)
     tables = {name: _clean_table(name, table, clean) for name, table in tables.items()}
     state = _json(store, STATE)
-    manifest = _clean_json(_json(store, MANIFEST), clean)
+    manifest, boxes = read_verdicts(store)
+    if "masks" in tables:  # pictures show the boxes that these were drawn from
+        manifest = _json(store, MANIFEST)
     return Results(
         study=store.study,
         labels=labels,
         tables=tables,
         findings=tuple(_findings(store, clean)),
-        manifest=manifest if isinstance(manifest, dict) else {},
+        manifest=_clean_json(manifest, clean),
+        n_prompts=sum(boxes.values()) if manifest else None,
         stages=tuple(stage for stage in STAGES if stage in state.get("stages", {})),
         files=tuple(_files(store)),
         version=str(state.get("crowdqc", crowdqc.__version__)),
@@ -139,6 +148,23 @@ def read_results(store: Store, config: Config | None = None) -> Results:
         level=config.agree.level if config else None,
         publication=config.publication if config else Publication(),
     )
+
+
+def read_verdicts(store: Store) -> tuple[dict[str, Any], dict[str, int]]:
+    """What the gate decided, and how many boxes of each case may be used; empty without a gate.
+
+    Raises
+    ------
+    InputError
+        If the manifest is damaged.
+    """
+    path = store.path(MANIFEST)
+    if not path.is_file():
+        return {}, {}
+    try:
+        return read_outline(path)
+    except Unreadable as error:
+        raise InputError(f"{MANIFEST} {error} Run the stage that writes it again.") from error
 
 
 def cleaner(store: Store, config: Config | None) -> Callable[[str], str]:

@@ -112,8 +112,7 @@ def _gaps(results: Results) -> float:
 
 
 def _prompts(results: Results) -> float:
-    prompts = results.manifest.get("prompts")
-    return len(prompts) if isinstance(prompts, list) else math.nan
+    return math.nan if results.n_prompts is None else results.n_prompts
 
 
 _COUNTS: dict[str, Callable[[Results], float]] = {

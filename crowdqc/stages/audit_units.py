@@ -24,7 +24,6 @@ from crowdqc.stages.audited import Audited
 from crowdqc.stages.base import Run
 from crowdqc.stages.mask_sets import mask_files
 from crowdqc.stages.study import fuse_options
-from crowdqc.volumes import read_labels, to_pictures
 
 BAD = "bad"
 _PLACE = ["case", "slice", "label"]
@@ -148,6 +147,8 @@ def _masks_fingerprint(run: Run, risk: pd.DataFrame) -> str:
 
 def hash_of_masks(run: Run) -> Callable[[tuple[str, int, str]], str]:
     """Function that gives the hash of the mask at a place, as `crowdqc.decisions.mask_inputs`."""
+    from crowdqc.volumes import read_labels, to_pictures
+
     config = run.config
     files = mask_files(run, "filtered") if run.store.has("masks") else {}
     values = {label.name: label.value for label in config.labels.values()}

@@ -118,7 +118,8 @@ def gate(run: Run, *, masks: bool) -> Result:
         certificate=found.certificate,
         licences=_licences(run),
     )
-    run.store.write_text(MANIFEST, manifest.to_json())
+    with run.store.replacing(MANIFEST) as temporary:
+        manifest.write(temporary)
     run.store.write("todo", _work_list(run, found))
     verdicts = _verdict_table(manifest)
     counts = manifest.counts
@@ -143,7 +144,7 @@ def _licences(run: Run) -> set[str]:
 
 def _work_list(run: Run, found: Judgement) -> pd.DataFrame:
     """The work list of `complete`, and who has to look again at boxes that are withheld."""
-    withheld = withheld_findings(found.decision, found.prompts, run.store.read("boxes"))
+    withheld = withheld_findings(found.decision, found.prompts, load_study(run).boxes)
     complete = run.store.read_findings("complete")
     return todo(run.store.read("completeness"), found.policy.weigh([*complete, *withheld]))
 

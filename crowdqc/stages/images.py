@@ -6,24 +6,21 @@ import dataclasses
 import math
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from PIL import ExifTags, Image
 
 from crowdqc.config import Config
-from crowdqc.files import Unreadable, opened, refuse_more
+from crowdqc.files import VOLUME_ENDINGS, Unreadable, is_volume, opened, refuse_more
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.files import relative
 from crowdqc.formats.patterns import find, has
-from crowdqc.volumes import (
-    VOLUME_ENDINGS,
-    Geometry,
-    inspect_volume,
-    is_volume,
-    read_geometry,
-    volume_files,
-)
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from crowdqc.volumes import Geometry
 
 PACKED_RATIO = 256
 """Most voxels of a packed image for each of its bytes; noise alone makes it a few."""
@@ -83,7 +80,12 @@ def case_files(config: Config, pattern: str) -> dict[str, Path]:
 
 def input_files(config: Config) -> list[Path]:
     """All files that the study's images are read from."""
-    return [file for path in image_files(config).values() for file in volume_files(path)]
+    volumes = image_files(config)
+    if not volumes:
+        return []
+    from crowdqc.volumes import volume_files
+
+    return [file for path in volumes.values() for file in volume_files(path)]
 
 
 def known_images(config: Config) -> pd.DataFrame | None:
@@ -139,6 +141,8 @@ def volume_geometry(path: Path, config: Config) -> Geometry:
     config : Config
         The study file.
     """
+    from crowdqc.volumes import read_geometry
+
     images, limits = config.images, config.limits
     geometry = read_geometry(path, plane=images.plane, resample=images.resample)
     n_voxels = math.prod(geometry.shape)
@@ -158,6 +162,8 @@ def volume_findings(config: Config) -> list[Finding]:
     pattern = config.images.path or config.images.geometry
     if pattern is None or not is_volume(pattern):
         return []
+    from crowdqc.volumes import inspect_volume
+
     return [
         dataclasses.replace(finding, case=case)
         for case, path in image_files(config).items()
@@ -200,6 +206,8 @@ def _pictures(config: Config, pattern: str) -> pd.DataFrame:
 
 def _picture_size(path: Path) -> tuple[int, int]:
     """Width and height of a picture as it is shown, from its header alone."""
+    from PIL import Image
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of fields that say nothing of the size
@@ -232,6 +240,8 @@ def _orientation(picture: Image.Image) -> int:
     """Orientation that EXIF data say; of a PNG only where they come first, or all is unpacked."""
     if picture.format == "PNG" and "exif" not in picture.info:
         return 1
+    from PIL import ExifTags
+
     return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import crowdqc
 from crowdqc.assignments.table import assignments_file
@@ -14,29 +15,52 @@ from crowdqc.config import Changes, Config, load_config
 from crowdqc.findings import InputError, Verdict
 from crowdqc.formats import annotation_files
 from crowdqc.packages.sent import returned_files
-from crowdqc.stages import (
-    agree,
-    check,
-    complete,
-    dataset,
-    evaluate,
-    forecast,
-    fuse,
-    gate,
-    masks,
-    report,
-    rounds,
-    simulate,
-    status,
-)
 from crowdqc.stages.base import Pipeline, Result, Run, Stage, Watch, doubted, unwatched
 from crowdqc.stages.images import has_volumes, input_files
-from crowdqc.stages.mask_sets import RISK, read_manifest
-from crowdqc.stages.settled import decision_files
-from crowdqc.stages.shown import shown_files
 from crowdqc.stages.study import calibrates, policy_of
 from crowdqc.stages.truth import truth_files
 from crowdqc.store import Store
+
+if TYPE_CHECKING:
+    from crowdqc.stages import (
+        agree,
+        check,
+        complete,
+        dataset,
+        evaluate,
+        forecast,
+        fuse,
+        gate,
+        mask_sets,
+        masks,
+        report,
+        rounds,
+        settled,
+        shown,
+        simulate,
+        status,
+    )
+else:
+
+    class _Later:
+        """A module of stages, whose libraries are imported when a function of it is called."""
+
+        def __init__(self, name: str) -> None:
+            self._name = f"crowdqc.stages.{name}"
+
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            def call(*args: Any, **words: Any) -> Any:
+                return getattr(importlib.import_module(self._name), name)(*args, **words)
+
+            return call
+
+    agree, check, complete, dataset, evaluate, forecast, fuse = map(
+        _Later, ("agree", "check", "complete", "dataset", "evaluate", "forecast", "fuse")
+    )
+    gate, mask_sets, masks, report, rounds = map(
+        _Later, ("gate", "mask_sets", "masks", "report", "rounds")
+    )
+    settled, shown, simulate, status = map(_Later, ("settled", "shown", "simulate", "status"))
 
 __all__ = [
     "BEFORE",
@@ -98,7 +122,7 @@ def run_all(run: Run) -> Result:
         run.say(f"crowdqc dataset is left out: the study {few}")
     status.record(run, PIPELINE.stamp("gate", run)[:16])
     result = PIPELINE.run(last, run)
-    verdict = gate.verdict_for_exit(read_manifest(run))
+    verdict = gate.verdict_for_exit(mask_sets.read_manifest(run))
     untrusted = run.store.untrusted()
     return _refused(doubted(dataclasses.replace(result, verdict=verdict), untrusted), untrusted)
 
@@ -201,7 +225,7 @@ PIPELINE = Pipeline(
             agree.agree,
             inputs=lambda c: [
                 *(*_gold_boxes(c), *_policy(c)),
-                *(*decision_files(c), *shown_files(c)),
+                *(*settled.decision_files(c), *shown.shown_files(c)),
             ],
         ),
         Stage(
@@ -209,13 +233,17 @@ PIPELINE = Pipeline(
             fuse.fuse,
             inputs=lambda c: [
                 *(*_calibration(c), *_severities(c)),
-                *(*decision_files(c), *shown_files(c)),
+                *(*settled.decision_files(c), *shown.shown_files(c)),
             ],
         ),
-        Stage("complete", complete.complete, inputs=lambda c: [*_severities(c), *shown_files(c)]),
+        Stage(
+            "complete",
+            complete.complete,
+            inputs=lambda c: [*_severities(c), *shown.shown_files(c)],
+        ),
         Stage("gate", _gate, inputs=_policy),
         Stage("masks", masks.masks, inputs=_drawn_from, applies=has_volumes),
-        Stage("gate again", _gate, inputs=_policy, results=(RISK,), applies=has_volumes),
+        Stage("gate again", _gate, inputs=_policy, results=("risk.csv",), applies=has_volumes),
         Stage("dataset", dataset.dataset, applies=dataset.applies),
         Stage("evaluate", evaluate.evaluate, inputs=_truth, applies=evaluate.has_truth),
         Stage("rounds", rounds.rounds, inputs=rounds.task_files, applies=rounds.has_rounds),

@@ -70,13 +70,12 @@ def write_report(
 
 def _write_multiqc(run: Run) -> None:
     """Write the verdicts for MultiQC, where the gate has decided."""
-    from crowdqc.judge import Manifest
     from crowdqc.report.multiqc import NAME, to_multiqc
-    from crowdqc.report.results import MANIFEST
+    from crowdqc.report.results import read_verdicts
 
-    path = run.store.path(MANIFEST)
-    if path.is_file():
-        run.store.write_text(NAME, to_multiqc(Manifest.read(path).to_record()))
+    manifest, boxes = read_verdicts(run.store)
+    if manifest:
+        run.store.write_text(NAME, to_multiqc(manifest, boxes))
 
 
 def _writer(form: str, *, charts: bool) -> Callable[[ReportContent], str]:

@@ -13,7 +13,6 @@ from crowdqc.findings import InputError
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.images import case_files
 from crowdqc.text import count
-from crowdqc.volumes import read_labels, to_pictures
 
 
 def is_simulated(config: Config) -> bool:
@@ -52,6 +51,8 @@ def simulate(run: Run) -> Result:
 
 
 def _true_pictures(config: Config, pattern: str) -> Iterator[tuple[str, NDArray[Any]]]:
+    from crowdqc.volumes import read_labels, to_pictures
+
     for case, path in case_files(config, pattern).items():
         labels, _ = read_labels(path, plane=config.images.plane)
         yield case, to_pictures(labels, config.images.picture).astype(np.int32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -11,11 +11,14 @@ from crowdqc.assignments import owed_readings, read_assignments
 from crowdqc.config import Config
 from crowdqc.findings import Finding
 from crowdqc.judge import Policy, load_policy
-from crowdqc.matching import Matched, match
-from crowdqc.schema import Study
+from crowdqc.schema import ReadingState, Study
 from crowdqc.stages.base import Run
 
+if TYPE_CHECKING:
+    from crowdqc.matching import Matched
+
 TABLES = ("images", "readings", "boxes")
+_PLACE = ["case", "slice"]
 
 
 def load_study(run: Run) -> Study:
@@ -35,14 +38,24 @@ def load_matched(run: Run) -> Matched:
 
 
 def _read(run: Run) -> Study:
-    config = run.config
+    config, readings = run.config, run.store.read("readings")
+    # A box is traced to its line where nobody else's say more; these lines take gigabytes.
+    lines = () if _read_by_one(readings) else ("source",)
     return Study(
         name=config.study.name,
         labels=config.label_names,
-        **{table: run.store.read(table) for table in TABLES},
+        images=run.store.read("images"),
+        readings=readings,
+        boxes=run.store.read("boxes", without=lines),
         rater_scope=config.annotations.rater_scope,
         single=frozenset(label.name for label in config.labels.values() if label.single),
     )
+
+
+def _read_by_one(readings: pd.DataFrame) -> bool:
+    """Whether a slice may have been read by one rater only, for some label."""
+    counted = readings[readings["state"] != ReadingState.OPENED.value]
+    return bool((counted["labels"] != "").any() or not counted.duplicated(_PLACE, keep=False).all())
 
 
 def load_owed(run: Run) -> pd.DataFrame | None:
@@ -57,6 +70,8 @@ def load_owed(run: Run) -> pd.DataFrame | None:
 
 def _match_study(study: Study, config: Config) -> Matched:
     """The study with its boxes matched, as the study file says."""
+    from crowdqc.matching import match
+
     return match(study, iou=config.match.iou)
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crowdqc.config import Config
+from crowdqc.files import is_volume
 from crowdqc.findings import Finding, InputError
 from crowdqc.stages.images import case_files, geometries
-from crowdqc.volumes import (
-    Geometry,
-    foreign_values,
-    grid_mismatch,
-    is_volume,
-    read_geometry,
-    read_labels,
-)
+
+if TYPE_CHECKING:
+    from crowdqc.volumes import Geometry
 
 VALUES_REMEDY = "Write what its values mean into [truth] values, or mend the mask."
 READ_MAX = 3
@@ -72,6 +69,8 @@ def unlike_image(
     whole : bool
         Whether its values are looked at, too.
     """
+    from crowdqc.volumes import foreign_values, grid_mismatch, read_geometry, read_labels
+
     geometry = read_geometry(path, plane=config.images.plane)
     mismatch = grid_mismatch(geometry, grid) if grid else ""
     if mismatch:

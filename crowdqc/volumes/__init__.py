@@ -1,14 +1,13 @@
 """Volumes: NIfTI files and DICOM series in and out, and the pictures that people annotate."""
 
+from crowdqc.files import VOLUME_ENDINGS, is_volume
 from crowdqc.volumes.dicom import is_dicom
 from crowdqc.volumes.files import (
-    VOLUME_ENDINGS,
     FileAxes,
     file_axes,
     foreign_values,
     hash_volume,
     inspect_volume,
-    is_volume,
     read_geometry,
     read_labels,
     read_volume,

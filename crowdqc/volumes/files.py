@@ -20,7 +20,6 @@ from crowdqc.config import Picture, Plane
 from crowdqc.files import sha256
 from crowdqc.findings import Finding, InputError
 from crowdqc.volumes.dicom import (
-    ENDING,
     hash_files,
     is_dicom,
     read_series,
@@ -41,8 +40,6 @@ from crowdqc.volumes.nifti import (
 from crowdqc.volumes.pictures import Array, to_pictures
 from crowdqc.volumes.planes import turn_back, turn_grid, turn_voxels
 
-VOLUME_ENDINGS = (".nii", ".nii.gz", ENDING, *ITK_ENDINGS)
-"""Endings of files that hold a volume."""
 FileAxes = tuple[tuple[int, bool], tuple[int, bool], tuple[int, bool]]
 """Of each axis of a file, the slowest first: axis of the pictures, and whether backwards."""
 WHOLE = 1e-3
@@ -170,11 +167,6 @@ def foreign_values(labels: Array, values: Mapping[str, int]) -> str:
         return ""
     wanted = ", ".join(f"{label} = {value}" for label, value in values.items())
     return f"holds the values {sorted(found)[:10]} and none of {wanted}"
-
-
-def is_volume(name: str) -> bool:
-    """Whether a file name is that of a volume, or of the folder of a series: ends with a slash."""
-    return name.lower().endswith((*VOLUME_ENDINGS, "/"))
 
 
 def volume_files(path: Path) -> list[Path]:

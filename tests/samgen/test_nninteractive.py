@@ -18,7 +18,7 @@ from nnInteractive.interaction.point import PointInteraction_stub  # noqa: E402
 
 from crowdqc.config import Window  # noqa: E402
 from crowdqc.findings import InputError  # noqa: E402
-from crowdqc.fusion.interpolate import METHOD as INTERPOLATED  # noqa: E402
+from crowdqc.schema import INTERPOLATED  # noqa: E402
 from crowdqc.volumes import from_pictures, read_geometry, write_labels  # noqa: E402
 from samgen.case import Case  # noqa: E402
 from samgen.generate import Task  # noqa: E402

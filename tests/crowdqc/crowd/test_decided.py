@@ -7,7 +7,7 @@ import pytest
 
 from crowdqc.crowd import EdgeSettings, Evidence, evidence, fit_evidence
 from crowdqc.crowd.decided import common_offset, decided_edges
-from crowdqc.crowd.edges import fit_edges
+from crowdqc.crowd.edge_fit import fit_edges
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from tests.crowdqc.crowds import crowd_study

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from crowdqc.crowd import Evidence, fit_evidence
 from crowdqc.crowd.dependence import likeness
-from crowdqc.crowd.edges import EdgeSettings, fit_edges
+from crowdqc.crowd.edge_fit import fit_edges
+from crowdqc.crowd.edges import EdgeSettings
 from crowdqc.fusion import fuse
 from crowdqc.matching import match
 from crowdqc.schema import BOX

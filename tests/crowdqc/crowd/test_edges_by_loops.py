@@ -10,7 +10,7 @@ from scipy.special import gammaln
 
 from crowdqc.crowd import EdgeSettings
 from crowdqc.crowd.dependence import Dependence
-from crowdqc.crowd.edges import fit_edges
+from crowdqc.crowd.edge_fit import fit_edges
 from tests.crowdqc.crowd.test_dependence import evidence_of
 
 ELSEWHERE = -4 * math.log(10)
@@ -356,7 +356,7 @@ def test_edges_are_those_of_loops(steps, pair):
         loops.scales()
     loops.locate()
 
-    with mock.patch("crowdqc.crowd.edges.find_dependence", return_value=Dependence(*tied, 4)):
+    with mock.patch("crowdqc.crowd.edge_fit.find_dependence", return_value=Dependence(*tied, 4)):
         found = fit_edges(data, settings)
 
     rows, objects = loops.n, loops.objects

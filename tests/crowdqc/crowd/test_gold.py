@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from crowdqc import Study
 from crowdqc.cli import main
 from crowdqc.crowd import fit, fit_evidence
-from crowdqc.crowd.edges import EdgeSettings, fit_edges
+from crowdqc.crowd.edge_fit import fit_edges
+from crowdqc.crowd.edges import EdgeSettings
 from crowdqc.crowd.evidence import evidence
 from crowdqc.crowd.gold import calibrated, with_gold
 from crowdqc.matching import match

@@ -11,11 +11,11 @@ from crowdqc.crowd import fit
 from crowdqc.findings import InputError
 from crowdqc.fusion import Fused, Method, ask, fuse
 from crowdqc.fusion.ask import expected_error
-from crowdqc.fusion.interpolate import METHOD, interpolate_gaps
+from crowdqc.fusion.interpolate import interpolate_gaps
 from crowdqc.fusion.table import rounded
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
-from crowdqc.schema import TABLES, Study
+from crowdqc.schema import INTERPOLATED, TABLES, Study
 from crowdqc.stages.study import fuse_options
 from tests.crowdqc.crowds import BOX, crowd_study
 from tests.crowdqc.gold import f1, gold_study
@@ -218,7 +218,7 @@ def test_gaps_are_filled_on_the_line_and_marked():
     found = interpolate_gaps(consensus_of([3, 4, 8, 9]))
 
     assert found["slice"].tolist() == [3, 4, 5, 6, 7, 8, 9]
-    filled = found[found["method"] == METHOD]
+    filled = found[found["method"] == INTERPOLATED]
     assert filled["slice"].tolist() == [5, 6, 7]
     np.testing.assert_allclose(filled["x1"], [60, 62, 64])
     assert (filled["support"] == 0).all()
@@ -252,7 +252,7 @@ def test_ends_are_not_extrapolated_and_dissent_is_a_gap():
     rows.loc[1, "state"] = "no_consensus"
     found = interpolate_gaps(rows)
     assert found["slice"].tolist() == [2, 3, 3, 4]
-    assert (found["method"] == METHOD).tolist() == [False, False, True, False]
+    assert (found["method"] == INTERPOLATED).tolist() == [False, False, True, False]
     none = consensus_of([2, 3], state="no_consensus")
     assert len(interpolate_gaps(none)) == 2
     assert len(interpolate_gaps(none.iloc[:0])) == 0
