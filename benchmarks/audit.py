@@ -3,6 +3,7 @@
     python benchmarks/audit.py validity                                 # 2,000 runs a design
     python benchmarks/audit.py boxes                                    # the same of fused boxes
     python benchmarks/audit.py sharpness NAME RISK.csv DICE.csv [--rejected SHARE]   # real masks
+    python benchmarks/audit.py sharpness NAME RISK.csv DICE.csv --limits 0.02 0.07   # these anew
 
 RISK.csv is what `crowdqc risk` wrote, DICE.csv has case, slice, label, dice (for the crowd study:
 results/BTCV/slice_dice.csv as it was released). Tables are written into reports/data.
@@ -34,7 +35,7 @@ RUNS, MOST = 2000, 116
 BAD = 0.5
 ORDERS = 500
 """Random orders in which masks are drawn, for what is needed."""
-LIMITS = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1)
+LIMITS = (0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1)
 
 # N, share of bad units, how risk ranks them, riskiest graded first, planned draws, draws made, part
 DESIGNS = {
@@ -146,7 +147,7 @@ def sharpness(args: argparse.Namespace) -> None:
     n, bad = len(masks), int((masks["dice"] < BAD).sum())
     print(f"{args.name}: {n} masks, {bad} bad ({bad / n:.2%}), {args.rejected:.0%} rejected before")
     rows = []
-    for limit in [one for one in LIMITS if one > bad / n]:
+    for limit in args.limits:
         goal = Goal(limit, 0.95)
         ways = {
             "random": masks.assign(risk=0.02),
@@ -169,7 +170,11 @@ def sharpness(args: argparse.Namespace) -> None:
                 "{:.0%} {:20} median {:5} 80 % {:5} mean {:5} first {:4}".format(*row), flush=True
             )
     names = ["limit", "way", "median", "quantile_80", "mean", "riskiest_first"]
-    write(f"audit_{args.name}.csv", rows, names)
+    path = DATA / f"audit_{args.name}.csv"
+    if path.exists():  # limits that were not asked for now stay
+        old = pd.read_csv(path)
+        rows += old[~old["limit"].isin(args.limits)][names].itertuples(index=False, name=None)
+    write(path.name, sorted(rows, key=lambda row: row[0]), names)
 
 
 def read_masks(risk: str, dice: str, rejected: float) -> pd.DataFrame:
@@ -192,7 +197,12 @@ def read_scores(risk: str, dice: str) -> pd.DataFrame:
 
 
 def exact(n: int, bad: int, limit: float) -> tuple[int, int]:
-    """Random draws, counted beforehand, that reach the exact bound with probability .5 and .8."""
+    """Random draws, counted beforehand, that reach the exact bound with probability .5 and .8.
+
+    All n where more is bad: bad ones are not taken out.
+    """
+    if bad > limit * n:
+        return n, n
     found = []
     for power in (0.5, 0.8):
         allowed = int(limit * n + 1e-9) + 1
@@ -340,6 +350,7 @@ def main() -> None:
     sharp.add_argument(
         "--rejected", type=float, default=0.05, help="share of the riskiest left out"
     )
+    sharp.add_argument("--limits", type=float, nargs="+", default=LIMITS)
     sharp.set_defaults(run=sharpness)
     args = parser.parse_args()
     args.run(args)

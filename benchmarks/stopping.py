@@ -190,18 +190,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--set", default="crowd_boxes_gold")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--gain", type=float, default=Stopping().gain)
     parser.add_argument("--new", type=float, default=Stopping().new)
     asked = parser.parse_args()
     rows = []
+    names = ["set", "seed", "gain", "new", "way", "boxes", "f1", "expected", "met", "bound_holds"]
+    DATA.mkdir(exist_ok=True)
     for seed in asked.seeds:
         rows += run(asked.set, asked.data, seed=seed, rule=Stopping(asked.gain, asked.new))
-    names = ["set", "seed", "gain", "new", "way", "boxes", "f1", "expected", "met", "bound_holds"]
-    table = pd.DataFrame(rows, columns=names)
+        table = pd.DataFrame(rows, columns=names).round(5)
+        table.to_csv(DATA / f"stopping_{asked.set}.csv", index=False, lineterminator="\n")
     print(table.groupby("way", sort=False)[["boxes", "f1", "expected", "met"]].mean().round(4))
-    DATA.mkdir(exist_ok=True)
-    table.round(5).to_csv(DATA / f"stopping_{asked.set}.csv", index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,9 @@ class Evidence:
         1 for an object that a reviewer calls real, 0 for one that is not, nan for the others. These
         are no sample of all objects but those in doubt: by them raters are judged, and what is
         learned from them is learned given what was drawn, see `crowdqc.crowd.decided`.
+    spared_object, spared_rater : ndarray of int64, shape (S,)
+        Raters who read the place of an object but were shown it as done, and so not asked: they
+        would have met it, had nobody drawn it before.
     """
 
     boxes: Boxes
@@ -63,6 +66,8 @@ class Evidence:
     real: Floats = field(default_factory=lambda: np.zeros(0))
     settled: Floats = field(default_factory=lambda: np.zeros((0, 4)))
     decided: Floats = field(default_factory=lambda: np.zeros(0))
+    spared_object: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    spared_rater: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
         if len(self.decided) != self.n_objects:

@@ -132,18 +132,24 @@ def fit_existence(
     """
     none = np.zeros(0, np.int64)
     dependence = dependence or Dependence(none, none, np.zeros(0), evidence.n_raters)
-    votes, same, times = _distinct(evidence)
-    rows = _rows_of(votes, same, evidence)
+    votes, same, times = distinct(evidence)
+    rows = rows_of(votes, same, evidence)
     hard, tempting = (
-        _Fit(votes, times, settings=settings, dependence=dependence, most=most).run(same, rows)
+        ExistenceFit(votes, times, settings=settings, dependence=dependence, most=most).run(
+            same, rows
+        )
         for most in (np.inf, settings.usual)
     )
     real, without, *raters = ((a + b) / 2 for a, b in zip(hard, tempting, strict=True))
     return Existence(real, without, *raters)
 
 
-class _Fit:
-    """EM on the different votes (O of them, with A answers), by raters (R) and nodes (Q)."""
+class ExistenceFit:
+    """EM on the different votes (O of them, with A answers), by raters (R) and nodes (Q).
+
+    `spared` answers (A,) were not asked for, as the object was shown as done: they say nothing of
+    it, but it would have been met by them.
+    """
 
     def __init__(
         self,
@@ -153,12 +159,14 @@ class _Fit:
         settings: ExistenceSettings,
         dependence: Dependence,
         most: float,
+        spared: Bools | None = None,
     ) -> None:
         self.votes, self.settings, self.most = votes, settings, most
         self.of, self.who = votes.asked_object, votes.asked_rater
         self.mates: Mates = dependence.mates(self.of, self.who)
         self.voice = self.mates.voice(len(self.of))
-        asked = total(self.of, self.voice, votes.n_objects)
+        self.told = np.ones(len(self.of)) if spared is None else (~spared).astype(np.float64)
+        asked = total(self.of, self.voice * self.told, votes.n_objects)
         self.times = times * (asked > 1 + 1e-9)  # one rater alone tells nothing of itself
         node, weight = roots_hermitenorm(settings.nodes)
         self.node, self.log_weight = node, np.log(weight / weight.sum())
@@ -205,20 +213,20 @@ class _Fit:
     def step(self) -> None:
         """Probabilities of objects, then rates of raters."""
         odds = self._odds()
-        self.each = self.voice[:, None] * _log_votes(odds, self.votes.drew)
+        self.each = (self.voice * self.told)[:, None] * _log_votes(odds, self.votes.drew)
         rate = self.log_weight + np.log(self.rate)[:, None, None]
         self.joint = self._per_object(self.each) + rate + self.known[:, :, None]
         kinds = np.logaddexp.reduce(self.joint, axis=2)
         slip = self._slip(self._sums(self.drawn * self._slip_rates()), self.n_drew)
         slip = slip + self.known[1]
         whole = np.logaddexp(np.logaddexp.reduce(kinds, axis=0), slip)
-        posterior = np.exp(self.joint - whole[:, None])
-        self.real = posterior[0].sum(axis=1)
-        drawn = posterior * self.counts[:, None]
+        self.posterior = np.exp(self.joint - whole[:, None])
+        self.real = self.posterior[0].sum(axis=1)
+        drawn = self.posterior * self.counts[:, None]
         skipped = self.voice[:, None] * _log_votes(odds, np.zeros_like(self.votes.drew))
         skipped = np.exp(self._per_object(skipped) + rate) * self.counts[:, None]
         self._learn_slips(np.exp(slip - whole) * self.times)
-        self._newton(odds, drawn, drawn + skipped)
+        self._newton(odds, drawn, skipped)
         self._learn(drawn.sum(axis=(1, 2)), skipped.sum(axis=(1, 2)))
 
     def without(self) -> Floats:
@@ -306,13 +314,13 @@ class _Fit:
         total: Floats = np.add.reduceat(each, start, axis=1)
         return total
 
-    def _newton(self, odds: Floats, drawn: Floats, every: Floats) -> None:
+    def _newton(self, odds: Floats, drawn: Floats, skipped: Floats) -> None:
         """One step towards the best skill and lure of every rater, and spread of difficulty.
 
-        `drawn` are the objects (2, O, Q) that somebody drew, `every` those that nobody drew too.
+        `drawn` are the objects (2, O, Q) that somebody drew, `skipped` those that nobody drew.
         """
         chance = expit(odds)
-        every = every[:, self.of]
+        every = drawn[:, self.of] * self.told[:, None] + skipped[:, self.of]
         slope = drawn[:, self.of] * self.votes.drew[:, None] - every * chance
         curve = every * chance * (1 - chance)
         for kind in (0, 1):
@@ -330,15 +338,23 @@ class _Fit:
         self.spread[0] = min(wide, self.most)
 
 
-def _distinct(evidence: Evidence) -> tuple[Evidence, Ints, Ints]:
+def distinct(evidence: Evidence, spared: Bools | None = None) -> tuple[Evidence, Ints, Ints]:
     """Objects with different votes only, which of them each object is, and how often it is.
 
     Five raters leave a study of a million boxes no more than 243 kinds of objects. Votes are
     told apart by a sum of 64-bit numbers, one for each rater and answer.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        All objects (O) and answers (A).
+    spared : ndarray of bool, shape (A,), optional
+        Answers that were not asked for.
     """
-    number = np.random.default_rng(0).integers(2**63, size=(evidence.n_raters, 2), dtype=np.uint64)
+    number = np.random.default_rng(0).integers(2**63, size=(evidence.n_raters, 3), dtype=np.uint64)
     start = np.searchsorted(evidence.asked_object, np.arange(evidence.n_objects))
-    answer = number[evidence.asked_rater, evidence.drew.astype(np.int64)]
+    said = evidence.drew.astype(np.int64) if spared is None else np.where(spared, 2, evidence.drew)
+    answer = number[evidence.asked_rater, said]
     sums = np.add.reduceat(answer, start) if len(start) else answer
     states = np.nan_to_num(evidence.real, nan=2.0).astype(np.uint64)
     sums = sums + states * np.uint64(0x9E3779B97F4A7C15) if len(start) else sums
@@ -361,8 +377,14 @@ def _distinct(evidence: Evidence) -> tuple[Evidence, Ints, Ints]:
     return votes, rank[same.reshape(-1)], times[np.argsort(first)]
 
 
-def _rows_of(votes: Evidence, same: Ints, evidence: Evidence) -> Ints:
-    """The row of `votes` that says the same as each row of `evidence`, (A,)."""
+def rows_of(votes: Evidence, same: Ints, evidence: Evidence) -> Ints:
+    """The row of `votes` that says the same as each row of `evidence`, (A,).
+
+    Parameters
+    ----------
+    votes, same, evidence
+        As from `distinct`, and what they were made from.
+    """
     start = np.searchsorted(evidence.asked_object, np.arange(evidence.n_objects))
     first = np.searchsorted(votes.asked_object, np.arange(votes.n_objects))
     offset = np.arange(len(evidence.asked_object)) - start[evidence.asked_object]

@@ -14,10 +14,11 @@ from crowdqc.crowd.dependence import pairs_within
 from crowdqc.crowd.edge_fit import fit_edges
 from crowdqc.crowd.edges import Edges, EdgeSettings, size_of
 from crowdqc.crowd.evidence import Evidence, evidence
-from crowdqc.crowd.existence import ExistenceSettings, fit_existence
+from crowdqc.crowd.existence import ExistenceSettings
 from crowdqc.crowd.gold import calibrated, with_gold, with_settled
 from crowdqc.crowd.reliability import false_share, reliability, right_boxes
 from crowdqc.crowd.shared import shared_error
+from crowdqc.crowd.spared import fit_completed
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 
@@ -208,7 +209,7 @@ def fit_evidence(
     """
     settings = settings or CrowdSettings()
     edges = fit_edges(data, settings.edges)
-    existence = fit_existence(data, settings.existence, edges.dependence)
+    existence = fit_completed(data, settings.existence, edges.dependence)
     existence = decided_existence(data, existence, edges.voice)
     shared = shared_error(data, edges)
     edges = decided_edges(data, edges, shared)

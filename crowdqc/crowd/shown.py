@@ -58,4 +58,6 @@ def without_shown(data: Evidence, matched: Matched, shown: pd.DataFrame) -> Evid
         asked_object=data.asked_object[kept],
         asked_rater=data.asked_rater[kept],
         drew=data.drew[kept],
+        spared_object=data.asked_object[~kept],
+        spared_rater=data.asked_rater[~kept],
     )
