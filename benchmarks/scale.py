@@ -116,7 +116,9 @@ def run_stages(file, done, save):
         if stage not in done:
             done[stage] = measured([*command, stage, str(file), "--quiet"])
             save()
-            print("{:9} {:8.1f} s {:8.1f} CPU s {:6.2f} GiB".format(stage, *done[stage]))
+            print(
+                "{:9} {:8.1f} s {:8.1f} CPU s {:6.2f} GiB".format(stage, *done[stage]), flush=True
+            )
 
 
 def measure(folder, slices, *, form, method):
