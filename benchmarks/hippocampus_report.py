@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from draws import crossed_interval, read_unit, say, signed, table, verdict
+from draws import crossed_interval, read_unit, say, signed, table
 from matplotlib import pyplot as plt
 
 DOSE = ["faults", "careless", "per_case"]
@@ -40,6 +40,7 @@ def write_report(out: Path, report: Path) -> None:
     mpl.rcParams.update({"svg.hashsalt": "crowdqc", "font.size": 9, "svg.fonttype": "none"})
     draw_doses(read_unit(data / "hippocampus_masks.csv"), report / "images/hippocampus_doses.svg")
     networks = read_networks(data / "hippocampus_networks.csv")
+    draw_network_doses(networks, report / "images" / "hippocampus_networks.svg")
     draw_contrasts(networks, report / "images" / "hippocampus_contrasts.svg")
     (report / "hippocampus.md").write_text(page(data), encoding="utf-8")
 
@@ -56,8 +57,9 @@ def page(data: Path) -> str:
         networks=table(network_quality(networks)),
         contrasts=table(network_contrasts(networks)),
         nnunet=nnunet_part(nnunet),
-        main_masks=main_masks(masks),
-        main_networks=main_networks(networks),
+        main=table(
+            main_contrasts(masks, {"nnU-Net": nnunet, "small network": networks}),
+        ),
         undone=undone(masks, networks, nnunet),
     )
 
@@ -189,74 +191,68 @@ def dose_name(dose: Sequence) -> str:
 
 
 def network_quality(networks: pd.DataFrame) -> pd.DataFrame:
-    """Mean Dice of test cases by arm."""
+    """Mean Dice of the test cases, a row for each dose and a column for each arm."""
+    arms = [(m, g) for m in ("edges", "median", "mean") for g in ("none", "gate", "ignore")]
     rows = []
-    for method, gate in [
-        *((m, g) for m in ("edges", "median", "mean") for g in ("none", "gate", "ignore")),
-        ("mean", "robust"),
-        ("truth", "none"),
-    ]:
-        row = {
-            "trained on": f"{NAMES.get(method, method)}, {GATES[gate]}"
-            if method != "truth"
-            else "truth"
-        }
-        for dose in network_doses(networks):
+    for dose in network_doses(networks):
+        row = {"faults": dose_name(dose)}
+        for method, gate in [*arms, ("mean", "robust"), ("truth", "none")]:
             values = arm(networks, dose, (method, gate))
-            row[dose_name(dose)] = (
-                f"{values.to_numpy().mean():.3f} ({len(values)})" if len(values) else ""
-            )
+            name = f"{NAMES[method]}, {GATES[gate]}" if method != "truth" else "truth"
+            row[name] = f"{values.to_numpy().mean():.3f} ({len(values)})" if len(values) else ""
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def network_contrasts(networks: pd.DataFrame) -> pd.DataFrame:
+    """Contrasts with their intervals, a row for each dose."""
     rows = []
-    for name in CONTRASTS:
-        row = {"difference of mean Dice": name}
-        for dose in network_doses(networks):
+    for dose in network_doses(networks):
+        row = {"faults": dose_name(dose)}
+        for name in CONTRASTS:
             found = contrast(networks, dose, name)
-            row[dose_name(dose)] = "" if found is None else signed(found)
+            row[name] = "" if found is None else signed(found)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def main_masks(masks: pd.DataFrame) -> str:
-    """The main contrasts in words, of masks."""
-    lines = []
+def main_contrasts(masks: pd.DataFrame, trained: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The main contrasts, of masks and of each kind of network."""
     known = doses(masks)
-    for dose in [dose for dose in MAIN if dose in known]:
-        fused = crossed_interval(
-            mask_matrix(masks, dose, "dice_edges") - mask_matrix(masks, dose, "dice_mean")
-        )
-        change = crossed_interval(gate_change(masks, dose, "edges"))
-        n = len(mask_matrix(masks, dose, "dice_mean"))
-        lines.append(
-            f"- Masks, {dose_name(dose)} ({n} draws): default with gate against default without "
-            f"{verdict(change)}; default against `mean`, no gate: {verdict(fused)}."
-        )
-    return "\n".join(lines)
+    rows = [
+        _main_row("masks", dose, _mask_contrasts(masks, dose)) for dose in MAIN if dose in known
+    ]
+    for what, networks in trained.items():
+        for dose in [dose for dose in MAIN if dose in network_doses(networks)]:
+            found = [contrast(networks, dose, name) for name in list(CONTRASTS)[:2]]
+            rows.append(_main_row(what, dose, found))
+    return pd.DataFrame(rows)
 
 
-def main_networks(networks: pd.DataFrame, what: str = "Small network") -> str:
-    """The main contrasts in words, of networks."""
-    lines = []
-    for dose in [dose for dose in MAIN if dose in network_doses(networks)]:
-        for name in list(CONTRASTS)[:2]:
-            found = contrast(networks, dose, name)
-            if found is not None:
-                narrow = "" if found[2] - found[1] < 0.02 else "; too wide to see .01"
-                n = len(arm(networks, dose, CONTRASTS[name][0]))
-                lines.append(
-                    f"- {what}, {dose_name(dose)} ({n} draws), {name}: {verdict(found)}{narrow}."
-                )
-    return "\n".join(lines)
+def _mask_contrasts(masks: pd.DataFrame, dose: Sequence) -> list[tuple[float, float, float]]:
+    edges, mean = (mask_matrix(masks, dose, f"dice_{method}") for method in ("edges", "mean"))
+    return [
+        crossed_interval(gate_change(masks, dose, "edges")),
+        crossed_interval(edges - mean),
+    ]
+
+
+def _main_row(what: str, dose: Sequence, found: Sequence) -> dict[str, str]:
+    names = ("default: gate - no gate", "no gate: default - `mean`")
+    said = ["" if one is None else _with_width(one) for one in found]
+    return {"Dice of": what, "crowd": dose_name(dose)} | dict(zip(names, said, strict=True))
+
+
+def _with_width(found: tuple[float, float, float]) -> str:
+    """A difference with its interval; a star where that is too wide to see .01."""
+    return signed(found) + ("" if found[2] - found[1] < 0.02 else " *")
 
 
 def nnunet_part(nnunet: pd.DataFrame) -> str:
     if not len(nnunet):
         return "No nnU-Net has been trained with this state of the code."
-    return f"{main_networks(nnunet, 'nnU-Net')}\n\n{table(network_quality(nnunet))}"
+    quality = network_quality(nnunet)
+    return table(quality.loc[:, (quality != "").any()])
 
 
 def undone(masks: pd.DataFrame, networks: pd.DataFrame, nnunet: pd.DataFrame) -> str:
@@ -272,29 +268,47 @@ def undone(masks: pd.DataFrame, networks: pd.DataFrame, nnunet: pd.DataFrame) ->
 
 def draw_doses(masks: pd.DataFrame, path: Path) -> None:
     """Dice of masks over the number of careless raters."""
+    known = doses(masks)
+    lines = {
+        (NAMES[method].strip("`"), colour, "-"): {
+            dose: mask_matrix(masks, dose, f"dice_{method}").mean(axis=1) for dose in known
+        }
+        for method, colour in METHODS.items()
+    }
+    _draw_lines(lines, path, ylabel="Dice of masks to expert's")
+
+
+def draw_network_doses(networks: pd.DataFrame, path: Path) -> None:
+    """Dice of test cases over the number of careless raters."""
+    known = doses(networks.reset_index())
+    lines = {
+        (f"{NAMES[m].strip('`')}, {GATES[g]}", METHODS[m], "--" if g == "gate" else "-"): {
+            dose: values.to_numpy().mean(axis=1)
+            for dose in known
+            if len(values := arm(networks, dose, (m, g)))
+        }
+        for m, g in [("mean", "none"), ("edges", "none"), ("edges", "gate")]
+    }
+    _draw_lines(lines, path, ylabel="Dice of the small network")
+
+
+def _draw_lines(lines: Mapping[tuple, Mapping[tuple, np.ndarray]], path: Path, ylabel: str) -> None:
+    """Means over draws (lines) and single draws (dashes) for each kind of fault."""
     figure, axes = plt.subplots(1, 4, figsize=(9.0, 2.9), sharey=True)
-    for axis, (faults, per_case) in zip(
-        axes, [(f, k) for f in ("noticed", "other") for k in (2, 3)], strict=True
-    ):
-        for method, colour in METHODS.items():
-            known = [d for d in doses(masks) if d[2] == per_case and (d[0] == faults or not d[1])]
+    panels = [(f, k) for f in ("noticed", "other") for k in (2, 3)]
+    for axis, (faults, per_case) in zip(axes, panels, strict=True):
+        for (name, colour, style), of in lines.items():
+            known = [d for d in of if d[2] == per_case and (d[0] == faults or not d[1])]
             known.sort(key=lambda it: it[1])
-            values = [mask_matrix(masks, dose, f"dice_{method}").mean(axis=1) for dose in known]
             at = [dose[1] for dose in known]
-            axis.plot(
-                at,
-                [it.mean() for it in values],
-                "o-",
-                ms=3,
-                color=colour,
-                label=NAMES[method].strip("`"),
-            )
-            for place, each in zip(at, values, strict=True):
-                axis.plot([place] * len(each), each, "_", ms=5, color=colour, alpha=0.5)
+            means = [of[dose].mean() for dose in known]
+            axis.plot(at, means, f"o{style}", ms=3, color=colour, label=name)
+            for place, dose in zip(at, known, strict=True):
+                axis.plot([place] * len(of[dose]), of[dose], "_", ms=5, color=colour, alpha=0.5)
         axis.set_title(f"{faults} faults, {per_case} a case")
         axis.set_xlabel("careless of 5")
         axis.set_xticks(range(5))
-    axes[0].set_ylabel("Dice of masks to expert's")
+    axes[0].set_ylabel(ylabel)
     axes[-1].legend(frameon=False, loc="lower left")
     save(figure, path)
 
