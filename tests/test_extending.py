@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -241,3 +243,43 @@ def test_a_check_of_runs_is_a_column_a_finding_two_rules_and_a_part_of_the_repor
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Mean width" in page
     assert "the organ is too wide" in page
+
+
+def commands_of(page: str) -> list[list[str]]:
+    """Commands that a page of docs/howto shows, as words without the first."""
+    text = (DOCS / "howto" / f"{page}.md").read_text(encoding="utf-8")
+    shown = "".join(re.findall(r"```text\n(.*?)```", text, re.DOTALL)).splitlines()
+    words = (shlex.split(line, comments=True) for line in shown)
+    return [line[1:] for line in words if line[0] == "crowdqc"]
+
+
+def test_the_page_on_a_format_of_ones_own_does_what_it_says(tmp_path: Path):
+    installed = Installed(tmp_path, "crowdqc.formats")
+    installed.run("convert", "study.toml", "FOLDER", "--to", installed.name, "-q")
+
+    for words in commands_of("own-format"):
+        installed.run(*words)
+
+    assert (tmp_path / "out" / "boxes.csv").is_file() or list(tmp_path.glob("**/out/boxes.csv"))
+    assert list((tmp_path / "copy").iterdir())
+
+
+def test_the_page_on_a_model_of_ones_own_does_what_it_says(tmp_path: Path):
+    installed = Installed(tmp_path, "crowdqc.predictors")
+    (entry,) = tomllib.loads(EXAMPLES["crowdqc.predictors"][0])["project"]["entry-points"][
+        "crowdqc.predictors"
+    ].values()
+    project = {"name": "mine", "entry-points": {"crowdqc.predictors": {"mine": entry}}}
+    install(tmp_path / "site", project, EXAMPLES["crowdqc.predictors"][1])
+    page = (DOCS / "howto" / "own-model.md").read_text(encoding="utf-8")
+    with (tmp_path / "study.toml").open("a") as study:
+        study.write(page.partition("```toml\n")[2].partition("```")[0])
+    *draw, risk = commands_of("own-model")
+
+    for words in draw:
+        installed.run(*words)
+    shutil.copytree(tmp_path / "out" / "masks", tmp_path / "other")
+    installed.run(*risk)
+
+    assert set(installed.table("masks")["model"]) == {installed.name}  # as the model calls itself
+    assert installed.table("risk")["risk"].notna().any()
