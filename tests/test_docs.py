@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -86,6 +87,19 @@ def test_links_of_the_pages_lead_somewhere(page: Path):
     made = {"api/index.rst", "../api/index.rst"}
     gone = [t for t in targets if t not in made and not (page.parent / t).exists()]
     assert gone == []
+
+
+def test_links_to_the_web_are_whole_addresses():
+    """Whether they are there is for whoever has a network: nothing is fetched."""
+    texts = [page.read_text(encoding="utf-8") for page in (*PAGES, DOCS.parent / "README.md")]
+    found = {link for text in texts for link in re.findall(r"\]\((https?:[^)]*)\)", text)}
+
+    assert found
+    for link in found:
+        parts = urlsplit(link)
+        assert parts.scheme == "https", link
+        assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", parts.netloc), link
+        assert not re.search(r"[\s<>\"]", link), link
 
 
 def python_blocks(page: Path) -> str:
