@@ -2,8 +2,9 @@
 
 from crowdqc.risk.calibration import Calibration, calibrate, cross_validate
 from crowdqc.risk.interval import dice_interval
+from crowdqc.risk.runs import MaskSet, Pictures
 from crowdqc.risk.scale import STATED, STATED_BOXES, Scale, fit_scale
-from crowdqc.risk.table import MaskSet, assess_risk, case_signals
+from crowdqc.risk.table import assess_risk, case_signals
 from crowdqc.risk.votes import DiceVotes, paired_dice
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Calibration",
     "DiceVotes",
     "MaskSet",
+    "Pictures",
     "Scale",
     "assess_risk",
     "calibrate",

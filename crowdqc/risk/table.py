@@ -1,7 +1,7 @@
 """The risk of every mask of a study, with the signals that it is made of.
 
 The training-free risk is one minus the Dice coefficient that may be expected of a mask,
-``risk = 1 - present * support``:
+``risk = 1 - present * usual * support``:
 
 - `support` is the mean vote of other versions of the mask (`crowdqc.risk.votes`): the other
   models on this slice, all models on the slices beside it, nothing beyond the ends of the run,
@@ -9,7 +9,9 @@ The training-free risk is one minus the Dice coefficient that may be expected of
   same prompts, and what the model carries there from the slices beside it, where they were tried;
 - `present` is the probability that the organ is on the slice at all. The share of the other
   cases in which it reaches that height (`crowdqc.completeness.extent`) is the prior, and the box
-  of a rater is evidence that counts `LIKELIHOOD` to one.
+  of a rater is evidence that counts `LIKELIHOOD` to one;
+- `usual` is less than 1 where the place of the box, the grey value under the mask, or how much of
+  the middle of the box it fills is an outlier among the other cases (`crowdqc.risk.outliers`).
 
 No number here was fitted to scores. The width of the neighbourhood is a slice or two of usual
 thickness; the ends' spread is estimated from the boxes, and is no less than that.
@@ -17,31 +19,33 @@ thickness; the ends' spread is estimated from the boxes, and is no less than tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.arrays import Floats
 from crowdqc.completeness.extent import presence, reference_ends, spread_of_ends
 from crowdqc.geometry import Boxes, paired_iou
+from crowdqc.risk.outliers import (
+    LEAST_GREY,
+    LEAST_SHARE,
+    place_distances,
+    usual,
+    value_distances,
+)
+from crowdqc.risk.runs import MaskSet, Pictures, Run, runs_of
 from crowdqc.risk.votes import (
     DiceVotes,
     beyond,
-    ellipses,
+    filled_share,
     mask_boxes,
     neighbours,
     paired_dice,
     same_slice,
     sum_votes,
 )
-from crowdqc.schema import BOX, PLACE
-
-MaskSet = Callable[[str], NDArray[np.integer[Any]] | None]
-"""Case -> its masks as pictures, label values of shape (P, R, C); None where it has none."""
+from crowdqc.schema import PLACE
 
 WIDTH_MM = 5.0
 """Width of the neighbourhood: abdominal CT slices are 1 to 5 mm thick, and organs change over
@@ -55,9 +59,6 @@ On the crowd study's masks (``benchmarks/risk.py``) the area under the ROC curve
 0.053, and 0.135 with 1."""
 PROMPT_VOTES = ("pairwise_dice", "model_dice", "propagation_dice")
 """Columns of the table ``masks`` that vote for a mask."""
-MARGIN_PX = 2
-"""Pixels kept round everything when a run is cut out."""
-
 SIGNALS = [
     "agreement",
     "z_dice",
@@ -67,23 +68,12 @@ SIGNALS = [
     "box_z_iou",
     "area_mm2",
     "extent",
+    "place",
+    "grey",
+    "core_fill",
     "support",
 ]
 COLUMNS = ["case", "slice", "label", "risk", *SIGNALS]
-
-
-@dataclass(frozen=True)
-class _Run:
-    """The masks of one label of one case, cut out."""
-
-    planes: Ints
-    boxes: Boxes
-    """Hull of the boxes on each plane, in px of the cut-out; nan where there is none."""
-    filled: Bools
-    """Ellipses of all boxes."""
-    sets: list[Bools]
-    depth: int
-    spacing: tuple[float, float, float]
 
 
 def assess_risk(
@@ -94,6 +84,7 @@ def assess_risk(
     images: pd.DataFrame,
     prompts: pd.DataFrame | None = None,
     known: Mapping[str, pd.DataFrame] | None = None,
+    pictures: Pictures | None = None,
 ) -> pd.DataFrame:
     """How likely each mask is wrong.
 
@@ -114,6 +105,8 @@ def assess_risk(
         ``propagation_dice``, Dice with what the slices beside it predict.
     known : mapping of str to DataFrame, optional
         Case -> what `case_signals` said of it, which is not asked again.
+    pictures : callable, optional
+        The pictures that masks were drawn on, of cases that are not `known`.
 
     Returns
     -------
@@ -125,7 +118,9 @@ def assess_risk(
         run), `box_iou` (of the box round the mask with the prompt), `box_fill` (area of the mask
         over that of the box), `box_z_iou` (mean IoU of the prompt with those beside it),
         `area_mm2`, `extent` (share of other cases in which the label reaches this height),
-        `support` (mean vote).
+        `place` and `grey` (how far the box, and the grey value under the mask, are from those of
+        the other cases, in robust standard deviations), `core_fill` (share of the middle of the
+        prompt that the mask fills), `support` (mean vote).
 
     Raises
     ------
@@ -138,14 +133,17 @@ def assess_risk(
     parts = [
         known[case]
         if case in known
-        else case_signals(case, boxes, sets, labels=labels, images=images)
+        else case_signals(case, boxes, sets, labels=labels, images=images, pictures=pictures)
         for case in boxes["case"].unique()
     ]
     parts = [part for part in parts if len(part)]
     if not parts:
         return pd.DataFrame({column: [] for column in COLUMNS}).astype({"case": str, "label": str})
     table = pd.concat(parts, ignore_index=True)
-    table["extent"] = _extents(table, boxes, _spacings(images), labels=list(labels))
+    spacing = _spacings(images)
+    table["extent"] = _extents(table, boxes, spacing, labels=list(labels))
+    table = table.merge(place_distances(boxes, spacing), on=PLACE, how="left")
+    table["grey"] = value_distances(table, "grey", LEAST_GREY)
     if prompts is not None:
         table = _with_prompts(table, prompts)
     table["support"] = table["total"] / table["weight"]
@@ -160,6 +158,7 @@ def case_signals(
     *,
     labels: Mapping[str, int],
     images: pd.DataFrame,
+    pictures: Pictures | None = None,
 ) -> pd.DataFrame:
     """What the masks of one case say, without those of others.
 
@@ -167,7 +166,7 @@ def case_signals(
     ----------
     case : str
         The case.
-    boxes, sets, labels, images : DataFrame, sequence of callable, mapping, DataFrame
+    boxes, sets, labels, images, pictures : DataFrame, sequence of callable, mapping, DataFrame
         As for `assess_risk`.
 
     Returns
@@ -178,68 +177,21 @@ def case_signals(
     spacing = _spacings(images[images["case"] == case])[case]
     parts = [
         _signals(run).assign(case=case, label=label)
-        for label, run in _runs(case, boxes, sets, labels=labels, spacing=spacing)
+        for label, run in runs_of(
+            case, boxes, sets, labels=labels, spacing=spacing, pictures=pictures
+        )
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _runs(
-    case: str,
-    boxes: pd.DataFrame,
-    sets: Sequence[MaskSet],
-    *,
-    labels: Mapping[str, int],
-    spacing: tuple[float, float, float],
-) -> Iterator[tuple[str, _Run]]:
-    stacks = [stack for one in sets if (stack := one(case)) is not None]
-    if not stacks:
-        return
-    mine = boxes[boxes["case"] == case]
-    for label, value in labels.items():
-        run = _cut_out(mine[mine["label"] == label], stacks, value=value, spacing=spacing)
-        if run is not None:
-            yield label, run
-
-
-def _cut_out(
-    drawn: pd.DataFrame,
-    stacks: Sequence[NDArray[np.integer[Any]]],
-    *,
-    value: int,
-    spacing: tuple[float, float, float],
-) -> _Run | None:
-    """The slices of a label that have a box or a mask, cut to where something is."""
-    masks = [stack == value for stack in stacks]
-    depth, rows, columns = masks[0].shape
-    boxed = drawn["slice"].to_numpy()
-    planes = np.union1d(np.flatnonzero(masks[0].any(axis=(1, 2))), boxed[boxed < depth])
-    planes = planes.astype(np.int64)
-    if not planes.size:
-        return None
-    masks = [mask[planes] for mask in masks]
-    hull = drawn.groupby("slice").agg({"x0": "min", "y0": "min", "x1": "max", "y1": "max"})
-    hulls = hull.reindex(planes)[BOX].to_numpy(dtype=np.float64)
-    seen = np.concatenate([hulls, *(mask_boxes(mask) for mask in masks)])
-    low = np.maximum(np.floor(np.nanmin(seen[:, :2], axis=0)).astype(int) - MARGIN_PX, 0)
-    high = np.ceil(np.nanmax(seen[:, 2:], axis=0)).astype(int) + MARGIN_PX
-    high = np.minimum(high, [columns, rows])
-    window = (slice(None), slice(low[1], high[1]), slice(low[0], high[0]))
-    offset = np.tile(low, 2)
-    cut = [np.ascontiguousarray(mask[window]) for mask in masks]
-    single = drawn[BOX].to_numpy(dtype=np.float64) - offset
-    filled = np.zeros(cut[0].shape, dtype=bool)
-    for plane, ellipse in zip(boxed, ellipses(single, cut[0].shape[1:]), strict=True):
-        filled[np.searchsorted(planes, plane)] |= ellipse
-    return _Run(planes, hulls - offset, filled, cut, depth, spacing)
-
-
-def _signals(run: _Run) -> pd.DataFrame:
+def _signals(run: Run) -> pd.DataFrame:
     """Signals and votes of each plane of a run."""
     judged, others = run.sets[0], run.sets[1:]
     thickness = run.spacing[2]
     heights = run.planes.astype(np.float64) * thickness
     beside = neighbours(judged, judged, heights, width=WIDTH_MM)
     outside = beyond(run.planes, depth=run.depth, spacing=thickness, width=WIDTH_MM)
+    core = filled_share(judged, run.cores)
     votes = [same_slice(judged, run.filled), _nothing(outside, 1 + len(others)), beside]
     for other in others:
         votes += [same_slice(judged, other), neighbours(judged, other, heights, width=WIDTH_MM)]
@@ -258,6 +210,8 @@ def _signals(run: _Run) -> pd.DataFrame:
             "box_fill": area_px / size,
             "box_z_iou": _beside(run.boxes),
             "area_mm2": area_px * pixel,
+            "grey": run.grey,
+            "core_fill": core,
             "height": heights,
             "total": np.where(area_px > 0, together.total, 0.0),
             "weight": np.where(area_px > 0, together.weight, 1.0),
@@ -334,7 +288,9 @@ def _risk(table: pd.DataFrame) -> Floats:
     prior = table["extent"].to_numpy()
     present = LIKELIHOOD * prior / (1.0 + (LIKELIHOOD - 1.0) * prior)
     present = np.where(np.isfinite(prior), present, 1.0)
-    risk: Floats = 1.0 - present * table["support"].to_numpy()
+    hollow = value_distances(table, "core_fill", LEAST_SHARE)
+    common = usual(table["place"].to_numpy()) * usual(table["grey"].to_numpy()) * usual(hollow)
+    risk: Floats = 1.0 - present * common * table["support"].to_numpy()
     return np.clip(risk, 0.0, 1.0)
 
 

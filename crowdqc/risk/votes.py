@@ -156,6 +156,23 @@ def ellipses(boxes: Boxes, shape: tuple[int, int]) -> Masks:
     return inside
 
 
+def filled_share(masks: Masks, parts: Masks) -> Floats:
+    """Share of each part that the mask in the same place fills.
+
+    Parameters
+    ----------
+    masks, parts : ndarray of bool, shape (N, R, C)
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        In ``[0, 1]``; nan of an empty part.
+    """
+    size = _count(parts).astype(np.float64)
+    share: Floats = _count(masks & parts) / np.where(size > 0, size, np.nan)
+    return share
+
+
 def mask_boxes(masks: Masks) -> Boxes:
     """The box round each mask: shape (N, 4), nan for an empty one."""
     boxes = np.full((len(masks), 4), np.nan)

@@ -32,11 +32,11 @@ from crowdqc.risk.calibration import BAD_DICE
 from crowdqc.schema import PLACE
 from crowdqc.stages.audit_units import mask_grades
 from crowdqc.stages.base import Result, Run
-from crowdqc.stages.images import case_files
+from crowdqc.stages.images import case_files, has_volumes, image_files
 from crowdqc.stages.mask_sets import RISK, mask_files, read_manifest
 from crowdqc.stages.shards import RiskParts, shard_cases
 from crowdqc.text import count
-from crowdqc.volumes import read_labels, to_pictures
+from crowdqc.volumes import read_geometry, read_labels, read_volume, to_grey, to_pictures
 
 WORST = 15
 """Masks that are shown."""
@@ -138,8 +138,7 @@ def measure_masks(
     cases : sequence of str
         Which are measured, where they are not yet.
     """
-    sets = [_reader(paths, run.config) for paths in files]
-    parts = RiskParts(run, prompts, files=files, sets=sets)
+    parts, _ = _parts(run, prompts, files)
     there = set(prompts["case"])
     tables = [parts.measure(case) for case in cases if case in there]
     empty = pd.DataFrame(columns=["case", "label"])
@@ -168,18 +167,63 @@ def judge_masks(
     merge : bool
         Whether all must have been measured before.
     """
-    sets = [_reader(paths, run.config) for paths in files]
+    parts, inputs = _parts(run, prompts, files)
     table = assess_risk(
         prompts,
-        sets,
         labels=run.config.label_values,
-        images=run.store.read("images"),
         prompts=drawn,
-        known=RiskParts(run, prompts, files=files, sets=sets).known(whole=merge),
+        known=parts.known(whole=merge),
+        **inputs,
     )
     return table.assign(
         risk=STATED.probability(table["risk"].to_numpy()), risk_free=table["risk"].to_numpy()
     )
+
+
+def _parts(
+    run: Run, prompts: pd.DataFrame, files: Sequence[dict[str, Path]]
+) -> tuple[RiskParts, dict[str, Any]]:
+    """What is measured case by case, and of what: masks, images and pictures."""
+    inputs = {
+        "sets": [_reader(paths, run.config) for paths in files],
+        "images": _with_spacing(run.store.read("images"), files, run.config),
+        "pictures": _picture_reader(run.config) if has_volumes(run.config) else None,
+    }
+    return RiskParts(run, prompts, files=files, inputs=inputs), inputs
+
+
+def _with_spacing(
+    images: pd.DataFrame, files: Sequence[dict[str, Path]], config: Config
+) -> pd.DataFrame:
+    """The table ``images``; spacings that it lacks are those of the masks that are judged."""
+    names = ["spacing_x", "spacing_y", "spacing_z"]
+    unknown = images.loc[images[names].isna().all(axis=1), "case"].unique()
+    found = {
+        case: read_geometry(files[0][case], plane=config.images.plane).picture_spacing(
+            config.images.picture
+        )
+        for case in unknown
+        if case in files[0]
+    }
+    if not found:
+        return images
+    rows = images["case"].isin(found)
+    images = images.astype(dict.fromkeys(names, np.float64))
+    images.loc[rows, names] = np.array([found[case] for case in images.loc[rows, "case"]])
+    return images
+
+
+def _picture_reader(config: Config) -> Callable[[str], NDArray[np.uint8] | None]:
+    """Case -> its pictures, as models see them."""
+    files, images = image_files(config), config.images
+
+    def read(case: str) -> NDArray[np.uint8] | None:
+        if case not in files:
+            return None
+        values, _ = read_volume(files[case], plane=images.plane, resample=images.resample)
+        return to_pictures(to_grey(values, images.window), images.picture)
+
+    return read
 
 
 def write_risk(run: Run, table: pd.DataFrame) -> None:

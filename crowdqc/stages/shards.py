@@ -6,19 +6,22 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from crowdqc.files import JSON_BYTES_MAX, Unreadable, atomic, read_json, sha256
 from crowdqc.findings import InputError
-from crowdqc.risk import MaskSet, case_signals
+from crowdqc.risk import case_signals
 from crowdqc.stages.base import Run
+from crowdqc.stages.images import has_volumes, image_files
 from crowdqc.text import count
 from crowdqc.trust import is_sealed, seal
+from crowdqc.volumes import hash_volume
 
 PARTS = "risk_parts"
 """Folder of what was measured of the masks of each case."""
-PARTS_VERSION = 1
+PARTS_VERSION = 2
 """Raised when the same masks give other signals."""
 SHOWN = 5
 """Cases that are named where something is missing."""
@@ -73,15 +76,15 @@ class RiskParts:
         Table ``consensus``: the boxes that the masks come from.
     files : sequence of mapping
         For each set of masks, case -> its file.
-    sets : sequence of callable
-        The same sets as `crowdqc.risk.assess_risk` takes them.
+    inputs : mapping
+        ``sets``, ``images`` and ``pictures`` as `crowdqc.risk.assess_risk` takes them.
     """
 
     def __init__(
-        self, run: Run, prompts: pd.DataFrame, *, files: MaskFiles, sets: Sequence[MaskSet]
+        self, run: Run, prompts: pd.DataFrame, *, files: MaskFiles, inputs: Mapping[str, Any]
     ) -> None:
-        self._run, self._prompts, self._files, self._sets = run, prompts, files, sets
-        self._images = run.store.read("images")
+        self._run, self._prompts, self._files, self._inputs = run, prompts, files, inputs
+        self._pictures = image_files(run.config) if has_volumes(run.config) else {}
 
     def read(self, case: str) -> pd.DataFrame | None:
         """Signals of a case; `None` where they are not there, or of other masks."""
@@ -99,13 +102,8 @@ class RiskParts:
         table = self.read(case)
         if table is not None:
             return table
-        table = case_signals(
-            case,
-            self._prompts,
-            self._sets,
-            labels=self._run.config.label_values,
-            images=self._images,
-        )
+        labels = self._run.config.label_values
+        table = case_signals(case, self._prompts, labels=labels, **self._inputs)
         types = {name: str(kind) for name, kind in table.dtypes.items()}
         part = {
             "signature": self._signature(case),
@@ -147,14 +145,16 @@ class RiskParts:
     def _signature(self, case: str) -> str:
         config = self._run.config
         own = self._prompts[self._prompts["case"] == case]
-        images = self._images[self._images["case"] == case]
+        images = self._inputs["images"]
+        images = images[images["case"] == case]
         inputs = {
             "version": PARTS_VERSION,
             "boxes": own.to_csv(index=False),
             "images": images.drop(columns="path").to_csv(index=False),
             "masks": [case in one and sha256(one[case]) for one in self._files],
             "labels": config.label_values,
-            "view": [config.images.plane, config.images.picture],
+            "pictures": case in self._pictures and hash_volume(self._pictures[case]),
+            "view": config.images.model_dump(include={"plane", "picture", "resample", "window"}),
         }
         text = json.dumps(inputs, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

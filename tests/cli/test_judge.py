@@ -222,6 +222,19 @@ def test_the_wrong_mask_is_the_riskiest(masks):
     assert len(table) == 2 * 2 * 22
 
 
+def test_spacings_that_the_study_file_lacks_are_those_of_the_masks(masks):
+    masks.write_text(TINY)
+    for path in (masks.parent / "one").glob("*.nii.gz"):
+        stack = np.asarray(nib.load(path).dataobj)
+        nib.save(nib.Nifti1Image(stack, np.diag([0.5, 0.8, 6, 1.0])), path)
+
+    assert risk(masks).exit_code == 0
+
+    spleen = read(masks).query("label == 'spleen' and case == '1'").set_index("slice")
+    assert spleen.loc[4, "area_mm2"] == pytest.approx(400 * 0.5 * 0.8)
+    assert spleen.loc[4, "end_mm"] == pytest.approx(4 * 6)
+
+
 def test_a_policy_may_reject_masks(masks):
     assert risk(masks).exit_code == 0
     rule = LENIENT.replace("FAIL_ON", "reject").replace('"label"\nmeasure = "n_slices"\nop = "<"',

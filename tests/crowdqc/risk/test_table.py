@@ -6,6 +6,7 @@ import pytest
 
 from crowdqc.geometry import paired_iou
 from crowdqc.risk import assess_risk, paired_dice
+from crowdqc.risk.outliers import usual
 from crowdqc.risk.table import COLUMNS
 from crowdqc.risk.votes import mask_boxes
 
@@ -167,8 +168,62 @@ def test_presence_is_the_posterior_of_a_box_that_is_four_times_likelier_where_th
 
     odds = 4 * between["extent"] / (1 - between["extent"])
 
-    expected = 1 - odds / (1 + odds) * between["support"]
+    expected = 1 - odds / (1 + odds) * usual(between["place"].to_numpy()) * between["support"]
     np.testing.assert_allclose(between["risk"], expected)
+
+
+def shown(stacks, *, dark=()):
+    """Pictures on which balls and rods are bright; the balls of some cases are dark."""
+
+    def pictures(case):
+        grey = np.where(stacks[case] > 0, 180, 60) + stacks[case]
+        return np.where((stacks[case] == 1) & (case in dark), 20, grey).astype(np.uint8)
+
+    return pictures
+
+
+def test_a_run_of_boxes_round_something_else_is_risky_throughout():
+    """The ball of case 2 is drawn 20 px beside it on six slices, mask and box alike."""
+    first = good()
+    boxes = prompts(first)
+    for k in range(12, 18):
+        ball = first["2"][k] == 1
+        first["2"][k][ball] = 0
+        first["2"][k][np.roll(ball, 20, axis=1)] = 1
+    run = (boxes["case"] == "2") & (boxes["label"] == "ball") & boxes["slice"].between(12, 17)
+    boxes.loc[run, ["x0", "x1"]] += 20
+
+    table = assess(first, boxes=boxes)
+
+    wrong = table.merge(boxes[run], on=["case", "slice", "label"])
+    right = table[(table["case"] != "2") & (table["end_mm"] > 6)]
+    assert len(wrong) == 6
+    assert wrong["place"].min() > 3.5
+    assert wrong["risk"].min() > right["risk"].quantile(0.95)
+
+
+def test_a_mask_of_other_grey_than_in_the_other_cases_is_risky():
+    table = assess(good(), pictures=shown(good(), dark={"2"}))
+    calm = assess(good(), pictures=shown(good()))
+
+    assert of(table)["grey"] > 3.5
+    assert of(table)["risk"] > of(calm)["risk"] + 0.2
+    assert of(table, label="rod")["risk"] == of(calm, label="rod")["risk"]
+    assert assess(good())["grey"].isna().all()
+
+
+def test_the_rim_of_an_object_is_not_taken_for_it():
+    """The mask of the ball of case 2 leaves its middle out."""
+    first = good()
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    inner = (x - 20) ** 2 + (y - 20) ** 2 < 64
+    first["2"][first["2"] == 1] *= ~np.broadcast_to(inner, first["2"].shape)[first["2"] == 1]
+
+    table, calm = assess(first), assess(good())
+
+    assert of(table)["core_fill"] < 0.1
+    assert of(calm)["core_fill"] > 0.95
+    assert of(table)["risk"] > of(calm)["risk"] + 0.5
 
 
 def test_with_one_case_the_extent_is_not_known_and_not_held_against_it():
