@@ -48,6 +48,11 @@ class ModelRequest:
         Folder for what may be kept between runs; nothing is kept without one.
     adapted : Adapted, optional
         What `crowdqc adapt` made of the model, and is to be opened instead of it.
+    precision : {"auto", "float32", "bfloat16"}
+        In which products are taken: ``auto`` as the model likes on that device.
+    memory_slices, picture_px : int, optional
+        How many prompted slices a model of volumes remembers, and the side of the pictures that
+        it is shown; None is as it was trained.
     """
 
     model: str
@@ -56,6 +61,9 @@ class ModelRequest:
     device: str = "auto"
     cache: Path | None = None
     adapted: Adapted | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    memory_slices: int | None = None
+    picture_px: int | None = None
 
 
 def no_points() -> NDArray[np.float64]:

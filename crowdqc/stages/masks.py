@@ -280,7 +280,11 @@ def _predictors(config: Config, cache: Path | None) -> tuple[Any, Any]:
 
 def _predictor(name: str, config: Config, cache: Path | None) -> Any:
     request = load("samgen.predictor").ModelRequest(
-        model=name, mode=config.masks.mode, device=config.masks.device, cache=cache
+        model=name,
+        cache=cache,
+        **config.masks.model_dump(
+            include={"mode", "device", "precision", "memory_slices", "picture_px"}
+        ),
     )
     return load("samgen.predictors").open_predictor(request)
 

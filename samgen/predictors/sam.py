@@ -42,7 +42,7 @@ from samgen.cache import Embedding, EmbeddingCache, Signature, hash_pixels
 from samgen.cards import Adapted
 from samgen.checkpoints import Family
 from samgen.decoder import CHUNK_CPU, CHUNK_GPU, decode_boxes
-from samgen.devices import choose_device
+from samgen.devices import choose_bf16, choose_device
 from samgen.encoder import encode_pictures
 from samgen.enlarge import Enlargement, enlarge_directly, enlarge_through
 from samgen.predictor import SUPPORT, BoxPredictor, ModelRequest, Prediction, Prompts, in_groups
@@ -80,6 +80,7 @@ def load_predictor(
     folder: Path | None = None,
     cache: Path | None = None,
     adapted: Adapted | None = None,
+    precision: str = "auto",
 ) -> SamBoxPredictor:
     """Load SAM or MedSAM.
 
@@ -99,14 +100,21 @@ def load_predictor(
         Where embeddings are kept; by default nowhere.
     adapted : Adapted, optional
         What `crowdqc adapt` made of it.
+    precision : {"auto", "float32", "bfloat16"}
+        In which the picture is encoded: ``auto`` is bfloat16 on a GPU that multiplies it.
 
     Raises
     ------
     InputError
         If the weights are not there, are not what they should be, or do not fit the model; if
-        there is no such device.
+        there is no such device, or it lacks bfloat16 that was asked for.
     """
     where = choose_device(device)
+    if mode == "paper" and precision == "bfloat16":
+        raise InputError(
+            "[masks] precision: mode = 'paper' is the stock code in float32; leave 'bfloat16' out."
+        )
+    bf16 = choose_bf16(precision, where)
     weights = find_weights(model, folder)
     state = load_state(weights.path)
     changed: dict[str, Any] = {}
@@ -131,6 +139,7 @@ def load_predictor(
         mode=mode,
         cache=None if cache is None else EmbeddingCache(cache),
     )
+    predictor.bf16 = bf16
     predictor.learned = frozenset(changed)
     return predictor
 
@@ -165,6 +174,8 @@ class SamBoxPredictor(BoxPredictor):
     """
 
     keeps_encoded = True
+    bf16 = False
+    """Whether pictures are encoded in bfloat16, but for the mode "paper"."""
 
     def __init__(
         self,
@@ -195,6 +206,7 @@ class SamBoxPredictor(BoxPredictor):
             device=request.device,
             cache=request.cache,
             adapted=request.adapted,
+            precision=request.precision,
         )
 
     @property
@@ -226,12 +238,7 @@ class SamBoxPredictor(BoxPredictor):
     def _arithmetic(self) -> str:
         if self.mode == "paper":
             return f"stock {self.sam.device.type} float32"
-        return f"rewritten {self.sam.device.type} {'bfloat16' if self._bf16 else 'float32'}"
-
-    @property
-    def _bf16(self) -> bool:
-        """Only on GPUs that multiply bfloat16 is it faster."""
-        return self.sam.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return f"rewritten {self.sam.device.type} {'bfloat16' if self.bf16 else 'float32'}"
 
     @property
     def _preprocessing(self) -> str:
@@ -366,7 +373,7 @@ class SamBoxPredictor(BoxPredictor):
         if self.mode == "paper":
             return self._encode_as_paper(picture)
         pixels, covered = self.prepared(picture)
-        features = encode_pictures(self.sam.image_encoder, pixels, bf16=self._bf16)
+        features = encode_pictures(self.sam.image_encoder, pixels, bf16=self.bf16)
         return Embedding(
             features=features[0].cpu().numpy(), picture_size=_size(picture), input_size=covered
         )

@@ -31,9 +31,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from transformers import Sam2VideoInferenceSession, Sam2VideoModel, Sam2VideoVideoProcessor
 
+from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes
 from samgen.cache import Embedding, EmbeddingCache, Signature, hash_pixels
-from samgen.devices import choose_device
+from samgen.devices import choose_bf16, choose_device, lower_precision
 from samgen.predictor import SUPPORT, ModelRequest
 from samgen.preparation import place_boxes
 from samgen.regions import region_of
@@ -48,7 +49,7 @@ from samgen.volume_predictor import (
 )
 from samgen.weights import find_weights, load_changed
 
-VERSION = 1
+VERSION = 2
 """Version of the masks: raised when the same input gives others."""
 MEMORY = 4
 """Prompted slices that are remembered at a time, the nearest: as many as in training."""
@@ -62,6 +63,7 @@ SIDES = {"medsam2": 512}
 SHAPING = ("vision_encoder.", "mask_decoder.conv_s")
 """Beginnings of the names of tensors that the features of a slice depend on."""
 
+Box = NDArray[np.float64]
 Planes = tuple[int, NDArray[np.float32], dict[str, float]]
 """A plane, the drawings on it (K, rows, columns), and further measures."""
 
@@ -81,6 +83,10 @@ class Sam2Predictor(VolumePredictor):
         Hash of the weights whose image encoder it has; by default `digest`.
     cache : Path, optional
         Folder where features of slices are kept.
+    memory : int
+        Prompted slices that are remembered at a time, the nearest.
+    bf16 : bool
+        Whether products are taken in bfloat16.
     """
 
     keeps_encoded = True
@@ -93,9 +99,11 @@ class Sam2Predictor(VolumePredictor):
         digest: str,
         encoder: str | None = None,
         cache: Path | None = None,
+        memory: int = MEMORY,
+        bf16: bool = False,
     ) -> None:
-        self.model = model
-        self.model.config.max_cond_frame_num = MEMORY
+        self.model, self.bf16 = model, bf16
+        self.model.config.max_cond_frame_num = self._memory = memory
         self._name, self._digest, self.encoder = name, digest, encoder or digest
         self.learned: frozenset[str] = frozenset()
         self._cache = None if cache is None else EmbeddingCache(cache)
@@ -110,8 +118,14 @@ class Sam2Predictor(VolumePredictor):
             If the weights are not there, are not what they should be, or do not fit.
         """
         device = choose_device(request.device)
+        bf16 = choose_bf16(request.precision, device)
         weights = find_weights(request.model)
-        model = load_model(weights.path, side=SIDES.get(weights.family, 1024)).to(device)
+        model = load_model(weights.path, side=request.picture_px or SIDES.get(weights.family, 1024))
+        if request.picture_px not in {None, model.image_size}:
+            raise InputError(
+                f"[masks] picture_px: the model of {weights.path} is shown pictures of "
+                f"{model.image_size} px, as its config.json says; leave the key out."
+            )
         name = request.model if request.weights is None else weights.path.stem
         digest, encoder, adapted = weights.digest, weights.digest, request.adapted
         changed: dict[str, Tensor] = {}
@@ -121,7 +135,15 @@ class Sam2Predictor(VolumePredictor):
             model.load_state_dict(changed, strict=False)
             name, digest = adapted.path.stem, adapted.digest
             encoder = digest if any(map(shapes_features, changed)) else encoder
-        opened = cls(model, name=name, digest=digest, encoder=encoder, cache=request.cache)
+        opened = cls(
+            model.to(device),
+            name=name,
+            digest=digest,
+            encoder=encoder,
+            cache=request.cache,
+            memory=request.memory_slices or MEMORY,
+            bf16=bf16,
+        )
         opened.learned = frozenset(changed)
         return opened
 
@@ -134,7 +156,8 @@ class Sam2Predictor(VolumePredictor):
     def signature(self) -> str:
         """Text that changes whenever masks may."""
         side = self.model.image_size
-        return f"sam2 {self._digest} {side} {self._device.type} memory {MEMORY} version {VERSION}"
+        kind = f"{self._device.type}{' bfloat16' if self.bf16 else ''}"
+        return f"sam2 {self._digest} {side} {kind} memory {self._memory} version {VERSION}"
 
     @property
     def digest(self) -> str:
@@ -192,17 +215,17 @@ class Sam2Predictor(VolumePredictor):
         made_up = dict(zip(one.slices, one.interpolated.tolist(), strict=True))
         prompted = [k for k in own if not made_up[k]] or list(own)
         wanted = sorted([*own, *one.gaps])
-        with torch.inference_mode():
+        with torch.inference_mode(), lower_precision(self._device, self.bf16):
             session = self._session(features, one.slices[0], wanted[-1] - wanted[0] + 1)
-            for k in prompted:
-                self._remember(session, k - features.first, features.points(own[k].box[None]))
+            first = {k: self._remember(session, features, k=k, box=own[k].box) for k in prompted}
             carried = self._carried(session, features, wanted)
             for k in wanted:
                 second = carried[k]
                 if k not in prompted:
                     yield k, features.enlarged(torch.cat(second)), {}
                     continue
-                planes = self._from_boxes(features, k, own[k].boxes)
+                known = first[k] if np.array_equal(own[k].box, own[k].boxes[0]) else None
+                planes = features.enlarged(self._from_boxes(features, k, own[k].boxes, known=known))
                 dice = _dice(planes, features.enlarged(torch.cat(second))) if second else np.nan
                 yield k, planes, {"propagation_dice": dice}
 
@@ -221,11 +244,13 @@ class Sam2Predictor(VolumePredictor):
         session.obj_id_to_idx(1)
         return session
 
-    def _remember(self, session: Any, frame: int, points: tuple[Tensor, Tensor]) -> None:
-        """Prompt a frame with a box."""
+    def _remember(self, session: Any, features: _Features, *, k: int, box: Box) -> Tensor:
+        """Prompt a slice with a box; its logits (1, 1, h, w)."""
+        frame, points = k - features.first, features.points(box[None])
         session.add_point_inputs(0, frame, {"point_coords": points[0], "point_labels": points[1]})
         session.obj_with_new_inputs = [1]
-        self.model(session, frame_idx=frame)
+        answer: Tensor = self.model(session, frame_idx=frame).pred_masks
+        return answer
 
     def _carried(
         self, session: Any, features: _Features, wanted: Sequence[int]
@@ -250,11 +275,16 @@ class Sam2Predictor(VolumePredictor):
                     outputs["cond_frame_outputs"] = dict(sorted(together.items()))
         return found
 
-    def _from_boxes(self, features: _Features, k: int, boxes: Boxes) -> NDArray[np.float32]:
-        """Masks (K, rows, columns) of boxes on a slice, each from the slice alone."""
+    def _from_boxes(
+        self, features: _Features, k: int, boxes: Boxes, *, known: Tensor | None = None
+    ) -> Tensor:
+        """Logits (K, 1, h, w) of boxes on a slice, each from the slice alone.
+
+        `known` are those of the first box, where they are known.
+        """
         maps = features.maps(k)
-        parts = []
-        for start in range(0, len(boxes), CHUNK):
+        parts = [] if known is None else [known]
+        for start in range(len(parts), len(boxes), CHUNK):
             points, labels = features.points(boxes[start : start + CHUNK])
             answer: Any = self.model._single_frame_forward(  # noqa: SLF001 - what its `forward` calls
                 input_points=points,
@@ -262,8 +292,8 @@ class Sam2Predictor(VolumePredictor):
                 image_embeddings=[level.expand(len(points), -1, -1, -1) for level in maps],
                 multimask_output=False,
             )
-            parts.append(features.enlarged(answer.pred_masks))
-        return np.concatenate(parts)
+            parts.append(answer.pred_masks)
+        return torch.cat(parts)
 
 
 def shapes_features(name: str) -> bool:
@@ -279,6 +309,7 @@ class _Features:
         self._model: Any = predictor.model
         self._side: int = self._model.image_size  # type: ignore[assignment]
         self._cache, self._digest = predictor._cache, predictor.encoder  # noqa: SLF001
+        self._arithmetic = "bfloat16" if predictor.bf16 else "float32"
         self._held: OrderedDict[int, list[Tensor]] = OrderedDict()
         size: Any = {"height": self._side, "width": self._side}
         self._prepare = Sam2VideoVideoProcessor(size=size)
@@ -325,23 +356,27 @@ class _Features:
 
     def enlarged(self, logits: Tensor) -> NDArray[np.float32]:
         """Logits (K, 1, h, w) as probabilities (K, rows, columns) of the picture."""
-        side = (self._side, self._side)
-        large = interpolate(logits.float(), side, mode="bilinear", align_corners=False)
-        own = interpolate(large, self.volume.shape, mode="bilinear", align_corners=False)
-        found: NDArray[np.float32] = own[:, 0].sigmoid().cpu().numpy()
+        found: NDArray[np.float32] = self.sized(logits).sigmoid().cpu().numpy()
         return found
+
+    def sized(self, logits: Tensor) -> Tensor:
+        """Logits (K, 1, h, w) at the size of the picture, (K, rows, columns)."""
+        size = self.volume.shape
+        return interpolate(logits.float(), size, mode="bilinear", align_corners=False)[:, 0]
 
     @cached_property
     def _positions(self) -> list[Tensor]:
-        """Encoding of places, the same for all slices."""
-        blank = torch.zeros(1, 3, self._side, self._side, device=self._model.device)
-        return list(self._model.get_image_features(blank, return_dict=True).fpn_position_encoding)
+        """Encoding of places on the coarsest level, the same for all slices."""
+        size = (1, self._model.hidden_dim, *self._model.backbone_feature_sizes[-1])
+        encode = self._model.vision_encoder.neck.position_encoding
+        places = encode(size, self._model.device, torch.float32)
+        return [places.flatten(2).permute(2, 0, 1)]
 
     def _computed(self, k: int) -> list[Tensor]:
         colour = np.repeat(self.volume.pictures[k][None, ..., None], 3, axis=3)
         frame = self._prepare(videos=colour, return_tensors="pt").pixel_values_videos[0]
         answer = self._model.get_image_features(frame.to(self._model.device), return_dict=True)
-        levels = list(answer.fpn_hidden_states)
+        levels = [level.float() for level in answer.fpn_hidden_states]
         if self._cache is not None:
             for level, (signature, tensor) in enumerate(zip(self._keys(k), levels, strict=True)):
                 features = tensor[:, 0].cpu().numpy()[None]
@@ -370,7 +405,7 @@ class _Features:
                 pixels=pixels,
                 preprocessing=f"sam2 {self._side} level {level}",
                 checkpoint=self._digest,
-                arithmetic=f"transformers {self._model.device.type} float32",
+                arithmetic=f"transformers {self._model.device.type} {self._arithmetic}",
             )
             for level in range(self._model.num_feature_levels)
         ]

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+from dataclasses import replace
+from typing import get_args
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,16 +15,22 @@ transformers = pytest.importorskip("transformers")
 
 from numpy.testing import assert_allclose  # noqa: E402
 from transformers import (  # noqa: E402
+    Sam2ImageProcessor,
     Sam2VideoInferenceSession,
     Sam2VideoModel,
     Sam2VideoVideoProcessor,
 )
 
+from crowdqc.config import Picture, Plane  # noqa: E402
+from crowdqc.findings import InputError  # noqa: E402
 from crowdqc.volumes import read_labels, to_pictures  # noqa: E402
+from samgen.case import Case, Task  # noqa: E402
+from samgen.devices import choose_bf16  # noqa: E402
 from samgen.predictor import ModelRequest, Prompts  # noqa: E402
 from samgen.predictors import open_predictor  # noqa: E402
 from samgen.predictors.sam2 import MEMORY, Sam2Predictor, _Features  # noqa: E402
 from samgen.preparation import place_boxes  # noqa: E402
+from samgen.settings import MaskSettings  # noqa: E402
 from samgen.volume_predictor import ObjectPrompts, Volume  # noqa: E402
 from tests.commands import call  # noqa: E402
 from tests.samgen.painting import MANY, consensus, files, generate  # noqa: E402
@@ -62,19 +71,26 @@ def asked(slices, **more):
     )
 
 
+def boxes_on(slices, box):
+    """One prompt, the same box, on some slices."""
+    own = Prompts(box, box[None], (1,))
+    return replace(asked(slices), prompts=(own,) * len(slices))
+
+
 def session_of(model, volume, prompts):
     """The library's own session, with a box on some frames, run on each of them."""
+    rows, columns = volume.shape
     first, last = prompts.slices[0], prompts.slices[-1]
     frames = np.repeat(volume.pictures[first : last + 1, ..., None], 3, axis=3)
     prepare = Sam2VideoVideoProcessor(size={"height": SIDE, "width": SIDE})
     video = prepare(videos=frames, return_tensors="pt").pixel_values_videos[0]
     session = Sam2VideoInferenceSession(
-        video=video, video_height=SHAPE[1], video_width=SHAPE[2], dtype=torch.float32
+        video=video, video_height=rows, video_width=columns, dtype=torch.float32
     )
     session.obj_id_to_idx(1)
     logits = {}
     for k, box in zip(prompts.slices, prompts.boxes, strict=True):
-        placed = place_boxes(box[None], picture=SHAPE[1:], covered=(SIDE, SIDE))
+        placed = place_boxes(box[None], picture=volume.shape, covered=(SIDE, SIDE))
         session.add_point_inputs(
             0,
             k - first,
@@ -90,6 +106,91 @@ def session_of(model, volume, prompts):
 
 def probability(model, volume, logits):
     return _Features(Sam2Predictor(model, name="s", digest=""), volume).enlarged(logits)
+
+
+PLANES = [("stored", picture) for picture in get_args(Picture)]
+PLANES += [(plane, "transverse") for plane in get_args(Plane) if plane != "stored"]
+
+
+@pytest.mark.parametrize(("plane", "picture"), PLANES)
+def test_logits_are_those_of_the_library_in_every_orientation(
+    model, tmp_path, monkeypatch, plane, picture
+):
+    """Frame by frame and both ways, at the size of pictures that are not square."""
+    values = np.random.default_rng(0).normal(60, 20, (20, 28, 24)).astype(np.float32)
+    values[5:15, 8:20, 4:20] += 90
+    image = nibabel.Nifti1Image(values, np.diag([0.7, 1.1, 3.0, 1.0]))
+    nibabel.save(image, tmp_path / "c.nii.gz")
+    settings = MaskSettings(plane=plane, picture=picture)
+    task = Task(labels={}, predictor=Sam2Predictor(model, name="s", digest=""), settings=settings)
+    shown = Case("c", consensus(), tmp_path / "c.nii.gz", task).read()
+    assert shown.shape[0] != shown.shape[1]
+    monkeypatch.setattr(_Features, "enlarged", lambda self, one: self.sized(one).numpy())
+    prompts = boxes_on([1, 2, 5], np.array([3.0, 4, 15, 17]))
+
+    found = found_of(model, shown, prompts)
+
+    session, own = session_of(model, shown, prompts)
+    model.config.max_cond_frame_num = MEMORY
+    frames = {k: own[k] for k in prompts.slices}
+    for reverse in (False, True):
+        for answer in model.propagate_in_video_iterator(
+            session, start_frame_idx=4 if reverse else 0, reverse=reverse
+        ):
+            k = answer.frame_idx + 1
+            expected = frames.get(k, answer.pred_masks)
+            at = 0 if k in frames else int(reverse)
+            sized = Sam2ImageProcessor().post_process_masks(
+                [expected], [shown.shape], binarize=False
+            )
+            assert_allclose(found[k][0][at], sized[0][0, 0].numpy(), atol=1e-4)
+    assert sorted(found) == [1, 2, 3, 4, 5]
+
+
+def test_bfloat16_is_near_and_never_taken_for_float32(model, volume, tmp_path, monkeypatch):
+    monkeypatch.setattr("samgen.devices.CPU", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text("processor: 0\nflags\t\t: sse avx512_bf16\n")
+    model.save_pretrained(tmp_path / "small")
+    request = ModelRequest(model=f"sam2:{tmp_path / 'small'}", device="cpu", cache=tmp_path / "c")
+    lower = open_predictor(replace(request, precision="bfloat16"))
+    exact = open_predictor(request)
+    assert lower.signature != exact.signature
+    prompts = asked([2, 3, 5])
+
+    for predictor in (lower, exact):
+        list(predictor.draw(volume, [prompts], lambda _: None))
+    near, own = (predictor.predict(volume, prompts).probability for predictor in (lower, exact))
+
+    assert len(list((tmp_path / "c").rglob("*.npz"))) == 2 * 4 * 3
+    assert ((near > 0.5) == (own > 0.5)).mean() > 0.97
+    assert np.abs(near - own).max() > 0
+
+
+def test_bfloat16_is_refused_where_it_is_not_to_be_had(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("samgen.devices.CPU", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text("flags : sse avx2\n")
+    with pytest.raises(InputError, match="'bfloat16' needs a device"):
+        choose_bf16("bfloat16", torch.device("cpu"))
+    assert not choose_bf16("auto", torch.device("cpu"))
+    (tmp_path / "cpuinfo").unlink()
+    with pytest.raises(InputError, match="as far as can be told"):
+        choose_bf16("bfloat16", torch.device("cpu"))
+
+
+def test_memory_and_size_of_the_picture_are_settings(model, volume, tmp_path):
+    model.save_pretrained(tmp_path / "small")
+    request = ModelRequest(model=f"sam2:{tmp_path / 'small'}", device="cpu")
+    with pytest.raises(InputError, match=r"picture_px: the model of .* 128 px"):
+        open_predictor(replace(request, picture_px=256))
+    few = open_predictor(replace(request, memory_slices=1, picture_px=SIDE))
+    many = open_predictor(request)
+    prompts = asked([1, 2, 4, 7])
+
+    one, four = (it.predict(volume, prompts).probability for it in (few, many))
+
+    assert few.signature != many.signature
+    assert few.model.config.max_cond_frame_num == 1
+    assert not np.allclose(one, four, atol=1e-4)
 
 
 def found_of(model, volume, prompts):
@@ -164,16 +265,16 @@ def test_features_are_computed_once_and_kept(model, volume, tmp_path, monkeypatc
     first = Sam2Predictor(model, name="s", digest="d", cache=tmp_path)
     objects = [asked([1, 2, 4]), asked([2, 3, 4])]
     one = [list(drawn) for drawn in first.draw(volume, objects, lambda _: None)]
-    assert len(calls) == 4 + 1  # four slices, and the places
+    assert len(calls) == 4
 
     again = Sam2Predictor(model, name="s", digest="d", cache=tmp_path)
     two = list(again.draw(volume, objects, lambda _: None))
 
-    assert len(calls) == 4 + 2
+    assert len(calls) == 4
     assert [list(drawn) for drawn in two] == one
     other = Sam2Predictor(model, name="s", digest="e", cache=tmp_path)
     list(other.draw(volume, objects, lambda _: None))
-    assert len(calls) == 4 + 2 + 5
+    assert len(calls) == 4 + 4
 
 
 def test_a_run_with_several_objects_ends_with_the_same_bytes(model, tmp_path, images):
