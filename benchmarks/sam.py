@@ -1,6 +1,7 @@
 """How fast, how large and how exact samgen's SAM is, against the stock `SamPredictor`.
 
     python benchmarks/sam.py                                     # CPU, ViT-B
+    python benchmarks/sam.py --only samgen "samgen bf16"         # what bfloat16 is worth
     python benchmarks/sam.py --architecture vit_h --device cuda  # GPU
 
 Weights are random: speed does not depend on them. Every contender runs in a process of its own,
@@ -39,7 +40,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--per-box", type=int, default=2, help="boxes for which the picture is encoded anew"
     )
-    parser.add_argument("--bf16", action="store_true", help="the stock code in bfloat16 on a CPU")
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 on a CPU, too")
+    parser.add_argument(
+        "--only", nargs="+", choices=sorted(CONTENDERS), help="the first is compared with"
+    )
     parser.add_argument("--contender", choices=sorted(CONTENDERS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -152,7 +156,11 @@ class Ours(Contender):
         from samgen.predictors.sam import load_predictor
 
         path = options.folder / "weights.pth"
-        self.predictor = load_predictor(f"sam:{path}", device=options.device)
+        self.predictor = load_predictor(
+            f"sam:{path}",
+            device=options.device,
+            precision="bfloat16" if self.bf16 else "float32",
+        )
 
     def encode(self, picture: np.ndarray) -> None:
         self.encoded = self.predictor.encode(picture)
@@ -161,6 +169,12 @@ class Ours(Contender):
         probability = self.predictor.predict(self.encoded, boxes).probability
         with np.errstate(divide="ignore"):
             return np.log(probability.astype(np.float64) / (1 - probability.astype(np.float64)))
+
+
+class OursLower(Ours):
+    """samgen, with pictures encoded in bfloat16."""
+
+    bf16 = True
 
 
 class OursDrawn(Ours):
@@ -180,6 +194,7 @@ CONTENDERS = {
     "stock bf16": StockLower,
     "stock batched bf16": StockBatchedLower,
     "samgen": Ours,
+    "samgen bf16": OursLower,
     "samgen drawn": OursDrawn,
 }
 
@@ -281,9 +296,9 @@ def count_operations(architecture: str, prompts: int) -> float:
     return encoder.get_total_flops() + prompts * decoder.get_total_flops()
 
 
-def compare(folder: Path, name: str) -> str:
-    """How far a contender's logits are from the stock ones, and its masks away from ties."""
-    stock = np.load(folder / "stock.npy")
+def compare(folder: Path, name: str, other_name: str) -> str:
+    """How far a contender's logits are from those of another, and its masks away from ties."""
+    stock = np.load(folder / f"{other_name.replace(' ', '_')}.npy")
     other = np.load(folder / f"{name.replace(' ', '_')}.npy")
     clear = np.abs(stock) > 1e-4
     differ = int(((other > 0) != (stock > 0))[clear].sum())
@@ -301,6 +316,7 @@ def main() -> None:
         on_gpu = options.device != "cpu"
         lower = on_gpu or options.bf16
         names = [name for name in CONTENDERS if lower or not CONTENDERS[name].bf16]
+        names = options.only or names
         for name in names:
             command = [sys.executable, __file__, *sys.argv[1:]]
             subprocess.run([*command, "--contender", name, "--folder", folder], check=True)
@@ -311,32 +327,33 @@ def report(options: argparse.Namespace, names: list[str]) -> None:
     n = options.objects * options.prompts
     folder = options.folder
     runs = {n: json.loads((folder / f"{n.replace(' ', '_')}.json").read_text()) for n in names}
-    stock, ours = runs["stock"], runs["samgen"]
-    print(f"{options.architecture}, {stock['device']}, {stock['threads']} threads")
+    first, ours = runs[names[0]], runs.get("samgen", runs[names[0]])
+    print(f"{options.architecture}, {first['device']}, {first['threads']} threads")
     print(f"one slice {SIDE} x {SIDE}, {options.objects} objects x {options.prompts} boxes\n")
-    print("| | encode s | predict s | wall s | CPU s | peak GB | logits and masks against stock |")
+    print(f"| | encode s | predict s | wall s | CPU s | peak GB | against {names[0]} |")
     print("|---|---|---|---|---|---|---|")
     for name, run in runs.items():
         memory = f"{run['peak_gb']:.2f}"
         memory += f" ({run['device_gb']:.2f} device)" if "device_gb" in run else ""
         print(
             f"| {name} | {run['encode']:.2f} | {run['predict']:.2f} | {run['wall']:.2f} "
-            f"| {cpu_seconds(run):.2f} | {memory} | {compare(folder, name)} |"
+            f"| {cpu_seconds(run):.2f} | {memory} | {compare(folder, name, names[0])} |"
         )
     print()
     for name, run in runs.items():
         print(f"{name} / samgen: {run['wall'] / ours['wall']:.2f} wall, ", end="")
         print(f"{cpu_seconds(run) / cpu_seconds(ours):.2f} CPU seconds")
-    print(
-        f"encoding for every box, as SAM-U's code does, {options.per_box} boxes measured: ", end=""
-    )
-    print(
-        f"{stock['per_box']:.2f} s wall, {stock['per_box_cpu']:.2f} s CPU a box; {n} boxes / ",
-        end="",
-    )
+    if "stock" in runs:
+        report_per_box(options, runs["stock"], ours, n=n)
+    report_roof(options, {name: run["wall"] for name, run in runs.items()})
+
+
+def report_per_box(options: argparse.Namespace, stock: dict, ours: dict, *, n: int) -> None:
+    """What it costs to encode the picture for every box."""
+    print(f"encoding for every box, as SAM-U's code does, {options.per_box} boxes measured: ")
+    print(f"{stock['per_box']:.2f} s wall, {stock['per_box_cpu']:.2f} s CPU a box; {n} boxes / ")
     print(f"samgen: {n * stock['per_box'] / ours['wall']:.0f} wall, ", end="")
     print(f"{n * stock['per_box_cpu'] / cpu_seconds(ours):.0f} CPU")
-    report_roof(options, {name: run["wall"] for name, run in runs.items()})
 
 
 def cpu_seconds(run: dict[str, float]) -> float:
