@@ -170,6 +170,24 @@ def test_it_is_a_box_predictor_that_signs_for_all_that_changes_masks(sam):
     assert models[0].name == "small"
 
 
+def test_bfloat16_is_near_and_has_embeddings_of_its_own(sam, tmp_path):
+    picture, boxes = grey((64, 101)), some_boxes((64, 101))
+    exact, lower = (best(sam, cache=EmbeddingCache(tmp_path)) for _ in range(2))
+    lower.bf16 = True
+
+    drawn = [one.predict(one.encode(picture), boxes).probability for one in (exact, lower)]
+
+    assert exact.signature != lower.signature
+    assert len(list(tmp_path.glob("*.npz"))) == 2
+    assert ((drawn[0] > 0.5) == (drawn[1] > 0.5)).mean() > 0.97
+    assert not np.array_equal(*drawn)
+
+
+def test_the_paper_is_made_again_in_float32():
+    with pytest.raises(InputError, match="mode = 'paper' is the stock code in float32"):
+        load_predictor("sam_vit_b", mode="paper", device="cpu", precision="bfloat16")
+
+
 def test_a_picture_is_encoded_once(sam, tmp_path, monkeypatch):
     picture, boxes = grey((64, 101)), some_boxes((64, 101))
     plain = best(sam)
