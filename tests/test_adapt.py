@@ -145,6 +145,7 @@ def test_a_run_that_is_stopped_leaves_no_model_and_the_next_one_finishes(study, 
         with pytest.raises(KeyboardInterrupt):
             adapt(_fused(study))
     (left,) = models(study)
+    content = left.read_bytes()
     text = study.read_text()
     study.write_text(text.replace("[masks]", f'[masks]\nmodel = "{left}"'))
     refused = call("masks", study)
@@ -155,6 +156,7 @@ def test_a_run_that_is_stopped_leaves_no_model_and_the_next_one_finishes(study, 
     assert call("adapt", study).exit_code == 0
     assert left in models(study)
     assert len(models(study)) == 2
+    assert left.read_bytes() == content
 
 
 def _stop(*_):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from crowdqc.volumes import to_pictures
 from samgen.adapt.gold import GoldCase, Spread, TrueObject, Truth, objects_in, prompts_of
 from samgen.case import Case, Task
+from samgen.objects import Asking, objects_of
 from samgen.settings import MaskSettings, PromptSettings
-from samgen.volume_predictor import Volume
+from samgen.slices import ObjectMask, has_contrast, resolve
+from samgen.volume_predictor import ObjectPrompts, Volume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,18 +77,33 @@ class Example:
     @cached_property
     def volume(self) -> Volume:
         """Its volume, as annotated pictures show it."""
-        return self._asked(self.prompts, predictor=None).read()
+        nobody: Any = None
+        task = Task(labels={}, predictor=nobody, settings=self._setting.settings)
+        return Case(self.case.name, self.prompts, self.case.image, task).read()
 
-    def _asked(self, prompts: pd.DataFrame, predictor: Any) -> Case:
-        setting = self._setting
-        rank = {label: n for n, label in enumerate(setting.labels)}
-        order = prompts["label"].map(rank)
-        ordered = prompts.assign(_rank=order).sort_values(["slice", "_rank"], kind="stable")
-        task = Task(labels=setting.labels, predictor=predictor, settings=setting.settings)
-        return Case(self.case.name, ordered.drop(columns="_rank"), self.case.image, task)
+    @cache  # noqa: B019 - an example lives as long as the run
+    def _asked(self, every: int) -> tuple[pd.DataFrame, list[ObjectPrompts]]:
+        """Rows of each so many slices, and the objects that are drawn of them."""
+        table = self.prompts[self.prompts["slice"] % every == 0]
+        table = (self.prompts if table.empty else table).reset_index(drop=True)
+        asking = Asking(
+            case=self.case.name,
+            shape=self.volume.shape,
+            settings=self._setting.settings,
+            noise="sam",  # the one prompt is the box itself
+        )
+        prompts = list(asking.prompts_of(table))
+        shown = [
+            has_contrast(self.volume.pictures[k], one.box)
+            for k, one in zip(table["slice"], prompts, strict=True)
+        ]
+        found = objects_of(table[shown], prompts, asking, empty={})
+        return table, [one for _, one in found]
 
     def dice(self, model: Any, *, every: int = 1) -> dict[str, float]:
         """Dice of each label as `crowdqc masks` would draw it, on the slices whose truth is known.
+
+        What does not depend on the model is made once.
 
         Parameters
         ----------
@@ -100,15 +116,29 @@ class Example:
         dict of str to float
             In ``[0, 1]``. Labels that the case does not have are not in it.
         """
-        chosen = self.prompts[self.prompts["slice"] % every == 0]
-        if chosen.empty:
-            chosen = self.prompts
-        labels = self._asked(chosen, model).draw(lambda _: None)[1]
-        drawn = to_pictures(labels, self._setting.masks.picture)
+        table, objects = self._asked(every)
+        drawn = self._drawn(model, objects)
         return {
             label: self._dice_of(label, drawn, sorted(set(rows["slice"])))
-            for label, rows in chosen.groupby("label", sort=False)
+            for label, rows in table.groupby("label", sort=False)
         }
+
+    def _drawn(self, model: Any, objects: Sequence[ObjectPrompts]) -> Any:
+        """Labels (planes, rows, columns) of the objects as a model draws them."""
+        setting, volume = self._setting, self.volume
+        task = Task(labels=setting.labels, predictor=model, settings=setting.settings)
+        rank = {label: n for n, label in enumerate(setting.labels)}
+        on_slice: dict[int, list[tuple[str, ObjectMask]]] = {}
+        for one, items in zip(objects, task.draw(volume, objects, lambda _: None), strict=True):
+            for k, item in items.items():
+                on_slice.setdefault(k, []).append((one.label, item))
+        labels = np.zeros(volume.pictures.shape, dtype=np.uint16)
+        for k, found in on_slice.items():
+            found.sort(key=lambda pair: rank[pair[0]])
+            owner, _ = resolve([item for _, item in found], volume.shape)
+            values = [setting.labels[label] for label, _ in found]
+            labels[k] = np.array([*values, 0], dtype=np.uint16)[owner]
+        return labels
 
     def _dice_of(self, label: str, drawn: Any, slices: Sequence[int]) -> float:
         setting = self._setting
