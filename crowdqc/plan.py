@@ -92,7 +92,7 @@ def estimate_components(matched: Matched) -> Components:
     Raises
     ------
     InputError
-        If no object was drawn by two raters: then nothing can be said, and a pilot is needed.
+        If no object was drawn by two raters: then nothing can be estimated, and a pilot is needed.
     """
     crowd = fit(matched)
     shared = crowd.evidence.n_boxes > 1
@@ -258,8 +258,8 @@ def _visibility(crowd: Crowd) -> float:
     both = float((crowd.exists * drew * (drew - 1)).sum() / pairs.sum())
     spreads = np.linspace(0, 4, 41)
     chance = _marginal(np.array([one]), spreads[:, None, None], nodes)[:, 0]
-    told = (np.square(chance) * weight).sum(axis=1) / weight.sum()
-    return float(spreads[min(int((told < both - _EQUAL).sum()), len(spreads) - 1)])
+    expected = (np.square(chance) * weight).sum(axis=1) / weight.sum()
+    return float(spreads[min(int((expected < both - _EQUAL).sum()), len(spreads) - 1)])
 
 
 def _marginal(mean: Floats, spread: Floats, nodes: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """The gallery of findings and the picture of the landing page: ``python docs/gallery.py``.
 
 Each picture is of a small simulated study: four raters who draw well, and one with a fault. What
-stands below it is what ``crowdqc`` said. Writes docs/gallery.md and docs/images/gallery.
+stands below it is what ``crowdqc`` reports. Writes docs/gallery.md and docs/images/gallery.
 """
 
 from __future__ import annotations
@@ -339,7 +339,7 @@ def svg(columns: float, rows: float, parts: Sequence[str], *, width: int, top: f
 
 
 def draw(made: Made, entry: Entry) -> tuple[str, str]:
-    """The picture of an entry, and what crowdqc said."""
+    """The picture of an entry, and what crowdqc reports."""
     found = place(made, entry)
     case = found.get("case") or CASES[0]
     label = entry.label
@@ -406,7 +406,7 @@ HUES = ("#56b4e9", "#e69f00", "#cc79a7", "#f0e442", "#d55e00")
 
 
 def landing(made: Made) -> str:
-    """What goes in, what is said of it, what comes out: the demo's raters."""
+    """What goes in, what is reported of it, what comes out: the demo's raters."""
     case, label = CASES[0], "liver"
     number = best_slice(made, case, label)
     picture = made.pictures[case][number]

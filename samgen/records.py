@@ -1,7 +1,7 @@
 """What a case's masks were made from: the record that lets a run be cut short and go on.
 
 The record is written last. A case counts as done only if its record names the same prompts,
-volume, settings and model as now, the files that it speaks of are there, byte by byte, and this
+volume, settings and model as now, the files that it names are there, byte by byte, and this
 user wrote it: masks that came with a folder of results are drawn again.
 """
 

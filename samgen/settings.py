@@ -100,7 +100,7 @@ class IntensitySettings:
     shape_weight: float = 1.5
     """Log odds that the centre of the box belongs to the object, before anything is seen."""
     coupling: float = 2.0
-    """Log odds that neighbours who all agree lend a pixel."""
+    """Log odds that neighbours who all agree give a pixel."""
     evidence_limit: float = 3.0
     """Largest log odds that the grey value of one pixel is worth."""
     fit_margin: float = 0.05

@@ -22,7 +22,7 @@ from train.surface import hd95_mm, measure_surfaces, surface_dice
 Labels = NDArray[np.integer]
 
 TOLERANCE_MM = 2.0
-"""Distance of surfaces that counts as no error, where nothing else is said."""
+"""Distance of surfaces that counts as no error, unless another is given."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from crowdqc.agreement.units import Units
 from crowdqc.crowd import Given, dawid_skene
 
 PRIOR = 10.0
-"""Values of all raters lent to each: with ten objects of a label, half of a rate is the rater's."""
+"""Values of all raters added to those of each: with ten objects of a label, half is the rater's."""
 NOTHING = "nothing"
 """What an object is called by a rater who does not draw it."""
 UNLIKELY = 1e-3

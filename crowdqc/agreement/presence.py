@@ -14,7 +14,7 @@ from crowdqc.agreement.boxes import DrawnBoxes
 from crowdqc.agreement.pool import Places, Summands, pool, undefined
 from crowdqc.arrays import Floats, Ints, pairs_within
 
-SAME = "all raters always said the same"
+SAME = "all raters always gave the same answer"
 UNEQUAL = "slices were read by different numbers of raters"
 
 
@@ -33,7 +33,7 @@ def presence(drawn: DrawnBoxes, keys: list[str], places: Places) -> pd.DataFrame
     Returns
     -------
     DataFrame
-        nan, and why, where all said the same; Fleiss also where numbers of raters differ.
+        nan, and why, where all gave the same answer; Fleiss also where numbers of raters differ.
     """
     totals, same = nominal_sums(
         drawn.asked_place, _there(drawn), n_units=len(places.case), n_values=2
@@ -88,7 +88,7 @@ def pair_kappas(drawn: DrawnBoxes, places: Places) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        nan, and why, for a pair who always said the same.
+        nan, and why, for a pair who always gave the same answer.
     """
     order = np.argsort(drawn.asked_place, kind="stable")
     place, rater, there = drawn.asked_place[order], drawn.asked_rater[order], _there(drawn)[order]
@@ -100,7 +100,9 @@ def pair_kappas(drawn: DrawnBoxes, places: Places) -> pd.DataFrame:
     codes = {"rater": rater[a], "other": rater[b]}
     summands = Summands(place[a], parts, codes, statistic=_cohen)
     rows = pool(summands, ["rater", "other"], places, measure="pair_kappa")
-    return rows.assign(why=np.where(rows["value"].isna(), "both raters always said the same", ""))
+    return rows.assign(
+        why=np.where(rows["value"].isna(), "both raters always gave the same answer", "")
+    )
 
 
 def _there(drawn: DrawnBoxes) -> Ints:

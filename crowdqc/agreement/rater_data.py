@@ -24,7 +24,7 @@ from crowdqc.matching import Matched
 FEWEST = 5
 """Boxes that a fault must show in: fewer are an accident."""
 ENOUGH = 20
-"""Comparisons from which anything that rejects a rater may be said."""
+"""Comparisons needed before a rater may be rejected for them."""
 ELSEWHERE = 0.1
 """IoU below which a box does not show what the others drew."""
 EXAMPLES = 5

@@ -25,7 +25,7 @@ FEW_CASES = 5
 BLOCK = 10
 """Slices of one block: errors of neighbours are alike, those of distant slices are not."""
 PRIOR_DF = 4.0
-"""Degrees of freedom that the spread of all raters lends to each, as of five cases."""
+"""Degrees of freedom that the spread of all raters gives to each, as of five cases."""
 ENOUGH_CASES = 30
 """Below this a bootstrap is too sure (of 15 cases it holds .78 to .92 where it says .95, by
 ``benchmarks/coverage.py``): the interval is then Student's, with the error of the jackknife."""

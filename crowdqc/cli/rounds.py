@@ -32,7 +32,7 @@ def assign(study: Path, *, rater: str | None, n_cases: int, due: str | None, **s
     """Writes the table of [assignments] path, which must not be there yet.
 
     Each case goes to raters_per_case of the raters, so that all have as much to do and every two
-    share cases; what that can show is said. --join adds rows, and leaves those that are there.
+    share cases; the summary states what that can show. --join adds rows and keeps the others.
     """
     from crowdqc.cli.stage import finish
     from crowdqc.config import load_config

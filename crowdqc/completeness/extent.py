@@ -69,7 +69,7 @@ def expected_ends(expected: Floats) -> Floats:
     Returns
     -------
     ends : ndarray, shape (C, L, 2)
-        Lower and upper end in mm; nan where fewer than `FEWEST` references speak.
+        Lower and upper end in mm; nan where fewer than `FEWEST` references know.
     """
     return _median(expected, axis=2, enough=np.isfinite(expected).sum(axis=2) >= FEWEST)
 
@@ -109,7 +109,7 @@ def presence(heights: Floats, expected: Floats, *, spread: float) -> Floats:
     Returns
     -------
     ndarray, shape (N,)
-        In ``[0, 1]``; nan where fewer than `FEWEST` references speak or `spread` is nan.
+        In ``[0, 1]``; nan where fewer than `FEWEST` references know or `spread` is nan.
 
     Examples
     --------

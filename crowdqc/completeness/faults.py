@@ -238,7 +238,7 @@ def box_contradicted(data: RunData) -> Found:
     organ = case[run] * len(runs.study.labels) + label[run]
     place = numbered(organ * (int(slices.max(initial=0)) + 1) + slices)[1]
     wrong = contradicted(drawn[BOX].to_numpy(np.float64), place)
-    wrong &= ~data.jumped[drawn.index]  # said already
+    wrong &= ~data.jumped[drawn.index]  # named already
     for row, group in _with_rows(facts, drawn[wrong].groupby("run")):
         where = to_ranges(group["slice"])
         text = (
@@ -322,7 +322,7 @@ def label_unused(data: RunData) -> Found:
 
 @check("run", "labels-rare", order=125)
 def labels_rare(data: RunData) -> Found:
-    """Labels that most cases do not show: said once, not for each case that lacks them."""
+    """Labels that most cases do not show: named once, not for each case that lacks them."""
     shown = data.runs.study.boxes.groupby("label")["case"].nunique()
     rare = sorted(set(shown.index) - set(usual_labels(data.runs.study)), key=shown.get)
     if rare:
@@ -330,7 +330,7 @@ def labels_rare(data: RunData) -> Found:
         more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
         text = (
             f"Most cases do not show {few}{more} (cases that do): a case in which nobody drew "
-            "such a label is not said to lack it."
+            "such a label is not reported as lacking it."
         )
         yield (
             [],

@@ -2,7 +2,7 @@
 
 A *run* is the boxed slices of one label of one case by one rater. Slices strictly between its
 first and its last without a box are gaps; of a label of which there may be several, only
-those between two boxes of one thing. How much should be there is said by the other raters,
+those between two boxes of one thing. How much should be there is known from the other raters,
 where there are any, else by the other cases. A *unit* is what one pass through a case drew: a
 rater's runs where several raters drew the same label, else all runs of the case.
 """

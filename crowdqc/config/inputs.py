@@ -82,7 +82,7 @@ class Annotations(Section):
     """Names of the images in coco, cvat and labelstudio files, with ``{case}`` and ``{slice}``;
     none given: the name without its ending is the case, and every case is one image."""
     first_pixel: Literal[0, 1] | None = None
-    """Number of the first pixel in voc files, which must be said: 1 as in Pascal VOC itself, where
+    """Number of the first pixel in voc files, which must be given: 1 as in Pascal VOC itself, where
     the last pixel counts as inside, or 0 as OpenLabeling and many others write."""
     size: tuple[Side, Side] | None = Field(default=None, strict=False)
     """Rows and columns of every image in px; not needed where images are given."""
@@ -95,8 +95,8 @@ class Annotations(Section):
     rater_scope: Literal["study", "case"] = "study"
     """``"case"`` where a rater's name does not mean the same person in two cases."""
     empty_file: Literal["infer", "nothing", "unread"] = "infer"
-    """What an empty file, or an image without a box whose state is not said, means: looked at where
-    the rater drew on slices before and after it (infer), nothing there, or not looked at."""
+    """What an empty file, or an image without a box whose state is not stated, means: looked at
+    where the rater drew on slices before and after it (infer), nothing there, or not looked at."""
     file_times: bool = False
     """Whether the times at which yolo or voc files were last written say when slices were read.
     Only in the folder in which raters drew, or a copy that kept times (cp -p, rsync -a, zip)."""
@@ -178,7 +178,7 @@ class Images(Section):
     """NIfTI volumes or, where it ends with ``/``, folders of one DICOM series (with {case}); or
     pictures (with {case} and {slice})."""
     geometry: str | None = None
-    """Volumes that only lend size and spacing, where the images may not be had."""
+    """Volumes that only give size and spacing, where the images may not be had."""
     plane: Plane = "stored"
     """Which slices were annotated: ``volume[:, :, k]`` as it is stored; or axial, coronal or
     sagittal ones of the volume turned to the nearest RAS+: k counts from the patient's feet,

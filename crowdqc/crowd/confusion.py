@@ -48,7 +48,7 @@ class Confusion:
     prevalence : ndarray, shape (V,)
         Share of each class.
     rates : ndarray, shape (R, V, V)
-        ``rates[r, true, said]``: how likely rater r says a class where another is true; nan
+        ``rates[r, true, given]``: how likely rater r gives a class where another is true; nan
         where the rater met no unit of that class.
     """
 
@@ -63,11 +63,11 @@ def dawid_skene(given: Given, *, prior: float = 0.0) -> Confusion:
     Parameters
     ----------
     given : Given
-        Who said what of which unit. Three raters or more are needed: of two who differ, nothing
-        says who is right.
+        Who gave which class to which unit. Three raters or more are needed: of two who differ,
+        nothing says who is right.
     prior : float
         Votes, at the rates of all raters together, that are added to those of each rater for each
-        true class: who said little is taken for a usual rater. 0: maximum likelihood, as in [1]_.
+        true class: who gave few is taken for a usual rater. 0: maximum likelihood, as in [1]_.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What gold boxes say of the objects of a study, and how they calibrate what is said of the rest.
+"""What gold boxes say of the objects of a study, and how they calibrate the estimates for the rest.
 
 Gold knows what no crowd can: an error that all raters share. Of five images with gold the mean
 error of the fused edges, and how much wider than promised their errors are, carry over to the

@@ -23,7 +23,7 @@ from crowdqc.geometry import paired_iou
 _BLOCK = 2**17
 """Boxes that are compared at a time, to bound memory."""
 _LENT = 4.0
-"""Degrees of freedom that the variance between all raters' clusters lends to each."""
+"""Degrees of freedom that the variance between all raters' clusters gives to each."""
 _FEW_CASES, _SLICES = 5, 10
 """In fewer cases than this the clusters are blocks of so many slices."""
 _DRAWN = 0.1

@@ -137,7 +137,7 @@ def append_decisions(
     rows : iterable of mapping
         Column of the table ``decisions`` -> value; columns that are not there are empty.
     size : int, optional
-        Bytes that the file had when it was read, where the rows rest on what it said then.
+        Bytes that the file had when it was read, where the rows rest on what it held then.
 
     Returns
     -------

@@ -264,7 +264,7 @@ class Document:
         annotations = self._all.config.annotations
         asked_rater = annotations.rater_of.get(name or "") or annotations.rater
         if not (rater or asked_rater or "rater" in self.fields):
-            self.fault("name-missing", "nobody is said to have drawn it.", source, image=image)
+            self.fault("name-missing", "it has no name of who drew it.", source, image=image)
             return
         self._n_boxes += 1
         refuse_more(self._n_boxes, self._all.config.limits.rows, "rows")

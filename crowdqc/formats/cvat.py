@@ -1,7 +1,7 @@
 """CVAT for images 1.1 (XML): one file a job, task, project or replica, one ``<image>`` a slice.
 
-Every image of a job is listed. Whether one without a box was looked at is said by the state of its
-job, where the export has it, else by ``empty_file``. Who drew is said by the assignee of the
+Every image of a job is listed. Whether one without a box was looked at is given by the state of its
+job, where the export has it, else by ``empty_file``. Who drew is given by the assignee of the
 segment, job or task, by the path (``{rater}``), or by the study file.
 """
 

@@ -109,7 +109,7 @@ def settle_sizes(
     Parameters
     ----------
     readings : DataFrame
-        ``case, slice, rater`` and, where the format says so, ``height, width`` (nan: not said).
+        ``case, slice, rater`` and, where the format says so, ``height, width`` (nan: not stated).
     known : DataFrame, optional
         The table `images`, which counts where it is given; then ``[annotations] size``; then the
         first reading of the slice.
@@ -140,7 +140,7 @@ def settle_sizes(
         return readings.drop(columns=SIZE), findings  # slices without an image: found later
     usual = readings[SIZE].mode().iloc[0]
     message = (
-        f"the image's size is not said by {count(int(unsized.sum()), 'reading')}: "
+        f"the image's size is not stated by {count(int(unsized.sum()), 'reading')}: "
         f"{usual['height']:g} rows and {usual['width']:g} columns are taken, as most have."
     )
     note = Finding(check="image-size-guessed", message=message)
@@ -159,7 +159,7 @@ def _right_sizes(readings: pd.DataFrame, known: pd.DataFrame | None, config: Con
 
 def _other_size(row: Any, right: np.ndarray) -> Finding:
     message = (
-        f"the image is said to have {row.height:g} rows and {row.width:g} columns, but it has "
+        f"by its file the image has {row.height:g} rows and {row.width:g} columns, but it has "
         f"{right[0]:g} and {right[1]:g}. The reading is left out: its boxes are of another picture."
     )
     return Finding(

@@ -102,7 +102,7 @@ class Labels:
 
 
 class Classes(dict[str, str]):
-    """Id -> label, and where that is said."""
+    """Id -> label, and where that is given."""
 
     def __init__(self, labels: Mapping[str, str], where: str) -> None:
         super().__init__(labels)

@@ -62,7 +62,7 @@ def read_lidc(config: Config) -> Draft:
     Raises
     ------
     InputError
-        If no file is found, raters are said to be the same persons in all scans, or images are
+        If no file is found, raters are declared to be the same persons in all scans, or images are
         given, to whose slices positions cannot be laid.
     """
     if config.annotations.rater_scope != "case":

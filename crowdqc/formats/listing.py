@@ -45,7 +45,7 @@ class Guess:
     no_images: bool = False
     """Whether no image can belong to them, so that none is looked for."""
     needs_size: bool = False
-    """Whether the files leave the size of images to be said."""
+    """Whether the files do not state the size of images."""
     several: set[str] = field(default_factory=set)
     """Ids of labels of which a slice was seen to hold more than one object."""
     remarks: list[str] = field(default_factory=list)

@@ -27,7 +27,7 @@ _NAMES = {name.replace("_", ""): rank for rank, name in enumerate(KEYS)}
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """An image of a file: its name, which slice it is, its size (nan: not said), and its place."""
+    """An image of a file: its name, which slice it is, its size (nan: unknown), and its place."""
 
     name: str
     case: str
@@ -48,7 +48,7 @@ class Made:
 
 @dataclass
 class Reading:
-    """What one person said of one image in one place of a file."""
+    """What one person recorded of one image in one place of a file."""
 
     image: Image
     file: str
@@ -114,7 +114,7 @@ def check_raters(config: Config, *, file_says: bool = False) -> None:
     nobody = [name for name in config.label_names if name not in annotations.rater_of]
     if not in_path and not annotations.rater and nobody and not file_says:
         raise InputError(
-            f"{config.file}: it is not said who drew {', '.join(nobody)}. Put {{rater}} into "
+            f"{config.file}: it is not stated who drew {', '.join(nobody)}. Put {{rater}} into "
             "'annotations.path', or give 'annotations.rater_of' (label = rater) or "
             "'annotations.rater' (one for all)."
         )
@@ -155,7 +155,7 @@ def attribute(readings: Sequence[Reading]) -> list[Finding]:
         names = (one.record_rater, one.path_rater)[:: 1 if by_record else -1]
         one.rater = names[0] or names[1] or one.asked_rater or ""
     for one in bare if by_record else ():
-        one.rater = ""  # an image of a batch, of which nobody is said to have read it
+        one.rater = ""  # an image of a batch, of which no reader is recorded
     other = next((one for one in both if one.path_rater != one.record_rater), None)
     if other is None:
         return []
@@ -165,7 +165,7 @@ def attribute(readings: Sequence[Reading]) -> list[Finding]:
         f"'{other.record_rater}'. The {followed} is followed everywhere, since the {left} "
         f"{_WHY[followed]}"
     )
-    return [Finding(check="rater-said-twice", message=message)]
+    return [Finding(check="rater-differs", message=message)]
 
 
 _WHY = {

@@ -84,12 +84,12 @@ class SliceFiles:
     def readings(self, sizes: Sequence[tuple[float, float]] = ()) -> pd.DataFrame:
         """A reading of each file by all who were asked; states are still to be inferred.
 
-        `sizes` are the rows and columns of each file's image, where files say them (nan: not said).
+        `sizes` are the rows and columns of each file's image (nan: not stated).
         """
-        said = dict.fromkeys(self.verified, "reviewed_empty") | dict.fromkeys(
+        known = dict.fromkeys(self.verified, "reviewed_empty") | dict.fromkeys(
             self.half_read, "opened"
         )
-        state = [said.get(file, "") for file in range(len(self))]
+        state = [known.get(file, "") for file in range(len(self))]
         table = pd.DataFrame({"case": self.cases, "slice": self.slices, "path": self.paths})
         table = table.assign(rater=self.raters, labels="", state=state)
         if not np.isnan(sizes).all():

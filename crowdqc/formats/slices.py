@@ -11,7 +11,7 @@ from crowdqc.geometry import pixels_to_yolo
 from crowdqc.schema import BOX, Study
 
 PATTERN = "{rater}/{case}-slice{slice:03d}.txt"
-"""Name of a file, where nothing else is said."""
+"""Name of a file, unless another is given."""
 
 
 def write_slices(

@@ -71,16 +71,16 @@ class _Boxes:
 
     def read(self, file: int) -> None:
         self.sizes.append((math.nan, math.nan))
-        said: dict[str, str] = {}
+        root: dict[str, str] = {}
         path = self.files.paths[file]
-        for element, line in children(path, _ROOT, BYTES_MAX, attributes=said):
+        for element, line in children(path, _ROOT, BYTES_MAX, attributes=root):
             if element.tag == "size":
                 self.sizes[file] = _size(element)
             elif element.tag == "object":
                 fault = self._object(element, file, line)
                 if fault is not None:
                     self.files.fault(file, line, fault)
-        if said.get("verified", "").strip().lower() in _YES:
+        if root.get("verified", "").strip().lower() in _YES:
             self.files.verified.add(file)
 
     def _object(self, element: Element, file: int, line: int) -> tuple[str, str] | None:
@@ -129,7 +129,7 @@ def read_voc(config: Config) -> Draft:
 
 
 def _size(element: Element) -> tuple[float, float]:
-    """Rows and columns; nan where they are not said (tools write 0)."""
+    """Rows and columns; nan where they are not given (tools write 0)."""
     height, width = side(element.findtext("height")), side(element.findtext("width"))
     return (height, width) if height and width else (math.nan, math.nan)
 

@@ -1,8 +1,8 @@
 """YOLO text files: one file a slice, one line a box, ``class x_centre y_centre width height``.
 
-Coordinates are fractions of the image. Who drew a box is said by the path (``{rater}``), by
+Coordinates are fractions of the image. Who drew a box is given by the path (``{rater}``), by
 its label (``[annotations] rater_of``), or once for all (``[annotations] rater``). What a class
-is called is said by ``[labels]``, or by a class list beside the files (`formats.labels`).
+is called is given by ``[labels]``, or by a class list beside the files (`formats.labels`).
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def solve(votes: Votes, *, prior: Floats | None = None, max_iter: int = 1000) ->
     Parameters
     ----------
     votes : Votes
-        What was said.
+        Which label each rater gave to each voxel.
     prior : ndarray, shape (L, L), optional
         Pixels already seen of every rater: a Dirichlet prior on the rows of its confusion
         matrix. None: nothing.

@@ -64,7 +64,7 @@ def explain(
             values = dict(measures[scope].loc[key])
         rows += [(name, *_asked(rule, values, judged.where)) for rule in policy.of(scope)]
         rows += [
-            (name, f.check, f.value, f.limit, f.severity.value, _told(f, judged.where))
+            (name, f.check, f.value, f.limit, f.severity.value, _finding_text(f, judged.where))
             for f in findings
             if _is_about(f, judged.where)
         ]
@@ -110,7 +110,7 @@ def _asked(rule: Rule, values: Mapping[str, float], unit: Where) -> tuple[Any, .
     return f"{rule.measure} {rule.op} {rule.limit:g}", value, rule.limit, result, because
 
 
-def _told(finding: Finding, unit: Where) -> str:
+def _finding_text(finding: Finding, unit: Where) -> str:
     """What was found, and the places that show it."""
     return message(finding, unit) if finding.examples else sentence(finding.reason, unit)
 

@@ -1,4 +1,4 @@
-"""Boxes that nothing else speaks for: no majority drew them, and they are on one slice only.
+"""Boxes that nothing else supports: no majority drew them, and they are on one slice only.
 
 An organ goes on along the slices. A box that half of the raters who read the slice, or more, did
 not draw, and that no box on the slices beside continues, is more often a slip than an organ that so

@@ -65,7 +65,7 @@ class Rule(Section):
     """The reason, for people."""
     needs: dict[str, Annotated[float, Field(strict=False, allow_inf_nan=False)]] = Field({})
     """Measures of the unit, and how large each must be for the rule to be asked: of a rater who
-    drew three boxes some things are better not said."""
+    drew three boxes some rules are better not asked."""
 
     @pydantic.model_validator(mode="after")
     def _declared(self) -> Rule:

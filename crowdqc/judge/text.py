@@ -1,6 +1,6 @@
 """Reasons as English: the only place where the records of a verdict become sentences.
 
-What a reason is about is said only as far as its reader does not know it yet: a reason of a label
+What a reason is about is named only as far as its reader does not know it yet: a reason of a label
 names the label where it is read of the case ("liver: ..."), and not where it is read of the label.
 """
 
@@ -76,7 +76,7 @@ def sentences(reasons: Iterable[Reason | Mapping[str, Any]], unit: Where) -> lis
     reasons : iterable of Reason or mapping
         Or their records, as in tables and the manifest.
     unit : Where
-        What they are about: what it says is not said again.
+        What they are about: what it names is not repeated.
     """
     return list(dict.fromkeys(sentence(reason, unit) for reason in records(reasons)))
 

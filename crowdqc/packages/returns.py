@@ -23,7 +23,7 @@ from crowdqc.schema import BOX, conform, stands_in
 PLACE = ["rater", "case", "slice", "label"]
 TASK = ["round", "rater", "task"]
 RUNS_MIN = 3
-"""Runs below which nothing is said of better or worse."""
+"""Runs below which better or worse is not decided."""
 
 
 @dataclass(frozen=True)

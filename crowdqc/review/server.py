@@ -2,7 +2,8 @@
 
 Whoever opens the page needs the token of its address, once; then a cookie that no script reads
 says who asks. `Host` and `Origin` must be our own, so that no other page in the same browser can
-speak to us, whatever name it resolves. Cases, slices and items are numbers: no name becomes a path.
+send requests, whatever name it resolves. Cases, slices and items are numbers: no name becomes a
+path.
 """
 
 from __future__ import annotations

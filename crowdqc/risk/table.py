@@ -104,7 +104,7 @@ def assess_risk(
         several prompts, ``model_dice``, Dice with the masks of a second model, or
         ``propagation_dice``, Dice with what the slices beside it predict.
     known : mapping of str to DataFrame, optional
-        Case -> what `case_signals` said of it, which is not asked again.
+        Case -> what `case_signals` found in it, which is not measured again.
     pictures : callable, optional
         The pictures that masks were drawn on, of cases that are not `known`.
 

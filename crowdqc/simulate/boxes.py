@@ -66,7 +66,7 @@ def paper_boxes(mask: ArrayLike) -> Boxes:
     boxes : ndarray, shape (N, 4)
         ``x0, y0, x1, y1`` in px, in the order of their first pixel by rows; none for an empty
         mask. Components touch along edges, not corners, and the image is continued by
-        reflection: the defaults of scipy, which the paper does not speak of.
+        reflection: the defaults of scipy, which the paper does not mention.
 
     References
     ----------

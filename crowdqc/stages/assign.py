@@ -102,7 +102,7 @@ def _cases_of_images(config: Config) -> list[str]:
     images = known_images(config)
     if images is None:
         raise InputError(
-            f"{config.file}: which cases there are is said by [images] path, or by "
+            f"{config.file}: the cases must be given by [images] path, or by "
             "[assignments] cases; give one of them."
         )
     return natural_order(images["case"].unique())

@@ -1,4 +1,4 @@
-"""Masks and fused boxes as units of an audit: which are accepted, and what experts said of them."""
+"""Masks and fused boxes as units of an audit: which are accepted, and how experts graded them."""
 
 from __future__ import annotations
 

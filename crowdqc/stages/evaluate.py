@@ -18,7 +18,7 @@ from crowdqc.stages.truth import truth_files
 from crowdqc.text import count
 
 WHY_MAX = 5
-"""Cases whose reason is said; all are in the findings."""
+"""Cases whose reason is shown; all are in the findings."""
 
 
 def has_truth(config: Config) -> bool:

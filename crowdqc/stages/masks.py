@@ -131,7 +131,7 @@ def _contrast_findings(table: pd.DataFrame) -> list[Finding]:
 
 
 def mask_prompts(run: Run) -> dict[str, pd.DataFrame]:
-    """Set of masks -> its fused boxes, with those of the raters who may speak for it."""
+    """Set of masks -> its fused boxes, with those of the raters who may support it."""
     manifest = read_manifest(run)
     consensus = run.store.read("consensus")
     prompts = {

@@ -200,7 +200,7 @@ class Elements:
         return number, head[4:6], struct.unpack(f"{self._order}I", length)[0]
 
     def _pixels(self, file: BinaryIO, length: int) -> int | None:
-        """Bytes of pixels that are there, of `length` that are said to be."""
+        """Bytes of pixels that are there, of `length` that are declared."""
         if length == _UNDEFINED:
             return None
         start = file.tell()

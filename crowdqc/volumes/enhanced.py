@@ -36,7 +36,7 @@ def read_frames(path: Path) -> list[Slice]:
     ------
     InputError
         If pydicom is not installed; if a frame does not say where it lies and how its values are
-        scaled; if there are not as many frames as said, or they are not grey.
+        scaled; if there are not as many frames as the header states, or they are not grey.
     """
     dataset = _read(path, pixels=False)
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or []

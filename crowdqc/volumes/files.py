@@ -1,7 +1,7 @@
 """Volumes in and out: read from files and DICOM series, written as NIfTI.
 
 A volume is an array ``(i, j, k)`` with an affine to the patient's space (RAS+, mm). Which axis is
-the third is said by a plane (`crowdqc.config.Plane`), and settled at the door: what is read is
+the third is given by a plane (`crowdqc.config.Plane`), and settled at the door: what is read is
 turned so that the slices that were annotated are ``volume[:, :, k]``, and what is written is turned
 back to the grid of its source. ``"stored"`` turns nothing.
 """
@@ -115,8 +115,8 @@ def inspect_volume(path: Path, *, resample: bool = False) -> list[Finding]:
     Returns
     -------
     list of Finding
-        ``volume-spacing`` where two sizes of a voxel are said, ``volume-sheared`` where axes are
-        not perpendicular, ``volume-orientation`` where the patient's directions are not said,
+        ``volume-spacing`` where two sizes of a voxel are stated, ``volume-sheared`` where axes are
+        not perpendicular, ``volume-orientation`` where the patient's directions are not stated,
         ``series-incomplete`` where instance numbers say so, ``series-resampled`` where it is.
 
     Raises

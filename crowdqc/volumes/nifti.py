@@ -41,7 +41,7 @@ OTHER_CODE = 2
 _CODES = frozenset(range(6))
 _HEADER = 540
 _OFFSETS = {348: ("f", 108), 540: ("q", 168)}
-"""Size of the header, by which versions 1 and 2 are told apart -> type and place of vox_offset."""
+"""Size of the header, which differs between versions 1 and 2 -> type and place of vox_offset."""
 _UNREADABLE = (
     *(OSError, EOFError, ValueError, OverflowError, zlib.error),
     *(ImageFileError, HeaderDataError, HeaderTypeError, WrapStructError),
@@ -255,7 +255,7 @@ def _beginning(path: Path) -> bytes:
 
 
 def _offset(head: bytes) -> float:
-    """Where voxels are said to begin; 0 where the header is none."""
+    """Where voxels begin by the header; 0 where the header is none."""
     for order in "<>" if len(head) >= min(_OFFSETS) else "":
         (size,) = struct.unpack_from(f"{order}i", head)
         kind, place = _OFFSETS.get(size, ("", 0))

@@ -80,7 +80,7 @@ def test_rows_are_added_in_the_columns_that_the_table_has(study):
     [
         ('path = "assignments.csv"\n', "", "name the table first"),
         ('raters = ["ann", "bob", "cem", "dot"]\n', "", "name everybody who takes part"),
-        ('cases = ["1", "2", "3", "4"]\n', "", "which cases there are"),
+        ('cases = ["1", "2", "3", "4"]\n', "", "the cases must be given"),
         ('"cem", "dot"', '"ann", "dot"', "raters must differ"),
         ("raters_per_case = 2", "raters_per_case = 9", "raters_per_case is 9"),
         ("due = 2026-12-24", 'due = "soon"', "assignments.due"),

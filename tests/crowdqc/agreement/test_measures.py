@@ -107,7 +107,7 @@ def test_raters_who_always_say_the_same_have_no_kappa():
 
     for measure in ("alpha_presence", "fleiss_presence"):
         assert np.isnan(row(table, measure)["value"])
-        assert row(table, measure)["why"] == "all raters always said the same"
+        assert row(table, measure)["why"] == "all raters always gave the same answer"
     assert np.isnan(row(table, "pair_kappa", rater="a", other="b")["value"])
     assert row(table, "ac1_presence")["value"] == 1
 

@@ -40,7 +40,7 @@ def test_projects_of_label_studio_hold_the_same_images(start):
 
     assert guess.image == "p{case}_{slice}.png"
     assert sorted(states(study)) == [f"1/{s}/{who}" for s in (1, 2) for who in ("ann", "bob")]
-    assert checks(findings) == ["rater-said-twice"]
+    assert checks(findings) == ["rater-differs"]
 
 
 def test_what_roboflow_puts_behind_names_is_no_part_of_them(start):

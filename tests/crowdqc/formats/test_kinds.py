@@ -285,7 +285,7 @@ def test_raters_in_records_win_over_batches_in_paths(read, key):
     study, findings = read(COCO, files)
 
     assert sorted(states(study)) == ["p/1/R1", "p/1/R2", "p/2/R1", "p/2/R2"]
-    assert checks(findings) == ["rater-said-twice"]
+    assert checks(findings) == ["rater-differs"]
 
 
 def test_a_number_that_everybody_has_names_nobody(read):
@@ -294,7 +294,7 @@ def test_a_number_that_everybody_has_names_nobody(read):
     study, findings = read(COCO, files)
 
     assert study.raters == ["ann", "bob"]
-    assert checks(findings) == ["rater-said-twice"]
+    assert checks(findings) == ["rater-differs"]
 
 
 # Class lists and names of labels ---------------------------------------------------------------
