@@ -28,7 +28,7 @@ ALPHA, POWER = 0.05, 0.8
 
 
 @dataclass(frozen=True)
-class Design:
+class AssignmentDesign:
     """Who reads what.
 
     Parameters
@@ -66,7 +66,9 @@ class Design:
         return float(TTestPower().solve_power(nobs=n, alpha=ALPHA, power=POWER))
 
 
-def deal(n_cases: int, n_raters: int, per_case: int, *, rng: np.random.Generator) -> Design:
+def deal(
+    n_cases: int, n_raters: int, per_case: int, *, rng: np.random.Generator
+) -> AssignmentDesign:
     """Deal cases to raters.
 
     Parameters
@@ -78,7 +80,7 @@ def deal(n_cases: int, n_raters: int, per_case: int, *, rng: np.random.Generator
 
     Returns
     -------
-    Design
+    AssignmentDesign
         Every case has k raters; loads differ by one at most.
 
     Raises
@@ -110,7 +112,7 @@ def deal(n_cases: int, n_raters: int, per_case: int, *, rng: np.random.Generator
         load[chosen] += 1
         shared[np.ix_(chosen, chosen)] += 1
     _even_out(reads, rng=rng)
-    return Design(reads)
+    return AssignmentDesign(reads)
 
 
 def _even_out(reads: Bools, *, rng: np.random.Generator) -> None:
@@ -120,7 +122,7 @@ def _even_out(reads: Bools, *, rng: np.random.Generator) -> None:
     improves.
     """
     hands = [set(np.flatnonzero(row).tolist()) for row in reads]
-    pairs = Design(reads).shared.tolist()
+    pairs = AssignmentDesign(reads).shared.tolist()
     excess = _excess(pairs)
     for case, other in rng.integers(0, len(hands), (EXCHANGES * len(hands) + FEWEST, 2)).tolist():
         mine, theirs = hands[case] - hands[other], hands[other] - hands[case]
@@ -179,12 +181,12 @@ def join(reads: Bools, n: int, *, rng: np.random.Generator) -> Ints:
     return np.array(sorted(chosen), dtype=np.int64)
 
 
-def describe(design: Design, raters: Sequence[str]) -> str:
+def describe(design: AssignmentDesign, raters: Sequence[str]) -> str:
     """What a design can show, in a sentence for people.
 
     Parameters
     ----------
-    design : Design
+    design : AssignmentDesign
     raters : sequence of str, length R
         Their names.
 

@@ -92,7 +92,7 @@ def train(study: Path, *, out: Path | None, style: str, quiet: bool, **options: 
     from crowdqc.stages import training
 
     settings = {name: options[name] for name in SETTINGS}
-    request = training.Request(
+    request = training.TrainingRequest(
         action=options["action"] or "train",
         sets=options["sets"],
         folds=options["folds"],

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crowdqc.catalogue import EXPORTS
-from crowdqc.exports.archive import Archive, Volume
+from crowdqc.exports.archive import Archive, MaskVolume
 from crowdqc.files import new_folder
 from crowdqc.findings import Finding, InputError
 from crowdqc.text import must_be_one_of
 
-__all__ = ["Archive", "Volume", "export"]
+__all__ = ["Archive", "MaskVolume", "export"]
 
 
 def export(archive: Archive, target: str, folder: Path) -> list[Finding]:

@@ -21,7 +21,7 @@ ENTROPY_MAX = float(np.log(2))
 
 
 @dataclass(frozen=True)
-class Volume:
+class MaskVolume:
     """A case whose masks are drawn."""
 
     case: str
@@ -104,7 +104,7 @@ class Archive:
         Version of crowdqc that made them.
     labels : tuple of Label
         In the order of the study file.
-    volumes : tuple of Volume
+    volumes : tuple of MaskVolume
         Cases with masks.
     tables : dict of str to DataFrame
         ``images``, ``readings``, ``boxes``, ``raters``, ``consensus``, ``masks`` and so on, as far
@@ -116,7 +116,7 @@ class Archive:
     name: str
     version: str
     labels: tuple[Label, ...]
-    volumes: tuple[Volume, ...] = ()
+    volumes: tuple[MaskVolume, ...] = ()
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     publication: Publication = field(default_factory=Publication)
 
@@ -136,7 +136,7 @@ class Archive:
         masks = self.tables.get("masks")
         return "" if masks is None else ", ".join(sorted(set(masks["model"])))
 
-    def needed_volumes(self) -> tuple[Volume, ...]:
+    def needed_volumes(self) -> tuple[MaskVolume, ...]:
         """Cases with masks.
 
         Raises

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.exports.archive import Archive, Volume, loss
+from crowdqc.exports.archive import Archive, MaskVolume, loss
 from crowdqc.findings import Finding, InputError
 from crowdqc.volumes import write_map
 
@@ -91,7 +91,7 @@ def _description(archive: Archive) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value}
 
 
-def _write_case(volume: Volume, archive: Archive, place: Path) -> None:
+def _write_case(volume: MaskVolume, archive: Archive, place: Path) -> None:
     subject = place.parent.name
     place.mkdir(parents=True)
     volume.labels()  # refuses masks of another grid

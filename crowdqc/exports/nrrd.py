@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crowdqc.exports.archive import Archive, Volume, loss
+from crowdqc.exports.archive import Archive, MaskVolume, loss
 from crowdqc.findings import Finding
 from crowdqc.volumes.itk import simpleitk
 
@@ -34,7 +34,7 @@ def write_nrrd(archive: Archive, folder: Path) -> list[Finding]:
     return [loss("NRRD files hold labels only: maps of uncertainty are not written.")]
 
 
-def _write(volume: Volume, archive: Archive, path: Path) -> None:
+def _write(volume: MaskVolume, archive: Archive, path: Path) -> None:
     sitk = simpleitk("NRRD files")
     labels, geometry = volume.labels()
     image = sitk.GetImageFromArray(labels.transpose(2, 1, 0).astype(np.uint16))

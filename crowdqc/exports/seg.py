@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from crowdqc.config import Label
-from crowdqc.exports.archive import Archive, Volume, loss
+from crowdqc.exports.archive import Archive, MaskVolume, loss
 from crowdqc.findings import Finding, InputError
 from crowdqc.volumes import is_dicom, read_geometry, series_slices
 
@@ -99,7 +99,7 @@ def write_fractional(archive: Archive, folder: Path) -> list[Finding]:
 
 
 def _write(
-    volume: Volume, archive: Archive, parts: dict[str, NDArray[Any]], *, folder: Path
+    volume: MaskVolume, archive: Archive, parts: dict[str, NDArray[Any]], *, folder: Path
 ) -> None:
     if not is_dicom(volume.image):
         raise InputError(
@@ -133,7 +133,7 @@ def _write(
     seg.save_as(folder / f"{volume.case}.seg.dcm")
 
 
-def _sources(volume: Volume) -> tuple[list[Any], list[int]]:
+def _sources(volume: MaskVolume) -> tuple[list[Any], list[int]]:
     """The slices of the series, with what a Segmentation refers to though it was removed.
 
     And which plane each is: files come in the order of planes, frames in that of their file.

@@ -26,7 +26,7 @@ GREY, LINE, TEXT, STEP = 128, 112, 60, 50
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedPicture:
     """A picture that is wanted: of which slice, how large, and as which file."""
 
     case: str
@@ -37,7 +37,7 @@ class Wanted:
 
 
 def write_pictures(
-    wanted: Sequence[Wanted],
+    wanted: Sequence[WantedPicture],
     *,
     open_source: Callable[[str], VolumeSlices],
     originals: Mapping[tuple[str, int], Path],
@@ -46,7 +46,7 @@ def write_pictures(
 
     Parameters
     ----------
-    wanted : sequence of Wanted
+    wanted : sequence of WantedPicture
     open_source : callable
         Opens what shows the slices of a case.
     originals : mapping
@@ -62,11 +62,11 @@ def write_pictures(
     InputError
         If an image cannot be read.
     """
-    cases: dict[str, list[Wanted]] = {}
+    cases: dict[str, list[WantedPicture]] = {}
     for one in wanted:
         cases.setdefault(one.case, []).append(one)
 
-    def write(of_case: list[Wanted]) -> int:
+    def write(of_case: list[WantedPicture]) -> int:
         source = open_source(of_case[0].case)
         return sum(_write(one, source, originals) for one in of_case)
 
@@ -74,7 +74,9 @@ def write_pictures(
         return sum(pool.map(write, cases.values()))
 
 
-def _write(one: Wanted, source: VolumeSlices, originals: Mapping[tuple[str, int], Path]) -> bool:
+def _write(
+    one: WantedPicture, source: VolumeSlices, originals: Mapping[tuple[str, int], Path]
+) -> bool:
     original = originals.get((one.case, one.slice))
     if original is not None and original.suffix.lower() == ".png":
         try:

@@ -33,7 +33,7 @@ COLUMNS = ["rater", *PLACE, "task", "prefill", "expected_error"]
 
 
 @dataclass(frozen=True)
-class Sources:
+class PackageSources:
     """What tasks are made of.
 
     Parameters
@@ -79,12 +79,12 @@ class Wanted:
     prefill: Prefill | None = None
 
 
-def plan_tasks(sources: Sources, wanted: Wanted) -> pd.DataFrame:
+def plan_tasks(sources: PackageSources, wanted: Wanted) -> pd.DataFrame:
     """One row for each rater, slice and label that is to be done.
 
     Parameters
     ----------
-    sources : Sources
+    sources : PackageSources
     wanted : Wanted
 
     Returns
@@ -108,7 +108,7 @@ def plan_tasks(sources: Sources, wanted: Wanted) -> pd.DataFrame:
     return _in_order(tasks, sources.study)[COLUMNS]
 
 
-def _of_work_list(sources: Sources) -> pd.DataFrame:
+def _of_work_list(sources: PackageSources) -> pd.DataFrame:
     study = sources.study
     table = sources.todo.assign(
         label=[[name for name in text.split(", ") if name] or list(study.labels)
@@ -129,7 +129,7 @@ def _of_work_list(sources: Sources) -> pd.DataFrame:
     return tasks[stands_in(study.images, tasks, ["case", "slice"])].reset_index(drop=True)
 
 
-def _whole_cases(rows: pd.DataFrame, sources: Sources) -> pd.DataFrame:
+def _whole_cases(rows: pd.DataFrame, sources: PackageSources) -> pd.DataFrame:
     """Rows about a whole case, slice by slice: those that were assigned, else all."""
     found = rows.merge(sources.study.images[["case", "slice"]], on="case")
     if sources.owed is None:
@@ -138,7 +138,7 @@ def _whole_cases(rows: pd.DataFrame, sources: Sources) -> pd.DataFrame:
     return found[~known | stands_in(sources.owed, found, ["case", "slice", "rater"])]
 
 
-def _of_doubtful(sources: Sources, error: float) -> pd.DataFrame:
+def _of_doubtful(sources: PackageSources, error: float) -> pd.DataFrame:
     """Objects of a high expected error, each for the reader who differs most from the fused box."""
     columns = ["rater", *PLACE, "task"]
     fused = sources.consensus.dropna(subset=[*BOX, "expected_error"])
@@ -162,7 +162,7 @@ def _of_doubtful(sources: Sources, error: float) -> pd.DataFrame:
     return found.assign(task="redraw")[columns]
 
 
-def _of_faulty(sources: Sources, n: int) -> pd.DataFrame:
+def _of_faulty(sources: PackageSources, n: int) -> pd.DataFrame:
     """Slices that raters draw again who are not accepted for a fault of drawing."""
     raters = sources.raters[sources.raters["verdict"] != Verdict.ACCEPT.value]
     faulty = [row.rater for row in raters.itertuples() if REDRAWN & set(from_cell(row.faults))]

@@ -14,7 +14,7 @@ from crowdqc.csv_files import to_csv
 from crowdqc.files import sha256
 from crowdqc.formats.base import formats, load_format
 from crowdqc.formats.output import Output, Written
-from crowdqc.packages.pictures import Wanted, write_pictures
+from crowdqc.packages.pictures import WantedPicture, write_pictures
 from crowdqc.packages.task_file import NAME, AskedSlice, TaskFile
 from crowdqc.report.slice_files import VolumeSlices
 from crowdqc.schema import BOX, PLACE, READING, Study, conform, stands_in
@@ -168,9 +168,9 @@ def _output(study: Study, format: str) -> Output:
     )
 
 
-def _wanted(one: Written, case: str, folder: Path) -> Wanted:
+def _wanted(one: Written, case: str, folder: Path) -> WantedPicture:
     path = folder / PICTURES / f"{one.image}.png"
-    return Wanted(case, one.slice, one.height, one.width, path)
+    return WantedPicture(case, one.slice, one.height, one.width, path)
 
 
 def _slices(

@@ -14,7 +14,7 @@ from crowdqc.formats import merge_rounds, read_rounds
 from crowdqc.formats.conversion import convert as write
 from crowdqc.formats.output import Output
 from crowdqc.judge import USABLE
-from crowdqc.packages.pictures import Wanted, write_pictures
+from crowdqc.packages.pictures import WantedPicture, write_pictures
 from crowdqc.packages.sent import returned_rounds
 from crowdqc.packages.write import PICTURES
 from crowdqc.report.slice_files import VolumeSlices
@@ -113,7 +113,7 @@ def _write_pictures(run: Run, output: Output, folder: Path) -> None:
     of_case = dict(iter(images.groupby("case")))
     store: Store = run.store
     wanted = {
-        one.image: Wanted(
+        one.image: WantedPicture(
             back[one.case],
             one.slice,
             one.height,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import crowdqc
-from crowdqc.exports import Archive, Volume, export
+from crowdqc.exports import Archive, MaskVolume, export
 from crowdqc.exports.croissant import TABLES
 from crowdqc.findings import Finding, InputError
 from crowdqc.stages.base import Run
@@ -45,7 +45,7 @@ def _archive(run: Run) -> Archive:
     drawn = mask_files(run, "filtered") if has_volumes(config) else {}
     images, masks = image_files(config) if drawn else {}, run.store.path(SETS["filtered"])
     volumes = [
-        Volume(
+        MaskVolume(
             case=case,
             image=images[case],
             mask=mask,

@@ -13,7 +13,7 @@ from crowdqc.config import Config
 from crowdqc.files import new_folder
 from crowdqc.findings import InputError, from_cell
 from crowdqc.formats.output import fit_names
-from crowdqc.packages.plan import Sources, Wanted, plan_tasks
+from crowdqc.packages.plan import PackageSources, Wanted, plan_tasks
 from crowdqc.packages.sent import folder_of_round, outstanding, sent_packages
 from crowdqc.packages.write import Material, package_formats, write_package
 from crowdqc.report.feedback import SheetData, feedback_sheet
@@ -100,7 +100,7 @@ COLUMNS = ["round", "rater", "folder", "n_slices", "n_labels", "pictures", "due"
 
 
 def _tasks(run: Run, wishes: Wishes) -> pd.DataFrame:
-    sources = Sources(
+    sources = PackageSources(
         study=load_study(run),
         todo=run.store.read("todo"),
         consensus=run.store.read("consensus"),

@@ -26,7 +26,7 @@ from crowdqc.text import count
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class TrainingRequest:
     """What of a training is wanted.
 
     Parameters
@@ -59,17 +59,17 @@ class _Work:
     experiment: ModuleType
     folders: Any
     sets: Sequence[str]
-    request: Request
+    request: TrainingRequest
 
 
-def train(run: Run, request: Request) -> Result:
+def train(run: Run, request: TrainingRequest) -> Result:
     """Do one step of a training.
 
     Parameters
     ----------
     run : Run
         The study.
-    request : Request
+    request : TrainingRequest
         Which step, of which datasets and folds.
 
     Returns
@@ -238,4 +238,4 @@ _ACTIONS: dict[str, Callable[[_Work], Result]] = {
     "test": _test,
 }
 
-__all__ = ["Request", "train"]
+__all__ = ["TrainingRequest", "train"]

@@ -13,7 +13,7 @@ import pytest
 import SimpleITK
 
 from crowdqc.config import Code, Label, Publication
-from crowdqc.exports import Archive, Volume, export
+from crowdqc.exports import Archive, MaskVolume, export
 from crowdqc.exports.archive import probability_of
 from crowdqc.findings import InputError
 from crowdqc.volumes import read_labels, write_labels, write_map
@@ -48,7 +48,7 @@ def drawn(folder, image, values, case="p-01"):
     write_labels(mask, values, like=image)
     entropy = np.random.default_rng(1).uniform(0, np.log(2), values.shape)
     write_map(uncertainty, entropy, like=image)
-    return Volume(case, image, mask, uncertainty)
+    return MaskVolume(case, image, mask, uncertainty)
 
 
 def archive(volumes=(), **more):
@@ -103,7 +103,7 @@ def test_a_resampled_series_has_no_segmentation_but_other_targets(tmp_path):
     mask, uncertainty = tmp_path / "masks" / "a.nii.gz", tmp_path / "masks" / "a.u.nii.gz"
     write_labels(mask, labels(), like=series, resample=True)
     write_map(uncertainty, np.zeros(SHAPE), like=series, resample=True)
-    whole = archive([Volume("a", series, mask, uncertainty, resample=True)])
+    whole = archive([MaskVolume("a", series, mask, uncertainty, resample=True)])
 
     with pytest.raises(InputError, match="was resampled"):
         export(whole, "dicom-seg", tmp_path / "seg")
@@ -219,7 +219,7 @@ def test_bids_names_fit_the_rules_of_the_schema(tmp_path, nifti):
 
 
 def test_cases_that_bids_cannot_tell_apart_are_refused(tmp_path, nifti):
-    twins = [nifti, Volume("p_01", nifti.image, nifti.mask, nifti.uncertainty)]
+    twins = [nifti, MaskVolume("p_01", nifti.image, nifti.mask, nifti.uncertainty)]
     with pytest.raises(InputError, match=r"p_01.*letters and digits.*p-01"):
         export(archive(twins), "bids", tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -312,6 +312,6 @@ def test_what_is_missing_is_named(tmp_path, nifti):
     with pytest.raises(InputError, match="not an empty folder"):
         export(archive([nifti]), "nrrd", tmp_path / "full")
     other = save(tmp_path / "other.nii.gz", np.zeros((3, 3, 3)))
-    moved = Volume("p", other, nifti.mask, nifti.uncertainty)
+    moved = MaskVolume("p", other, nifti.mask, nifti.uncertainty)
     with pytest.raises(InputError, match="not on the grid"):
         export(archive([moved]), "nrrd", tmp_path / "new")
