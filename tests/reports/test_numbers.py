@@ -48,7 +48,7 @@ def check(pattern, *values):
     assert texts == [as_printed(text, value) for text, value in zip(texts, values, strict=True)]
 
 
-@pytest.mark.parametrize("name", ["hippocampus", "bu_bil"])
+@pytest.mark.parametrize("name", ["hippocampus", "bu_bil", "adapt"])
 def test_a_page_says_what_its_result_files_hold(benchmark, name):
     page = benchmark(f"{name}_report").page(DATA)
 
