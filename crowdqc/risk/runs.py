@@ -55,10 +55,8 @@ def runs_of(
 
     Parameters
     ----------
-    case, boxes, sets, labels, pictures
-        As for `crowdqc.risk.assess_risk`.
-    spacing : tuple of float
-        Along x, y and z, in mm.
+    case, boxes, sets, labels, spacing, pictures
+        As for `crowdqc.risk.assess_risk`; spacing along x, y and z in mm.
 
     Yields
     ------
