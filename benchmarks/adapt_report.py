@@ -115,7 +115,8 @@ def right_or_wrong(frame: pd.DataFrame) -> str:
     return (
         f"Of {len(each)} runs {len(kept)} wrote a model; of these {worse} gained nothing on the "
         f"test cases. {len(lost)} runs that gained more than .005 there were refused. On average "
-        f"the gain on the three held-out cases exceeded that on the test cases by {error.mean():+.3f} "
+        f"the gain on the three held-out cases exceeded that on the test cases by "
+        f"{error.mean():+.3f} "
         f"(standard deviation {error.std():.3f}, {len(error)} runs that left step 0). Runs of a "
         "draw share their held-out cases, so that this is a matter of few cases."
     )
