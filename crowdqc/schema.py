@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib.resources
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -212,6 +212,8 @@ class Study:
         (LIDC: reader 0 of two scans is not the same person).
     single : frozenset of str
         Labels of which a slice holds one object at most (organs); the rest may repeat.
+    points : DataFrame
+        Points that raters set, as in `TABLES`: prompts for models, never compared.
 
     Raises
     ------
@@ -226,11 +228,13 @@ class Study:
     boxes: pd.DataFrame
     rater_scope: Literal["study", "case"] = "study"
     single: frozenset[str] = frozenset()
+    points: pd.DataFrame = field(default_factory=lambda: empty("points"))
 
     def __post_init__(self) -> None:
         for table in ("images", "readings", "boxes"):
             object.__setattr__(self, table, conform(table, getattr(self, table)))
             _check_key(table, getattr(self, table))
+        object.__setattr__(self, "points", conform("points", self.points))
         if (self.images["slice"] < 0).any():
             raise SchemaError(f"Slices count from 0; got {self.images['slice'].min()}.")
         _check_reference(self.readings, "readings", target="images", other=self.images)

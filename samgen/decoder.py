@@ -58,7 +58,13 @@ class PreparedImage:
 
 
 def decode_boxes(
-    sam: Any, embedding: Tensor, boxes: Tensor, *, heads: Heads = "single", chunk: int | None = None
+    sam: Any,
+    embedding: Tensor,
+    boxes: Tensor,
+    *,
+    points: tuple[Tensor, Tensor] | None = None,
+    heads: Heads = "single",
+    chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Masks that SAM draws for boxes in one picture.
 
@@ -70,6 +76,8 @@ def decode_boxes(
         Embedding of the picture, on the device of `sam`.
     boxes : Tensor, shape (K, 4)
         ``x0, y0, x1, y1`` in pixels of the encoder's input; 0.5 is added to them, as SAM does.
+    points : tuple of Tensor, optional
+        Places (K, N, 2) in the same pixels, and labels (K, N), 1 on the object and 0 beside it.
     heads : {"single", "best of three"}
         Which mask head answers. Of three, the first with the highest predicted IoU.
     chunk : int, optional
@@ -94,7 +102,8 @@ def decode_boxes(
     with torch.inference_mode():
         picture = _prepare(sam, embedding)
         for part in _chunks(len(boxes), chunk):
-            drawn = _decode_chunk(sam, picture, boxes[part], heads=heads)
+            own = None if points is None else (points[0][part], points[1][part])
+            drawn = _decode_chunk(sam, picture, (boxes[part], own), heads=heads)
             logits[part], predicted_iou[part] = drawn
     return logits, predicted_iou
 
@@ -138,10 +147,10 @@ def _prepare(sam: Any, embedding: Tensor) -> PreparedImage:
 
 
 def _decode_chunk(
-    sam: Any, picture: PreparedImage, boxes: Tensor, *, heads: Heads
+    sam: Any, picture: PreparedImage, prompts: tuple[Tensor, Any], *, heads: Heads
 ) -> tuple[Tensor, Tensor]:
-    decoder = sam.mask_decoder
-    corners, _ = sam.prompt_encoder(points=None, boxes=boxes, masks=None)
+    decoder, (boxes, points) = sam.mask_decoder, prompts
+    corners, _ = sam.prompt_encoder(points=points, boxes=boxes, masks=None)
     fixed = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     prompt = torch.cat([fixed.expand(len(boxes), -1, -1), corners], dim=1)
 

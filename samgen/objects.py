@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.fusion.members import COLUMN as MEMBERS
+from crowdqc.fusion.members import POINTS
 from crowdqc.geometry import Boxes
 from crowdqc.schema import BOX, INTERPOLATED, SPREAD
 from samgen.predictor import Prompts
@@ -54,7 +55,8 @@ class Asking:
                 settings=self.settings.prompts,
                 noise=self.noise,
             )
-            yield replace(made, label=row["label"])
+            points = np.reshape(np.asarray(row.get(POINTS, ()), np.float64), (-1, 3))
+            yield replace(made, label=row["label"], points=points)
 
     def again(self, label: str) -> Callable[[int, Edges, Edges], Prompts]:
         """What makes prompts of a label on a slice from another box than its own."""

@@ -103,6 +103,15 @@ def _stretch(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return (values - low) / (high - low) * 255.0
 
 
+def place_points(
+    points: NDArray[np.float64], *, picture: tuple[int, int], covered: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Points (..., 2) in the encoder's pixels, as `place_boxes` for the corners of boxes."""
+    scale = np.array([covered[1] / picture[1], covered[0] / picture[0]])
+    placed: NDArray[np.float64] = points * scale - 0.5
+    return placed
+
+
 def place_boxes(
     boxes: Boxes, *, picture: tuple[int, int], covered: tuple[int, int]
 ) -> NDArray[np.float64]:
@@ -127,6 +136,5 @@ def place_boxes(
     >>> place_boxes(np.array([[0, 0, 512, 256.0]]), picture=(256, 512), covered=(512, 1024))
     array([[-5.0000e-01, -5.0000e-01,  1.0235e+03,  5.1150e+02]])
     """
-    scale = np.array([covered[1] / picture[1], covered[0] / picture[0]] * 2)
-    placed: NDArray[np.float64] = boxes * scale - 0.5
-    return placed
+    corners = boxes.reshape(*boxes.shape[:-1], 2, 2)
+    return place_points(corners, picture=picture, covered=covered).reshape(boxes.shape)

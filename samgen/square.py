@@ -8,7 +8,7 @@ squares of the smaller side for the model, the prompts with it, and masks are av
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skimage.transform import resize, resize_local_mean
 
 from crowdqc.geometry import Boxes
-from samgen.predictor import BoxPredictor, Prediction
+from samgen.predictor import BoxPredictor, Prediction, Prompts
 from samgen.settings import Noise
 
 RATIO = 1.1
@@ -89,15 +89,33 @@ class SquarePixels(BoxPredictor):
 
     def predict(self, encoded: Stretched, boxes: Boxes) -> Prediction:
         """Masks of the stretched boxes, averaged over the pixels of the picture."""
-        scale = np.array(encoded.size[::-1]) / np.array(encoded.shape[::-1])
-        found = self._model.predict(encoded.encoded, boxes * np.tile(scale, 2))
-        probability = np.stack(
-            [
-                resize_local_mean(one, encoded.shape, preserve_range=True)
-                for one in found.probability
-            ]
+        scale = _scale(encoded)
+        return _shrunk(self._model.predict(encoded.encoded, boxes * np.tile(scale, 2)), encoded)
+
+    def predict_object(self, encoded: Stretched, prompts: Prompts) -> Prediction:
+        """Likewise, with the points of an object."""
+        scale = _scale(encoded)
+        stretched = replace(
+            prompts,
+            box=prompts.box * np.tile(scale, 2),
+            boxes=prompts.boxes * np.tile(scale, 2),
+            points=prompts.points * [*scale, 1.0],
         )
-        return Prediction(probability.astype(np.float32), found.predicted_iou)
+        return _shrunk(self._model.predict_object(encoded.encoded, stretched), encoded)
+
+
+def _scale(encoded: Stretched) -> NDArray[np.float64]:
+    """How much wider and higher the model sees the picture."""
+    scale: NDArray[np.float64] = np.array(encoded.size[::-1]) / np.array(encoded.shape[::-1])
+    return scale
+
+
+def _shrunk(found: Prediction, encoded: Stretched) -> Prediction:
+    """Masks of the stretched picture as masks of the picture."""
+    probability = [
+        resize_local_mean(one, encoded.shape, preserve_range=True) for one in found.probability
+    ]
+    return Prediction(np.stack(probability).astype(np.float32), found.predicted_iou)
 
 
 def square_pixels(model: BoxPredictor, *, width_mm: float, height_mm: float) -> BoxPredictor:

@@ -292,11 +292,11 @@ def _settled(draft: Draft, known: pd.DataFrame | None, config: Config) -> Draft:
 
 def _within(draft: Draft, rows: pd.DataFrame, keys: list[str]) -> Draft:
     """Only what lies where `rows` are."""
-    boxes, readings = (
+    boxes, readings, points = (
         frame[stands_in(rows, frame, keys)].reset_index(drop=True)
-        for frame in (draft.boxes, draft.readings)
+        for frame in (draft.boxes, draft.readings, draft.points)
     )
-    return dataclasses.replace(draft, boxes=boxes, readings=readings)
+    return dataclasses.replace(draft, boxes=boxes, readings=readings, points=points)
 
 
 def _nothing(config: Config, draft: Draft) -> str:

@@ -45,6 +45,8 @@ class Format:
         an empty file needs ``empty_file`` to say what it means.
     says_size, says_opened : bool
         Whether the files can say the size of an image, and that it was opened but not read.
+    holds_points : bool
+        Whether what is written holds raters' points.
     precedence : int
         Of formats that a folder holds, the one with the highest is guessed; of equal ones, the one
         with most files.
@@ -58,6 +60,7 @@ class Format:
     one_file_per_slice: bool = False
     says_size: bool = True
     says_opened: bool = False
+    holds_points: bool = False
     precedence: int = 1
 
 

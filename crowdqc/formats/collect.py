@@ -19,7 +19,14 @@ from crowdqc.config import SIDE_MAX, Config
 from crowdqc.files import Unreadable, refuse_more
 from crowdqc.findings import Finding
 from crowdqc.formats import patterns
-from crowdqc.formats.draft import FAULTS_MAX, Draft, bad_line, box_frame, file_finding
+from crowdqc.formats.draft import (
+    FAULTS_MAX,
+    Draft,
+    bad_line,
+    box_frame,
+    file_finding,
+    point_frame,
+)
 from crowdqc.formats.files import parse_number, relative, short
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.raters import Image, Made, Reading, asked, attribute, check_raters, settle
@@ -98,7 +105,14 @@ class Collector:
             readings = readings.drop(columns=["height", "width"])
         boxes = [(*_place(one), *box) for one in kept for box in one.boxes]
         refused = [(*_place(one), label) for one in kept for label in one.refused]
-        return Draft(box_frame(boxes), readings, [*self.findings, *self._uncounted()], refused)
+        points = [(*_place(one), *point) for one in kept for point in one.points]
+        return Draft(
+            box_frame(boxes),
+            readings,
+            [*self.findings, *self._uncounted()],
+            points=point_frame(points),
+            refused=refused,
+        )
 
     def _uncounted(self) -> list[Finding]:
         """What is beyond the first of very many, as severe as these and in the same place."""
@@ -190,6 +204,7 @@ class Document:
 
     def note_shapes(self) -> None:
         """Tell what shapes were left out, once for each case and rater."""
+        self._note_bare_points()
         for (case, rater), shapes in self._shapes.items():
             kinds = Counter(kind for _, kind, _ in shapes)
             counts = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
@@ -199,6 +214,12 @@ class Document:
                 f"{shapes[0][2]}. Where nothing else was drawn, the slices count as opened, not as "
                 'read. To take the box round each polygon or mask, set shapes = "box".'
             )
+            if kinds.keys() == {"point"}:
+                message = (
+                    f"{self.where}: points without a box of the same label by the same rater "
+                    f"({counts}), the first at {shapes[0][2]}. They are kept as prompts of masks; "
+                    "where nothing else was drawn, the slices count as opened, not as read."
+                )
             finding = Finding(
                 check="shape-not-a-box",
                 message=message,
@@ -210,6 +231,18 @@ class Document:
             )
             self._all.add(finding)
         self._shapes.clear()
+
+    def _note_bare_points(self) -> None:
+        """A point says that something is there, and not where it ends: no box, and not empty."""
+        for image, readings in self._readings.items():
+            for one in readings.values():
+                boxed = {label for label, *_ in one.boxes}
+                for label, *_, source in one.points:
+                    if label not in boxed:
+                        where = str(source).removeprefix(f"{self.where}:")
+                        self.shape(
+                            image, "point", label=label, source=where, rater=one.record_rater
+                        )
 
     def image(self, name: object, size: tuple[object, object] | None, source: str) -> Image | None:
         """The image of this name, ``size = (height, width)``; `None` where it is not clear."""
@@ -260,25 +293,57 @@ class Document:
         rater: str | None = None,
     ) -> None:
         """Note a box ``x0, y0, x1, y1`` in px; `label` is its class as the file names it."""
+        found = self._sound(image, corners, label=label, source=source, rater=rater)
+        if found is not None:
+            one, name, edges = found
+            one.boxes.append((name, *edges, f"{self.where}:{source}"))
+
+    def point(
+        self,
+        image: Image,
+        place: Sequence[object],
+        *,
+        positive: bool,
+        label: object,
+        source: str,
+        rater: str | None = None,
+    ) -> None:
+        """Note a point ``x, y`` in px, on what `label` names, or beside it."""
+        found = self._sound(image, place, label=label, source=source, rater=rater)
+        if found is not None:
+            one, name, (x, y) = found
+            one.points.append((name, x, y, positive, f"{self.where}:{source}"))
+
+    def _sound(
+        self,
+        image: Image,
+        values: Sequence[object],
+        *,
+        label: object,
+        source: str,
+        rater: str | None,
+    ) -> tuple[Reading, str, list[float | None]] | None:
+        """The reading, label and numbers of what was drawn; `None`, and a fault, if unsound."""
         name = self.labels.find(str(label)) if isinstance(label, str | int | float) else None
         annotations = self._all.config.annotations
         asked_rater = annotations.rater_of.get(name or "") or annotations.rater
         if not (rater or asked_rater or "rater" in self.fields):
             self.fault("name-missing", "it has no name of who drew it.", source, image=image)
-            return
+            return None
         self._n_boxes += 1
         refuse_more(self._n_boxes, self._all.config.limits.rows, "rows")
         one = self._reading(image, rater, asked_rater=asked_rater)
-        edges = [number(value) for value in corners]
+        numbers = [number(value) for value in values]
         if name is None:
             message = f"class '{short(str(label))}' is not in [labels]: {self.labels.known}."
             self.fault("unknown-class", message, source, image=image, rater=rater)
-        elif None in edges:
-            odd = corners[edges.index(None)]
+        elif None in numbers:
+            odd = values[numbers.index(None)]
             message = f"'{short(str(odd))}' is not a number."
             self.fault("not-a-number", message, source, image=image, rater=rater, label=name)
         else:
-            one.boxes.append((name, *edges, f"{self.where}:{source}"))
+            return one, name, numbers
+        return None
 
     def _reading(self, image: Image, rater: str | None, *, asked_rater: str | None) -> Reading:
         """The reading of an image by a rater, which is new where there is none."""

@@ -85,6 +85,7 @@ def _output(study: Study, format: str, *, model: str, pictures: bool) -> Output:
         empty_files=found.one_file_per_slice,
         says_opened=found.says_opened,
         says_size=found.says_size,
+        holds_points=found.holds_points,
         model=model,
         pictures=pictures,
     )

@@ -98,6 +98,18 @@ class _Job:
 
     def _shape(self, image: Image, shape: Element, *, source: str, rater: str | None) -> None:
         label = shape.get("label", "")
+        if shape.tag == "points":
+            for place in shape.get("points", "").split(";"):
+                x, _, y = place.partition(",")
+                self.document.point(
+                    image,
+                    (x, y),
+                    positive=_is_positive(shape),
+                    label=label,
+                    source=source,
+                    rater=rater,
+                )
+            return
         corners = _corners(shape)
         if shape.tag != "box" and (corners is None or not self.document.boxes_of_shapes):
             self.document.shape(image, shape.tag, label=label, source=source, rater=rater)
@@ -170,6 +182,12 @@ def _corners(shape: Element) -> list[object] | None:
     if shape.tag == "mask":
         return [a, b, a + c, b + d]
     return box_of_ellipse((a, b), (c, d), number(shape.get("rotation", "0")) or 0.0)
+
+
+def _is_positive(points: Element) -> bool:
+    """Whether points lie on the object: unless an attribute ``positive`` is false."""
+    said = {one.get("name"): (one.text or "").strip().lower() for one in points.iter("attribute")}
+    return said.get("positive", "true") not in {"false", "0", "no"}
 
 
 def _write_cvat(output: Output, folder: Path) -> dict[str, object]:

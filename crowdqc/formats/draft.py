@@ -28,6 +28,9 @@ TOLERANCE = 1e-4
 FRACTIONS = ["x_centre", "y_centre", "box_width", "box_height"]
 """Columns of boxes, as fractions of the image, whose size is not known yet."""
 
+POINT_KEYS = ["case", "slice", "rater", "label", "x", "y", "positive"]
+"""What makes a point itself."""
+
 SLICE_MAX = 2**31
 """Largest slice number that makes sense."""
 FAULTS_MAX = 1000
@@ -46,6 +49,8 @@ class Draft:
     boxes: pd.DataFrame
     readings: pd.DataFrame
     findings: list[Finding] = field(default_factory=list)
+    points: pd.DataFrame = field(default_factory=lambda: point_frame([]))
+    """``case, slice, rater, label, x, y, positive, source`` in px."""
     refused: list[tuple[str, int, str, str]] = field(default_factory=list)
     """Case, slice, rater and label (or "") of all that the reader left out."""
 
@@ -59,6 +64,13 @@ def box_frame(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
     """The `boxes` of a draft from its rows, with its types even where there is no row."""
     columns = ["case", "slice", "rater", "label", *BOX, "source"]
     types = {"slice": np.int64, **dict.fromkeys(BOX, np.float64)}
+    return pd.DataFrame(rows, columns=columns).astype(types)
+
+
+def point_frame(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
+    """The `points` of a draft from its rows, with its types even where there is no row."""
+    columns = ["case", "slice", "rater", "label", "x", "y", "positive", "source"]
+    types = {"slice": np.int64, "x": np.float64, "y": np.float64, "positive": bool}
     return pd.DataFrame(rows, columns=columns).astype(types)
 
 
@@ -144,6 +156,7 @@ def to_study(
         The reader's own, and one for each row that was left out or mended.
     """
     boxes = draft.boxes
+    points, bad_points = _sound_points(draft.points, images)
     sound, bad = _sound(boxes, images, clip=config.annotations.outside == "clip")
     refused = [*draft.refused, *_rows(boxes.drop(index=sound.index))]
     readings = _left_open(draft.readings, refused, sound, labels=config.label_names)
@@ -159,8 +172,40 @@ def to_study(
         boxes=_numbered(sound),
         rater_scope=config.annotations.rater_scope,
         single=frozenset(label.name for label in config.labels.values() if label.single),
+        points=numbered_points(points),
     )
-    return study, [*draft.findings, *bad, *notes]
+    return study, [*draft.findings, *bad, *bad_points, *notes]
+
+
+def _sound_points(points: pd.DataFrame, images: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    """Points within their image, each once, and a finding for each that is not."""
+    if points.empty:
+        return points, []
+    size = sizes_of(points, images)
+    place = points[["x", "y"]].to_numpy(np.float64)
+    within = (place >= -TOLERANCE * size) & (place <= (1 + TOLERANCE) * size)
+    bad = ~within.all(axis=1)  # nan is nowhere
+    findings = [
+        bad_line(
+            "point-outside-image",
+            f"the point ({row.x:g}, {row.y:g}) px in an image of {width:g} x {height:g} lies "
+            "outside; a point is set on the image.",
+            str(row.source),
+            case=row.case,
+            slice=int(row.slice),
+            rater=row.rater,
+            label=row.label,
+        )
+        for row, (width, height) in _first_of_each(points, size, bad)
+    ]
+    x, y = np.clip(place, 0.0, size).T
+    return points.assign(x=x, y=y)[~bad].drop_duplicates(POINT_KEYS), findings
+
+
+def numbered_points(points: pd.DataFrame) -> pd.DataFrame:
+    """Points in natural order, with their numbers."""
+    points = in_order(points, ["case", "slice", "rater", "label"])
+    return points.assign(point=np.arange(len(points)))
 
 
 def _sound(

@@ -36,6 +36,8 @@ _PICTURES = tuple(one for one in ENDINGS if one not in {".json", ".xml", ".txt"}
 _QUERIES = ("d", "file", "filename", "name", "image", "key", "path", "objectUID", "id")
 """Parameters of a URL that say which image it is, where its path does not."""
 _ORIGINAL = ("original_width", "original_height")
+_POSITIVE = "is_positive"
+"""Key of a keypoint that is 0 where it lies beside the object."""
 _NUMBERS = ("x", "y", "width", "height", *_ORIGINAL)
 
 
@@ -151,6 +153,12 @@ class _File:
         if kind is None:
             self.answers += 1
             return
+        place = _place_of(region) if kind == "point" else None
+        if place is not None and label is not None:
+            self.document.point(
+                image, place, positive=_is_positive(region), label=label, source=source, rater=rater
+            )
+            return
         fault = _fault(region, label) if kind == "box" else None
         corners = None if fault else _corners(region, kind)
         if fault is not None:
@@ -168,7 +176,7 @@ def _regions(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for place, one in enumerate(results):
         key, value = one.get("id"), one.get("value")
         region = found.setdefault(key if isinstance(key, str) else place, {})
-        region |= {name: one[name] for name in _ORIGINAL if name in one}
+        region |= {name: one[name] for name in (*_ORIGINAL, _POSITIVE) if name in one}
         region |= value if isinstance(value, dict) else {"kind": one.get("type")}
     return list(found.values())
 
@@ -237,6 +245,18 @@ def _corners(region: Mapping[str, Any], kind: str) -> list[object] | None:
     if kind == "ellipse":
         return box_of_ellipse((a, b), (c, d), number(region.get("rotation")) or 0.0)
     return [a, b, c, d]
+
+
+def _is_positive(region: Mapping[str, Any]) -> bool:
+    return str(region.get(_POSITIVE, True)).lower() not in {"0", "0.0", "false"}
+
+
+def _place_of(region: Mapping[str, Any]) -> tuple[float, float] | None:
+    """A keypoint in px, from percent of an image whose size is known."""
+    x, y, columns, rows = (number(region.get(name)) for name in ("x", "y", *_ORIGINAL))
+    if x is None or y is None or not columns or not rows:
+        return None
+    return x * columns / 100, y * rows / 100
 
 
 def _size(regions: list[dict[str, Any]]) -> tuple[object, object] | None:

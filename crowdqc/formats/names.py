@@ -35,16 +35,20 @@ def sound_names(draft: Draft) -> Draft:
     on many disks, and often one person.
     """
     boxes, readings, findings = draft.boxes, draft.readings, list(draft.findings)
+    points = draft.points
     for column in ("case", "rater"):
         names = sorted(readings[column].unique())
         unfit = [name for name in names if not _is_sound(name)]
         if unfit:
             findings.append(_unfit(column, unfit))
             boxes = boxes[~boxes[column].isin(unfit)]
+            points = points[~points[column].isin(unfit)]
             readings = readings[~readings[column].isin(unfit)]
         findings += _alike(column, [name for name in names if _is_sound(name)])
     boxes, readings = boxes.reset_index(drop=True), readings.reset_index(drop=True)
-    return dataclasses.replace(draft, boxes=boxes, readings=readings, findings=findings)
+    return dataclasses.replace(
+        draft, boxes=boxes, readings=readings, points=points, findings=findings
+    )
 
 
 def _unfit(column: str, names: list[str]) -> Finding:

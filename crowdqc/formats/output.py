@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from crowdqc.findings import Finding
 from crowdqc.formats.images import SPACING
@@ -30,6 +32,8 @@ class Written:
     opened: bool
     boxes: list[tuple[str, float, float, float, float]]
     """Label and corners of each box, in px."""
+    points: Sequence[tuple[str, float, float, bool]] = ()
+    """Label, place in px, and whether on the object, of each point."""
     scores: tuple[float, ...] = ()
     """How far each box may be believed, 0 to 1, where the study says it."""
 
@@ -51,13 +55,15 @@ class Output:
     empty_files, says_opened, says_size : bool
         Whether a reading without a box is an empty file, and whether the files can say that an
         image was only opened, and its size.
+    holds_points : bool
+        Whether the files can say where raters set points.
     model : str
         Name of what made the boxes, where no person did.
     pictures : bool
         Whether pictures lie in ``images/`` beside the annotations.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a keyword for each thing that a format can say
         self,
         study: Study,
         format: str,
@@ -65,6 +71,7 @@ class Output:
         empty_files: bool,
         says_opened: bool,
         says_size: bool,
+        holds_points: bool = False,
         model: str = "",
         pictures: bool = False,
     ) -> None:
@@ -73,12 +80,16 @@ class Output:
         self.pictures = pictures
         self.format = format
         self.losses: list[Finding] = []
+        self.has_points = holds_points and len(study.points) > 0
         self.empty_file = self._choose_empty(empty_files=empty_files, says_opened=says_opened)
         self.cases = self._fit_names("cases", study.cases)
         self.raters = self._fit_names("raters", study.raters)
         self.size = self._one_of(["height", "width"])
         self.spacing = self._one_of(SPACING)
         self._note_losses(says_size=says_size)
+        if not holds_points:
+            message = f"points of raters are left out: {format} is written without them."
+            self._lose("points-lost", len(study.points), message)
 
     def readings(self) -> Iterator[Written]:
         """Every reading that is written, in the order of the study."""
@@ -92,6 +103,10 @@ class Output:
             if scored
             else {}
         )
+        points = {
+            key: list(group[["label", "x", "y", "positive"]].itertuples(index=False, name=None))
+            for key, group in self.study.points.groupby(READING, sort=False)
+        }
         sizes = self.study.images.set_index(["case", "slice"])[["height", "width"]]
         size_of = dict(zip(sizes.index, sizes.itertuples(index=False), strict=True))
         for row in self.written.itertuples():
@@ -104,6 +119,7 @@ class Output:
                 size.width,
                 row.state == ReadingState.OPENED,
                 boxes.get((row.case, row.slice, row.rater), []),
+                points.get((row.case, row.slice, row.rater), []),
                 scores.get((row.case, row.slice, row.rater), ()),
             )
 
@@ -113,12 +129,21 @@ class Output:
         readings = self.study.readings
         if self._keeps_opened:
             return readings
-        return readings[readings["state"] != ReadingState.OPENED]
+        return readings[~self._only_opened]
+
+    @property
+    def _only_opened(self) -> NDArray[np.bool_]:
+        """Which readings say nothing at all, not even by a point that is written."""
+        readings = self.study.readings
+        opened: NDArray[np.bool_] = (readings["state"] == ReadingState.OPENED).to_numpy()
+        if not self.has_points:
+            return opened
+        return opened & ~stands_in(self.study.points, readings, READING)
 
     def _choose_empty(self, *, empty_files: bool, says_opened: bool) -> str:
         """What an empty file means where a format has them: one thing, the same for all."""
         states = self.study.readings["state"]
-        opened = int((states == ReadingState.OPENED).sum())
+        opened = int(self._only_opened.sum())
         only_opened = opened > 0 and not (states == ReadingState.REVIEWED_EMPTY).any()
         as_files = empty_files and only_opened
         self._keeps_opened = says_opened or as_files

@@ -61,6 +61,8 @@ class Reading:
     cancelled: bool = False
     boxes: list[tuple[object, ...]] = field(default_factory=list)
     """Label, corners in px and source of each."""
+    points: list[tuple[object, ...]] = field(default_factory=list)
+    """Label, place in px, whether on the object, and source of each."""
     refused: list[str] = field(default_factory=list)
     """Label of each shape that was left out; "" where it is not known."""
     rater: str = ""
@@ -213,6 +215,7 @@ def settle(readings: Iterable[Reading]) -> tuple[list[Reading], list[Finding]]:
             if one.image is newest.image:
                 if one is not newest:  # two names of a record, one rater
                     newest.boxes += one.boxes
+                    newest.points += one.points
                     newest.refused += one.refused
             elif dated or one.cancelled:
                 findings.append(_superseded(one, newest))
@@ -220,6 +223,7 @@ def settle(readings: Iterable[Reading]) -> tuple[list[Reading], list[Finding]]:
                 findings.append(_twice(one, newest))
         if newest.cancelled:
             newest.boxes.clear()
+            newest.points.clear()
         kept.append(newest)
     return kept, findings
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.formats.draft import in_order
+from crowdqc.formats.draft import in_order, numbered_points
 from crowdqc.schema import READING, ReadingState, Study, conform, empty, stands_in
 
 _NOT_READ = ReadingState.OPENED.value
@@ -109,8 +109,19 @@ def _merge(state: tuple[Study, pd.DataFrame], later: Round) -> tuple[Study, pd.D
     boxes = boxes.assign(box=np.arange(len(boxes)))
     images = pd.concat([study.images, new.images]).drop_duplicates(["case", "slice"])
     both = _readings(study.readings, readings, boxes)
+    points = pd.concat(
+        [
+            study.points[~_replaced(study.points, readings, study.labels)],
+            new.points[stands_in(readings, new.points, READING)],
+        ],
+        ignore_index=True,
+    )
     merged = dataclasses.replace(
-        study, images=in_order(images, ["case", "slice"]), readings=both, boxes=boxes
+        study,
+        images=in_order(images, ["case", "slice"]),
+        readings=both,
+        boxes=boxes,
+        points=numbered_points(points),
     )
     return merged, pd.concat([superseded, study.boxes[replaced]], ignore_index=True)
 

@@ -5,7 +5,8 @@
 and the box: ``x0, y0, x1, y1``, or ``box_width, box_height`` with ``x0, y0`` or
 ``x_centre, y_centre``. A number instead of a name is the place of a column, from 1, in a file whose
 first line is a row. Without `slice` every case is one image; without `label` the study must have a
-single one. A row without a box means: read, nothing there.
+single one. A row without a box means: read, nothing there. With ``point_x, point_y`` a row may be a
+point instead, on the object, or beside it where ``positive`` is false or 0.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from crowdqc.config import SIDE_MAX, Config
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.base import Format
 from crowdqc.formats.csvfile import load_cells
-from crowdqc.formats.draft import FAULTS_MAX, SLICE_MAX, Draft, bad_line
+from crowdqc.formats.draft import FAULTS_MAX, SLICE_MAX, Draft, bad_line, point_frame
 from crowdqc.formats.files import inside, parse_number, relative, short
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.output import Output
@@ -36,7 +37,9 @@ from crowdqc.schema import BOX, READING, ReadingState
 _SIZE = ["box_width", "box_height"]
 _CENTRE = ["x_centre", "y_centre"]
 KNOWN = ["case", "slice", "image", "rater", "label", *BOX, *_CENTRE, *_SIZE]
-KNOWN += ["height", "width", *WHEN]
+_POINT = ["point_x", "point_y"]
+KNOWN += [*_POINT, "positive", "height", "width", *WHEN]
+_NEGATIVE = {"false", "0", "no", "negative"}
 
 _ROWS = 2**16
 """About so many rows are taken at a time."""
@@ -117,6 +120,7 @@ class _Rows:
     def __init__(self, config: Config, findings: list[Finding]) -> None:
         self.config, self.files, self.labels = config, findings, Labels(config)
         self.boxes: list[pd.DataFrame] = []
+        self.points: list[pd.DataFrame] = []
         self.readings: list[pd.DataFrame] = []
         self.refused: list[tuple[str, int, str, str]] = []
         self.faults: dict[str, list[Finding]] = {}
@@ -140,8 +144,11 @@ class _Rows:
         frame = frame.loc[place.index]  # first: assigning to an empty frame would add rows
         place = self._timed(place, frame)
         four = next(one for one in BOXES if set(one) <= set(frame))
-        place = place.assign(nothing=(frame[four] == "").all(axis=1))
-        drawn = frame[~place["nothing"]]
+        without = (frame[four] == "").all(axis=1)
+        is_point = (frame.reindex(columns=_POINT, fill_value="") != "").any(axis=1)
+        place = place.assign(nothing=without & ~is_point)
+        self._take_points(place, frame[is_point])
+        drawn = frame[~without]
         edges = self._noted(_edges(drawn, four))
         label = self._label(drawn["label"])
         unknown = drawn.loc[edges.index][label.loc[edges.index] == ""]
@@ -155,6 +162,26 @@ class _Rows:
         self.refused += refused
         self.readings.append(_readings(place))
 
+    def _take_points(self, place: pd.DataFrame, frame: pd.DataFrame) -> None:
+        """The points of some rows."""
+        if frame.empty:
+            return
+        where = self._noted(_edges(frame, _POINT))
+        frame = frame.loc[where.index]
+        label = self._label(frame["label"])
+        unknown = _first_of_case(frame[label == ""]).itertuples()
+        self._noted((where, {"label": [_unknown(row, self.labels) for row in unknown]}))
+        good = frame[label != ""]
+        said = good.get("positive", pd.Series("", index=good.index)).str.strip().str.lower()
+        rows = place.loc[good.index, READING].assign(
+            label=label[good.index],
+            x=where.loc[good.index, "point_x"],
+            y=where.loc[good.index, "point_y"],
+            positive=~said.isin(_NEGATIVE),
+            source=good["source"],
+        )
+        self.points.append(point_frame(list(rows.itertuples(index=False, name=None))))
+
     def draft(self) -> Draft:
         """All that was read."""
         if self._waiting or not self.boxes:
@@ -165,6 +192,7 @@ class _Rows:
         faults = [fault for of_kind in self.faults.values() for fault in _first(of_kind)]
         return Draft(
             boxes=boxes,
+            points=pd.concat([point_frame([]), *self.points], ignore_index=True),
             readings=_joined(pd.concat(self.readings, ignore_index=True)),
             findings=[*self.files, *faults, *self.labels.spellings()],
             refused=self.refused,
@@ -309,7 +337,7 @@ def _edges(frame: pd.DataFrame, four: list[str]) -> tuple[pd.DataFrame, Faults]:
         numbers, bad = _parsed(frame.loc[values.index, name])
         faults[name] = _not_a_number(frame.loc[values.index][bad], name, "a number")
         values = values[~bad].assign(**{name: numbers[~bad]})
-    if four == BOX:
+    if four in (BOX, _POINT):
         return values, faults
     start, size = values[four[:2]].to_numpy(), values[_SIZE].to_numpy()
     with np.errstate(invalid="ignore", over="ignore"):  # what comes of it is judged later
@@ -363,16 +391,19 @@ def _readings(place: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write_table(output: Output, folder: Path) -> dict[str, object]:
-    """Write ``boxes.csv``: a row for each box, and one for each reading without a box."""
-    columns = ["case", "slice", "rater", "label", *BOX, "height", "width"]
+    """Write ``boxes.csv``: a row for each box and point, and for each reading without one."""
+    columns = ["case", "slice", "rater", "label", *BOX]
+    columns += [*_POINT, "positive"] * output.has_points + ["height", "width"]
+    nothing = ("",) * 3 if output.has_points else ()
     with (folder / "boxes.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for reading in output.readings():
-            nothing: list[tuple[object, ...]] = [("", "", "", "", "")]
-            for box in reading.boxes or nothing:
+            rows: list[tuple[object, ...]] = [(*box, *nothing) for box in reading.boxes]
+            rows += [(label, "", "", "", "", *place) for label, *place in reading.points]
+            for row in rows or [("", "", "", "", "", *nothing)]:
                 place = (reading.case, reading.slice, reading.rater)
-                writer.writerow([*place, *box, reading.height, reading.width])
+                writer.writerow([*place, *row, reading.height, reading.width])
     return {"path": "boxes.csv", "columns": {name: name for name in columns}}
 
 
@@ -381,5 +412,6 @@ FORMAT = Format(
     sniff=sniff_table,
     read=read_table,
     write=_write_table,
+    holds_points=True,
     precedence=0,
 )

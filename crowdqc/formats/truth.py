@@ -53,4 +53,5 @@ def without_gold(draft: Draft, gold: str) -> Draft:
     if not is_gold.any():
         raise InputError(f"'truth.rater' is '{gold}', but no box was drawn by a rater so named.")
     readings = draft.readings[draft.readings["rater"] != gold]
-    return dataclasses.replace(draft, boxes=draft.boxes[~is_gold], readings=readings)
+    points = draft.points[draft.points["rater"] != gold]
+    return dataclasses.replace(draft, boxes=draft.boxes[~is_gold], readings=readings, points=points)

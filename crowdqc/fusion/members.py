@@ -1,4 +1,4 @@
-"""From a fused box back to the boxes that raters drew of the same object."""
+"""From a fused box back to the boxes that raters drew of the same object, and to their points."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from crowdqc.schema import BOX, PLACE
 
 COLUMN = "rater_boxes"
 """Column that `with_members` adds to the table ``consensus``."""
+
+POINTS = "rater_points"
+"""Column that `with_points` adds to the table ``consensus``."""
 
 
 def with_members(consensus: pd.DataFrame, boxes: pd.DataFrame, *, iou: float = 0.3) -> pd.DataFrame:
@@ -56,3 +59,47 @@ def with_members(consensus: pd.DataFrame, boxes: pd.DataFrame, *, iou: float = 0
     for row, group in found.groupby("row"):
         members[row] = tuple(map(tuple, group[BOX].to_numpy(dtype=np.float64).tolist()))
     return consensus.assign(**{COLUMN: pd.Series(members, index=consensus.index, dtype=object)})
+
+
+def with_points(consensus: pd.DataFrame, points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table ``consensus`` with the points that raters set on or beside each object.
+
+    Parameters
+    ----------
+    consensus : DataFrame
+        Table ``consensus``.
+    points : DataFrame
+        Table ``points``.
+
+    Returns
+    -------
+    consensus : DataFrame
+        With the column ``rater_points``: a tuple of ``(x, y, positive)``. A point on an object
+        belongs to each box of its label that holds it, a point beside one to all boxes of its
+        label on the slice.
+    unused : DataFrame
+        Rows of `points` that belong to no box.
+
+    Examples
+    --------
+    >>> place = {"case": ["a"], "slice": [3], "label": ["liver"]}
+    >>> fused = pd.DataFrame(place | {"x0": 1.0, "y0": 2.0, "x1": 9.0, "y1": 8.0})
+    >>> point = pd.DataFrame(place | {"x": 4.0, "y": 5.0, "positive": True})
+    >>> with_points(fused, point)[0]["rater_points"].iloc[0]
+    ((4.0, 5.0, True),)
+    """
+    rows = consensus.reset_index(drop=True)
+    rows = rows[rows[BOX].notna().all(axis=1)].reset_index(names="row")
+    pairs = points.reset_index(drop=True).reset_index(names="point_row")
+    pairs = pairs[["point_row", *PLACE, "x", "y", "positive"]].merge(
+        rows[["row", *PLACE, *BOX]], on=PLACE
+    )
+    inside = pairs["x"].between(pairs["x0"], pairs["x1"])
+    inside &= pairs["y"].between(pairs["y0"], pairs["y1"])
+    pairs = pairs[inside | ~pairs["positive"].astype(bool)]
+    given: list[tuple[tuple[float, float, bool], ...]] = [()] * len(consensus)
+    for row, group in pairs.groupby("row"):
+        places = zip(group["x"], group["y"], group["positive"], strict=True)
+        given[row] = tuple((float(x), float(y), bool(positive)) for x, y, positive in places)
+    table = consensus.assign(**{POINTS: pd.Series(given, index=consensus.index, dtype=object)})
+    return table, points[~np.isin(np.arange(len(points)), pairs["point_row"])]

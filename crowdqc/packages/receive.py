@@ -23,7 +23,14 @@ from crowdqc.csv_files import to_csv
 from crowdqc.files import Unreadable, new_folder, read_bytes, sha256
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats import Draft, read_with
-from crowdqc.packages.sent import BOXES, READINGS, Sent, folder_of_returns, sent_packages
+from crowdqc.packages.sent import (
+    BOXES,
+    POINTS,
+    READINGS,
+    Sent,
+    folder_of_returns,
+    sent_packages,
+)
 from crowdqc.packages.task_file import NAME, TaskFile, read_task_file
 from crowdqc.packages.write import LIST, PICTURES
 from crowdqc.schema import IMAGE, ReadingState, Study, stands_in
@@ -154,6 +161,8 @@ def keep_answer(config: Config, answer: Answer, *, today: dt.date) -> Path:
             _copy(file, temporary / "files" / f"{place:04d}-{file.name}")
         _text(temporary / READINGS, to_csv(answer.study.readings))
         _text(temporary / BOXES, to_csv(answer.study.boxes))
+        if len(answer.study.points):
+            _text(temporary / POINTS, to_csv(answer.study.points))
         record = {"received": today.isoformat(), "n_read": answer.n_read}
         _text(temporary / RECORD, json.dumps(record, indent=1) + "\n")
     return folder
@@ -322,8 +331,10 @@ def _with_names(draft: Draft, task: TaskFile, notes: list[Finding]) -> Draft:
             f"'{old}-slice{k:04d}' for '{new}-slice{k:04d}'; they count as what was sent."
         )
         notes.append(Finding(check="file-renamed", message=message, value=float(len(names))))
-    boxes, readings = (_renamed(one, names) for one in (draft.boxes, draft.readings))
-    return dataclasses.replace(draft, boxes=boxes, readings=readings)
+    boxes, readings, points = (
+        _renamed(one, names) for one in (draft.boxes, draft.readings, draft.points)
+    )
+    return dataclasses.replace(draft, boxes=boxes, readings=readings, points=points)
 
 
 def _meant(place: tuple[str, int], asked: set[tuple[str, int]]) -> str:
@@ -380,6 +391,7 @@ def _named(study: Study, boxes: pd.DataFrame, asked: pd.DataFrame, *, task: Task
         "images": study.images,
         "readings": study.readings.assign(labels=labels, state=state, rater=task.rater),
         "boxes": boxes.assign(rater=task.rater),
+        "points": study.points.assign(rater=task.rater),
     }
     named = {
         key: table.assign(case=table["case"].map(lambda one: of_case.get(one, one)))

@@ -15,9 +15,9 @@ from crowdqc.csv_files import read_csv
 from crowdqc.findings import InputError
 from crowdqc.formats import Round
 from crowdqc.packages.task_file import NAME, TaskFile, read_task_file
-from crowdqc.schema import TABLES, SchemaError, Study, conform
+from crowdqc.schema import TABLES, SchemaError, Study, conform, empty
 
-READINGS, BOXES = "readings.csv", "boxes.csv"
+READINGS, BOXES, POINTS = "readings.csv", "boxes.csv", "points.csv"
 _ROUND = re.compile(r"round\d{1,4}")
 
 
@@ -129,6 +129,8 @@ def returned_rounds(config: Config, study: Study) -> list[Round]:
                 _table(folder / name, table)
                 for name, table in ((READINGS, "readings"), (BOXES, "boxes"))
             )
+            set_ = folder / POINTS
+            points = _table(set_, "points") if set_.exists() else empty("points")
             images = pd.DataFrame(
                 [(s.case, s.slice, s.height, s.width) for s in one.task.slices],
                 columns=["case", "slice", "height", "width"],
@@ -136,7 +138,9 @@ def returned_rounds(config: Config, study: Study) -> list[Round]:
             images = pd.concat([study.images, images]).drop_duplicates(["case", "slice"])
             images = images.fillna({"path": ""})
             try:
-                back = dataclasses.replace(study, images=images, readings=readings, boxes=boxes)
+                back = dataclasses.replace(
+                    study, images=images, readings=readings, boxes=boxes, points=points
+                )
             except SchemaError as error:
                 raise InputError(f"{folder}: does not fit the study: {error}") from error
             found.append(Round(one.task.round, back))
@@ -149,7 +153,8 @@ def returned_files(config: Config) -> list[Path]:
         folder / name
         for one in sent_packages(config)
         for folder in one.returned
-        for name in (READINGS, BOXES)
+        for name in (READINGS, BOXES, POINTS)
+        if name != POINTS or (folder / name).exists()
     ]
 
 

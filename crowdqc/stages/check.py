@@ -32,9 +32,10 @@ def check(run: Run) -> Result:
         findings += contradictions(assignments, study, has_images=known is not None)
     findings = [*findings, *volume_findings(config), *truth_findings(config)]
     findings = write_findings(run, "check", findings)
-    for table in TABLES:
-        run.store.write(table, getattr(study, table))
-    run.store.write("superseded", superseded)
+    tables = {table: getattr(study, table) for table in (*TABLES, "points")}
+    tables["superseded"] = superseded
+    for table, frame in tables.items():
+        run.store.write(table, frame)
     rejects = sum(finding.severity is Severity.REJECT for finding in findings)
     summary = (
         f"{count(len(study.boxes), 'box')} of {count(len(study.raters), 'rater')} in "
@@ -45,7 +46,7 @@ def check(run: Run) -> Result:
         table=findings_table(findings),
         shown=_summarise(findings),
         summary=summary,
-        files=[*(f"{table}.csv" for table in TABLES), "superseded.csv", "findings.jsonl"],
+        files=[*(f"{table}.csv" for table in tables), "findings.jsonl"],
         verdict=worst(findings),
         findings=findings,
     )

@@ -17,9 +17,9 @@ from crowdqc.config import Config
 from crowdqc.engine import Engine, open_engine
 from crowdqc.files import SEAL
 from crowdqc.findings import Finding, InputError, Verdict
-from crowdqc.fusion.members import with_members
+from crowdqc.fusion.members import with_members, with_points
 from crowdqc.judge import USABLE
-from crowdqc.schema import PLACE, conform
+from crowdqc.schema import PLACE, conform, empty
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.extras import load
 from crowdqc.stages.images import has_volumes, image_files
@@ -44,7 +44,8 @@ def masks(run: Run) -> Result:
     tables = {name: _draw(run, task, name, prompts=one) for name, one in sets.items()}
     for name, table in tables.items():
         _remove_others(run.store.path(SETS[name]), set(table["case"]))
-    findings = write_findings(run, "masks", _contrast_findings(pd.concat(tables.values())))
+    found = [*_contrast_findings(pd.concat(tables.values())), *_point_findings(run)]
+    findings = write_findings(run, "masks", found)
     table = tables["filtered"].drop(columns=NO_CONTRAST, errors="ignore")
     table["licence"] = load("samgen.predictors").licence_of(run.config.masks.model)
     risk = judge_masks(run, sets["filtered"], [mask_files(run, "filtered")], drawn=table)
@@ -138,14 +139,68 @@ def mask_prompts(run: Run) -> dict[str, pd.DataFrame]:
         "filtered": manifest.prompt_table(),
         "unfiltered": consensus[consensus["state"].isin(USABLE)],
     }
+    rejected = [one["rater"] for one in manifest.raters if one["verdict"] == Verdict.REJECT]
+
+    def of_set(name: str, drawn: pd.DataFrame) -> pd.DataFrame:
+        """What was drawn by raters who may speak for a set of masks."""
+        who = person(drawn, run.config.annotations.rater_scope)
+        return drawn[~who.isin(rejected)] if name == "filtered" else drawn
+
+    points = _raters_points(run)
+    if len(points) and _draws_from_points(run.config):
+        prompts = {
+            name: with_points(table, of_set(name, points))[0] for name, table in prompts.items()
+        }
     if _prompt_boxes(run.config) == "fused":
         return prompts
-    rejected = [one["rater"] for one in manifest.raters if one["verdict"] == Verdict.REJECT]
-    boxes = run.store.read("boxes")
-    who = person(boxes, run.config.annotations.rater_scope)
-    drawn = {"filtered": boxes[~who.isin(rejected)], "unfiltered": boxes}
-    iou = run.config.match.iou
-    return {name: with_members(table, drawn[name], iou=iou) for name, table in prompts.items()}
+    boxes, iou = run.store.read("boxes"), run.config.match.iou
+    return {
+        name: with_members(table, of_set(name, boxes), iou=iou) for name, table in prompts.items()
+    }
+
+
+def _raters_points(run: Run) -> pd.DataFrame:
+    """The table ``points``; empty where an earlier version checked the study."""
+    return run.store.read("points") if run.store.has("points") else empty("points")
+
+
+def _draws_from_points(config: Config) -> bool:
+    """Whether one of the models looks at points; the study that crowdqc grew out of had none."""
+    names = filter(None, (config.masks.model, config.masks.second_model))
+    takes = load("samgen.predictors").takes_points
+    return config.masks.mode != "paper" and any(map(takes, names))
+
+
+def _point_findings(run: Run) -> list[Finding]:
+    """That points prompt nothing: all, or those where no fused box of their label lies."""
+    points = _raters_points(run)
+    if points.empty:
+        return []
+    if not _draws_from_points(run.config):
+        return [
+            Finding(
+                check="points-not-used",
+                message=f"{count(len(points), 'point')} of raters are not used: "
+                f"'{run.config.masks.model}' draws from boxes alone.",
+                value=float(len(points)),
+            )
+        ]
+    consensus = run.store.read("consensus")
+    _, unused = with_points(consensus[consensus["state"].isin(USABLE)], points)
+    return [
+        Finding(
+            check="point-without-box",
+            message=f"{count(len(rows), 'point')} of {rater} in case {case} prompt nothing: no "
+            f"fused box of {label} on the slice, or none that holds a point on it (first: slice "
+            f"{rows['slice'].iloc[0]}).",
+            case=str(case),
+            rater=str(rater),
+            label=str(label),
+            value=float(len(rows)),
+            source=str(rows["source"].iloc[0]) or None,
+        )
+        for (case, rater, label), rows in unused.groupby(["case", "rater", "label"], sort=False)
+    ]
 
 
 def _draw(run: Run, task: Any, name: str, *, prompts: pd.DataFrame) -> pd.DataFrame:

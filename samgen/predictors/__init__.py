@@ -20,6 +20,10 @@ from samgen.volume_predictor import VolumePredictor
 GROUP: plugins.Group = "crowdqc.predictors"
 DERIVED = ("medsam2", "nninteractive")
 """Models whose licence holds for weights that were made from them, too."""
+POINTS = ("sam", "nninteractive")
+"""Beginnings of names of crowdqc's own models that draw from points; they need not be loaded."""
+BOXES_ALONE = ("medsam", "medsam2")
+"""Models that were trained with boxes alone."""
 PATHS = "sam"
 """Model that a bare path of a checkpoint belongs to."""
 
@@ -65,6 +69,17 @@ def licence_of(model: str) -> str:
     if name in DERIVED:
         return CHECKPOINTS[name].licence
     return str(getattr(plugins.load(GROUP, name), "licence", ""))
+
+
+def takes_points(model: str) -> bool:
+    """Whether a model draws from points beside boxes, as far as its name tells."""
+    adapted = find_adapted(model)
+    name, _ = _split(adapted.model if adapted else model)
+    if name in BOXES_ALONE:
+        return False
+    return (
+        name.startswith(POINTS) or getattr(plugins.load(GROUP, name), "takes_points", False) is True
+    )
 
 
 def uses_gpu(model: str) -> bool:

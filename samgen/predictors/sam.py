@@ -26,8 +26,10 @@ References
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,8 +47,22 @@ from samgen.decoder import CHUNK_CPU, CHUNK_GPU, decode_boxes
 from samgen.devices import choose_bf16, choose_device
 from samgen.encoder import encode_pictures
 from samgen.enlarge import Enlargement, enlarge_directly, enlarge_through
-from samgen.predictor import SUPPORT, BoxPredictor, ModelRequest, Prediction, Prompts, in_groups
-from samgen.preparation import enhance_picture, place_boxes, prepare_for_medsam, prepare_for_sam
+from samgen.predictor import (
+    SUPPORT,
+    BoxPredictor,
+    ModelRequest,
+    Prediction,
+    Prompts,
+    in_groups,
+    no_points,
+)
+from samgen.preparation import (
+    enhance_picture,
+    place_boxes,
+    place_points,
+    prepare_for_medsam,
+    prepare_for_sam,
+)
 from samgen.regions import Region
 from samgen.settings import Noise
 from samgen.uncertainty import Summary, reduce_masks
@@ -230,6 +246,11 @@ class SamBoxPredictor(BoxPredictor):
         return self.mode == "paper"
 
     @property
+    def takes_points(self) -> bool:  # type: ignore[override] # of the class, it is asked by name
+        """Whether points are prompts: MedSAM was trained with boxes alone."""
+        return self.family == "sam" and self.mode == "best"
+
+    @property
     def noise(self) -> Noise:
         """How the boxes strayed that the model was trained with."""
         return "medsam" if self.family == "medsam" else "sam"
@@ -308,7 +329,16 @@ class SamBoxPredictor(BoxPredictor):
         boxes = as_boxes("boxes", boxes)
         if self.mode == "paper":
             return self._predict_as_paper(encoded, boxes)
-        logits, predicted_iou = self._decode(encoded, boxes)
+        return self.predict_object(encoded, Prompts(boxes[:1], boxes, (len(boxes),)))
+
+    def predict_object(self, encoded: Embedding, prompts: Prompts) -> Prediction:
+        """Masks of the boxes of an object, each with all its points where it `takes_points`."""
+        boxes = prompts.boxes
+        if self.mode == "paper":
+            return self._predict_as_paper(encoded, boxes)
+        if not self.takes_points:
+            prompts = dataclasses.replace(prompts, points=no_points())
+        logits, predicted_iou = self._decode(encoded, [prompts])
         enlarge = self._enlargement(encoded)
         probability = np.empty((len(boxes), *encoded.picture_size), np.float32)
         step = CHUNK_CPU if logits.device.type == "cpu" else CHUNK_GPU
@@ -326,8 +356,10 @@ class SamBoxPredictor(BoxPredictor):
             yield from super().summarise(encoded, objects)
             return
         enlarge = self._enlargement(encoded)
-        for some in in_groups(objects, TOGETHER):
-            logits, predicted_iou = self._decode(encoded, np.vstack([one.boxes for one in some]))
+        if not self.takes_points:
+            objects = [dataclasses.replace(one, points=no_points()) for one in objects]
+        for some in _alike(objects):
+            logits, predicted_iou = self._decode(encoded, some)
             per_object = logits.split([len(one.boxes) for one in some])
             ious = predicted_iou.cpu().split([len(one.boxes) for one in some])
             found = enlarge.reach(torch.stack([part.amax(dim=0) > LEAST for part in per_object]))
@@ -338,11 +370,22 @@ class SamBoxPredictor(BoxPredictor):
                 mean, sources, each, shared = (array.cpu().numpy() for array in kept)
                 yield Summary(region, mean, sources, each, shared, iou.numpy(), len(one.sizes))
 
-    def _decode(self, encoded: Embedding, boxes: Boxes) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (K, h, w) on the decoder's grid and predicted IoU (K,), on the device."""
-        placed = place_boxes(boxes, picture=encoded.picture_size, covered=encoded.input_size)
+    def _decode(
+        self, encoded: Embedding, objects: Sequence[Prompts]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (K, h, w) on the decoder's grid and predicted IoU (K,), on the device.
+
+        All objects have the same number of points.
+        """
+        sizes = {"picture": encoded.picture_size, "covered": encoded.input_size}
+        placed = self._tensor(place_boxes(np.vstack([one.boxes for one in objects]), **sizes))
+        points = None
+        if len(objects[0].points):
+            given = np.vstack([np.tile(one.points, (len(one.boxes), 1, 1)) for one in objects])
+            where = self._tensor(place_points(given[..., :2], **sizes))
+            points = where, self._tensor(given[..., 2])
         features = self._tensor(encoded.features)
-        logits, ious = decode_boxes(self.sam, features, self._tensor(placed))
+        logits, ious = decode_boxes(self.sam, features, placed, points=points)
         return logits, torch.full_like(ious, torch.nan) if self.family == "medsam" else ious
 
     def _enlargement(self, encoded: Embedding) -> Enlargement:
@@ -408,6 +451,12 @@ class SamBoxPredictor(BoxPredictor):
             probability[k] = _sigmoid(logits[best])
             predicted_iou[k] = scores[best]
         return Prediction(probability=probability, predicted_iou=predicted_iou)
+
+
+def _alike(objects: Sequence[Prompts]) -> Iterator[list[Prompts]]:
+    """Objects in order, in groups with as many points each and up to `TOGETHER` boxes."""
+    for _, same in groupby(objects, key=lambda one: len(one.points)):
+        yield from in_groups(same, TOGETHER)
 
 
 def _size(picture: NDArray[np.uint8]) -> tuple[int, int]:

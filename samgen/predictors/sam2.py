@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes
 from samgen.cache import Embedding, EmbeddingCache, Signature, hash_pixels
 from samgen.devices import choose_bf16, choose_device, lower_precision
-from samgen.predictor import SUPPORT, ModelRequest
-from samgen.preparation import place_boxes
+from samgen.predictor import SUPPORT, ModelRequest, Prompts, no_points
+from samgen.preparation import place_points
 from samgen.regions import region_of
 from samgen.sam2_state import load_model
 from samgen.volume_predictor import (
@@ -63,7 +64,6 @@ SIDES = {"medsam2": 512}
 SHAPING = ("vision_encoder.", "mask_decoder.conv_s")
 """Beginnings of the names of tensors that the features of a slice depend on."""
 
-Box = NDArray[np.float64]
 Planes = tuple[int, NDArray[np.float32], dict[str, float]]
 """A plane, the drawings on it (K, rows, columns), and further measures."""
 
@@ -105,6 +105,7 @@ class Sam2Predictor(VolumePredictor):
         self.model, self.bf16 = model, bf16
         self.model.config.max_cond_frame_num = self._memory = memory
         self._name, self._digest, self.encoder = name, digest, encoder or digest
+        self.takes_points = True  # MedSAM2 was trained with boxes alone
         self.learned: frozenset[str] = frozenset()
         self._cache = None if cache is None else EmbeddingCache(cache)
 
@@ -145,6 +146,7 @@ class Sam2Predictor(VolumePredictor):
             bf16=bf16,
         )
         opened.learned = frozenset(changed)
+        opened.takes_points = weights.family == "sam2"
         return opened
 
     @property
@@ -212,12 +214,14 @@ class Sam2Predictor(VolumePredictor):
     def _planes(self, features: _Features, one: ObjectPrompts) -> Iterator[Planes]:
         """The masks of an object, slice by slice."""
         own = dict(zip(one.slices, one.prompts, strict=True))
+        if not self.takes_points:
+            own = {k: replace(asked, points=no_points()) for k, asked in own.items()}
         made_up = dict(zip(one.slices, one.interpolated.tolist(), strict=True))
         prompted = [k for k in own if not made_up[k]] or list(own)
         wanted = sorted([*own, *one.gaps])
         with torch.inference_mode(), lower_precision(self._device, self.bf16):
             session = self._session(features, one.slices[0], wanted[-1] - wanted[0] + 1)
-            first = {k: self._remember(session, features, k=k, box=own[k].box) for k in prompted}
+            first = {k: self._remember(session, features, k=k, asked=own[k]) for k in prompted}
             carried = self._carried(session, features, wanted)
             for k in wanted:
                 second = carried[k]
@@ -225,7 +229,7 @@ class Sam2Predictor(VolumePredictor):
                     yield k, features.enlarged(torch.cat(second)), {}
                     continue
                 known = first[k] if np.array_equal(own[k].box, own[k].boxes[0]) else None
-                planes = features.enlarged(self._from_boxes(features, k, own[k].boxes, known=known))
+                planes = features.enlarged(self._from_prompts(features, k, own[k], known=known))
                 dice = _dice(planes, features.enlarged(torch.cat(second))) if second else np.nan
                 yield k, planes, {"propagation_dice": dice}
 
@@ -244,9 +248,9 @@ class Sam2Predictor(VolumePredictor):
         session.obj_id_to_idx(1)
         return session
 
-    def _remember(self, session: Any, features: _Features, *, k: int, box: Box) -> Tensor:
-        """Prompt a slice with a box; its logits (1, 1, h, w)."""
-        frame, points = k - features.first, features.points(box[None])
+    def _remember(self, session: Any, features: _Features, *, k: int, asked: Prompts) -> Tensor:
+        """Prompt a slice with the object's box and points; its logits (1, 1, h, w)."""
+        frame, points = k - features.first, features.points(asked.box[None], asked.points)
         session.add_point_inputs(0, frame, {"point_coords": points[0], "point_labels": points[1]})
         session.obj_with_new_inputs = [1]
         answer: Tensor = self.model(session, frame_idx=frame).pred_masks
@@ -275,17 +279,17 @@ class Sam2Predictor(VolumePredictor):
                     outputs["cond_frame_outputs"] = dict(sorted(together.items()))
         return found
 
-    def _from_boxes(
-        self, features: _Features, k: int, boxes: Boxes, *, known: Tensor | None = None
+    def _from_prompts(
+        self, features: _Features, k: int, asked: Prompts, *, known: Tensor | None = None
     ) -> Tensor:
-        """Logits (K, 1, h, w) of boxes on a slice, each from the slice alone.
+        """Logits (K, 1, h, w) of boxes on a slice, each from the slice and all points.
 
         `known` are those of the first box, where they are known.
         """
-        maps = features.maps(k)
+        maps, boxes = features.maps(k), asked.boxes
         parts = [] if known is None else [known]
         for start in range(len(parts), len(boxes), CHUNK):
-            points, labels = features.points(boxes[start : start + CHUNK])
+            points, labels = features.points(boxes[start : start + CHUNK], asked.points)
             answer: Any = self.model._single_frame_forward(  # noqa: SLF001 - what its `forward` calls
                 input_points=points,
                 input_labels=labels,
@@ -345,14 +349,18 @@ class _Features:
             for level, size in zip(levels, sizes, strict=True)
         ]
 
-    def points(self, boxes: Boxes) -> tuple[Tensor, Tensor]:
-        """Boxes (K, 4) as points (K, 1, 2, 2) of the model's picture, and their labels."""
+    def points(
+        self, boxes: Boxes, points: NDArray[np.float64] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes (K, 4), each with all points (N, 3), as places (K, 1, 2 + N, 2) and labels."""
+        given = no_points() if points is None else points
+        both = [np.vstack([box.reshape(2, 2), given[:, :2]]) for box in boxes]
         side = (self._side, self._side)
-        placed = place_boxes(boxes, picture=self.volume.shape, covered=side)
+        placed = place_points(np.array(both)[:, None], picture=self.volume.shape, covered=side)
         device = self._model.device
-        points = torch.as_tensor(placed.reshape(-1, 1, 2, 2), dtype=torch.float32, device=device)
-        labels = torch.tensor([2, 3], dtype=torch.int32, device=device)
-        return points, labels.repeat(len(points), 1, 1)
+        kinds = torch.tensor([2, 3, *given[:, 2].astype(int)], dtype=torch.int32, device=device)
+        places = torch.as_tensor(placed, dtype=torch.float32, device=device)
+        return places, kinds.repeat(len(boxes), 1, 1)
 
     def enlarged(self, logits: Tensor) -> NDArray[np.float32]:
         """Logits (K, 1, h, w) as probabilities (K, rows, columns) of the picture."""
