@@ -106,7 +106,15 @@ def _stretch(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def place_points(
     points: NDArray[np.float64], *, picture: tuple[int, int], covered: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Points (..., 2) in the encoder's pixels, as `place_boxes` for the corners of boxes."""
+    """Points in the encoder's pixels, as `place_boxes` places the corners of boxes.
+
+    Parameters
+    ----------
+    points : ndarray, shape (..., 2)
+        ``x, y`` in px of the picture.
+    picture, covered : tuple of int
+        As for `place_boxes`.
+    """
     scale = np.array([covered[1] / picture[1], covered[0] / picture[0]])
     placed: NDArray[np.float64] = points * scale - 0.5
     return placed

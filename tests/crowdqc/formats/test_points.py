@@ -1,13 +1,16 @@
 """Points of raters: read beside boxes, checked, carried, and written again."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdqc.formats import merge_rounds, read_rounds, read_study
+from crowdqc.formats import Round, merge_rounds, read_rounds, read_study
 from crowdqc.formats.conversion import convert
 from crowdqc.fusion.members import with_points
+from crowdqc.packages import sent
 from crowdqc.schema import BOX
 from tests.crowdqc.formats.test_kinds import STUDIO, annotation, checks, region, states
 
@@ -237,3 +240,24 @@ def test_every_point_is_used_or_said_to_be_unused(points):
     every = {(float(x), float(y), p) for x, y, p in points}
     left = {(float(x), float(y), bool(p)) for x, y, p in unused[["x", "y", "positive"]].to_numpy()}
     assert used | left == every
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_points_of_a_returned_package_replace_the_earlier_ones(read, tmp_path, monkeypatch, again):
+    rows = ["p,1,a,liver,1,2,30,40,,,", "p,1,a,liver,,,,,20,30,"]
+    study, _ = read(TABLE, {"a.csv": table(*rows)})
+    folder = tmp_path / "returned"
+    folder.mkdir()
+    study.readings.to_csv(folder / "readings.csv", index=False)
+    study.boxes.to_csv(folder / "boxes.csv", index=False)
+    if again:
+        study.points.assign(x=25.0).to_csv(folder / "points.csv", index=False)
+    place = SimpleNamespace(case="p", slice=1, height=100, width=200)
+    one = SimpleNamespace(task=SimpleNamespace(round=2, slices=[place]), returned=(folder,))
+    monkeypatch.setattr(sent, "sent_packages", lambda _: [one])
+
+    back = sent.returned_rounds(None, study)
+    merged, _ = merge_rounds([Round(1, study), *back])
+
+    assert merged.points["x"].tolist() == ([25.0] if again else [])
+    assert (folder / "points.csv" in sent.returned_files(None)) is again
