@@ -222,6 +222,10 @@ def _tasks(output: Output, *, state: str) -> dict[str, Element]:
             edges = {name: repr(x) for name, x in zip(_CORNERS, corners, strict=True)}
             common = {"label": label, "source": "manual", "occluded": "0"}
             SubElement(image, "box", {**common, **edges, "z_order": "0"})
+        for label, x, y, positive in reading.points:
+            common = {"label": label, "source": "manual", "occluded": "0", "z_order": "0"}
+            points = SubElement(image, "points", {**common, "points": f"{x!r},{y!r}"})
+            SubElement(points, "attribute", {"name": "positive"}).text = str(positive).lower()
     return roots
 
 
@@ -245,4 +249,5 @@ FORMAT = Format(
     read=read_each(lambda one: _Job(one).read()),
     write=_write_cvat,
     package=_package_cvat,
+    holds_points=True,
 )

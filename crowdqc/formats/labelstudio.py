@@ -349,13 +349,14 @@ def _tasks(output: Output, *, drawn: str = "annotations") -> dict[str, dict[str,
     for reading in output.readings():
         task = tasks.setdefault(reading.image, _task_of(reading, output, len(tasks) + 1))
         result = [_result_of(reading, box) for box in reading.boxes]
+        result += [_keypoint_of(reading, point) for point in reading.points]
         if drawn == "predictions":
             if result:
                 task.setdefault(drawn, []).append(_prediction(result, reading, output.model))
             continue
         annotation = {
             "completed_by": {"id": people[reading.rater], "email": reading.rater},
-            "was_cancelled": reading.opened,
+            "was_cancelled": reading.opened and not reading.points,
             "ground_truth": False,
             "result": result,
         }
@@ -400,6 +401,22 @@ def _result_of(reading: Written, box: tuple[str, float, float, float, float]) ->
     }
 
 
+def _keypoint_of(reading: Written, point: tuple[str, float, float, bool]) -> dict[str, Any]:
+    """One point in percent of the image."""
+    label, x, y, positive = point
+    place = {"x": 100 * x / reading.width, "y": 100 * y / reading.height}
+    return {
+        "type": "keypointlabels",
+        "from_name": "point",
+        "to_name": "image",
+        "original_width": reading.width,
+        "original_height": reading.height,
+        "image_rotation": 0,
+        _POSITIVE: int(positive),
+        "value": {**place, "width": 0.5, "keypointlabels": [label]},
+    }
+
+
 FORMAT = Format(
     title="Label Studio JSON or JSON-MIN",
     sniff=_sniff_labelstudio,
@@ -407,4 +424,5 @@ FORMAT = Format(
     write=_write_labelstudio,
     package=_package_labelstudio,
     says_opened=True,
+    holds_points=True,
 )

@@ -37,8 +37,9 @@ def check(run: Run) -> Result:
     for table, frame in tables.items():
         run.store.write(table, frame)
     rejects = sum(finding.severity is Severity.REJECT for finding in findings)
+    points = f" and {count(len(study.points), 'point')}" if len(study.points) else ""
     summary = (
-        f"{count(len(study.boxes), 'box')} of {count(len(study.raters), 'rater')} in "
+        f"{count(len(study.boxes), 'box')}{points} of {count(len(study.raters), 'rater')} in "
         f"{count(len(study.readings), 'reading')} of {count(len(study.cases), 'case')}; "
         f"{count(len(findings), 'finding')}{f', of which {rejects:,} reject' if rejects else ''}."
     )
