@@ -122,7 +122,7 @@ def decode_with_gradients(sam: Any, embedding: Tensor, boxes: Tensor) -> tuple[T
     predicted_iou : Tensor, shape (K,)
         Both with gradients for whatever of `sam` and `embedding` asks for them.
     """
-    return _decode_chunk(sam, _prepare(sam, embedding), boxes, heads="single")
+    return _decode_chunk(sam, _prepare(sam, embedding), (boxes, None), heads="single")
 
 
 def _chunks(n: int, size: int) -> Iterator[slice]:
