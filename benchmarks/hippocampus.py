@@ -181,10 +181,15 @@ def run_masks(work: Work) -> None:
 
 
 def trainings(work: Work) -> Iterator[tuple[Dose, tuple[str, str], int]]:
-    """Dose, arm and seed of each small network: the main contrasts, then the rest."""
-    parts = [(MAIN[:2], ARMS[:3]), (MAIN[:2], ARMS[3:]), (MAIN[2:], ARMS)]
-    for doses, arms in [*parts, *((doses, ARMS) for doses in work.doses[1:])]:
-        for seed, draw in itertools.product(range(SEEDS), range(TRAINED_DRAWS)):
+    """Dose, arm and seed of each small network: the main contrasts, then the rest with one seed."""
+    parts = [
+        (MAIN[:2], ARMS[:3], SEEDS),
+        (MAIN[:2], ARMS[3:], SEEDS),
+        (MAIN[2:], ARMS, SEEDS),
+        *((doses, ARMS, 1) for doses in work.doses[1:]),
+    ]
+    for doses, arms, seeds in parts:
+        for seed, draw in itertools.product(range(seeds), range(TRAINED_DRAWS)):
             for what, arm in itertools.product(doses, arms):
                 yield Dose(*what, draw), arm, seed
 

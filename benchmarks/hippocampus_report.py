@@ -259,10 +259,10 @@ def undone(masks: pd.DataFrame, networks: pd.DataFrame, nnunet: pd.DataFrame) ->
     drawn = len(masks[[*DOSE, "draw"]].drop_duplicates())
     trained = sum(key[4] != "truth" for key in networks.index)
     return (
-        f"Done: {drawn} of 90 crowds with their masks (5 draws of 18 doses); {trained} of 1,080 "
-        "small networks (10 arms, 3 draws, 2 trainings of 18 doses; 240 at the doses of the main "
-        f"contrasts); {len(nnunet)} of 36 nnU-Nets. What is not done stands in no table; the same "
-        "commands go on with it."
+        f"Done: {drawn} of 90 crowds with their masks (5 draws of 18 doses); {trained} of 660 "
+        "small networks (10 arms, 3 draws; 2 trainings at the 4 doses of the main contrasts, 1 "
+        f"at the 14 others); {len(nnunet)} of 36 nnU-Nets. What is not done stands in no table, "
+        "and neither does an arm of which the gate leaves no case; the same commands go on with it."
     )
 
 

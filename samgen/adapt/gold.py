@@ -125,7 +125,7 @@ def deal_cases(
     Examples
     --------
     >>> deal_cases({f"p{k}": f"p{k}" for k in range(5)}, share=0.3, seed=1)
-    (['p1', 'p4'], ['p0', 'p2', 'p3'])
+    (['p2', 'p3'], ['p0', 'p1', 'p4'])
     """
     everybody = natural_order(set(patients.values()))
     seen = {patients[case] for case in learned if case in patients}

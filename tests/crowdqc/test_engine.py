@@ -245,7 +245,7 @@ ALONE = """
 import os, secrets, sys
 from functools import partial
 from pathlib import Path
-from crowdqc.engine.cluster import connected
+from crowdqc.engine.cluster import _connected
 
 print = partial(print, file=sys.__stdout__)
 MARK = os.environ["CROWDQC_TEST_MARK"] = secrets.token_hex(8)
@@ -258,7 +258,7 @@ def sockets():
         except OSError:
             continue
 
-with connected(None) as ray:
+with _connected(None) as ray:
     print(len(os.environ["RAY_AUTH_TOKEN"]), os.environ["RAY_AUTH_MODE"])
     ours = set(sockets())
     for name in ("tcp", "tcp6"):
