@@ -82,6 +82,7 @@ def collect(out: Path, data: Path) -> None:
         ("nnunet", "nnunet/*/*.csv", []),
     ):
         units = [*(read_unit(path) for path in sorted(out.glob(pattern))), *more]
+        units = [unit for unit in units if len(unit)]
         if units:
             keys = [*DOSE, "draw", "method", "gate", "seed"]
             wide = pd.concat(units).pivot_table(index=keys, columns="case", values="dice")
