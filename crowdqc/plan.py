@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 from scipy.special import expit, logit
 
 from crowdqc.agreement.arrays import to_drawn
@@ -223,7 +223,7 @@ def plan_slices(
         ``half_width, n_cases, n_slices``: cases of the usual number of objects, and slices in
         them, rounded up. Slices of the same case tell less than as many of other cases.
     """
-    z = stats.norm.ppf((1 + level) / 2)
+    z = scipy.stats.norm.ppf((1 + level) / 2)
     per_case = max(components.per_case, 1.0)
     variance = components.between_cases + components.within_cases / per_case
     slices = per_case / max(components.per_slice, 1e-9)

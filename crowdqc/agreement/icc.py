@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from crowdqc.arrays import Floats
 
@@ -119,8 +119,8 @@ def _by_f(
     if error == 0:
         return Correlation(*[1.0 if between > 0 else np.nan] * 3)
     ratio = between / error
-    low = ratio / stats.f.ppf(1 - tail, df_between, df)
-    high = ratio * stats.f.ppf(1 - tail, df, df_between)
+    low = ratio / scipy.stats.f.ppf(1 - tail, df_between, df)
+    high = ratio * scipy.stats.f.ppf(1 - tail, df, df_between)
     return Correlation(_from_f(ratio, k), _from_f(low, k), _from_f(high, k))
 
 
@@ -135,7 +135,7 @@ def _two_way_random(array: Floats, *, tail: float) -> Correlation:
     signal = n * (1 + (k - 1) * value) - k * value
     top = (k - 1) * (n - 1) * (bias + signal) ** 2
     df = top / ((n - 1) * bias**2 + signal**2)
-    f_low, f_high = stats.f.ppf(1 - tail, n - 1, df), stats.f.ppf(1 - tail, df, n - 1)
+    f_low, f_high = scipy.stats.f.ppf(1 - tail, n - 1, df), scipy.stats.f.ppf(1 - tail, df, n - 1)
     low = n * (between - f_low * rest) / (f_low * spread + n * between)
     high = n * (f_high * between - rest) / (spread + n * f_high * between)
     return Correlation(value, low, high)

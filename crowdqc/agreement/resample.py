@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from crowdqc.arrays import Floats, Ints, numbered
 
@@ -253,7 +253,7 @@ def student_interval(
     several = n >= 2
     all_free = (free + lent)[several]
     spread = (free * spread + lent * usual)[several] / all_free
-    reach[several] = stats.t.ppf((1 + level) / 2, all_free) * np.sqrt(spread / n[several])
+    reach[several] = scipy.stats.t.ppf((1 + level) / 2, all_free) * np.sqrt(spread / n[several])
     bias = free * (mean - value)
     slope = 1 - np.square(value)
     if not bounded:
@@ -379,7 +379,8 @@ class Ratio:
         reach = np.full(self.value.shape, np.nan)
         estimated = known & np.isfinite(self.error) & (self.df > 0)
         reach[estimated] = (
-            stats.t.ppf(1 - (1 - level) / 2 / many, self.df[estimated]) * self.error[estimated]
+            scipy.stats.t.ppf(1 - (1 - level) / 2 / many, self.df[estimated])
+            * self.error[estimated]
         )
         return self.value - reach, self.value + reach
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import norm
+import scipy
 
 from crowdqc.agreement.rater_data import (
     ELSEWHERE,
@@ -111,7 +111,9 @@ def _lower_share(ratio: Ratio, level: float) -> Floats:
     """
     low, _ = ratio.bounds(level)
     few = ratio.df < 2 * PRIOR_DF
-    z = float(norm.ppf(1 - (1 - level) / 2 / max(int(np.isfinite(ratio.value).sum()), 1)))
+    z = float(
+        scipy.stats.norm.ppf(1 - (1 - level) / 2 / max(int(np.isfinite(ratio.value).sum()), 1))
+    )
     p, n = ratio.value, np.maximum(ratio.n, 1)
     reach = z * np.sqrt(np.clip(p * (1 - p), 0, None) / n + z**2 / (4 * n**2))
     wilson = (p + z**2 / (2 * n) - reach) / (1 + z**2 / n)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from crowdqc.assignments.progress import PAIR
 from crowdqc.compare.paired import compare_paired
@@ -190,14 +190,14 @@ def _unpaired(a: pd.Series, b: pd.Series, rng: np.random.Generator) -> tuple[obj
     head = (len(a), len(b), a.mean(), b.mean())
     if len(a) < 3 or len(b) < 3:
         return (*head, b.mean() - a.mean(), *nothing[:3], "")
-    found = stats.bootstrap(
+    found = scipy.stats.bootstrap(
         (b.to_numpy(), a.to_numpy()),
         lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis),
         method="basic",
         n_resamples=2000,
         rng=rng,
     ).confidence_interval
-    p = stats.mannwhitneyu(b, a).pvalue
+    p = scipy.stats.mannwhitneyu(b, a).pvalue
     return (*head, b.mean() - a.mean(), found.low, found.high, p, "mann-whitney")
 
 

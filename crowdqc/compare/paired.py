@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 
 Values = NDArray[np.float64]
 
@@ -144,7 +142,7 @@ def bootstrap_interval(
         return np.nan, np.nan
     if np.ptp(differences) == 0:
         return float(differences[0]), float(differences[0])
-    result = stats.bootstrap(
+    result = scipy.stats.bootstrap(
         (differences,),
         np.mean,
         n_resamples=resamples,
@@ -164,7 +162,7 @@ def _rank_biserial(differences: Values) -> float:
     nonzero = differences[differences != 0]
     if not len(nonzero):
         return np.nan
-    ranks = stats.rankdata(np.abs(nonzero))
+    ranks = scipy.stats.rankdata(np.abs(nonzero))
     return float((np.sign(nonzero) * ranks).sum() / ranks.sum())
 
 
@@ -182,6 +180,8 @@ def _smallest_detectable(differences: Values) -> float:
     """
     if len(differences) < 3:
         return np.nan
+    from statsmodels.stats.power import TTestPower  # noqa: PLC0415
+
     solve = TTestPower().solve_power
     size = solve(nobs=len(differences) * 3 / np.pi, alpha=ALPHA, power=POWER)
     return float(np.squeeze(size) * differences.std(ddof=1))
@@ -203,6 +203,8 @@ def holm(p: Values) -> Values:
     corrected = np.full(len(p), np.nan)
     there = ~np.isnan(p)
     if there.any():
+        from statsmodels.stats.multitest import multipletests  # noqa: PLC0415
+
         corrected[there] = multipletests(p[there], method="holm")[1]
     return corrected
 
@@ -233,7 +235,7 @@ def _wilcoxon(differences: Values) -> tuple[float, float, str]:
             f"{NONZERO_MIN} no p below 0.05 can come out"
         )
         return np.nan, np.nan, why
-    result = stats.wilcoxon(nonzero)
+    result = scipy.stats.wilcoxon(nonzero)
     return float(result.statistic), float(result.pvalue), ""
 
 
@@ -241,4 +243,4 @@ def _shapiro(differences: Values) -> float:
     """Shapiro-Wilk p; nan for fewer than 3 pairs, more than scipy trusts, or all the same."""
     if not 3 <= len(differences) <= SHAPIRO_MAX or np.ptp(differences) == 0:
         return np.nan
-    return float(stats.shapiro(differences).pvalue)
+    return float(scipy.stats.shapiro(differences).pvalue)

@@ -13,10 +13,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import scipy
 from scipy.optimize import minimize
 from scipy.special import expit, logit
-from scipy.stats import norm
-from scipy.stats import t as student
 
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.crowd.edges import Edges, size_of
@@ -103,7 +102,7 @@ def _effects(data: Evidence, share: Floats, odds: Floats) -> Floats:
     expected = expit(base)
     found = total(who, part * (data.decided[asked] - expected)[of], len(raters))
     chance = total(who, part**2 * (expected * (1 - expected))[of], len(raters))
-    chance = chance * norm.ppf(1 - (1 - _LEVEL) / 2 / len(raters)) ** 2
+    chance = chance * scipy.stats.norm.ppf(1 - (1 - _LEVEL) / 2 / len(raters)) ** 2
     every = np.zeros(data.n_raters)
     every[raters] = effect * np.maximum(0, 1 - chance / np.maximum(found**2, 1e-12))
     of_boxes: Floats = every[data.rater]
@@ -192,7 +191,9 @@ def common_offset(error: Floats, spread: Floats, cluster: Ints) -> Floats:
         mean = (weight * error).sum(axis=0) / weight.sum(axis=0)
     between = sums(number, weight * (error - mean), n)
     square = (between**2).sum(axis=0) / weight.sum(axis=0) ** 2 * n / (n - 1)
-    square = np.maximum(square, 1 / weight.sum(axis=0)) * student.ppf((1 + _LEVEL) / 2, n - 1) ** 2
+    square = (
+        np.maximum(square, 1 / weight.sum(axis=0)) * scipy.stats.t.ppf((1 + _LEVEL) / 2, n - 1) ** 2
+    )
     offset: Floats = mean * np.maximum(0, 1 - square / np.maximum(mean**2, 1e-12))
     return offset
 

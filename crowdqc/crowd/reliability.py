@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from scipy.special import ndtr
-from scipy.stats import t as student
 
 from crowdqc.arrays import Bools, Floats, Ints, numbered
 from crowdqc.crowd.dependence import Dependence
@@ -299,7 +299,7 @@ def _interval(
     mean = (value * weight + 1) / (weight + 2)
     variance = drawn * np.maximum(spread, mean * (1 - mean)) * weight + doubt
     variance = variance / np.maximum(weight, 1e-9) ** 2
-    reach = student.ppf((1 + level) / 2, free + _LENT) * np.sqrt(variance)
+    reach = scipy.stats.t.ppf((1 + level) / 2, free + _LENT) * np.sqrt(variance)
     low, high = value - reach, value + reach
     low, high = low - np.maximum(high - 1, 0), high + np.maximum(-low, 0)
     return Share(value, np.clip(low, 0, 1), np.clip(high, 0, 1), count)

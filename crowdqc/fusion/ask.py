@@ -10,7 +10,7 @@ from math import comb
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+import scipy
 
 from crowdqc.arrays import Floats
 from crowdqc.crowd import Crowd, fit, size_of
@@ -145,7 +145,9 @@ def chance_below(spread: Floats, below: float) -> Floats:
         In [0, 1].
     """
     sd = np.sqrt((1 - ABSOLUTE**2) * (spread**2).sum(axis=1))
-    chance: Floats = norm.sf((1 - below - _mean(spread, most=np.inf)) / np.maximum(sd, 1e-12))
+    chance: Floats = scipy.stats.norm.sf(
+        (1 - below - _mean(spread, most=np.inf)) / np.maximum(sd, 1e-12)
+    )
     return chance
 
 

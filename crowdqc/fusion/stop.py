@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+import scipy
 
 from crowdqc.arrays import Floats
 from crowdqc.crowd import Crowd, evidence, fit_evidence, size_of, without_shown
@@ -191,7 +191,7 @@ def _error_bound(crowd: Crowd, level: float) -> Floats:
     tail = np.clip((1 - level - (1 - real)) / np.maximum(real, 1e-9), 0, 1)
     mean = ABSOLUTE * spread.sum(axis=1)
     sd = np.sqrt((1 - ABSOLUTE**2) * (spread**2).sum(axis=1))
-    high = np.minimum(mean + norm.isf(np.maximum(tail, 1e-6)) * sd, 1.0)
+    high = np.minimum(mean + scipy.stats.norm.isf(np.maximum(tail, 1e-6)) * sd, 1.0)
     return np.where(tail > 0, high, np.where(np.isfinite(spread).all(axis=1), 1.0, np.nan))
 
 
