@@ -43,6 +43,9 @@ _NAMES = {
     "box_height": "h boxheight bboxheight height",
     "width": "imagewidth width",
     "height": "imageheight height",
+    "point_x": "pointx",
+    "point_y": "pointy",
+    "positive": "positive",
 }
 
 
@@ -139,6 +142,8 @@ def _named(header: Sequence[str]) -> dict[str, str | int]:
         found = {name: column for name, column in found.items() if name not in {"x1", "y1"}}
     box = next((one for one in BOXES if set(one) <= found.keys()), BOXES[0])
     unused = {name for one in BOXES for name in one} - set(box)
+    if not {"point_x", "point_y"} <= found.keys():
+        unused |= {"point_x", "point_y", "positive"}
     if "box_width" in box:  # one column is not both
         unused |= {name for name in ("width", "height") if found.get(name) == found[f"box_{name}"]}
     found = {name: column for name, column in found.items() if name not in unused}
@@ -190,7 +195,7 @@ def _remark(guess: Guess, others: list[str]) -> None:
 
 
 def _labels(guess: Guess, table: _Table) -> None:
-    """Labels of the rows with a box, and those of which a reading drew several."""
+    """Labels of the rows with a box or a point, and those of which a reading drew several boxes."""
     labels = table.values("label") if "label" in guess.columns else ["object"] * len(table.rows)
     keys = [labels, *(table.values(name) for name in ("case", "slice", "rater")), table.files]
     edge = next((name for name in ("x0", "x_centre") if name in table.columns), "")
@@ -198,7 +203,8 @@ def _labels(guess: Guess, table: _Table) -> None:
     drawn = Counter(key for key, box in zip(zip(*keys, strict=True), there, strict=True) if box)
     places = Counter(key[0] for key in drawn)
     more = Counter(key[0] for key, n in drawn.items() if n > 1)
-    found = {name: name for name in sorted(places) if name} or {"object": "object"}
+    pointed = {name for name, x in zip(labels, table.values("point_x"), strict=True) if x}
+    found = {name: name for name in sorted({*places, *pointed}) if name} or {"object": "object"}
     guess.labels, remarks = one_name_each(found)
     guess.several = {name for name in guess.labels if more[name] > SEVERAL * places[name]}
     guess.remarks += remarks

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from crowdqc.config import load_config
 from crowdqc.formats import Round, merge_rounds, read_rounds, read_study
 from crowdqc.formats.conversion import convert
+from crowdqc.formats.guess import guess_study
 from crowdqc.fusion.members import with_points
 from crowdqc.packages import sent
 from crowdqc.schema import BOX
@@ -261,3 +262,23 @@ def test_points_of_a_returned_package_replace_the_earlier_ones(read, tmp_path, m
 
     assert merged.points["x"].tolist() == ([25.0] if again else [])
     assert (folder / "points.csv" in sent.returned_files(None)) is again
+
+
+def test_init_names_the_columns_of_points_and_labels_that_only_points_have(write, tmp_path):
+    rows = ["p,1,a,liver,1,2,30,40,,,", "p,1,a,spleen,,,,,50,60,false"]
+    write("a.csv", table(*rows))
+
+    guess = guess_study(tmp_path)
+
+    assert {name: guess.columns[name] for name in ("point_x", "point_y", "positive")} == {
+        "point_x": "point_x",
+        "point_y": "point_y",
+        "positive": "positive",
+    }
+    assert list(guess.labels) == ["liver", "spleen"]
+
+
+def test_a_column_positive_is_nothing_without_points(write, tmp_path):
+    write("a.csv", "case,slice,label,x0,y0,x1,y1,positive\np,1,liver,1,2,30,40,1\n")
+
+    assert "positive" not in guess_study(tmp_path).columns
