@@ -8,9 +8,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import skimage
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.measure import approximate_polygon, find_contours
 
 MAX_SIDE = 320
 """Side of a PNG in px at most."""
@@ -63,8 +63,8 @@ def outline(mask: NDArray[np.bool_]) -> str:
         return ""
     padded = np.pad(mask.astype(np.float64), 1)
     parts = []
-    for line in find_contours(padded, 0.5):
-        points = approximate_polygon(line, 0.4)[:-1] - 0.5
+    for line in skimage.measure.find_contours(padded, 0.5):
+        points = skimage.measure.approximate_polygon(line, 0.4)[:-1] - 0.5
         parts.append("M" + "L".join(f"{x:.4g} {y:.4g}" for y, x in points) + "z")
     return "".join(parts)
 

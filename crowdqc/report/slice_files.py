@@ -1,4 +1,7 @@
-"""Slices as the raters saw them: pixels from the study's images, masks from the results."""
+"""Slices as the raters saw them: pixels from the study's images, masks from the results.
+
+Readers of volumes are imported where a slice is read: commands that may show none start without.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from crowdqc.config import Config, Window
-from crowdqc.files import opened
+from crowdqc.files import is_volume, opened
 from crowdqc.findings import InputError
 from crowdqc.store import Store
-from crowdqc.volumes import is_volume, read_labels, read_volume, to_grey, to_pictures
 
 ENTROPY_MAX = math.log(2)
 """Entropy of a yes or no of which nothing is known, in nats: the unit of uncertainty volumes."""
@@ -41,6 +43,8 @@ class VolumeSlices:
     def __init__(
         self, store: Store, config: Config, images: pd.DataFrame, *, volumes: int = 1
     ) -> None:
+        from crowdqc.volumes import read_labels, read_volume
+
         self.problems: list[str] = []
         self._store = store
         self._config = config
@@ -87,6 +91,8 @@ class VolumeSlices:
         return self._store.path("masks") / f"{case}.uncertainty.nii.gz"
 
     def _read_volume(self, path: Path) -> NDArray[np.uint8] | None:
+        from crowdqc.volumes import read_volume, to_grey
+
         read = partial(read_volume, resample=self._config.images.resample)
         stack = self._stack(read, path)
         return None if stack is None else to_grey(stack, self._config.images.window)
@@ -97,6 +103,8 @@ class VolumeSlices:
 
     def _stack(self, read: Callable[..., Any], path: Path) -> NDArray[Any] | None:
         """A volume as pictures, by one of the readers of `crowdqc.volumes`."""
+        from crowdqc.volumes import to_pictures
+
         images = self._config.images
         try:
             return to_pictures(read(path, plane=images.plane)[0], images.picture)
@@ -105,6 +113,8 @@ class VolumeSlices:
             return None
 
     def _picture(self, path: Path) -> NDArray[np.uint8] | None:
+        from crowdqc.volumes import to_grey
+
         try:
             with opened(path) as file, Image.open(file) as picture:
                 shown = ImageOps.exif_transpose(picture)

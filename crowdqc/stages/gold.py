@@ -22,7 +22,6 @@ from crowdqc.stages.images import image_files, volume_geometry
 from crowdqc.stages.mask_sets import mask_files
 from crowdqc.stages.truth import VALUES_REMEDY, truth_files, unlike_image
 from crowdqc.text import count
-from crowdqc.volumes import foreign_values, read_labels, to_pictures
 
 
 def gold_cases(run: Run) -> tuple[list[Any], list[str]]:
@@ -98,6 +97,8 @@ def _truth_of(run: Run, case: str, *, path: Path, image: Path) -> Any:
 
 def _labels(path: Path, config: Config, values: Mapping[str, int]) -> Any:
     """Label values of a case as its pictures show it."""
+    from crowdqc.volumes import foreign_values, read_labels, to_pictures
+
     labels, _ = read_labels(path, plane=config.images.plane)
     foreign = foreign_values(labels, values)
     if foreign:
