@@ -11,11 +11,18 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 from crowdqc.arrays import Floats, Ints
 
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
 Distance = Callable[[Floats, Floats], Floats]
+
+HARDNESS = 0.5, 4.0
+"""Beforehand, the log of the disagreement of a case has this standard deviation between cases; and
+how many degrees of freedom that is worth."""
+_LEAST = 1e-3
+"""Least distance from the ends of the scale."""
 
 
 def krippendorff_alpha(data: ArrayLike, level: Level | Distance = "nominal") -> float:
@@ -162,6 +169,62 @@ def nominal_alpha(totals: Floats, same: Floats) -> Floats:
     np.divide((n - 1) * (n - same), expected, out=ratio, where=expected > 0.5)
     alpha: Floats = 1 - ratio
     return alpha
+
+
+def alpha_interval(
+    value: float, without: Floats, level: float, *, raters: float
+) -> tuple[float, float]:
+    """Interval of alpha over cases, from alpha without each case.
+
+    Few cases may all be easy, and then vary little: a few hard ones carry most of the
+    disagreement. So the variance between cases is drawn towards what it is where the log of
+    their disagreement has the standard deviation `HARDNESS`. The interval is Student's on
+    Fisher's scale for m raters [1]_, on which alpha ends at ``-1 / (m - 1)``, with the bias of the
+    jackknife taken off.
+
+    Parameters
+    ----------
+    value : float
+        Alpha of all cases.
+    without : ndarray, shape (C,)
+        Without each of C cases; nan where it is not defined.
+    level : float
+        Coverage, in (0, 1).
+    raters : float
+        m, the mean number of values of a unit, above 1.
+
+    Returns
+    -------
+    low, high : float
+        In [-1, 1], with `value` between them; nan where fewer than two of `without` are
+        defined. Of an alpha of 1 both are 1: cases that all agree tell of no other.
+
+    References
+    ----------
+    .. [1] R. A. Fisher, "Statistical Methods for Research Workers", 1925, section 39.
+
+    Examples
+    --------
+    >>> low, high = alpha_interval(0.6, np.array([0.55, 0.6, 0.65]), 0.95, raters=4)
+    >>> round(low, 2), round(high, 2)
+    (0.32, 0.8)
+    """
+    known = without[np.isfinite(without)]
+    n, (deviation, worth) = len(known), HARDNESS
+    if n < 2 or not np.isfinite(value):
+        return float("nan"), float("nan")
+    if value > 1 - 1e-9:
+        return value, value
+    free = n - 1
+    own = free * float(np.square(known - known.mean()).sum())  # the variance of one case
+    variance = (free * own + worth * (deviation * (1 - value)) ** 2) / (free + worth)
+    above, below = max(1 + (raters - 1) * value, _LEAST), max(1 - value, _LEAST)
+    slope = ((raters - 1) / above + 1 / below) / 2
+    middle = np.log(above / below) / 2 - free * (known.mean() - value) * slope
+    reach = stdtrit(free + worth, (1 + level) / 2) * np.sqrt(variance / n) * slope
+    ends = np.exp(2 * np.clip(middle + np.array([-reach, reach]), -40, 40))
+    low, high = map(float, (ends - 1) / (ends + raters - 1))
+    return max(min(low, value), -1.0), min(max(high, value), 1.0)
 
 
 def _value_counts(array: Floats) -> tuple[Floats, Floats]:

@@ -18,7 +18,7 @@ from crowdqc.agreement.extent import extents
 from crowdqc.agreement.pool import (
     Places,
     Summands,
-    interval_of,
+    alpha_of,
     number_places,
     pool,
     undefined,
@@ -196,7 +196,7 @@ def _alpha_row(
     measure: str, sums: tuple[Floats, Floats], cluster: Ints, *, places: Places, label: str = ""
 ) -> dict[str, object]:
     """Alpha over units with its interval, and why it is nan if it is."""
-    value, low, high = interval_of(nominal_alpha, [*sums], cluster, places=places)
+    value, low, high = alpha_of(*sums, cluster, places=places)
     n = int((sums[0].sum(axis=1) > 0).sum())
     why = "" if np.isfinite(value) else (SAME if n else places.alone)
     row = {"measure": measure, "label": label, "value": value, "low": low, "high": high}

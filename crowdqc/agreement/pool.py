@@ -6,17 +6,15 @@ look at the items.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crowdqc.agreement.alpha import summed
+from crowdqc.agreement.alpha import alpha_interval, nominal_alpha, summed
 from crowdqc.agreement.arrays import number_of_places
 from crowdqc.agreement.resample import (
-    ENOUGH_CASES,
     Resampling,
     Statistic,
     blocks,
@@ -24,7 +22,6 @@ from crowdqc.agreement.resample import (
     clusters,
     ratio,
     statistic_interval,
-    student_interval,
 )
 from crowdqc.arrays import Floats, Ints, numbered
 from crowdqc.matching import Matched
@@ -257,37 +254,34 @@ def _intervals(
     return low, high
 
 
-def interval_of(
-    statistic: Callable[..., Floats], sums: list[Floats], cluster: Ints, *, places: Places
+def alpha_of(
+    totals: Floats, same: Floats, cluster: Ints, *, places: Places
 ) -> tuple[float, float, float]:
-    """Value and interval of a statistic of sums over units.
+    """Nominal alpha of units, with its interval over clusters.
 
     Parameters
     ----------
-    statistic : callable
-        Takes the sums, each with any number of axes in front, and gives one number for each.
-    sums : list of ndarray, shape (U, ...)
-        What each unit adds.
+    totals, same : ndarray, shapes (U, V) and (U,)
+        As from `nominal_sums`.
     cluster : ndarray of int, shape (U,)
         Cluster of each unit.
     places : Places
-        The resamples.
+        Level; and no resample means that no interval is wanted.
+
+    Returns
+    -------
+    value, low, high : float
+        As of `alpha_interval`; clusters in which no unit has two values are none.
     """
-    value = float(statistic(*(part.sum(axis=0) for part in sums)))
-    n_clusters = places.weights.shape[1]
-    if not len(places.weights) or len(np.unique(cluster)) < 2:
+    units = totals.sum(axis=1)
+    paired = np.flatnonzero(units > 0)
+    present, of = np.unique(cluster[paired], return_inverse=True)
+    parts = [summed(of, part[paired], len(present)) for part in (totals, same)]
+    sums = [part.sum(axis=0) for part in parts]
+    value = float(nominal_alpha(*sums))
+    if not len(places.weights) or len(present) < 2:
         return value, np.nan, np.nan
-    drawn = [summed(cluster, part, n_clusters) for part in sums]
-    present = np.unique(cluster)
-    if len(present) < ENOUGH_CASES:
-        totals = [part.sum(axis=0) for part in drawn]
-        without = statistic(*(t - part[present] for t, part in zip(totals, drawn, strict=True)))
-        low, high = student_interval(np.array([value]), without[:, None], places.level)
-        return value, max(float(low[0]), -1.0), min(float(high[0]), 1.0)
-    resampled = statistic(*(np.tensordot(places.weights, part, axes=1) for part in drawn))
-    known = resampled[np.isfinite(resampled)]
-    if not len(known):
-        return value, np.nan, np.nan
-    tail = (1 - places.level) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
-    return value, float(low), float(high)
+    without = nominal_alpha(*(whole - part for whole, part in zip(sums, parts, strict=True)))
+    raters = float(units[paired].mean())
+    low, high = alpha_interval(value, without, places.level, raters=raters)
+    return value, low, high

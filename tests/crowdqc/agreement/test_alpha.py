@@ -1,6 +1,7 @@
 """Krippendorff's alpha: published values, the package krippendorff, brute force, properties."""
 
 import itertools
+import math
 
 import krippendorff
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import optimize, stats
 
 from crowdqc.agreement import krippendorff_alpha
-from crowdqc.agreement.alpha import nominal_alpha, nominal_sums
+from crowdqc.agreement.alpha import HARDNESS, alpha_interval, nominal_alpha, nominal_sums
 from tests.crowdqc.agreement.reliability import FOUR
 
 NAN = np.nan
@@ -117,3 +119,91 @@ def test_sums_over_units_give_nominal_alpha(data):
 def test_bad_input_is_refused(data, level, says):
     with pytest.raises(ValueError, match=says):
         krippendorff_alpha(data, level=level)
+
+
+def by_hand(value, without, level, raters):
+    """The interval, with the inverse of Fisher's scale by a search and its slope by a quotient."""
+
+    def scale(alpha):
+        return 0.5 * math.log((1 + (raters - 1) * alpha) / (1 - alpha))
+
+    n = len(without)
+    pseudo = [n * value - (n - 1) * one for one in without]
+    own = np.var(pseudo, ddof=1)
+    prior = (HARDNESS[0] * (1 - value)) ** 2
+    variance = ((n - 1) * own + HARDNESS[1] * prior) / (n - 1 + HARDNESS[1])
+    slope = (scale(value + 1e-6) - scale(value - 1e-6)) / 2e-6
+    t = stats.t.ppf((1 + level) / 2, n - 1 + HARDNESS[1])
+    middle = scale(value) + (np.mean(pseudo) - value) * slope
+    ends = (
+        middle - t * math.sqrt(variance / n) * slope,
+        middle + t * math.sqrt(variance / n) * slope,
+    )
+    least = -1 / (raters - 1) + 1e-12
+    return [optimize.brentq(lambda a, z=z: scale(a) - z, least, 1 - 1e-12) for z in ends]
+
+
+@pytest.mark.parametrize("value", [-0.1, 0.3, 0.9])
+@pytest.mark.parametrize("raters", [2.0, 3.7, 9.0])
+def test_the_interval_is_that_by_hand(value, raters):
+    rng = np.random.default_rng(3)
+    without = value + rng.normal(0, 0.02, 6)
+
+    found = alpha_interval(value, without, 0.9, raters=raters)
+
+    assert found == pytest.approx(by_hand(value, without, 0.9, raters), abs=1e-6)
+
+
+@given(
+    value=st.floats(-1, 1),
+    without=arrays(np.float64, st.integers(0, 9), elements=st.floats(-1, 1) | st.just(NAN)),
+    raters=st.floats(1.5, 50),
+)
+def test_an_interval_of_alpha_holds_it_and_stays_in_range(value, without, raters):
+    low, high = alpha_interval(value, without, 0.95, raters=raters)
+
+    if np.isfinite(without).sum() < 2:
+        assert np.isnan([low, high]).all()
+    else:
+        assert -1 <= low <= value <= high <= 1
+
+
+def test_cases_that_all_agree_have_an_interval_of_no_width():
+    assert alpha_interval(1.0, np.ones(4), 0.95, raters=3) == (1.0, 1.0)
+    assert np.isnan(alpha_interval(NAN, np.ones(4), 0.95, raters=3)).all()
+
+
+def test_more_cases_of_the_same_spread_make_it_narrower():
+    widths = []
+    for n in (3, 6, 12, 24):
+        pseudo = 0.5 + np.tile([-0.2, 0.0, 0.2], n // 3)
+        without = (n * 0.5 - pseudo) / (n - 1)
+        low, high = alpha_interval(0.5, without, 0.95, raters=4)
+        widths.append(high - low)
+    assert (np.diff(widths) < 0).all()
+
+
+@pytest.mark.parametrize("n_cases", [3, 5, 8, 15])
+def test_it_holds_where_a_few_hard_cases_carry_the_disagreement(n_cases):
+    rng = np.random.default_rng(n_cases)
+    population = _cases(rng, 40_000)
+    true = float(nominal_alpha(*(part.sum(axis=0) for part in population)))
+    held = 0
+    for _ in range(400):
+        rows = rng.integers(0, 40_000, n_cases)
+        totals, same = (part[rows] for part in population)
+        value = float(nominal_alpha(totals.sum(axis=0), same.sum()))
+        without = nominal_alpha(totals.sum(axis=0) - totals, same.sum() - same)
+        low, high = alpha_interval(value, without, 0.95, raters=4)
+        held += low <= true <= high
+
+    assert held / 400 >= 0.88
+
+
+def _cases(rng, n):
+    """Sums of n cases: eight things each, which four raters miss the more, the harder the case."""
+    missed = np.minimum(0.15 * np.exp(rng.normal(0, 0.5, n)), 0.9)
+    drew = rng.random((n, 8, 4)) >= missed[:, None, None]
+    k = drew.sum(axis=2).astype(float)
+    totals = np.stack([k.sum(axis=1), (4 - k).sum(axis=1)], axis=1)
+    return totals, ((k * (k - 1) + (4 - k) * (3 - k)) / 3).sum(axis=1)
