@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from crowdqc.audit.left import Left, Sample, bad_left
 from crowdqc.audit.size import Goal
 
 KEY = ["case", "slice", "label", "object"]
+UNITS = ("mask", "box")
+"""What is audited, in the order in which audits are listed."""
 RISKY, RANDOM = "risky", "random"
 """Roles of a unit on the list: it is probably bad; it was drawn."""
 STRATA = ((0.0, 0.01), (0.01, 0.05), (0.05, 0.2), (0.2, 1.01))
@@ -62,21 +65,17 @@ class Plan:
         """What is to be shown."""
         return Goal(self.limit, self.confidence)
 
-    def to_json(self) -> str:
-        """JSON text."""
-        return json.dumps(asdict(self), indent=1) + "\n"
-
     @classmethod
-    def from_json(cls, text: str) -> Plan:
-        """Inverse of `to_json`.
+    def of_record(cls, record: dict[str, Any]) -> Plan:
+        """The plan that a record of `plans_to_json` holds.
 
         Raises
         ------
         ValueError
-            If `text` is no plan.
+            If it is none.
         """
         try:
-            plan = cls(**json.loads(text))
+            plan = cls(**dict(record))
             Goal(plan.limit, plan.confidence)  # refuses numbers out of range
         except (TypeError, ValueError) as error:
             raise ValueError(f"is not the plan of an audit ({error})") from error
@@ -84,7 +83,58 @@ class Plan:
         for name, kind in kinds.items():
             if type(getattr(plan, name)) is not kind:
                 raise ValueError(f"is not the plan of an audit ({name} is not {kind.__name__})")
+        if plan.unit not in UNITS:
+            raise ValueError(f"is not the plan of an audit (unit is not {' or '.join(UNITS)})")
         return plan
+
+
+def plans_to_json(plans: Mapping[str, Plan]) -> str:
+    """The plans of the audits that there are as JSON text.
+
+    Parameters
+    ----------
+    plans : mapping of str to Plan
+        By their units.
+    """
+    return json.dumps([asdict(plans[unit]) for unit in UNITS if unit in plans], indent=1) + "\n"
+
+
+def plans_from_json(text: str) -> dict[str, Plan]:
+    """Inverse of `plans_to_json`; reads a single plan without a list, too, as it once was written.
+
+    Parameters
+    ----------
+    text : str
+        JSON.
+
+    Raises
+    ------
+    ValueError
+        If it holds something else.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"is not the plan of an audit ({error})") from error
+    records = found if isinstance(found, list) and found else [found]
+    plans = {plan.unit: plan for plan in map(Plan.of_record, records)}
+    return {unit: plans[unit] for unit in UNITS if unit in plans}
+
+
+def joint_confidence(plans: Iterable[Plan]) -> float:
+    """Confidence with which the bounds of several audits hold together, whatever they share.
+
+    Parameters
+    ----------
+    plans : iterable of Plan
+        One or more.
+
+    Examples
+    --------
+    >>> joint_confidence([Plan("mask", 0.5, 0.05, 0.95, 0), Plan("box", 0.5, 0.05, 0.98, 0)])
+    0.93
+    """
+    return round(max(1 - sum(plan.goal.alpha for plan in plans), 0.0), 9)
 
 
 def begin(units: pd.DataFrame) -> pd.DataFrame:

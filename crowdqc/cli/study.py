@@ -154,30 +154,33 @@ INSIDE = click.FloatRange(0.0, 1.0, min_open=True, max_open=True)
     help="A mask is bad where its Dice is below this, or it was graded as bad; a box by its IoU.",
 )
 @click.option(
-    "--boxes", is_flag=True, help="Audit the fused boxes: bad is an IoU below, or nothing there."
+    "--boxes/--masks",
+    default=None,
+    help="Audit the fused boxes (bad is an IoU below, or nothing there), or the masks. None given: "
+    "the audit that there is, of masks where there are both or none.",
 )
 @click.option("--restart", is_flag=True, help="Forget the audit that there is; grades are kept.")
 @output_options
 @guarded
 @described
-def audit(study: Path, *, out: Path | None, boxes: bool, restart: bool, **asked: Any) -> None:
+def audit(
+    study: Path, *, out: Path | None, boxes: bool | None, restart: bool, **asked: Any
+) -> None:
     """Writes audit.csv: the masks, those to grade next first, in the order in which to grade them.
 
     Experts grade them by crowdqc review, or in decisions.csv. Each time the command is given, it
     takes the grades that there are, bounds the share of bad masks among those accepted (all, by
     label, by risk), and lists what to grade next. The gate writes the bound into manifest.json.
-    With --boxes it is about the fused boxes.
+    With --boxes it is about the fused boxes; both may be audited side by side.
     """
     from crowdqc.cli.stage import finish, hint
     from crowdqc.stages import audit as audits
-    from crowdqc.stages.audited import audited_unit, forget_audit
+    from crowdqc.stages.audited import audited_unit
     from crowdqc.stages.pipeline import PIPELINE, masks_are_current
 
     show = {name: asked.pop(name) for name in ("style", "quiet", "verbose")}
     opened = open_run(study, out=out, say=speaker(quiet=show["quiet"]))
-    if restart:
-        forget_audit(opened)
-    unit = "box" if boxes else audited_unit(opened) or "mask"
+    unit = audited_unit(opened, boxes=boxes, restart=restart)
     for need in ("gate",) if unit == "box" else ("gate", "gate again"):
         PIPELINE.ensure(need, opened)
     request = audits.Request(**asked, unit=unit)

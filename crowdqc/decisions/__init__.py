@@ -14,7 +14,13 @@ from crowdqc.decisions.file import (
 )
 from crowdqc.decisions.hashes import box_inputs, mask_inputs
 from crowdqc.decisions.rows import BOX_DECISIONS, GRADES, MASK_DECISIONS, REAL, UNREAL
-from crowdqc.decisions.standing import reviewer_agreement, settled_boxes, settled_masks, standing
+from crowdqc.decisions.standing import (
+    graded_boxes,
+    reviewer_agreement,
+    settled_boxes,
+    settled_masks,
+    standing,
+)
 
 __all__ = [
     "BOX_DECISIONS",
@@ -27,6 +33,7 @@ __all__ = [
     "append_decisions",
     "box_inputs",
     "decisions_file",
+    "graded_boxes",
     "mask_inputs",
     "read_decisions",
     "reviewer_agreement",

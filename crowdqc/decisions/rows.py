@@ -23,7 +23,7 @@ UNREAL = ("nothing", "relabel")
 (`draw`, with the right label) says."""
 _OPEN = ("skip", "undo")
 """Nothing is decided; `undo` takes back the reviewer's last row on the same object."""
-BOX_DECISIONS = (*REAL, *UNREAL, *_OPEN)
+BOX_DECISIONS = (*REAL, *UNREAL, "grade", *_OPEN)
 MASK_DECISIONS = ("grade", *_OPEN)
 MEANING = {
     "accept": "fused box accepted",
@@ -32,13 +32,13 @@ MEANING = {
     "real": "real, though others missed it",
     "nothing": "nothing there",
     "relabel": "another label",
-    "grade": "mask graded",
+    "grade": "graded",
     "skip": "skipped",
     "undo": "taken back",
 }
 """Decision -> what it means, in words."""
 GRADES = ("good", "usable", "bad")
-"""Grades of a mask, the best first."""
+"""Grades of a mask, or of a fused box as it was shown, the best first."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _NAME = re.compile(r"[^\W_][\w .@+-]{0,79}")
@@ -113,7 +113,7 @@ def _check(row: dict[str, Any], text: dict[str, str]) -> None:
     if row["decision"] == "grade":
         _one_of("grade", row["grade"], GRADES)
     elif row["grade"]:
-        rule = "is for masks (decision 'grade') only"
+        rule = "is for the decision 'grade' only"
         raise _bad("grade", row["grade"], rule, remedy="Leave it empty")
 
 

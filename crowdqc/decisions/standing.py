@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ AGREED = 0.5
 SETTLED, CONFLICT, CHANGED = "settled", "conflict", "changed"
 """State of an object: decided; decided in two ways; decided on boxes or a mask of before."""
 BOX_COLUMNS = [*PLACE, "object", "real", *BOX, *SPREAD, "state", "decision", "reviewers", "time"]
+GRADE_COLUMNS = [*PLACE, "object", "grade", *BOX, "state", "reviewers", "time"]
 MASK_COLUMNS = [*PLACE, "grade", "dice", "state", "reviewers", "time"]
 
 Hash = Callable[[tuple[str, int, str]], str]
@@ -56,13 +57,17 @@ def standing(decisions: pd.DataFrame) -> pd.DataFrame:
     return decisions.iloc[sorted(kept)]
 
 
-def _numbered(decisions: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
+def _numbered(
+    decisions: pd.DataFrame, objects: pd.DataFrame, kinds: Collection[str] = (*REAL, *UNREAL)
+) -> pd.DataFrame:
     """The decisions on boxes that count, each with the number of its object.
 
     Parameters
     ----------
     decisions, objects : DataFrame
         As of `settled_boxes`.
+    kinds : collection of str
+        Which decisions are asked for.
 
     Returns
     -------
@@ -71,7 +76,7 @@ def _numbered(decisions: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
         row for each. Objects that nobody drew have numbers beyond those that there are.
     """
     counting = standing(decisions)
-    counting = counting[counting["decision"].isin([*REAL, *UNREAL]) & (counting["unit"] == "box")]
+    counting = counting[counting["decision"].isin(kinds) & (counting["unit"] == "box")]
     boxes = _boxes_at(objects, counting)
     rows, numbers = [], []
     for place, group in counting.groupby(PLACE, sort=False):
@@ -120,6 +125,36 @@ def settled_boxes(decisions: pd.DataFrame, objects: pd.DataFrame, hash_of: Hash)
     return table.astype({"real": bool, "object": np.int64, "slice": np.int64})
 
 
+def graded_boxes(decisions: pd.DataFrame, objects: pd.DataFrame, hash_of: Hash) -> pd.DataFrame:
+    """How reviewers graded fused boxes that they neither drew anew nor took out.
+
+    Parameters
+    ----------
+    decisions, objects : DataFrame
+        As of `settled_boxes`.
+    hash_of : callable
+        As `box_inputs`.
+
+    Returns
+    -------
+    DataFrame
+        ``case, slice, label, object``; ``grade``, the worst that a reviewer gave; ``x0 .. y1``, the
+        box that was shown then (nan: not said); ``state`` (`CHANGED` where raters have drawn anew
+        since), ``reviewers`` and ``time``.
+    """
+    votes = _numbered(decisions, objects, ["grade"])
+    rows: list[dict[str, Any]] = []
+    for key, group in votes.groupby([*PLACE, "object"], sort=False):
+        fresh = group[group["inputs"].isin(["", hash_of(key[:3])])]
+        used = fresh if len(fresh) else group
+        worst = used.iloc[int(np.argmax(used["grade"].map(GRADES.index)))]
+        row = {**dict(zip([*PLACE, "object"], key, strict=True)), **worst[["grade", *BOX]]}
+        state = CONFLICT if len(set(used["grade"])) > 1 else SETTLED
+        rows.append({**row, **_who(used), "state": state if len(fresh) else CHANGED})
+    table = pd.DataFrame(rows, columns=GRADE_COLUMNS)
+    return table.astype({"object": np.int64, "slice": np.int64} | dict.fromkeys(BOX, np.float64))
+
+
 def settled_masks(decisions: pd.DataFrame, hash_of: Hash) -> pd.DataFrame:
     """What reviewers decided of each mask.
 
@@ -166,8 +201,9 @@ def reviewer_agreement(decisions: pd.DataFrame, objects: pd.DataFrame) -> pd.Dat
     """
     masks = standing(decisions)
     masks = masks[(masks["unit"] == "mask") & (masks["decision"] == "grade")].assign(object=-1)
-    every = pd.concat([_numbered(decisions, objects), masks])
-    both = every.merge(every, on=["unit", *PLACE, "object"], suffixes=("", "_other"))
+    kinds = [_numbered(decisions, objects), _numbered(decisions, objects, ["grade"]), masks]
+    every = pd.concat([kind.assign(kind=k > 0) for k, kind in enumerate(kinds)])
+    both = every.merge(every, on=["unit", *PLACE, "object", "kind"], suffixes=("", "_other"))
     both = both[both["reviewer"] < both["reviewer_other"]]
     rows = []
     for key, pair in both.groupby(["unit", "reviewer", "reviewer_other"], sort=True):
@@ -179,12 +215,11 @@ def reviewer_agreement(decisions: pd.DataFrame, objects: pd.DataFrame) -> pd.Dat
 
 def _same(pair: pd.DataFrame) -> tuple[Bools, Floats]:
     """Whether two reviewers agree, row by row, and the IoU where both give a box."""
-    if (pair["unit"] == "mask").all():
-        return (pair["grade"] == pair["grade_other"]).to_numpy(), np.zeros(0)
+    graded = (pair["decision"] == "grade").to_numpy()
     real, other = (pair[name].isin(REAL).to_numpy() for name in ("decision", "decision_other"))
     two = real & other
     iou = paired_iou(*(pair.loc[two, [edge + end for edge in BOX]] for end in ("", "_other")))
-    same = ~real & ~other
+    same = np.where(graded, pair["grade"] == pair["grade_other"], ~real & ~other)
     same[two] = iou >= AGREED
     return same, iou
 

@@ -84,6 +84,7 @@ class _Record(_Checked):
     prompts: list[dict[str, Any]]
     counts: dict[str, int]
     certificate: _Certificate | None = None
+    certificate_boxes: _Certificate | None = None
     reasons: list[_Reason] = []
     units: dict[str, list[dict[str, Any]]] = {}
     licences: list[str] = []
@@ -119,6 +120,8 @@ class Manifest:
     counts: dict[str, int]
     certificate: dict[str, Any] | None = None
     """What an audit found: `crowdqc.judge.make_certificate`. None where there was none."""
+    certificate_boxes: dict[str, Any] | None = None
+    """Of boxes, where both they and masks, of which `certificate` then is, were audited."""
     reasons: list[dict[str, Any]] = field(default_factory=list)
     """Why the study got its verdict: records of `Reason`, as in all the parts above."""
     units: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -294,7 +297,7 @@ def make_manifest(
     study: str,
     policy: Policy,
     created_from: Mapping[str, str],
-    certificate: Mapping[str, Any] | None = None,
+    certificates: Mapping[str, Mapping[str, Any]] | None = None,
     licences: Iterable[str] = (),
 ) -> Manifest:
     """The manifest of a decision.
@@ -311,8 +314,8 @@ def make_manifest(
         What it was decided by.
     created_from : mapping of str to str
         File -> SHA-256.
-    certificate : mapping, optional
-        Of an audit.
+    certificates : mapping, optional
+        Unit (mask, box) -> of its audit.
     licences : iterable of str
         Of the weights behind the masks that were drawn.
 
@@ -324,6 +327,7 @@ def make_manifest(
     kept = prompts[decision.usable(prompts)]
     verdicts = [judged.verdict for judged in decision.cases.values()]
     labels = by_case(decision)
+    first, second = [*map(dict, (certificates or {}).values()), None, None][:2]
     return Manifest(
         study=study,
         created_from=dict(created_from),
@@ -344,7 +348,8 @@ def make_manifest(
             "prompts": len(kept),
             "prompts_withheld": len(prompts) - len(kept),
         },
-        certificate=None if certificate is None else dict(certificate),
+        certificate=first,
+        certificate_boxes=second,
         reasons=_reasons(decision.study.reasons),
         units={scope: _units(table) for scope, table in decision.fine.items()},
         licences=sorted(licences),

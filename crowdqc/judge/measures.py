@@ -169,7 +169,8 @@ def box_measures(prompts: pd.DataFrame, alone: pd.Series | None = None) -> pd.Da
     Parameters
     ----------
     prompts : DataFrame
-        Rows of the table ``consensus``.
+        Rows of the table ``consensus``; may have ``graded_bad``, 1 where an expert graded the box
+        as bad, else 0.
     alone : Series, optional
         As from `crowdqc.judge.isolated`. None: not known.
 
@@ -179,7 +180,7 @@ def box_measures(prompts: pd.DataFrame, alone: pd.Series | None = None) -> pd.Da
         A row for each of `prompts`, with its ``case, slice, label``: ``score``,
         ``expected_error``, ``support``, ``n_raters``, ``support_share``, ``spread`` (the largest
         spread of an edge in px; nan for a single rater), ``width``, ``height`` in px,
-        ``interpolated`` (1 or 0), ``isolated`` (1, 0 or nan).
+        ``interpolated`` (1 or 0), ``isolated`` (1, 0 or nan), ``graded_bad``.
     """
     spread = prompts[["spread_x0", "spread_y0", "spread_x1", "spread_y1"]].max(axis=1)
     known = ["case", "slice", "label", "score", "expected_error", "support", "n_raters"]
@@ -190,6 +191,7 @@ def box_measures(prompts: pd.DataFrame, alone: pd.Series | None = None) -> pd.Da
         height=prompts["y1"] - prompts["y0"],
         interpolated=(prompts["method"] == INTERPOLATED).astype(float),
         isolated=np.nan if alone is None else alone,
+        graded_bad=prompts.get("graded_bad", 0.0),
     )
 
 

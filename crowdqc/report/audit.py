@@ -23,21 +23,30 @@ _COLUMNS = (
 
 
 def audit_fact(results: Results) -> list[Fact]:
-    """The certificate as a key figure; nothing where there are no masks."""
-    found = results.manifest.get("certificate")
-    if not isinstance(found, dict):
+    """The certificates as key figures; nothing where there are no masks."""
+    if not (found := _certificates(results)):
         if not results.has("risk"):
             return []
         return [Fact("Bad masks left", "?", "not audited: crowdqc audit", "gate")]
+    return [_fact(one) for one in found]
+
+
+def _certificates(results: Results) -> list[Mapping[str, Any]]:
+    """Those of the manifest: of masks, of boxes, of both."""
+    found = [results.manifest.get(name) for name in ("certificate", "certificate_boxes")]
+    return [one for one in found if isinstance(one, dict)]
+
+
+def _fact(found: Mapping[str, Any]) -> Fact:
     units = plural(str(found["unit"]))
     title = f"Bad {units} left"
     if found["lapsed"]:
         why = _LAPSED.get(str(found["lapsed"]), "lapsed").format(units=units)
-        return [Fact(title, "?", f"{why}: crowdqc audit", "gate", "review")]
+        return Fact(title, "?", f"{why}: crowdqc audit", "gate", "review")
     status = "accept" if found["reached"] else "review"
     known = found["n_drawn"] > 0
     value = f"≤ {_percent(found['bad_share_high'])}" if known else "?"
-    return [Fact(title, value, _note(found), "gate", status)]
+    return Fact(title, value, _note(found), "gate", status)
 
 
 def _note(found: Mapping[str, Any]) -> str:
@@ -51,17 +60,20 @@ def _note(found: Mapping[str, Any]) -> str:
 
 def audit_table(results: Results) -> Table:
     """Bounds of parts, and under a stricter limit; no row without a certificate."""
-    found = results.manifest.get("certificate")
-    parts = found["parts"] if isinstance(found, dict) and not found["lapsed"] else []
+    certificates = _certificates(results)
+    several = len(certificates) > 1
     rows = tuple(
-        (
-            f"{_PARTS.get(one['part'], one['part'])} {readable(one['name'])}",
-            one["n"],
-            one["bad_share_high"],
-        )
-        for one in parts
+        (_part(one, str(found["unit"]) if several else ""), one["n"], one["bad_share_high"])
+        for found in certificates
+        if not found["lapsed"]
+        for one in found["parts"]
     )
     return Table("audit", "How many bad ones are left in a part", _COLUMNS, rows)
+
+
+def _part(one: Mapping[str, Any], unit: str) -> str:
+    of = f"{plural(unit)}: " if unit else ""
+    return f"{of}{_PARTS.get(one['part'], one['part'])} {readable(one['name'])}"
 
 
 def _percent(share: float) -> str:

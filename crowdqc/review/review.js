@@ -166,6 +166,8 @@
     bad: ["Bad", "3", () => isMask(), () => grade("bad")],
     nothing: ["Nothing here", "N", () => !isMask(), () => decide("nothing", { box: item.box })],
     real: ["Real; others missed it", "R", () => !isMask() && item.box, () => decide("real", { box: viewer.draft || item.box })],
+    fits: ["Good enough as it is", "G", () => !isMask() && item.box && !viewer.draft, () => decide("grade", { grade: "good", box: item.box })],
+    wrong: ["Wrong; leave it out", "W", () => !isMask() && item.box && !viewer.draft, () => decide("grade", { grade: "bad", box: item.box })],
     relabel: ["Wrong label", "L", () => !isMask() && about.labels.length > 1 && item.box, relabel],
     edit: ["Draw or correct a box", "E", () => true, edit],
     skip: ["Skip", "S", () => true, () => decide("skip")],
@@ -230,7 +232,7 @@
   const words = (decided) => {
     if (!decided) return "nothing";
     const { decision, rater } = decided;
-    return { accept: "fused box accepted", rater: `box of ${about.raters[rater] ?? "a rater"} taken`, draw: "box drawn", nothing: "nothing here", real: "real, though others missed it", relabel: "another label", skip: "skipped", grade: `mask ${decided.grade}` }[decision];
+    return { accept: "fused box accepted", rater: `box of ${about.raters[rater] ?? "a rater"} taken`, draw: "box drawn", nothing: "nothing here", real: "real, though others missed it", relabel: "another label", skip: "skipped", grade: `${isMask() ? "mask" : "box"} ${decided.grade}` }[decision];
   };
   function showDecided() {
     id("decided").hidden = !item.decided;
@@ -348,7 +350,7 @@
     id("stop").textContent = `You may stop now: any further decision changes its object by less than ${Math.max(progress.next, 0.01).toFixed(2)} of IoU.`;
   }
   function help() {
-    const rows = [...Object.values(ACTIONS).slice(0, 11).filter(([, , applies]) => !about.readOnly && (!item || applies())).map(([text, shortcut]) => [shortcut, text]), ...MORE_KEYS.filter(([, , decides]) => !(about.readOnly && decides))];
+    const rows = [...Object.values(ACTIONS).slice(0, 13).filter(([, , applies]) => !about.readOnly && (!item || applies())).map(([text, shortcut]) => [shortcut, text]), ...MORE_KEYS.filter(([, , decides]) => !(about.readOnly && decides))];
     id("key-list").replaceChildren(...rows.flatMap(([shortcut, text]) => { const term = make("dt"); term.append(key(shortcut)); return [term, make("dd", text)]; }));
     id("keys").showModal();
   }

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from crowdqc.audit import Plan, begin, bounds, extend, missing, with_grades
+from crowdqc.audit import (
+    Plan,
+    begin,
+    bounds,
+    extend,
+    joint_confidence,
+    missing,
+    with_grades,
+)
 from crowdqc.findings import InputError
 from crowdqc.stages.audit_units import audited_boxes, audited_masks
-from crowdqc.stages.audited import PLAN, Audited, read_audit, write_audit
+from crowdqc.stages.audited import Audited, read_audit, read_plans, write_audit
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.gate import judge
 from crowdqc.stages.mask_sets import RISK
@@ -49,14 +58,9 @@ def audit(run: Run, request: Request, *, masks: bool) -> Result:
     Raises
     ------
     InputError
-        If there is nothing to audit, or the audit that there is has another unit.
+        If there is nothing to audit.
     """
-    stored = read_audit(run)
-    if stored is not None and stored[1].unit != request.unit:
-        raise InputError(
-            f"{run.store.path(PLAN)}: an audit of each {stored[1].unit} is under way; "
-            f"--restart begins one of each {request.unit}. Grades are kept."
-        )
+    stored = read_audit(run, request.unit)
     audited = _audited(run, request.unit, masks=masks)
     continued = _continued(stored, request, audited)
     table, plan = continued or _begun(run, request, audited)
@@ -68,6 +72,7 @@ def audit(run: Run, request: Request, *, masks: bool) -> Result:
     found = bounds(table, plan)
     shown = found[["part", "name", "n", "n_graded", "n_drawn", "n_bad", "bad_share_high"]]
     summary = f"{why}{_summary(table, plan, found, n_unknown=audited.n_unknown(table))}"
+    summary += _beside(read_plans(run), plan)
     return Result(table=found, shown=shown, summary=summary, files=files)
 
 
@@ -101,6 +106,18 @@ def _begun(run: Run, request: Request, audited: Audited) -> tuple[pd.DataFrame, 
     asked = (request.below, request.limit, request.confidence)
     plan = Plan(request.unit, *asked, run.config.study.seed, inputs=audited.inputs)
     return begin(audited.accepted.assign(unit=request.unit)), plan
+
+
+def _beside(plans: Mapping[str, Plan], own: Plan) -> str:
+    """That there is another audit, and with which confidence both bounds hold."""
+    for plan in plans.values():
+        if plan.unit != own.unit:
+            units, both = plural(plan.unit), joint_confidence(plans.values())
+            return (
+                f" An audit of {units} is under way, too (crowdqc audit STUDY --{units}); both "
+                f"bounds hold together with confidence {both:g}."
+            )
+    return ""
 
 
 _BAD = {"mask": "Dice below {}, or graded so", "box": "IoU below {}, or there is nothing"}

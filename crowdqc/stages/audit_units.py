@@ -10,8 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crowdqc.arrays import Floats
 from crowdqc.audit import box_grades, fingerprint, same_boxes
-from crowdqc.decisions import decisions_file, mask_inputs, read_decisions, settled_masks
+from crowdqc.audit.boxes import BAD
+from crowdqc.decisions import (
+    decisions_file,
+    graded_boxes,
+    mask_inputs,
+    read_decisions,
+    settled_masks,
+)
 from crowdqc.decisions.standing import CHANGED, CONFLICT
 from crowdqc.files import sha256
 from crowdqc.fusion import REVIEW
@@ -19,13 +27,13 @@ from crowdqc.judge import USABLE, Decision
 from crowdqc.judge.certificate import NEW
 from crowdqc.risk import STATED_BOXES
 from crowdqc.risk.calibration import BAD_DICE
-from crowdqc.schema import BOX, stands_in
+from crowdqc.schema import BOX, empty, stands_in
 from crowdqc.stages.audited import Audited
 from crowdqc.stages.base import Run
 from crowdqc.stages.mask_sets import mask_files
-from crowdqc.stages.study import fuse_options
+from crowdqc.stages.settled import place_hashes
+from crowdqc.stages.study import fuse_options, load_study
 
-BAD = "bad"
 _PLACE = ["case", "slice", "label"]
 _KEY = [*_PLACE, "object"]
 _SHAPE = ["area_mm2", "box_iou", "box_fill", "z_dice"]
@@ -82,7 +90,7 @@ def audited_boxes(run: Run, decision: Decision) -> Audited:
         "box",
         boxes[[*_KEY, *BOX]].assign(risk=risk),
         _boxes_fingerprint(run),
-        grades=lambda table, below: box_grades(table, _decided(run), below=below),
+        grades=lambda table, below: box_grades(table, _decided(run), graded_now(run), below=below),
         known=same_boxes,
         mended=boxes.loc[boxes["method"] == REVIEW, _KEY],
     )
@@ -93,6 +101,42 @@ def _decided(run: Run) -> pd.DataFrame:
     settled = run.store.read("settled")
     settled = settled[settled["state"] != CHANGED]
     return settled.assign(conflict=settled["state"] == CONFLICT)
+
+
+def graded_now(run: Run, consensus: pd.DataFrame | None = None) -> pd.DataFrame:
+    """How experts graded fused boxes, where raters have not drawn anew: `graded_boxes`.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    consensus : DataFrame, optional
+        The table ``consensus``, where it was read.
+    """
+    decisions = read_decisions(run.config)
+    given = decisions[(decisions["unit"] == "box") & (decisions["decision"] == "grade")]
+    if given.empty:
+        return graded_boxes(given, empty("consensus"), lambda _: "")
+    objects = run.store.read("consensus") if consensus is None else consensus
+    hash_of = place_hashes(load_study(run).boxes, given, iou=run.config.match.iou)
+    graded = graded_boxes(decisions, objects, hash_of)
+    return graded[graded["state"] != CHANGED]
+
+
+def found_bad(run: Run, consensus: pd.DataFrame) -> Floats:
+    """1 for each fused box that an expert graded as bad, else 0, (N,).
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    consensus : DataFrame
+        The table ``consensus``, N rows.
+    """
+    graded = graded_now(run, consensus)
+    keys = consensus[_PLACE].assign(object=consensus.groupby(_PLACE, sort=False).cumcount())
+    bad: Floats = stands_in(graded[graded["grade"] == BAD], keys, _KEY).astype(np.float64)
+    return bad
 
 
 def _boxes_fingerprint(run: Run) -> str:

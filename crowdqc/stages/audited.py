@@ -1,15 +1,26 @@
-"""The audit in the folder of results, and what it says of what is accepted now."""
+"""The audits in the folder of results, of masks and of boxes, and what they say of those accepted.
+
+Both have their rows in one table, and their plans in one file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from crowdqc.arrays import Bools
-from crowdqc.audit import Plan, bounds, missing, with_grades
+from crowdqc.audit import (
+    Plan,
+    bounds,
+    missing,
+    plans_from_json,
+    plans_to_json,
+    with_grades,
+)
 from crowdqc.decisions import decisions_file
 from crowdqc.files import Unreadable, read_text, sha256
 from crowdqc.findings import InputError
@@ -67,41 +78,75 @@ class Audited:
         return 0 if self.lapses else int((~self.standing(table)[0]).sum())
 
 
-def audited_unit(run: Run) -> str | None:
-    """What the audit that there is, if any, is about; as of `read_audit`."""
-    found = _read_plan(run)
-    return None if found is None else found.unit
+def audited_unit(run: Run, *, boxes: bool | None, restart: bool) -> str:
+    """What is to be audited: as asked, else that of which there is an audit, else masks.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    boxes : bool or None
+        Whether boxes were asked for, or masks; None: nothing was said.
+    restart : bool
+        Whether the audit of it is forgotten first.
+    """
+    if boxes is None:
+        try:
+            unit = next(iter(read_plans(run)), "mask")
+        except InputError:
+            if not restart:
+                raise
+            unit = "mask"
+    else:
+        unit = "box" if boxes else "mask"
+    if restart:
+        forget_audit(run, unit)
+    return unit
 
 
-def read_audit(run: Run) -> tuple[pd.DataFrame, Plan] | None:
-    """The audit as it was last written; None where there is none.
+def read_audit(run: Run, unit: str) -> tuple[pd.DataFrame, Plan] | None:
+    """The audit of a unit as it was last written; None where there is none.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    unit : {"mask", "box"}
+        What is audited.
 
     Raises
     ------
     InputError
         If a file of it cannot be read, or one of the two is gone.
     """
-    plan = _read_plan(run)
-    return None if plan is None else (run.store.read("audit"), plan)
+    plan = read_plans(run).get(unit)
+    return None if plan is None else (_rows(run, [unit]), plan)
 
 
-def _read_plan(run: Run) -> Plan | None:
+def _rows(run: Run, units: Collection[str]) -> pd.DataFrame:
+    """Rows of the table ``audit``, of some units."""
+    table = run.store.read("audit")
+    return table[table["unit"].isin(units)].reset_index(drop=True)
+
+
+def read_plans(run: Run) -> dict[str, Plan]:
+    """Unit -> plan of its audit, of those that there are, masks first; raises as `read_audit`."""
     path = run.store.path(PLAN)
     if not path.is_file():
-        return None
+        return {}
     if run.store.edited("audit"):
         raise InputError(
             f"{path.parent}: {AUDIT} and {PLAN} are not what crowdqc audit wrote, and a bound can "
             "rest on nothing else. Put them back, or run crowdqc audit --restart."
         )
     try:
-        return Plan.from_json(read_text(path, _PLAN_BYTES, below=run.store.folder))
+        return plans_from_json(read_text(path, _PLAN_BYTES, below=run.store.folder))
     except (Unreadable, ValueError) as error:
         raise InputError(f"{path}: {error}. Run crowdqc audit --restart.") from error
 
 
 def write_audit(run: Run, table: pd.DataFrame, plan: Plan) -> list[str]:
-    """Write an audit; the names of its files.
+    """Write an audit, beside that of the other unit if there is one; the names of its files.
 
     Parameters
     ----------
@@ -112,20 +157,45 @@ def write_audit(run: Run, table: pd.DataFrame, plan: Plan) -> list[str]:
     plan : Plan
         What was asked of the audit.
     """
-    run.store.write("audit", table)
-    run.store.write_text(PLAN, plan.to_json())
-    run.store.set_stamp("audit", "", [AUDIT, PLAN], needs=NEEDS[plan.unit])
+    others = {name: one for name, one in read_plans(run).items() if name != plan.unit}
+    tables = [table, *([_rows(run, others)] if others else [])]
+    _write(run, tables, {**others, plan.unit: plan})
     return [AUDIT, PLAN]
 
 
-def forget_audit(run: Run) -> None:
-    """Forget the plan of an audit; what experts graded stays in decisions.csv."""
+def _write(run: Run, tables: Sequence[pd.DataFrame], plans: Mapping[str, Plan]) -> None:
+    """Write the rows of all audits, those to be graded first, and their plans."""
+    rows = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
+    later = (rows["role"].fillna("") == "") * 2 + rows["graded"].astype(int)
+    run.store.write("audit", rows.iloc[np.argsort(later.to_numpy(), kind="stable")])
+    run.store.write_text(PLAN, plans_to_json(plans))
+    needs = sorted({need for unit in plans for need in NEEDS[unit]})
+    run.store.set_stamp("audit", "", [AUDIT, PLAN], needs=needs)
+
+
+def forget_audit(run: Run, unit: str) -> None:
+    """Forget the plan of an audit; what experts graded stays in decisions.csv.
+
+    Parameters
+    ----------
+    run : Run
+        An opened study.
+    unit : {"mask", "box"}
+        What is audited. Where the files cannot be read the other audit is forgotten, too.
+    """
     run.store.claim()
-    run.store.path(PLAN).unlink(missing_ok=True)
+    try:
+        plans = read_plans(run)
+    except InputError:
+        plans = {}
+    if plans.pop(unit, None) is not None and plans:
+        _write(run, [_rows(run, plans)], plans)
+    elif not plans:
+        run.store.path(PLAN).unlink(missing_ok=True)
 
 
 def certificate(run: Run, audited: Audited) -> dict[str, Any] | None:
-    """What an audit says of what is accepted now; None where there was none of it.
+    """What the audit of a unit says of what is accepted now; None where there was none of it.
 
     Parameters
     ----------
@@ -139,8 +209,8 @@ def certificate(run: Run, audited: Audited) -> dict[str, Any] | None:
     dict or None
         As the manifest holds it.
     """
-    found = read_audit(run)
-    if found is None or found[1].unit != audited.unit:
+    found = read_audit(run, audited.unit)
+    if found is None:
         return None
     table, plan = found
     table = with_grades(table, audited.grades(table, plan.bad_below))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
+from crowdqc.arrays import Floats
+from crowdqc.audit import joint_confidence
 from crowdqc.completeness import todo
 from crowdqc.decisions.rows import MEANING
 from crowdqc.files import sha256
@@ -39,8 +41,8 @@ from crowdqc.judge.explain import COLUMNS as EXPLAINED
 from crowdqc.judge.manifest import Manifest
 from crowdqc.judge.text import sentences, shortened
 from crowdqc.schema import Study
-from crowdqc.stages.audit_units import audited_boxes, audited_masks, with_grade
-from crowdqc.stages.audited import audited_unit, certificate
+from crowdqc.stages.audit_units import audited_boxes, audited_masks, found_bad, with_grade
+from crowdqc.stages.audited import certificate, read_plans
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.mask_sets import RISK
 from crowdqc.stages.study import load_study, person, policy_of
@@ -83,6 +85,8 @@ class Measured:
     """Risk and measures of the masks, where there are masks to judge."""
     study: Study | None = None
     """What was read; None: it is not known which boxes are isolated."""
+    graded_bad: Floats | None = None
+    """1 for each row of `consensus` that an expert graded as bad, else 0; None: none was."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,8 @@ class Judgement:
     findings: list[Finding]
     prompts: pd.DataFrame
     decision: Decision
-    certificate: dict[str, Any] | None = None
+    certificates: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """Unit -> what its audit says."""
 
 
 def gate(run: Run, *, masks: bool) -> Result:
@@ -115,7 +120,7 @@ def gate(run: Run, *, masks: bool) -> Result:
         study=run.config.study.name,
         policy=found.policy,
         created_from={name: sha256(run.store.path(name)) for name in inputs},
-        certificate=found.certificate,
+        certificates=found.certificates,
         licences=_licences(run),
     )
     with run.store.replacing(MANIFEST) as temporary:
@@ -188,30 +193,34 @@ def judge(run: Run, *, masks: bool) -> Judgement:
         },
         rater_scope=run.config.annotations.rater_scope,
         study=load_study(run),
+        graded_bad=found_bad(run, tables["consensus"]),
     )
     edited = path.is_file() and run.store.edited("risk")
     if path.is_file() and policy.of("mask"):
         found = found if edited else replace(found, masks=with_grade(run, run.store.read("risk")))
         doubt = EDITED if edited else "" if masks else STALE
         found.findings["masks"] = [Finding(check="masks-stale", message=doubt)] if doubt else []
-    certified: list[dict[str, Any] | None] = [None]
+    certified: dict[str, dict[str, Any]] = {}
 
     def audited(decision: Decision) -> float:
-        certified[0] = record = None if edited else _certificate(run, decision)
-        share = None if record is None else record["bad_share_high"]
-        return float("nan") if share is None else share
+        certified.update({} if edited else _certificates(run, decision))
+        shares = [record["bad_share_high"] for record in certified.values()]
+        return float("nan") if None in shares or not shares else float(max(shares))
 
-    return replace(judge_measured(found, policy, audited=audited), certificate=certified[0])
+    return replace(judge_measured(found, policy, audited=audited), certificates=certified)
 
 
-def _certificate(run: Run, decision: Decision) -> dict[str, Any] | None:
-    """What the audit, if there is one, says of what is accepted by a decision."""
-    unit = audited_unit(run)
-    if unit == "box":
-        return certificate(run, audited_boxes(run, decision))
-    if unit is None or not run.store.path(RISK).is_file():
-        return None
-    return certificate(run, audited_masks(run, run.store.read("risk"), decision))
+def _certificates(run: Run, decision: Decision) -> dict[str, dict[str, Any]]:
+    """Unit -> what its audit says of what is accepted by a decision."""
+    plans = read_plans(run)
+    audited = {}
+    if "mask" in plans and run.store.path(RISK).is_file():
+        audited["mask"] = audited_masks(run, run.store.read("risk"), decision)
+    if "box" in plans:
+        audited["box"] = audited_boxes(run, decision)
+    both = joint_confidence(plans.values()) if len(audited) > 1 else None
+    found = {unit: certificate(run, one) for unit, one in audited.items()}
+    return {unit: {**one, "joint_confidence": both} for unit, one in found.items() if one}
 
 
 def judge_measured(
@@ -240,7 +249,7 @@ def judge_measured(
     faults = [one for one in noticed["agree"] if one.case is None]  # of raters, or of the study
     prompts = consensus[consensus["state"].isin(USABLE)]
     measures = _measures(consensus, found.completeness, raters)
-    measures |= _fine(policy, consensus, found.study)
+    measures |= _fine(policy, found)
     if found.masks is not None:
         measures["mask"] = found.masks
     measures = with_counts(measures, _about(noticed, found.rater_scope), policy)
@@ -317,12 +326,14 @@ def _measures(
     return {"rater": raters, "label": labels, "case": case_measures(labels)}
 
 
-def _fine(policy: Policy, consensus: pd.DataFrame, study: Study | None) -> dict[str, pd.DataFrame]:
+def _fine(policy: Policy, found: Measured) -> dict[str, pd.DataFrame]:
     """Measures of boxes and slices, for which a policy need not have rules."""
-    measures = {}
+    measures, consensus = {}, found.consensus
     if policy.of("box"):
-        alone = None if study is None else isolated(consensus, study)
-        measures["box"] = box_measures(consensus[consensus["state"].isin(USABLE)], alone)
+        alone = None if found.study is None else isolated(consensus, found.study)
+        bad = 0.0 if found.graded_bad is None else found.graded_bad
+        graded = consensus.assign(graded_bad=bad)
+        measures["box"] = box_measures(graded[graded["state"].isin(USABLE)], alone)
     if policy.of("slice"):
         measures["slice"] = slice_measures(consensus)
     return measures

@@ -66,6 +66,26 @@ def test_keys_decide_and_undo(page, reviewed):
     assert "3 of 8 decided" in text(page, "progress")
 
 
+def test_a_fused_box_is_graded_as_it_is(page, reviewed):
+    site = reviewed()
+    first = site.session.item(0)
+
+    page.type("w")
+    saved(page, site, 1)
+    page.type("g")
+    table = saved(page, site, 2)
+
+    assert table[["decision", "unit", "grade"]].to_numpy().tolist() == [
+        ["grade", "box", "bad"],
+        ["grade", "box", "good"],
+    ]
+    assert table[BOX].iloc[0].tolist() == pytest.approx(first["box"], abs=0.01)
+    assert table["object"].notna().all()
+    assert table["inputs"].iloc[0] == first["inputs"]
+    assert "box good" in page.run("document.getElementById('message').textContent")
+    assert "2 of 8 decided" in text(page, "progress")
+
+
 def test_a_box_is_drawn_with_the_mouse_and_moved_with_keys(page, reviewed):
     site = reviewed()
     middle = page.run(

@@ -1,10 +1,21 @@
 import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from crowdqc.audit import Plan, begin, bounds, extend, missing, with_grades
+from crowdqc.audit import (
+    Plan,
+    begin,
+    bounds,
+    extend,
+    joint_confidence,
+    missing,
+    plans_from_json,
+    plans_to_json,
+    with_grades,
+)
 from tests.commands import call
 from tests.crowdqc.audit.audited import (
     BAD_CASES,
@@ -114,15 +125,34 @@ def test_damaged_plan_is_said_and_restart_helps(tmp_path):
     assert call("audit", study, "--restart").exit_code == 0
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"unit": 1}', "not json", "null"])
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '{"unit": 1}', "not json", "null", "[1]", "[null]", '"mask"']
+)
 def test_plan_refuses_what_is_none(text):
     with pytest.raises(ValueError, match="not the plan of an audit"):
-        Plan.from_json(text)
+        plans_from_json(text)
 
 
-def test_plan_round_trip():
-    plan = Plan("mask", 0.5, 0.05, 0.95, 7, planned=60, rounds=2, inputs="ab")
-    assert Plan.from_json(plan.to_json()) == plan
+MASKS = Plan("mask", 0.5, 0.05, 0.95, 7, planned=60, rounds=2, inputs="ab")
+BOXES = replace(MASKS, unit="box", limit=0.1, confidence=0.98)
+
+
+@pytest.mark.parametrize("plans", [[MASKS], [BOXES], [MASKS, BOXES]])
+def test_plans_round_trip(plans):
+    stored = {plan.unit: plan for plan in plans}
+    assert list(plans_from_json(plans_to_json(stored)).values()) == plans
+
+
+def test_a_plan_without_a_list_is_read_and_an_unknown_unit_is_refused():
+    assert plans_from_json(json.dumps(asdict(MASKS))) == {"mask": MASKS}
+    with pytest.raises(ValueError, match="unit is not mask or box"):
+        plans_from_json(json.dumps(asdict(replace(MASKS, unit="slice"))))
+
+
+def test_bounds_of_two_audits_hold_together_with_less_confidence():
+    assert joint_confidence([MASKS]) == 0.95
+    assert joint_confidence([MASKS, BOXES]) == 0.93
+    assert joint_confidence([replace(MASKS, confidence=0.3)] * 2) == 0
 
 
 def test_a_hundred_thousand_masks_are_planned_and_bounded():

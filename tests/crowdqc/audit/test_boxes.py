@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from crowdqc.audit import MARGIN, box_grades, same_boxes
 from crowdqc.geometry import paired_iou
+from crowdqc.review.queue import make_queue
+from crowdqc.store import Store
 from tests.commands import call
-from tests.crowdqc.audit.audited import listed, manifest
+from tests.crowdqc.audit.audited import grade, listed, manifest, write_audited
 from tests.studies import TABLE, write_boxes
 
 KEY = ["case", "slice", "label", "object"]
@@ -17,6 +19,7 @@ EDGES = ["x0", "y0", "x1", "y1"]
 SLICES, CASES = 30, [f"{k:02d}" for k in range(8)]
 TRUE, ELSEWHERE = (5, 5, 25, 25), (18, 18, 38, 38)
 HEADER = "decision,unit,case,slice,label,object,x0,y0,x1,y1,reviewer\n"
+GRADED_HEADER = "decision,unit,case,slice,label,object,grade,x0,y0,x1,y1,reviewer\n"
 edges = st.tuples(*[st.floats(0, 20) for _ in range(4)]).map(
     lambda box: (box[0], box[1], box[0] + box[2] + 1, box[1] + box[3] + 1)
 )
@@ -121,9 +124,6 @@ def test_boxes_are_audited_until_the_bound_is_reached_and_the_gate_certifies(aud
 
 
 def test_the_queue_of_the_review_is_what_the_audit_asks_for(audited):
-    from crowdqc.review.queue import make_queue
-    from crowdqc.store import Store
-
     store = Store.found(audited[0] / "out")
     tables = {name: store.read(name) for name in ("consensus", "audit")}
     queue = make_queue(tables, order="audit")
@@ -155,12 +155,119 @@ def test_boxes_of_nothing_are_taken_out(tmp_path):
     assert found["n_accepted"] == 237
 
 
-def test_an_audit_of_masks_is_not_replaced_by_one_of_boxes_unasked(tmp_path):
-    from tests.crowdqc.audit.audited import write_audited
-
+def test_masks_and_boxes_are_audited_side_by_side(tmp_path):
     study = write_audited(tmp_path)
     call("audit", study)
-    refused = call("audit", study, "--boxes")
-    assert refused.exit_code == 2
-    assert "an audit of each mask is under way" in refused.output
-    assert call("audit", study, "--boxes", "--restart").exit_code == 0
+    rows = {"mask": listed(tmp_path)}
+    begun = call("audit", study, "--boxes", "--confidence", "0.98")
+    assert begun.exit_code == 0, begun.output
+    assert "audit of masks is under way, too" in begun.output
+    assert "with confidence 0.93" in begun.output
+    now = listed(tmp_path)
+    rows["box"] = now[now["unit"] == "box"]
+    pd.testing.assert_frame_equal(  # that of masks is as it was
+        now.loc[now["unit"] == "mask", KEY].reset_index(drop=True), rows["mask"][KEY]
+    )
+    queue = make_queue({"audit": Store.found(tmp_path / "out").read("audit")}, order="audit")
+    assert queue["unit"].value_counts().to_dict() == {unit: len(of) for unit, of in rows.items()}
+    grade(tmp_path, rows["mask"])
+    for row in rows["box"].itertuples():
+        grade_box(tmp_path, row, "good")
+    call("audit", study)  # goes on with the masks
+    call("audit", study, "--boxes", "--confidence", "0.98")
+    call("gate", study)
+    masks, boxes = (manifest(tmp_path)[name] for name in ("certificate", "certificate_boxes"))
+    assert (masks["unit"], boxes["unit"]) == ("mask", "box")
+    assert (masks["confidence"], boxes["confidence"]) == (0.95, 0.98)
+    assert masks["joint_confidence"] == boxes["joint_confidence"] == 0.93
+    assert [masks["n_graded"], boxes["n_graded"]] == [len(rows["mask"]), len(rows["box"])]
+    call("report", study, "--format", "md")
+    text = (tmp_path / "out" / "report.md").read_text("utf-8")
+    assert "Bad masks left" in text
+    assert "Bad boxes left" in text
+    call("audit", study, "--boxes", "--restart")
+    table = pd.read_csv(tmp_path / "out" / "audit.csv", dtype={"case": str})
+    graded = table[table["graded"] & table["role"].notna()]
+    assert graded.groupby("unit").size()["mask"] == len(rows["mask"])
+
+
+def grade_box(folder, row, word, *, box=None, by="eva", decision="grade"):
+    """A row of decisions.csv that grades a fused box; `box` is the one that was shown, or drawn."""
+    path = folder / "decisions.csv"
+    text = path.read_text("utf-8") if path.exists() else GRADED_HEADER
+    names = text.splitlines()[0].split(",")
+    values = {
+        "decision": decision,
+        "unit": "box",
+        "case": row.case,
+        "slice": row.slice,
+        "label": row.label,
+        "object": row.object,
+        "grade": word,
+        "reviewer": by,
+        **dict(zip(EDGES, box or (), strict=False)),
+    }
+    path.write_text(text + ",".join(str(values.get(name, "")) for name in names) + "\n", "utf-8")
+
+
+def test_a_fused_box_that_is_graded_stays_or_is_left_out(tmp_path):
+    study = write_study(tmp_path, bad=())
+    call("audit", study, "--boxes")
+    good, bad, moved, *_ = listed(tmp_path).itertuples()
+    grade_box(tmp_path, good, "usable", box=(good.x0, good.y0, good.x1, good.y1))
+    grade_box(tmp_path, bad, "bad")
+    grade_box(tmp_path, moved, "good", box=(moved.x0 + 2, moved.y0, moved.x1 + 2, moved.y1))
+    call("audit", study)
+    table = pd.read_csv(tmp_path / "out" / "audit.csv", dtype={"case": str}).set_index(KEY)
+    graded = [table.loc[tuple(row[name] for name in KEY), "bad"] for row in as_dicts(good, bad)]
+    assert graded == [0, 1]
+    assert table.loc[tuple(as_dicts(moved)[0][name] for name in KEY), "bad"] == 1  # another box
+    call("gate", study)
+    found = manifest(tmp_path)
+    assert [(one["case"], one["slice"]) for one in found["units"]["box"]] == [(bad.case, bad.slice)]
+    assert found["certificate"]["n_accepted"] == 239
+    kept = {(one["case"], one["slice"]) for one in found["prompts"]}
+    assert (bad.case, bad.slice) not in kept
+    assert (good.case, good.slice) in kept
+    grade_box(tmp_path, bad, "", box=TRUE, decision="draw")  # an expert's own takes its place
+    call("gate", study)
+    assert manifest(tmp_path)["certificate"]["n_accepted"] == 240
+
+
+def as_dicts(*rows):
+    return [row._asdict() for row in rows]
+
+
+def test_grades_of_boxes_lead_to_a_certificate(tmp_path):
+    study = write_study(tmp_path)
+    for _ in range(20):
+        result = call("audit", study, "--boxes")
+        if "That is what was wanted" in result.output:
+            break
+        for row in listed(tmp_path).itertuples():
+            grade_box(tmp_path, row, "bad" if is_bad(row.case, row.slice) else "good")
+    call("gate", study)
+    found = manifest(tmp_path)["certificate"]
+    assert found["reached"]
+    assert found["n_accepted"] == 240 - found["n_bad"]  # nobody drew them anew
+    assert found["graders"] == ["eva"]
+
+
+@pytest.mark.parametrize(
+    ("grades", "drawn", "bad"),
+    [
+        (["good"], None, 0),
+        (["usable"], None, 0),
+        (["bad"], None, 1),
+        (["good"], ELSEWHERE, 1),  # the worse counts
+        (["bad"], TRUE, 1),
+        (["good"], TRUE, 0),
+    ],
+)
+def test_what_is_said_of_a_box_adds_up_to_the_worst(grades, drawn, bad):
+    table = units(TRUE)
+    decided = units(*([drawn] if drawn else [])).assign(real=True, conflict=False, reviewers="eva")
+    said = units(*[(np.nan,) * 4] * len(grades)).assign(grade=grades, reviewers="bob")
+    found = box_grades(table, decided, said, below=0.5)
+    assert found["bad"].tolist() == [bad]
+    assert found["reviewers"].tolist() == ["eva, bob" if drawn else "bob"]

@@ -15,6 +15,7 @@ from crowdqc.decisions import (
     append_decisions,
     box_inputs,
     decisions_file,
+    graded_boxes,
     mask_inputs,
     read_decisions,
     reviewer_agreement,
@@ -123,7 +124,7 @@ def test_any_row_survives_writing(decision, corner, case):
         (HEAD + "draw,box,1,3\n", r"csv:2: has 4 fields"),
         (HEAD + 'draw,box,"1,3\n', r"csv:2: "),
         (HEAD.strip() + ",time\ndraw,box,1,3,liver,1,2,3,4,ann,noon\n", r"'time' must be like"),
-        (HEAD.strip() + ",grade\ndraw,box,1,3,liver,1,2,3,4,ann,bad\n", r"'grade' is for masks"),
+        (HEAD.strip() + ",grade\ndraw,box,1,3,liver,1,2,3,4,ann,bad\n", r"'grade' is for the"),
         (HEAD.strip() + ",grade\ngrade,mask,1,3,liver,,,,,ann,poor\n", r"'grade' must be good or"),
     ],
 )  # fmt: skip
@@ -214,6 +215,35 @@ def test_the_worst_grade_counts(config):
 
     assert found["grade"].tolist() == ["usable", "bad"]
     assert found["state"].tolist() == [CONFLICT, SETTLED]
+
+
+def test_grades_of_boxes_settle_nothing_and_the_worst_counts(config):
+    said = {"box": None, "object": 1}
+    table = decided(
+        config,
+        row("grade", (1, 0, 30, 40), grade="good"),  # of the object that the box overlaps most
+        row("grade", **said, grade="usable", inputs="h"),
+        row("grade", **said, grade="bad", reviewer="bob"),
+        row("grade", **said, grade="bad", reviewer="cyd", inputs="old"),
+        row("grade", None, slice=4, object=0, grade="bad", inputs="old"),
+        row("grade", None, slice=4, object=0, grade="good", reviewer="bob"),
+        row("draw", slice=4, object=0, reviewer="bob"),  # the last word of bob
+    )
+
+    found = graded_boxes(table, OBJECTS, lambda _: "h")
+
+    assert found[["slice", "object", "grade", "state", "reviewers"]].to_numpy().tolist() == [
+        [3, 0, "good", SETTLED, "ann"],
+        [3, 1, "bad", CONFLICT, "ann, bob"],
+        [4, 0, "bad", CHANGED, "ann"],
+    ]
+    assert found[BOX].iloc[0].tolist() == [1, 0, 30, 40]
+    assert found[BOX].iloc[1:].isna().all(axis=None)
+    assert settled(table)[["slice", "decision"]].to_numpy().tolist() == [[4, "draw"]]
+    agreed = reviewer_agreement(table, OBJECTS).set_index(["reviewer", "other"])[["n", "agreed"]]
+    assert agreed.loc[("ann", "bob")].tolist() == [1, 0]
+    assert agreed.loc[("bob", "cyd")].tolist() == [1, 1]
+    assert graded_boxes(table.iloc[:0], OBJECTS, lambda _: "h").empty
 
 
 def test_hashes_depend_on_boxes_and_not_on_their_order():
