@@ -9,9 +9,10 @@ that its peak memory is its own. Given are CPU seconds (on a GPU seconds of the 
 work on the machine disturbs least. "Parts" is the sum of one pass of the encoder a slice, and of
 one of memory attention, memory encoder and decoder a slice and direction, each at its mean time in
 the same run. "Library" is the session of `transformers`: a box on every prompted slice, then the
-video forwards and backwards. Of a prompted slice it gives the mask of the box again, where samgen
-asks the neighbours for a second mask (`propagation_dice`); "library, left out" does that, too: it
-carries the object to each slice in both directions, as if that had no box.
+video forwards and backwards. Of a prompted slice that gives the mask of the box again, and costs
+nothing more; samgen asks its neighbours for a second mask (`propagation_dice`). "Library, second
+masks" asks for it as well: of each prompted slice once more, as if that had no box. "Samgen, boxes
+alone" remembers nothing (`[masks] memory_slices = 0`), so has neither second masks nor gaps filled.
 """
 
 from __future__ import annotations
@@ -133,16 +134,24 @@ class Parts:
         )
 
 
-def ours(model: Any, options: argparse.Namespace, *, objects: int = 1, bf16: bool = False) -> None:
+def ours(
+    model: Any,
+    options: argparse.Namespace,
+    *,
+    objects: int = 1,
+    bf16: bool = False,
+    alone: bool = False,
+) -> None:
     from samgen.predictors.sam2 import Sam2Predictor
 
     volume, one = make_problem(options)
-    predictor = Sam2Predictor(model, name="tiny", digest="", memory=options.memory, bf16=bf16)
+    memory = 0 if alone else options.memory
+    predictor = Sam2Predictor(model, name="tiny", digest="", memory=memory, bf16=bf16)
     list(predictor.draw(volume, [replace(one, label=f"{n}") for n in range(objects)], _nothing))
 
 
-def library(model: Any, options: argparse.Namespace, *, left_out: bool = False) -> None:
-    """The library's session: boxes, then the video in both directions."""
+def library(model: Any, options: argparse.Namespace, *, second: bool = False) -> None:
+    """The library's session: boxes, then the video in both directions, then second masks."""
     import torch
     from transformers import Sam2VideoInferenceSession, Sam2VideoVideoProcessor
 
@@ -170,17 +179,14 @@ def library(model: Any, options: argparse.Namespace, *, left_out: bool = False) 
         )
         session.obj_with_new_inputs = [1]
         model(session, frame_idx=k)
-    kept = session.output_dict_per_obj[0]["cond_frame_outputs"]
     for reverse in (False, True):
         start = options.slices - 1 if reverse else 0
-        if not left_out:
-            list(model.propagate_in_video_iterator(session, start_frame_idx=start, reverse=reverse))
-            continue
-        for k in reversed(range(options.slices)) if reverse else range(options.slices):
-            held = kept.pop(k, None)
-            model(session, frame_idx=k, reverse=reverse)
-            if held is not None:
-                kept[k] = held
+        list(model.propagate_in_video_iterator(session, start_frame_idx=start, reverse=reverse))
+    kept = session.output_dict_per_obj[0]["cond_frame_outputs"]
+    for k in one.slices if second else ():
+        held = kept.pop(k)
+        model(session, frame_idx=k)
+        kept[k] = held
 
 
 def _nothing(_: int) -> None:
@@ -192,7 +198,8 @@ CONTENDERS: dict[str, Callable[..., None]] = {
     "samgen, three objects": lambda model, options: ours(model, options, objects=3),
     "samgen, bfloat16": lambda model, options: ours(model, options, bf16=True),
     "library": library,
-    "library, left out": lambda model, options: library(model, options, left_out=True),
+    "library, second masks": lambda model, options: library(model, options, second=True),
+    "samgen, boxes alone": lambda model, options: ours(model, options, alone=True),
 }
 
 

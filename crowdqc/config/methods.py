@@ -128,8 +128,9 @@ class Masks(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """In which SAM and SAM 2 multiply; auto is bfloat16 on a GPU that has it, and float32
     elsewhere. Models without weights ignore it."""
-    memory_slices: int | None = Field(default=None, ge=1, le=16)
-    """Prompted slices that SAM 2 remembers at a time; none means 4, as in its training."""
+    memory_slices: int | None = Field(default=None, ge=0, le=16)
+    """Prompted slices that SAM 2 remembers at a time; none means 4, as in its training. With 0
+    every mask is drawn from its own box alone, and gaps stay empty."""
     picture_px: int | None = Field(default=None, ge=128, le=1024, multiple_of=128)
     """Side of the pictures that SAM 2 is shown; none means 1024, and of MedSAM2 512."""
     reprompt: bool = True

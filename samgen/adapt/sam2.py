@@ -14,7 +14,8 @@ from torch import Tensor
 from crowdqc.geometry import Boxes
 from samgen.adapt.lora import add_adapters, merged
 from samgen.adapt.tensors import Answer, State
-from samgen.predictors.sam2 import Sam2Predictor, _Features
+from samgen.predictors.sam2 import Sam2Predictor
+from samgen.sam2_features import SliceFeatures
 from samgen.volume_predictor import Volume
 
 DECODER = "mask_decoder."
@@ -34,7 +35,7 @@ class Sam2Drawer:
 
     def __init__(self, model: Sam2Predictor) -> None:
         self.model = model
-        self._features: dict[int, _Features] = {}
+        self._features: dict[int, SliceFeatures] = {}
         self._before = {name: one.clone() for name, one in self._trained().items()}
         for one in self.parameters():
             one.requires_grad_(requires_grad=True)
@@ -63,7 +64,7 @@ class Sam2Drawer:
 
     def draw(self, volume: Volume, k: int, boxes: Boxes) -> Answer:
         """Masks of boxes, with gradients."""
-        features = self._features.setdefault(id(volume), _Features(self.model, volume))
+        features = self._features.setdefault(id(volume), self.model.features(volume))
         points, labels = features.points(boxes)
         maps = self._maps(features, k)
         answer: Any = self.model.model._single_frame_forward(  # noqa: SLF001 - as for masks
@@ -75,7 +76,7 @@ class Sam2Drawer:
         rows, columns = answer.pred_masks.shape[-2:]
         return Answer(answer.pred_masks[:, 0], answer.iou_scores.reshape(-1), (rows, columns))
 
-    def _maps(self, features: _Features, k: int) -> list[Tensor]:
+    def _maps(self, features: SliceFeatures, k: int) -> list[Tensor]:
         with torch.no_grad():
             return features.maps(k)
 
@@ -109,6 +110,6 @@ class Sam2LoraDrawer(Sam2Drawer):
         found = merged(self.model.model.vision_encoder)
         return super().changed() | {f"{ENCODER}{name}": one for name, one in found.items()}
 
-    def _maps(self, features: _Features, k: int) -> list[Tensor]:
+    def _maps(self, features: SliceFeatures, k: int) -> list[Tensor]:
         features._held.clear()  # noqa: SLF001 - they have changed since
         return features.maps(k)

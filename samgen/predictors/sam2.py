@@ -1,11 +1,11 @@
 """SAM 2.1 and MedSAM2 as a `samgen.volume_predictor.VolumePredictor`.
 
 The slices of an object are the frames of a video, from its first to its last. Every slice with a
-box is a prompted frame; its mask is drawn from its own prompts, as SAM would. Beside that every
-slice gets a second mask, which its neighbours predict: the model carries the object to it from the
-memory of the nearest prompted slices, forwards and backwards, as if it had no box of its own. The
-Dice of the two is `propagation_dice`: a box that is wrong, but sits well on what it shows,
-disagrees with its neighbours. Where nobody drew the object, the second mask is the mask.
+box is a prompted frame; its mask is drawn from its own prompts, as SAM would. Beside that it gets
+a second mask, which its neighbours predict: from the memory of the nearest prompted slices on both
+sides, in one pass, and of nothing that its own box had a part in. The Dice of the two is
+`propagation_dice`: a box that is wrong, but sits well on what it shows, disagrees with its
+neighbours. To slices on which nobody drew the object, the model carries it forwards and backwards.
 
 Features of a slice are computed once for all objects, prompts and directions, and kept on disk.
 
@@ -18,10 +18,9 @@ References
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +28,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import interpolate
-from transformers import Sam2VideoInferenceSession, Sam2VideoModel, Sam2VideoVideoProcessor
+from transformers import Sam2VideoInferenceSession, Sam2VideoModel
 
 from crowdqc.findings import InputError
-from crowdqc.geometry import Boxes
-from samgen.cache import Embedding, EmbeddingCache, Signature, hash_pixels
+from samgen.cache import EmbeddingCache
 from samgen.devices import choose_bf16, choose_device, lower_precision
 from samgen.predictor import SUPPORT, ModelRequest, Prompts, no_points
-from samgen.preparation import place_points
 from samgen.regions import region_of
+from samgen.sam2_features import SliceFeatures
 from samgen.sam2_state import load_model
 from samgen.volume_predictor import (
     Drawn,
@@ -50,12 +47,10 @@ from samgen.volume_predictor import (
 )
 from samgen.weights import find_weights, load_changed
 
-VERSION = 2
+VERSION = 3
 """Version of the masks: raised when the same input gives others."""
 MEMORY = 4
 """Prompted slices that are remembered at a time, the nearest: as many as in training."""
-HELD = 48
-"""Slices whose features are held in memory, 17 MB each; the others are read or made again."""
 CHUNK = 4
 """Prompts that are decoded together."""
 SIDES = {"medsam2": 512}
@@ -84,7 +79,8 @@ class Sam2Predictor(VolumePredictor):
     cache : Path, optional
         Folder where features of slices are kept.
     memory : int
-        Prompted slices that are remembered at a time, the nearest.
+        Prompted slices that are remembered at a time, the nearest; with 0 masks come from the own
+        box alone, and gaps stay empty.
     bf16 : bool
         Whether products are taken in bfloat16.
     """
@@ -142,7 +138,7 @@ class Sam2Predictor(VolumePredictor):
             digest=digest,
             encoder=encoder,
             cache=request.cache,
-            memory=request.memory_slices or MEMORY,
+            memory=MEMORY if request.memory_slices is None else request.memory_slices,
             bf16=bf16,
         )
         opened.learned = frozenset(changed)
@@ -175,9 +171,15 @@ class Sam2Predictor(VolumePredictor):
         cuda = self._device.type == "cuda"
         return torch.cuda.max_memory_allocated(self._device) if cuda else 0
 
+    def features(self, volume: Volume) -> SliceFeatures:
+        """Features of the slices of a volume."""
+        return SliceFeatures(
+            self.model, volume, digest=self.encoder, cache=self._cache, bf16=self.bf16
+        )
+
     def predict(self, volume: Volume, prompts: ObjectPrompts) -> VolumePrediction:
         """Mean masks of an object on its slices and in its gaps."""
-        found = list(self._planes(_Features(self, volume), prompts))
+        found = list(self._planes(self.features(volume), prompts))
         return VolumePrediction(
             slices=tuple(k for k, _, _ in found),
             region=(slice(0, volume.shape[0]), slice(0, volume.shape[1])),
@@ -193,7 +195,7 @@ class Sam2Predictor(VolumePredictor):
         self, volume: Volume, objects: Sequence[ObjectPrompts], done: Callable[[int], None]
     ) -> Iterator[Drawn]:
         """As `VolumePredictor.draw`; features of slices are computed once for all objects."""
-        features = _Features(self, volume)
+        features = self.features(volume)
         last = {k: index for index, one in enumerate(objects) for k in one.slices}
         for index, one in enumerate(objects):
             own = dict(zip(one.slices, one.prompts, strict=True))
@@ -211,29 +213,30 @@ class Sam2Predictor(VolumePredictor):
                 if last[k] == index:
                     done(k)
 
-    def _planes(self, features: _Features, one: ObjectPrompts) -> Iterator[Planes]:
+    def _planes(self, features: SliceFeatures, one: ObjectPrompts) -> Iterator[Planes]:
         """The masks of an object, slice by slice."""
         own = dict(zip(one.slices, one.prompts, strict=True))
         if not self.takes_points:
             own = {k: replace(asked, points=no_points()) for k, asked in own.items()}
         made_up = dict(zip(one.slices, one.interpolated.tolist(), strict=True))
-        prompted = [k for k in own if not made_up[k]] or list(own)
-        wanted = sorted([*own, *one.gaps])
+        prompted = [k for k in own if not made_up[k] or not self._memory] or list(own)
+        wanted = sorted([*own, *(one.gaps if self._memory else ())])
+        remembered = prompted if self._memory and len(wanted) > 1 else []
         with torch.inference_mode(), lower_precision(self._device, self.bf16):
             session = self._session(features, one.slices[0], wanted[-1] - wanted[0] + 1)
-            first = {k: self._remember(session, features, k=k, asked=own[k]) for k in prompted}
-            carried = self._carried(session, features, wanted)
+            first = {k: self._remember(session, features, k=k, asked=own[k]) for k in remembered}
+            carried = self._carried(session, features, sorted({*wanted} - {*prompted}))
             for k in wanted:
-                second = carried[k]
-                if k not in prompted:
-                    yield k, features.enlarged(torch.cat(second)), {}
+                if k in carried:
+                    yield k, features.enlarged(torch.cat(carried[k])), {}
                     continue
-                known = first[k] if np.array_equal(own[k].box, own[k].boxes[0]) else None
+                known = first.get(k) if np.array_equal(own[k].box, own[k].boxes[0]) else None
                 planes = features.enlarged(self._from_prompts(features, k, own[k], known=known))
-                dice = _dice(planes, features.enlarged(torch.cat(second))) if second else np.nan
+                second = self._expected(session, k - features.first)
+                dice = np.nan if second is None else _dice(planes, features.enlarged(second))
                 yield k, planes, {"propagation_dice": dice}
 
-    def _session(self, features: _Features, first: int, n: int) -> Any:
+    def _session(self, features: SliceFeatures, first: int, n: int) -> Any:
         """A video of n frames from a slice on, with one object and no prompts."""
         rows, columns = features.volume.shape
         session: Any = Sam2VideoInferenceSession(
@@ -248,7 +251,7 @@ class Sam2Predictor(VolumePredictor):
         session.obj_id_to_idx(1)
         return session
 
-    def _remember(self, session: Any, features: _Features, *, k: int, asked: Prompts) -> Tensor:
+    def _remember(self, session: Any, features: SliceFeatures, *, k: int, asked: Prompts) -> Tensor:
         """Prompt a slice with the object's box and points; its logits (1, 1, h, w)."""
         frame, points = k - features.first, features.points(asked.box[None], asked.points)
         session.add_point_inputs(0, frame, {"point_coords": points[0], "point_labels": points[1]})
@@ -257,30 +260,51 @@ class Sam2Predictor(VolumePredictor):
         return answer
 
     def _carried(
-        self, session: Any, features: _Features, wanted: Sequence[int]
+        self, session: Any, features: SliceFeatures, gaps: Sequence[int]
     ) -> dict[int, list[Tensor]]:
-        """Logits that the prompted neighbours of each slice predict, forwards and backwards."""
-        outputs = session.output_dict_per_obj[0]
-        found: dict[int, list[Tensor]] = {k: [] for k in wanted}
+        """Logits on slices without a prompt, as the object is carried forwards and backwards."""
+        outputs = session.output_dict_per_obj[0]["non_cond_frame_outputs"]
+        found: dict[int, list[Tensor]] = {k: [] for k in gaps}
         for reverse in (False, True):
-            outputs["non_cond_frame_outputs"].clear()
-            session.frames_tracked_per_obj[0].clear()
-            for k in reversed(wanted) if reverse else wanted:
-                frame = k - features.first
-                held = outputs["cond_frame_outputs"].pop(frame, None)
-                if outputs["cond_frame_outputs"]:
-                    answer = self.model(
-                        session, frame_idx=frame, reverse=reverse, run_mem_encoder=held is None
-                    )
-                    found[k].append(answer.pred_masks)
-                if held is not None:
-                    outputs["non_cond_frame_outputs"].pop(frame, None)
-                    together = {**outputs["cond_frame_outputs"], frame: held}
-                    outputs["cond_frame_outputs"] = dict(sorted(together.items()))
+            outputs.clear()
+            order = gaps[::-1] if reverse else gaps
+            for k, following in zip_longest(order, order[1:]):
+                # Memories are read so many slices on; of none later, not at all.
+                read = following is not None and abs(following - k) < self.model.num_maskmem
+                answer = self.model(
+                    session, frame_idx=k - features.first, reverse=reverse, run_mem_encoder=read
+                )
+                found[k].append(answer.pred_masks)
+        outputs.clear()
         return found
 
+    def _expected(self, session: Any, frame: int) -> Tensor | None:
+        """Logits on a prompted frame that the nearest others predict; None where there are none.
+
+        Memories of gaps are left out: the frame's own box had a part in them.
+        """
+        outputs = session.output_dict_per_obj[0]
+        kept = outputs["cond_frame_outputs"]
+        others = {other: memory for other, memory in kept.items() if other != frame}
+        if not others:
+            return None
+        model: Any = self.model
+        near, _ = model._select_closest_cond_frames(frame, others, self._memory)  # noqa: SLF001 - as its `forward`
+        later = sum(other > frame for other in near)
+        try:
+            outputs["cond_frame_outputs"] = dict(sorted(near.items()))
+            # Only pointers of one side are read: of the side with more slices.
+            answer = model(
+                session, frame_idx=frame, reverse=2 * later > len(near), run_mem_encoder=False
+            )
+        finally:
+            outputs["cond_frame_outputs"] = kept
+            outputs["non_cond_frame_outputs"].clear()
+        second: Tensor = answer.pred_masks
+        return second
+
     def _from_prompts(
-        self, features: _Features, k: int, asked: Prompts, *, known: Tensor | None = None
+        self, features: SliceFeatures, k: int, asked: Prompts, *, known: Tensor | None = None
     ) -> Tensor:
         """Logits (K, 1, h, w) of boxes on a slice, each from the slice and all points.
 
@@ -303,120 +327,6 @@ class Sam2Predictor(VolumePredictor):
 def shapes_features(name: str) -> bool:
     """Whether the features of slices depend on a tensor of this name."""
     return name.startswith(SHAPING)
-
-
-class _Features:
-    """Features of the slices of a volume, as the model's sessions ask for them."""
-
-    def __init__(self, predictor: Sam2Predictor, volume: Volume) -> None:
-        self.volume, self.first = volume, 0
-        self._model: Any = predictor.model
-        self._side: int = self._model.image_size  # type: ignore[assignment]
-        self._cache, self._digest = predictor._cache, predictor.encoder  # noqa: SLF001
-        self._arithmetic = "bfloat16" if predictor.bf16 else "float32"
-        self._held: OrderedDict[int, list[Tensor]] = OrderedDict()
-        size: Any = {"height": self._side, "width": self._side}
-        self._prepare = Sam2VideoVideoProcessor(size=size)
-
-    def starting_at(self, first: int) -> _Features:
-        """The same, for a session whose first frame is that slice."""
-        self.first = first
-        return self
-
-    def get_vision_features(self, frame_idx: int) -> dict[str, list[Tensor]]:
-        """What a session asks its cache for."""
-        return {
-            "vision_feats": self.of(frame_idx + self.first),
-            "vision_pos_embeds": self._positions,
-        }
-
-    def of(self, k: int) -> list[Tensor]:
-        """Features of a slice, three levels of (pixels, 1, channels)."""
-        if k not in self._held:
-            if len(self._held) >= HELD:
-                self._held.popitem(last=False)
-            self._held[k] = self._read(k) or self._computed(k)
-        self._held.move_to_end(k)
-        return self._held[k]
-
-    def maps(self, k: int) -> list[Tensor]:
-        """Features of a slice as maps (1, channels, rows, columns), without memories."""
-        levels = list(self.of(k))
-        levels[-1] = levels[-1] + self._model.no_memory_embedding
-        sizes = self._model.backbone_feature_sizes
-        return [
-            level.permute(1, 2, 0).reshape(1, -1, *size)
-            for level, size in zip(levels, sizes, strict=True)
-        ]
-
-    def points(
-        self, boxes: Boxes, points: NDArray[np.float64] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Boxes (K, 4), each with all points (N, 3), as places (K, 1, 2 + N, 2) and labels."""
-        given = no_points() if points is None else points
-        both = [np.vstack([box.reshape(2, 2), given[:, :2]]) for box in boxes]
-        side = (self._side, self._side)
-        placed = place_points(np.array(both)[:, None], picture=self.volume.shape, covered=side)
-        device = self._model.device
-        kinds = torch.tensor([2, 3, *given[:, 2].astype(int)], dtype=torch.int32, device=device)
-        places = torch.as_tensor(placed, dtype=torch.float32, device=device)
-        return places, kinds.repeat(len(boxes), 1, 1)
-
-    def enlarged(self, logits: Tensor) -> NDArray[np.float32]:
-        """Logits (K, 1, h, w) as probabilities (K, rows, columns) of the picture."""
-        found: NDArray[np.float32] = self.sized(logits).sigmoid().cpu().numpy()
-        return found
-
-    def sized(self, logits: Tensor) -> Tensor:
-        """Logits (K, 1, h, w) at the size of the picture, (K, rows, columns)."""
-        size = self.volume.shape
-        return interpolate(logits.float(), size, mode="bilinear", align_corners=False)[:, 0]
-
-    @cached_property
-    def _positions(self) -> list[Tensor]:
-        """Encoding of places on the coarsest level, the same for all slices."""
-        size = (1, self._model.hidden_dim, *self._model.backbone_feature_sizes[-1])
-        encode = self._model.vision_encoder.neck.position_encoding
-        places = encode(size, self._model.device, torch.float32)
-        return [places.flatten(2).permute(2, 0, 1)]
-
-    def _computed(self, k: int) -> list[Tensor]:
-        colour = np.repeat(self.volume.pictures[k][None, ..., None], 3, axis=3)
-        frame = self._prepare(videos=colour, return_tensors="pt").pixel_values_videos[0]
-        answer = self._model.get_image_features(frame.to(self._model.device), return_dict=True)
-        levels = [level.float() for level in answer.fpn_hidden_states]
-        if self._cache is not None:
-            for level, (signature, tensor) in enumerate(zip(self._keys(k), levels, strict=True)):
-                features = tensor[:, 0].cpu().numpy()[None]
-                shape = self.volume.shape
-                self._cache.write(
-                    signature,
-                    Embedding(
-                        features=features, picture_size=shape, input_size=(self._side, level)
-                    ),
-                )
-        return levels
-
-    def _read(self, k: int) -> list[Tensor] | None:
-        """Features of a slice from the disk, where all are there."""
-        if self._cache is None:
-            return None
-        kept = [self._cache.read(signature) for signature in self._keys(k)]
-        device = self._model.device
-        levels = [torch.as_tensor(one.features[0][:, None], device=device) for one in kept if one]
-        return levels if len(levels) == len(kept) else None
-
-    def _keys(self, k: int) -> list[Signature]:
-        pixels = hash_pixels(self.volume.pictures[k])
-        return [
-            Signature(
-                pixels=pixels,
-                preprocessing=f"sam2 {self._side} level {level}",
-                checkpoint=self._digest,
-                arithmetic=f"transformers {self._model.device.type} {self._arithmetic}",
-            )
-            for level in range(self._model.num_feature_levels)
-        ]
 
 
 def _dice(own: NDArray[np.float32], carried: NDArray[np.float32]) -> float:

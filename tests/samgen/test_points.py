@@ -108,7 +108,7 @@ def test_sam2_draws_what_the_library_draws_from_points_and_a_box():
 
     from transformers import Sam2ImageProcessor, Sam2VideoProcessor, Sam2VideoVideoProcessor
 
-    from samgen.predictors.sam2 import Sam2Predictor, _Features
+    from samgen.predictors.sam2 import Sam2Predictor
     from samgen.volume_predictor import Volume
     from tests.samgen.small_sam2 import SIDE, small_model
     from tests.samgen.test_sam2 import asked
@@ -123,8 +123,8 @@ def test_sam2_draws_what_the_library_draws_from_points_and_a_box():
         boxes, prompts=tuple(dataclasses.replace(one, points=points) for one in boxes.prompts)
     )
     predictor = Sam2Predictor(model, name="s", digest="")
-    found = {k: p for k, p, _ in predictor._planes(_Features(predictor, shown), with_points)}
-    plain = {k: p for k, p, _ in predictor._planes(_Features(predictor, shown), boxes)}
+    found = {k: p for k, p, _ in predictor._planes(predictor.features(shown), with_points)}
+    plain = {k: p for k, p, _ in predictor._planes(predictor.features(shown), boxes)}
 
     processor = Sam2VideoProcessor(
         image_processor=Sam2ImageProcessor(size={"height": SIDE, "width": SIDE}),
@@ -144,12 +144,12 @@ def test_sam2_draws_what_the_library_draws_from_points_and_a_box():
             input_boxes=[[(one.box - np.tile(half, 2)).tolist()]],
         )
         logits = model(session, frame_idx=k).pred_masks
-        own = _Features(predictor, shown).enlarged(logits)[0]
+        own = predictor.features(shown).enlarged(logits)[0]
         np.testing.assert_allclose(found[k][0], own, atol=1e-4)
         assert np.abs(found[k] - plain[k]).max() > 1e-3
     only_boxes = Sam2Predictor(model, name="s", digest="")
     only_boxes.takes_points = False
-    for k, planes, _ in only_boxes._planes(_Features(only_boxes, shown), with_points):
+    for k, planes, _ in only_boxes._planes(only_boxes.features(shown), with_points):
         np.testing.assert_array_equal(planes, plain[k])
 
 

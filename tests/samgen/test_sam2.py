@@ -28,8 +28,9 @@ from samgen.case import Case, Task  # noqa: E402
 from samgen.devices import choose_bf16  # noqa: E402
 from samgen.predictor import ModelRequest, Prompts  # noqa: E402
 from samgen.predictors import open_predictor  # noqa: E402
-from samgen.predictors.sam2 import MEMORY, Sam2Predictor, _Features  # noqa: E402
+from samgen.predictors.sam2 import MEMORY, Sam2Predictor  # noqa: E402
 from samgen.preparation import place_boxes  # noqa: E402
+from samgen.sam2_features import SliceFeatures  # noqa: E402
 from samgen.settings import MaskSettings  # noqa: E402
 from samgen.volume_predictor import ObjectPrompts, Volume  # noqa: E402
 from tests.commands import call  # noqa: E402
@@ -77,8 +78,8 @@ def boxes_on(slices, box):
     return replace(asked(slices), prompts=(own,) * len(slices))
 
 
-def session_of(model, volume, prompts):
-    """The library's own session, with a box on some frames, run on each of them."""
+def session_of(model, volume, prompts, boxed=None):
+    """The library's own session, with a box on all or some slices, run on each of them."""
     rows, columns = volume.shape
     first, last = prompts.slices[0], prompts.slices[-1]
     frames = np.repeat(volume.pictures[first : last + 1, ..., None], 3, axis=3)
@@ -90,6 +91,8 @@ def session_of(model, volume, prompts):
     session.obj_id_to_idx(1)
     logits = {}
     for k, box in zip(prompts.slices, prompts.boxes, strict=True):
+        if boxed is not None and k not in boxed:
+            continue
         placed = place_boxes(box[None], picture=volume.shape, covered=(SIDE, SIDE))
         session.add_point_inputs(
             0,
@@ -105,7 +108,7 @@ def session_of(model, volume, prompts):
 
 
 def probability(model, volume, logits):
-    return _Features(Sam2Predictor(model, name="s", digest=""), volume).enlarged(logits)
+    return Sam2Predictor(model, name="s", digest="").features(volume).enlarged(logits)
 
 
 PLANES = [("stored", picture) for picture in get_args(Picture)]
@@ -125,7 +128,7 @@ def test_logits_are_those_of_the_library_in_every_orientation(
     task = Task(labels={}, predictor=Sam2Predictor(model, name="s", digest=""), settings=settings)
     shown = Case("c", consensus(), tmp_path / "c.nii.gz", task).read()
     assert shown.shape[0] != shown.shape[1]
-    monkeypatch.setattr(_Features, "enlarged", lambda self, one: self.sized(one).numpy())
+    monkeypatch.setattr(SliceFeatures, "enlarged", lambda self, one: self.sized(one).numpy())
     prompts = boxes_on([1, 2, 5], np.array([3.0, 4, 15, 17]))
 
     found = found_of(model, shown, prompts)
@@ -193,9 +196,9 @@ def test_memory_and_size_of_the_picture_are_settings(model, volume, tmp_path):
     assert not np.allclose(one, four, atol=1e-4)
 
 
-def found_of(model, volume, prompts):
-    predictor = Sam2Predictor(model, name="s", digest="")
-    planes = predictor._planes(_Features(predictor, volume), prompts)
+def found_of(model, volume, prompts, **more):
+    predictor = Sam2Predictor(model, name="s", digest="", **more)
+    planes = predictor._planes(predictor.features(volume), prompts)
     return {k: (drawn, more) for k, drawn, more in planes}
 
 
@@ -232,15 +235,48 @@ def test_gaps_are_filled_as_the_library_propagates(model, volume, reverse):
     assert sorted(gaps) == list(range(1, 9))
 
 
-def test_the_second_mask_of_a_slice_is_that_of_a_video_without_its_box(model, volume):
-    prompts = asked([1, 2, 3, 4])
-    found = found_of(model, volume, prompts)
-    without = asked([1, 2, 4])
-    carried = found_of(model, volume, without)[3][0].mean(axis=0) > 0.5
-    own = found[3][0].mean(axis=0) > 0.5
+@pytest.mark.parametrize(
+    ("slices", "k", "near", "reverse"),
+    [
+        ([1, 2, 3, 4, 5, 6, 7, 8], 5, [3, 4, 6, 7], False),
+        ([1, 2, 3, 4, 5, 6, 7, 8], 2, [1, 3, 4, 5], True),
+        ([0, 3, 4, 8], 3, [0, 4, 8], True),
+    ],
+)
+def test_the_second_mask_is_that_of_the_library_from_the_nearest_boxes(
+    model, volume, monkeypatch, slices, k, near, reverse
+):
+    """From a session that never saw the slice's own box, whatever gaps lie beside it."""
+    own, second = Sam2Predictor._expected, {}
+    monkeypatch.setattr(
+        Sam2Predictor,
+        "_expected",
+        lambda self, session, frame: second.setdefault(frame, own(self, session, frame)),
+    )
+    found = found_of(model, volume, asked(slices))
+    session, _ = session_of(model, volume, asked(slices), boxed=near)
 
-    shared = 2 * (own & carried).sum() / max(own.sum() + carried.sum(), 1)
-    assert found[3][1]["propagation_dice"] == pytest.approx(shared, abs=1e-6, nan_ok=True)
+    expected = model(session, frame_idx=k - slices[0], reverse=reverse).pred_masks
+
+    assert_allclose(second[k - slices[0]], expected, atol=1e-4)
+    assert np.ptp(expected.numpy()) > 0.01
+    masks = [it.mean(axis=0) > 0.5 for it in (found[k][0], probability(model, volume, expected))]
+    shared = 2 * (masks[0] & masks[1]).sum() / max(masks[0].sum() + masks[1].sum(), 1)
+    assert found[k][1]["propagation_dice"] == pytest.approx(shared, abs=1e-6, nan_ok=True)
+
+
+def test_without_memory_each_slice_is_drawn_by_itself(model, volume, monkeypatch):
+    prompts = asked([1, 2, 4], interpolated=np.array([False, True, False]))
+    _, logits = session_of(model, volume, prompts)
+    for part in (model.memory_attention, model.memory_encoder):
+        monkeypatch.setattr(part, "forward", lambda *_, **__: pytest.fail("is not needed"))
+
+    found = found_of(model, volume, prompts, memory=0)
+
+    assert sorted(found) == [1, 2, 4]
+    for k, (planes, more) in found.items():
+        assert_allclose(planes[0], probability(model, volume, logits[k])[0], atol=1e-4)
+        assert np.isnan(more["propagation_dice"])
 
 
 def test_boxes_that_nobody_drew_are_no_prompts(model, volume):
@@ -257,24 +293,31 @@ def test_one_slice_has_no_neighbours(model, volume):
 
 
 def test_features_are_computed_once_and_kept(model, volume, tmp_path, monkeypatch):
+    """For three objects, all prompts and both directions; after a kill only what is missing."""
     calls = []
     encode = model.get_image_features
     monkeypatch.setattr(
         model, "get_image_features", lambda *a, **k: calls.append(1) or encode(*a, **k)
     )
-    first = Sam2Predictor(model, name="s", digest="d", cache=tmp_path)
-    objects = [asked([1, 2, 4]), asked([2, 3, 4])]
-    one = [list(drawn) for drawn in first.draw(volume, objects, lambda _: None)]
-    assert len(calls) == 4
+    objects = [asked([1, 2, 4]), asked([2, 3, 4]), asked([1, 4])]
 
-    again = Sam2Predictor(model, name="s", digest="d", cache=tmp_path)
-    two = list(again.draw(volume, objects, lambda _: None))
+    def drawn(digest):
+        kept = Sam2Predictor(model, name="s", digest=digest, cache=tmp_path)
+        return kept.draw(volume, objects, lambda _: None)
 
+    stopped = drawn("d")
+    next(stopped)
+    stopped.close()
     assert len(calls) == 4
-    assert [list(drawn) for drawn in two] == one
-    other = Sam2Predictor(model, name="s", digest="e", cache=tmp_path)
-    list(other.draw(volume, objects, lambda _: None))
-    assert len(calls) == 4 + 4
+    one = list(drawn("d"))
+    assert len(calls) == 4
+    bare = Sam2Predictor(model, name="s", digest="d").draw(volume, objects, lambda _: None)
+    for own, other in zip(one, bare, strict=True):
+        assert list(own) == list(other)
+        assert all(np.array_equal(own[k].mean, other[k].mean) for k in own)
+    assert len(calls) == 4 + 4  # without a cache once for the three
+    list(drawn("e"))
+    assert len(calls) == 4 + 4 + 4
 
 
 def test_a_run_with_several_objects_ends_with_the_same_bytes(model, tmp_path, images):
