@@ -8,6 +8,7 @@ import pytest
 
 nib = pytest.importorskip("nibabel")
 
+from crowdqc import volumes  # noqa: E402
 from crowdqc.config import load_config  # noqa: E402
 from crowdqc.findings import InputError  # noqa: E402
 from crowdqc.stages import gold  # noqa: E402
@@ -16,6 +17,7 @@ from crowdqc.stages.masks import adapted_files  # noqa: E402
 from crowdqc.stages.pipeline import PIPELINE, open_run  # noqa: E402
 from samgen import cards  # noqa: E402
 from samgen.adapt import examples as examples_module  # noqa: E402
+from samgen.adapt import run as adapt_run  # noqa: E402
 from tests.commands import call  # noqa: E402
 from tests.samgen.adapt.golden import ellipse, write_volume  # noqa: E402
 from tests.studies import COLUMNS, TABLE, VOLUMES  # noqa: E402
@@ -99,7 +101,7 @@ def test_test_cases_are_never_read(study, monkeypatch):
     call("check", study)
     first = call("adapt", study)
     read = []
-    for module, name in ((gold, "read_labels"), (examples_module, "Case")):
+    for module, name in ((volumes, "read_labels"), (examples_module, "Case")):
         monkeypatch.setattr(module, name, _noting(getattr(module, name), read))
     for case in ("h.nii.gz", "gold/h.nii.gz"):
         path = study.parent / case
@@ -144,7 +146,7 @@ def test_a_run_that_is_stopped_leaves_no_model_and_the_next_one_finishes(study, 
         patch.setattr(cards, "write_card", _stop)
         with pytest.raises(KeyboardInterrupt):
             adapt(_fused(study))
-    (left,) = models(study)
+    (left,) = (one for one in models(study) if one.suffix == ".json")
     content = left.read_bytes()
     text = study.read_text()
     study.write_text(text.replace("[masks]", f'[masks]\nmodel = "{left}"'))
@@ -157,6 +159,31 @@ def test_a_run_that_is_stopped_leaves_no_model_and_the_next_one_finishes(study, 
     assert left in models(study)
     assert len(models(study)) == 2
     assert left.read_bytes() == content
+
+
+def test_a_run_that_is_stopped_in_training_goes_on_and_ends_with_the_same_bytes(study, monkeypatch):
+    assert call("adapt", study).exit_code == 0
+    expected = {one.name: one.read_bytes() for one in models(study)}
+    for one in models(study):
+        one.unlink()
+    scored, scores = [], adapt_run._scores
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            adapt_run,
+            "_scores",
+            lambda *given: scored.append(1) or (_stop() if len(scored) == 3 else scores(*given)),
+        )
+        with pytest.raises(KeyboardInterrupt):
+            adapt(_fused(study))
+    (left,) = study.parent.glob("out/models/*.training")
+    with monkeypatch.context() as patch:
+        patch.setattr(adapt_run, "_scores", lambda *given: scored.append(1) or scores(*given))
+        assert call("adapt", study).exit_code == 0
+
+    assert {one.name: one.read_bytes() for one in models(study)} == expected
+    assert not left.exists()
+    steps = len(json.loads(expected[next(n for n in expected if "card" in n)])["path"])
+    assert len(scored) == steps + 1  # of the third, which was stopped, once more
 
 
 def _stop(*_):

@@ -66,11 +66,11 @@ def adapt(run: Run) -> Result:
     with run.watch("Steps") as progress:
         outcome = work.learn(progress)
     card, choice = work.card(outcome), outcome.choice
-    if not choice.better:
-        return _result(card, None)
-    path = run.store.path(f"{MODELS}/{work.name}{outcome.ending}")
-    outcome.write(path)
-    load("samgen.cards").write_card(path, card)
+    path = run.store.path(f"{MODELS}/{work.name}{outcome.ending}") if choice.better else None
+    if path is not None:
+        outcome.write(path)
+        load("samgen.cards").write_card(path, card)
+    load("samgen.adapt.training").forget_training(work.checkpoint)
     return _result(card, path)
 
 
@@ -166,6 +166,11 @@ class _Work:
         model = Path(self.made_from["model"].partition(":")[0]).stem
         return f"{model}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
+    @property
+    def checkpoint(self) -> Path:
+        """File of a training that has not ended."""
+        return self.run.store.path(f"{MODELS}/{self.name}.training")
+
     def done(self) -> Any:
         """The model, where it was made from the same before."""
         cards = load("samgen.cards")
@@ -199,7 +204,13 @@ class _Work:
             seed=config.study.seed,
         )
         return module.adapt_model(
-            self.model, train, held_out=held_out, spread=self.spread, plan=plan, progress=progress
+            self.model,
+            train,
+            held_out=held_out,
+            spread=self.spread,
+            plan=plan,
+            progress=progress,
+            checkpoint=self.checkpoint,
         )
 
     def _example(self, case: str, setting: Any) -> Any:

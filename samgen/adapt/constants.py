@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from crowdqc.files import atomic
+from crowdqc.files import atomic, read_json
 from samgen.adapt.examples import Example
+from samgen.adapt.training import Training
 from samgen.cards import CONSTANTS
 from samgen.settings import LEARNED, IntensitySettings
 
@@ -93,6 +94,21 @@ class ConstantsLearner:
         with atomic(path) as temporary:
             text = json.dumps({"labels": snapshot}, indent=1, sort_keys=True)
             temporary.write_text(text + "\n", encoding="utf-8")
+
+    def save(self, training: Training, path: Path) -> None:
+        """Write the scores, the best snapshot, and the constants as they are."""
+        record = {**training._asdict(), "found": self._found, "factor": self._factor}
+        with atomic(path) as temporary:
+            temporary.write_text(json.dumps(record | {"score": self._score}), encoding="utf-8")
+
+    def restore(self, path: Path) -> Training:
+        """Be as after the step when the file was written."""
+        record = read_json(path)
+        self._found, self._factor, self._score = (
+            record[name] for name in ("found", "factor", "score")
+        )
+        self.model = _having(self.model, self._found)
+        return Training(record["scores"], record["kept"])
 
     def _dice(self, tried: dict[str, Constants]) -> dict[str, float]:
         model = _having(self.model, tried)

@@ -14,6 +14,7 @@ from samgen.adapt.choose import Choice, choose, patient
 from samgen.adapt.constants import ConstantsLearner
 from samgen.adapt.examples import Example, mean_dice
 from samgen.adapt.gold import Spread
+from samgen.adapt.training import Resumable, Training, resume_training, save_training
 
 Method = Literal["decoder", "lora"]
 
@@ -70,7 +71,7 @@ class Outcome:
     write: Callable[[Path], None] = field(repr=False)
 
 
-class Learner(Protocol):
+class Learner(Resumable, Protocol):
     """Something that learns step by step."""
 
     ending: str
@@ -102,6 +103,7 @@ def adapt_model(
     spread: Spread,
     plan: Plan,
     progress: Callable[[int, int], None] = lambda *_: None,
+    checkpoint: Path | None = None,
 ) -> Outcome:
     """Let a model learn from some cases, as long as others say that it gets better.
 
@@ -116,6 +118,9 @@ def adapt_model(
     plan : Plan
     progress : callable
         Called with steps done since the last call, and most of them in all.
+    checkpoint : Path, optional
+        File that holds the training after each step; where it is there, the training goes on from
+        it. It must be one of the same model, cases and plan.
 
     Returns
     -------
@@ -128,16 +133,21 @@ def adapt_model(
         If the model is none that can learn.
     """
     learner = learner_of(model, examples, spread=spread, plan=plan)
-    scores, kept = [_scores(held_out, model)], learner.snapshot()
+    training = resume_training(learner, checkpoint)
+    if training is None:
+        training = Training([_scores(held_out, model)], learner.snapshot())
+    scores = training.scores
+    progress(len(scores) - 1, plan.steps)
     while len(scores) <= plan.steps and patient(_means(scores), plan.patience):
         if not learner.step():
             break
         scores.append(_scores(held_out, learner.model))
         means = _means(scores)
         if means[-1] > means[:-1].max() + 1e-9:
-            kept = learner.snapshot()
+            training = Training(scores, learner.snapshot())
+        save_training(learner, training, checkpoint)
         progress(1, plan.steps)
-    choice = choose(np.array(scores))
+    choice, kept = choose(np.array(scores)), training.kept
     return Outcome(
         choice=choice,
         means=tuple(_means(scores).tolist()),

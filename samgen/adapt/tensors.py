@@ -13,6 +13,8 @@ References
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -20,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
@@ -28,6 +31,7 @@ from crowdqc.files import atomic
 from crowdqc.geometry import Boxes
 from samgen.adapt.examples import Example, pictures_of
 from samgen.adapt.gold import Spread, TrueObject
+from samgen.adapt.training import Training
 from samgen.cards import TENSORS
 from samgen.prompts import make_prompts, prompt_rng
 from samgen.settings import PromptSettings
@@ -127,8 +131,36 @@ class TensorLearner:
     @staticmethod
     def write(snapshot: State, path: Path) -> None:
         """Write a snapshot as safetensors."""
-        with atomic(path) as temporary:
-            save_file({name: one.contiguous().cpu() for name, one in snapshot.items()}, temporary)
+        _write(snapshot, path)
+
+    def save(self, training: Training, path: Path) -> None:
+        """Write the scores, the best snapshot, and the tensors with what the optimiser knows."""
+        found = {f"kept {name}": one for name, one in training.kept.items()}
+        found |= {f"now {n}": one for n, one in enumerate(self._drawer.parameters())}
+        for n, state in self._optimiser.state_dict()["state"].items():
+            found |= {f"{name} {n}": one for name, one in state.items()}
+        _write(found, path, scores=json.dumps(training.scores), epoch=str(self._epoch))
+
+    def restore(self, path: Path) -> Training:
+        """Be as after the epoch when the file was written."""
+        with safe_open(path, framework="pt") as file:
+            told, found = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        sorts: dict[str, State] = defaultdict(dict)
+        for name, one in found.items():
+            sort, _, which = name.partition(" ")
+            sorts[sort][which] = one
+        kept, now = sorts.pop("kept", {}), sorts.pop("now")
+        with torch.no_grad():
+            for n, parameter in enumerate(self._drawer.parameters()):
+                parameter.copy_(now[str(n)])
+        state: dict[int, State] = defaultdict(dict)
+        for sort, ones in sorts.items():
+            for which, one in ones.items():
+                state[int(which)][sort] = one
+        groups = self._optimiser.state_dict()["param_groups"]
+        self._optimiser.load_state_dict({"state": dict(state), "param_groups": groups})
+        self._epoch = int(told["epoch"])
+        return Training(json.loads(told["scores"]), kept)
 
     def _batches(self) -> Iterator[list[tuple[Example, int, list[TrueObject]]]]:
         order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._slices))
@@ -162,6 +194,16 @@ class TensorLearner:
             settings=ONE,
             noise=self.model.noise,
         ).boxes[1]
+
+
+def _write(tensors: State, path: Path, **told: str) -> None:
+    """Write tensors as safetensors."""
+    with atomic(path) as temporary:
+        save_file(
+            {name: one.detach().contiguous().cpu() for name, one in tensors.items()},
+            temporary,
+            metadata=told or None,
+        )
 
 
 def mask_loss(logits: Tensor, target: Tensor, predicted_iou: Tensor | None) -> Tensor:

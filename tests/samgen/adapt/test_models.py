@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from crowdqc.findings import InputError  # noqa: E402
 from crowdqc.volumes import read_labels, to_pictures  # noqa: E402
 from samgen import weights  # noqa: E402
-from samgen.adapt import Plan, adapt_model  # noqa: E402
+from samgen.adapt import Plan, adapt_model, run  # noqa: E402
 from samgen.adapt.gold import Spread  # noqa: E402
 from samgen.adapt.run import learner_of  # noqa: E402
 from samgen.adapt.tensors import mask_loss  # noqa: E402
@@ -278,6 +278,65 @@ def test_sam2_learns_by_low_rank_matrices(cases, tmp_path):
     again = opened(path)
     scores = [case.dice(again)["organ"] for case in cases[3:]]
     assert np.mean(scores) == pytest.approx(outcome.means[outcome.choice.step], abs=0.005)
+
+
+@pytest.mark.parametrize("kind", ["constants", "decoder", "lora", "sam2"])
+def test_a_training_that_was_killed_ends_with_the_same_bytes(
+    cases, faint, checkpoint, tmp_path, monkeypatch, kind
+):
+    """Killed after its second step, which is not repeated."""
+    if kind == "lora":
+        pytest.importorskip("peft")
+    if kind == "constants":
+        some, begin = [faint[2], *faint[2:6]], IntensityPredictor
+    elif kind == "sam2":
+        pytest.importorskip("transformers")
+        from tests.samgen.small_sam2 import small_model
+
+        small_model().save_pretrained(tmp_path / "small")
+        some, begin = cases, lambda: opened(f"sam2:{tmp_path / 'small'}")
+    else:
+        some, begin = cases, lambda: opened(f"sam:{checkpoint}")
+    plan = Plan(steps=3, rate=3e-3, method="lora" if kind == "lora" else "decoder", rank=2)
+    file, scored = tmp_path / "one.training", []
+    scores = run._scores
+    monkeypatch.setattr(run, "_scores", lambda *a: scored.append(1) or scores(*a))
+
+    def learn(path, progress=lambda *_: None):
+        return adapt_model(
+            begin(),
+            some[:1],
+            held_out=some[1:4],
+            spread=NOTHING,
+            plan=plan,
+            progress=progress,
+            checkpoint=path,
+        )
+
+    def bytes_of(outcome, name):
+        outcome.write(tmp_path / name)
+        return (tmp_path / name).read_bytes()
+
+    def kill(_, steps):
+        if len(scored) == 3:
+            raise KeyboardInterrupt
+
+    whole = learn(None)
+    n_whole = len(scored)
+    scored.clear()
+    with pytest.raises(KeyboardInterrupt):
+        learn(file, kill)
+    assert len(scored) == 3
+    again = learn(file)
+
+    assert len(scored) == n_whole
+    assert again.means == whole.means
+    assert bytes_of(again, "again") == bytes_of(whole, "whole")
+    if kind == "constants":  # damaged: from the beginning
+        file.write_bytes(file.read_bytes()[:-1] + b"?")
+        scored.clear()
+        assert learn(file).means == whole.means
+        assert len(scored) == n_whole
 
 
 def test_the_loss_of_a_mask_is_what_it_says():
