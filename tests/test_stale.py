@@ -46,6 +46,34 @@ def test_only_what_a_setting_concerns_is_stale(study):
     assert set(stale(study)) == {"fuse", "gate"}
 
 
+HEAD = "decision,unit,case,slice,label,grade,reviewer\n"
+BOX_ROW, MASK_ROW = "nothing,box,1,0,spleen,,eva\n", "grade,mask,1,0,spleen,bad,eva\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        (HEAD + MASK_ROW, {"gate"}),  # without volumes the gate judges masks made elsewhere
+        (HEAD + BOX_ROW, {"agree", "fuse", "gate"}),
+        (HEAD + "nothing,box\n", {"agree", "fuse", "gate"}),  # a fault is said by whoever reads it
+        (HEAD + '"\n', {"agree", "fuse", "gate"}),
+    ],
+)
+def test_grades_of_masks_concern_no_box(study, text, changed):
+    (study.parent / "decisions.csv").write_text(text, "utf-8")
+
+    assert set(stale(study)) == changed
+
+
+def test_more_grades_of_masks_change_nothing_before_the_gate(study):
+    path = study.parent / "decisions.csv"
+    path.write_text(HEAD + BOX_ROW, "utf-8")
+    assert call("gate", study).exit_code == 0
+    path.write_text(HEAD + MASK_ROW + BOX_ROW + MASK_ROW, "utf-8")
+
+    assert set(stale(study)) == {"gate"}
+
+
 def test_a_stage_that_was_stopped_is_stale(study):
     run = open_run(study, say=lambda _: None)
     run.store.begin("fuse")

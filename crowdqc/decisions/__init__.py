@@ -10,6 +10,7 @@ from crowdqc.decisions.file import (
     FileChangedError,
     append_decisions,
     decisions_file,
+    hash_of_box_rows,
     read_decisions,
 )
 from crowdqc.decisions.hashes import box_inputs, mask_inputs
@@ -34,6 +35,7 @@ __all__ = [
     "box_inputs",
     "decisions_file",
     "graded_boxes",
+    "hash_of_box_rows",
     "mask_inputs",
     "read_decisions",
     "reviewer_agreement",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import os
 import stat
@@ -65,6 +66,30 @@ def read_decisions(config: Config) -> pd.DataFrame:
     except Unreadable as error:
         raise InputError(f"{path}: {error}") from error
     return _parse_decisions(text, str(path))
+
+
+def hash_of_box_rows(config: Config) -> str:
+    """Hash of the rows of decisions.csv but those on masks; empty where there is none.
+
+    Grades of masks change neither what raters are judged by nor a fused box.
+
+    Parameters
+    ----------
+    config : Config
+        The study file.
+    """
+    path = decisions_file(config)
+    if not path.is_symlink() and not path.exists():
+        return ""
+    try:
+        text = decoded(read_bytes(path, BYTES_MAX, below=path.parent))
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except (Unreadable, csv.Error) as error:
+        return repr(error)
+    names = [name.strip() for name in rows[0]] if rows else []
+    at = names.index("unit") if "unit" in names else 0
+    kept = [row for row in rows[1:] if row[at : at + 1] != ["mask"]]
+    return hashlib.sha256(repr((names, kept)).encode()).hexdigest() if kept else ""
 
 
 def _parse_decisions(text: str, name: str) -> pd.DataFrame:

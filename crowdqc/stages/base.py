@@ -86,6 +86,8 @@ class Stage:
         Does the work and writes the files.
     inputs : callable
         Files of the user that it reads.
+    depends : callable
+        Hash of what else it depends on, such as a part of a file.
     results : tuple of str
         Files in the folder of results that may change without the stages that it needs.
     applies : callable
@@ -95,6 +97,7 @@ class Stage:
     name: str
     run: Callable[[Run], Result]
     inputs: Callable[[Config], Iterable[str | Path]] = lambda config: []  # noqa: ARG005
+    depends: Callable[[Config], str] = lambda config: ""  # noqa: ARG005
     results: tuple[str, ...] = ()
     applies: Callable[[Config], bool] = lambda config: True  # noqa: ARG005
 
@@ -211,6 +214,7 @@ class Pipeline:
 
     def _stamp(self, stage: Stage, run: Run) -> str:
         needs = [need for need in stage.needs if self.stages[need].applies(run.config)]
+        also = [stage.depends(run.config)]
         return make_stamp(
             stage.name,
             run.config,
@@ -218,7 +222,7 @@ class Pipeline:
             sections=stage.sections,
             inputs=stage.inputs(run.config),
             results=stage.results,
-            needs=[self.stamp(need, run) for need in needs],
+            needs=[*(self.stamp(need, run) for need in needs), *filter(None, also)],
         )
 
     def _finish(self, stage: Stage, run: Run) -> Result:

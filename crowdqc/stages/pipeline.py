@@ -202,6 +202,15 @@ def _policy(config: Config) -> list[Path]:
     return [] if config.gate.policy is None else [config.resolve(config.gate.policy)]
 
 
+def _judged_by(config: Config) -> list[Path]:
+    """The policy; grades of masks, too, where masks are not drawn from what the gate accepts."""
+    return _policy(config) if has_volumes(config) else _judged_again_by(config)
+
+
+def _judged_again_by(config: Config) -> list[Path]:
+    return [*_policy(config), *settled.decision_files(config)]
+
+
 def _drawn_from(config: Config) -> list[Path]:
     """What masks are drawn from: volumes, and the file and card of an adapted model."""
     return [*input_files(config), *masks.adapted_files(config)]
@@ -223,27 +232,25 @@ PIPELINE = Pipeline(
         Stage(
             "agree",
             agree.agree,
-            inputs=lambda c: [
-                *(*_gold_boxes(c), *_policy(c)),
-                *(*settled.decision_files(c), *shown.shown_files(c)),
-            ],
+            inputs=lambda c: [*_gold_boxes(c), *_policy(c), *shown.shown_files(c)],
+            depends=settled.box_decisions,
         ),
         Stage(
             "fuse",
             fuse.fuse,
-            inputs=lambda c: [
-                *(*_calibration(c), *_severities(c)),
-                *(*settled.decision_files(c), *shown.shown_files(c)),
-            ],
+            inputs=lambda c: [*_calibration(c), *_severities(c), *shown.shown_files(c)],
+            depends=settled.box_decisions,
         ),
         Stage(
             "complete",
             complete.complete,
             inputs=lambda c: [*_severities(c), *shown.shown_files(c)],
         ),
-        Stage("gate", _gate, inputs=_policy),
+        Stage("gate", _gate, inputs=_judged_by),
         Stage("masks", masks.masks, inputs=_drawn_from, applies=has_volumes),
-        Stage("gate again", _gate, inputs=_policy, results=("risk.csv",), applies=has_volumes),
+        Stage(
+            "gate again", _gate, inputs=_judged_again_by, results=("risk.csv",), applies=has_volumes
+        ),
         Stage("dataset", dataset.dataset, applies=dataset.applies),
         Stage("evaluate", evaluate.evaluate, inputs=_truth, applies=evaluate.has_truth),
         Stage("rounds", rounds.rounds, inputs=rounds.task_files, applies=rounds.has_rounds),

@@ -14,6 +14,7 @@ from crowdqc.decisions import (
     FILE,
     box_inputs,
     decisions_file,
+    hash_of_box_rows,
     read_decisions,
     reviewer_agreement,
     settled_boxes,
@@ -38,6 +39,11 @@ _REFUSED = {
 def decision_files(config: Config) -> list[Path]:
     """The file of decisions, as an input of stages; it need not be there."""
     return [decisions_file(config)]
+
+
+def box_decisions(config: Config) -> str:
+    """Hash of what was decided on boxes."""
+    return hash_of_box_rows(config)
 
 
 def load_settled(run: Run) -> pd.DataFrame:
