@@ -14,9 +14,9 @@ from crowdqc.crowd.dependence import pairs_within
 from crowdqc.crowd.edge_fit import fit_edges
 from crowdqc.crowd.edges import Edges, EdgeSettings, size_of
 from crowdqc.crowd.evidence import Evidence, evidence
-from crowdqc.crowd.existence import ExistenceSettings
+from crowdqc.crowd.existence import Existence, ExistenceSettings
 from crowdqc.crowd.gold import calibrated, with_gold, with_settled
-from crowdqc.crowd.reliability import false_share, reliability, right_boxes
+from crowdqc.crowd.reliability import answers, false_share, reliability, right_boxes
 from crowdqc.crowd.shared import shared_error
 from crowdqc.crowd.spared import fit_completed
 from crowdqc.geometry import paired_iou
@@ -57,10 +57,10 @@ class Crowd:
     raters : tuple of str
         ``matched.people``, in the order of the arrays below.
     reliability, reliability_low, reliability_high : ndarray, shape (R,)
-        Expected F1 against the truth at IoU `CrowdSettings.iou`, in [0, 1], and its interval;
-        judged by the other raters only, those of the own group left out, and shrunk towards the
-        average for raters with few boxes; nan for a rater whose objects nobody else was asked
-        for.
+        Expected F1 against the truth at IoU `CrowdSettings.iou`, in [0, 1], and its interval.
+        Where boxes should lie is judged by the other raters only, those of the own group left
+        out; shrunk towards the average for raters with few boxes; nan for a rater whose objects
+        nobody else was asked for.
     n_judged : ndarray, shape (R,)
         Cases that this rests on; blocks of ten slices in a study of fewer than five cases.
     detection : ndarray, shape (R,)
@@ -216,17 +216,15 @@ def fit_evidence(
     voices = np.bincount(data.object, edges.voice, data.n_objects)[:, None]
     common = shared**2 * voices * edges.spread**2
     edges, spread = calibrated(data, edges, np.sqrt(edges.spread**2 + common))
-    hits, best = (
-        right_boxes(data, edges, existence.without, iou=settings.iou, shared=part)
-        for part in (common, 0 * common)
-    )
+    overlaps = [
+        right_boxes(data, edges, iou=settings.iou, shared=part) for part in (common, 0 * common)
+    ]
     prior, level = settings.prior_boxes, settings.level
-    wanted = existence.without * np.where(data.drew, 1.0, existence.weight[data.asked_object])
     worst, best_case = (
-        reliability(data, edges, hits=of, wanted=wanted, prior=prior, level=level, shared=shared)
-        for of in (hits, best)
+        reliability(data, edges, overlap=met, exists=there, prior=prior, level=level, shared=shared)
+        for met, there in zip(overlaps, _believed(data, existence, shared), strict=True)
     )
-    hits = (hits + best) / 2
+    hits = existence.without[answers(data)] * (overlaps[0] + overlaps[1]) / 2
     false = false_share(data, edges, hits=hits, prior=prior, level=level)
     located = _located_boxes(data, edges)
     return Crowd(
@@ -263,6 +261,19 @@ def fit_evidence(
         calibration="gold" if np.isfinite(data.gold).any() else "prior",
         evidence=data,
     )
+
+
+def _believed(data: Evidence, existence: Existence, shared: float) -> tuple[Floats, Floats]:
+    """Probability that the object of each answer counts as real, (A,), at worst and at best.
+
+    A rater's own vote counts as far as the rater is believed: judged without it, good raters
+    would be blamed for inventions of others and lose boxes that one other drew. Where errors are
+    shared votes are, too, and at worst the own one does not count.
+    """
+    best = existence.probability[data.asked_object]
+    worst = best + min(shared, 1.0) ** 2 * (existence.without - best)
+    weight = np.where(data.drew, 1.0, existence.weight[data.asked_object])
+    return weight * worst, weight * best
 
 
 def _located_boxes(data: Evidence, edges: Edges, *, iou: float = 0.3) -> Floats:

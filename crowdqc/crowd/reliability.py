@@ -1,8 +1,8 @@
 """How reliable each rater is: the expected F1 against the truth, and how far that is known.
 
-A rater is judged by the others only, a group of dependent raters by those outside of it. A box is
-right where it shows something that exists and overlaps it well enough; both are probabilities,
-because what the others drew is not the truth either.
+A box is right where it shows something that exists and overlaps it well enough; both are
+probabilities, because what raters drew is not the truth. Where the object lies is judged by the
+others only, a group of dependent raters by those outside of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LENT = 4.0
 """Degrees of freedom that the variance between all raters' clusters gives to each."""
 _FEW_CASES, _SLICES = 5, 10
 """In fewer cases than this the clusters are blocks of so many slices."""
-_DRAWN = 0.1
+_DRAWN = 0.05
 """Share of the variance between boxes that stays in what is said of the boxes in hand, where
 nobody's errors are shared: these are all there, and in doubt is only which of them are right."""
 _REST = 0.02
@@ -43,10 +43,8 @@ class Share:
     n: Ints
 
 
-def right_boxes(
-    evidence: Evidence, edges: Edges, without: Floats, *, iou: float, shared: Floats
-) -> Floats:
-    """Probability that each drawn box shows something real at an IoU, judged without its rater.
+def right_boxes(evidence: Evidence, edges: Edges, *, iou: float, shared: Floats) -> Floats:
+    """Probability that each drawn box overlaps what it shows by an IoU, judged without its rater.
 
     Parameters
     ----------
@@ -54,8 +52,6 @@ def right_boxes(
         What was drawn.
     edges : Edges
         Where objects are.
-    without : ndarray, shape (A,)
-        Probability that objects exist, without the vote of each answer.
     iou : float
         IoU with the truth from which a box is right.
     shared : ndarray, shape (O, 4)
@@ -63,8 +59,8 @@ def right_boxes(
 
     Returns
     -------
-    hits : ndarray, shape (N,)
-        In [0, 1].
+    ndarray, shape (N,)
+        In [0, 1], if there is anything.
 
     Notes
     -----
@@ -73,14 +69,24 @@ def right_boxes(
     off by itself. The IoU is taken at eight points round that error, twice its standard
     deviation along each edge, which give its mean and variance to third order.
     """
-    own = np.flatnonzero(evidence.drew)  # answers and boxes in one order
-    exists = np.empty(len(evidence.boxes))
-    exists[np.lexsort((evidence.rater, evidence.object))] = without[own]
-    hits = np.empty(len(exists))
-    for start in range(0, len(hits), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(hits)))
-        hits[rows] = exists[rows] * _overlaps(evidence, edges, rows, iou=iou, shared=shared)
-    return hits
+    chance = np.empty(len(evidence.boxes))
+    for start in range(0, len(chance), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(chance)))
+        chance[rows] = _overlaps(evidence, edges, rows, iou=iou, shared=shared)
+    return chance
+
+
+def answers(evidence: Evidence) -> Ints:
+    """The row of each drawn box among the answers, (N,).
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Boxes (N) and answers (A).
+    """
+    row = np.empty(len(evidence.boxes), np.int64)
+    row[np.lexsort((evidence.rater, evidence.object))] = np.flatnonzero(evidence.drew)
+    return row
 
 
 def _overlaps(
@@ -125,8 +131,8 @@ def reliability(
     evidence: Evidence,
     edges: Edges,
     *,
-    hits: Floats,
-    wanted: Floats,
+    overlap: Floats,
+    exists: Floats,
     prior: float,
     level: float,
     shared: float = 1.0,
@@ -139,8 +145,9 @@ def reliability(
         What was drawn.
     edges : Edges
         Who is one voice with whom.
-    hits, wanted : ndarray, shapes (N,) and (A,)
-        Probability that each box is right, and that the object of each answer exists.
+    overlap, exists : ndarray, shapes (N,) and (A,)
+        Probability that each box overlaps what it shows well enough, and that the object of each
+        answer exists.
     prior : float
         How many boxes the prior is worth.
     level : float
@@ -149,18 +156,19 @@ def reliability(
         Error that all raters share, as a share of a rater's own: where there is some, others are
         wrong in many of a rater's boxes at once, as much as these vary.
     """
-    judged, voice = _judged(evidence, edges.dependence), edges.dependence.rater_voice()
-    rows, boxes = judged[evidence.asked_object], judged[evidence.object]
-    who = np.concatenate([evidence.rater[boxes], evidence.asked_rater[rows]])
-    objects = np.concatenate([evidence.object[boxes], evidence.asked_object[rows]])
-    right = np.concatenate([2 * hits[boxes], np.zeros(rows.sum())])
-    outcome = np.concatenate([np.ones(boxes.sum()), wanted[rows]])
+    rows = np.flatnonzero(_judged(evidence, edges.dependence)[evidence.asked_object])
+    who, objects, n = evidence.asked_rater[rows], evidence.asked_object[rows], evidence.n_raters
+    met = np.zeros(len(evidence.drew))
+    met[answers(evidence)] = overlap
+    met, chance, voice = met[rows], exists[rows], edges.dependence.rater_voice()
+    right, outcome = 2 * chance * met, evidence.drew[rows] + chance
     usual = _usual(evidence, who, objects, right=right, outcome=outcome, voice=voice)
-    other = rows & ~evidence.drew
-    n, missed = evidence.n_raters, np.zeros(int(other.sum()), bool)
-    doubt = 4 * _variance(
-        evidence.rater[boxes], hits[boxes], n, single=_alone(evidence, edges)[boxes]
-    ) + _variance(evidence.asked_rater[other], wanted[other], n, single=missed)
+    value = total(who, right, n) / np.maximum(total(who, outcome, n), 1e-12)
+    gain = 2 * met - value[who]  # of 2 TP less its share of what is wanted, if the object exists
+    doubt = total(who, 4 * chance * met * (1 - met), n)
+    doubt += _together(
+        who, chance * (1 - chance) * gain**2, n, lone=_lone(evidence, edges)[objects]
+    )
     return _interval(
         (right, outcome, usual, 2 * prior),
         who=who,
@@ -198,7 +206,12 @@ def false_share(
         (wrong, np.ones(len(rows)), np.full(evidence.n_raters, everybody), prior),
         who=who,
         cluster=clusters(evidence)[evidence.object[rows]],
-        doubt=_variance(who, hits[rows], evidence.n_raters, single=_alone(evidence, edges)[rows]),
+        doubt=_together(
+            who,
+            hits[rows] * wrong,
+            evidence.n_raters,
+            lone=_lone(evidence, edges)[evidence.object[rows]],
+        ),
         voice=voice,
         level=level,
     )
@@ -242,21 +255,25 @@ def _judged(evidence: Evidence, dependence: Dependence) -> Bools:
     return judged
 
 
-def _alone(evidence: Evidence, edges: Edges) -> Bools:
-    """Whether each box is the only voice of its object, (N,)."""
+def _lone(evidence: Evidence, edges: Edges) -> Ints:
+    """The one voice of each object that has one only, a number of a group of raters; -1, (O,)."""
     voices = total(evidence.object, edges.voice, evidence.n_objects)
-    alone: Bools = voices[evidence.object] <= 1 + 1e-9
-    return alone
+    group = np.full(evidence.n_objects, -1)
+    group[evidence.object] = edges.dependence.groups()[evidence.rater]
+    return np.where(voices <= 1 + 1e-9, group, -1)
 
 
-def _variance(who: Ints, probability: Floats, n: int, *, single: Bools) -> Floats:
-    """Variance of the number of each rater's hits: boxes that nobody else drew stand together.
+def _together(who: Ints, variance: Floats, n: int, *, lone: Ints) -> Floats:
+    """Variance of each rater's sum: what one voice alone drew stands, or falls, together.
 
-    Whether a rater sees what others skip, or invents it, is one question for all such boxes.
+    Whether a rater sees what others skip, or invents it, is one question for all such boxes, and
+    for what others are held to have missed there.
     """
-    variance = np.clip(probability * (1 - probability), 0, None)
-    together = total(who, np.where(single, np.sqrt(variance), 0.0), n)
-    return total(who, np.where(single, 0.0, variance), n) + together**2
+    alone = lone >= 0
+    span = int(lone.max(initial=0)) + 1
+    cell, of = numbered(who[alone] * span + lone[alone])
+    each = np.bincount(of, np.sqrt(np.clip(variance[alone], 0, None)), len(cell)) ** 2
+    return total(who[~alone], variance[~alone], n) + np.bincount(cell // span, each, n)
 
 
 def _interval(

@@ -1,4 +1,4 @@
-"""The interval of a share, against the same computed one rater at a time."""
+"""Reliability and its interval, against the same computed one rater and one answer at a time."""
 
 import math
 
@@ -6,7 +6,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from crowdqc.crowd.reliability import _LENT, _interval
+from crowdqc.crowd import fit
+from crowdqc.crowd.edge_fit import fit_edges
+from crowdqc.crowd.edges import EdgeSettings
+from crowdqc.crowd.evidence import evidence
+from crowdqc.crowd.reliability import (
+    _DRAWN,
+    _LENT,
+    _interval,
+    _together,
+    _usual,
+    answers,
+    clusters,
+    reliability,
+)
+from crowdqc.matching import match
+from crowdqc.schema import BOX
+from tests.crowdqc.crowds import crowd_study
 
 
 def by_hand(rows, usual, prior, *, doubt, voice, level, drawn):
@@ -59,3 +75,104 @@ def test_an_interval_is_that_of_one_rater_at_a_time(seed, right):
     expected = by_hand(rows, usual, 3.0, **words)
     got = np.column_stack([found.value, found.low, found.high, found.n])
     np.testing.assert_allclose(got, expected)
+
+
+def one_answer_at_a_time(data, overlap, exists, shared):
+    """Rows for `by_hand`, and the doubt of each rater, of raters who are all independent."""
+    asked = np.bincount(data.asked_object, minlength=data.n_objects)
+    of_box = {(o, r): k for k, (o, r) in enumerate(zip(data.object, data.rater, strict=True))}
+    drawer = {o: [r for p, r in of_box if p == o] for o in range(data.n_objects)}
+    place, rows, parts = clusters(data), [], []
+    for a, (o, r) in enumerate(zip(data.asked_object, data.asked_rater, strict=True)):
+        if asked[o] < 2:
+            continue
+        box = of_box.get((o, r))
+        met = 0.0 if box is None else overlap[box]
+        rows.append((r, place[o], 2 * exists[a] * met, (box is not None) + exists[a]))
+        parts.append((r, o, exists[a], met))
+    doubt = []
+    for rater in range(data.n_raters):
+        mine = [row for row in rows if row[0] == rater]
+        value = sum(row[2] for row in mine) / sum(row[3] for row in mine)
+        together, variance = {}, 0.0
+        for r, o, p, met in parts:
+            if r != rater:
+                continue
+            variance += p * met * 4 * (1 - met)
+            own = p * (1 - p) * (2 * met - value) ** 2
+            if len(drawer[o]) == 1:
+                together[drawer[o][0]] = together.get(drawer[o][0], 0.0) + math.sqrt(own)
+            else:
+                variance += own
+        doubt.append(variance + sum(one**2 for one in together.values()))
+    return rows, doubt, _DRAWN + (1 - _DRAWN) * shared**2
+
+
+def test_reliability_is_that_of_one_answer_at_a_time():
+    study, _ = crowd_study(4, sd=[2, 3, 5], miss=0.2, extra=[0.1, 0.3, 0.0], things=25)
+    data = evidence(match(study))
+    edges = fit_edges(data, EdgeSettings())
+    rng = np.random.default_rng(0)
+    overlap, exists = rng.random(len(data.boxes)), rng.random(len(data.drew))
+    assert not edges.dependence.table().any(where=~np.eye(3, dtype=bool))
+
+    found = reliability(
+        data, edges, overlap=overlap, exists=exists, prior=2.0, level=0.9, shared=0.5
+    )
+
+    rows, doubt, drawn = one_answer_at_a_time(data, overlap, exists, 0.5)
+    who, of = data.asked_rater, data.asked_object
+    met = np.zeros(len(who))
+    met[answers(data)] = overlap
+    usual = _usual(
+        data, who, of, right=2 * exists * met, outcome=data.drew + exists, voice=np.ones(3)
+    )
+    words = {"doubt": doubt, "voice": np.ones(3), "level": 0.9, "drawn": drawn}
+    expected = by_hand(rows, usual, 4.0, **words)
+    got = np.column_stack([found.value, found.low, found.high, found.n])
+    np.testing.assert_allclose(got, expected)
+
+
+def test_the_row_of_each_box_among_the_answers_is_that_of_its_rater_and_object():
+    study, _ = crowd_study(2, sd=[2] * 4, miss=0.3, things=20)
+    data = evidence(match(study))
+
+    row = answers(data)
+
+    assert data.drew[row].all()
+    assert len(set(row)) == data.drew.sum()
+    np.testing.assert_array_equal(data.asked_rater[row], data.rater)
+    np.testing.assert_array_equal(data.asked_object[row], data.object)
+
+
+def test_what_one_voice_drew_alone_stands_or_falls_together():
+    who = np.array([0, 0, 0, 1, 1])
+    lone = np.array([2, 2, -1, 2, 0])
+
+    variance = _together(who, np.array([1.0, 4.0, 9.0, 1.0, 4.0]), 3, lone=lone)
+
+    np.testing.assert_allclose(variance, [(1 + 2) ** 2 + 9, 1 + 4, 0])
+
+
+def test_raters_who_see_what_is_there_are_not_blamed_for_the_inventions_of_another():
+    gone, held = [], []
+    for seed in range(6):
+        study, truth = crowd_study(
+            seed, sd=[2.0] * 4, miss=0.1, extra=[0.02, 0.05, 0.05, 0.5], things=80
+        )
+        crowd = fit(match(study))
+        for rater, *found in zip(
+            crowd.raters,
+            crowd.reliability,
+            crowd.reliability_low,
+            crowd.reliability_high,
+            strict=True,
+        ):
+            mine = study.boxes[study.boxes["rater"] == rater]
+            off = np.abs(mine[BOX].to_numpy() - truth[mine["slice"]]).max(axis=1)
+            true = 2 * (off < 20).sum() / (len(mine) + len(truth))
+            gone.append(true - found[0])
+            held.append(found[1] <= true <= found[2])
+
+    assert abs(np.mean(gone)) < 0.006
+    assert np.mean(held) >= 0.9
