@@ -67,7 +67,11 @@ def test_what_is_packed_unpacks_to_its_limit_and_not_beyond(tmp_path):
         file.read()
 
 
-@pytest.mark.parametrize("data", [b"\x1f\x8b\x08", b"plain", gzip.compress(b"x" * 99)[:-9]])
+@pytest.mark.parametrize(
+    "data",
+    [b"\x1f\x8b\x08", b"plain", gzip.compress(b"x" * 99)[:-9]],
+    ids=["begins", "plain", "cut off"],
+)
 def test_what_is_packed_and_damaged_is_said(tmp_path, data):
     path = tmp_path / "x.gz"
     path.write_bytes(data)

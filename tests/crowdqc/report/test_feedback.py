@@ -1,3 +1,4 @@
+import base64
 import re
 
 import numpy as np
@@ -80,20 +81,11 @@ def test_there_is_always_something_good_and_something_to_do():
     assert shown == []
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync = pytest.importorskip("playwright.sync_api")
-    with sync.sync_playwright() as tool:
-        one = tool.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield one
-        one.close()
-
-
 LONG = "a-name-that-is-as-long-as-names-may-be-" * 2
 
 
 @pytest.mark.parametrize("worst", [False, True], ids=["usual", "longest"])
-def test_it_prints_on_one_page_of_a4_and_nothing_is_cut_off(browser, tmp_path, worst):
+def test_it_prints_on_one_page_of_a4_and_nothing_is_cut_off(page, tmp_path, worst):
     name, case = (LONG, LONG) if worst else ("ann", "c")
     why = sorted(CHANGE, key=lambda one: -len(CHANGE[one])) if worst else ["organ-gap"]
     html, _ = feedback_sheet(
@@ -102,20 +94,18 @@ def test_it_prints_on_one_page_of_a4_and_nothing_is_cut_off(browser, tmp_path, w
     )  # fmt: skip
     file = tmp_path / "feedback.html"
     file.write_text(html, encoding="utf-8")
-    page = browser.new_page()
-    page.goto(file.as_uri())
-    page.emulate_media(media="print")
+    page.open(file)
+    page.call("Emulation.setEmulatedMedia", media="print")
 
-    pdf = page.pdf(prefer_css_page_size=True)
+    pdf = base64.b64decode(page.call("Page.printToPDF", preferCSSPageSize=True)["data"])
 
     size = re.search(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", pdf)
     assert len(re.findall(rb"/Type /Page\b", pdf)) == 1
     assert [round(float(v)) for v in size.groups()] == [595, 842]
-    hidden = page.evaluate(
+    hidden = page.run(
         "[...document.querySelectorAll('main, .pictures, .grid')]"
         ".filter(e => e.scrollHeight > e.clientHeight + 1).length"
     )
-    picture = page.evaluate("document.querySelector('svg').getBoundingClientRect().height")
+    picture = page.run("document.querySelector('svg').getBoundingClientRect().height")
     assert hidden == 0
     assert picture > 100
-    page.close()
