@@ -6,6 +6,8 @@ limit, so that chance names hardly anyone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -19,10 +21,10 @@ from crowdqc.agreement.rater_data import (
     Fault,
     RaterData,
     middle,
-    reached,
     usual,
 )
 from crowdqc.agreement.resample import Ratio, clustered_ratio
+from crowdqc.agreement.scatter import by_label, label_offsets, overall, scatters
 from crowdqc.agreement.suspicion import fit_gain
 from crowdqc.agreement.units import confusions
 from crowdqc.arrays import Bools, Ints, numbered
@@ -34,12 +36,15 @@ _NEAR = 0.85
 _GAIN, _PART = 60.0, 0.05
 """Gain in log likelihood, and share of the slices, from which two raters copied a part: of 4,000
 pairs of raters on real sets the largest gain is 46, of pairs of honest simulated ones 4."""
-_SURE = 2.5
-"""Standard errors by which the spread of few boxes may be off."""
-_MORE = 1.2
-"""How many times what can be done a rater must scatter about the others, who scatter, too."""
 HIT = 0.5
 """IoU from which boxes show the same thing by convention."""
+_WAYS = {
+    "left": ("left", "right"),
+    "upper": ("up", "down"),
+    "right": ("left", "right"),
+    "lower": ("up", "down"),
+}
+"""Where an edge lies whose displacement is below 0, and above."""
 EDGE_FAULTS = {"rater-shifts", "boxes-too-large", "boxes-too-small", "rater-scatters"}
 """Faults of how edges lie."""
 
@@ -179,7 +184,7 @@ def _dependent(data: RaterData, known: set[int]) -> list[Fault]:
         value = float(share[r].max())
         what = f"errs as {names} does: one copied the other, or they worked together"
         unit = "share of the error in common"
-        places = data.box_place[data.compared.drawn.rater == r][:EXAMPLES]
+        places = _alike(data, r, mates)
         faults.append(Fault(r, "raters-dependent", what, value, limit, unit, places))
     return faults
 
@@ -187,14 +192,26 @@ def _dependent(data: RaterData, known: set[int]) -> list[Fault]:
 def _near(data: RaterData) -> Bools:
     """Which raters lie so near to one another, (R, R), that one may have copied the other.
 
-    Where most others are bad, two good raters look alike, too; copies lie nearer than that.
+    Where most others are bad, two good raters look alike, too; copies lie nearer than that. Of
+    many pairs that share a few boxes some are near by chance.
     """
     pairs, n = data.compared.pairs, len(data.people)
     both = pairs.drew_a & pairs.drew_b
-    overlap = pd.Series(pairs.iou[both]).groupby(pairs.a[both] * n + pairs.b[both]).median()
+    of_pair = pd.Series(pairs.iou[both]).groupby(pairs.a[both] * n + pairs.b[both])
+    overlap = of_pair.median()[of_pair.size() >= ENOUGH]
     near = np.zeros((n, n), bool)
     near.flat[overlap.index[overlap >= _NEAR].to_numpy(np.int64)] = True
     return near | near.T
+
+
+def _alike(data: RaterData, rater: int, mates: Ints) -> Ints:
+    """Places where boxes of the rater and of the mates are nearest to one another."""
+    pairs, drawn = data.compared.pairs, data.compared.drawn
+    own, other = pairs.a == rater, pairs.b == rater
+    mine = (own & np.isin(pairs.b, mates)) | (other & np.isin(pairs.a, mates))
+    overlap = np.where(mine & pairs.drew_a & pairs.drew_b, pairs.iou, 0.0)
+    at = drawn.place[pairs.object]
+    return data.worst(rater, np.where(mine, rater, -1), at=at, badness=overlap)
 
 
 @check("rater", "boxes-guessed", order=30)
@@ -255,7 +272,45 @@ def shifted(data: RaterData) -> list[Fault | Finding]:
             what = f"draws {px:.1f} px too far {way} ({abs(value):.0%} of the object)"
             places = _typical(data, r)
             found.append(Fault(r, "rater-shifts", what, value, limit, "share of size", places))
+    return found + _shifted_at_labels(data)
+
+
+def _shifted_at_labels(data: RaterData) -> list[Fault | Finding]:
+    """Raters who place an edge of one label elsewhere than the others, always by as much."""
+    found: list[Fault | Finding] = []
+    for label, (about, steady) in enumerate(by_label(data)):
+        off = _rows(scatters(data, about) & ~scatters(data, steady))
+        if off:
+            found += _label_shifts(data, off, label)
     return found
+
+
+def _label_shifts(data: RaterData, off: list[int], label: int) -> list[Fault | Finding]:
+    """What of raters who are off at a label is a convention, and the faults of the others."""
+    found: list[Fault | Finding] = []
+    offsets = label_offsets(data, label)
+    sided: set[int] = set()
+    for edge, ratio in offsets.items():
+        sites = two_conventions(data, ratio, data.limits.shift)
+        if sites:
+            back, forth = _WAYS[edge]
+            does = f"have the {edge} edge of {data.labels[label]} further"
+            found.append(convention(data, sites, lower=f"{does} {back}", upper=f"further {forth}"))
+            sided.update(*sites[:2])
+    return found + [
+        _label_shift(data, r, label=label, offsets=offsets) for r in off if r not in sided
+    ]
+
+
+def _label_shift(data: RaterData, rater: int, *, label: int, offsets: Mapping[str, Ratio]) -> Fault:
+    """The fault of a rater who misplaces an edge of a label: the edge that is farthest off."""
+    values = {edge: float(ratio.value[rater]) for edge, ratio in offsets.items()}
+    edge = max(values, key=lambda name: abs(values[name]))
+    value, way = values[edge], _WAYS[edge][int(values[edge] > 0)]
+    name, limit = data.labels[label], data.limits.shift
+    what = f"draws the {edge} edge of {name} {abs(value):.0%} of its size too far {way}"
+    places = _typical(data, rater, label)
+    return Fault(rater, "rater-shifts", what, value, limit, "share of size", places)
 
 
 @check("rater", "boxes-too-large", "boxes-too-small", order=120)
@@ -279,28 +334,13 @@ def wrong_size(data: RaterData) -> list[Fault | Finding]:
 @check("rater", "rater-scatters", order=130)
 def scattered(data: RaterData) -> list[Fault]:
     """Raters whose edges scatter more than those of the median rater: of all labels, or of one."""
-    n, labels = len(data.people), len(data.labels)
-    every = np.sqrt(np.mean(np.square(data.crowd.sd), axis=1))
-    spread = data.placed.label_spread(data.places.label[data.item_place], labels)
-    kinds = [(data.placed.spread, every, "the object")]
-    for label, name in enumerate(data.labels[: data.crowd.sd_label.shape[1]]):
-        own = np.arange(n) * labels + label
-        part = Ratio(*(values[own] for values in (spread.value, spread.error, spread.df, spread.n)))
-        kinds.append((part, data.crowd.sd_label[:, label], name))
     faults: dict[int, Fault] = {}
-    for k, (ratio, model, what) in enumerate(kinds):
-        # The others scatter, too: what is the rater's own, the model says; how sure, the cases.
-        low, _ = ratio.bounds(data.places.level, share=labels if k else 1)
-        few = 1 - _SURE / np.sqrt(2 * np.maximum(ratio.n, 1))  # of one edge of each box
-        with np.errstate(invalid="ignore", divide="ignore"):
-            sure = model * np.fmax(low / ratio.value, few)
-        best = reached(model)
-        limit = max(data.limits.spread_least, data.limits.spread * best)
-        scatters = ratio.value > _MORE * reached(ratio.value)
-        enough = (ratio.n >= FEWEST) & (data.n_others > 1)
-        for r in _rows((sure > limit) & scatters & enough):
-            text = f"scatters edges by {model[r]:.1%} of {what} ({best:.1%} can be done)"
-            places, value = _typical(data, r), float(model[r])
+    for kind in [overall(data), *(steady for _, steady in by_label(data))]:
+        what = "the object" if kind.label is None else data.labels[kind.label]
+        for r in _rows(scatters(data, kind)):
+            value = float(kind.model[r])
+            text = f"scatters edges by {value:.1%} of {what} ({kind.best:.1%} can be done)"
+            places, limit = _typical(data, r, kind.label), kind.limit(data.limits)
             fault = Fault(r, "rater-scatters", text, value, limit, "share of size", places)
             faults.setdefault(r, fault)
     return list(faults.values())
@@ -310,10 +350,13 @@ def _rows(chosen: Bools) -> list[int]:
     return [int(row) for row in np.flatnonzero(chosen)]
 
 
-def _typical(data: RaterData, rater: int) -> Ints:
-    """Places where the rater's boxes are worst."""
+def _typical(data: RaterData, rater: int, label: int | None = None) -> Ints:
+    """Places where the rater's boxes are worst: of all labels, or of one."""
     items = data.items
-    badness = np.where(items.missed | items.extra, 0.0, 1.0 - items.iou)
+    other = items.missed | items.extra
+    if label is not None:
+        other = other | (data.item_label != label)
+    badness = np.where(other, 0.0, 1.0 - items.iou)
     return data.worst(rater, items.rater, at=data.item_place, badness=badness)
 
 

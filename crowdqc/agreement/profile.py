@@ -65,8 +65,8 @@ class Placement:
         Robust standard deviation of each edge in px.
     rows, rater : ndarray of int, shape (M,)
         Items that this rests on, and their raters.
-    scattered : ndarray, shape (M,)
-        Scatter of the edges of each.
+    free : ndarray, shape (M, 4)
+        Displacement of each of their edges as a share of the object's size, without the bias.
     group : Grouping
         Clusters of these items.
     """
@@ -80,19 +80,29 @@ class Placement:
     size_ratio: Floats
     scatter: Floats
     rows: Ints
-    scattered: Floats
+    free: Floats
     group: Grouping
     rater: Ints
 
-    def label_spread(self, label: Ints, n_labels: int) -> Ratio:
-        """`spread` of each rater and label, (R * L,); `label` is that of each item."""
-        return clustered_ratio(
-            self.scattered,
+    def of_labels(self, values: Floats, label: Ints, n_labels: int) -> list[Ratio]:
+        """Mean of `values` (M,) of each rater at each label; `label` is that of each item."""
+        n_raters = self.group.n_raters
+        whole = clustered_ratio(
+            values,
             np.ones(len(self.rows)),
-            rater=self.rater * n_labels + label[self.rows],
+            rater=self.rater + n_raters * label[self.rows],
             cluster=self.group.cluster,
-            n_raters=self.group.n_raters * n_labels,
+            n_raters=n_raters * n_labels,
         )
+        columns = (whole.value, whole.error, whole.df, whole.n)
+        parts = zip(*(values.reshape(n_labels, n_raters) for values in columns), strict=True)
+        return [Ratio(*part) for part in parts]
+
+    def steady(self, label: Ints, n_labels: int) -> Floats:
+        """`free`, less the rater's own median displacement at the label, (M, 4)."""
+        own = self.rater + self.group.n_raters * label[self.rows]
+        at_label: Floats = self.free - _medians(self.free, own, self.group.n_raters * n_labels)[own]
+        return at_label
 
 
 def placement(drawn: DrawnBoxes, items: Items, group: Grouping, *, rows: Ints) -> Placement:
@@ -127,18 +137,18 @@ def placement(drawn: DrawnBoxes, items: Items, group: Grouping, *, rows: Ints) -
     medians = _medians(np.column_stack([middle, log_size]), rater, group.n_raters)
     typical = _medians(away, rater, group.n_raters)
     usual = _medians(share, rater, group.n_raters)
-    scattered = np.abs(share - usual[rater]).mean(axis=1) * np.sqrt(np.pi / 2)
+    free = share - usual[rater]
     return Placement(
         shift_x=kept.ratio((share[:, 0] + share[:, 2]) / 2, one, rater),
         shift_y=kept.ratio((share[:, 1] + share[:, 3]) / 2, one, rater),
         size=kept.ratio(np.clip(log_size, -CLIP, CLIP), one, rater),
-        spread=kept.ratio(scattered, one, rater),
+        spread=kept.ratio(scatter_of(free), one, rater),
         bias=typical,
         shift=medians[:, :2],
         size_ratio=np.exp(medians[:, 2]),
         scatter=_SD * _medians(np.abs(away - typical[rater]), rater, group.n_raters),
         rows=rows,
-        scattered=scattered,
+        free=free,
         group=kept,
         rater=rater,
     )
@@ -164,6 +174,18 @@ def straight(drawn: DrawnBoxes, bias: Floats) -> Boxes:
     sides = drawn_sides / np.maximum(1 + mine[:, 2:] - mine[:, :2], _LEAST)
     freed: Boxes = drawn.boxes - mine * np.hstack([sides, sides])
     return freed
+
+
+def scatter_of(away: Floats) -> Floats:
+    """Standard deviation of the edges of each box, if errors are normal, (K,).
+
+    Parameters
+    ----------
+    away : ndarray, shape (K, 4)
+        How far edges lie off.
+    """
+    scatter: Floats = np.abs(away).mean(axis=1) * np.sqrt(np.pi / 2)
+    return scatter
 
 
 def _medians(values: Floats, rater: Ints, n_raters: int) -> Floats:

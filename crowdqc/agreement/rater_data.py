@@ -209,6 +209,11 @@ class RaterData:
         return self.compared.drawn.place[self.items.object]
 
     @property
+    def item_label(self) -> Ints:
+        """Label of each item."""
+        return self.places.label[self.item_place]
+
+    @property
     def box_place(self) -> Ints:
         """Place of each box."""
         return self.compared.drawn.place[self.compared.drawn.object]

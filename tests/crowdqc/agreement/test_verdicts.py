@@ -14,6 +14,7 @@ from crowdqc.matching import match
 from crowdqc.schema import Study
 from tests.crowdqc.agreement.organs import BOX, GOOD, NONE, organ_study
 
+ORGAN = "spleen"
 THREE = {"a": {"noise": 1.5}, "b": {"noise": 1.5}, "c": {"noise": 1.5}}
 
 
@@ -100,6 +101,52 @@ def test_two_conventions_are_nobodys_fault():
 
     assert named(judged) == set()
     assert noticed == {"conventions-differ"}
+
+
+def longer(boxes, *_):
+    """The right edge of one organ a quarter of its width too far right."""
+    mine, out = boxes["label"] == ORGAN, boxes.copy()
+    out.loc[mine, "x1"] += 0.25 * (out["x1"] - out["x0"])[mine]
+    return out
+
+
+def unsteady(boxes, _, rng):
+    """The edges of one organ anywhere near where they belong."""
+    mine, out = boxes["label"] == ORGAN, boxes.copy()
+    sides = np.tile(out.loc[mine, BOX[2:]].to_numpy() - out.loc[mine, BOX[:2]].to_numpy(), 2)
+    out.loc[mine, BOX] += np.clip(rng.normal(0, 0.15, sides.shape), -0.4, 0.4) * sides
+    return out
+
+
+FIVE = {name: {"noise": 1.5} for name in "abcde"}
+
+
+def test_two_conventions_at_one_edge_of_one_organ_are_nobodys_fault():
+    study = organ_study(FIVE, alter={"d": longer, "e": longer})
+    found = review_raters(match(study), resampling=NONE)
+    [about] = [one for one in found.findings if one.rater is None]
+
+    assert named(judge_raters(found.raters, found.findings).set_index("rater")) == set()
+    assert about.check == "conventions-differ"
+    assert f"right edge of {ORGAN}" in about.message
+    assert "d, e further right" in about.message
+
+
+@pytest.mark.parametrize(
+    ("alter", "check", "words"),
+    [
+        (longer, "rater-shifts", f"draws the right edge of {ORGAN}"),
+        (unsteady, "rater-scatters", f"of {ORGAN}"),
+    ],
+)
+def test_who_is_off_at_one_organ_is_told_how_and_shown_that_organ(alter, check, words):
+    study = organ_study(FIVE, alter={"e": alter})
+    found = review_raters(match(study), resampling=NONE)
+    [fault] = [one for one in found.findings if one.rater is not None]
+
+    assert (fault.rater, fault.check) == ("e", check)
+    assert words in fault.message
+    assert {place.label for place in fault.examples} == {ORGAN}
 
 
 def test_who_is_better_than_all_others_makes_none_of_them_bad():

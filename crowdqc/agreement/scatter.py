@@ -1,0 +1,117 @@
+"""Who scatters: at all labels, or at one label, where a constant offset is no scatter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from crowdqc.agreement.profile import scatter_of
+from crowdqc.agreement.rater_data import FEWEST, RaterData, reached
+from crowdqc.agreement.resample import Ratio
+from crowdqc.arrays import Bools, Floats
+from crowdqc.config import RaterLimits
+
+_SURE = 2.5
+"""Standard errors by which the spread of few boxes may be off."""
+_MORE = 1.2
+"""How many times what can be done a rater must scatter about the others, who scatter, too."""
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How much each of R raters scatters.
+
+    Parameters
+    ----------
+    measured : Ratio
+        Standard deviation of an edge about the others', as a share of the object's size.
+    model : ndarray, shape (R,)
+        The part that is the rater's own, by the model: the others scatter, too.
+    label : int or None
+        The label that it is of; None for all.
+    """
+
+    measured: Ratio
+    model: Floats
+    label: int | None = None
+
+    @property
+    def best(self) -> float:
+        """What can be done here."""
+        return reached(self.model)
+
+    def limit(self, limits: RaterLimits) -> float:
+        """From where a rater scatters too much."""
+        return max(limits.spread_least, limits.spread * self.best)
+
+
+def overall(data: RaterData) -> Scatter:
+    """Scatter at all labels together, without each rater's bias."""
+    return Scatter(data.placed.spread, np.sqrt(np.mean(np.square(data.crowd.sd), axis=1)))
+
+
+def by_label(data: RaterData) -> Iterator[tuple[Scatter, Scatter]]:
+    """Scatter at each label: with the rater's bias at this label, and without it."""
+    placed, labels = data.placed, data.item_label
+    n_labels = len(data.labels)
+    about, steady = (
+        placed.of_labels(scatter_of(away), labels, n_labels)
+        for away in (placed.free, placed.steady(labels, n_labels))
+    )
+    for label in range(data.crowd.sd_label.shape[1]):
+        model = data.crowd.sd_label[:, label]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            part = np.fmin(steady[label].value / about[label].value, 1.0)
+        yield (
+            Scatter(about[label], model, label),
+            Scatter(steady[label], model * np.where(np.isfinite(part), part, 1.0), label),
+        )
+
+
+EDGES = ("left", "upper", "right", "lower")
+
+
+def label_offsets(data: RaterData, label: int) -> dict[str, Ratio]:
+    """Mean displacement of each edge of a label, beyond the rater's bias; share of the size.
+
+    Parameters
+    ----------
+    data : RaterData
+        What was measured of the raters.
+    label : int
+        Number of the label.
+    """
+    placed, labels = data.placed, data.item_label
+    return {
+        name: placed.of_labels(edge, labels, len(data.labels))[label]
+        for name, edge in zip(EDGES, placed.free.T, strict=True)
+    }
+
+
+def scatters(data: RaterData, scatter: Scatter) -> Bools:
+    """Raters who surely scatter more than the limit, of those held against two others or more.
+
+    What is the rater's own, the model says; how sure that is, the cases.
+
+    Parameters
+    ----------
+    data : RaterData
+        What was measured of the raters.
+    scatter : Scatter
+        Of the same raters.
+
+    Returns
+    -------
+    ndarray of bool, shape (R,)
+    """
+    ratio, share = scatter.measured, 1 if scatter.label is None else len(data.labels)
+    low, _ = ratio.bounds(data.places.level, share=share)
+    few = 1 - _SURE / np.sqrt(2 * np.maximum(ratio.n, 1))  # of one edge of each box
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sure = scatter.model * np.fmax(low / ratio.value, few)
+    enough = (ratio.n >= FEWEST) & (data.n_others > 1)
+    more = ratio.value > _MORE * reached(ratio.value)
+    found: Bools = (sure > scatter.limit(data.limits)) & more & enough
+    return found
