@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import crowdqc
+from crowdqc.cli import COMMANDS
 from crowdqc.schema import TABLES
 from tests.commands import call
 
@@ -118,6 +119,14 @@ def test_numbers_of_the_readme_stand_in_the_reports_that_it_names():
         numbers = re.findall(r"[-+]?\d+\.\d{2,}|\d,\d{3}", claim)
         assert len(numbers) > 3
         assert [number for number in numbers if number not in texts] == []
+
+
+def test_the_table_of_the_readme_has_every_command_once():
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("\n## Commands\n")[2].partition("\n\n`")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+
+    assert sorted(re.findall(r"`([a-z]+)`", " ".join(cells))) == sorted(COMMANDS)
 
 
 def _beside(reports: list[Path]) -> list[Path]:
