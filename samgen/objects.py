@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from crowdqc.fusion.members import COLUMN as MEMBERS
-from crowdqc.fusion.members import POINTS
+from crowdqc.fusion.members import POINTS, SCRIBBLES
 from crowdqc.geometry import Boxes
 from crowdqc.schema import BOX, INTERPOLATED, SPREAD
 from samgen.predictor import Prompts
@@ -56,7 +56,8 @@ class Asking:
                 noise=self.noise,
             )
             points = np.reshape(np.asarray(row.get(POINTS, ()), np.float64), (-1, 3))
-            yield replace(made, label=row["label"], points=points)
+            lines = tuple(np.array(line, np.float64) for line in row.get(SCRIBBLES, ()))
+            yield replace(made, label=row["label"], points=points, scribbles=lines)
 
     def again(self, label: str) -> Callable[[int, Edges, Edges], Prompts]:
         """What makes prompts of a label on a slice from another box than its own."""

@@ -13,7 +13,7 @@ and maps need, computed where the masks are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
@@ -66,9 +66,42 @@ class ModelRequest:
     picture_px: int | None = None
 
 
+SAMPLES = 5
+"""Points that stand for a scribble: SAM was trained with a few points an object."""
+
+
 def no_points() -> NDArray[np.float64]:
     """What stands for points where there are none, (0, 3)."""
     return np.zeros((0, 3))
+
+
+def sample_along(scribble: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points at equal distances along a line, the first and the last half of one from its ends.
+
+    Parameters
+    ----------
+    scribble : ndarray, shape (M, 3)
+        Corners ``x, y`` in px, and 1 on the object, 0 beside it.
+
+    Returns
+    -------
+    ndarray, shape (N, 3)
+        `SAMPLES`, or one where the line has no length.
+
+    Examples
+    --------
+    >>> sample_along(np.array([[0.0, 0, 1], [5, 0, 1], [5, 5, 1]]))[:, :2].tolist()
+    [[1.0, 0.0], [3.0, 0.0], [5.0, 0.0], [5.0, 2.0], [5.0, 4.0]]
+    """
+    steps = np.hypot(*np.diff(scribble[:, :2], axis=0).T)
+    along = np.append(0, np.cumsum(steps))
+    if along[-1] == 0:
+        return scribble[:1]
+    wanted = (np.arange(SAMPLES) + 0.5) / SAMPLES * along[-1]
+    found: NDArray[np.float64] = np.stack(
+        [np.interp(wanted, along, scribble[:, axis]) for axis in range(3)], axis=1
+    )
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +119,8 @@ class Prompts:
     points : ndarray of float64, shape (N, 3)
         Points that raters set, ``x, y`` in px, and 1 on the object, 0 beside it. All boxes have
         the same.
+    scribbles : tuple of ndarray, each (M, 3)
+        Lines that raters drew: their corners, as `points`.
     label : str
         What the object is, for models that know some labels by name.
     """
@@ -95,6 +130,16 @@ class Prompts:
     sizes: tuple[int, ...]
     points: NDArray[np.float64] = field(default_factory=no_points)
     label: str = ""
+    scribbles: tuple[NDArray[np.float64], ...] = ()
+
+    @property
+    def marks(self) -> NDArray[np.float64]:
+        """The points, and `SAMPLES` along each scribble, (N, 3)."""
+        return np.concatenate([self.points, *map(sample_along, self.scribbles)])
+
+    def boxes_alone(self) -> Prompts:
+        """The same without points and scribbles."""
+        return replace(self, points=no_points(), scribbles=())
 
     def region(self, also: Region | None = None) -> Region:
         """The part of the picture with all pixels that a prompt touches, and another part."""

@@ -100,6 +100,7 @@ class SquarePixels(BoxPredictor):
             box=prompts.box * np.tile(scale, 2),
             boxes=prompts.boxes * np.tile(scale, 2),
             points=prompts.points * [*scale, 1.0],
+            scribbles=tuple(line * [*scale, 1.0] for line in prompts.scribbles),
         )
         return _shrunk(self._model.predict_object(encoded.encoded, stretched), encoded)
 

@@ -214,11 +214,12 @@ class Document:
                 f"{shapes[0][2]}. Where nothing else was drawn, the slices count as opened, not as "
                 'read. To take the box round each polygon or mask, set shapes = "box".'
             )
-            if kinds.keys() == {"point"}:
+            if kinds.keys() <= {"point", "scribble"}:
                 message = (
-                    f"{self.where}: points without a box of the same label by the same rater "
-                    f"({counts}), the first at {shapes[0][2]}. They are kept as prompts of masks; "
-                    "where nothing else was drawn, the slices count as opened, not as read."
+                    f"{self.where}: points and scribbles without a box of the same label by the "
+                    f"same rater ({counts}), the first at {shapes[0][2]}. They are kept as prompts "
+                    "of masks; where nothing else was drawn, the slices count as opened, not as "
+                    "read."
                 )
             finding = Finding(
                 check="shape-not-a-box",
@@ -233,16 +234,16 @@ class Document:
         self._shapes.clear()
 
     def _note_bare_points(self) -> None:
-        """A point says that something is there, and not where it ends: no box, and not empty."""
+        """Points and scribbles say that something is there, and not where it ends."""
         for image, readings in self._readings.items():
             for one in readings.values():
                 boxed = {label for label, *_ in one.boxes}
-                for label, *_, source in one.points:
+                marks = dict.fromkeys((label, *rest[-2:]) for label, *rest in one.points)
+                for label, source, line in marks:
                     if label not in boxed:
+                        kind = "scribble" if line else "point"
                         where = str(source).removeprefix(f"{self.where}:")
-                        self.shape(
-                            image, "point", label=label, source=where, rater=one.record_rater
-                        )
+                        self.shape(image, kind, label=label, source=where, rater=one.record_rater)
 
     def image(self, name: object, size: tuple[object, object] | None, source: str) -> Image | None:
         """The image of this name, ``size = (height, width)``; `None` where it is not clear."""
@@ -312,7 +313,28 @@ class Document:
         found = self._sound(image, place, label=label, source=source, rater=rater)
         if found is not None:
             one, name, (x, y) = found
-            one.points.append((name, x, y, positive, f"{self.where}:{source}"))
+            one.points.append((name, x, y, positive, f"{self.where}:{source}", ""))
+
+    def scribble(
+        self,
+        image: Image,
+        corners: Sequence[Sequence[object]],
+        *,
+        positive: bool,
+        label: object,
+        source: str,
+        rater: str | None = None,
+    ) -> None:
+        """Note a line through corners ``x, y`` in px; nothing of it where one is unsound."""
+        place, rows = f"{self.where}:{source}", []
+        for corner in corners:
+            found = self._sound(image, corner, label=label, source=source, rater=rater)
+            if found is None:
+                return
+            one, name, (x, y) = found
+            rows.append((name, x, y, positive, place, place))
+        if rows:
+            one.points += rows
 
     def _sound(
         self,

@@ -98,17 +98,8 @@ class _Job:
 
     def _shape(self, image: Image, shape: Element, *, source: str, rater: str | None) -> None:
         label = shape.get("label", "")
-        if shape.tag == "points":
-            for place in shape.get("points", "").split(";"):
-                x, _, y = place.partition(",")
-                self.document.point(
-                    image,
-                    (x, y),
-                    positive=_is_positive(shape),
-                    label=label,
-                    source=source,
-                    rater=rater,
-                )
+        if shape.tag in {"points", "polyline"}:
+            self._marks(image, shape, source=source, rater=rater)
             return
         corners = _corners(shape)
         if shape.tag != "box" and (corners is None or not self.document.boxes_of_shapes):
@@ -120,6 +111,16 @@ class _Job:
             )
         else:
             self.document.box(image, corners or [], label=label, source=source, rater=rater)
+
+    def _marks(self, image: Image, shape: Element, *, source: str, rater: str | None) -> None:
+        """Points, or the corners of a scribble."""
+        places = [place.partition(",")[::2] for place in shape.get("points", "").split(";")]
+        said = {"positive": _is_positive(shape), "label": shape.get("label", "")}
+        if shape.tag == "polyline":
+            self.document.scribble(image, places, **said, source=source, rater=rater)
+            return
+        for place in places:
+            self.document.point(image, place, **said, source=source, rater=rater)
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _corners(shape: Element) -> list[object] | None:
 
 
 def _is_positive(points: Element) -> bool:
-    """Whether points lie on the object: unless an attribute ``positive`` is false."""
+    """Whether points or a line lie on the object: unless an attribute ``positive`` is false."""
     said = {one.get("name"): (one.text or "").strip().lower() for one in points.iter("attribute")}
     return said.get("positive", "true") not in {"false", "0", "no"}
 
@@ -222,10 +223,13 @@ def _tasks(output: Output, *, state: str) -> dict[str, Element]:
             edges = {name: repr(x) for name, x in zip(_CORNERS, corners, strict=True)}
             common = {"label": label, "source": "manual", "occluded": "0"}
             SubElement(image, "box", {**common, **edges, "z_order": "0"})
-        for label, x, y, positive in reading.points:
+        marks = [("points", label, [(x, y)], said) for label, x, y, said in reading.points]
+        marks += [("polyline", *scribble) for scribble in reading.scribbles]
+        for shape, label, places, positive in marks:
             common = {"label": label, "source": "manual", "occluded": "0", "z_order": "0"}
-            points = SubElement(image, "points", {**common, "points": f"{x!r},{y!r}"})
-            SubElement(points, "attribute", {"name": "positive"}).text = str(positive).lower()
+            corners = ";".join(f"{x!r},{y!r}" for x, y in places)
+            drawn = SubElement(image, shape, {**common, "points": corners})
+            SubElement(drawn, "attribute", {"name": "positive"}).text = str(positive).lower()
     return roots
 
 

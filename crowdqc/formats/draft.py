@@ -28,7 +28,9 @@ TOLERANCE = 1e-4
 FRACTIONS = ["x_centre", "y_centre", "box_width", "box_height"]
 """Columns of boxes, as fractions of the image, whose size is not known yet."""
 
-POINT_KEYS = ["case", "slice", "rater", "label", "x", "y", "positive"]
+LINE_KEYS = ["case", "slice", "rater", "label", "scribble"]
+"""What the corners of one scribble share; where `scribble` is "", they are points."""
+POINT_KEYS = [*LINE_KEYS, "x", "y", "positive"]
 """What makes a point itself."""
 
 SLICE_MAX = 2**31
@@ -50,7 +52,7 @@ class Draft:
     readings: pd.DataFrame
     findings: list[Finding] = field(default_factory=list)
     points: pd.DataFrame = field(default_factory=lambda: point_frame([]))
-    """``case, slice, rater, label, x, y, positive, source`` in px."""
+    """``case, slice, rater, label, x, y, positive, source, scribble`` in px."""
     refused: list[tuple[str, int, str, str]] = field(default_factory=list)
     """Case, slice, rater and label (or "") of all that the reader left out."""
 
@@ -69,7 +71,7 @@ def box_frame(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
 
 def point_frame(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
     """The `points` of a draft from its rows, with its types even where there is no row."""
-    columns = ["case", "slice", "rater", "label", "x", "y", "positive", "source"]
+    columns = ["case", "slice", "rater", "label", "x", "y", "positive", "source", "scribble"]
     types = {"slice": np.int64, "x": np.float64, "y": np.float64, "positive": bool}
     return pd.DataFrame(rows, columns=columns).astype(types)
 
@@ -178,7 +180,10 @@ def to_study(
 
 
 def _sound_points(points: pd.DataFrame, images: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
-    """Points within their image, each once, and a finding for each that is not."""
+    """Points within their image, each once, and a finding for each that is not.
+
+    A scribble is left out whole where one of its corners is.
+    """
     if points.empty:
         return points, []
     size = sizes_of(points, images)
@@ -189,7 +194,7 @@ def _sound_points(points: pd.DataFrame, images: pd.DataFrame) -> tuple[pd.DataFr
         bad_line(
             "point-outside-image",
             f"the point ({row.x:g}, {row.y:g}) px in an image of {width:g} x {height:g} lies "
-            "outside; a point is set on the image.",
+            f"outside; a {'scribble is drawn' if row.scribble else 'point is set'} on the image.",
             str(row.source),
             case=row.case,
             slice=int(row.slice),
@@ -199,13 +204,24 @@ def _sound_points(points: pd.DataFrame, images: pd.DataFrame) -> tuple[pd.DataFr
         for row, (width, height) in _first_of_each(points, size, bad)
     ]
     x, y = np.clip(place, 0.0, size).T
-    return points.assign(x=x, y=y)[~bad].drop_duplicates(POINT_KEYS), findings
+    lines = points["scribble"] != ""
+    lost = bad | (lines & pd.Series(bad, points.index).groupby(_keys(points)).transform("any"))
+    again = ~lines & points.duplicated(POINT_KEYS)
+    return points.assign(x=x, y=y)[~lost & ~again], findings
+
+
+def _keys(points: pd.DataFrame) -> list[pd.Series]:
+    return [points[key] for key in LINE_KEYS]
 
 
 def numbered_points(points: pd.DataFrame) -> pd.DataFrame:
-    """Points in natural order, with their numbers."""
+    """Points in natural order, with their numbers, and scribbles with theirs."""
     points = in_order(points, ["case", "slice", "rater", "label"])
-    return points.assign(point=np.arange(len(points)))
+    lines = points.groupby(_keys(points), sort=False)
+    drawn = (points["scribble"] != "") & (lines["x"].transform("size") > 1)
+    numbers = pd.Series("", points.index, dtype=object)
+    numbers[drawn] = (pd.factorize(lines.ngroup()[drawn])[0] + 1).astype(str)
+    return points.assign(point=np.arange(len(points)), scribble=numbers)
 
 
 def _sound(

@@ -21,7 +21,7 @@ from crowdqc.formats.files import short, write_json
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
 from crowdqc.formats.markup import write_xml
-from crowdqc.formats.output import IMAGE, Output, Written
+from crowdqc.formats.output import IMAGE, Output, Scribble, Written
 from crowdqc.formats.patterns import ENDINGS
 from crowdqc.formats.raters import Image
 from crowdqc.formats.shapes import PIXELS_MAX, box_of_brush, box_of_ellipse, box_of_points
@@ -159,6 +159,12 @@ class _File:
                 image, place, positive=_is_positive(region), label=label, source=source, rater=rater
             )
             return
+        line = _line_of(region) if kind == "polyline" else None
+        if line is not None and label is not None:
+            self.document.scribble(
+                image, line, positive=_is_positive(region), label=label, source=source, rater=rater
+            )
+            return
         fault = _fault(region, label) if kind == "box" else None
         corners = None if fault else _corners(region, kind)
         if fault is not None:
@@ -259,6 +265,19 @@ def _place_of(region: Mapping[str, Any]) -> tuple[float, float] | None:
     return x * columns / 100, y * rows / 100
 
 
+def _line_of(region: Mapping[str, Any]) -> list[tuple[object, object]] | None:
+    """The corners of a line in px, "" where one is no number; none of an image of unknown size."""
+    columns, rows = (number(region.get(name)) for name in _ORIGINAL)
+    if not columns or not rows or not isinstance(region["vertices"], list):
+        return None
+    found: list[tuple[object, object]] = []
+    for corner in region["vertices"]:
+        x, y = (number(corner.get(name)) if isinstance(corner, dict) else None for name in "xy")
+        known = x is not None and y is not None
+        found.append((x * columns / 100, y * rows / 100) if known else ("", ""))
+    return found or None
+
+
 def _size(regions: list[dict[str, Any]]) -> tuple[object, object] | None:
     """Rows and columns of the image, as regions say them."""
     for region in regions:
@@ -350,13 +369,14 @@ def _tasks(output: Output, *, drawn: str = "annotations") -> dict[str, dict[str,
         task = tasks.setdefault(reading.image, _task_of(reading, output, len(tasks) + 1))
         result = [_result_of(reading, box) for box in reading.boxes]
         result += [_keypoint_of(reading, point) for point in reading.points]
+        result += [_vector_of(reading, scribble) for scribble in reading.scribbles]
         if drawn == "predictions":
             if result:
                 task.setdefault(drawn, []).append(_prediction(result, reading, output.model))
             continue
         annotation = {
             "completed_by": {"id": people[reading.rater], "email": reading.rater},
-            "was_cancelled": reading.opened and not reading.points,
+            "was_cancelled": reading.opened and not (reading.points or reading.scribbles),
             "ground_truth": False,
             "result": result,
         }
@@ -415,6 +435,15 @@ def _keypoint_of(reading: Written, point: tuple[str, float, float, bool]) -> dic
         _POSITIVE: int(positive),
         "value": {**place, "width": 0.5, "keypointlabels": [label]},
     }
+
+
+def _vector_of(reading: Written, scribble: Scribble) -> dict[str, Any]:
+    """One scribble in percent of the image."""
+    label, places, positive = scribble
+    keypoint = _keypoint_of(reading, (label, 0.0, 0.0, positive))
+    corners = [{"x": 100 * x / reading.width, "y": 100 * y / reading.height} for x, y in places]
+    value = {"vertices": corners, "closed": False, "vectorlabels": [label]}
+    return {**keypoint, "type": "vectorlabels", "from_name": "scribble", "value": value}
 
 
 FORMAT = Format(

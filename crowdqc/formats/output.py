@@ -20,6 +20,10 @@ IMAGE = "{case}-slice{slice}.png"
 """Names of images in the files that are written."""
 
 
+Scribble = tuple[str, list[tuple[float, float]], bool]
+"""Label and corners in px of a line, and whether it lies on the object."""
+
+
 @dataclass(frozen=True)
 class Written:
     """One reading as it is written: names fit for files, size in px, rows of boxes."""
@@ -34,6 +38,7 @@ class Written:
     """Label and corners of each box, in px."""
     points: Sequence[tuple[str, float, float, bool]] = ()
     """Label, place in px, and whether on the object, of each point."""
+    scribbles: Sequence[Scribble] = ()
     scores: tuple[float, ...] = ()
     """How far each box may be believed, 0 to 1, where the study says it."""
 
@@ -103,10 +108,16 @@ class Output:
             if scored
             else {}
         )
+        line = self.study.points["scribble"] != ""
         points = {
             key: list(group[["label", "x", "y", "positive"]].itertuples(index=False, name=None))
-            for key, group in self.study.points.groupby(READING, sort=False)
+            for key, group in self.study.points[~line].groupby(READING, sort=False)
         }
+        scribbles: dict[object, list[Scribble]] = {}
+        for (*key, _), rows in self.study.points[line].groupby([*READING, "scribble"], sort=False):
+            places = list(rows[["x", "y"]].itertuples(index=False, name=None))
+            one = (rows["label"].iloc[0], places, bool(rows["positive"].iloc[0]))
+            scribbles.setdefault(tuple(key), []).append(one)
         sizes = self.study.images.set_index(["case", "slice"])[["height", "width"]]
         size_of = dict(zip(sizes.index, sizes.itertuples(index=False), strict=True))
         for row in self.written.itertuples():
@@ -120,6 +131,7 @@ class Output:
                 row.state == ReadingState.OPENED,
                 boxes.get((row.case, row.slice, row.rater), []),
                 points.get((row.case, row.slice, row.rater), []),
+                scribbles.get((row.case, row.slice, row.rater), []),
                 scores.get((row.case, row.slice, row.rater), ()),
             )
 

@@ -6,7 +6,8 @@ and the box: ``x0, y0, x1, y1``, or ``box_width, box_height`` with ``x0, y0`` or
 ``x_centre, y_centre``. A number instead of a name is the place of a column, from 1, in a file whose
 first line is a row. Without `slice` every case is one image; without `label` the study must have a
 single one. A row without a box means: read, nothing there. With ``point_x, point_y`` a row may be a
-point instead, on the object, or beside it where ``positive`` is false or 0.
+point instead, on the object, or beside it where ``positive`` is false or 0; rows that follow each
+other with one ``scribble`` are the corners of a line.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _SIZE = ["box_width", "box_height"]
 _CENTRE = ["x_centre", "y_centre"]
 KNOWN = ["case", "slice", "image", "rater", "label", *BOX, *_CENTRE, *_SIZE]
 _POINT = ["point_x", "point_y"]
-KNOWN += [*_POINT, "positive", "height", "width", *WHEN]
+KNOWN += [*_POINT, "positive", "scribble", "height", "width", *WHEN]
 _NEGATIVE = {"false", "0", "no", "negative"}
 
 _ROWS = 2**16
@@ -167,7 +168,7 @@ class _Rows:
         if frame.empty:
             return
         where = self._noted(_edges(frame, _POINT))
-        frame = frame.loc[where.index]
+        frame = _whole_lines(frame, where.index)
         label = self._label(frame["label"])
         unknown = _first_of_case(frame[label == ""]).itertuples()
         self._noted((where, {"label": [_unknown(row, self.labels) for row in unknown]}))
@@ -179,6 +180,7 @@ class _Rows:
             y=where.loc[good.index, "point_y"],
             positive=~said.isin(_NEGATIVE),
             source=good["source"],
+            scribble=good.get("scribble", pd.Series("", index=good.index)).str.strip(),
         )
         self.points.append(point_frame(list(rows.itertuples(index=False, name=None))))
 
@@ -390,17 +392,29 @@ def _readings(place: pd.DataFrame) -> pd.DataFrame:
     return first.assign(labels="", state=state).reset_index(drop=True)
 
 
+def _whole_lines(frame: pd.DataFrame, sound: pd.Index) -> pd.DataFrame:
+    """The sound rows with a point, without the others of a scribble of which one is not."""
+    if "scribble" not in frame:
+        return frame.loc[sound]
+    keys = [name for name in ("case", "slice", "image", "rater", "label") if name in frame]
+    bad = pd.Series(~frame.index.isin(sound), frame.index)
+    broken = bad.groupby([frame[key] for key in [*keys, "scribble"]]).transform("any")
+    return frame[~bad & ~(broken & (frame["scribble"].str.strip() != ""))]
+
+
 def _write_table(output: Output, folder: Path) -> dict[str, object]:
     """Write ``boxes.csv``: a row for each box and point, and for each reading without one."""
     columns = ["case", "slice", "rater", "label", *BOX]
-    columns += [*_POINT, "positive"] * output.has_points + ["height", "width"]
-    nothing = ("",) * 3 if output.has_points else ()
+    columns += [*_POINT, "positive", "scribble"] * output.has_points + ["height", "width"]
+    nothing = ("",) * 4 if output.has_points else ()
     with (folder / "boxes.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for reading in output.readings():
             rows: list[tuple[object, ...]] = [(*box, *nothing) for box in reading.boxes]
-            rows += [(label, "", "", "", "", *place) for label, *place in reading.points]
+            rows += [(label, "", "", "", "", *place, "") for label, *place in reading.points]
+            for n, (label, places, said) in enumerate(reading.scribbles, start=1):
+                rows += [(label, "", "", "", "", *place, said, n) for place in places]
             for row in rows or [("", "", "", "", "", *nothing)]:
                 place = (reading.case, reading.slice, reading.rater)
                 writer.writerow([*place, *row, reading.height, reading.width])

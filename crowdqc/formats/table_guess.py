@@ -46,6 +46,7 @@ _NAMES = {
     "point_x": "pointx",
     "point_y": "pointy",
     "positive": "positive",
+    "scribble": "scribble",
 }
 
 
@@ -143,7 +144,7 @@ def _named(header: Sequence[str]) -> dict[str, str | int]:
     box = next((one for one in BOXES if set(one) <= found.keys()), BOXES[0])
     unused = {name for one in BOXES for name in one} - set(box)
     if not {"point_x", "point_y"} <= found.keys():
-        unused |= {"point_x", "point_y", "positive"}
+        unused |= {"point_x", "point_y", "positive", "scribble"}
     if "box_width" in box:  # one column is not both
         unused |= {name for name in ("width", "height") if found.get(name) == found[f"box_{name}"]}
     found = {name: column for name, column in found.items() if name not in unused}

@@ -13,6 +13,10 @@ COLUMN = "rater_boxes"
 
 POINTS = "rater_points"
 """Column that `with_points` adds to the table ``consensus``."""
+SCRIBBLES = "rater_scribbles"
+"""Another one, where there are any."""
+Mark = tuple[float, float, bool]
+"""``x, y`` in px, and whether it lies on the object."""
 
 
 def with_members(consensus: pd.DataFrame, boxes: pd.DataFrame, *, iou: float = 0.3) -> pd.DataFrame:
@@ -76,7 +80,8 @@ def with_points(consensus: pd.DataFrame, points: pd.DataFrame) -> tuple[pd.DataF
     consensus : DataFrame
         With the column ``rater_points``: a tuple of ``(x, y, positive)``. A point on an object
         belongs to each box of its label that holds it, a point beside one to all boxes of its
-        label on the slice.
+        label on the slice. With scribbles also ``rater_scribbles``: a tuple of tuples of their
+        corners; one on an object belongs to each box that holds half of them.
     unused : DataFrame
         Rows of `points` that belong to no box.
 
@@ -90,16 +95,39 @@ def with_points(consensus: pd.DataFrame, points: pd.DataFrame) -> tuple[pd.DataF
     """
     rows = consensus.reset_index(drop=True)
     rows = rows[rows[BOX].notna().all(axis=1)].reset_index(names="row")
-    pairs = points.reset_index(drop=True).reset_index(names="point_row")
-    pairs = pairs[["point_row", *PLACE, "x", "y", "positive"]].merge(
+    lines = points.get("scribble", pd.Series("", points.index)).to_numpy()
+    pairs = points.assign(scribble=lines).reset_index(drop=True).reset_index(names="point_row")
+    own = ["point_row", *PLACE, "rater", "x", "y", "positive", "scribble"]
+    pairs = pairs[[name for name in own if name in pairs]].merge(
         rows[["row", *PLACE, *BOX]], on=PLACE
     )
+    pairs = pairs[_held(pairs) | ~pairs["positive"].astype(bool)]
+    line = pairs["scribble"] != ""
+    given: list[tuple[Mark, ...]] = [()] * len(consensus)
+    for row, group in pairs[~line].groupby("row"):
+        given[row] = _marks(group)
+    table = consensus.assign(**{POINTS: pd.Series(given, index=consensus.index, dtype=object)})
+    if (lines != "").any():
+        drawn: list[tuple[tuple[Mark, ...], ...]] = [()] * len(consensus)
+        for (row, *_), group in pairs[line].groupby(["row", *_line_of(pairs)], sort=False):
+            drawn[row] += (_marks(group),)
+        table[SCRIBBLES] = pd.Series(drawn, index=consensus.index, dtype=object)
+    return table, points[~np.isin(np.arange(len(points)), pairs["point_row"])]
+
+
+def _line_of(pairs: pd.DataFrame) -> list[str]:
+    """Columns that tell scribbles of a slice apart."""
+    return [name for name in ("rater", "scribble") if name in pairs]
+
+
+def _held(pairs: pd.DataFrame) -> pd.Series:
+    """Whether a box holds a point, or half of the corners of its scribble."""
     inside = pairs["x"].between(pairs["x0"], pairs["x1"])
     inside &= pairs["y"].between(pairs["y0"], pairs["y1"])
-    pairs = pairs[inside | ~pairs["positive"].astype(bool)]
-    given: list[tuple[tuple[float, float, bool], ...]] = [()] * len(consensus)
-    for row, group in pairs.groupby("row"):
-        places = zip(group["x"], group["y"], group["positive"], strict=True)
-        given[row] = tuple((float(x), float(y), bool(positive)) for x, y, positive in places)
-    table = consensus.assign(**{POINTS: pd.Series(given, index=consensus.index, dtype=object)})
-    return table, points[~np.isin(np.arange(len(points)), pairs["point_row"])]
+    half = inside.groupby([pairs["row"], *(pairs[name] for name in _line_of(pairs))])
+    return inside.where(pairs["scribble"] == "", half.transform("mean") >= 0.5)
+
+
+def _marks(group: pd.DataFrame) -> tuple[Mark, ...]:
+    places = zip(group["x"], group["y"], group["positive"], strict=True)
+    return tuple((float(x), float(y), bool(positive)) for x, y, positive in places)

@@ -17,9 +17,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.draw import line as draw_line
 
 from samgen.devices import choose_device
 from samgen.nninteractive_state import SoftSession, load_session
@@ -118,7 +122,7 @@ class NnInteractivePredictor(VolumePredictor):
         session.forget()
 
     def _ask(self, volume: Volume, prompts: ObjectPrompts) -> None:
-        """Add all points and boxes of an object, and draw with the last of them."""
+        """Add all points, scribbles and boxes of an object, and draw with the last of them."""
         session = self._session
         own = dict(zip(prompts.slices, prompts.prompts, strict=True))
         made_up = dict(zip(prompts.slices, prompts.interpolated.tolist(), strict=True))
@@ -131,6 +135,14 @@ class NnInteractivePredictor(VolumePredictor):
                     include_interaction=bool(positive),
                     run_prediction=False,
                 )
+            for line in own[k].scribbles:
+                wide = max(session.preferred_scribble_thickness or [1])
+                image = painted(line, k, volume.pictures.shape, wide=wide)
+                session.add_scribble_interaction(
+                    np.ascontiguousarray(volume.to_file_axes(image)),
+                    include_interaction=bool(line[0, 2]),
+                    run_prediction=False,
+                )
         for k in order:
             place = voxels(volume, _spans(k, own[k]))
             session.add_bbox_interaction(
@@ -138,6 +150,31 @@ class NnInteractivePredictor(VolumePredictor):
                 include_interaction=True,
                 run_prediction=k == order[-1],
             )
+
+
+def painted(
+    scribble: NDArray[np.float64], plane: int, shape: tuple[int, ...], *, wide: int = 1
+) -> NDArray[np.uint8]:
+    """The pixels of a volume that a line on one of its planes passes, as 1.
+
+    Parameters
+    ----------
+    scribble : ndarray, shape (M, 3)
+        Corners ``x, y`` in px, and whether on the object.
+    plane : int
+    shape : tuple of int
+        Planes, rows and columns.
+    wide : int
+        Thickness of the line in px, as the network was trained: half of it goes to either side.
+    """
+    image = np.zeros(shape, np.uint8)
+    last = np.array(shape[:0:-1]) - 1
+    corners = np.clip(np.floor(scribble[:, :2]), 0, last).astype(int)
+    for (x0, y0), (x1, y1) in pairwise(corners):
+        image[plane][draw_line(y0, x0, y1, x1)] = 1
+    if wide > 1:
+        image[plane] = ndimage.binary_dilation(image[plane], iterations=wide // 2)
+    return image
 
 
 @contextlib.contextmanager

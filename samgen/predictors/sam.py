@@ -26,7 +26,6 @@ References
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -54,7 +53,6 @@ from samgen.predictor import (
     Prediction,
     Prompts,
     in_groups,
-    no_points,
 )
 from samgen.preparation import (
     enhance_picture,
@@ -337,7 +335,7 @@ class SamBoxPredictor(BoxPredictor):
         if self.mode == "paper":
             return self._predict_as_paper(encoded, boxes)
         if not self.takes_points:
-            prompts = dataclasses.replace(prompts, points=no_points())
+            prompts = prompts.boxes_alone()
         logits, predicted_iou = self._decode(encoded, [prompts])
         enlarge = self._enlargement(encoded)
         probability = np.empty((len(boxes), *encoded.picture_size), np.float32)
@@ -357,7 +355,7 @@ class SamBoxPredictor(BoxPredictor):
             return
         enlarge = self._enlargement(encoded)
         if not self.takes_points:
-            objects = [dataclasses.replace(one, points=no_points()) for one in objects]
+            objects = [one.boxes_alone() for one in objects]
         for some in _alike(objects):
             logits, predicted_iou = self._decode(encoded, some)
             per_object = logits.split([len(one.boxes) for one in some])
@@ -380,8 +378,8 @@ class SamBoxPredictor(BoxPredictor):
         sizes = {"picture": encoded.picture_size, "covered": encoded.input_size}
         placed = self._tensor(place_boxes(np.vstack([one.boxes for one in objects]), **sizes))
         points = None
-        if len(objects[0].points):
-            given = np.vstack([np.tile(one.points, (len(one.boxes), 1, 1)) for one in objects])
+        if len(objects[0].marks):
+            given = np.vstack([np.tile(one.marks, (len(one.boxes), 1, 1)) for one in objects])
             where = self._tensor(place_points(given[..., :2], **sizes))
             points = where, self._tensor(given[..., 2])
         features = self._tensor(encoded.features)
@@ -455,7 +453,7 @@ class SamBoxPredictor(BoxPredictor):
 
 def _alike(objects: Sequence[Prompts]) -> Iterator[list[Prompts]]:
     """Objects in order, in groups with as many points each and up to `TOGETHER` boxes."""
-    for _, same in groupby(objects, key=lambda one: len(one.points)):
+    for _, same in groupby(objects, key=lambda one: len(one.marks)):
         yield from in_groups(same, TOGETHER)
 
 

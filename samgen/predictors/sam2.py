@@ -19,7 +19,6 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from transformers import Sam2VideoInferenceSession, Sam2VideoModel
 from crowdqc.findings import InputError
 from samgen.cache import EmbeddingCache
 from samgen.devices import choose_bf16, choose_device, lower_precision
-from samgen.predictor import SUPPORT, ModelRequest, Prompts, no_points
+from samgen.predictor import SUPPORT, ModelRequest, Prompts
 from samgen.regions import region_of
 from samgen.sam2_features import SliceFeatures
 from samgen.sam2_state import load_model
@@ -217,7 +216,7 @@ class Sam2Predictor(VolumePredictor):
         """The masks of an object, slice by slice."""
         own = dict(zip(one.slices, one.prompts, strict=True))
         if not self.takes_points:
-            own = {k: replace(asked, points=no_points()) for k, asked in own.items()}
+            own = {k: asked.boxes_alone() for k, asked in own.items()}
         made_up = dict(zip(one.slices, one.interpolated.tolist(), strict=True))
         prompted = [k for k in own if not made_up[k] or not self._memory] or list(own)
         wanted = sorted([*own, *(one.gaps if self._memory else ())])
@@ -253,7 +252,7 @@ class Sam2Predictor(VolumePredictor):
 
     def _remember(self, session: Any, features: SliceFeatures, *, k: int, asked: Prompts) -> Tensor:
         """Prompt a slice with the object's box and points; its logits (1, 1, h, w)."""
-        frame, points = k - features.first, features.points(asked.box[None], asked.points)
+        frame, points = k - features.first, features.points(asked.box[None], asked.marks)
         session.add_point_inputs(0, frame, {"point_coords": points[0], "point_labels": points[1]})
         session.obj_with_new_inputs = [1]
         answer: Tensor = self.model(session, frame_idx=frame).pred_masks
@@ -313,7 +312,7 @@ class Sam2Predictor(VolumePredictor):
         maps, boxes = features.maps(k), asked.boxes
         parts = [] if known is None else [known]
         for start in range(len(parts), len(boxes), CHUNK):
-            points, labels = features.points(boxes[start : start + CHUNK], asked.points)
+            points, labels = features.points(boxes[start : start + CHUNK], asked.marks)
             answer: Any = self.model._single_frame_forward(  # noqa: SLF001 - what its `forward` calls
                 input_points=points,
                 input_labels=labels,

@@ -1,6 +1,7 @@
 """nnInteractive with random weights: equal to the library's own calls, in every orientation."""
 
 import contextlib
+import dataclasses
 import itertools
 import json
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK
+from scipy import ndimage
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("nnInteractive", reason="the extra 'interactive' is not installed")
@@ -82,7 +84,7 @@ def own_session(folder):
     return session
 
 
-def drawn_by(session, image, boxes, points=()):
+def drawn_by(session, image, boxes, points=(), scribbles=()):
     """The library's own calls: an image, points, boxes, and one prediction at the last box."""
     found = np.zeros(image.shape, np.uint8)
     with contextlib.redirect_stdout(None):
@@ -90,6 +92,8 @@ def drawn_by(session, image, boxes, points=()):
         session.set_target_buffer(found)
         for place, positive in points:
             session.add_point_interaction(place, positive, run_prediction=False)
+        for line, positive in scribbles:
+            session.add_scribble_interaction(line, positive, run_prediction=False)
         np.random.seed(SEED)  # noqa: NPY002 - it chooses patches by these numbers
         for n, box in enumerate(boxes, start=1):
             session.add_bbox_interaction(box, True, run_prediction=n == len(boxes))
@@ -160,6 +164,29 @@ def test_points_are_those_of_the_library(folder, model, volume):
     ]
     own = drawn_by(own_session(folder), volume.intensities, boxes, placed)
     np.testing.assert_array_equal(whole(found) > 0.5, own[2:7] == 1)
+    assert np.abs(whole(found) - whole(without)).max() > 0.001
+
+
+def test_scribbles_are_those_of_the_library(folder, model, volume):
+    lines = (np.array([[15.5, 14.2, 1], [30, 14, 1], [30, 25, 1]]), np.array([[50.0, 35, 0]] * 2))
+    prompts = asked([2, 3, 6])
+    own = list(prompts.prompts)
+    own[1] = dataclasses.replace(own[1], scribbles=lines)
+    prompts = dataclasses.replace(prompts, prompts=tuple(own))
+    without = model.predict(volume, asked([2, 3, 6]))
+
+    found = model.predict(volume, prompts)
+
+    on, beside = np.zeros((2, *SHAPE), np.uint8)
+    on[3, 14, 15:31] = on[3, 14:26, 30] = beside[3, 35, 50] = 1
+    session = own_session(folder)
+    wide = max(session.preferred_scribble_thickness)
+    for image in (on, beside):
+        image[3] = ndimage.binary_dilation(image[3], iterations=wide // 2)
+    boxes = [[[k, k + 1], [10, 30], [10, 38]] for k in inwards(prompts.slices)]
+    placed = [(on, True), (beside, False)]
+    drawn = drawn_by(session, volume.intensities, boxes, scribbles=placed)
+    np.testing.assert_array_equal(whole(found) > 0.5, drawn[2:7] == 1)
     assert np.abs(whole(found) - whole(without)).max() > 0.001
 
 

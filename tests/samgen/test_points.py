@@ -1,12 +1,16 @@
 """Points beside boxes, as SAM's own predictor and the library of SAM 2 take them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from samgen.predictor import Prompts, no_points  # noqa: E402
+from samgen.predictor import Prompts, no_points, sample_along  # noqa: E402
 from samgen.predictors import takes_points  # noqa: E402
 from samgen.square import square_pixels  # noqa: E402
 from tests.commands import call  # noqa: E402
@@ -15,9 +19,9 @@ from tests.samgen.painting import volume  # noqa: E402
 POINTS = np.array([[30.0, 22.5, 1], [12, 50, 0]])
 
 
-def prompts(boxes, points=POINTS):
+def prompts(boxes, points=POINTS, **more):
     boxes = np.asarray(boxes, np.float64)
-    return Prompts(boxes[0], boxes, (len(boxes),), points)
+    return Prompts(boxes[0], boxes, (len(boxes),), points, **more)
 
 
 @pytest.mark.parametrize("shape", [(80, 80), (64, 101), (200, 90)])
@@ -100,6 +104,48 @@ def test_points_are_stretched_with_the_picture(sam):
     )
     halved = inner.probability.reshape(1, 40, 2, 80).mean(axis=2)
     np.testing.assert_allclose(drawn.probability, halved, atol=1e-5)
+
+
+def test_a_scribble_prompts_by_points_along_it_and_is_stretched_with_the_picture(sam):
+    from tests.samgen.test_sam import best, grey
+
+    line = np.array([[10.0, 20, 1], [20, 20, 1], [20, 30, 1]])
+    along = [[12, 20], [16, 20], [20, 20], [20, 24], [20, 28]]
+    points = np.column_stack([along, np.ones(5)])
+    box = [[5, 8, 44, 40]]
+    model = best(sam)
+    encoded = model.encode(grey((80, 80)))
+    scribbled = prompts(box, no_points(), scribbles=(line,))
+
+    drawn = model.predict_object(encoded, scribbled)
+
+    expected = model.predict_object(encoded, prompts(box, points)).probability
+    np.testing.assert_allclose(drawn.probability, expected, atol=1e-6)
+    assert not len(scribbled.boxes_alone().marks)
+    stretched = square_pixels(model, width_mm=1.0, height_mm=2.0)
+    flat = stretched.encode(grey((40, 80)))
+    low = prompts([[5, 4, 44, 20]], no_points(), scribbles=(line * [1, 0.5, 1],))
+    inner = model.predict_object(flat.encoded, scribbled).probability
+    halved = inner.reshape(1, 40, 2, 80).mean(axis=2)
+    np.testing.assert_allclose(stretched.predict_object(flat, low).probability, halved, atol=1e-5)
+
+
+@given(st.lists(st.tuples(st.floats(0, 90), st.floats(0, 90)), min_size=2, max_size=8))
+def test_points_along_a_scribble_lie_on_it(corners):
+    line = np.column_stack([np.array(corners), np.zeros(len(corners))])
+
+    found = sample_along(line)
+
+    assert not found[:, 2].any()
+    for place in found[:, :2]:
+        assert min(distance(place, a, b) for a, b in pairwise(line[:, :2])) < 1e-6
+
+
+def distance(place, a, b):
+    """Of a place from a line from a to b."""
+    length = ((b - a) ** 2).sum()
+    share = np.clip((place - a) @ (b - a) / length, 0, 1) if length else 0.0
+    return np.hypot(*(a + share * (b - a) - place))
 
 
 def test_sam2_draws_what_the_library_draws_from_points_and_a_box():

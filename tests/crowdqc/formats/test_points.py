@@ -282,3 +282,117 @@ def test_a_column_positive_is_nothing_without_points(write, tmp_path):
     write("a.csv", "case,slice,label,x0,y0,x1,y1,positive\np,1,liver,1,2,30,40,1\n")
 
     assert "positive" not in guess_study(tmp_path).columns
+
+
+SCRIBBLED = f'{TABLE}\nscribble = "scribble"'
+
+
+def scribbled(*rows):
+    return "\n".join([",".join([*COLUMNS, "scribble"]), *rows]) + "\n"
+
+
+def lines_of(study):
+    found = study.points.groupby(["slice", "rater", "label", "scribble"], sort=False)
+    return {key: list(map(tuple, one[["x", "y"]].to_numpy().tolist())) for key, one in found}
+
+
+def test_rows_of_one_scribble_are_the_corners_of_a_line(read):
+    rows = [
+        "p,1,a,liver,1,2,30,40,,,,",
+        *["p,1,a,liver,,,,,20,30,,w", "p,1,a,liver,,,,,25,30,,w", "p,1,a,liver,,,,,20,30,,w"],
+        *["p,1,a,liver,,,,,50,60,0,v", "p,1,a,liver,,,,,55,60,0,v"],
+        "p,1,a,liver,,,,,7,8,,alone",
+    ]
+    study, findings = read(SCRIBBLED, {"a.csv": scribbled(*rows)})
+
+    assert lines_of(study) == {
+        (1, "a", "liver", "1"): [(20, 30), (25, 30), (20, 30)],  # it may come back
+        (1, "a", "liver", "2"): [(50, 60), (55, 60)],
+        (1, "a", "liver", ""): [(7, 8)],
+    }
+    assert study.points["positive"].tolist() == [True, True, True, False, False, True]
+    assert checks(findings) == []
+
+
+@pytest.mark.parametrize(
+    ("corner", "check"), [("25,x", "not-a-number"), ("250,30", "point-outside-image")]
+)
+def test_of_a_scribble_with_a_bad_corner_nothing_is_left(read, corner, check):
+    rows = ["p,1,a,liver,1,2,30,40,,,,", "p,1,a,liver,,,,,20,30,,w", "p,1,a,liver,,,,,3,4,,v"]
+    rows += [f"p,1,a,liver,,,,,{corner},,w", "p,1,a,liver,,,,,5,6,,v"]
+    study, findings = read(SCRIBBLED, {"a.csv": scribbled(*rows)})
+
+    assert lines_of(study) == {(1, "a", "liver", "1"): [(3, 4), (5, 6)]}
+    assert checks(findings) == [check]
+    assert findings[0].source == "a.csv:5"
+    assert len(study.boxes) == 1
+
+
+def test_polylines_of_cvat_are_scribbles(read):
+    rule = 'format = "cvat"\npath = "{rater}.xml"\nimage = "p{case}_{slice}"'
+    line = '<polyline label="liver" points="1,2;3,4;5,2">SAID</polyline>'
+    said = '<attribute name="positive">false</attribute>'
+
+    study, findings = read(rule, {"a.xml": CVAT.replace("POINTS", line.replace("SAID", said))})
+
+    assert lines_of(study)[1, "a", "liver", "1"] == [(1, 2), (3, 4), (5, 2)]
+    assert not study.points["positive"].iloc[-1]
+    assert checks(findings) == []
+    bad = CVAT.replace("POINTS", '<polyline label="liver" points="1,2;oops;5,2"/>')
+    study, findings = read(rule, {"a.xml": bad})
+    assert checks(findings) == ["not-a-number"]
+    assert set(study.points["scribble"]) == {""}
+
+
+VECTOR = {"vertices": [{"x": 5, "y": 50}, {"x": 10, "y": 60}], "vectorlabels": ["liver"]}
+
+
+def test_a_line_of_label_studio_is_a_scribble(read):
+    line = region(id="k", type="vectorlabels", value=VECTOR)
+    task = {"data": {"image": "p1_1.png"}, "annotations": [annotation(5, region(), line)]}
+    study, findings = read(STUDIO, {"all.json": [task]})
+    assert lines_of(study) == {(1, "5", "liver", "1"): [(10, 50), (20, 60)]}
+    assert checks(findings) == []
+
+    task["annotations"] = [annotation(5, line)]
+    study, findings = read(STUDIO, {"all.json": [task]})
+    assert states(study) == {"1/1/5": "opened"}
+    assert checks(findings) == ["shape-not-a-box"]
+    assert "1 scribble" in findings[0].message
+
+    bad = VECTOR | {"vertices": [{"x": 5, "y": 50}, {"x": "far"}]}
+    task["annotations"] = [annotation(5, region(), line | {"value": bad})]
+    study, findings = read(STUDIO, {"all.json": [task]})
+    assert study.points.empty
+    assert checks(findings) == ["not-a-number"]
+
+
+def test_scribbles_are_written_and_read_again(read, tmp_path):
+    rows = ["p,1,a,liver,1,2,30,40,,,,", "p,1,a,liver,,,,,7,8,,"]
+    rows += [
+        f"p,1,{who},liver,,,,,{x},30,{said},w" for who, said in (("a", 0), ("b", 1)) for x in (2, 9)
+    ]
+    study, _ = read(SCRIBBLED, {"a.csv": scribbled(*rows)})
+
+    for name in ("table", "labelstudio", "cvat"):
+        lost = convert(study, name, tmp_path / name)
+        assert {one.check for one in lost} <= {"opened-lost"}
+        again, _ = read_study(load_config(tmp_path / name / "study.toml"))
+        assert lines_of(again) == lines_of(study)
+        assert points_of(again) == points_of(study)
+
+
+def test_a_scribble_belongs_to_the_boxes_that_hold_half_of_it():
+    boxes = fused((0, 0, 10, 10), (8, 0, 30, 10))
+    line = drawn((5, 5, True), (9, 5, True), (20, 5, True)).assign(scribble="1", rater="a")
+    beside = drawn((50, 5, False), (60, 5, False)).assign(scribble="2", rater="a")
+    far = drawn((1, 5, True), (60, 5, True), (61, 5, True)).assign(scribble="3", rater="a")
+
+    table_, unused = with_points(boxes, pd.concat([line, beside, far]))
+
+    whole, off = (
+        tuple((float(x), 5.0, on) for x in xs) for xs, on in (((5, 9, 20), True), ((50, 60), False))
+    )
+    assert table_["rater_scribbles"].tolist() == [(whole, off), (whole, off)]
+    assert table_["rater_points"].tolist() == [(), ()]
+    assert unused["scribble"].tolist() == ["3", "3", "3"]
