@@ -115,12 +115,14 @@ class _Job:
     def _marks(self, image: Image, shape: Element, *, source: str, rater: str | None) -> None:
         """Points, or the corners of a scribble."""
         places = [place.partition(",")[::2] for place in shape.get("points", "").split(";")]
-        said = {"positive": _is_positive(shape), "label": shape.get("label", "")}
+        on, label = _is_positive(shape), shape.get("label", "")
         if shape.tag == "polyline":
-            self.document.scribble(image, places, **said, source=source, rater=rater)
+            self.document.scribble(
+                image, places, positive=on, label=label, source=source, rater=rater
+            )
             return
         for place in places:
-            self.document.point(image, place, **said, source=source, rater=rater)
+            self.document.point(image, place, positive=on, label=label, source=source, rater=rater)
 
 
 @dataclass(frozen=True)
@@ -227,8 +229,8 @@ def _tasks(output: Output, *, state: str) -> dict[str, Element]:
         marks += [("polyline", *scribble) for scribble in reading.scribbles]
         for shape, label, places, positive in marks:
             common = {"label": label, "source": "manual", "occluded": "0", "z_order": "0"}
-            corners = ";".join(f"{x!r},{y!r}" for x, y in places)
-            drawn = SubElement(image, shape, {**common, "points": corners})
+            line = ";".join(f"{x!r},{y!r}" for x, y in places)
+            drawn = SubElement(image, shape, {**common, "points": line})
             SubElement(drawn, "attribute", {"name": "positive"}).text = str(positive).lower()
     return roots
 

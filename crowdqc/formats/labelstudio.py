@@ -273,8 +273,10 @@ def _line_of(region: Mapping[str, Any]) -> list[tuple[object, object]] | None:
     found: list[tuple[object, object]] = []
     for corner in region["vertices"]:
         x, y = (number(corner.get(name)) if isinstance(corner, dict) else None for name in "xy")
-        known = x is not None and y is not None
-        found.append((x * columns / 100, y * rows / 100) if known else ("", ""))
+        if x is None or y is None:
+            found.append(("", ""))
+        else:
+            found.append((x * columns / 100, y * rows / 100))
     return found or None
 
 
