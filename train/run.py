@@ -33,6 +33,31 @@ PLANS = "crowdqcPlans"
 FINAL, LATEST, BEST = (f"checkpoint_{name}.pth" for name in ("final", "latest", "best"))
 
 
+def check_device(device: str) -> None:
+    """Refuse to train on what this machine does not have.
+
+    Parameters
+    ----------
+    device : {"cuda", "cpu", "mps"}
+        The study file's ``[train] device``.
+
+    Raises
+    ------
+    InputError
+        If it is a GPU that torch does not find here.
+    """
+    import torch
+
+    if (device == "cuda" and not torch.cuda.is_available()) or (
+        device == "mps" and not torch.backends.mps.is_available()
+    ):
+        raise InputError(
+            f"[train] device is '{device}', and torch finds no such GPU on this machine. Train "
+            "where there is one ('crowdqc slurm' or --engine), or on the CPU, which takes days "
+            "where a GPU takes hours: --device cpu."
+        )
+
+
 def prepare(folders: Folders, dataset: str, *, settings: Train, seed: int = 0) -> bool:
     """Fingerprint, plan and preprocess a dataset, unless that was done with the same.
 
@@ -105,8 +130,8 @@ def train_fold(
     Raises
     ------
     InputError
-        If the dataset is not prepared, the fold does not exist, or the results hold a training
-        with other data or settings.
+        If the dataset is not prepared, the fold does not exist, this machine lacks the device, or
+        the results hold a training with other data or settings.
     """
     record = _recorded(folders.preprocessed / dataset / f"{PLANS}.json")
     if record is None:
@@ -122,6 +147,7 @@ def train_fold(
         )
     if is_trained(results):
         return False
+    check_device(settings.device)
     check_prepared(folders.preprocessed / dataset, folders.preprocessed / dataset / f"{PLANS}.json")
     with (
         nnunet(folders, workers=settings.workers, compiling=settings.compile),
@@ -165,7 +191,8 @@ def predict(
     Raises
     ------
     InputError
-        If no fold is trained, one of `folds` is not, or there is no image.
+        If no fold is trained, one of `folds` is not, there is no image, or this machine lacks the
+        device.
     """
     model = model_folder(folders, dataset, settings)
     trained = sorted(path.name[5:] for path in model.glob("fold_*") if is_trained(path))
@@ -179,6 +206,7 @@ def predict(
     source = images or folders.raw / dataset / "imagesTs"
     if not any(source.glob("*_0000.nii.gz")):
         raise InputError(f"{source}: holds no image to predict; set [dataset] test.")
+    check_device(settings.device)
     output.mkdir(parents=True, exist_ok=True)
     check_plans(model / "plans.json")
     with (

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.engine import open_engine
+from crowdqc.engine import LOCAL, open_engine
 from crowdqc.findings import Finding, InputError, Severity, Verdict
 from crowdqc.schema import empty
 from crowdqc.stages.base import Result, Run, doubted, worst
@@ -145,17 +145,19 @@ def _train(work: _Work) -> Result:
     if not request.folds:
         for name in work.sets:
             work.experiment.known_folds(config, work.folders, name)
+    engine = open_engine(config.engine, gpus=request.gpus if config.train.device == "cuda" else 0)
+    if engine is LOCAL and work.experiment.untrained(config, work.folders, work.sets):
+        load("train.run").check_device(config.train.device)  # before hours of preparation
     if request.shard is None:
         _prepare(work)
     folds = work.experiment.fold_tasks(config, work.folders, work.sets, folds=request.folds)
     number, n = request.shard or (1, 1)
-    gpus = request.gpus if config.train.device == "cuda" else 0
     table: pd.DataFrame = work.experiment.train_sets(
         config,
         work.folders,
         folds[number - 1 :: n],
         gpus=request.gpus,
-        engine=open_engine(config.engine, gpus=gpus),
+        engine=engine,
         say=work.run.say,
     )
     summary = f"Trained: {count(len(table), 'fold')}, in nnUNet_results/."

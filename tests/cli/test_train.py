@@ -34,6 +34,8 @@ path = "i/{case}.nii.gz"
 path = "t/{case}.nii.gz"
 [dataset]
 test = ["c4", "c5"]
+[train]
+device = "cpu"
 """
 CASES = [f"c{number}" for number in range(6)]
 
@@ -202,7 +204,7 @@ def test_folds_are_trained_on_a_cluster(study, nnunet, nodes, monkeypatch):
 def test_a_cluster_without_gpus_trains_nothing_that_needs_one(study, nnunet, nodes, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
 
-    result = call("train", study, "--engine", "ray", "--gpus", 2)
+    result = call("train", study, "--engine", "ray", "--gpus", 2, "--device", "cuda")
 
     assert result.exit_code == 2
     assert "no machine of it has 1 cores and 2 GPUs" in result.stderr
@@ -322,3 +324,15 @@ def test_a_dataset_that_is_not_there_names_the_command(study, nnunet):
 
     assert result.exit_code == 2
     assert "'crowdqc dataset'" in result.stderr
+
+
+def test_a_machine_without_the_device_refuses_before_it_prepares(study, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    result = call("train", study, "--device", "cuda")
+
+    assert result.exit_code == 2
+    assert "torch finds no such GPU on this machine" in result.stderr
+    assert "--device cpu" in result.stderr
+    assert not (study.parent / "out" / "nnUNet_preprocessed").exists()
