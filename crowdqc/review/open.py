@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crowdqc.decisions import read_decisions, settled_masks
 from crowdqc.findings import InputError
-from crowdqc.review.queue import make_queue
+from crowdqc.review.queue import SAMPLES, make_queue
 from crowdqc.review.session import Session
 from crowdqc.review.study import StudyView
 from crowdqc.schema import TABLES
@@ -56,7 +56,8 @@ def open_review(
     store.release()
     if queue.empty:
         raise InputError(f"{run.config.file}: nothing is to be decided in this order.")
-    return Session(view, queue, reviewer=reviewer, read_only=read_only)
+    sampled = order in SAMPLES
+    return Session(view, queue, reviewer=reviewer, read_only=read_only, sampled=sampled)
 
 
 _READ = ("settled", "risk", "audit")

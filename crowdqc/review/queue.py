@@ -16,6 +16,8 @@ from crowdqc.text import count
 ORDERS = ("disagreement", "masks", "single", "random", "audit")
 """By what a decision is worth, with some at random; masks by their risk; what one rater drew alone;
 a random sample; what ``crowdqc audit`` asks for."""
+SAMPLES = ("random", "audit")
+"""Orders whose every item counts, since something is estimated from all of them."""
 _CHECK = 5
 """Every fifth item of the first order is a random one: the model may err where it is sure."""
 _BLOCK = 25

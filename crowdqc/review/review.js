@@ -131,7 +131,7 @@
     const layers = Object.keys(viewer.layers).filter((name) => viewer.layers[name] && (name !== "uncertainty" || viewer.uncertainty)).join(" ");
     return `${layers || "image only"}; ${item.boxes.length - viewer.hidden.size} raters' boxes${item.picture ? "" : "; no image"}`;
   }
-  const isMask = () => item.unit === "mask";
+  const isMask = () => item?.unit === "mask";
   const own = () => item.boxes.filter(({ label }) => label === item.label);
   function take(place) {
     const one = own()[place];
@@ -175,7 +175,7 @@
     "slice-up": ["Previous slice", "\u2191", () => false, () => turn(at - 1)],
     "slice-down": ["Next slice", "\u2193", () => false, () => turn(at + 1)],
   };
-  const MORE_KEYS = [["1 \u2013 9", "take that rater's box", true], ["\u2190 \u2192", "previous, next item"], ["\u2191 \u2193, wheel", "slices"], ["Home", "back to the slice that is asked about"], ["arrows", "move the drawn box; with Shift its right and lower edge, with Alt its left and upper edge, with Ctrl ten px at a time", true], ["Esc", "forget the drawn box", true], ["+ \u2212 0", "zoom; also Ctrl and the wheel"], ["Space", "and drag: move the image"], ["[ ] { }", "window: level, width; or drag with the right button"], ["B F M", "boxes, fused, mask on or off"], ["X", "boxes of other labels on or off"], ["O", "how uncertain the mask is, near the fused boxes"]];
+  const MORE_KEYS = [["1 \u2013 9", "take that rater's box", true, () => !isMask()], ["\u2190 \u2192", "previous, next item"], ["\u2191 \u2193, wheel", "slices"], ["Home", "back to the slice that is asked about"], ["arrows", "move the drawn box; with Shift its right and lower edge, with Alt its left and upper edge, with Ctrl ten px at a time", true], ["Esc", "forget the drawn box", true], ["+ \u2212 0", "zoom; also Ctrl and the wheel"], ["Space", "and drag: move the image"], ["[ ] { }", "window: level, width; or drag with the right button"], ["B F M", "boxes, fused, mask on or off"], ["X", "boxes of other labels on or off"], ["O", "how uncertain the mask is, near the fused boxes"]];
   const VIEW_KEYS = {
     Home: () => turn(item.slice), "?": help, "+": () => viewer.zoom(1.25), "=": () => viewer.zoom(1.25), "-": () => viewer.zoom(0.8), 0: () => viewer.fit(null),
     "[": () => viewer.setWindow(viewer.window.level - 8, viewer.window.width), "]": () => viewer.setWindow(viewer.window.level + 8, viewer.window.width),
@@ -340,6 +340,7 @@
     if (!bad) silence = setTimeout(() => { box.hidden = true; }, 2500);
   }
   const complain = (error) => say(error.message, true);
+  const mayStop = (most) => `You may stop now: ${isMask() ? `each mask that is left is bad with a probability below ${most}.` : `any further decision changes its object by less than ${most} of IoU.`}`;
   function showProgress(progress) {
     about.progress = progress;
     Object.assign(id("bar"), { value: progress.done, max: progress.all });
@@ -347,10 +348,10 @@
     const left = progress.stop ? "" : `; ${progress.worth.toLocaleString("en")} worth it, about ${minutes} min`;
     id("progress").textContent = `${progress.done.toLocaleString("en")} of ${progress.all.toLocaleString("en")} decided${left}`;
     id("stop").hidden = !progress.stop;
-    id("stop").textContent = `You may stop now: any further decision changes its object by less than ${Math.max(progress.next, 0.01).toFixed(2)} of IoU.`;
+    id("stop").textContent = progress.done < progress.all ? mayStop(Math.max(progress.next, 0.01).toFixed(2)) : "All of this queue is decided.";
   }
   function help() {
-    const rows = [...Object.values(ACTIONS).slice(0, 13).filter(([, , applies]) => !about.readOnly && (!item || applies())).map(([text, shortcut]) => [shortcut, text]), ...MORE_KEYS.filter(([, , decides]) => !(about.readOnly && decides))];
+    const rows = [...Object.values(ACTIONS).slice(0, 13).filter(([, , applies]) => !about.readOnly && (!item || applies())).map(([text, shortcut]) => [shortcut, text]), ...MORE_KEYS.filter(([, , decides, applies]) => !(about.readOnly && decides) && (!applies || applies()))];
     id("key-list").replaceChildren(...rows.flatMap(([shortcut, text]) => { const term = make("dt"); term.append(key(shortcut)); return [term, make("dd", text)]; }));
     id("keys").showModal();
   }
@@ -362,10 +363,10 @@
       document.title = `${about.study}: crowdqc review`;
       id("study").textContent = about.study;
       id("who").textContent = about.readOnly ? "for looking only" : `reviewer ${about.reviewer}`;
-      showProgress(about.progress);
       const asked = Number(new URLSearchParams(location.hash.slice(1)).get("item") ?? NaN);
       viewer.editable = !about.readOnly;
       await open(Number.isInteger(asked) ? asked : Math.max(about.first, 0));
+      showProgress(about.progress);
       id("slice").focus();
       performance.mark("ready");
     } catch (error) { complain(error); }

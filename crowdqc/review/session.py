@@ -44,10 +44,18 @@ class Session:
         Who decides.
     read_only : bool
         Whether nothing is saved.
+    sampled : bool
+        Whether the queue is a sample, of which every item counts, however likely it is right.
     """
 
     def __init__(
-        self, view: StudyView, queue: pd.DataFrame, *, reviewer: str, read_only: bool = False
+        self,
+        view: StudyView,
+        queue: pd.DataFrame,
+        *,
+        reviewer: str,
+        read_only: bool = False,
+        sampled: bool = False,
     ) -> None:
         self.view, self.queue, self.reviewer, self.read_only = view, queue, reviewer, read_only
         self._path = decisions_file(view.config)
@@ -57,7 +65,8 @@ class Session:
             zip(*(queue[name].tolist() for name in ("unit", *PLACE, "object")), strict=True)
         )
         self._gain = queue["gain"].to_numpy(np.float64)
-        self._usual = float(np.median(self._gain)) if len(queue) else 0.0
+        usual = float(np.median(self._gain)) if len(queue) else 0.0
+        self._enough = -1.0 if sampled else max(_STOP, _ORDINARY * usual)
         self._numbers: dict[tuple[Any, ...], int] = {key: i for i, key in enumerate(self._keys)}
         self._before: dict[tuple[Any, ...], int] = {}
         self._forget()
@@ -168,7 +177,7 @@ class Session:
     def _progress(self) -> dict[str, Any]:
         left = self._gain[self._open]
         pace = statistics.median(self._seconds[-50:]) if self._seconds else _DECISION_S
-        worth = left > max(_STOP, _ORDINARY * self._usual)
+        worth = left > self._enough
         next_gain = float(left.max(initial=0.0))
         return {
             "done": len(self._keys) - len(left),

@@ -243,6 +243,22 @@ def test_all_decided_says_so(page, reviewed, tmp_path):
     assert not page.run("document.getElementById('stop').hidden")
 
 
+def test_of_a_sample_every_item_counts_so_that_nobody_may_stop(page, reviewed, tmp_path):
+    site = reviewed(write(tmp_path, slices=4), order="random")
+
+    assert page.run("document.getElementById('stop').hidden")
+    assert "0 of 4 decided; 4 worth it" in page.run(
+        "document.getElementById('progress').textContent"
+    )
+    for n in range(4):
+        page.type("a")
+        saved(page, site, n + 1)
+    page.until("!document.getElementById('stop').hidden")
+    assert (
+        page.run("document.getElementById('stop').textContent") == "All of this queue is decided."
+    )
+
+
 def test_looking_only_offers_nothing_to_save(page, reviewed):
     site = reviewed(read_only=True)
 
