@@ -26,7 +26,7 @@ LIKELY = 0.4
 START_DOUBT, DOUBT = 0.9, 0.4
 """Standard deviation of the logarithm of how many bad units are expected: before any was found, and
 after many were."""
-FLOOR = 0.25
+FLOOR = 0.125
 """Share of the limit that is expected to be bad at least: a plan is not made for risks that are
 too good to be true."""
 _STEPS = (0, 5, 10, 20, 40, 60, 80, 120, 160, 240, 320, 480, 640)

@@ -9,7 +9,7 @@ from scipy.special import bdtr, gammaln
 
 from crowdqc.arrays import Floats, Ints
 
-POWER = 0.85
+POWER = 0.8
 """Probability with which the planned draws are to be enough."""
 SPENT = 0.7
 """A test that looks once, with this share of the error probability, is about as strict at the

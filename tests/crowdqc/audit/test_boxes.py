@@ -51,6 +51,14 @@ def test_nothing_and_conflicts_are_bad_and_what_was_not_decided_has_no_grade():
     ]
 
 
+@pytest.mark.parametrize(("more", "bad"), [(0.0, 0), (MARGIN / 2, 0), (1.3 * MARGIN, 1)])
+def test_a_grade_holds_for_the_box_that_was_shown(more, bad):
+    nothing = units().assign(real=True, conflict=False, reviewers="")
+    shown = units((5, 5, 25, 25 + 20 * more)).assign(grade="good", reviewers="eva")
+    found = box_grades(units(TRUE), nothing, shown, below=0.5)
+    assert found["bad"].tolist() == [bad]
+
+
 def test_boxes_that_moved_or_are_new_are_not_the_same():
     near = (5, 5, 25, 25 + 20 * MARGIN / 2)
     now = units(TRUE, near, (5, 5, 25, 27), TRUE)
