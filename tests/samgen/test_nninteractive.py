@@ -30,8 +30,10 @@ from samgen.predictors import licence_of, open_predictor  # noqa: E402
 from samgen.predictors.nninteractive import SEED, inwards, voxels  # noqa: E402
 from samgen.settings import MaskSettings, PromptSettings  # noqa: E402
 from samgen.volume_predictor import ObjectPrompts, Volume  # noqa: E402
+from tests.commands import call  # noqa: E402
 from tests.samgen.painting import LABELS, consensus, files, generate  # noqa: E402
 from tests.samgen.small_nninteractive import plans, write_model  # noqa: E402
+from tests.studies import TABLE, VOLUMES, write_boxes  # noqa: E402
 from tests.turns import TURNS  # noqa: E402
 
 SHAPE = (9, 40, 56)
@@ -369,6 +371,57 @@ def test_a_run_that_was_cut_short_ends_with_the_same_bytes(folder, model, tmp_pa
 def test_its_licence_binds_what_is_made_with_it(folder):
     assert licence_of("nninteractive") == "CC-BY-NC-SA-4.0"
     assert licence_of(f"nninteractive:{folder}") == "CC-BY-NC-SA-4.0"
+
+
+def study_of(folder, weights):
+    """Two cases of two raters, to be drawn by nnInteractive from the command line."""
+    rows = []
+    for case in "ab":
+        stored(folder / f"{case}.nii.gz", "RAS")
+        rows += [
+            (case, k, rater, "liver", 4 + n, 5, 28 - n, 22)
+            for k in (1, 2, 3)
+            for n, rater in enumerate(("AK", "BL"))
+        ]
+    masks = f'[masks]\nmodel = "nninteractive:{weights}"\n'
+    return write_boxes(folder, rows, f"{TABLE}{VOLUMES}[agree]\nbootstrap = 0\n{masks}")
+
+
+def test_its_licence_is_refused_until_it_is_allowed_and_goes_with_the_masks(folder, tmp_path):
+    """From `masks` to manifest, dataset and report, as a user runs them."""
+    study, licence = study_of(tmp_path, folder), "CC-BY-NC-SA-4.0"
+    text = study.read_text(encoding="utf-8")
+    out = tmp_path / "out"
+    for model in (f"nninteractive:{folder}", "nninteractive"):
+        refused = call("masks", study, "--model", model)
+        assert refused.exit_code == 2
+        assert f"the weights of '{model}' have the licence {licence}" in refused.stderr
+        assert "[masks] allow_licences" in refused.stderr
+    study.write_text(text + f'second_model = "nninteractive:{folder}"\n')
+    assert call("masks", study, "--model", "intensity").exit_code == 2
+    assert not (out / "masks").exists()
+
+    study.write_text(text + f'allow_licences = ["{licence}"]\n', encoding="utf-8")
+    done = call("masks", study)
+
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(out / "masks.csv")
+    assert set(table["case"]) == {"a", "b"}
+    assert set(table["licence"]) == {licence}
+    assert call("gate", study).exit_code in {0, 3}
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["licences"] == [licence]
+    found = call("dataset", study)
+    assert found.exit_code == 0, found.output
+    (record, *_) = out.rglob("dataset.json")
+    assert json.loads(record.read_text(encoding="utf-8"))["crowdqc"]["licences"] == [licence]
+    assert call("report", study).exit_code == 0
+    assert licence in (out / "report.html").read_text(encoding="utf-8")
+    study.write_text(text, encoding="utf-8")  # what is no longer allowed is no longer used
+    for command in ("masks", "dataset"):
+        refused = call(command, study)
+        assert refused.exit_code == 2, command
+        assert licence in refused.stderr
 
 
 def test_other_weights_and_plans_are_another_model(tmp_path, folder, model):
