@@ -74,6 +74,9 @@ def make_model(options: argparse.Namespace) -> Any:
             memory_attention_rope_feat_sizes=[grid, grid],
         )
     )
+    for module in model.modules():  # as torch begins: the library's own are so small that all is 0
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            module.reset_parameters()
     with torch.no_grad():  # what it is asked for is always there
         model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(100)
     return model.eval().requires_grad_(requires_grad=False).to(options.device)
@@ -141,13 +144,16 @@ def ours(
     objects: int = 1,
     bf16: bool = False,
     alone: bool = False,
-) -> None:
+) -> np.ndarray | None:
     from samgen.predictors.sam2 import Sam2Predictor
 
     volume, one = make_problem(options)
     memory = 0 if alone else options.memory
     predictor = Sam2Predictor(model, name="tiny", digest="", memory=memory, bf16=bf16)
+    if objects == 1:
+        return predictor.predict(volume, one).probability
     list(predictor.draw(volume, [replace(one, label=f"{n}") for n in range(objects)], _nothing))
+    return None
 
 
 def library(model: Any, options: argparse.Namespace, *, second: bool = False) -> None:
@@ -193,7 +199,7 @@ def _nothing(_: int) -> None:
     """Say nothing of slices that are done."""
 
 
-CONTENDERS: dict[str, Callable[..., None]] = {
+CONTENDERS: dict[str, Callable[..., Any]] = {
     "samgen": ours,
     "samgen, three objects": lambda model, options: ours(model, options, objects=3),
     "samgen, bfloat16": lambda model, options: ours(model, options, bf16=True),
@@ -216,7 +222,7 @@ def contend(options: argparse.Namespace) -> None:
 
     model = make_model(options)
     parts, begun = Parts(model, clock), clock()
-    CONTENDERS[options.contender](model, options)
+    drawn = CONTENDERS[options.contender](model, options)
     found = {
         "seconds": clock() - begun,
         "parts": parts.total(options.slices),
@@ -226,6 +232,15 @@ def contend(options: argparse.Namespace) -> None:
         "device_gib": torch.cuda.max_memory_allocated() / 2**30 if gpu else 0.0,
     }
     (options.folder / "found.json").write_text(json.dumps(found))
+    if drawn is not None:
+        np.save(options.folder / "drawn.npy", drawn)
+
+
+def compare(one: np.ndarray, other: np.ndarray) -> str:
+    """How far logits lie apart, and of how many pixels the mask differs."""
+    near, far = (np.log(p / (1 - p)) for p in (one.astype(float), other.astype(float)))
+    differ = ((one > 0.5) != (other > 0.5)).mean()
+    return f"{np.abs(near - far).max():.1e} of {np.abs(near).max():.1e}, {differ:.2%} of pixels"
 
 
 def main() -> None:
@@ -234,20 +249,25 @@ def main() -> None:
         contend(options)
         return
     print(f"{options.slices} slices, a box on one in {options.every}, {options.side} px")
-    print("| | seconds | parts | over parts | peak GiB | calls |")
-    print("|---|---|---|---|---|---|")
+    print("| | seconds | parts | over parts | peak GiB | logits against samgen | calls |")
+    print("|---|---|---|---|---|---|---|")
+    first = None
     for name in options.only:
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, __file__, *sys.argv[1:]]
             subprocess.run([*command, "--contender", name, "--folder", folder], check=True)
             run = json.loads((Path(folder) / "found.json").read_text())
+            drawn = Path(folder) / "drawn.npy"
+            found = np.load(drawn) if drawn.exists() else None
+        first = found if first is None else first
+        apart = "" if found is None else compare(first, found)
         calls = ", ".join(
             f"{n} {part} of {run['each'][part]:.2f} s" for part, n in run["calls"].items()
         )
         print(
             f"| {name} | {run['seconds']:.1f} | {run['parts']:.1f} "
             f"| {run['seconds'] / run['parts']:.2f} | {run['peak_gib']:.2f} "
-            f"({run['device_gib']:.2f} device) | {calls} |",
+            f"({run['device_gib']:.2f} device) | {apart} | {calls} |",
             flush=True,
         )
 
