@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import krippendorff
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import optimize, stats
 
 from crowdqc.agreement import krippendorff_alpha
 from crowdqc.agreement.alpha import HARDNESS, alpha_interval, nominal_alpha, nominal_sums
+from crowdqc.agreement.pool import alpha_of
 from tests.crowdqc.agreement.reliability import FOUR
 
 NAN = np.nan
@@ -152,6 +154,30 @@ def test_the_interval_is_that_by_hand(value, raters):
     found = alpha_interval(value, without, 0.9, raters=raters)
 
     assert found == pytest.approx(by_hand(value, without, 0.9, raters), abs=1e-6)
+
+
+def test_alpha_of_units_takes_clusters_with_a_pair_and_the_mean_number_of_their_answers():
+    rng = np.random.default_rng(1)
+    cluster = np.repeat(np.arange(5), 12)
+    n = np.where(cluster == 4, 1, rng.integers(1, 6, 60))  # nobody is compared in the last
+    unit = np.repeat(np.arange(60), n)
+    value = (rng.random(n.sum()) < np.where(cluster[unit] < 2, 0.2, 0.5)).astype(np.int64)
+    totals, same = nominal_sums(unit, value, n_units=60, n_values=2)
+    places = SimpleNamespace(weights=np.ones((1, 5)), level=0.9)
+
+    found = alpha_of(totals, same, cluster, places=places)
+
+    def alpha(rows):
+        table = np.full((5, rows.sum()), NAN)
+        for column, u in enumerate(np.flatnonzero(rows)):
+            table[: n[u], column] = value[unit == u]
+        return krippendorff_alpha(table)
+
+    without = np.array([alpha(cluster != k) for k in range(4)])
+    whole = alpha(cluster >= 0)
+    interval = alpha_interval(whole, without, 0.9, raters=n[n > 1].mean())
+    assert found == pytest.approx((whole, *interval))
+    assert np.isnan(alpha_of(totals, same, cluster * 0, places=places)[1:]).all()
 
 
 @given(

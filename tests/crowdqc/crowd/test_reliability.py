@@ -1,6 +1,7 @@
 """Reliability and its interval, against the same computed one rater and one answer at a time."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from crowdqc.crowd import fit
 from crowdqc.crowd.edge_fit import fit_edges
 from crowdqc.crowd.edges import EdgeSettings
 from crowdqc.crowd.evidence import evidence
+from crowdqc.crowd.existence import ExistenceSettings, fit_existence
+from crowdqc.crowd.fit import _believed
 from crowdqc.crowd.reliability import (
     _DRAWN,
     _LENT,
@@ -176,3 +179,19 @@ def test_raters_who_see_what_is_there_are_not_blamed_for_the_inventions_of_anoth
 
     assert abs(np.mean(gone)) < 0.006
     assert np.mean(held) >= 0.9
+
+
+@pytest.mark.parametrize(("shared", "own_votes"), [(0.0, 1.0), (0.5, 0.75), (1.0, 0.0), (2.0, 0.0)])
+def test_at_worst_own_votes_count_as_far_as_errors_are_not_shared(shared, own_votes):
+    study, _ = crowd_study(3, sd=[2] * 4, miss=0.2, extra=[0.0, 0.1, 0.1, 0.6], things=30)
+    data = evidence(match(study))
+    weight = np.random.default_rng(0).random(data.n_objects)
+    existence = replace(fit_existence(data, ExistenceSettings()), weight=weight)
+
+    worst, best = _believed(data, existence, shared)
+
+    every, weight = existence.probability[data.asked_object], weight[data.asked_object]
+    weight[data.drew] = 1.0  # a flood is held against who drew it, not against the others
+    np.testing.assert_allclose(best, weight * every)
+    mixed = own_votes * every + (1 - own_votes) * existence.without
+    np.testing.assert_allclose(worst, weight * mixed)
