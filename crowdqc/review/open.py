@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from crowdqc.decisions import read_decisions, settled_masks
+import pandas as pd
+
+from crowdqc.decisions import graded_boxes, read_decisions, settled_masks
 from crowdqc.findings import InputError
 from crowdqc.review.queue import SAMPLES, make_queue
 from crowdqc.review.session import Session
@@ -49,15 +51,25 @@ def open_review(
     tables |= {name: store.read(name) for name in _READ if name in TABLES and store.has(name)}
     if rater is not None:
         tables["boxes"] = store.read("boxes")
-    if order == "masks":
-        graded = settled_masks(read_decisions(run.config), lambda place: view.mask_hash(*place))
-        tables["settled"] = graded.assign(object=-1)
+    if order in {"masks", "audit"}:
+        tables["settled"] = _graded(view, tables["settled"] if order == "audit" else None)
     queue = make_queue(tables, order=order, rater=rater, seed=run.config.study.seed)
     store.release()
     if queue.empty:
         raise InputError(f"{run.config.file}: nothing is to be decided in this order.")
     sampled = order in SAMPLES
     return Session(view, queue, reviewer=reviewer, read_only=read_only, sampled=sampled)
+
+
+def _graded(view: StudyView, settled: pd.DataFrame | None) -> pd.DataFrame:
+    """What was decided of masks (with -1 for their object) and, beside `settled`, of boxes."""
+    decisions = read_decisions(view.config)
+    masks = settled_masks(decisions, lambda place: view.mask_hash(*place)).assign(object=-1)
+    if settled is None:
+        return masks
+    boxes = graded_boxes(decisions, view.consensus, lambda place: view.inputs(*place))
+    found = [table for table in (settled, boxes, masks) if len(table)]
+    return pd.concat(found) if found else masks
 
 
 _READ = ("settled", "risk", "audit")

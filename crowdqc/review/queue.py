@@ -150,6 +150,10 @@ def _audit(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     number = audit["object"].where(audit["unit"] == "box", -1)
     why = "Chosen by the audit: the share of wrong ones is estimated from all that it asks for."
     rows = audit[["unit", *PLACE]].assign(object=number, gain=1.0, why=why, again=False)
+    if "settled" in tables:  # what was decided on other boxes, or another mask, is no grade now
+        changed = tables["settled"]
+        changed = changed[changed["state"] == CHANGED]
+        rows["again"] = stands_in(changed, rows, [*PLACE, "object"])
     return rows[COLUMNS]
 
 

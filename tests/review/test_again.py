@@ -60,6 +60,26 @@ def test_what_two_reviewers_decided_differently_is_asked_of_both(tmp_path):
     assert session_of(study).item(0)["why"].count("differently") == 0
 
 
+def test_a_grade_of_a_box_that_has_changed_is_asked_again_by_an_audit(tmp_path):
+    study = write(tmp_path, images=False)
+    call("audit", study, "--boxes")
+    session = session_of(study, order="audit")
+    first = decide(session, 0, decision="grade", grade="good")
+    second = decide(session, 1, decision="grade", grade="good")
+    assert session_of(study, order="audit").first_open() == 2  # nothing is asked twice
+    boxes = pd.read_csv(tmp_path / "boxes.csv")
+    boxes.loc[(boxes["slice"] == first["slice"]) & (boxes["rater"] == "a"), "x0"] += 3
+    boxes.to_csv(tmp_path / "boxes.csv", index=False)
+    call("audit", study, "--boxes")
+
+    again = session_of(study, order="audit")
+
+    items = [again.item(k) for k in range(len(again.queue))]
+    asked = {one["slice"] for one in items if one["decided"] is None}
+    assert first["slice"] in asked
+    assert second["slice"] not in asked  # this grade stands
+
+
 def test_a_grade_of_a_mask_that_has_changed_is_asked_again(tmp_path):
     study = write(tmp_path)
     call("run", study)
