@@ -6,6 +6,7 @@ import numpy as np
 
 from crowdqc.agreement.rater_data import FEWEST, RaterData
 from crowdqc.agreement.resample import Ratio
+from crowdqc.arrays import Bools
 from crowdqc.findings import Finding
 
 _APART = 2.0
@@ -33,9 +34,13 @@ def beyond(data: RaterData, ratio: Ratio, limit: float) -> list[int]:
     return [int(r) for r in np.flatnonzero(off)]
 
 
+Sites = tuple[list[int], list[int], float]
+"""Raters of the lower and of the upper group, and how far apart they are."""
+
+
 def two_conventions(
-    data: RaterData, ratio: Ratio, limit: float
-) -> tuple[list[int], list[int], float] | None:
+    data: RaterData, ratio: Ratio, limit: float, *, among: Bools | None = None
+) -> Sites | None:
     """Two groups of raters who each agree among themselves, and differ from one another.
 
     Parameters
@@ -45,6 +50,8 @@ def two_conventions(
         A value of each rater, such as the logarithm of the size of the boxes.
     limit : float
         The least difference that matters.
+    among : ndarray of bool, shape (R,), optional
+        Raters who may hold to a convention; all, if not given.
 
     Returns
     -------
@@ -52,7 +59,8 @@ def two_conventions(
         Raters of the lower and of the upper group, and how far apart they are. Each has two
         voices or more and at least a third of all; raters who are one voice count once.
     """
-    known = np.flatnonzero(np.isfinite(ratio.value) & (ratio.n >= FEWEST) & (data.n_others > 1))
+    enough = np.isfinite(ratio.value) & (ratio.n >= FEWEST) & (data.n_others > 1)
+    known = np.flatnonzero(enough if among is None else enough & among)
     known = known[np.argsort(ratio.value[known], kind="stable")]
     value, group = ratio.value[known], data.crowd.group[known]
     for k in np.argsort(-np.diff(value), kind="stable")[:1]:
@@ -69,9 +77,23 @@ def two_conventions(
     return None
 
 
-def convention(
-    data: RaterData, sites: tuple[list[int], list[int], float], *, lower: str, upper: str
-) -> Finding:
+def surely_apart(data: RaterData, ratio: Ratio, sites: Sites) -> bool:
+    """Whether no interval of the lower group reaches one of the upper.
+
+    Parameters
+    ----------
+    data : RaterData
+        Says how sure intervals are.
+    ratio : Ratio
+        The value by which the groups differ.
+    sites : tuple
+        As from `two_conventions`.
+    """
+    low, high = ratio.bounds(data.places.level)
+    return bool(high[sites[0]].max() < low[sites[1]].min())
+
+
+def convention(data: RaterData, sites: Sites, *, lower: str, upper: str) -> Finding:
     """The finding about two groups, of which one does the `lower` and the other the `upper`.
 
     Parameters

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from crowdqc.agreement.conventions import beyond, convention, two_conventions
+from crowdqc.agreement.conventions import beyond, convention, surely_apart, two_conventions
 from crowdqc.agreement.copies import part_copies
 from crowdqc.agreement.profile import straight
 from crowdqc.agreement.rater_data import (
@@ -272,33 +272,42 @@ def shifted(data: RaterData) -> list[Fault | Finding]:
             what = f"draws {px:.1f} px too far {way} ({abs(value):.0%} of the object)"
             places = _typical(data, r)
             found.append(Fault(r, "rater-shifts", what, value, limit, "share of size", places))
-    return found + _shifted_at_labels(data)
+    shifting = np.isin(
+        np.arange(len(data.people)), [f.rater for f in found if isinstance(f, Fault)]
+    )
+    return found + _shifted_at_labels(data, shifting | scatters(data, overall(data)))
 
 
-def _shifted_at_labels(data: RaterData) -> list[Fault | Finding]:
-    """Raters who place an edge of one label elsewhere than the others, always by as much."""
+def _shifted_at_labels(data: RaterData, elsewhere: Bools) -> list[Fault | Finding]:
+    """Raters who place an edge of one label elsewhere than the others, always by as much.
+
+    But for those whose boxes lie `elsewhere` at all labels.
+    """
     found: list[Fault | Finding] = []
     for label, (about, steady) in enumerate(by_label(data)):
-        off = _rows(scatters(data, about) & ~scatters(data, steady))
-        if off:
-            found += _label_shifts(data, off, label)
+        unsteady = scatters(data, steady) | elsewhere
+        off = scatters(data, about) & ~unsteady
+        if off.any():
+            found += _label_shifts(data, off, label, steady=~unsteady)
     return found
 
 
-def _label_shifts(data: RaterData, off: list[int], label: int) -> list[Fault | Finding]:
-    """What of raters who are off at a label is a convention, and the faults of the others."""
+def _label_shifts(
+    data: RaterData, off: Bools, label: int, *, steady: Bools
+) -> list[Fault | Finding]:
+    """What of raters who are `off` at a label is a convention, and the faults of the others."""
     found: list[Fault | Finding] = []
     offsets = label_offsets(data, label)
     sided: set[int] = set()
     for edge, ratio in offsets.items():
-        sites = two_conventions(data, ratio, data.limits.shift)
-        if sites:
+        sites = two_conventions(data, ratio, data.limits.shift, among=steady)
+        if sites and off[[*sites[0], *sites[1]]].any() and surely_apart(data, ratio, sites):
             back, forth = _WAYS[edge]
             does = f"have the {edge} edge of {data.labels[label]} further"
             found.append(convention(data, sites, lower=f"{does} {back}", upper=f"further {forth}"))
             sided.update(*sites[:2])
     return found + [
-        _label_shift(data, r, label=label, offsets=offsets) for r in off if r not in sided
+        _label_shift(data, r, label=label, offsets=offsets) for r in _rows(off) if r not in sided
     ]
 
 

@@ -149,6 +149,18 @@ def test_who_is_off_at_one_organ_is_told_how_and_shown_that_organ(alter, check, 
     assert {place.label for place in fault.examples} == {ORGAN}
 
 
+def pushed(boxes, *_):
+    """All boxes by as many px, which is a larger share of a small organ."""
+    return boxes.assign(**(boxes[BOX] + [4.0, -3.0, 4.0, -3.0]))
+
+
+def test_one_who_scatters_and_one_who_shifts_hold_to_no_convention():
+    judged, noticed = reviewed(FIVE | {"d": {"noise": 14.0}}, alter={"e": pushed})
+
+    assert named(judged) == {"d", "e"}
+    assert noticed == set()
+
+
 def test_who_is_better_than_all_others_makes_none_of_them_bad():
     judged, _ = reviewed({"a": {"noise": 0.3}, "b": {"noise": 3.0}, "c": {"noise": 3.0}})
 
