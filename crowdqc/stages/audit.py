@@ -72,7 +72,7 @@ def audit(run: Run, request: Request, *, masks: bool) -> Result:
     found = bounds(table, plan)
     shown = found[["part", "name", "n", "n_graded", "n_drawn", "n_bad", "bad_share_high"]]
     summary = f"{why}{_summary(table, plan, found, n_unknown=audited.n_unknown(table))}"
-    summary += _beside(read_plans(run), plan)
+    summary += _kept(audited, table) + _beside(read_plans(run), plan)
     return Result(table=found, shown=shown, summary=summary, files=files)
 
 
@@ -106,6 +106,17 @@ def _begun(run: Run, request: Request, audited: Audited) -> tuple[pd.DataFrame, 
     asked = (request.below, request.limit, request.confidence)
     plan = Plan(request.unit, *asked, run.config.study.seed, inputs=audited.inputs)
     return begin(audited.accepted.assign(unit=request.unit)), plan
+
+
+def _kept(audited: Audited, table: pd.DataFrame) -> str:
+    """That units found bad are accepted all the same, where there are any."""
+    kept = int(audited.standing(table)[1].sum())
+    if not kept:
+        return ""
+    return (
+        f" {count(kept, audited.unit)} found bad {'is' if kept == 1 else 'are'} still accepted, as "
+        "no rule of the policy (graded_bad) rejects them; the certificate of the gate counts them."
+    )
 
 
 def _beside(plans: Mapping[str, Plan], own: Plan) -> str:

@@ -54,6 +54,7 @@ def test_grades_lead_to_a_certificate_that_the_gate_asks_for(tmp_path):
     assert begun["n_missing"] > 30
     assert manifest(folder)["verdict"] == "reject"
     assert grade_until_reached(folder, study) >= 2
+    assert "found bad are still accepted, as no rule" in call("audit", study).output
     result = call("gate", study)
     done = manifest(folder)["certificate"]
     assert (result.exit_code == 0) == done["reached"] == (done["bad_share_high"] <= 0.05)
@@ -73,6 +74,7 @@ def test_grades_lead_to_a_certificate_that_the_gate_asks_for(tmp_path):
 def check_default_policy_and_report(folder, study):
     """Those found bad are taken out by the default policy, and the report shows the certificate."""
     (folder / "study.toml").write_text(study.read_text("utf-8").split("[gate]")[0], "utf-8")
+    assert "still accepted" not in call("audit", study).output
     call("gate", study)
     taken_out = manifest(folder)["certificate"]
     assert taken_out["n_accepted"] == len(CASES) * SLICES - taken_out["n_bad"]
