@@ -139,9 +139,23 @@ class VolumeModelSettings:
 
     drawings: int = 3
     """Courses of the edges along which an object is drawn."""
-    smooth_mm: float = 2.0
-    """Standard deviation of the kernel across slices; of a short organ, less."""
+    shape_share: float = 2 / 3
+    """Share of `IntensitySettings.shape_weight` that counts here, where neighbours say more."""
+    limit_share: float = 4 / 3
+    """Share of `IntensitySettings.evidence_limit` that counts here."""
+    coupling_mm: float = 4.0
+    """Reach of what pixels say to those on the slices beside; a slice at most."""
+    pooled: float = 0.5
+    """Pixels of all slices that a histogram of one leans on, as a share of its own."""
     judged_together: float = 0.5
-    """Share of all slices, against the slice itself, in whether the organ is of one tissue."""
+    """Share of all slices, against the slice itself, in which view of the organ is believed."""
+    likelihood_share: float = 1.0
+    """IoU with the box that a mean log likelihood of 1 for each pixel is worth."""
+    fit_scale: float = 0.02
+    """Difference in fit that changes the odds of two views by a factor e."""
+    margin_share: float = 0.2
+    """Share of `IntensitySettings.fit_margin` that counts here, beside the likelihood."""
+    again: int = 2
+    """Rounds for each further course of the edges."""
     side_max: int = 128
     """Longer side of the box on the grid that it is drawn on, where steps are whole pixels."""

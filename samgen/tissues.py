@@ -18,10 +18,10 @@ from samgen.settings import IntensitySettings
 
 Floats = NDArray[np.float32]
 
-_BINS = 128
+BINS = 128
 _BIN_WIDTH = 2.0
 """Histograms have a bin for every second grey value."""
-_LEVELS = np.arange(_BINS, dtype=np.float32) * np.float32(_BIN_WIDTH)
+_LEVELS = np.arange(BINS, dtype=np.float32) * np.float32(_BIN_WIDTH)
 """Grey value of each bin."""
 _BLUR_BINS = 2.0
 """Standard deviation by which histograms are smoothed, in bins."""
@@ -49,16 +49,16 @@ def noise_level(grey: Floats) -> float:
     return 1.4826 * float(np.median(response)) if response.size else 0.0
 
 
-def guided_filter(grey: Floats, *, radius: int, strength: float) -> Floats:
+def guided_filter(grey: Floats, *, radius: int | tuple[int, ...], strength: float) -> Floats:
     """Smooth what varies less than `strength` and keep what varies more.
 
     The guided filter with the picture as its own guide.
 
     Parameters
     ----------
-    grey : ndarray of float32, shape (rows, columns)
-    radius : int
-        Of the square window, in px.
+    grey : ndarray of float32, shape (rows, columns) or (planes, rows, columns)
+    radius : int or tuple of int
+        Of the window along all axes, or each, in px.
     strength : float
         Standard deviation in grey values that is half smoothed away.
 
@@ -66,9 +66,10 @@ def guided_filter(grey: Floats, *, radius: int, strength: float) -> Floats:
     -------
     smooth : ndarray of float32, shape of `grey`
     """
+    sides = tuple(2 * n + 1 for n in ((radius,) if isinstance(radius, int) else radius))
 
     def mean(values: Any) -> Any:
-        return ndimage.uniform_filter(values, 2 * radius + 1, mode="nearest")
+        return ndimage.uniform_filter(values, sides if len(sides) > 1 else sides[0], mode="nearest")
 
     centre = mean(grey)
     variance = np.maximum(mean(grey * grey) - centre * centre, 0)
@@ -137,7 +138,7 @@ def two_views(scene: Scene, settings: IntensitySettings) -> Views:
         Constants of the model.
     """
     core, mixed = _of_one_tissue(scene, settings), _of_any_tissue(scene, settings)
-    return Views(core, mixed, _box_fit(core, scene, settings) - _box_fit(mixed, scene, settings))
+    return Views(core, mixed, box_fit(core, scene, settings) - box_fit(mixed, scene, settings))
 
 
 def blend(views: Views, scene: Scene, better: float, *, settings: IntensitySettings) -> Floats:
@@ -160,7 +161,7 @@ def blend(views: Views, scene: Scene, better: float, *, settings: IntensitySetti
         Probabilities, of the shape of the scene.
     """
     weight = np.float32(expit((better + settings.fit_margin) / settings.fit_scale))
-    return _tidy(weight * views.core + (1 - weight) * views.mixed, scene, settings)
+    return tidy(weight * views.core + (1 - weight) * views.mixed, scene, settings)
 
 
 def region_with_margin(
@@ -207,9 +208,9 @@ def scene_of(
     )
     power = settings.shape_power
     radius = (np.abs(u)[None, :] ** power + np.abs(v)[:, None] ** power) ** (1 / power)
-    bins = np.clip(np.rint(part / _BIN_WIDTH), 0, _BINS - 1).astype(np.intp)
+    bins = np.clip(np.rint(part / _BIN_WIDTH), 0, BINS - 1).astype(np.intp)
     prior = (settings.shape_weight * (1 - radius)).astype(np.float32)
-    total = np.bincount(bins.ravel(), minlength=_BINS).astype(np.float32)
+    total = np.bincount(bins.ravel(), minlength=BINS).astype(np.float32)
     return Scene(bins, total, prior, np.outer(inside_y, inside_x).astype(np.float32), local)
 
 
@@ -226,12 +227,12 @@ def _of_one_tissue(scene: Scene, settings: IntensitySettings) -> Floats:
     smallest, largest = settings.core_spread
     weight = expit(scene.prior) * scene.inside
     centre, spread = _excess(scene, weight), (smallest + largest) / 2
-    belongs: Floats = weight * _bell(centre, spread)[scene.bins]
+    belongs: Floats = weight * bell(centre, spread)[scene.bins]
     for _ in range(settings.rounds):
         counts = _counts(scene, belongs)
-        centre, spread = _robust_moments(counts, centre, spread)
+        centre, spread = robust_moments(counts, centre, spread)
         spread = min(max(spread, smallest), largest)
-        odds = _odds(_bell(centre, spread), scene.total - counts, settings)
+        odds = _odds(bell(centre, spread), scene.total - counts, settings)
         belongs = _update(scene, belongs, odds=odds, coupling=settings.coupling)
     return belongs
 
@@ -241,15 +242,28 @@ def _of_any_tissue(scene: Scene, settings: IntensitySettings) -> Floats:
     belongs: Floats = expit(scene.prior) * scene.inside
     for _ in range(settings.rounds):
         counts = _counts(scene, belongs)
-        odds = _odds(_smooth(counts), scene.total - counts, settings)
+        odds = _odds(smooth_counts(counts), scene.total - counts, settings)
         belongs = _update(scene, belongs, odds=odds, coupling=settings.coupling)
     return belongs
 
 
 def _odds(tissue: Floats, background: Floats, settings: IntensitySettings) -> Floats:
     """Log odds of the object at each grey value, (bins,), for one pixel."""
-    odds = np.log(_share(tissue) / _share(_smooth(background)))
-    return np.clip(odds, -settings.evidence_limit, settings.evidence_limit)
+    return odds_between(tissue, smooth_counts(background), settings.evidence_limit)
+
+
+def odds_between(tissue: Floats, background: Floats, limit: float) -> Floats:
+    """Log odds of one histogram (..., bins) against another at each grey value, for one pixel.
+
+    Parameters
+    ----------
+    tissue, background : ndarray of float32, shape (..., bins)
+        Counts.
+    limit : float
+        What one pixel is worth at most.
+    """
+    odds = np.log(share_of(tissue) / share_of(background))
+    return np.clip(odds, -limit, limit)
 
 
 def _update(scene: Scene, belongs: Floats, *, odds: Floats, coupling: float) -> Floats:
@@ -262,29 +276,57 @@ def _update(scene: Scene, belongs: Floats, *, odds: Floats, coupling: float) -> 
 
 def _counts(scene: Scene, weight: Floats) -> Floats:
     """Histogram of the grey values, (bins,), each pixel counted with its weight."""
-    counts = np.bincount(scene.bins.ravel(), weight.ravel(), minlength=_BINS)
+    counts = np.bincount(scene.bins.ravel(), weight.ravel(), minlength=BINS)
     return counts.astype(np.float32)
 
 
-def _smooth(counts: Floats) -> Floats:
+def smooth_counts(counts: Floats) -> Floats:
+    """Blur histograms (..., bins).
+
+    Parameters
+    ----------
+    counts : ndarray of float32, shape (..., bins)
+    """
     smooth: Floats = ndimage.gaussian_filter1d(counts, _BLUR_BINS, mode="nearest")
     return smooth
 
 
-def _share(counts: Floats) -> Floats:
-    """Histogram that sums up to 1, and a little everywhere."""
-    return counts / max(float(counts.sum()), 1e-6) + _FLOOR / _BINS
+def share_of(counts: Floats) -> Floats:
+    """Histograms that sum up to 1, and a little everywhere.
+
+    Parameters
+    ----------
+    counts : ndarray of float32, shape (..., bins)
+    """
+    return counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1e-6) + _FLOOR / BINS
 
 
 def _excess(scene: Scene, weight: Floats) -> float:
     """The grey value that is most in excess in the box over what lies round it."""
-    box, around = (_smooth(_counts(scene, part)) for part in (weight, 1 - scene.inside))
-    return float(np.argmax(_share(box) - _share(around))) * _BIN_WIDTH
+    return strongest_excess(_counts(scene, weight), _counts(scene, 1 - scene.inside))
 
 
-def _robust_moments(counts: Floats, centre: float, spread: float) -> tuple[float, float]:
-    """Mean and standard deviation, looking away from what is far (a bell of two spreads)."""
-    near = counts * _bell(centre, 2 * spread)
+def strongest_excess(box: Floats, around: Floats) -> float:
+    """The grey value that one histogram has most in excess over another.
+
+    Parameters
+    ----------
+    box, around : ndarray of float32, shape (bins,)
+    """
+    excess = share_of(smooth_counts(box)) - share_of(smooth_counts(around))
+    return float(np.argmax(excess)) * _BIN_WIDTH
+
+
+def robust_moments(counts: Floats, centre: float, spread: float) -> tuple[float, float]:
+    """Mean and standard deviation, looking away from what is far (a bell of two spreads).
+
+    Parameters
+    ----------
+    counts : ndarray of float32, shape (bins,)
+    centre, spread : float
+        The last ones, in grey values.
+    """
+    near = counts * bell(centre, 2 * spread)
     total = float(near.sum()) + 1e-6
     mean = float((near * _LEVELS).sum()) / total
     variance = float((near * (_LEVELS - mean) ** 2).sum()) / total
@@ -292,21 +334,47 @@ def _robust_moments(counts: Floats, centre: float, spread: float) -> tuple[float
     return mean, float(np.sqrt(1.25 * variance))
 
 
-def _bell(centre: float, spread: float) -> Floats:
-    """Normal density at the grey value of each bin, (bins,), but for a factor."""
+def bell(centre: float, spread: float) -> Floats:
+    """Normal density at the grey value of each bin, (bins,), but for a factor.
+
+    Parameters
+    ----------
+    centre, spread : float
+        In grey values.
+    """
     bell: Floats = np.exp(-0.5 * ((_LEVELS - np.float32(centre)) / np.float32(spread)) ** 2)
     return bell
 
 
-def _box_fit(belongs: Floats, scene: Scene, settings: IntensitySettings) -> float:
-    """IoU of the box and the box round the mask."""
+def box_fit(belongs: Floats, scene: Scene, settings: IntensitySettings) -> float:
+    """IoU of the box and the box round the mask.
+
+    Parameters
+    ----------
+    belongs : ndarray of float32
+        Probabilities, of the shape of the scene.
+    scene : Scene
+        A box and what lies round it.
+    settings : IntensitySettings
+        Constants of the model.
+    """
     mask = _pieces(belongs > 0.5, scene.box, settings)
     found = region_of(mask)
     return 0.0 if found is None else _overlap(_bounds(found), scene.box)
 
 
-def _tidy(belongs: Floats, scene: Scene, settings: IntensitySettings) -> Floats:
-    """Probability whose mask at 0.5 has no holes and no needless pieces."""
+def tidy(belongs: Floats, scene: Scene, settings: IntensitySettings) -> Floats:
+    """Probability whose mask at 0.5 has no holes and no needless pieces.
+
+    Parameters
+    ----------
+    belongs : ndarray of float32
+        Probabilities, of the shape of the scene.
+    scene : Scene
+        A box and what lies round it.
+    settings : IntensitySettings
+        Constants of the model.
+    """
     if not (belongs > 0.5).any():
         # Nothing stands out, as in a box of one pixel: the shape alone decides.
         return expit(scene.prior) * scene.inside

@@ -2,13 +2,12 @@
 
 Three things are known of an organ that no slice says alone. Its edges go on from slice to slice
 (`samgen.tracks`): a box that strays is one of many that say where it must be, and slices that
-nobody drew lie between others. It is of the same tissues everywhere: whether of one or of several
-is judged on all slices together. And its surface goes on, in mm.
+nobody drew lie between others. It is of the same tissues everywhere, and what a pixel is, its
+neighbours on the slices beside are, too (`samgen.organs`).
 
-The boxes are soft evidence. From what they leave open several courses of the edges are drawn, and
-along each of them the model of single slices (`samgen.predictors.intensity`) draws the organ; its
-probability is their mean, and how much they differ says how sure it is. Large organs are drawn on
-a coarser grid.
+The boxes are soft evidence. Along the likeliest course of the edges the organ is drawn as one, and
+what the boxes leave open says how sure that is: along further courses it is drawn again from there.
+Large organs are drawn on a coarser grid.
 """
 
 from __future__ import annotations
@@ -24,44 +23,35 @@ from skimage.transform import resize
 from crowdqc.arrays import Floats as Numbers
 from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes
+from samgen.organs import Organ, draw_again, draw_organ, organ_of, tidied
 from samgen.predictor import ModelRequest
 from samgen.predictors.intensity import settings_of
 from samgen.prompts import prompt_rng
-from samgen.refine import LENGTH_SHARE
-from samgen.regions import Region, hull, shape_of, within
+from samgen.regions import Region, hull, shape_of
 from samgen.settings import IntensitySettings, VolumeModelSettings
-from samgen.tissues import (
-    Floats,
-    blend,
-    guided_filter,
-    noise_level,
-    region_with_margin,
-    scene_of,
-    two_views,
-)
+from samgen.tissues import Floats, guided_filter, noise_level, region_with_margin
 from samgen.tracks import LEAST, follow_edges
-from samgen.volume3d import runs_of, smooth_slices
+from samgen.volume3d import runs_of
 from samgen.volume_predictor import ObjectPrompts, Volume, VolumePrediction, VolumePredictor
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same settings give other masks."""
 
 
-class _Slice(NamedTuple):
-    """A slice as the model looks at it."""
+class _Look(NamedTuple):
+    """The slices of an organ as the model looks at them."""
 
     grey: Floats
-    """Smoothed picture of the region, on the grid that it is drawn on."""
+    """Smoothed pictures of the region (P, rows, columns), on the grid that it is drawn on."""
     region: Region
-    """The part of the picture that is looked at."""
+    """The part of the pictures that is looked at."""
     step: int
     """Pixels of the picture along a side of the grid's cells."""
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of the grid."""
-        rows, columns = self.grey.shape
-        return rows, columns
+    def placed(self, boxes: Boxes) -> Boxes:
+        """Boxes of the picture on the grid."""
+        rows, columns = self.region
+        return (boxes - np.tile([columns.start, rows.start], 2)) / self.step
 
 
 class Intensity3DPredictor(VolumePredictor):
@@ -121,23 +111,20 @@ class Intensity3DPredictor(VolumePredictor):
     def _drawing(self, volume: Volume, prompts: ObjectPrompts) -> VolumePrediction:
         slices = np.array(sorted([*prompts.slices, *prompts.gaps]))
         courses = _within(self._courses(slices, prompts), volume.shape)
-        seen = [
-            self._look(volume, k, boxes)
-            for k, boxes in zip(slices, courses.swapaxes(0, 1), strict=True)
-        ]
-        region = hull(one.region for one in seen)
-        drawn = np.zeros((len(courses), len(slices), *shape_of(region)), np.float32)
+        look = self._look(volume, slices, courses)
+        drawn = np.zeros((len(courses), len(slices), *shape_of(look.region)), np.float32)
+        belongs: Floats | None = None
         for course, stack in zip(courses, drawn, strict=True):
-            for plane, one, mask in zip(stack, seen, self._drawn(seen, course), strict=True):
-                plane[within(one.region, region)] = mask
-            for run in runs_of(slices):
-                length_mm = (run.stop - run.start) * volume.spacing_mm[0]
-                stack[run] = smooth_slices(
-                    stack[run],
-                    spacing_mm=volume.spacing_mm[0],
-                    sigma_mm=min(self.volume.smooth_mm, LENGTH_SHARE * length_mm),
-                )
-        return VolumePrediction(slices=tuple(slices.tolist()), region=region, probability=drawn)
+            organ = self._organ(look, course, slices=slices, spacing_mm=volume.spacing_mm[0])
+            if belongs is None:
+                belongs = found = draw_organ(organ)
+            else:
+                found = draw_again(organ, belongs, self.volume.again)
+            for plane, mask in zip(stack, tidied(organ, found), strict=True):
+                plane[:] = _enlarged(mask, look)
+        return VolumePrediction(
+            slices=tuple(slices.tolist()), region=look.region, probability=drawn
+        )
 
     def _courses(self, slices: NDArray[np.intp], prompts: ObjectPrompts) -> Numbers:
         """Boxes (K, P, 4) along which the object is drawn."""
@@ -155,46 +142,46 @@ class Intensity3DPredictor(VolumePredictor):
             [[_between(slices, own, given[:, k, edge]) for edge in range(4)] for k in range(n)]
         ).swapaxes(1, 2)
 
-    def _look(self, volume: Volume, k: int, boxes: Boxes) -> _Slice:
-        """A slice round some boxes on it."""
-        rows, columns = hull(region_with_margin(box, volume.shape, self.settings) for box in boxes)
-        sides = boxes[:, 2:] - boxes[:, :2]
-        step = int(np.ceil(np.median(sides.max(axis=1)) / self.volume.side_max))
-        # Whole cells, as far as the picture goes.
-        rows, columns = (
-            slice(part.start, min(part.start + -(-(part.stop - part.start) // step) * step, most))
-            for part, most in zip((rows, columns), volume.shape, strict=True)
+    def _look(self, volume: Volume, slices: NDArray[np.intp], courses: Numbers) -> _Look:
+        """What is seen of the slices, round all courses (K, P, 4)."""
+        rows, columns = hull(
+            region_with_margin(box, volume.shape, self.settings) for box in courses.reshape(-1, 4)
         )
-        grey = volume.pictures[k].astype(np.float32)
-        strength = self.settings.smooth_noise * noise_level(grey)
-        smooth = guided_filter(
-            grey[rows, columns], radius=self.settings.smooth_radius_px, strength=strength
-        )
-        if step > 1:
-            padding = [(0, -n % step) for n in smooth.shape]
-            smooth = block_reduce(np.pad(smooth, padding, mode="edge"), (step, step), np.mean)
-        return _Slice(smooth, (rows, columns), step)
-
-    def _drawn(self, seen: list[_Slice], course: Boxes) -> list[Floats]:
-        """The object along one course of its edges, in the regions of the slices."""
-        scenes = []
-        for one, box in zip(seen, course, strict=True):
-            corner = np.tile([one.region[1].start, one.region[0].start], 2)
-            local = (box - corner) / one.step
-            region = region_with_margin(local, one.grey.shape, self.settings)
-            scenes.append(
-                (region, scene_of(one.grey, local, region=region, settings=self.settings))
+        sides = courses[0, :, 2:] - courses[0, :, :2]
+        step = int(np.ceil(sides.max() / self.volume.side_max))
+        planes, noise = [], []
+        for k in slices:
+            noise.append(noise_level(volume.pictures[k].astype(np.float32)))
+            plane = volume.pictures[k, rows, columns].astype(np.float32)
+            padding = [(0, -n % step) for n in plane.shape]
+            planes.append(
+                block_reduce(np.pad(plane, padding, mode="edge"), (step, step), np.mean)
+                if step > 1
+                else plane
             )
-        views = [two_views(scene, self.settings) for _, scene in scenes]
-        share = self.volume.judged_together
-        usual = float(np.mean([one.better for one in views]))
-        masks = []
-        for one, (region, scene), view in zip(seen, scenes, views, strict=True):
-            better = share * usual + (1 - share) * view.better
-            mask = np.zeros(one.grey.shape, np.float32)
-            mask[region] = blend(view, scene, better, settings=self.settings)
-            masks.append(_enlarged(mask, one))
-        return masks
+        grey = np.stack(planes)
+        strength = self.settings.smooth_noise * float(np.median(noise)) / step
+        smooth = np.empty_like(grey)
+        for run in runs_of(slices):
+            radius = (1, self.settings.smooth_radius_px, self.settings.smooth_radius_px)
+            smooth[run] = guided_filter(grey[run], radius=radius, strength=strength)
+        return _Look(smooth, (rows, columns), step)
+
+    def _organ(
+        self, look: _Look, course: Boxes, *, slices: NDArray[np.intp], spacing_mm: float
+    ) -> Organ:
+        """The organ along one course of its edges (P, 4)."""
+        boxes = look.placed(course)
+        _, rows, columns = look.grey.shape
+        return organ_of(
+            look.grey,
+            boxes,
+            regions=[region_with_margin(box, (rows, columns), self.settings) for box in boxes],
+            slices=slices,
+            spacing_mm=spacing_mm,
+            settings=self.settings,
+            volume=self.volume,
+        )
 
 
 def _some(boxes: Boxes, n: int) -> Boxes:
@@ -207,7 +194,7 @@ def _between(slices: NDArray[np.intp], own: NDArray[np.intp], edge: Numbers) -> 
     return np.interp(slices, own, edge)
 
 
-def _enlarged(mask: Floats, one: _Slice) -> Floats:
+def _enlarged(mask: Floats, one: _Look) -> Floats:
     """A mask on the grid as one of the pixels of its region."""
     if one.step == 1:
         return mask

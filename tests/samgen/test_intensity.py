@@ -11,7 +11,7 @@ from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
 from samgen.predictor import BoxPredictor
 from samgen.predictors.intensity import IntensityPredictor
 from samgen.settings import IntensitySettings
-from samgen.tissues import _robust_moments, guided_filter, noise_level
+from samgen.tissues import guided_filter, noise_level, robust_moments
 
 ORGANS = {"spleen": 1, "right kidney": 2, "left kidney": 3, "liver": 5, "aorta": 52}
 SHAPE = (90, 110)
@@ -214,7 +214,7 @@ def test_centre_and_spread_of_a_tissue_are_found_beside_another():
     tissue = np.exp(-0.5 * ((levels - 100) / 10) ** 2)
     counts = (tissue + 0.5 * (levels > 200)).astype(np.float32)
 
-    centre, spread = _robust_moments(counts, 104.0, 10.0)
+    centre, spread = robust_moments(counts, 104.0, 10.0)
 
     assert centre == pytest.approx(100.8, abs=0.1)  # a bell of width 20 at 104 pulls by a fifth
     assert spread == pytest.approx(10, rel=0.01)
