@@ -164,11 +164,11 @@ def reliability(
     right, outcome = 2 * chance * met, evidence.drew[rows] + chance
     usual = _usual(evidence, who, objects, right=right, outcome=outcome, voice=voice)
     value = total(who, right, n) / np.maximum(total(who, outcome, n), 1e-12)
+    lone = _lone(evidence, edges)[objects]
     gain = 2 * met - value[who]  # of 2 TP less its share of what is wanted, if the object exists
+    gain[evidence.drew[rows] & (lone >= 0)] = 2.0  # all or nothing reaches beyond its deviation
     doubt = total(who, 4 * chance * met * (1 - met), n)
-    doubt += _together(
-        who, chance * (1 - chance) * gain**2, n, lone=_lone(evidence, edges)[objects]
-    )
+    doubt += _together(who, chance * (1 - chance) * gain**2, n, lone=lone)
     return _interval(
         (right, outcome, usual, 2 * prior),
         who=who,

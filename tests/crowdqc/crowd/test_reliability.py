@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -24,7 +25,7 @@ from crowdqc.crowd.reliability import (
     reliability,
 )
 from crowdqc.matching import match
-from crowdqc.schema import BOX
+from crowdqc.schema import BOX, Study
 from tests.crowdqc.crowds import crowd_study
 
 
@@ -103,6 +104,8 @@ def one_answer_at_a_time(data, overlap, exists, shared):
                 continue
             variance += p * met * 4 * (1 - met)
             own = p * (1 - p) * (2 * met - value) ** 2
+            if drawer[o] == [rater]:
+                own = p * (1 - p) * 4
             if len(drawer[o]) == 1:
                 together[drawer[o][0]] = together.get(drawer[o][0], 0.0) + math.sqrt(own)
             else:
@@ -195,3 +198,23 @@ def test_at_worst_own_votes_count_as_far_as_errors_are_not_shared(shared, own_vo
     np.testing.assert_allclose(best, weight * every)
     mixed = own_votes * every + (1 - own_votes) * existence.without
     np.testing.assert_allclose(worst, weight * mixed)
+
+
+def test_who_sees_what_others_skip_is_not_known_to_invent():
+    rng, boxes, readings = np.random.default_rng(3), [], []
+    for z in range(40):
+        for i in range(6):
+            centre, half = np.array([60 + 120 * (i % 3), 60 + 120 * (i // 3)]), rng.uniform(15, 30)
+            chance = 0.93 if rng.random() < 0.7 else 0.15
+            for r in range(5):
+                if rng.random() < (0.95 if r == 0 else chance):
+                    edges = np.r_[centre - half, centre + half] + rng.normal(0, 1.5, 4)
+                    boxes.append((f"c{z // 4}", z % 4, f"r{r}", "thing", *edges))
+        readings += [(f"c{z // 4}", z % 4, f"r{r}", "boxed") for r in range(5)]
+    frame = pd.DataFrame(boxes, columns=["case", "slice", "rater", "label", *BOX])
+    read = pd.DataFrame(readings, columns=["case", "slice", "rater", "state"])
+
+    crowd = fit(match(Study.from_boxes(frame, readings=read, shape=(600, 600))))
+
+    n = (frame["rater"] == "r0").sum()
+    assert crowd.reliability_high[0] >= 2 * n / (n + 240)
