@@ -119,7 +119,7 @@ def test_no_address_leads_out_of_the_study(app, path):
         (b'{"decision": "draw", "box": [1, 2, 3, NaN], "seen": 0}', 422),
         (b'{"decision": "rater", "box": [1, 2, 3, 4], "rater": 77, "seen": 0}', 422),
         (b'{"decision": "relabel", "to": "a\\nb", "box": [1, 2, 3, 4], "seen": 0}', 422),
-        (b'{"decision": "grade", "grade": "good", "seen": 0}', 422),
+        (b'{"decision": "grade", "grade": "poor", "seen": 0}', 422),
         (b'{"shown": "' + b"x" * 70_000 + b'"}', 413),
     ],
 )
