@@ -3,8 +3,8 @@
     python benchmarks/volume3d.py ../shared/data
     python benchmarks/volume3d.py ../shared/data --others
 
-With ``--others`` the organs are those that the constants of the model of volumes were chosen on:
-all other labels of both scans with five slices or more, and other patients.
+With ``--others`` the organs are all other labels of both scans with five slices or more, and the
+patients others. The constants of the model of volumes were chosen with both in view.
 
 Boxes are tight round the expert masks; or each edge is moved by a normal error of 5 % of its
 side, and half a pixel (noisy); or noisy, and one slice in ten has its box moved by 40 % of its
