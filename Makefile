@@ -11,9 +11,9 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 demo: $(VENV)/core
 	$(BIN)/crowdqc demo crowdqc-demo --force
 
-## test: everything that CI checks
+## test: everything that CI checks; tests run on all cores, a file on one of them
 test: lint $(VENV)/dev
-	$(BIN)/python -m pytest --quiet
+	$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile
 
 ## coverage: the same tests with branch coverage, which must not fall below the floor in pyproject.toml
 coverage: lint $(VENV)/dev
