@@ -311,7 +311,7 @@ def asset(name: str) -> str:
 
 
 def _plotly() -> str:
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - heavy, and not always needed
+    from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs()).replace("</script", "<\\/script").replace("\r\n", "\n")
 

@@ -153,7 +153,7 @@ def _positive(item: Any, name: str = "SliceThickness") -> float:
 
 def _pydicom() -> ModuleType:
     try:
-        import pydicom  # noqa: PLC0415 - an extra
+        import pydicom
     except ModuleNotFoundError as error:
         raise InputError(
             "Enhanced DICOM images are read with pydicom, which is not installed: "

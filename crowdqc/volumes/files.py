@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -356,6 +355,8 @@ def _stored(path: Path, *, resample: bool = False) -> tuple[Array, Geometry]:
 
 def _open(path: Path, *, resample: bool = False) -> Any:
     """A NIfTI image whose values are not read; of other volumes, their frame alone."""
+    import nibabel as nib
+
     if is_dicom(path):
         series = read_series(path, resample=resample)
         shape, affine = series.shape, series.affine

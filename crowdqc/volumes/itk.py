@@ -77,7 +77,7 @@ def simpleitk(what: str) -> ModuleType:
         If it is not installed; `what` is read with it.
     """
     try:
-        import SimpleITK  # noqa: PLC0415 - an extra
+        import SimpleITK
     except ModuleNotFoundError as error:
         raise InputError(
             f"{what} are read with SimpleITK, which is not installed: "

@@ -2,6 +2,8 @@
 
 A file of zeros packs a thousand to one: a megabyte may claim gigabytes. The claim stands in the
 first bytes, so a file that claims too much is refused before it can take memory.
+
+nibabel is imported where a file is opened: commands that only list files start without it.
 """
 
 from __future__ import annotations
@@ -14,12 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.imageglobals import logger
-from nibabel.spatialimages import HeaderDataError, HeaderTypeError
-from nibabel.wrapstruct import WrapStructError
 
 from crowdqc.files import Unreadable, atomic, opened
 from crowdqc.findings import InputError
@@ -42,11 +39,6 @@ _CODES = frozenset(range(6))
 _HEADER = 540
 _OFFSETS = {348: ("f", 108), 540: ("q", 168)}
 """Size of the header, which differs between versions 1 and 2 -> type and place of vox_offset."""
-_UNREADABLE = (
-    *(OSError, EOFError, ValueError, OverflowError, zlib.error),
-    *(ImageFileError, HeaderDataError, HeaderTypeError, WrapStructError),
-)
-"""What nibabel raises where a file is damaged."""
 _MM = {"meter": 1e3, "micron": 1e-3}
 """Units of length that a header may name, in mm; it means mm where it names none."""
 
@@ -65,10 +57,12 @@ def open_nifti(path: Path) -> Any:
             f"{path}: its header says that voxels begin at byte {offset:g}; more than {OFFSET_MAX} "
             "is a broken or hostile file."
         )
+    import nibabel as nib
+
     try:
         with _silent():
             image = nib.load(path)
-    except _UNREADABLE as error:
+    except _unreadable() as error:
         raise InputError(f"{path}: cannot be read as NIfTI: {error}.") from error
     if not isinstance(image, nib.Nifti1Image | nib.Nifti2Image):
         raise InputError(f"{path}: is {type(image).__name__}; a NIfTI file is needed.")
@@ -81,9 +75,21 @@ def open_nifti(path: Path) -> Any:
     return image
 
 
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What nibabel raises where a file is damaged."""
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+    from nibabel.wrapstruct import WrapStructError
+
+    own = (ImageFileError, HeaderDataError, HeaderTypeError, WrapStructError)
+    return (OSError, EOFError, ValueError, OverflowError, zlib.error, *own)
+
+
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """What nibabel mends of a header goes to the terminal, without the name of the file."""
+    from nibabel.imageglobals import logger
+
     before, logger.disabled = logger.disabled, True
     try:
         yield
@@ -167,7 +173,7 @@ def nifti_values(image: Any, path: Path) -> Array:
     """
     try:
         values = np.asanyarray(image.dataobj)
-    except _UNREADABLE as error:
+    except _unreadable() as error:
         raise InputError(f"{path}: is cut off or damaged: {error}.") from error
     if values.dtype.kind not in "uif":
         raise InputError(f"{path}: holds {values.dtype}; voxels must be single numbers.")
@@ -212,7 +218,7 @@ def _qform(source: Any) -> tuple[Array | None, int] | None:
     """The matrix of the quaternion and its code; `None` where it is damaged."""
     try:
         affine, code = source.get_qform(coded=True)
-    except _UNREADABLE:
+    except _unreadable():
         return None
     damaged = affine is not None and not np.isfinite(affine).all()
     return None if damaged else (affine, _code(code))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from nibabel import orientations
 from numpy.typing import NDArray
 
 from crowdqc.config import Plane
@@ -42,6 +41,8 @@ def turn_grid(
     """
     if plane == "stored":
         return shape, affine
+    from nibabel import orientations
+
     turn = _turn(affine, plane)
     i, j, k = (shape[stored] for stored in turn[:, 0].argsort())
     return (i, j, k), affine @ orientations.inv_ornt_aff(turn, shape)
@@ -66,6 +67,8 @@ def turn_voxels(volume: NDArray[Any], affine: Affine, plane: Plane) -> NDArray[A
     """
     if plane == "stored":
         return volume
+    from nibabel import orientations
+
     turned: NDArray[Any] = orientations.apply_orientation(volume, _turn(affine, plane))
     return turned
 
@@ -89,6 +92,8 @@ def turn_back(volume: NDArray[Any], affine: Affine, plane: Plane) -> NDArray[Any
     """
     if plane == "stored":
         return volume
+    from nibabel import orientations
+
     turn = _turn(affine, plane)
     order = turn[:, 0].argsort()
     back = np.column_stack([order, turn[order, 1]])
@@ -98,6 +103,8 @@ def turn_back(volume: NDArray[Any], affine: Affine, plane: Plane) -> NDArray[Any
 
 def _turn(affine: Affine, plane: str) -> NDArray[np.float64]:
     """Where each stored axis goes, and whether it is flipped, as nibabel writes it."""
+    from nibabel import orientations
+
     turn: NDArray[np.float64] = orientations.ornt_transform(
         orientations.io_orientation(affine), orientations.axcodes2ornt(AXES[plane])
     )

@@ -48,3 +48,12 @@ def test_stages_of_boxes_import_scipy_alone(imported):
     for name, code, found in imported[2:]:
         assert code in {0, 3}, name
         assert HEAVY & set(found) <= SCIPY, name
+
+
+def test_the_page_of_a_review_and_work_packages_begin_without_readers_of_volumes():
+    late = {"nibabel", "pydicom", "SimpleITK", "skimage.measure", "statsmodels", "plotly"}
+    code = "import sys, crowdqc.review.open, crowdqc.stages.tasks; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "crowdqc.report" in done.stdout.split()
+    assert late & set(done.stdout.split()) == set()
