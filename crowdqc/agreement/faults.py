@@ -24,7 +24,7 @@ from crowdqc.agreement.rater_data import (
     usual,
 )
 from crowdqc.agreement.resample import Ratio, clustered_ratio
-from crowdqc.agreement.scatter import by_label, label_offsets, overall, scatters
+from crowdqc.agreement.scatter import EDGES, by_label, label_offsets, overall, scatters
 from crowdqc.agreement.suspicion import fit_gain
 from crowdqc.agreement.units import confusions
 from crowdqc.arrays import Bools, Ints, numbered
@@ -38,13 +38,6 @@ _GAIN, _PART = 60.0, 0.05
 pairs of raters on real sets the largest gain is 46, of pairs of honest simulated ones 4."""
 HIT = 0.5
 """IoU from which boxes show the same thing by convention."""
-_WAYS = {
-    "left": ("left", "right"),
-    "upper": ("up", "down"),
-    "right": ("left", "right"),
-    "lower": ("up", "down"),
-}
-"""Where an edge lies whose displacement is below 0, and above."""
 EDGE_FAULTS = {"rater-shifts", "boxes-too-large", "boxes-too-small", "rater-scatters"}
 """Faults of how edges lie."""
 
@@ -302,7 +295,7 @@ def _label_shifts(
     for edge, ratio in offsets.items():
         sites = two_conventions(data, ratio, data.limits.shift, among=steady)
         if sites and off[[*sites[0], *sites[1]]].any() and surely_apart(data, ratio, sites):
-            back, forth = _WAYS[edge]
+            back, forth = EDGES[edge]
             does = f"have the {edge} edge of {data.labels[label]} further"
             found.append(convention(data, sites, lower=f"{does} {back}", upper=f"further {forth}"))
             sided.update(*sites[:2])
@@ -315,7 +308,7 @@ def _label_shift(data: RaterData, rater: int, *, label: int, offsets: Mapping[st
     """The fault of a rater who misplaces an edge of a label: the edge that is farthest off."""
     values = {edge: float(ratio.value[rater]) for edge, ratio in offsets.items()}
     edge = max(values, key=lambda name: abs(values[name]))
-    value, way = values[edge], _WAYS[edge][int(values[edge] > 0)]
+    value, way = values[edge], EDGES[edge][int(values[edge] > 0)]
     name, limit = data.labels[label], data.limits.shift
     what = f"draws the {edge} edge of {name} {abs(value):.0%} of its size too far {way}"
     places = _typical(data, rater, label)

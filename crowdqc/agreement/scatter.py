@@ -17,6 +17,14 @@ _SURE = 2.5
 """Standard errors by which the spread of few boxes may be off."""
 _MORE = 1.2
 """How many times what can be done a rater must scatter about the others, who scatter, too."""
+EDGES = {
+    "left": ("left", "right"),
+    "upper": ("up", "down"),
+    "right": ("left", "right"),
+    "lower": ("up", "down"),
+}
+"""Edges in the order of a box's coordinates; where one lies whose displacement is below 0, and
+above."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +76,6 @@ def by_label(data: RaterData) -> Iterator[tuple[Scatter, Scatter]]:
             Scatter(about[label], model, label),
             Scatter(steady[label], model * np.where(np.isfinite(part), part, 1.0), label),
         )
-
-
-EDGES = ("left", "upper", "right", "lower")
 
 
 def label_offsets(data: RaterData, label: int) -> dict[str, Ratio]:
