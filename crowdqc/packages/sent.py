@@ -129,8 +129,8 @@ def returned_rounds(config: Config, study: Study) -> list[Round]:
                 _table(folder / name, table)
                 for name, table in ((READINGS, "readings"), (BOXES, "boxes"))
             )
-            set_ = folder / POINTS
-            points = _table(set_, "points") if set_.exists() else empty("points")
+            file = folder / POINTS
+            points = _table(file, "points") if file.exists() else empty("points")
             images = pd.DataFrame(
                 [(s.case, s.slice, s.height, s.width) for s in one.task.slices],
                 columns=["case", "slice", "height", "width"],
