@@ -200,6 +200,24 @@ def build_dataset(raw: Path, plan: DatasetPlan, *, place: Place = "copy") -> Bui
     return Built(target, tuple(cases), findings)
 
 
+def read_licences(folder: Path) -> list[str]:
+    """Licences of the weights behind the masks of a dataset, as its ``dataset.json`` names them.
+
+    Parameters
+    ----------
+    folder : Path
+        An nnU-Net raw dataset.
+
+    Returns
+    -------
+    list of str
+        SPDX identifiers; none where it names none, or was not built by crowdqc.
+    """
+    ours = load_json(folder / DESCRIPTION, dict).get("crowdqc")
+    named = ours.get("licences") if isinstance(ours, dict) else None
+    return [str(one) for one in named] if isinstance(named, list) else []
+
+
 def training_labels(
     mask: Labels,
     *,

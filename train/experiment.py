@@ -14,6 +14,7 @@ from crowdqc.engine import LOCAL, Engine
 from crowdqc.files import load_json
 from crowdqc.findings import Finding, InputError
 from crowdqc.schema import conform, empty
+from train.dataset import DESCRIPTION, read_licences
 from train.environment import Folders
 from train.evaluate import ScoredCase, score_masks
 from train.preflight import preflight
@@ -78,10 +79,38 @@ def check_sets(config: Config, folders: Folders, sets: Sequence[str]) -> list[Fi
     sets : sequence of str
         As `name` of `known_folds`.
     """
-    findings = []
+    findings = find_licences(config, folders, sets)
     for name in sets:
         folder = _existing(config, folders, name)
         findings += preflight(folder, settings=config.train, patient=config.dataset.patient)
+    return findings
+
+
+def find_licences(config: Config, folders: Folders, sets: Sequence[str]) -> list[Finding]:
+    """Datasets of masks whose weights have a licence that the study does not allow (any more).
+
+    Parameters
+    ----------
+    config, folders, sets
+        As `check_sets`.
+
+    Returns
+    -------
+    list of Finding
+        One for each such dataset, naming licences, setting and remedy.
+    """
+    findings = []
+    for name in sets:
+        path = _existing(config, folders, name) / DESCRIPTION
+        refused = sorted(set(read_licences(path.parent)) - set(config.masks.allow_licences))
+        if refused:
+            message = (
+                f"{path}: its masks were drawn with weights of the licence {', '.join(refused)}, "
+                f"which [masks] allow_licences of {config.file} does not name. It may bind models "
+                "trained on them: name it there, or draw the masks with another model and build "
+                "the dataset again, by crowdqc dataset."
+            )
+            findings.append(Finding(check="preflight-licence", message=message))
     return findings
 
 

@@ -75,6 +75,14 @@ def masks_section(
     licences = sorted(set(table["licence"].dropna()) - {""})
     if licences:
         texts.append(f"Licence of the weights behind them: {listing(licences)}.")
+    refused = [
+        one for one in licences if results.allowed is not None and one not in results.allowed
+    ]
+    if refused:
+        texts.append(
+            f"The study file does not allow {listing(refused)} ([masks] allow_licences): do not "
+            "use these masks, nor what was trained on them. Draw others: crowdqc masks."
+        )
     if signal:
         texts.append(f"Sorted by {_named(signal)}, the worst first.")
     return ReportSection(

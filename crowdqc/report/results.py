@@ -63,6 +63,8 @@ class Results:
     """Version of crowdqc that wrote the results."""
     n_prompts: int | None = None
     """Number of the boxes that may be used; None where the gate did not decide."""
+    allowed: tuple[str, ...] | None = None
+    """Licences of weights that the study file allows, where it is known."""
     has_volumes: bool = True
     """Whether masks can be drawn: the study file names volumes, or is not known."""
     has_truth: bool = True
@@ -143,6 +145,7 @@ def read_results(store: Store, config: Config | None = None) -> Results:
         stages=tuple(stage for stage in STAGES if stage in state.get("stages", {})),
         files=tuple(_files(store)),
         version=str(state.get("crowdqc", crowdqc.__version__)),
+        allowed=config.masks.allow_licences if config else None,
         has_volumes=config is None or config.images.path is not None,
         has_truth=config is None or bool(config.truth and config.truth.path),
         level=config.agree.level if config else None,

@@ -80,7 +80,8 @@ def train(run: Run, request: TrainingRequest) -> Result:
     Raises
     ------
     InputError
-        If there is no such dataset, or nnU-Net is not installed.
+        If there is no such dataset, its masks were drawn with weights whose licence the study does
+        not allow, or nnU-Net is not installed.
     """
     experiment, config = load("train.experiment"), run.config
     sets = request.sets or config.dataset.sets
@@ -97,8 +98,16 @@ def train(run: Run, request: TrainingRequest) -> Result:
             f"{run.store.folder / 'nnUNet_raw'}: is not, or is not known to be, what 'crowdqc "
             "dataset' wrote. Run that again before anything is trained on it."
         )
+    if request.action != "check":
+        _refuse_licences(work)
     result = _ACTIONS[request.action](work)
     return doubted(result, run.store.untrusted("train"))
+
+
+def _refuse_licences(work: _Work) -> None:
+    found = work.experiment.find_licences(work.run.config, work.folders, work.sets)
+    if found:
+        raise InputError("\n".join(finding.message for finding in found))
 
 
 def _check(work: _Work) -> Result:

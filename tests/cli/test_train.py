@@ -154,6 +154,56 @@ def test_nothing_is_trained_on_a_dataset_that_was_edited(study, nnunet):
     assert nnunet == []
 
 
+def licensed(study, licence):
+    """As if the masks of the set `filtered` had been drawn with weights of this licence."""
+    out = study.parent / "out"
+    path = next(out.glob("nnUNet_raw/*-filtered/dataset.json"))
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["crowdqc"]["licences"] = ["Apache-2.0", licence]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    store = Store(out, "tiny")
+    store.set_stamp("dataset", "", ["nnUNet_raw"])
+    store.release()
+
+
+@pytest.mark.parametrize("action", [[], ["--prepare"], ["--print"], ["--merge"], ["--test"]])
+def test_a_dataset_whose_licence_is_not_allowed_any_more_is_refused(study, nnunet, action):
+    licensed(study, "CC-BY-SA-4.0")
+
+    result = call("train", study, *action)
+
+    assert result.exit_code == 2
+    for words in (
+        "Dataset502_tiny-filtered",
+        "CC-BY-SA-4.0",
+        "[masks] allow_licences",
+        "study.toml",
+    ):
+        assert words in result.stderr
+    assert "Apache-2.0" not in result.stderr
+    assert nnunet == []
+
+
+def test_other_datasets_are_trained_and_the_licence_may_be_allowed(study, nnunet):
+    licensed(study, "CC-BY-SA-4.0")
+
+    assert call("train", study, "--set", "unfiltered", "--prepare").exit_code == 0
+    allowed = '[masks]\nallow_licences = ["Apache-2.0", "CC-BY-SA-4.0"]\n'
+    study.write_text(study.read_text() + allowed)
+    assert call("train", study, "--prepare").exit_code == 0
+
+
+def test_a_check_finds_a_licence_that_is_not_allowed(study):
+    licensed(study, "CC-BY-SA-4.0")
+
+    result = call("train", study, "--check")
+
+    assert result.exit_code == 3
+    found = Store(study.parent / "out", "tiny").read_findings("train")
+    (one,) = [finding for finding in found if finding.check == "preflight-licence"]
+    assert "CC-BY-SA-4.0" in one.message
+
+
 @pytest.mark.parametrize("sealed", [True, False])
 def test_scores_of_a_model_from_elsewhere_are_called_that(study, nnunet, sealed):
     call("train", study)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crowdqc.config import load_config
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.report import gather, render
 from crowdqc.report.content import Interval, Link, Table, TableColumn
@@ -161,6 +162,22 @@ def test_the_work_list_is_in_the_report(store: Store):
     assert table.choose == "rater"
     assert (first["task"], first["slices"], first["n_slices"]) == ("draw", "7, 9\u201311", 4)
     assert first["why"] == "no box, though the organ goes on; much shorter than usual"
+
+
+def test_masks_whose_licence_is_not_allowed_any_more_are_said_not_to_be_used(folder: Path):
+    store = write_results(folder, Spec(n_cases=2))
+    store.write("masks", store.read("masks").assign(licence="CC-BY-SA-4.0"))
+    file = folder / "study.toml"
+    study = '[study]\nname = "trial"\n[labels]\n0 = { name = "liver", value = 1 }\n'
+
+    def said(masks: str) -> str:
+        file.write_text(
+            f'{study}[annotations]\nformat = "yolo"\npath = "{{rater}}/{{case}}"\n{masks}'
+        )
+        return " ".join(gather(store, load_config(file)).section("masks").lead)
+
+    assert "does not allow CC-BY-SA-4.0 ([masks] allow_licences)" in said("")
+    assert "does not allow" not in said('[masks]\nallow_licences = ["CC-BY-SA-4.0"]\n')
 
 
 def test_trained_models_are_compared_beside_masks(folder: Path):
