@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from crowdqc.config import Train
 from crowdqc.files import atomic, load_json, sha256
 from crowdqc.findings import InputError
 from crowdqc.links import without_links
 from crowdqc.trust import is_sealed, seal
-from crowdqc.volumes import read_geometry, read_labels, write_labels
 from train.checkpoints import (
     SPLITS,
     TRAINER,
@@ -28,6 +23,7 @@ from train.checkpoints import (
     safe_checkpoints,
 )
 from train.environment import Folders, nnunet
+from train.preprocess import preprocess
 
 PLANS = "crowdqcPlans"
 FINAL, LATEST, BEST = (f"checkpoint_{name}.pth" for name in ("final", "latest", "best"))
@@ -94,7 +90,7 @@ def prepare(folders: Folders, dataset: str, *, settings: Train, seed: int = 0) -
     if before is None or any(before.get(key) != record[key] for key in ("data", "plan")):
         shutil.rmtree(target, ignore_errors=True)
         with nnunet(folders, workers=settings.workers, planning=True), without_links(target):
-            _preprocess(raw, settings)
+            preprocess(raw, settings, plans=PLANS)
     content = load_json(plans, dict)
     if settings.configuration not in content["configurations"]:
         known = ", ".join(content["configurations"])
@@ -340,49 +336,6 @@ def _recorded(plans: Path) -> dict[str, Any] | None:
         return None
     record = load_json(plans, dict).get("crowdqc")
     return record if isinstance(record, dict) else None
-
-
-def _preprocess(raw: Path, settings: Train) -> None:
-    from nnunetv2.experiment_planning import plan_and_preprocess_api as api
-
-    number, workers = int(raw.name[7:10]), max(1, settings.workers)
-    extractor = api.DatasetFingerprintExtractor(number, workers)
-    extractor.show_progress_bar = False
-    # nnU-Net draws 10^8 foreground voxels with replacement: more than all voxels is waste.
-    most = extractor.num_foreground_voxels_for_intensitystats
-    extractor.num_foreground_voxels_for_intensitystats = min(most, _count_voxels(raw))
-    with tempfile.TemporaryDirectory() as folder:
-        _hide_ignored(extractor, Path(folder))
-        extractor.run(overwrite_existing=True)
-    planner = api.ExperimentPlanner(
-        number, gpu_memory_target_in_gb=settings.memory_gb, plans_name=PLANS
-    )
-    planner.UNet_base_num_features = settings.features
-    planner.plan_experiment()
-    api.preprocess_dataset(
-        number, PLANS, (settings.configuration,), (workers,), show_progress_bar=False
-    )
-
-
-def _hide_ignored(extractor: Any, folder: Path) -> None:
-    """Let the fingerprint take its intensities from labels alone.
-
-    nnU-Net counts every voxel above 0 as foreground, also the ignored ones, which are mostly
-    background; CT is clipped and normalised by what it finds there.
-    """
-    ignore = extractor.dataset_json["labels"].get("ignore")
-    if ignore is None:
-        return
-    for case, files in extractor.dataset.items():
-        labels, _ = read_labels(Path(files["label"]))
-        target = folder / f"{case}.nii.gz"
-        write_labels(target, np.where(labels == ignore, 0, labels), like=Path(files["label"]))
-        files["label"] = str(target)
-
-
-def _count_voxels(raw: Path) -> int:
-    images = sorted((raw / "imagesTr").glob("*.nii.gz"))
-    return sum(math.prod(read_geometry(image).shape) for image in images)
 
 
 def _run_training(

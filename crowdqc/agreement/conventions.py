@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crowdqc.agreement.rater_data import FEWEST, RaterData
-from crowdqc.agreement.resample import Ratio
+from crowdqc.agreement.ratios import Ratio
 from crowdqc.arrays import Bools
 from crowdqc.findings import Finding
 

@@ -23,7 +23,7 @@ from crowdqc.agreement.rater_data import (
     middle,
     usual,
 )
-from crowdqc.agreement.resample import Ratio, clustered_ratio
+from crowdqc.agreement.ratios import Ratio, clustered_ratio
 from crowdqc.agreement.scatter import EDGES, by_label, label_offsets, overall, scatters
 from crowdqc.agreement.suspicion import fit_gain
 from crowdqc.agreement.units import confusions

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from crowdqc.agreement.resample import Ratio, clustered_ratio, clusters
+from crowdqc.agreement.ratios import Ratio, clustered_ratio
+from crowdqc.agreement.resample import clusters
 from crowdqc.arrays import Floats, Ints
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched, match_boxes

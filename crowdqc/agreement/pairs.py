@@ -15,7 +15,7 @@ import pandas as pd
 from crowdqc.agreement.boxes import own_box
 from crowdqc.agreement.continuity import runs_of, unsteadiness
 from crowdqc.agreement.rater_data import EXAMPLES, FEWEST, Fault, RaterData
-from crowdqc.agreement.resample import Ratio, clustered_ratio
+from crowdqc.agreement.ratios import Ratio, clustered_ratio
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.checks import check
 from crowdqc.findings import Finding

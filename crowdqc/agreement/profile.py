@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crowdqc.agreement.boxes import DrawnBoxes, Items, median_without
-from crowdqc.agreement.resample import Ratio, clustered_ratio
+from crowdqc.agreement.ratios import Ratio, clustered_ratio
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.geometry import Boxes
 

@@ -13,8 +13,8 @@ from crowdqc.agreement.arrays import Compared
 from crowdqc.agreement.boxes import Items
 from crowdqc.agreement.pool import Places
 from crowdqc.agreement.profile import Grouping, Placement, drift, placement, straight
+from crowdqc.agreement.ratios import Ratio, clustered_ratio
 from crowdqc.agreement.reference import Others, robust_items
-from crowdqc.agreement.resample import Ratio, clustered_ratio
 from crowdqc.agreement.units import confusions
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.config import RaterLimits

@@ -9,7 +9,7 @@ import numpy as np
 
 from crowdqc.agreement.profile import scatter_of
 from crowdqc.agreement.rater_data import FEWEST, RaterData, reached
-from crowdqc.agreement.resample import Ratio
+from crowdqc.agreement.ratios import Ratio
 from crowdqc.arrays import Bools, Floats
 from crowdqc.config import RaterLimits
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from crowdqc.agreement.mixed import Adjusted, adjust_scores
 from crowdqc.agreement.rater_data import RaterData
-from crowdqc.agreement.resample import Ratio
+from crowdqc.agreement.ratios import Ratio
 from crowdqc.arrays import Floats, numbered
 
 

@@ -19,7 +19,8 @@ from crowdqc.agreement.rater_data import (
     reached,
     usual,
 )
-from crowdqc.agreement.resample import PRIOR_DF, Ratio
+from crowdqc.agreement.ratios import Ratio
+from crowdqc.agreement.resample import PRIOR_DF
 from crowdqc.agreement.suspicion import recurring, repeated, whole_image
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.checks import Check

@@ -13,13 +13,14 @@ from typing import Any
 
 from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Document, is_turned, number, rater_name, read_each
+from crowdqc.formats.collect import Document, read_each
 from crowdqc.formats.files import short, write_json
 from crowdqc.formats.guess_documents import ask_rater, guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
 from crowdqc.formats.output import IMAGE, Output, Written
 from crowdqc.formats.raters import Image, rater_key
 from crowdqc.formats.shapes import box_of_points, box_of_runs
+from crowdqc.formats.values import is_turned, number, rater_name
 
 
 def _sniff_coco(listing: Listing) -> Guess | None:

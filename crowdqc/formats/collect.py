@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
-from crowdqc.config import SIDE_MAX, Config
+from crowdqc.config import Config
 from crowdqc.files import Unreadable, refuse_more
 from crowdqc.findings import Finding
 from crowdqc.formats import patterns
@@ -27,11 +27,12 @@ from crowdqc.formats.draft import (
     file_finding,
     point_frame,
 )
-from crowdqc.formats.files import parse_number, relative, short
+from crowdqc.formats.files import relative, short
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.raters import Image, Made, Reading, asked, attribute, check_raters, settle
 from crowdqc.formats.slicefiles import slice_number, strays
-from crowdqc.formats.times import WHEN, moment
+from crowdqc.formats.times import WHEN
+from crowdqc.formats.values import number, side
 
 UNKNOWN = Made()
 NAME_MAX = 1000
@@ -397,63 +398,3 @@ class Document:
             return None
         found = self._all.name.fields(name)
         return None if found is None else patterns.merged(self.fields, found)
-
-
-def number(value: object) -> float | None:
-    """The number that a JSON value or a text is; `None` where it is none."""
-    if isinstance(value, str):
-        return parse_number(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
-
-
-def is_turned(rotation: object) -> bool:
-    """Whether a rotation in degrees leaves no box upright where it was; whole turns do."""
-    degrees = number(rotation)
-    return degrees is None or degrees % 360 != 0
-
-
-def made(record: Mapping[str, object], *, time: Sequence[str], seconds: str = "") -> Made:
-    """When a record says that it was made: by the first of some keys that says it.
-
-    Parameters
-    ----------
-    record : mapping
-        Has an ``id`` where records of the file are numbered.
-    time : sequence of str
-        Keys of the moment, the first that can be read counts.
-    seconds : str
-        Key of the seconds spent; empty if the format has none.
-
-    Returns
-    -------
-    Made
-        nan for each of moment, seconds and number that the record lacks.
-    """
-    times = (moment(record[key]) for key in time if record.get(key) is not None)
-    when = next((one for one in times if one is not None), math.nan)
-    spent, place = number(record.get(seconds)), number(record.get("id"))
-    return Made(when, math.nan if spent is None else spent, math.nan if place is None else place)
-
-
-def side(value: object) -> float | None:
-    """The side of an image in px that `value` is: whole, and of a size that makes sense."""
-    length = number(value)
-    if length is None or not 1 <= length <= SIDE_MAX or length % 1:
-        return None
-    return length
-
-
-def rater_name(value: object) -> str | None:
-    """Name of a rater: a text or a number, or that of a person; `None` where it is neither."""
-    if isinstance(value, dict):
-        names = (rater_name(value.get(key)) for key in ("email", "username", "name", "id"))
-        return next((name for name in names if name), None)
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    text = str(value).strip()
-    return text or None

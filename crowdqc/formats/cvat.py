@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Document, is_turned, number, rater_name, read_each
+from crowdqc.formats.collect import Document, read_each
 from crowdqc.formats.files import short
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, look_into
@@ -22,6 +22,7 @@ from crowdqc.formats.markup import children, write_xml
 from crowdqc.formats.output import IMAGE, Output
 from crowdqc.formats.raters import Image
 from crowdqc.formats.shapes import box_of_ellipse, box_of_points
+from crowdqc.formats.values import is_turned, number, rater_name
 from crowdqc.text import count
 
 _ROOT = "annotations"

@@ -11,20 +11,23 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
-from xml.etree.ElementTree import Element, SubElement
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from crowdqc.files import Unreadable, read_json
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Document, is_turned, made, number, rater_name, read_each
-from crowdqc.formats.files import short, write_json
+from crowdqc.formats.collect import Document, read_each
+from crowdqc.formats.files import short
 from crowdqc.formats.guess_documents import guess_documents
+from crowdqc.formats.labelstudio_output import (
+    POSITIVE,
+    package_labelstudio,
+    write_labelstudio,
+)
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, beginning, look_into
-from crowdqc.formats.markup import write_xml
-from crowdqc.formats.output import IMAGE, Output, Scribble, Written
 from crowdqc.formats.patterns import ENDINGS
 from crowdqc.formats.raters import Image
 from crowdqc.formats.shapes import PIXELS_MAX, box_of_brush, box_of_ellipse, box_of_points
+from crowdqc.formats.values import is_turned, made, number, rater_name
 from crowdqc.text import count
 
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(.+)")
@@ -36,8 +39,6 @@ _PICTURES = tuple(one for one in ENDINGS if one not in {".json", ".xml", ".txt"}
 _QUERIES = ("d", "file", "filename", "name", "image", "key", "path", "objectUID", "id")
 """Parameters of a URL that say which image it is, where its path does not."""
 _ORIGINAL = ("original_width", "original_height")
-_POSITIVE = "is_positive"
-"""Key of a keypoint that is 0 where it lies beside the object."""
 _NUMBERS = ("x", "y", "width", "height", *_ORIGINAL)
 
 
@@ -182,7 +183,7 @@ def _regions(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for place, one in enumerate(results):
         key, value = one.get("id"), one.get("value")
         region = found.setdefault(key if isinstance(key, str) else place, {})
-        region |= {name: one[name] for name in (*_ORIGINAL, _POSITIVE) if name in one}
+        region |= {name: one[name] for name in (*_ORIGINAL, POSITIVE) if name in one}
         region |= value if isinstance(value, dict) else {"kind": one.get("type")}
     return list(found.values())
 
@@ -254,7 +255,7 @@ def _corners(region: Mapping[str, Any], kind: str) -> list[object] | None:
 
 
 def _is_positive(region: Mapping[str, Any]) -> bool:
-    return str(region.get(_POSITIVE, True)).lower() not in {"0", "0.0", "false"}
+    return str(region.get(POSITIVE, True)).lower() not in {"0", "0.0", "false"}
 
 
 def _place_of(region: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -338,122 +339,12 @@ def _file_name(url: str) -> str:
     return uploaded.group(1) if (uploaded := _UPLOAD.fullmatch(name)) else name
 
 
-def _write_labelstudio(output: Output, folder: Path) -> dict[str, object]:
-    """Write ``annotations.json``: a task for each image, an annotation for each reading.
-
-    What a model made are predictions, of which Label Studio shows those of the lowest score first.
-    """
-    write_json(folder / "annotations.json", list(_tasks(output).values()))
-    return {"path": "annotations.json", "image": IMAGE}
-
-
-def _package_labelstudio(output: Output, folder: Path) -> dict[str, object]:
-    """Write ``tasks.json`` to import, what is drawn already as predictions, and ``config.xml``."""
-    tasks = _tasks(output, drawn="predictions")
-    write_json(folder / "tasks.json", list(tasks.values()))
-    view = Element("View")
-    SubElement(view, "Image", {"name": "image", "value": "$image"})
-    labels = SubElement(view, "RectangleLabels", {"name": "label", "toName": "image"})
-    for name in output.study.labels:
-        SubElement(labels, "Label", {"value": name})
-    write_xml(
-        view, folder / "config.xml", declared=False
-    )  # it is pasted, and then refused with one
-    return {"path": "annotations.json", "image": IMAGE}
-
-
-def _tasks(output: Output, *, drawn: str = "annotations") -> dict[str, dict[str, Any]]:
-    """Image -> its task; boxes are annotations, or predictions where somebody starts from them."""
-    tasks: dict[str, dict[str, Any]] = {}
-    people = {rater: key for key, rater in enumerate(output.raters.values(), start=1)}
-    drawn = "predictions" if output.model else drawn
-    for reading in output.readings():
-        task = tasks.setdefault(reading.image, _task_of(reading, output, len(tasks) + 1))
-        result = [_result_of(reading, box) for box in reading.boxes]
-        result += [_keypoint_of(reading, point) for point in reading.points]
-        result += [_vector_of(reading, scribble) for scribble in reading.scribbles]
-        if drawn == "predictions":
-            if result:
-                task.setdefault(drawn, []).append(_prediction(result, reading, output.model))
-            continue
-        annotation = {
-            "completed_by": {"id": people[reading.rater], "email": reading.rater},
-            "was_cancelled": reading.opened and not (reading.points or reading.scribbles),
-            "ground_truth": False,
-            "result": result,
-        }
-        task["annotations"].append(annotation)
-    return tasks
-
-
-def _prediction(result: list[dict[str, Any]], reading: Written, model: str) -> dict[str, Any]:
-    """Boxes that nobody drew, each with its score; the score of all is the lowest of them."""
-    if not reading.scores:
-        return {"model_version": model or "drawn before", "result": result}
-    scored = [{**one, "score": score} for one, score in zip(result, reading.scores, strict=True)]
-    return {"model_version": model, "score": min(reading.scores), "result": scored}
-
-
-def _task_of(reading: Written, output: Output, key: int) -> dict[str, Any]:
-    image = f"{reading.image}.png"
-    if output.pictures:  # as local storage serves it, below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT
-        image = f"/data/local-files/?d=images/{quote(image)}"
-    data = {"image": image, "height": reading.height, "width": reading.width}
-    return {"id": key, "data": data, "annotations": []}
-
-
-def _result_of(reading: Written, box: tuple[str, float, float, float, float]) -> dict[str, Any]:
-    """One box in percent of the image."""
-    label, x0, y0, x1, y1 = box
-    return {
-        "type": "rectanglelabels",
-        "from_name": "label",
-        "to_name": "image",
-        "original_width": reading.width,
-        "original_height": reading.height,
-        "image_rotation": 0,
-        "value": {
-            "x": 100 * x0 / reading.width,
-            "y": 100 * y0 / reading.height,
-            "width": 100 * (x1 - x0) / reading.width,
-            "height": 100 * (y1 - y0) / reading.height,
-            "rotation": 0,
-            "rectanglelabels": [label],
-        },
-    }
-
-
-def _keypoint_of(reading: Written, point: tuple[str, float, float, bool]) -> dict[str, Any]:
-    """One point in percent of the image."""
-    label, x, y, positive = point
-    place = {"x": 100 * x / reading.width, "y": 100 * y / reading.height}
-    return {
-        "type": "keypointlabels",
-        "from_name": "point",
-        "to_name": "image",
-        "original_width": reading.width,
-        "original_height": reading.height,
-        "image_rotation": 0,
-        _POSITIVE: int(positive),
-        "value": {**place, "width": 0.5, "keypointlabels": [label]},
-    }
-
-
-def _vector_of(reading: Written, scribble: Scribble) -> dict[str, Any]:
-    """One scribble in percent of the image."""
-    label, places, positive = scribble
-    keypoint = _keypoint_of(reading, (label, 0.0, 0.0, positive))
-    corners = [{"x": 100 * x / reading.width, "y": 100 * y / reading.height} for x, y in places]
-    value = {"vertices": corners, "closed": False, "vectorlabels": [label]}
-    return {**keypoint, "type": "vectorlabels", "from_name": "scribble", "value": value}
-
-
 FORMAT = Format(
     title="Label Studio JSON or JSON-MIN",
     sniff=_sniff_labelstudio,
     read=read_each(lambda one: _File(one).read()),
-    write=_write_labelstudio,
-    package=_package_labelstudio,
+    write=write_labelstudio,
+    package=package_labelstudio,
     says_opened=True,
     holds_points=True,
 )

@@ -25,12 +25,13 @@ from crowdqc.config import Config
 from crowdqc.files import Unreadable
 from crowdqc.findings import InputError
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import Collector, Document, number
+from crowdqc.formats.collect import Collector, Document
 from crowdqc.formats.draft import SLICE_MAX, Draft
 from crowdqc.formats.guess_documents import SIZE, guess_documents
 from crowdqc.formats.listing import Contents, Guess, Listing, look_into
 from crowdqc.formats.markup import children
 from crowdqc.formats.raters import Image
+from crowdqc.formats.values import number
 from crowdqc.text import count
 
 LABEL = "nodule"

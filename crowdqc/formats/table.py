@@ -21,32 +21,38 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crowdqc.config import SIDE_MAX, Config
+from crowdqc.config import Config
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.base import Format
 from crowdqc.formats.csvfile import load_cells
-from crowdqc.formats.draft import FAULTS_MAX, SLICE_MAX, Draft, bad_line, point_frame
-from crowdqc.formats.files import inside, parse_number, relative, short
+from crowdqc.formats.draft import FAULTS_MAX, Draft, bad_line, point_frame
+from crowdqc.formats.files import inside, relative, short
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.output import Output
-from crowdqc.formats.patterns import Name, find
+from crowdqc.formats.patterns import find
 from crowdqc.formats.slicefiles import strays
+from crowdqc.formats.table_cells import (
+    CENTRE,
+    POINT,
+    SIZE,
+    Faults,
+    edges_of,
+    filled,
+    first_of_case,
+    places_of,
+    whole_lines,
+    with_images,
+)
 from crowdqc.formats.table_guess import BOXES, sniff_table
 from crowdqc.formats.times import WHEN, moment
 from crowdqc.schema import BOX, READING, ReadingState
 
-_SIZE = ["box_width", "box_height"]
-_CENTRE = ["x_centre", "y_centre"]
-KNOWN = ["case", "slice", "image", "rater", "label", *BOX, *_CENTRE, *_SIZE]
-_POINT = ["point_x", "point_y"]
-KNOWN += [*_POINT, "positive", "scribble", "height", "width", *WHEN]
+KNOWN = ["case", "slice", "image", "rater", "label", *BOX, *CENTRE, *SIZE]
+KNOWN += [*POINT, "positive", "scribble", "height", "width", *WHEN]
 _NEGATIVE = {"false", "0", "no", "negative"}
 
 _ROWS = 2**16
 """About so many rows are taken at a time."""
-
-Faults = dict[str, list[Finding]]
-"""What is reported row by row, by kind: all of one kind come before those of the next."""
 
 
 def read_table(config: Config) -> Draft:
@@ -140,20 +146,20 @@ class _Rows:
     def _take(self) -> None:
         """Take the rows that wait: of small files many at a time."""
         frame, self._waiting = pd.concat(self._waiting, ignore_index=True), []
-        frame = _filled(self._noted(_with_images(frame, self.config)), self.config)
-        place = self._noted(_places(self._one_text_each(frame)))
+        frame = filled(self._noted(with_images(frame, self.config)), self.config)
+        place = self._noted(places_of(self._one_text_each(frame)))
         frame = frame.loc[place.index]  # first: assigning to an empty frame would add rows
         place = self._timed(place, frame)
         four = next(one for one in BOXES if set(one) <= set(frame))
         without = (frame[four] == "").all(axis=1)
-        is_point = (frame.reindex(columns=_POINT, fill_value="") != "").any(axis=1)
+        is_point = (frame.reindex(columns=POINT, fill_value="") != "").any(axis=1)
         place = place.assign(nothing=without & ~is_point)
         self._take_points(place, frame[is_point])
         drawn = frame[~without]
-        edges = self._noted(_edges(drawn, four))
+        edges = self._noted(edges_of(drawn, four))
         label = self._label(drawn["label"])
         unknown = drawn.loc[edges.index][label.loc[edges.index] == ""]
-        bad_labels = [_unknown(row, self.labels) for row in _first_of_case(unknown).itertuples()]
+        bad_labels = [_unknown(row, self.labels) for row in first_of_case(unknown).itertuples()]
         edges = self._noted((edges.drop(index=unknown.index), {"label": bad_labels}))
         boxes = place.loc[edges.index, READING].join(edges)
         boxes = boxes.assign(label=label.loc[edges.index], source=drawn.loc[edges.index, "source"])
@@ -167,10 +173,10 @@ class _Rows:
         """The points of some rows."""
         if frame.empty:
             return
-        where = self._noted(_edges(frame, _POINT))
-        frame = _whole_lines(frame, where.index)
+        where = self._noted(edges_of(frame, POINT))
+        frame = whole_lines(frame, where.index)
         label = self._label(frame["label"])
-        unknown = _first_of_case(frame[label == ""]).itertuples()
+        unknown = first_of_case(frame[label == ""]).itertuples()
         self._noted((where, {"label": [_unknown(row, self.labels) for row in unknown]}))
         good = frame[label != ""]
         said = good.get("positive", pd.Series("", index=good.index)).str.strip().str.lower()
@@ -276,103 +282,6 @@ def _check_columns(columns: dict[str, str], where: str) -> None:
         raise InputError(f"{where}: 'columns' must say which column is {ways}.")
 
 
-def _with_images(frame: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, Faults]:
-    """With case and slice as the names of images say them, where there are such names."""
-    if "image" not in frame:
-        return frame, {}
-    rule = config.annotations.image or "{case}"
-    matcher = Name(rule)
-    fields = {name: matcher.fields(name) for name in frame["image"].unique()}
-    names_read = [fields[name] for name in frame["image"]]
-    odd = frame[[one is None for one in names_read]]
-    findings = [
-        bad_line("image-name", f"'{short(row.image)}' does not fit image = '{rule}'.", row.source)
-        for row in odd.head(FAULTS_MAX).itertuples()
-    ]
-    known = [one for one in names_read if one is not None]
-    frame = frame.drop(index=odd.index)
-    for key in {key for one in known for key in one} - {"rater"}:
-        frame = frame.assign(**{key: [one[key] for one in known]})
-    return frame.assign(case=frame.get("case", config.study.name)), {"image": findings}
-
-
-def _filled(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """Columns that the file leaves out, from the study file."""
-    if "label" not in frame:
-        if len(config.labels) > 1:
-            raise InputError(
-                f"{config.file}: 'annotations.columns' names no column 'label', but [labels] "
-                f"has {len(config.labels)}. Name it, or leave one label."
-            )
-        frame = frame.assign(label=config.label_names[0])
-    if "slice" not in frame:
-        frame = frame.assign(slice="0")
-    if "rater" not in frame:
-        frame = frame.assign(rater=config.annotations.rater or "")
-    return frame
-
-
-def _places(frame: pd.DataFrame) -> tuple[pd.DataFrame, Faults]:
-    """``case, slice, rater`` (and ``height, width``) of the rows where all of them are sound."""
-    unnamed = (frame[["case", "rater"]] == "").any(axis=1)
-    faults = {
-        "name": [
-            bad_line("name-missing", "has no case or no rater.", row.source)
-            for row in frame[unnamed].head(FAULTS_MAX).itertuples()
-        ]
-    }
-    place = frame.loc[~unnamed, ["case", "rater"]]
-    for name in [name for name in ("slice", "height", "width") if name in frame]:
-        values, bad = _parsed(frame.loc[place.index, name])
-        least, most = (0, SLICE_MAX) if name == "slice" else (1, SIDE_MAX)
-        bad |= ~((values >= least) & (values <= most) & (values % 1 == 0))
-        faults[name] = _not_a_number(frame.loc[place.index][bad], name, "a whole number")
-        place = place[~bad].assign(**{name: values[~bad].astype(np.int64)})
-    return place, faults
-
-
-def _edges(frame: pd.DataFrame, four: list[str]) -> tuple[pd.DataFrame, Faults]:
-    """``x0, y0, x1, y1`` of the rows where all four are numbers (nan and inf are judged later)."""
-    faults: Faults = {}
-    values = pd.DataFrame(index=frame.index)
-    for name in four:
-        numbers, bad = _parsed(frame.loc[values.index, name])
-        faults[name] = _not_a_number(frame.loc[values.index][bad], name, "a number")
-        values = values[~bad].assign(**{name: numbers[~bad]})
-    if four in (BOX, _POINT):
-        return values, faults
-    start, size = values[four[:2]].to_numpy(), values[_SIZE].to_numpy()
-    with np.errstate(invalid="ignore", over="ignore"):  # what comes of it is judged later
-        start = start - size / 2 if four[:2] == _CENTRE else start
-        corners = dict(zip(BOX, np.hstack([start, start + size]).T, strict=True))
-    return pd.DataFrame(corners, index=values.index), faults
-
-
-def _parsed(column: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Numbers of a column of text, and where it holds none."""
-    values = pd.to_numeric(column, errors="coerce").astype(np.float64)
-    odd = column[values.isna()]
-    no_number = odd.index[[parse_number(text) is None for text in odd]]
-    return values, pd.Series(column.index.isin(no_number), index=column.index)
-
-
-def _not_a_number(rows: pd.DataFrame, name: str, kind: str) -> list[Finding]:
-    return [
-        bad_line(
-            "not-a-number",
-            f"{name} is '{short(getattr(row, name))}', which is not {kind}.",
-            row.source,
-            case=row.case,
-        )
-        for row in _first_of_case(rows).itertuples()
-    ]
-
-
-def _first_of_case(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows to report one by one: of very many of a case only the first."""
-    return rows[rows.groupby("case").cumcount() < FAULTS_MAX]
-
-
 def _unknown(row: Any, labels: Labels) -> Finding:
     message = f"label '{short(row.label)}' is not in [labels]: {labels.known}."
     return bad_line("unknown-class", message, row.source, case=row.case, rater=row.rater)
@@ -392,20 +301,10 @@ def _readings(place: pd.DataFrame) -> pd.DataFrame:
     return first.assign(labels="", state=state).reset_index(drop=True)
 
 
-def _whole_lines(frame: pd.DataFrame, sound: pd.Index) -> pd.DataFrame:
-    """The sound rows with a point, without the others of a scribble of which one is not."""
-    if "scribble" not in frame:
-        return frame.loc[sound]
-    keys = [name for name in ("case", "slice", "image", "rater", "label") if name in frame]
-    bad = pd.Series(~frame.index.isin(sound), frame.index)
-    broken = bad.groupby([frame[key] for key in [*keys, "scribble"]]).transform("any")
-    return frame[~bad & ~(broken & (frame["scribble"].str.strip() != ""))]
-
-
 def _write_table(output: Output, folder: Path) -> dict[str, object]:
     """Write ``boxes.csv``: a row for each box and point, and for each reading without one."""
     columns = ["case", "slice", "rater", "label", *BOX]
-    columns += [*_POINT, "positive", "scribble"] * output.has_points + ["height", "width"]
+    columns += [*POINT, "positive", "scribble"] * output.has_points + ["height", "width"]
     nothing = ("",) * 4 if output.has_points else ()
     with (folder / "boxes.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -16,7 +16,6 @@ from crowdqc.config import Config
 from crowdqc.files import Unreadable
 from crowdqc.findings import InputError
 from crowdqc.formats.base import Format
-from crowdqc.formats.collect import side
 from crowdqc.formats.draft import Draft, box_frame
 from crowdqc.formats.files import parse_number, short
 from crowdqc.formats.guess_documents import guess_documents
@@ -25,6 +24,7 @@ from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, look_in
 from crowdqc.formats.markup import children, write_xml
 from crowdqc.formats.output import Output, Written
 from crowdqc.formats.slicefiles import SliceFiles
+from crowdqc.formats.values import side
 from crowdqc.formats.yolo import BYTES_MAX
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")

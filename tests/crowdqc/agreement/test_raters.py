@@ -8,7 +8,7 @@ import pytest
 
 from crowdqc.agreement import Resampling, assess_raters, measure_agreement, review_raters
 from crowdqc.agreement.mixed import Adjusted
-from crowdqc.agreement.resample import Ratio
+from crowdqc.agreement.ratios import Ratio
 from crowdqc.agreement.scores import Scores
 from crowdqc.config import RaterLimits
 from crowdqc.findings import read_reasons

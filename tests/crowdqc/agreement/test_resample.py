@@ -7,14 +7,8 @@ import statsmodels.formula.api as smf
 from scipy import stats
 
 from crowdqc.agreement.mixed import adjust_scores
-from crowdqc.agreement.resample import (
-    PRIOR_DF,
-    case_weights,
-    clustered_ratio,
-    clusters,
-    ratio,
-    statistic_interval,
-)
+from crowdqc.agreement.ratios import clustered_ratio
+from crowdqc.agreement.resample import PRIOR_DF, case_weights, clusters, ratio, statistic_interval
 
 
 def test_the_ratio_is_that_of_the_sums():
