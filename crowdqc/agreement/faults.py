@@ -6,13 +6,14 @@ limit, so that chance names hardly anyone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
-import pandas as pd
 
+from crowdqc.agreement.boxes import own_box
 from crowdqc.agreement.conventions import beyond, convention, surely_apart, two_conventions
-from crowdqc.agreement.copies import part_copies
+from crowdqc.agreement.dependent import copied_in_part, dependent, draw_on_grid
+from crowdqc.agreement.grids import equal_by_chance, on_grid, tool_grid
 from crowdqc.agreement.profile import straight
 from crowdqc.agreement.rater_data import (
     ENOUGH,
@@ -31,11 +32,6 @@ from crowdqc.arrays import Bools, Ints, numbered
 from crowdqc.checks import check, registered
 from crowdqc.findings import Finding
 
-_NEAR = 0.85
-"""Median IoU of two raters from which one may have copied the other."""
-_GAIN, _PART = 60.0, 0.05
-"""Gain in log likelihood, and share of the slices, from which two raters copied a part: of 4,000
-pairs of raters on real sets the largest gain is 46, of pairs of honest simulated ones 4."""
 HIT = 0.5
 """IoU from which boxes show the same thing by convention."""
 EDGE_FAULTS = {"rater-shifts", "boxes-too-large", "boxes-too-small", "rater-scatters"}
@@ -62,8 +58,9 @@ def find_faults(data: RaterData) -> tuple[list[Fault], list[Finding]]:
     hopeless = {fault.rater for fault in faults if fault.fatal}
     # How edges lie says nothing of boxes that were not drawn by looking.
     faults = [f for f in faults if f.rater not in hopeless or f.check not in EDGE_FAULTS]
-    # Boxes that are displaced, or of another size, scatter about the others: one cause, one fault.
-    displaced = {f.rater for f in faults if f.check in EDGE_FAULTS - {"rater-scatters"}}
+    # Boxes that are displaced, of another size or of another case scatter: one cause, one fault.
+    causes = {*(EDGE_FAULTS - {"rater-scatters"}), "cases-astray"}
+    displaced = {f.rater for f in faults if f.check in causes}
     faults = [f for f in faults if f.check != "rater-scatters" or f.rater not in displaced]
     noticed = [one for one in found if isinstance(one, Finding)]
     return sorted(faults, key=lambda fault: fault.rater), noticed
@@ -119,92 +116,61 @@ def _confusion_words(own: Ints, theirs: Ints, labels: tuple[str, ...]) -> tuple[
     return f"calls {labels[a]} {labels[b]} ({share[a, b]:.0%} of them)", "labels-confused"
 
 
-@check("rater", "boxes-copied", "raters-dependent", order=40)
-def copied(data: RaterData) -> list[Fault]:
+@check("rater", "boxes-copied", "raters-dependent", "edges-on-grid", order=40)
+def copied(data: RaterData) -> list[Fault | Finding]:
     """Raters whose boxes are equal to the pixel, or who err alike beyond what chance allows."""
     pairs, people = data.compared.pairs, data.people
-    both = pairs.drew_a & pairs.drew_b
-    code = pairs.a[both] * len(people) + pairs.b[both]
-    known, of = numbered(code)
-    same = (pairs.iou[both] > 1 - 1e-9).astype(np.float64)
-    at = data.compared.drawn.place[pairs.object[both]]
+    rows = np.flatnonzero(pairs.drew_a & pairs.drew_b)
+    known, of = numbered(pairs.a[rows] * len(people) + pairs.b[rows])
+    same = pairs.iou[rows] > 1 - 1e-9
+    at = data.compared.drawn.place[pairs.object[rows]]
     cluster = data.places.rater_cluster[at]
-    ratio = clustered_ratio(
-        same, np.ones(len(same)), rater=of, cluster=cluster, n_raters=len(known)
-    )
-    limit = data.limits.copied + usual(ratio)
-    faults = []
-    for pair in data.above(ratio, limit):
+
+    def shares(equal: Bools) -> Ratio:
+        one = np.ones(len(rows))
+        return clustered_ratio(
+            equal.astype(np.float64), one, rater=of, cluster=cluster, n_raters=len(known)
+        )
+
+    ratio = shares(same)
+    faults: list[Fault] = []
+    usually = usual(ratio)
+    for pair in data.above(ratio, data.limits.copied + usually):
+        limit = data.limits.copied + max(
+            usually, _equal_by_tool(data, rows, mine=of == pair, shares=shares)
+        )
+        if pair not in data.above(ratio, limit):
+            continue
         a, b = divmod(int(known[pair]), len(people))
-        places = np.unique(at[(of.reshape(-1) == pair) & (same > 0)])[:EXAMPLES]
+        places = np.unique(at[(of == pair) & same])[:EXAMPLES]
         value = float(ratio.value[pair])
         for r, other in ((a, b), (b, a)):
             what = f"has {value:.0%} of the boxes to the pixel as {people[other]} drew them"
             fault = Fault(r, "boxes-copied", what, value, limit, "share of boxes", places)
             faults.append(fault)
-    faults += _dependent(data, {fault.rater for fault in faults})
-    return faults + _copied_in_part(data, {fault.rater for fault in faults})
+    faults += dependent(data, {fault.rater for fault in faults})
+    faults += copied_in_part(data, {fault.rater for fault in faults})
+    return [*faults, *draw_on_grid(data)]
 
 
-def _copied_in_part(data: RaterData, known: set[int]) -> list[Fault]:
-    """Pairs of raters of whom one copied some slices, but for those who are `known` to copy."""
-    found, group, faults = part_copies(data.crowd), data.crowd.group, []
-    copied = found.share * found.n
-    for pair in np.flatnonzero((found.gain >= _GAIN) & (found.share >= _PART) & (copied >= FEWEST)):
-        both = int(found.first[pair]), int(found.second[pair])
-        if group[both[0]] == group[both[1]] or known.issuperset(both):
-            continue
-        rows = np.flatnonzero(found.pair == pair)
-        rows = rows[np.argsort(-found.ratio[rows], kind="stable")][:EXAMPLES]
-        places = data.crowd.evidence.place[found.object[rows]]
-        value, unit = float(found.share[pair]), "share of the slices of both"
-        for r, other in (both, both[::-1]):
-            who = data.people[other]
-            what = f"drew {value:.0%} of the slices as {who} did, nearer than two hands draw"
-            faults.append(Fault(r, "raters-dependent", what, value, _PART, unit, places))
-    return faults
+def _equal_by_tool(
+    data: RaterData, rows: Ints, *, mine: Bools, shares: Callable[[Bools], Ratio]
+) -> float:
+    """Share of boxes that a pair's tool makes equal: as of other hands on the grid of its edges.
 
-
-def _dependent(data: RaterData, known: set[int]) -> list[Fault]:
-    """Raters of a group of the model, but those who are `known` to copy to the pixel."""
-    share, group, limit = data.crowd.dependence, data.crowd.group, data.limits.dependent
-    near, faults = _near(data), []
-    for r in range(len(data.people)):
-        mates = np.flatnonzero((group == group[r]) & near[r])
-        if r in known or not len(mates):
-            continue
-        names = ", ".join(data.people[mate] for mate in mates)
-        value = float(share[r].max())
-        what = f"errs as {names} does: one copied the other, or they worked together"
-        unit = "share of the error in common"
-        places = _alike(data, r, mates)
-        faults.append(Fault(r, "raters-dependent", what, value, limit, unit, places))
-    return faults
-
-
-def _near(data: RaterData) -> Bools:
-    """Which raters lie so near to one another, (R, R), that one may have copied the other.
-
-    Where most others are bad, two good raters look alike, too; copies lie nearer than that. Of
-    many pairs that share a few boxes some are near by chance.
+    `rows` are pairs of boxes, `mine` those of the pair, and `shares` gives the share of each pair
+    of raters whose boxes are equal. Where there is no third rater the pair's own edges tell.
     """
-    pairs, n = data.compared.pairs, len(data.people)
-    both = pairs.drew_a & pairs.drew_b
-    of_pair = pd.Series(pairs.iou[both]).groupby(pairs.a[both] * n + pairs.b[both])
-    overlap = of_pair.median()[of_pair.size() >= ENOUGH]
-    near = np.zeros((n, n), bool)
-    near.flat[overlap.index[overlap >= _NEAR].to_numpy(np.int64)] = True
-    return near | near.T
-
-
-def _alike(data: RaterData, rater: int, mates: Ints) -> Ints:
-    """Places where boxes of the rater and of the mates are nearest to one another."""
     pairs, drawn = data.compared.pairs, data.compared.drawn
-    own, other = pairs.a == rater, pairs.b == rater
-    mine = (own & np.isin(pairs.b, mates)) | (other & np.isin(pairs.a, mates))
-    overlap = np.where(mine & pairs.drew_a & pairs.drew_b, pairs.iou, 0.0)
-    at = drawn.place[pairs.object]
-    return data.worst(rater, np.where(mine, rater, -1), at=at, badness=overlap)
+    first, second = (
+        drawn.boxes[own_box(drawn, pairs.object[rows], who[rows])] for who in (pairs.a, pairs.b)
+    )
+    step = tool_grid(np.concatenate([first[mine], second[mine]]))
+    if not step:
+        return 0.0
+    equal = on_grid(first, step) == on_grid(second, step)
+    alone = len(data.people) < 3
+    return equal_by_chance(equal[mine]) if alone else usual(shares(equal.all(axis=1)))
 
 
 @check("rater", "boxes-guessed", order=30)

@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 
 from crowdqc.agreement.arrays import Compared
 from crowdqc.agreement.boxes import Items
+from crowdqc.agreement.grids import tool_grid
 from crowdqc.agreement.pool import Places
 from crowdqc.agreement.profile import Grouping, Placement, drift, placement, straight
 from crowdqc.agreement.ratios import Ratio, clustered_ratio
@@ -100,6 +101,14 @@ class RaterData:
     def bias(self) -> Floats:
         """Bias of each rater's edges as a share of the object's size, (R, 4)."""
         return np.nan_to_num(self.crowd.bias)
+
+    @cached_property
+    def steps(self) -> Floats:
+        """Distance in px of the lines on which each rater's edges lie, (R,); 0 for no grid."""
+        drawn = self.compared.drawn
+        return np.array(
+            [tool_grid(drawn.boxes[drawn.rater == r]) for r in range(len(self.people))], np.float64
+        )
 
     @cached_property
     def place_area(self) -> Floats:

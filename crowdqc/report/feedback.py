@@ -59,6 +59,8 @@ CHANGE = {
     "place each side on the edge of the organ.",
     "boxes-astray": "Some boxes lie where the organ is not. If you are not sure what you see, go a "
     "few slices back and follow the organ from there.",
+    "cases-astray": "In some cases all boxes of an organ lie elsewhere, or have another organ's "
+    "name. Check that the right picture was open, and which side is left in it.",
     "rater-adds": "Some boxes are round something else. Draw only the organs of the list.",
     "double-box": "Some organs have two boxes on one slice. Keep the better one.",
     "box-jump": "Some boxes lie far from those on the slices before and after. Look at them again.",
