@@ -15,6 +15,7 @@ from crowdqc.crowd.dependence import HAND, Dependence, find_dependence
 from crowdqc.crowd.edges import Edges, EdgeSettings, size_of
 from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.medians import median_boxes, middle
+from crowdqc.crowd.pooling import USUAL_BOXES, likely_boxes
 from crowdqc.crowd.student import SAMPLE, likely_freedom, log_student
 from crowdqc.crowd.sums import blocks, sums, total
 from crowdqc.geometry import paired_iou
@@ -65,6 +66,7 @@ class _Fit:
         self.bias = np.zeros((evidence.n_raters, 4))
         self.factor = np.ones(evidence.n_raters)
         self.difficulty = np.ones(evidence.n_objects)
+        self.object_boxes = settings.object_boxes or USUAL_BOXES
         self.freedom = settings.freedom or 6.0
         self.voice = np.ones(len(self.of))
         self.miss, self.trust, self.weight, self.without, self.error_without, self.error = (
@@ -96,9 +98,10 @@ class _Fit:
         self._depend()
         for step in range(self.settings.steps):
             self._locate()
-            self._weigh(estimate=step % 4 == 3)
+            estimate = step % 4 == 3
+            self._weigh(estimate=estimate)
             self._bias()
-            self._scales()
+            self._scales(estimate=estimate)
         self._locate()
         return self._found()
 
@@ -249,7 +252,7 @@ class _Fit:
         usual = [middle(edge, known) for edge in bias.T]
         self.bias = np.where(count > 0, bias - np.array(usual), 0.0)
 
-    def _scales(self) -> None:
+    def _scales(self, *, estimate: bool) -> None:
         """Spread of labels, raters and of raters for labels, and difficulty of objects."""
         data, settings = self.evidence, self.settings
         here = (self.shared * (1 - self.astray)[:, None])[:, 0]
@@ -271,7 +274,7 @@ class _Fit:
         self.sd = np.sqrt((top + boxes * prior) / (n + boxes) + _LEAST)
         less = (self.factor * drawn)[self.who] - own
         less = np.maximum(less / (drawn[self.who] - here), 1e-3)
-        hard = self._difficulties(voice)
+        hard = self._difficulties(voice, estimate=estimate)
         for rows in self._blocks():
             cell, prior = self.cell[rows], label[self.label[rows]] * less[rows, None]
             apart = top[cell] - plain[rows] + boxes * prior
@@ -290,15 +293,19 @@ class _Fit:
         label: Floats = (top + everyone) / (count + 1)
         return label
 
-    def _difficulties(self, voice: Floats) -> Floats:
+    def _difficulties(self, voice: Floats, *, estimate: bool) -> Floats:
         """Difficulty of objects; and, squared and judged without it, that of each box's, (N,)."""
-        data, boxes = self.evidence, self.settings.object_boxes
+        n = self.evidence.n_objects
         precise = np.empty(len(voice))
         for rows in self._blocks():
             precise[rows] = (self.error[rows] / self.sd[self.cell[rows]] ** 2).mean(axis=1)
         precise *= self.voice
-        whole = total(self.of, precise, data.n_objects) + boxes
-        voices = total(self.of, voice, data.n_objects) + boxes
+        whole, voices = total(self.of, precise, n), total(self.of, voice, n)
+        if estimate and self.settings.object_boxes is None:
+            some = np.flatnonzero(voices > 1 + 1e-9)
+            mean = whole[some] / voices[some]
+            self.object_boxes = likely_boxes(mean, voices[some], freedom=self.freedom)
+        whole, voices = whole + self.object_boxes, voices + self.object_boxes
         self.difficulty = np.sqrt(whole / voices)
         own = np.stack([precise, voice], axis=1)
         own = own + self.mates.sums(own)

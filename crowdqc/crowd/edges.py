@@ -29,8 +29,9 @@ class EdgeSettings:
         How many boxes the prior on a rater's spread is worth, and that on its spread for a label.
     bias_boxes : float
         How many boxes the prior on a rater's bias (none) is worth.
-    object_boxes : float
-        How many boxes the prior on an object's difficulty is worth.
+    object_boxes : float, optional
+        How many boxes the prior on an object's difficulty is worth. None: estimated, from how much
+        objects differ.
     astray : float
         Share of boxes that lie elsewhere, beforehand; worth `astray_boxes` boxes of a rater.
     steps : int
@@ -41,7 +42,7 @@ class EdgeSettings:
     rater_boxes: float = 5.0
     cell_boxes: float = 10.0
     bias_boxes: float = 10.0
-    object_boxes: float = 5.0
+    object_boxes: float | None = None
     astray: float = 0.01
     astray_boxes: float = 10.0
     steps: int = 20

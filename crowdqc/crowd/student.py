@@ -42,11 +42,26 @@ def likely_freedom(square: Floats, weight: Floats) -> float:
     if len(square) > SAMPLE:
         some = slice(None, None, len(square) // SAMPLE)
         square, weight = square[some], weight[some]
-    scale = np.log(_TRIED)
     fit = np.array([np.sum(weight * log_student(square, f)) for f in _TRIED])
-    fit -= (scale - np.log(6.0)) ** 2 / 2
+    return likeliest(_TRIED, fit, usual=6.0)
+
+
+def likeliest(tried: Floats, fit: Floats, *, usual: float) -> float:
+    """The likeliest value of a positive number, between those that were tried.
+
+    Parameters
+    ----------
+    tried : ndarray, shape (K,)
+        Values, each the same multiple of the one before.
+    fit : ndarray, shape (K,)
+        Log likelihood of each.
+    usual : float
+        Median of the prior, whose logarithm has a standard deviation of 1.
+    """
+    scale = np.log(tried)
+    fit = fit - (scale - np.log(usual)) ** 2 / 2
     best = int(np.clip(fit.argmax(), 1, len(fit) - 2))
-    low, middle_fit, high = fit[best - 1 : best + 2]
-    bend = low - 2 * middle_fit + high
+    low, middle, high = fit[best - 1 : best + 2]
+    bend = low - 2 * middle + high
     step = np.clip((low - high) / (2 * bend), -1, 1) if bend < 0 else 0.0
     return float(np.exp(scale[best] + step * (scale[1] - scale[0])))

@@ -346,7 +346,9 @@ def test_edges_are_those_of_loops(steps, pair):
     settled = np.full((12, 4), np.nan)
     settled[4] = truth[4]
     data = dataclasses.replace(data, settled=settled, decided=np.full(12, np.nan))
-    settings = EdgeSettings(freedom=5.0, steps=steps, bias_boxes=3.0, cell_boxes=2.0)
+    settings = EdgeSettings(
+        freedom=5.0, steps=steps, bias_boxes=3.0, cell_boxes=2.0, object_boxes=5.0
+    )
     tied = [np.array([0]), np.array([1]), np.array([pair])] if pair else [np.zeros(0, int)] * 3
     loops = Loops(data, settings, {frozenset({0, 1}): pair})
     for _ in range(steps):
