@@ -138,7 +138,8 @@ def convert(
     written, findings = write(run, format_, folder, what=what, pictures=pictures)
     table = findings_table(findings)
     if show["style"] == "table":
-        print_table(table[["severity", "check", "message"]], "What was not read, or is not written")
+        shown = table[["severity", "check", "case", "rater", "message"]].dropna(axis=1, how="all")
+        print_table(shown, "What was not read, or is not written")
     else:
         write_out(table, show["style"])
     say(f"{count(len(written.boxes), 'box')} written to {folder} as {format_}.")

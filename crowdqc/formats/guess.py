@@ -14,6 +14,7 @@ from pathlib import Path
 from crowdqc.config import to_toml, toml_line
 from crowdqc.findings import InputError
 from crowdqc.formats.base import Format, formats
+from crowdqc.formats.files import printable
 from crowdqc.formats.guess_documents import SIZE
 from crowdqc.formats.listing import Guess, Listing
 from crowdqc.formats.name_patterns import guess_pattern
@@ -45,6 +46,8 @@ def guess_study(folder: Path, *, suit_window: Callable[[Path], str] = lambda _: 
     InputError
         If it is no folder, or holds no annotations of a format that is known.
     """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give the folder that holds it, and the others.")
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder.")
     listing = Listing(folder)
@@ -61,21 +64,23 @@ def guess_study(folder: Path, *, suit_window: Callable[[Path], str] = lambda _: 
 def _guess(listing: Listing) -> Guess:
     """From the format of the highest precedence, and of these from the one with most files."""
     known = formats()
-    guesses: dict[int, list[Guess]] = {}
-    for precedence in sorted({one.precedence for one in known.values()}, reverse=True):
-        for name, one in known.items():
-            if one.precedence == precedence and (guess := _sniffed(name, one, listing)):
-                guesses.setdefault(precedence, []).append(guess)
-        if precedence in guesses:
-            first, *others = sorted(guesses[precedence], key=lambda one: -len(one.files))
-            first.remarks += [
-                f"{count(len(one.files), 'file')} of another format, {known[one.format].title}, "
-                "will not be read: write a study file for them."
-                for one in others
-            ]
-            return first
-    titles = ", ".join(one.title for one in known.values() if one.sniff)
-    raise InputError(f"{listing.folder}: holds no annotations that are known: no {titles}.")
+    guesses = [guess for name, one in known.items() if (guess := _sniffed(name, one, listing))]
+    if not guesses:
+        titles = ", ".join(one.title for one in known.values() if one.sniff)
+        raise InputError(f"{listing.folder}: holds no annotations that are known: no {titles}.")
+    guesses.sort(key=lambda one: (-known[one.format].precedence, -len(one.files)))
+    first, *others = guesses
+    first.remarks += [
+        f"{count(len(one.files), 'file')} of another format, {known[one.format].title}, will not "
+        f"be read, such as {printable(listing.relative(one.files[0]))}."
+        for one in others
+    ]
+    if others:
+        first.remarks.append(
+            "A study file reads one format: put each into a folder of its own, and join them as "
+            "tables (crowdqc convert --to table; docs/howto/several-tools.md)."
+        )
+    return first
 
 
 def _sniffed(name: str, one: Format, listing: Listing) -> Guess | None:

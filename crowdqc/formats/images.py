@@ -181,7 +181,7 @@ def _with_size(read: pd.DataFrame, config: Config) -> pd.DataFrame:
     if config.annotations.size is None:
         raise InputError(
             f"{config.file}: the size of the images is not known. Give [annotations] "
-            "size = [rows, columns], or [images] path."
+            "size = [rows, columns], or, where sizes differ, [images] path."
         )
     height, width = config.annotations.size
     return read.assign(height=height, width=width)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crowdqc.files import Unreadable, opened
+from crowdqc.formats.patterns import OWN
 from crowdqc.links import STATE
 
 FILES_MAX = 5000
@@ -54,7 +55,7 @@ class Guess:
 class Listing:
     """The files of a folder and of all folders in it, in the order of their paths.
 
-    Hidden ones and results of crowdqc are left out.
+    Hidden ones, results of crowdqc and its tables beside a study file are left out.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,7 +67,8 @@ class Listing:
                 for name in folders
                 if not (name.startswith(".") or (Path(place) / name / STATE).exists())
             ]
-            paths = (Path(place) / name for name in names if not name.startswith("."))
+            shown = (name for name in names if not name.startswith(".") and name not in OWN)
+            paths = (Path(place) / name for name in shown)
             self.files += [path for path in paths if path.is_file()]
         self.files.sort()
 

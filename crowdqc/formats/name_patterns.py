@@ -237,6 +237,8 @@ def rater_in_stems(stems: Sequence[str]) -> tuple[str, list[str], bool] | None:
         who = [row[place] for row in rows]
         rest = ["".join(row[:-2] if place else row[2:]) for row in rows]
         twice = sum(n > 1 for n in Counter(rest).values()) / len(set(rest))
+        if all(_SLICE_WORD.search(word.rstrip(string.digits)) for word in who):
+            continue  # slice0001, slice0002
         if len(set(who)) > 1 and twice >= 0.5 and _kind(who) >= 0 and not "".join(who).isdecimal():
             mark, inner = rows[0][1 if place == 0 else -2], stem_pattern(rest)
             text = f"{inner}{mark}{{rater}}" if place else f"{{rater}}{mark}{inner}"

@@ -28,6 +28,8 @@ ENDINGS = (
 )
 """Endings of names; what else stands after a dot is part of a name, as in UIDs."""
 
+OWN = frozenset({"assignments.csv", "decisions.csv", "history.csv"})
+"""Tables that crowdqc keeps beside a study file: no placeholder stands for their names."""
 STRAYS_MAX = 1000
 """So many files that a pattern leaves out are counted in each folder that it passes by."""
 _SERIES = " Folders do: where each holds a DICOM series, end the path with '/'."
@@ -92,7 +94,8 @@ def split_ending(name: str) -> tuple[str, str]:
 def find(pattern: Path, *, folders: bool = False) -> Matches:
     """All files that fit `pattern`, an absolute or relative path with placeholders.
 
-    No placeholder stands for a folder of results of crowdqc, whose files would fit many patterns.
+    No placeholder stands for a folder of results of crowdqc, whose files would fit many patterns,
+    nor for the tables that it keeps beside a study file (`OWN`).
 
     Parameters
     ----------
@@ -182,6 +185,8 @@ class _Search:
         self.matchers = [re.compile(_regex(part)) for part in parts]
         self.suffix = Path(parts[-1]).suffix
         self.folders = folders
+        self.literal = [not re.search(r"[{*]", part) for part in parts]
+        self.passed = frozenset() if self.literal[-1] else OWN
         self.names: list[str] = []
         self.fields: dict[str, list[str]] = {
             name: [] for matcher in self.matchers for name in matcher.groupindex
@@ -209,7 +214,7 @@ class _Search:
             if not entry.is_dir():
                 continue
             match = matcher.fullmatch(entry.name)
-            if (matcher.groups or not match) and _holds_results(entry.path):
+            if not (match and self.literal[depth]) and _holds_results(entry.path):
                 continue
             fields = match and merged(known, match.groupdict())
             if fields is not None:
@@ -228,6 +233,8 @@ class _Search:
         again = known.keys() & matcher.groupindex
         matched = []
         for entry in os.scandir(folder):
+            if entry.name in self.passed:
+                continue
             if not (entry.is_dir() if self.folders else entry.is_file()):
                 if inner and entry.is_dir() and not _holds_results(entry.path):
                     self._pass_by(entry.path)

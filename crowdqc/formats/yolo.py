@@ -94,6 +94,10 @@ def _sniff_yolo(listing: Listing) -> Guess | None:
     guess.remarks += remarks
     if not lines:
         guess.remarks.append(NO_BOX)
+    elif any(name == f"label_{key}" for key, name in guess.labels.items()):
+        guess.remarks.append(
+            "No class list names all ids: write names in place of label_0 and so on."
+        )
     return guess
 
 
