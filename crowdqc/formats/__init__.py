@@ -305,4 +305,5 @@ def _nothing(config: Config, draft: Draft) -> str:
     cases = [f"Case {one.case}: " if one.case and not one.source else "" for one in gravest]
     shown = zip(cases, gravest[:3], strict=False)
     reasons = [f"\n{case}{_unquoted(one, config).message}" for case, one in shown]
-    return f"{config.file}: the annotations hold no reading at all." + "".join(reasons)
+    none = " There is no box, and no slice that was read without one."
+    return f"{config.file}: the annotations hold no reading at all." + ("".join(reasons) or none)

@@ -126,8 +126,10 @@ class Pipeline:
     def run(self, name: str, run: Run) -> Result:
         """Run a stage, and before it those it needs that are not up to date."""
         run.store.claim()
-        self.prepare(name, run)
-        result = self._finish(self.stages[name], run)
+        stage = self.stages[name]
+        if stage.applies(run.config):  # else it says at once what it lacks
+            self.prepare(name, run)
+        result = self._finish(stage, run)
         return doubted(result, run.store.untrusted(name))
 
     def prepare(self, name: str, run: Run) -> None:

@@ -270,6 +270,7 @@ def test_a_dataset_of_a_study_without_images_says_what_it_lacks(study):
     result = call("dataset", study)
 
     assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ")  # before any stage that it needs
     assert "datasets need volumes: give [images] path" in result.stderr
 
 
