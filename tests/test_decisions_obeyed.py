@@ -55,7 +55,7 @@ def test_the_fused_box_is_that_of_the_reviewer(study):
     assert row[BOX].tolist() == [61, 21, 91, 51]
     assert row[[f"spread_{edge}" for edge in BOX]].tolist() == [0] * 4
     assert (row["method"], row["state"], row["score"]) == ("review", "agreed", 1)
-    assert row["expected_error"] == 0
+    assert (row["expected_error"], row["wrong"]) == (0, 0)
     assert row["raters"] == "d e"
     assert (at(free)["method"] == "edges").all()
     assert "1 settled by reviewers" in after.stderr

@@ -26,6 +26,7 @@ from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.crowd.dependence import Dependence, Mates
 from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.sums import sums, total
+from crowdqc.crowd.votes import distinct, rows_of
 
 _LURED = -1.0
 """Greatest log odds that a rater draws a temptation: what most draw is no temptation to them."""
@@ -99,6 +100,9 @@ class Existence:
     weight : ndarray, shape (O,)
         How far each object counts against others: less than 1 for what one rater draws alone
         more often than together with others.
+    slip : ndarray, shape (O,)
+        Probability that boxes of an object that does not exist are slips that met, and no
+        temptation.
     """
 
     probability: Floats
@@ -107,6 +111,7 @@ class Existence:
     invention: Floats
     slips: Floats
     weight: Floats
+    slip: Floats
 
 
 def fit_existence(
@@ -140,8 +145,9 @@ def fit_existence(
         )
         for most in (np.inf, settings.usual)
     )
-    real, without, *raters = ((a + b) / 2 for a, b in zip(hard, tempting, strict=True))
-    return Existence(real, without, *raters)
+    found = Existence(*((a + b) / 2 for a, b in zip(hard, tempting, strict=True)))
+    rest = np.maximum(1 - found.probability, np.maximum(found.slip, 1e-300))
+    return dataclasses.replace(found, slip=found.slip / rest)
 
 
 class ExistenceFit:
@@ -189,12 +195,16 @@ class ExistenceFit:
         self.slips = settings.slips + over / (self._unflooded() + settings.objects)
 
     def run(self, same: Ints, rows: Ints) -> tuple[Floats, ...]:
-        """The fields of `Existence`, for objects with the votes `same` and answers `rows`."""
+        """The fields of `Existence`, for objects with the votes `same` and answers `rows`.
+
+        The last one is the probability of slips, whether or not the object exists.
+        """
         for _ in range(self.settings.steps):
             self.step()
         weight = 1 - self.flood / np.maximum(self.times, 1)
         chances = self.average()
-        return self.real[same], self.without()[rows], *chances, self.slips, weight[same]
+        known = self.real[same], self.without()[rows]
+        return *known, *chances, self.slips, weight[same], self.slip[same]
 
     def counted(self, beyond: float) -> Floats:
         """How often each kind of vote counts, (O,): what one rater draws alone, not without end.
@@ -225,7 +235,8 @@ class ExistenceFit:
         drawn = self.posterior * self.counts[:, None]
         skipped = self.voice[:, None] * _log_votes(odds, np.zeros_like(self.votes.drew))
         skipped = np.exp(self._per_object(skipped) + rate) * self.counts[:, None]
-        self._learn_slips(np.exp(slip - whole) * self.times)
+        self.slip = np.exp(slip - whole)
+        self._learn_slips(self.slip * self.times)
         self._newton(odds, drawn, skipped)
         self._learn(drawn.sum(axis=(1, 2)), skipped.sum(axis=(1, 2)))
 
@@ -336,60 +347,6 @@ class ExistenceFit:
         bend = wide**2 * (self.voice @ curve[0] @ self.node**2) + tight
         wide *= np.exp(np.clip(gain / bend, -0.3, 0.3))
         self.spread[0] = min(wide, self.most)
-
-
-def distinct(evidence: Evidence, spared: Bools | None = None) -> tuple[Evidence, Ints, Ints]:
-    """Objects with different votes only, which of them each object is, and how often it is.
-
-    Five raters leave a study of a million boxes no more than 243 kinds of objects. Votes are
-    told apart by a sum of 64-bit numbers, one for each rater and answer.
-
-    Parameters
-    ----------
-    evidence : Evidence
-        All objects (O) and answers (A).
-    spared : ndarray of bool, shape (A,), optional
-        Answers that were not asked for.
-    """
-    number = np.random.default_rng(0).integers(2**63, size=(evidence.n_raters, 3), dtype=np.uint64)
-    start = np.searchsorted(evidence.asked_object, np.arange(evidence.n_objects))
-    said = evidence.drew.astype(np.int64) if spared is None else np.where(spared, 2, evidence.drew)
-    answer = number[evidence.asked_rater, said]
-    sums = np.add.reduceat(answer, start) if len(start) else answer
-    states = np.nan_to_num(evidence.real, nan=2.0).astype(np.uint64)
-    sums = sums + states * np.uint64(0x9E3779B97F4A7C15) if len(start) else sums
-    _, first, same, times = np.unique(
-        sums, return_index=True, return_inverse=True, return_counts=True
-    )
-    rank = np.argsort(np.argsort(first))
-    kept = np.isin(evidence.asked_object, first)
-    votes = dataclasses.replace(
-        evidence,
-        asked_object=np.searchsorted(np.sort(first), evidence.asked_object[kept]),
-        asked_rater=evidence.asked_rater[kept],
-        drew=evidence.drew[kept],
-        gold=evidence.gold[np.sort(first)],
-        real=evidence.real[np.sort(first)],
-        settled=evidence.settled[np.sort(first)],
-        decided=evidence.decided[np.sort(first)],
-        n_objects=len(first),
-    )
-    return votes, rank[same.reshape(-1)], times[np.argsort(first)]
-
-
-def rows_of(votes: Evidence, same: Ints, evidence: Evidence) -> Ints:
-    """The row of `votes` that says the same as each row of `evidence`, (A,).
-
-    Parameters
-    ----------
-    votes, same, evidence
-        As from `distinct`, and what they were made from.
-    """
-    start = np.searchsorted(evidence.asked_object, np.arange(evidence.n_objects))
-    first = np.searchsorted(votes.asked_object, np.arange(votes.n_objects))
-    offset = np.arange(len(evidence.asked_object)) - start[evidence.asked_object]
-    rows: Ints = first[same[evidence.asked_object]] + offset
-    return rows
 
 
 def _log_votes(odds: Floats, drew: Bools) -> Floats:

@@ -19,6 +19,7 @@ from crowdqc.crowd.gold import calibrated, with_gold, with_settled
 from crowdqc.crowd.reliability import answers, false_share, reliability, right_boxes
 from crowdqc.crowd.shared import shared_error
 from crowdqc.crowd.spared import fit_completed
+from crowdqc.crowd.wrong import chance_wrong
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 
@@ -89,6 +90,9 @@ class Crowd:
     expected_error : ndarray, shape (O,)
         One less the expected IoU of the box with the truth, in [0, 1], the chance that it does
         not exist, or lies elsewhere, included; nan where `spread` is.
+    wrong : ndarray, shape (O,)
+        Probability that the IoU of the box with the truth is below 0.5, or nothing is there; nan
+        where `spread` is.
     astray : ndarray, shape (N,)
         Probability that a drawn box lies elsewhere than its object.
     voice : ndarray, shape (N,)
@@ -138,6 +142,7 @@ class Crowd:
     spread: Floats
     located: Floats
     expected_error: Floats
+    wrong: Floats
     astray: Floats
     voice: Floats
     weight: Floats
@@ -227,6 +232,8 @@ def fit_evidence(
     hits = existence.without[answers(data)] * (overlaps[0] + overlaps[1]) / 2
     false = false_share(data, edges, hits=hits, prior=prior, level=level)
     located = _located_boxes(data, edges)
+    gold = np.isfinite(data.gold).any()
+    own = spread if gold else spread / np.sqrt(1 + shared**2 * voices)
     return Crowd(
         raters=raters or tuple(map(str, range(data.n_raters))),
         reliability=(worst.value + best_case.value) / 2,
@@ -248,6 +255,7 @@ def fit_evidence(
         spread=spread,
         located=located,
         expected_error=_expected_error(existence.probability * located, spread, edges),
+        wrong=chance_wrong(data, edges, existence, located=located, spreads=(own, spread)),
         astray=edges.astray,
         voice=edges.voice,
         weight=edges.weight,
@@ -258,7 +266,7 @@ def fit_evidence(
         wanted=existence.without,
         freedom=edges.freedom,
         shared=shared,
-        calibration="gold" if np.isfinite(data.gold).any() else "prior",
+        calibration="gold" if gold else "prior",
         evidence=data,
     )
 

@@ -25,10 +25,9 @@ from crowdqc.crowd.existence import (
     Existence,
     ExistenceFit,
     ExistenceSettings,
-    distinct,
     fit_existence,
-    rows_of,
 )
+from crowdqc.crowd.votes import distinct, rows_of
 
 _DRAWS = 5
 _FIELDS = [one.name for one in dataclasses.fields(Existence)]

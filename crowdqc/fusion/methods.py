@@ -44,6 +44,8 @@ class Fused:
         One less the expected IoU of the box with the truth, 0 where nothing is. None: not known.
     exists : ndarray, shape (O,), optional
         Probability that the object exists, wherever it is. None: the score.
+    wrong : ndarray, shape (O,), optional
+        Probability that the IoU of the box with the truth is below 0.5. None: not known.
     """
 
     box: Floats
@@ -52,6 +54,7 @@ class Fused:
     group: Ints | None = None
     error: Floats | None = None
     exists: Floats | None = None
+    wrong: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,15 @@ def edges(data: Evidence) -> Fused:
     """
     crowd = fit_evidence(data)
     score = crowd.exists * crowd.located
-    return Fused(crowd.box, crowd.spread, score, crowd.group, crowd.expected_error, crowd.exists)
+    return Fused(
+        crowd.box,
+        crowd.spread,
+        score,
+        crowd.group,
+        error=crowd.expected_error,
+        exists=crowd.exists,
+        wrong=crowd.wrong,
+    )
 
 
 def share_of_asked(data: Evidence) -> Floats:

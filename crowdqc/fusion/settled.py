@@ -44,11 +44,11 @@ def obeying(fused: Fused, matched: Matched, settled: pd.DataFrame) -> Fused:
     box[boxed] = settled.loc[drawn & real, BOX].to_numpy(np.float64)
     spread[boxed] = settled.loc[drawn & real, SPREAD].to_numpy(np.float64)
     score[rows[drawn]] = real[drawn]
-    error = None
-    if fused.error is not None:
-        error = fused.error.copy()
-        error[rows[drawn]] = 1.0 - real[drawn]
-    return dataclasses.replace(fused, box=box, spread=spread, score=score, error=error)
+    error, wrong = (None if of is None else of.copy() for of in (fused.error, fused.wrong))
+    for doubt in (error, wrong):
+        if doubt is not None:
+            doubt[rows[drawn]] = 1.0 - real[drawn]
+    return dataclasses.replace(fused, box=box, spread=spread, score=score, error=error, wrong=wrong)
 
 
 def with_decided(frame: pd.DataFrame, matched: Matched, settled: pd.DataFrame) -> pd.DataFrame:
@@ -79,7 +79,8 @@ def with_decided(frame: pd.DataFrame, matched: Matched, settled: pd.DataFrame) -
     added = added.assign(support=0, raters="", score=1.0, method=REVIEW, state="agreed")
     asked = matched.asked.groupby(PLACE)["person"].nunique()
     asked = asked.reindex(pd.MultiIndex.from_frame(added[PLACE]), fill_value=0)
-    added = added.assign(n_raters=asked.to_numpy(), expected_error=0.0, worth=0.0, depends=0.0)
+    sure = dict.fromkeys(("expected_error", "wrong", "worth", "depends"), 0.0)
+    added = added.assign(n_raters=asked.to_numpy(), **sure)
     return pd.concat([decided, added], ignore_index=True)
 
 

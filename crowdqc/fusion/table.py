@@ -106,6 +106,7 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
         method=method,
         state=state,
         expected_error=np.nan if fused.error is None else fused.error,
+        wrong=np.nan if fused.wrong is None else fused.wrong,
         worth=value,
         depends=_depends(data, value),
     )

@@ -178,12 +178,12 @@ def box_measures(prompts: pd.DataFrame, alone: pd.Series | None = None) -> pd.Da
     -------
     DataFrame
         A row for each of `prompts`, with its ``case, slice, label``: ``score``,
-        ``expected_error``, ``support``, ``n_raters``, ``support_share``, ``spread`` (the largest
-        spread of an edge in px; nan for a single rater), ``width``, ``height`` in px,
+        ``expected_error``, ``wrong``, ``support``, ``n_raters``, ``support_share``, ``spread``
+        (the largest spread of an edge in px; nan for a single rater), ``width``, ``height`` in px,
         ``interpolated`` (1 or 0), ``isolated`` (1, 0 or nan), ``graded_bad``.
     """
     spread = prompts[["spread_x0", "spread_y0", "spread_x1", "spread_y1"]].max(axis=1)
-    known = ["case", "slice", "label", "score", "expected_error", "support", "n_raters"]
+    known = ["case", "slice", "label", "score", "expected_error", "wrong", "support", "n_raters"]
     return prompts[[name for name in known if name in prompts]].assign(
         support_share=prompts["support"] / prompts["n_raters"].where(prompts["n_raters"] > 0),
         spread=spread,
