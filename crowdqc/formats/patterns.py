@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,7 +184,8 @@ class _Search:
 
     def __init__(self, parts: tuple[str, ...], *, folders: bool) -> None:
         self.matchers = [re.compile(_regex(part)) for part in parts]
-        self.suffix = Path(parts[-1]).suffix
+        self.suffix = Path(parts[-1]).suffix.lower()
+        self.any_ending = self.suffix == ".*"
         self.folders = folders
         self.literal = [not re.search(r"[{*]", part) for part in parts]
         self.passed = frozenset() if self.literal[-1] else OWN
@@ -203,7 +205,17 @@ class _Search:
         parts = [fields.pop(name) for name in sorted(fields) if name[:4] == "case" != name]
         if parts:
             fields = {"case": list(map("_".join, zip(*parts, strict=True))), **fields}
-        return Matches(names, fields, sorted(self.strays))
+        return Matches(names, fields, sorted(self._strays(names)))
+
+    def _strays(self, names: list[str]) -> list[Path]:
+        """Files that were passed by; where any ending fits, those that end as some that fit."""
+        if not self.any_ending:
+            return self.strays
+        endings = {os.path.splitext(name)[1].lower() for name in names}  # noqa: PTH122 - many
+        return [path for path in self.strays if path.suffix.lower() in endings]
+
+    def _may_stray(self, name: str) -> bool:
+        return self.any_ending or name.lower().endswith(self.suffix)
 
     def walk(self, folder: str, depth: int, known: dict[str, str]) -> None:
         if depth == len(self.matchers) - 1:
@@ -224,8 +236,17 @@ class _Search:
 
     def _pass_by(self, folder: str) -> None:
         """Files of a folder that the pattern does not enter."""
-        if not self.folders:
-            self.strays += itertools.islice(_with_suffix(folder, self.suffix), STRAYS_MAX)
+        if self.folders or not self.suffix:
+            return
+        found = (path for path in _below(folder) if self._may_stray(path.name))
+        if not self.any_ending:
+            self.strays += itertools.islice(found, STRAYS_MAX)
+            return
+        n: Counter[str] = Counter()
+        for path in found:
+            n[path.suffix] += 1
+            if n[path.suffix] <= STRAYS_MAX:
+                self.strays.append(path)
 
     def _collect(self, folder: str, known: dict[str, str], *, inner: bool) -> None:
         """Files of the last folder: there may be half a million."""
@@ -243,7 +264,7 @@ class _Search:
             if match and (not again or all(match[name] == known[name] for name in again)):
                 self.names.append(entry.path)
                 matched.append(match.groups())
-            elif entry.name.endswith(self.suffix) and not entry.name.startswith("."):
+            elif self._may_stray(entry.name) and not entry.name.startswith("."):
                 self.strays.append(Path(entry.path))
         for name, values in zip(matcher.groupindex, zip(*matched, strict=True), strict=False):
             self.fields[name] += values
@@ -251,10 +272,10 @@ class _Search:
             self.fields[name] += [known[name]] * len(matched)
 
 
-def _with_suffix(folder: str, suffix: str) -> Iterator[Path]:
+def _below(folder: str) -> Iterator[Path]:
     """Files below a folder that a pattern passes by."""
     for place, _, names in os.walk(folder):
-        yield from (Path(place, name) for name in names if suffix and name.endswith(suffix))
+        yield from (Path(place, name) for name in names)
 
 
 def _holds_results(folder: str) -> bool:

@@ -177,14 +177,14 @@ def strays(found: patterns.Matches, config: Config) -> list[Finding]:
     """
     if not found.strays:
         return []
-    names = ", ".join(relative_names(found.strays[:3], config))
-    names += ", ..." if len(found.strays) > 3 else ""
+    first = list(relative_names(found.strays[:3], config))
+    names = ", ".join(first) + (", ..." if len(found.strays) > 3 else "")
     message = (
         f"not read, since not as '{config.annotations.path}' says, but beside the annotations: "
         f"{count(len(found.strays), 'file')}: {names}."
     )
     value = float(len(found.strays))
-    return [Finding(check="file-not-in-pattern", message=message, value=value)]
+    return [Finding(check="file-not-in-pattern", message=message, value=value, source=first[0])]
 
 
 _TOO_LARGE = f"its slice number is larger than {SLICE_MAX}, which is none. Rename the file."

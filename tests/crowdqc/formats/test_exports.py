@@ -109,6 +109,17 @@ def test_files_at_another_depth_are_told_by_init_and_by_check(start):
     assert "1 file: cem/second/p1_1.txt" in findings[0].message
 
 
+def test_files_that_a_pattern_of_any_ending_leaves_are_told(read):
+    files = {"a/p_1.TXT": LINE, "b k/p_1.txt": LINE, "cem/deep/p-1.txt": LINE, "cem/p.png": "x"}
+    text = 'format = "yolo"\npath = "{rater}/p_{slice}.*"\nsize = [100, 200]'
+
+    _, findings = read(text, files)
+
+    (told,) = [one for one in findings if one.check == "file-not-in-pattern"]
+    assert "1 file: cem/deep/p-1.txt" in told.message
+    assert told.source == "cem/deep/p-1.txt"
+
+
 def test_a_class_list_beside_the_files_is_not_told_as_left_out(read):
     files = {"a/p_1.txt": LINE, "a/classes.txt": "liver\n", "a/train.txt": "data/p_1.png\n"}
     text = 'format = "yolo"\npath = "{rater}/p_{slice}.txt"\nsize = [100, 200]'
