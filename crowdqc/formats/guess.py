@@ -164,8 +164,23 @@ def _images(listing: Listing, guess: Guess) -> str | None:
     if best and not fits[best] and known:
         guess.remarks.append(f"No case is named like the images in {best}: give [images] path.")
         return None
-    guess.volume = volumes[0] if volumes else None
+    if volumes:
+        guess.volume = _first_volume(volumes, names, best, guess=guess)
     return f"{best}/" if best and guess.volume and guess.volume.is_dir() else best
+
+
+def _first_volume(
+    volumes: Sequence[Path], names: Sequence[str], pattern: str | None, *, guess: Guess
+) -> Path:
+    """The first of some volumes that a pattern reads; a remark on those that it does not."""
+    reads = [not pattern or Name(pattern).fields(name) is not None for name in names]
+    left = [name for name, read in zip(names, reads, strict=True) if not read]
+    if left:
+        guess.remarks.append(
+            f"{count(len(left), 'volume')} not in [images] path, such as {printable(left[0])}: "
+            "where these are masks of experts, give [truth] path."
+        )
+    return next((path for path, read in zip(volumes, reads, strict=True) if read), volumes[0])
 
 
 def _volumes(listing: Listing) -> list[Path]:

@@ -67,6 +67,19 @@ def test_volumes_are_found(write, tmp_path):
     assert guess_study(tmp_path).image_path == "images/img{case}.nii.gz"
 
 
+def test_the_window_is_that_of_an_image_and_masks_of_experts_are_named(tmp_path, write):
+    for case in (1, 2):
+        write(f"boxes/a/img{case}-slice3.txt", "0 .5 .5 .1 .1\n")
+        write(f"scans/img{case}.nii.gz", b"")
+    write("expert masks/img1.nii.gz", b"")
+
+    guess = guess_study(tmp_path, suit_window=lambda path: f"window = {path.parent.name}")
+
+    assert guess.image_path == "scans/img{case}.nii.gz"
+    assert guess.window == "window = scans"
+    assert any("such as expert masks/img1.nii.gz" in one for one in guess.remarks)
+
+
 @pytest.mark.parametrize(
     ("image", "pattern"),
     [
