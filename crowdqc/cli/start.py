@@ -27,7 +27,7 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
     """
     from crowdqc.formats.guess import guess_study, render_study
 
-    guess = guess_study(folder, suit_window=_window)
+    guess = guess_study(folder, suit_window=_window, is_mask=_is_mask)
     target = output or folder / "study.toml"
     if target.exists() or target.is_symlink():
         raise InputError(f"{target}: is there already and is not overwritten; name another file.")
@@ -55,6 +55,16 @@ def _window(volume: Path) -> str:
         return ""
     values = to_toml(window.model_dump(exclude_none=True))
     return f"window  = {values}   # as the values of {volume.name} suggest"
+
+
+def _is_mask(volume: Path) -> bool:
+    """Whether a volume holds labels, if it can be read."""
+    from crowdqc.volumes import looks_like_labels, read_volume
+
+    try:
+        return looks_like_labels(read_volume(volume)[0])
+    except InputError:
+        return False
 
 
 @click.command()

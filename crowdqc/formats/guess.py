@@ -27,7 +27,12 @@ NAMES_MAX = 50
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 
 
-def guess_study(folder: Path, *, suit_window: Callable[[Path], str] = lambda _: "") -> Guess:
+def guess_study(
+    folder: Path,
+    *,
+    suit_window: Callable[[Path], str] = lambda _: "",
+    is_mask: Callable[[Path], bool] = lambda _: False,
+) -> Guess:
     """What `folder` seems to hold.
 
     Parameters
@@ -35,6 +40,8 @@ def guess_study(folder: Path, *, suit_window: Callable[[Path], str] = lambda _: 
     folder : Path
     suit_window : callable
         From a volume to the line for its window; "" leaves that as a comment.
+    is_mask : callable
+        Whether a volume holds labels: asked where several patterns fit as many cases.
 
     Returns
     -------
@@ -53,7 +60,7 @@ def guess_study(folder: Path, *, suit_window: Callable[[Path], str] = lambda _: 
     listing = Listing(folder)
     guess = _guess(listing)
     if not guess.no_images:
-        guess.image_path = _images(listing, guess)
+        guess.image_path = _images(listing, guess, is_mask=is_mask)
     if guess.volume is not None:
         guess.window = suit_window(guess.volume) or guess.window
     if any(line.startswith("#") for line in [*guess.more, *_image_lines(guess)]):
@@ -150,7 +157,7 @@ def _image_lines(guess: Guess) -> list[str]:
     return lines
 
 
-def _images(listing: Listing, guess: Guess) -> str | None:
+def _images(listing: Listing, guess: Guess, *, is_mask: Callable[[Path], bool]) -> str | None:
     """Pattern of images in or beside the folder that has cases of the annotations."""
     volumes, pictures = _volumes(listing), listing.ending(*PICTURES)
     names = [listing.relative(path) for path in volumes or pictures]
@@ -160,27 +167,37 @@ def _images(listing: Listing, guess: Guess) -> str | None:
     patterns = [one for one in patterns if not (volumes and "{slice}" in one)]
     patterns += _named_after(known, names[:NAMES_MAX]) if volumes else []
     fits = {one: len(known & _cases(one, names)) for one in sorted(patterns)}
-    best = max(fits, key=lambda one: (fits[one], -patterns.index(one)), default=None)
+    most = max(fits.values(), default=0)
+    equal = [one for one in patterns if fits.get(one) == most]
+    if volumes and len(equal) > 1:
+        equal.sort(key=lambda one: is_mask(_first(one, names, volumes)))
+    best = equal[0] if equal else None
     if best and not fits[best] and known:
         guess.remarks.append(f"No case is named like the images in {best}: give [images] path.")
         return None
     if volumes:
-        guess.volume = _first_volume(volumes, names, best, guess=guess)
+        guess.volume = _first(best or "", names, volumes)
+        guess.remarks += _left_out(best, names)
     return f"{best}/" if best and guess.volume and guess.volume.is_dir() else best
 
 
-def _first_volume(
-    volumes: Sequence[Path], names: Sequence[str], pattern: str | None, *, guess: Guess
-) -> Path:
-    """The first of some volumes that a pattern reads; a remark on those that it does not."""
-    reads = [not pattern or Name(pattern).fields(name) is not None for name in names]
-    left = [name for name, read in zip(names, reads, strict=True) if not read]
-    if left:
-        guess.remarks.append(
-            f"{count(len(left), 'volume')} not in [images] path, such as {printable(left[0])}: "
-            "where these are masks of experts, give [truth] path."
-        )
-    return next((path for path, read in zip(volumes, reads, strict=True) if read), volumes[0])
+def _first(pattern: str, names: Sequence[str], volumes: Sequence[Path]) -> Path:
+    """The first of some volumes that a pattern reads; of none, the first of all."""
+    fits = Name(pattern).fields
+    pairs = zip(names, volumes, strict=True)
+    return next((path for name, path in pairs if pattern and fits(name) is not None), volumes[0])
+
+
+def _left_out(pattern: str | None, names: Sequence[str]) -> list[str]:
+    """A remark on volumes that a pattern does not read."""
+    left = [name for name in names if pattern and Name(pattern).fields(name) is None]
+    if not left:
+        return []
+    remark = (
+        f"{count(len(left), 'volume')} not in [images] path, such as {printable(left[0])}: where "
+        "these are masks of experts, give [truth] path."
+    )
+    return [remark]
 
 
 def _volumes(listing: Listing) -> list[Path]:

@@ -20,6 +20,7 @@ from crowdqc.volumes.files import (
 from crowdqc.volumes.grid import Geometry, grid_mismatch
 from crowdqc.volumes.pictures import (
     from_pictures,
+    looks_like_labels,
     suggest_window,
     to_grey,
     to_pictures,
@@ -38,6 +39,7 @@ __all__ = [
     "inspect_volume",
     "is_dicom",
     "is_volume",
+    "looks_like_labels",
     "read_geometry",
     "read_labels",
     "read_volume",

@@ -19,6 +19,9 @@ Array = NDArray[Any]
 BELOW_WATER = -50.0
 """Half a per cent of a volume below this: fat and air in HU, and no MR, PET or z-score has it."""
 
+LABELS_MAX = 128
+"""Most values of a volume that may be labels: a whole body has about a hundred organs."""
+
 TURNS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda a: a,
     "rot90": lambda a: np.rot90(a, 1, axes=(-2, -1)),
@@ -123,6 +126,30 @@ def suggest_window(volume: Array) -> Window:
     if np.percentile(volume, 0.5) < BELOW_WATER:
         return Window(level=40.0, width=400.0)
     return Window(percentiles=(0.5, 99.5))
+
+
+def looks_like_labels(volume: Array) -> bool:
+    """Whether a volume seems to hold labels, such as masks of experts, and no intensities.
+
+    Parameters
+    ----------
+    volume : ndarray
+        A whole volume.
+
+    Returns
+    -------
+    bool
+        True for whole numbers from 0, of `LABELS_MAX` kinds at most, of which most are 0.
+
+    Examples
+    --------
+    >>> looks_like_labels(np.array([0, 0, 0, 5])), looks_like_labels(np.array([0, -1000, 60, 7]))
+    (True, False)
+    """
+    if volume.min(initial=0) < 0 or (volume == 0).mean() < 0.5:
+        return False
+    values = np.unique(volume)
+    return len(values) <= LABELS_MAX and bool((values % 1 == 0).all())
 
 
 def window_limits(volume: Array, window: Window) -> tuple[float, float]:

@@ -101,6 +101,18 @@ def test_an_image_is_found_by_the_case_in_its_name(write, tmp_path, image, patte
     assert any("fill in" in one for one in guess.remarks) == (pattern is None)
 
 
+def test_masks_that_come_first_by_name_are_not_taken_for_images(write, tmp_path):
+    for case in (1, 2):
+        write(f"boxes/a/img{case}-slice3.txt", "0 .5 .5 .1 .1\n")
+        write(f"volumes/img{case}.nii.gz", b"")
+        write(f"gt/img{case}.nii.gz", b"")
+
+    guess = guess_study(tmp_path, is_mask=lambda path: path.parent.name == "gt")
+
+    assert guess.image_path == "volumes/img{case}.nii.gz"
+    assert any("such as gt/img1.nii.gz" in one for one in guess.remarks)
+
+
 @pytest.mark.parametrize("name", ["empty", "nowhere"])
 def test_a_folder_without_annotations_is_refused(tmp_path, name):
     (tmp_path / "empty").mkdir()
