@@ -4,7 +4,7 @@
     python benchmarks/volume3d.py ../shared/data --others
 
 With ``--others`` the organs are all other labels of both scans with five slices or more, and the
-patients others. The constants of the model of volumes were chosen with both in view.
+patients others: what the learned part of the model of volumes learned from (``pixel_model.py``).
 
 Boxes are tight round the expert masks; or each edge is moved by a normal error of 5 % of its
 side, and half a pixel (noisy); or noisy, and one slice in ten has its box moved by 40 % of its
@@ -170,6 +170,30 @@ def score(volume: Volume) -> Iterator[dict[str, object]]:
             yield {**place, "slices": len(boxes), **dice}
 
 
+def shown(volume: Volume) -> samgen.volume_predictor.Volume:
+    """A patient as models of volumes see it."""
+    pictures = volume.pictures
+    return samgen.volume_predictor.Volume(
+        pictures, (volume.spacing_mm, 1, 1), lambda: pictures.astype(np.float32)
+    )
+
+
+def asked(boxes: dict[int, NDArray]) -> ObjectPrompts:
+    """An object by its boxes, one on each slice."""
+    n = len(boxes)
+    return ObjectPrompts(
+        label="organ",
+        slices=tuple(boxes),
+        prompts=tuple(Prompts(box, box[None], (1,)) for box in boxes.values()),
+        spread=np.full((n, 4), np.nan),
+        raters=(np.zeros((0, 4)),) * n,
+        interpolated=np.zeros(n, bool),
+        empty=frozenset(),
+        tracked=True,
+        again=lambda *_: Prompts(np.zeros(4), np.zeros((1, 4)), (1,)),
+    )
+
+
 def draw_volume(
     volume: Volume, boxes: dict[int, NDArray], truth: NDArray[np.bool_], *, lost: float, seed: int
 ) -> float:
@@ -178,21 +202,7 @@ def draw_volume(
     n = round(lost * len(inner))
     gone = np.random.default_rng(seed).choice(inner, n, replace=False) if n else []
     kept = {k: box for k, box in boxes.items() if k not in gone}
-    one = ObjectPrompts(
-        label="organ",
-        slices=tuple(kept),
-        prompts=tuple(Prompts(box, box[None], (1,)) for box in kept.values()),
-        spread=np.full((len(kept), 4), np.nan),
-        raters=(np.zeros((0, 4)),) * len(kept),
-        interpolated=np.zeros(len(kept), bool),
-        empty=frozenset(),
-        tracked=True,
-        again=lambda *_: Prompts(np.zeros(4), np.zeros((1, 4)), (1,)),
-    )
-    shown = samgen.volume_predictor.Volume(
-        volume.pictures, (volume.spacing_mm, 1, 1), lambda: volume.pictures.astype(np.float32)
-    )
-    found = Intensity3DPredictor().predict(shown, one)
+    found = Intensity3DPredictor().predict(shown(volume), asked(kept))
     mask = found.probability.mean(axis=0) > 0.5
     shared = (mask & truth[np.array(found.slices)][:, *found.region]).sum()
     return 2 * int(shared) / int(mask.sum() + truth.sum())

@@ -107,10 +107,21 @@ def organ_of(
         settings,
         volume,
     )
-    return organ._replace(total=_counts(organ, seen))
+    return organ._replace(total=histograms(organ, seen))
 
 
-def draw_organ(organ: Organ) -> Floats:
+class Sketch(NamedTuple):
+    """What the views of an organ show; arrays are (P, rows, columns) where not said."""
+
+    views: list[Floats]
+    """Of any tissues, of one, and of those where the second lies."""
+    fits: NDArray[np.float64]
+    """How well each of them fits the boxes and explains the grey values, (views, P)."""
+    belongs: Floats
+    """All three together."""
+
+
+def draw_organ(organ: Organ) -> Sketch:
     """Soft masks of an organ, before pieces and holes are looked at.
 
     Parameters
@@ -131,7 +142,7 @@ def draw_organ(organ: Organ) -> Floats:
     blended: Floats = sum(
         weight[:, None, None] * one for weight, one in zip(weights, views, strict=True)
     )
-    return blended
+    return Sketch(views, fits, blended)
 
 
 def draw_again(organ: Organ, belongs: Floats, rounds: int) -> Floats:
@@ -147,8 +158,8 @@ def draw_again(organ: Organ, belongs: Floats, rounds: int) -> Floats:
         Of expectation maximisation.
     """
     for _ in range(rounds):
-        counts = _counts(organ, belongs)
-        odds = _odds(organ, smooth_counts(counts), organ.total - counts)
+        counts = histograms(organ, belongs)
+        odds = odds_of(organ, smooth_counts(counts), organ.total - counts)
         belongs = _update(organ, belongs * organ.inside, odds)
     return belongs
 
@@ -170,38 +181,62 @@ def tidied(organ: Organ, belongs: Floats) -> Floats:
 def _of_one_tissue(organ: Organ, start: Floats) -> Floats:
     """Probability of the organ if it is of one tissue, the same on all slices."""
     smallest, largest = organ.settings.core_spread
-    box, around = (_counts(organ, part).sum(axis=0) for part in (start, 1 - organ.inside))
+    box, around = (histograms(organ, part).sum(axis=0) for part in (start, 1 - organ.inside))
     centre, spread = strongest_excess(box, around), (smallest + largest) / 2
     belongs: Floats = start * np.tile(bell(centre, spread), len(organ.scenes))[organ.bins]
     for _ in range(organ.settings.rounds):
-        counts = _counts(organ, belongs)
+        counts = histograms(organ, belongs)
         centre, spread = robust_moments(counts.sum(axis=0), centre, spread)
         spread = min(max(spread, smallest), largest)
         tissue = np.broadcast_to(bell(centre, spread), counts.shape)
-        belongs = _update(organ, belongs, _odds(organ, tissue, organ.total - counts))
+        belongs = _update(organ, belongs, odds_of(organ, tissue, organ.total - counts))
     return belongs
 
 
-def _counts(organ: Organ, weight: Floats) -> Floats:
-    """Histograms (P, BINS) of the grey values round the boxes."""
+def histograms(organ: Organ, weight: Floats) -> Floats:
+    """Histograms (P, BINS) of the grey values round the boxes.
+
+    Parameters
+    ----------
+    organ : Organ
+        As of `organ_of`.
+    weight : ndarray of float32, shape (P, rows, columns)
+        How much each pixel counts.
+    """
     n = len(organ.scenes)
     counts = np.bincount(organ.bins.ravel(), (weight * organ.seen).ravel(), minlength=n * BINS)
     return counts.reshape(n, BINS).astype(np.float32)
 
 
-def _leaning(organ: Organ, counts: Floats) -> Floats:
-    """Histograms (P, BINS), each with a part of that of all slices."""
+def leaning(organ: Organ, counts: Floats) -> Floats:
+    """Histograms (P, BINS), each with a part of that of all slices.
+
+    Parameters
+    ----------
+    organ : Organ
+        As of `organ_of`.
+    counts : ndarray of float32, shape (P, BINS)
+        As of `histograms`.
+    """
     size = counts.sum(axis=1, keepdims=True)
     whole = counts.sum(axis=0) / max(float(counts.sum()), 1e-6)
     lent = np.float32(organ.volume.pooled * np.median(size))
     return (counts + lent * whole) / (size + lent + np.float32(1e-6))
 
 
-def _odds(organ: Organ, tissue: Floats, background: Floats) -> Floats:
-    """Log odds of the organ at each grey value of each slice, (P * BINS,)."""
-    around = _leaning(organ, smooth_counts(background))
+def odds_of(organ: Organ, tissue: Floats, background: Floats) -> Floats:
+    """Log odds of the organ at each grey value of each slice, (P * BINS,).
+
+    Parameters
+    ----------
+    organ : Organ
+        As of `organ_of`.
+    tissue, background : ndarray of float32, shape (P, BINS)
+        As of `histograms`.
+    """
+    around = leaning(organ, smooth_counts(background))
     limit = organ.volume.limit_share * organ.settings.evidence_limit
-    return odds_between(_leaning(organ, tissue), around, limit).ravel()
+    return odds_between(leaning(organ, tissue), around, limit).ravel()
 
 
 def _update(organ: Organ, belongs: Floats, odds: Floats) -> Floats:
@@ -223,11 +258,11 @@ def _fit(organ: Organ, belongs: Floats) -> Floats:
     """How well masks fit the boxes (IoU), and how much better two histograms are than one, (P,)."""
     planes = zip(belongs, organ.scenes, strict=True)
     boxes = np.array([box_fit(plane, scene, organ.settings) for plane, scene in planes])
-    counts = _counts(organ, belongs)
+    counts = histograms(organ, belongs)
     parts = [counts, organ.total - counts]
-    one = share_of(_leaning(organ, smooth_counts(organ.total)))
+    one = share_of(leaning(organ, smooth_counts(organ.total)))
     gain = sum(
-        (part * np.log(share_of(_leaning(organ, smooth_counts(part))) / one)).sum(axis=1)
+        (part * np.log(share_of(leaning(organ, smooth_counts(part))) / one)).sum(axis=1)
         for part in parts
     )
     fit: Floats = boxes + organ.volume.likelihood_share * gain / organ.total.sum(axis=1)

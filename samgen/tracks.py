@@ -81,6 +81,12 @@ class Tracks:
     root: Floats
     side: Floats
 
+    @property
+    def spread(self) -> Floats:
+        """Standard deviation of an edge on each slice, in sides, (Q,)."""
+        spread: Floats = np.sqrt(np.square(self.root).sum(axis=1))
+        return spread
+
     def draws(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Boxes (n, Q, 4): the mean, and pairs that lie as far on one side as on the other."""
         found = [self.mean]

@@ -7,7 +7,8 @@ neighbours on the slices beside are, too (`samgen.organs`).
 
 The boxes are soft evidence. Along the likeliest course of the edges the organ is drawn as one, and
 what the boxes leave open says how sure that is: along further courses it is drawn again from there.
-Large organs are drawn on a coarser grid.
+Then a small learned model looks at what was drawn, pixel by pixel (`samgen.pixel_model`). Large
+organs are drawn on a coarser grid.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from skimage.transform import resize
 from crowdqc.arrays import Floats as Numbers
 from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes
-from samgen.organs import Organ, draw_again, draw_organ, organ_of, tidied
+from samgen.organs import Organ, Sketch, draw_again, draw_organ, organ_of, tidied
+from samgen.pixel_features import Frame
+from samgen.pixel_model import NOTHING_LEARNED, PixelModel, as_far_apart, embedded, learned
 from samgen.predictor import ModelRequest
 from samgen.predictors.intensity import settings_of
 from samgen.prompts import prompt_rng
@@ -34,7 +37,7 @@ from samgen.tracks import LEAST, follow_edges
 from samgen.volume3d import runs_of
 from samgen.volume_predictor import ObjectPrompts, Volume, VolumePrediction, VolumePredictor
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same settings give other masks."""
 
 
@@ -54,6 +57,23 @@ class _Look(NamedTuple):
         return (boxes - np.tile([columns.start, rows.start], 2)) / self.step
 
 
+class Draft(NamedTuple):
+    """An object by its boxes and grey values alone."""
+
+    slices: NDArray[np.intp]
+    look: _Look
+    frame: Frame
+    """Its slices along the likeliest course of the edges."""
+    sketch: Sketch
+    drawings: Floats
+    """Along all courses, without needless pieces and holes (K, P, rows, columns)."""
+
+    def learned(self, pixels: PixelModel) -> Floats:
+        """What a learned model makes of the drawings, of the same shape."""
+        found = learned(self.frame, self.sketch, self.drawings, model=pixels)
+        return as_far_apart(tidied(self.frame.organ, found), self.drawings)
+
+
 class Intensity3DPredictor(VolumePredictor):
     """The embedded model as a `samgen.volume_predictor.VolumePredictor`.
 
@@ -65,6 +85,8 @@ class Intensity3DPredictor(VolumePredictor):
         The same for every organ and modality.
     labels : mapping, optional
         Label -> settings of its own, of the model of single slices.
+    pixels : PixelModel, optional
+        What was learned of pixels; by default that of the package, `NOTHING_LEARNED` for none.
     """
 
     name = "intensity3d"
@@ -75,10 +97,13 @@ class Intensity3DPredictor(VolumePredictor):
         settings: IntensitySettings | None = None,
         volume: VolumeModelSettings | None = None,
         labels: Mapping[str, IntensitySettings] | None = None,
+        *,
+        pixels: PixelModel | None = None,
     ) -> None:
         self.settings = settings or IntensitySettings()
         self.volume = volume or VolumeModelSettings()
         self.labels = dict(labels or {})
+        self.pixels = pixels or embedded()
 
     @classmethod
     def open(cls, request: ModelRequest) -> Self:
@@ -96,38 +121,49 @@ class Intensity3DPredictor(VolumePredictor):
     def signature(self) -> str:
         """Version and settings: all that masks depend on."""
         own = f" {sorted(self.labels.items())}" if self.labels else ""
-        return f"intensity3d {VERSION} {self.settings} {self.volume}{own}"
+        learned = self.pixels.digest[:12]
+        return f"intensity3d {VERSION} {learned} {self.settings} {self.volume}{own}"
 
     def about(self, label: str) -> Intensity3DPredictor:
         """The model with the settings of a label."""
         if label not in self.labels:
             return self
-        return Intensity3DPredictor(self.labels[label], self.volume)
+        return Intensity3DPredictor(self.labels[label], self.volume, pixels=self.pixels)
 
     def predict(self, volume: Volume, prompts: ObjectPrompts) -> VolumePrediction:
         """Soft masks of an object on its slices and in its gaps."""
         return self.about(prompts.label)._drawing(volume, prompts)  # noqa: SLF001
 
     def _drawing(self, volume: Volume, prompts: ObjectPrompts) -> VolumePrediction:
-        slices = np.array(sorted([*prompts.slices, *prompts.gaps]))
-        courses = _within(self._courses(slices, prompts), volume.shape)
-        look = self._look(volume, slices, courses)
-        drawn = np.zeros((len(courses), len(slices), *shape_of(look.region)), np.float32)
-        belongs: Floats | None = None
-        for course, stack in zip(courses, drawn, strict=True):
-            organ = self._organ(look, course, slices=slices, spacing_mm=volume.spacing_mm[0])
-            if belongs is None:
-                belongs = found = draw_organ(organ)
-            else:
-                found = draw_again(organ, belongs, self.volume.again)
-            for plane, mask in zip(stack, tidied(organ, found), strict=True):
-                plane[:] = _enlarged(mask, look)
-        return VolumePrediction(
-            slices=tuple(slices.tolist()), region=look.region, probability=drawn
-        )
+        drawn = self.draft(volume, prompts)
+        found = drawn.drawings if self.pixels is NOTHING_LEARNED else drawn.learned(self.pixels)
+        shown = np.stack([[_enlarged(mask, drawn.look) for mask in stack] for stack in found])
+        slices = tuple(drawn.slices.tolist())
+        return VolumePrediction(slices=slices, region=drawn.look.region, probability=shown)
 
-    def _courses(self, slices: NDArray[np.intp], prompts: ObjectPrompts) -> Numbers:
-        """Boxes (K, P, 4) along which the object is drawn."""
+    def draft(self, volume: Volume, prompts: ObjectPrompts) -> Draft:
+        """An object by its boxes and grey values alone.
+
+        Parameters
+        ----------
+        volume : Volume
+        prompts : ObjectPrompts
+        """
+        slices = np.array(sorted([*prompts.slices, *prompts.gaps]))
+        courses, spread = self._courses(slices, prompts)
+        courses = _within(courses, volume.shape)
+        look = self._look(volume, slices, courses)
+        first, *further = (
+            self._organ(look, course, slices=slices, spacing_mm=volume.spacing_mm[0])
+            for course in courses
+        )
+        sketch = draw_organ(first)
+        again = [draw_again(one, sketch.belongs, self.volume.again) for one in further]
+        drawings = [tidied(first, sketch.belongs), *map(tidied, further, again)]
+        return Draft(slices, look, Frame(first, look.grey, spread), sketch, np.stack(drawings))
+
+    def _courses(self, slices: NDArray[np.intp], prompts: ObjectPrompts) -> tuple[Numbers, Numbers]:
+        """Boxes (K, P, 4) along which the object is drawn, and the spread (P,) of their edges."""
         n, own = self.volume.drawings, np.array(prompts.slices)
         drawn = ~prompts.interpolated
         if drawn.sum() >= LEAST:
@@ -136,11 +172,13 @@ class Intensity3DPredictor(VolumePredictor):
                 prompts.boxes[drawn],
                 wanted=slices.astype(np.float64),
             )
-            return tracks.draws(n, prompt_rng(0, case="", slice=len(own), label=prompts.label))
+            rng = prompt_rng(0, case="", slice=len(own), label=prompts.label)
+            return tracks.draws(n, rng), tracks.spread
         given = np.stack([_some(one.boxes, n) for one in prompts.prompts])
-        return np.stack(
-            [[_between(slices, own, given[:, k, edge]) for edge in range(4)] for k in range(n)]
-        ).swapaxes(1, 2)
+        courses = [
+            [_between(slices, own, given[:, k, edge]) for edge in range(4)] for k in range(n)
+        ]
+        return np.stack(courses).swapaxes(1, 2), np.full(len(slices), np.nan)
 
     def _look(self, volume: Volume, slices: NDArray[np.intp], courses: Numbers) -> _Look:
         """What is seen of the slices, round all courses (K, P, 4)."""

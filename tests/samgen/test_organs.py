@@ -51,7 +51,7 @@ def test_a_slice_whose_grey_values_say_nothing_leans_on_the_others():
 
     def dice(**volume):
         seen = looked_at(flat, boxes, **volume)
-        mask = tidied(seen, draw_organ(seen))[3] > 0.5
+        mask = tidied(seen, draw_organ(seen).belongs)[3] > 0.5
         return 2 * (mask & disc).sum() / (mask.sum() + disc.sum())
 
     assert dice() > 0.95
@@ -62,8 +62,10 @@ def test_neighbours_beyond_a_gap_say_nothing():
     grey, _, boxes = scene()
     grey[3:] = 90
 
-    apart = draw_organ(looked_at(grey, boxes, [0, 1, 2, 7, 8, 9], pooled=0.0, judged_together=0.0))
-    together = draw_organ(looked_at(grey, boxes, pooled=0.0, judged_together=0.0))
+    apart = draw_organ(
+        looked_at(grey, boxes, [0, 1, 2, 7, 8, 9], pooled=0.0, judged_together=0.0)
+    ).belongs
+    together = draw_organ(looked_at(grey, boxes, pooled=0.0, judged_together=0.0)).belongs
 
     assert np.abs(apart[2] - together[2]).max() > 1e-3  # beside slice 3, or not
     np.testing.assert_allclose(apart[0], together[0], atol=0.05)
@@ -74,7 +76,7 @@ def test_dark_and_bright_organs_are_drawn_and_nothing_lies_outside_the_box(value
     grey, disc, boxes = scene(value)
     seen = looked_at(grey, boxes)
 
-    found = draw_organ(seen)
+    found = draw_organ(seen).belongs
 
     masks = tidied(seen, found) > 0.5
     assert all(2 * (one & disc).sum() / (one.sum() + disc.sum()) > 0.95 for one in masks)
@@ -87,7 +89,7 @@ def test_drawing_again_along_the_same_edges_changes_little_and_along_others_foll
     boxes = tight(mask)
     grey = volume.pictures[list(boxes)]
     seen = looked_at(grey, list(boxes.values()))
-    found = draw_organ(seen)
+    found = draw_organ(seen).belongs
 
     same = draw_again(seen, found, 2)
     narrow = [box + np.array([4, 0, 0, 0]) for box in boxes.values()]
