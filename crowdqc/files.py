@@ -1,8 +1,8 @@
-"""Files opened with care, and files written whole.
+"""Files opened with care.
 
 What others made is read through here: regular files only, so that neither a pipe nor a device
-hangs the reader, and never more than a limit. What is written appears under its name when it is
-finished. Below a folder of results no symbolic link is followed, neither to read nor to write.
+hangs the reader, and never more than a limit. Below a folder of results no symbolic link is
+followed. `crowdqc.writing` writes.
 """
 
 from __future__ import annotations
@@ -14,19 +14,15 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import stat
-import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from crowdqc.findings import InputError
-from crowdqc.links import HAS_DESCRIPTORS, NO_LINK, held_folder, refuse_links, walk
+from crowdqc.links import HAS_DESCRIPTORS, NO_LINK, refuse_links, walk
 
-PART = ".part-"
-"""Beginning of the names of files that are not finished."""
 SEAL = ".hmac"
 """Ending of the names of files that say by whom another file was written."""
 SETTINGS_BYTES_MAX = 1_000_000
@@ -331,61 +327,6 @@ def sha256(path: str | Path) -> str:
         raise InputError(f"{path}: {error}") from error
 
 
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Path of a temporary file that takes the place of `path` when the block ends well.
-
-    The name keeps the ending of `path`, because some writers choose a format by it. Below a
-    folder of results no folder on the way may be a link, neither before nor after the block.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written (no space, no permission, a link on the way).
-    """
-    with _explained(path), contextlib.ExitStack() as stack:
-        refuse_links(path.parent)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = held_folder(path.parent, stack)
-        handle, name = tempfile.mkstemp(prefix=PART, suffix="-" + path.name, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            temporary.chmod(0o644)
-            refuse_links(path.parent)
-            if folder is None:
-                temporary.replace(path)
-            else:
-                os.replace(temporary.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` when the block ends well.
-
-    Raises
-    ------
-    InputError
-        If `folder` is there and not empty, or cannot be written.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"{folder}: is not an empty folder. Choose another, so that nothing is overwritten."
-        )
-    with _explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=PART, dir=folder.parent))
-        try:
-            yield temporary
-            temporary.chmod(0o755)
-            temporary.replace(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
 def _open(path: str | Path, below: Path | None) -> int:
     if below is None:
         return os.open(path, _READ | _BINARY)
@@ -400,11 +341,3 @@ def _open(path: str | Path, below: Path | None) -> int:
 def _reason(error: OSError) -> str:
     linked = error.errno in {errno.ELOOP, errno.EMLINK}
     return "it is a symbolic link, which is not followed here" if linked else str(error.strerror)
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}.") from error

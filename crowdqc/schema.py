@@ -11,6 +11,7 @@ or the empty text (text): "not known" or "pooled over it".
 from __future__ import annotations
 
 import importlib.resources
+import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -387,19 +388,9 @@ def natural_order(names: Iterable[str]) -> list[str]:
     """
 
     def key(name: str) -> tuple[Sequence[tuple[int, int, str]], str]:
-        return [_chunk(part) for part in _split_digits(name)], name
+        return [_chunk(part) for part in re.findall(r"\d+|\D+", name)], name
 
     return sorted(names, key=key)
-
-
-def _split_digits(name: str) -> list[str]:
-    parts: list[str] = []
-    for char in name:
-        if parts and parts[-1][-1].isdecimal() == char.isdecimal():
-            parts[-1] += char
-        else:
-            parts.append(char)
-    return parts
 
 
 def _chunk(part: str) -> tuple[int, int, str]:

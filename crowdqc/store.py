@@ -22,7 +22,7 @@ import pandas as pd
 
 import crowdqc
 from crowdqc.csv_files import read_table, write_csv
-from crowdqc.files import JSON_BYTES_MAX, PART, SEAL, Unreadable, atomic, read_text
+from crowdqc.files import JSON_BYTES_MAX, SEAL, Unreadable, read_text
 from crowdqc.findings import Finding, InputError, dump_findings, parse_findings
 from crowdqc.links import STATE, refuse_links
 from crowdqc.lock import NAME as LOCK
@@ -30,6 +30,7 @@ from crowdqc.lock import FolderLock
 from crowdqc.schema import conform
 from crowdqc.state import FORMAT_VERSION, is_ours, read_state, signed
 from crowdqc.trust import Hashes, seal
+from crowdqc.writing import PART, atomic
 
 _UNLOCKED = ("nnUNet_preprocessed", "nnUNet_results")
 """What a training fills for days, without the lock: other commands go on meanwhile."""
@@ -100,7 +101,7 @@ class Store:
             raise InputError(f"{self.folder}: cannot be made: {error.strerror}.") from error
         self._lock.acquire()
         self._refuse_strangers()  # again: another study may have been quicker
-        self._sweep()
+        self._remove(lambda name: name.startswith(PART))  # what a killed process left
         if not self.path(STATE).exists():
             self._write_state({"format_version": FORMAT_VERSION, "study": self.study, "stages": {}})
 
@@ -366,10 +367,6 @@ class Store:
                 f"{self.folder}: is not empty and was not written by crowdqc (no {STATE}). "
                 "Choose another [study] out, so that nothing of yours is overwritten."
             )
-
-    def _sweep(self) -> None:
-        """Remove what a process that was killed had not finished."""
-        self._remove(lambda name: name.startswith(PART))
 
     def _remove(self, is_meant: Callable[[str], bool]) -> None:
         """Remove files and folders by their names, wherever they are."""

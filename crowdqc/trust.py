@@ -20,8 +20,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from crowdqc.files import SEAL, Unreadable, atomic, opened, read_bytes, read_json, read_text, sha256
+from crowdqc.files import SEAL, Unreadable, opened, read_bytes, read_json, read_text, sha256
 from crowdqc.findings import InputError
+from crowdqc.writing import atomic
 
 KEY = "CROWDQC_KEY"
 """Environment variable with a key of one's own."""

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdqc.files import atomic
 from crowdqc.trust import is_sealed, seal
+from crowdqc.writing import atomic
 
 VERSION = 1
 """Version of the embeddings: raised when the same input gives other numbers."""

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crowdqc.files import Unreadable, atomic, read_json, sha256
+from crowdqc.files import Unreadable, read_json, sha256
 from crowdqc.findings import InputError
+from crowdqc.writing import atomic
 
 FORMAT = "crowdqc model card 1"
 TENSORS, CONSTANTS = ".safetensors", ".json"

@@ -13,9 +13,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from crowdqc.files import JSON_BYTES_MAX, Unreadable, atomic, read_json, sha256
+from crowdqc.files import JSON_BYTES_MAX, Unreadable, read_json, sha256
 from crowdqc.findings import InputError
 from crowdqc.trust import is_sealed, seal
+from crowdqc.writing import atomic
 
 RECORD_VERSION = 2
 """Format version of a record; raised, too, when the same input gives other masks."""

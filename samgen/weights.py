@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from crowdqc.files import Unreadable, atomic, opened, read_text
+from crowdqc.files import Unreadable, opened, read_text
 from crowdqc.findings import InputError
 from crowdqc.text import visible
+from crowdqc.writing import atomic
 from samgen.checkpoints import CHECKPOINTS, UNPUBLISHED, Checkpoint, Family
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from crowdqc.config import Train
-from crowdqc.files import atomic, load_json, sha256
+from crowdqc.files import load_json, sha256
 from crowdqc.findings import InputError
 from crowdqc.links import without_links
 from crowdqc.trust import is_sealed, seal
+from crowdqc.writing import atomic
 from train.checkpoints import (
     SPLITS,
     TRAINER,

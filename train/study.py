@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crowdqc.config import Config, Plane
-from crowdqc.files import atomic
 from crowdqc.findings import Finding, InputError, Verdict, Where
 from crowdqc.judge.text import sentences
 from crowdqc.schema import ReadingState, natural_order
 from crowdqc.text import nearest
 from crowdqc.volumes import read_geometry
+from crowdqc.writing import atomic
 from train.dataset import Built, DatasetPlan, TrainingCase, build_dataset
 from train.splits import Split, make_splits, patient_of, refuse_leaks, restrict_splits
 

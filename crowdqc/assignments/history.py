@@ -16,9 +16,9 @@ import scipy
 from crowdqc.assignments.progress import PAIR
 from crowdqc.compare.paired import compare_paired
 from crowdqc.csv_files import read_csv, to_csv
-from crowdqc.files import atomic
 from crowdqc.findings import InputError
 from crowdqc.schema import BOX, TABLES, SchemaError, Study, conform, empty
+from crowdqc.writing import atomic
 
 NAME = "history.csv"
 _TEXT = [column.name for column in TABLES["history"] if column.kind == "text"]

@@ -11,12 +11,12 @@ import pandas as pd
 from crowdqc.completeness.slices import from_ranges, to_ranges
 from crowdqc.config import Config
 from crowdqc.csv_files import to_csv
-from crowdqc.files import atomic
 from crowdqc.findings import InputError
 from crowdqc.formats.csvfile import csv_rows, read_header
 from crowdqc.formats.files import inside, relative, short
 from crowdqc.schema import TABLES, conform
 from crowdqc.text import must_be_one_of
+from crowdqc.writing import atomic
 
 COLUMNS = [column.name for column in TABLES["assignments"]]
 FAULTS_MAX = 20

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from crowdqc.cli.options import described, echo, guarded, output_options
-from crowdqc.files import atomic
 from crowdqc.findings import InputError
+from crowdqc.writing import atomic
 
 
 @click.command()

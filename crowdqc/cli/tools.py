@@ -269,7 +269,7 @@ def compare(  # noqa: PLR0913
     from crowdqc.cli.output import finding_line, print_table, write_out
     from crowdqc.compare import compare_files
     from crowdqc.csv_files import to_csv
-    from crowdqc.files import atomic
+    from crowdqc.writing import atomic
 
     if output is not None and output.resolve() in {file.resolve() for file in files}:
         raise InputError(f"{output}: is read, and is not overwritten; name another file.")

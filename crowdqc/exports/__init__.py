@@ -12,9 +12,9 @@ from pathlib import Path
 
 from crowdqc.catalogue import EXPORTS
 from crowdqc.exports.archive import Archive, MaskVolume
-from crowdqc.files import new_folder
 from crowdqc.findings import Finding, InputError
 from crowdqc.text import must_be_one_of
+from crowdqc.writing import new_folder
 
 __all__ = ["Archive", "MaskVolume", "export"]
 

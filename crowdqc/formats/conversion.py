@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from crowdqc.files import new_folder
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.base import formats, load_format
 from crowdqc.formats.output import Output
 from crowdqc.formats.studyfile import study_file
 from crowdqc.schema import Study
 from crowdqc.text import must_be_one_of
+from crowdqc.writing import new_folder
 
 __all__ = ["convert", "written_formats"]
 

@@ -20,7 +20,7 @@ import pandas as pd
 
 from crowdqc.config import Annotations, Assignments, Config, Label
 from crowdqc.csv_files import to_csv
-from crowdqc.files import Unreadable, new_folder, read_bytes, sha256
+from crowdqc.files import Unreadable, read_bytes, sha256
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats import Draft, read_with
 from crowdqc.packages.sent import (
@@ -35,6 +35,7 @@ from crowdqc.packages.task_file import NAME, TaskFile, read_task_file
 from crowdqc.packages.write import LIST, PICTURES
 from crowdqc.schema import IMAGE, ReadingState, Study, stands_in
 from crowdqc.text import count
+from crowdqc.writing import new_folder
 
 FILES_BYTES_MAX = 1_000_000_000
 """Bytes of a file of annotations that is kept."""

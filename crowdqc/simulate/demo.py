@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdqc.config import FaultyRater, Simulate
-from crowdqc.files import atomic
 from crowdqc.findings import InputError
 from crowdqc.formats.slices import write_slices
 from crowdqc.simulate.abdomen import LABELS, Abdomen, make_abdomen
 from crowdqc.simulate.raters import simulate_study
 from crowdqc.volumes import from_pictures
+from crowdqc.writing import atomic
 
 CASES = ("abdomen1", "abdomen2", "abdomen3", "abdomen4")
 """Cases of the demo; the study file keeps the last for testing."""

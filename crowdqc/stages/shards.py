@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from crowdqc.files import JSON_BYTES_MAX, Unreadable, atomic, read_json, sha256
+from crowdqc.files import JSON_BYTES_MAX, Unreadable, read_json, sha256
 from crowdqc.findings import InputError
 from crowdqc.risk import case_signals
 from crowdqc.stages.base import Run
@@ -18,6 +18,7 @@ from crowdqc.stages.images import has_volumes, image_files
 from crowdqc.text import count
 from crowdqc.trust import is_sealed, seal
 from crowdqc.volumes import hash_volume
+from crowdqc.writing import atomic
 
 PARTS = "risk_parts"
 """Folder of what was measured of the masks of each case."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from crowdqc.config import Config
-from crowdqc.files import new_folder
 from crowdqc.findings import InputError
+from crowdqc.writing import new_folder
 
 _OPTION = re.compile(r"-{1,2}[A-Za-z][\w-]*([= ][\w@%+,.:/=-]+)?", re.ASCII)
 """An option of sbatch: what may stand in a line of its own without a shell reading it."""

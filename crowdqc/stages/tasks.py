@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from crowdqc.config import Config
-from crowdqc.files import new_folder
 from crowdqc.findings import InputError, from_cell
 from crowdqc.formats.output import fit_names
 from crowdqc.packages.plan import PackageSources, Wanted, plan_tasks
@@ -22,6 +21,7 @@ from crowdqc.schema import empty, natural_order, stands_in
 from crowdqc.stages.base import Result, Run
 from crowdqc.stages.study import load_owed, load_study
 from crowdqc.text import count, must_be_one_of
+from crowdqc.writing import new_folder
 
 PLACE = ["rater", "case", "slice", "label"]
 

@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from crowdqc.files import Unreadable, atomic, opened
+from crowdqc.files import Unreadable, opened
 from crowdqc.findings import InputError
 from crowdqc.volumes.grid import Geometry, refuse_impossible
 from crowdqc.volumes.pictures import Array
+from crowdqc.writing import atomic
 
 VOXELS_MAX = 2**32
 """Most voxels of a volume that is read, whatever the limits of a study."""

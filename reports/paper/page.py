@@ -10,8 +10,8 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from crowdqc.files import atomic
 from crowdqc.findings import InputError
+from crowdqc.writing import atomic
 from reports.paper.boxplots import box_plot
 from reports.paper.claims import Checked, check_all, check_annotations
 from reports.paper.file import PaperFile, Remark, folder, read_paper

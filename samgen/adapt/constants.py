@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from crowdqc.files import atomic, read_json
+from crowdqc.files import read_json
+from crowdqc.writing import atomic
 from samgen.adapt.examples import Example
 from samgen.adapt.training import Training
 from samgen.cards import CONSTANTS

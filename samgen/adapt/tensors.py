@@ -27,8 +27,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from crowdqc.files import atomic
 from crowdqc.geometry import Boxes
+from crowdqc.writing import atomic
 from samgen.adapt.examples import Example, pictures_of
 from samgen.adapt.gold import Spread, TrueObject
 from samgen.adapt.training import Training

@@ -7,9 +7,10 @@ import tracemalloc
 
 import pytest
 
-from crowdqc.files import Unreadable, atomic, open_regular, read_bytes, read_settings, unpacked
+from crowdqc.files import Unreadable, open_regular, read_bytes, read_settings, unpacked
 from crowdqc.findings import InputError
 from crowdqc.links import STATE, refuse_links
+from crowdqc.writing import atomic
 
 
 @pytest.fixture

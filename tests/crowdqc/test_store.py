@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdqc.files import atomic
 from crowdqc.findings import Finding, InputError, Severity
 from crowdqc.links import STATE
 from crowdqc.schema import conform
 from crowdqc.store import Store
+from crowdqc.writing import atomic
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=8)
 
