@@ -1,9 +1,10 @@
 """What `plan` foretells, and what `fuse` gives of as many real raters; prints Markdown.
 
-    python benchmarks/plan.py DATA [--draws 5]
+    python benchmarks/plan.py DATA [--draws 3] [--sets photographs ...]
 
 DATA is the folder of real data. Each set is thinned to n raters of those who read an image, drawn
-anew for each draw, and fused as shipped. The truth is gold, but for LIDC the fusion of all readers.
+anew for each draw, and fused as shipped. The plan is made from the whole set, and for photographs
+from pilots of a few raters an image. The truth is gold, but for LIDC the fusion of all readers.
 """
 
 import argparse
@@ -23,27 +24,49 @@ from crowdqc.schema import BOX, Study
 
 PLACE = ["case", "slice"]
 RATERS = (1, 2, 3, 5)
+PILOTS = {"photographs": (2, 3, 5)}
 USABLE = ["agreed", "single"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--sets", nargs="*", help="part of the names of some sets")
     asked = parser.parse_args()
-    print("| set | raters | IoU foretold | IoU | found foretold | found | score foretold | score |")
-    print("|---" * 8 + "|")
+    names = ["set", "pilot", "raters", "IoU foretold", "IoU", "found foretold", "at least"]
+    names += ["at most", "found", "plans that hold it"]
+    print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
     for name, study, truth in sets(asked.data):
-        components = estimate_components(match(study))
-        plan = plan_raters(components, rng=np.random.default_rng(0), largest=max(RATERS))
-        plan = plan.set_index("n_raters")
+        if asked.sets and not any(part in name for part in asked.sets):
+            continue
         most = study.readings.groupby(PLACE).size().max()
-        for n in (n for n in RATERS if n < most):
-            rows = [thinned(study, truth, n, seed=seed) for seed in range(asked.draws)]
-            real = np.mean(rows, axis=0)
-            told = plan.loc[n, ["iou", "found", "score"]]
-            cells = [f"{value:.3f}" for pair in zip(told, real, strict=True) for value in pair]
-            print(f"| {name} | {n} | " + " | ".join(cells) + " |", flush=True)
+        counts = [n for n in RATERS if n < most]
+        real = {
+            n: np.mean([thinned(study, truth, n, seed=k) for k in range(asked.draws)], axis=0)
+            for n in counts
+        }
+        for pilot in PILOTS.get(name, ()):
+            few = [of_raters(study, pilot, seed=100 + k) for k in range(asked.draws)]
+            show(name, f"{pilot} an image", studies=few, real=real)
+        show(name, "all", studies=[study], real=real)
+
+
+def show(name, pilot, *, studies, real):
+    """A row for each number of raters: means of plans, and how many hold the truth."""
+    plans = []
+    for study in studies:
+        components = estimate_components(match(study))
+        rng = np.random.default_rng(0)
+        plan = plan_raters(components, rng=rng, largest=max(real), objects=1000)
+        plans.append(plan.set_index("n_raters"))
+    for n, (iou, found, _) in real.items():
+        told = pd.concat([plan.loc[[n]] for plan in plans])
+        held = told["found_low"].le(found) & told["found_high"].ge(found)
+        mean = told[["iou", "found", "found_low", "found_high"]].mean()
+        cells = [mean["iou"], iou, *mean[["found", "found_low", "found_high"]], found]
+        cells = " | ".join(f"{value:.3f}" for value in cells)
+        print(f"| {name} | {pilot} | {n} | {cells} | {held.sum()} of {len(held)} |", flush=True)
 
 
 def sets(data):
@@ -77,15 +100,19 @@ def part(study, boxes, readings):
     )
 
 
-def thinned(study, truth, n, *, seed):
-    """Mean IoU, share found and score of the fusion of n raters an image."""
+def of_raters(study, n, *, seed):
+    """The study with n of the raters of each image."""
     rng = np.random.default_rng(seed)
     read = study.readings
     order = read.assign(at=rng.random(len(read))).groupby(PLACE)["at"].rank()
     kept = read.loc[order <= n, [*PLACE, "rater"]]
     mine = study.boxes[[*PLACE, "rater"]].merge(kept.assign(kept=1), how="left")["kept"].notna()
-    few = part(study, mine.to_numpy(), (order <= n).to_numpy())
-    fused = fuse(match(few))
+    return part(study, mine.to_numpy(), (order <= n).to_numpy())
+
+
+def thinned(study, truth, n, *, seed):
+    """Mean IoU, share found and score of the fusion of n raters an image."""
+    fused = fuse(match(of_raters(study, n, seed=seed)))
     fused = fused[fused["state"].isin(USABLE)]
     found = dict(list(fused.groupby(PLACE)))
     none = fused[:0]

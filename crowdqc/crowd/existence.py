@@ -150,6 +150,32 @@ def fit_existence(
     return dataclasses.replace(found, slip=found.slip / rest)
 
 
+def drawn_of_real(
+    evidence: Evidence, settings: ExistenceSettings, dependence: Dependence, *, most: float
+) -> tuple[Floats, float]:
+    """How much raters draw of what exists, in one reading of what only some of them drew.
+
+    Parameters
+    ----------
+    evidence, settings, dependence
+        As of `fit_existence`.
+    most : float
+        Greatest standard deviation of difficulty.
+
+    Returns
+    -------
+    detection : ndarray, shape (R,)
+        Probability that a rater draws a real object, those that nobody drew among them.
+    spread : float
+        Standard deviation of difficulty.
+    """
+    votes, _, times = distinct(evidence)
+    fit = ExistenceFit(votes, times, settings=settings, dependence=dependence, most=most)
+    for _ in range(settings.steps):
+        fit.step()
+    return fit.average()[0], float(fit.spread[0])
+
+
 class ExistenceFit:
     """EM on the different votes (O of them, with A answers), by raters (R) and nodes (Q).
 

@@ -18,8 +18,10 @@ CURVE = 24
 """Length of the longest bar of the curve, in characters."""
 WORTH = 0.01
 """Fall of the sum of expected errors, by a box, below which the curve of a budget is flat."""
-OVERLOOKED = 1.0
-"""Visibility (SD of log odds that objects are drawn) from which many are missed by all raters."""
+UNSURE = 0.1
+"""Width of the interval of what is found from which an expert is needed to know it."""
+SHOWN = ["n_raters", "iou", "found", "found_low", "found_high", "score", "gain"]
+"""Columns of a plan that a terminal shows."""
 POINTS = 12
 """Points of the curve of a budget that a terminal shows."""
 
@@ -63,9 +65,9 @@ def plan_study(run: Run, *, iou: float, largest: int, slices: bool) -> Result:
     found = count(needed, "rater") if needed else f"more than {count(largest, 'rater')}"
     return Result(
         table=table,
-        shown=table.assign(curve=curve),
+        shown=table[SHOWN].assign(curve=curve),
         summary=f"A mean IoU of {iou:g} with the truth needs {found} per slice. "
-        f"{_condition(components.visibility)}",
+        f"{_condition(table, needed or largest)}",
         files=["plan.csv"],
     )
 
@@ -103,15 +105,18 @@ def plan_budget(run: Run, *, boxes: int, error: float) -> Result:
     )
 
 
-def _condition(visibility: float) -> str:
-    """What the foretold `found` rests on, as sentences."""
-    known = "'found' is of the real objects that somebody of this study drew."
-    if visibility < OVERLOOKED:
+def _condition(table: pd.DataFrame, n_raters: int) -> str:
+    """How far the foretold `found` is known for a number of raters, as sentences."""
+    low, high = table.set_index("n_raters").loc[n_raters, ["found_low", "found_high"]]
+    known = (
+        f"With {count(n_raters, 'rater')} {low:.0%} to {high:.0%} of what is there will be found: "
+        "objects that nobody sees are in no box."
+    )
+    if high - low <= UNSURE:
         return known
     return (
-        f"{known} What one rater misses others miss here, too, so that some will be missed by all "
-        "and by the fusion: expect a 'found' and 'score' up to 0.2 lower. An expert's reading of a "
-        "few slices tells how many."
+        f"{known} Whether what few raters drew is hard to see or is nothing, the boxes do not tell "
+        "here. An expert's reading of a few slices does."
     )
 
 
