@@ -93,8 +93,6 @@ def plan_raters(
 def raters_needed(table: pd.DataFrame, target: float, *, measure: str = "iou") -> int | None:
     """Fewest raters in a table of `plan_raters` with which a measure stays at a target or above.
 
-    None where even the most are too few.
-
     Parameters
     ----------
     table : DataFrame
@@ -103,6 +101,11 @@ def raters_needed(table: pd.DataFrame, target: float, *, measure: str = "iou") -
         Wanted value.
     measure : str
         Column of `table`, of which more is better.
+
+    Returns
+    -------
+    int or None
+        None where even the most are too few.
     """
     reached = (table[measure] >= target).to_numpy()
     stays = np.logical_and.accumulate(reached[::-1])[::-1]
