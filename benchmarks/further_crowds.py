@@ -79,22 +79,26 @@ def judged(make, cards, folder):
     """
     manifest = json.loads((folder / "out" / "manifest.json").read_text())
     verdicts = {rater["rater"]: rater["verdict"] for rater in manifest["raters"]}
-    checks = {rater: set() for rater in cards.index}
+    checks, of_study = {rater: set() for rater in cards.index}, set()
     for path in folder.glob("out/*.findings.jsonl"):
         for finding in map(json.loads, path.read_text().splitlines()):
-            checks.get(finding.get("rater"), set()).add(finding["check"])
+            nobody = not finding.keys() & {"rater", "case"}
+            checks.get(finding.get("rater"), of_study if nobody else set()).add(finding["check"])
     faults = [set(json.loads(text)) if text else set() for text in cards["faults"].fillna("")]
     found = pd.DataFrame({"faults": faults, "verdict": pd.Series(verdicts)}, index=cards.index)
     found["bad"] = found.index.isin(make(np.random.default_rng(0)).bad)
     usual = found.index[~found["bad"] & ~found.index.isin(make.right.may)]
     known = set().union(*(checks[rater] for rater in (usual if len(usual) else found.index)))
-    return found.assign(checks=[checks[r] - known - found["faults"][r] for r in found.index])
+    found["checks"] = [checks[r] - known - found["faults"][r] for r in found.index]
+    found.attrs["study"] = of_study - {"spacing-unknown"}
+    return found
 
 
 def summary(studies):
     """Faults, reviews and rejections of raters, and what else was found of those who stand out."""
     faults, verdicts, checks = Counter(), {"review": Counter(), "reject": Counter()}, Counter()
     for raters in studies:
+        checks.update(f"study {check}" for check in raters.attrs["study"])
         for rater, row in raters.iterrows():
             faults.update(f"{rater} {fault}" for fault in row["faults"])
             verdicts.get(row["verdict"], Counter())[rater] += 1

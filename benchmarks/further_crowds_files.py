@@ -11,7 +11,9 @@ from further_crowds_parts import SOME, good, relabelled, right, spoilt
 from scenarios import EDGES, PICTURE, PLACE, with_edges
 
 DEPTH = 30  # slices of a case
-PLACED = "boxes-astray boxes-guessed rater-shifts rater-scatters wrong-side labels-swapped"
+PLACED = (
+    "cases-astray boxes-astray boxes-guessed rater-shifts rater-scatters wrong-side labels-swapped"
+)
 
 
 @right(faults={"r4": PLACED})
@@ -55,13 +57,13 @@ def _halved(boxes):
     return with_edges(boxes, boxes[EDGES].to_numpy(float) / 2)
 
 
-@right(faults={"r4": "labels-swapped labels-confused wrong-side"})
+@right(faults={"r4": "cases-astray labels-swapped labels-confused wrong-side"})
 def kidneys_swapped(rng):
     """The kidneys of r4 have each other's label in all cases."""
     return spoilt(good(rng, bad="r4"), "r4", _kidneys_swapped)
 
 
-@right(faults={"r4": "labels-swapped labels-confused wrong-side"})
+@right(faults={"r4": "cases-astray labels-swapped labels-confused wrong-side"})
 def kidneys_swapped_in_some(rng):
     """The same in three of eight cases."""
     return spoilt(good(rng, bad="r4"), "r4", _kidneys_swapped, cases=SOME)
