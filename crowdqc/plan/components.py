@@ -28,6 +28,8 @@ _EQUAL = 1e-3
 _VOICES, _FEWEST = 4, 20
 """Raters of an object, and such objects, from which the boxes tell how differently visible objects
 are; the prior holds below."""
+_FIXED = 1e-3
+"""Standard deviation of a log that is given; 1 over the objects that a given rate is worth."""
 _EVEN = 0.5, 1.25
 """Visibility at which objects begin to be so different that some may be seen by nobody, and at
 which they are as different as the prior allows."""
@@ -152,19 +154,23 @@ def _readings(crowd: Crowd, known: Bools) -> tuple[Reading, Reading]:
 
     Whether what few drew is hard to see or is nothing, and what else nobody drew, the votes hardly
     tell. At least raters see what they do if difficulty is as different as its prior allows at
-    most (97.5 %), where four raters or more do not show that it is not; and at most if it varies
-    no more than is usual, as in the reading in which what few draw is nothing.
+    most (97.5 %), where four raters or more do not show that it is not; of fewer raters what one
+    alone drew is real, too. And at most if it varies no more than is usual, as in the reading in
+    which what few draw is nothing.
     """
     data, settings = crowd.evidence, ExistenceSettings()
     first, second = np.nonzero(np.triu(crowd.dependence, 1))
     tied = Dependence(first, second, crowd.dependence[first, second], data.n_raters)
     most = settings.spread[0] * float(np.exp(1.96 * settings.log_spread))
+    hardest = replace(settings, log_spread=_FIXED)
     if (data.n_asked >= _VOICES).sum() >= _FEWEST:
         most *= float(np.clip((_visibility(crowd) - _EVEN[0]) / (_EVEN[1] - _EVEN[0]), 0, 1))
+    else:
+        hardest = replace(hardest, slips_worth=(1 / _FIXED, 1 / _FIXED))
     hard = easy = drawn_of_real(data, settings, tied, most=settings.usual)
     if most > easy[1]:
-        fixed = replace(settings, spread=(most, settings.spread[1]), log_spread=1e-3)
-        hard = drawn_of_real(data, fixed, tied, most=np.inf)
+        hardest = replace(hardest, spread=(most, settings.spread[1]))
+        hard = drawn_of_real(data, hardest, tied, most=np.inf)
     low, high = (Reading(chance[known], spread) for chance, spread in (hard, easy))
     return low, high
 
