@@ -23,14 +23,7 @@ from crowdqc.csv_files import to_csv
 from crowdqc.files import Unreadable, read_bytes, sha256
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats import Draft, read_with
-from crowdqc.packages.sent import (
-    BOXES,
-    POINTS,
-    READINGS,
-    Sent,
-    folder_of_returns,
-    sent_packages,
-)
+from crowdqc.packages.sent import BOXES, POINTS, READINGS, Sent, folder_of_returns, sent_packages
 from crowdqc.packages.task_file import NAME, TaskFile, read_task_file
 from crowdqc.packages.write import LIST, PICTURES
 from crowdqc.schema import IMAGE, ReadingState, Study, stands_in
