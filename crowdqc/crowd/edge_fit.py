@@ -302,7 +302,7 @@ class _Fit:
         precise *= self.voice
         whole, voices = total(self.of, precise, n), total(self.of, voice, n)
         if estimate and self.settings.object_boxes is None:
-            some = np.flatnonzero(voices > 1 + 1e-9)
+            some = np.flatnonzero(voices > 2 + 1e-9)  # two apart: a hard object, or a tail
             mean = whole[some] / voices[some]
             self.object_boxes = likely_boxes(mean, voices[some], freedom=self.freedom)
         whole, voices = whole + self.object_boxes, voices + self.object_boxes
