@@ -169,7 +169,10 @@ def agreed_existence(data: Evidence, edges: Edges, existence: Existence) -> Floa
     ndarray, shape (O,)
     """
     exists, slip = existence.probability, existence.slip
-    rows = np.flatnonzero((edges.astray < 0.5) & np.isfinite(edges.scale).all(axis=1))
+    near = edges.astray < 0.5
+    few = total(data.object, near.astype(np.float64), data.n_objects) < 2
+    # Of two boxes that lie apart none is left out: that they do is what counts here.
+    rows = np.flatnonzero((near | few[data.object]) & np.isfinite(edges.scale).all(axis=1))
     own = edges.scale / edges.difficulty[data.object][:, None]
     own = (own * np.sqrt(size_factors(data, edges, own))[data.object])[rows]
     one_thing = _contrasts(data, edges, rows, scale=own)
