@@ -48,7 +48,7 @@ OBJECTS, SEEN = 48, 400
 LIMIT = 2.5
 JITTER = 0.15
 """Standard deviation of what is added to a feature of all pixels of an object, in scales."""
-SHARE, SHYNESS = 0.8, 0.05
+SHARE, BORDER_PENALTY = 0.8, 0.05
 TURNED = {"CT 3 mm": 6, "CT 512 px, 2 mm": 16, "MR 1 mm": 5}
 """Altered copies of an object."""
 WEIGHTS = {True: 1.0, False: 0.5}
@@ -339,7 +339,7 @@ def fit(examples: Examples, kept: NDArray[np.bool_]) -> PixelModel:
         out=out.weight.detach().numpy()[0],
         base=float(out.bias.detach()[0]),
         share=SHARE,
-        shyness=SHYNESS,
+        border_penalty=BORDER_PENALTY,
     )
 
 

@@ -30,7 +30,7 @@ FILE = "pixel_model.json"
 OFFSETS = np.linspace(-2.5, 2.5, 21)
 """Log odds that are tried as the border of an organ."""
 ARRAYS = ("mean", "scale", "hidden", "bias", "out")
-NUMBERS = ("limit", "base", "share", "shyness")
+NUMBERS = ("limit", "base", "share", "border_penalty")
 """Fields of the file, beside ``features``."""
 LEAST_APART, ROUNDS = 0.01, 6
 """Probability by which drawings differ, and rounds to find masks of a given mean."""
@@ -56,7 +56,7 @@ class PixelModel:
         and of nothing.
     share : float
         Of the model in log odds; the rest is that of the drawings that it sees.
-    shyness : float
+    border_penalty : float
         IoU with the boxes that a shift of the border by log odds of 1 must gain.
     digest : str
         SHA-256 of the file.
@@ -71,7 +71,7 @@ class PixelModel:
     out: Floats
     base: float
     share: float
-    shyness: float
+    border_penalty: float
     digest: str = ""
 
     def __post_init__(self) -> None:
@@ -126,7 +126,7 @@ NOTHING_LEARNED = PixelModel(
     out=_NONE,
     base=0.0,
     share=0.0,
-    shyness=0.0,
+    border_penalty=0.0,
     digest="none",
 )
 """Leaves drawings as they are."""
@@ -149,7 +149,7 @@ def learned(frame: Frame, sketch: Sketch, drawings: Floats, *, model: PixelModel
     own = model.odds(features_of(frame, sketch, drawings))
     usual = log_odds(frame.of(drawings.mean(axis=0)))
     found.ravel()[frame.index] = model.share * own + (1 - model.share) * usual
-    mask: Floats = expit(found - np.float32(best_offset(found, frame.box, model.shyness)))
+    mask: Floats = expit(found - np.float32(best_offset(found, frame.box, model.border_penalty)))
     return mask
 
 
@@ -172,7 +172,7 @@ def as_far_apart(mask: Floats, drawings: Floats) -> Floats:
     return found
 
 
-def best_offset(odds: Floats, boxes: NDArray[np.float64], shyness: float) -> float:
+def best_offset(odds: Floats, boxes: NDArray[np.float64], border_penalty: float) -> float:
     """Log odds above which the masks of an organ fill its boxes best.
 
     Parameters
@@ -181,11 +181,11 @@ def best_offset(odds: Floats, boxes: NDArray[np.float64], shyness: float) -> flo
         Log odds.
     boxes : ndarray, shape (P, 4)
         ``x0, y0, x1, y1`` in px.
-    shyness : float
+    border_penalty : float
         IoU that a log odds of 1 must gain over one of 0; twice as far, four times as much.
     """
     rows, columns = odds.max(axis=2), odds.max(axis=1)
-    gains = [_fit(rows > at, columns > at, boxes) - shyness * at**2 for at in OFFSETS]
+    gains = [_fit(rows > at, columns > at, boxes) - border_penalty * at**2 for at in OFFSETS]
     return float(OFFSETS[ndimage.gaussian_filter1d(gains, 1.0, mode="nearest").argmax()])
 
 

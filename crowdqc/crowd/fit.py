@@ -233,7 +233,7 @@ def fit_evidence(
     false = false_share(data, edges, hits=hits, prior=prior, level=level)
     located = _located_boxes(data, edges)
     gold = np.isfinite(data.gold).any()
-    own = spread if gold else spread / np.sqrt(1 + shared**2 * voices)
+    own = spread if gold else edges.spread
     return Crowd(
         raters=raters or tuple(map(str, range(data.n_raters))),
         reliability=(worst.value + best_case.value) / 2,

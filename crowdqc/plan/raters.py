@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,21 @@ _LEVEL = 0.95
 COLUMNS = ["n_raters", "iou", "iou_worst", "found", "found_low", "found_high"]
 COLUMNS += ["score", "score_low", "score_high", "gain"]
 """Of `plan_raters`."""
+
+
+class _Fusion(NamedTuple):
+    """What is simulated, and how it is fused."""
+
+    largest: int
+    objects: int
+    method: Method
+    rule: ConsensusRule
+
+    def rule_of(self, n_raters: int, *, least: bool) -> ConsensusRule:
+        """What makes an object usable; at the `least` nobody of three or more is believed alone."""
+        if least and n_raters > 2 and self.rule.min_raters is None:
+            return replace(self.rule, min_raters=2)
+        return self.rule
 
 
 def plan_raters(
@@ -75,8 +91,7 @@ def plan_raters(
     """
     if largest < 1 or objects < 1:
         raise ValueError(f"'largest' and 'objects' must be 1 or more; got {largest}, {objects}.")
-    chosen, rule = load_method(method), rule or ConsensusRule()
-    how = (largest, objects, chosen, rule)
+    how = _Fusion(largest, objects, load_method(method), rule or ConsensusRule())
     table = _simulated(components, how, rng=rng)
     low, high = _bounds(components, how, rng=rng) if components.readings else (table, table)
     table = table.assign(
@@ -148,7 +163,7 @@ def plan_slices(
 
 def _simulated(
     components: Components,
-    how: tuple[int, int, Method, ConsensusRule],
+    how: _Fusion,
     *,
     rng: np.random.Generator,
     least: bool = False,
@@ -159,19 +174,15 @@ def _simulated(
     alone, unless the study says who is: where one vote is just enough, a little decides on all
     objects that one rater drew.
     """
-    largest, objects, method, rule = how
-    n_studies = max(1, round(objects / _STUDY))
-    sizes = np.diff(np.linspace(0, objects, n_studies + 1).astype(int))
-    met: list[list[Floats]] = [[] for _ in range(largest)]
+    n_studies = max(1, round(how.objects / _STUDY))
+    sizes = np.diff(np.linspace(0, how.objects, n_studies + 1).astype(int))
+    met: list[list[Floats]] = [[] for _ in range(how.largest)]
     for size in sizes:
-        drawn = draw(components, largest, int(size), rng=rng, all_invent=least)
-        for n in range(1, largest + 1):
+        drawn = draw(components, how.largest, int(size), rng=rng, all_invent=least)
+        for n in range(1, how.largest + 1):
             data, truth, number = drawn.first(n)
-            fused = method(data)
-            asked = (
-                replace(rule, min_raters=2) if least and n > 2 and rule.min_raters is None else rule
-            )
-            usable = decide(data, fused, method, iou=_SAME, rule=asked)[3] & (number < size)
+            fused, rule = how.method(data), how.rule_of(n, least=least)
+            usable = decide(data, fused, how.method, iou=_SAME, rule=rule)[3] & (number < size)
             some = usable.any()
             met[n - 1].append(
                 paired_iou(fused.box[usable], truth[number[usable]]) if some else np.zeros(0)
@@ -180,24 +191,23 @@ def _simulated(
     for n, parts in enumerate(met, 1):
         iou = np.concatenate(parts)
         mean, worst = (iou.mean(), np.quantile(iou, 0.1)) if len(iou) else (np.nan, np.nan)
-        rows.append((n, mean, worst, len(iou) / objects, iou.sum() / objects))
+        rows.append((n, mean, worst, len(iou) / how.objects, iou.sum() / how.objects))
     return pd.DataFrame(rows, columns=["n_raters", "iou", "iou_worst", "found", "score"])
 
 
 def _bounds(
     components: Components,
-    how: tuple[int, int, Method, ConsensusRule],
+    how: _Fusion,
     *,
     rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`_simulated` with the least and the most of what is found."""
-    largest, objects, method, rule = how
+    few = how._replace(objects=max(1, how.objects // 4))
     n, ends = max(1, round(components.n_objects)), []
     for reading, unseen, side in zip(
         components.readings, (_unseen(components), 0.0), ("low", "high"), strict=True
     ):
         seen = replace(components, detection=reading.detection, visibility=reading.visibility)
-        few = largest, max(1, objects // 4), method, rule
         table = _simulated(seen, few, rng=rng, least=side == "low")
         counts = (n * (1 - unseen) * table["found"]).round().astype(int)
         bounds = [scipy.stats.binomtest(k, n).proportion_ci(_LEVEL, "wilson") for k in counts]

@@ -89,15 +89,19 @@ def drawn(model, case):
 BOXES = np.array([[12.0, 8, 33, 28], [10, 9, 30.5, 27]])
 
 
-@pytest.mark.parametrize("kind", [IntensityPredictor, Intensity3DPredictor])
-def test_the_embedded_model_learns_where_the_organ_is_faint(faint, tmp_path, kind):
+@pytest.mark.parametrize(
+    ("kind", "gain"),
+    # In 3D a learned model of pixels has drawn most of the faint organ already.
+    [(IntensityPredictor, 0.01), (Intensity3DPredictor, 0.005)],
+)
+def test_the_embedded_model_learns_where_the_organ_is_faint(faint, tmp_path, kind, gain):
     few = faint[2:] if kind is IntensityPredictor else faint[2:7]
     outcome = adapt_model(kind(), few[:1], held_out=few[1:], spread=NOTHING, plan=Plan(steps=2))
     path = written(outcome, tmp_path / "learned", kind.name, "")
 
     found = outcome.choice
     assert found.step > 0
-    assert found.after.mean() > found.before.mean() + 0.005
+    assert found.after.mean() > found.before.mean() + gain
     again = opened(path)
     scores = [case.dice(again)["organ"] for case in few[1:]]
     assert np.mean(scores) == outcome.means[found.step]
