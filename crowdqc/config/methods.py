@@ -91,7 +91,8 @@ class Fuse(Section):
     interpolate: bool = False
     """Whether boxes missing between two drawn slices are interpolated."""
     whole_pixels: bool | None = None
-    """Whether edges are rounded to whole pixels; none given: where the raters draw on them."""
+    """Whether edges are rounded to whole pixels; none given: where the raters draw on them, those
+    that are known to less than 2 px."""
     shown: str | None = None
     """A table of boxes that raters were shown as done, and so did not draw: rows of ``done.csv``,
     which ``crowdqc fuse --next-raters`` writes, with a column ``rater``."""

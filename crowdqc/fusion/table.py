@@ -19,6 +19,9 @@ from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX, SPREAD, conform
 
+_VAGUE = 2.0
+"""Spread, in px, from which an edge is not rounded to whole px."""
+
 
 def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, and gold
     matched: Matched,
@@ -53,8 +56,10 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
         Whether boxes missing between two drawn slices are interpolated, see
         `crowdqc.fusion.interpolate`.
     whole_pixels : bool, optional
-        Whether fused edges are rounded to whole px. None: where the raters draw on whole px. The
-        truth lies there, too, and on small objects half a pixel is a large share of the IoU.
+        Whether fused edges are rounded to whole px. None: where the raters draw on whole px and
+        the edge is known to less than 2 px. The truth of such raters mostly lies there, and on
+        small objects half a pixel is a large share of the IoU; of an edge that is known less
+        well the nearest px is no better than what was estimated.
     gold : DataFrame, optional
         True boxes, which a method that knows existence learns from; as in `crowdqc.crowd.fit`.
     settled : DataFrame, optional
@@ -117,9 +122,10 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
         consensus = without_refused(interpolate_gaps(consensus), settled)
     if data.whole_pixels if whole_pixels is None else whole_pixels:
         free = (consensus["method"] != REVIEW).to_numpy()
-        consensus.loc[free, BOX] = rounded(consensus.loc[free, BOX].to_numpy())
-        wider = np.hypot(consensus.loc[free, SPREAD].to_numpy(), 12**-0.5)
-        consensus.loc[free, SPREAD] = wider
+        box, spread = (consensus.loc[free, of].to_numpy() for of in (BOX, SPREAD))
+        vague = spread >= (_VAGUE if whole_pixels is None else np.inf)
+        consensus.loc[free, BOX] = rounded(box, but=vague)
+        consensus.loc[free, SPREAD] = np.where(vague, spread, np.hypot(spread, 12**-0.5))
     return consensus
 
 
@@ -221,10 +227,11 @@ def load_method(name: str) -> Method:
     return found
 
 
-def rounded(box: Floats) -> Floats:
+def rounded(box: Floats, *, but: Bools | None = None) -> Floats:
     """Boxes (O, 4) with edges on whole px; opposite edges that would meet stay as they are.
 
-    Halves go up, so that boxes which are shifted by a pixel are rounded alike.
+    Halves go up, so that boxes which are shifted by a pixel are rounded alike. The edges `but`
+    (O, 4) stay as they are.
 
     Examples
     --------
@@ -233,6 +240,8 @@ def rounded(box: Floats) -> Floats:
            [2.1, 0. , 2.4, 5. ]])
     """
     near = np.floor(box + 0.5)
+    if but is not None:
+        near = np.where(but, box, near)
     met = near[:, 2:] <= near[:, :2]
     return np.where(np.hstack([met, met]), box, near)
 

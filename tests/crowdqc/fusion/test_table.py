@@ -15,7 +15,7 @@ from crowdqc.fusion.interpolate import interpolate_gaps
 from crowdqc.fusion.table import rounded
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
-from crowdqc.schema import INTERPOLATED, TABLES, Study
+from crowdqc.schema import INTERPOLATED, SPREAD, TABLES, Study
 from crowdqc.stages.study import fuse_options
 from tests.crowdqc.crowds import BOX, crowd_study
 from tests.crowdqc.gold import f1, gold_study
@@ -131,6 +131,24 @@ def test_edges_are_rounded_to_whole_pixels_when_asked():
     np.testing.assert_allclose(whole[spread] ** 2, exact[spread] ** 2 + 1 / 12)
     rest = [*BOX, *spread]
     pd.testing.assert_frame_equal(exact.drop(columns=rest), whole.drop(columns=rest))
+
+
+def test_only_edges_that_are_known_to_less_than_two_pixels_are_rounded():
+    rng = np.random.default_rng(0)
+    study = small(
+        [
+            (k, rater, *np.round([100, 100, 300, 300] + sd * rng.normal(size=4)))
+            for k, sd in enumerate([1, 1, 1, 1, 9, 9, 9, 9])
+            for rater in "abc"
+        ],
+        raters="abc",
+    )
+    of = {whole: fuse(match(study), whole_pixels=whole) for whole in (None, True, False)}
+    sure = of[False][SPREAD].to_numpy() < 2
+    assert 0 < sure.sum() < sure.size
+    for columns in (BOX, SPREAD):
+        found, whole, exact = (frame[columns].to_numpy() for frame in of.values())
+        np.testing.assert_array_equal(found, np.where(sure, whole, exact))
 
 
 def test_a_box_that_rounding_would_empty_is_left():
