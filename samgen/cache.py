@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,14 @@ class EmbeddingCache:
                 input_size=np.array(embedding.input_size),
             )
         seal(self.path(signature))
+
+    def kept(self, signature: Signature, make: Callable[[], Embedding]) -> Embedding:
+        """Embedding of this signature, made and kept where it is not there."""
+        embedding = self.read(signature)
+        if embedding is None:
+            embedding = make()
+            self.write(signature, embedding)
+        return embedding
 
 
 def _pair(numbers: NDArray[np.int64]) -> tuple[int, int]:

@@ -16,22 +16,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import expit, softmax
 
-from samgen.regions import Region
-from samgen.settings import IntensitySettings, VolumeModelSettings
-from samgen.tissues import (
+from samgen.histograms import (
     BINS,
     Floats,
-    Scene,
     bell,
-    box_fit,
     odds_between,
     robust_moments,
-    scene_of,
     share_of,
     smooth_counts,
     strongest_excess,
-    tidy,
 )
+from samgen.regions import Region
+from samgen.settings import IntensitySettings, VolumeModelSettings
+from samgen.tissues import Scene, box_fit, scene_of, tidy
 from samgen.volume3d import runs_of
 
 SHARPNESS = 4

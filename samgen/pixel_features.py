@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from samgen.histograms import BINS, Floats, share_of, smooth_counts
 from samgen.organs import Organ, Sketch, histograms, leaning, odds_of
-from samgen.tissues import BINS, Floats, share_of, smooth_counts
 
 MARGIN_PX, MARGIN_SHARE = 1.5, 0.08
 """Pixels so far outside the box may belong to the organ: in px, and as a share of its side."""

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import expit
 
+from samgen.histograms import Floats
 from samgen.organs import Sketch
 from samgen.pixel_features import Frame, Named, features_of, log_odds
-from samgen.tissues import Floats
 
 FILE = "pixel_model.json"
 OFFSETS = np.linspace(-2.5, 2.5, 21)

@@ -150,6 +150,8 @@ class Prompts:
 def in_groups(objects: Iterable[Prompts], limit: int) -> Iterator[list[Prompts]]:
     """Objects in groups of a limited number of prompts, or of one object with more.
 
+    All objects of a group have the same number of points.
+
     Parameters
     ----------
     objects : iterable of Prompts
@@ -164,7 +166,8 @@ def in_groups(objects: Iterable[Prompts], limit: int) -> Iterator[list[Prompts]]
     """
     group: list[Prompts] = []
     for one in objects:
-        if group and sum(len(other.boxes) for other in [*group, one]) > limit:
+        full = sum(len(other.boxes) for other in [*group, one]) > limit
+        if group and (full or len(one.marks) != len(group[0].marks)):
             yield group
             group = []
         group.append(one)

@@ -13,20 +13,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import expit
 
+from samgen.histograms import (
+    BIN_WIDTH,
+    BINS,
+    Floats,
+    bell,
+    odds_between,
+    robust_moments,
+    smooth_counts,
+    strongest_excess,
+)
 from samgen.regions import Region, region_of
 from samgen.settings import IntensitySettings
 
-Floats = NDArray[np.float32]
-
-BINS = 128
-_BIN_WIDTH = 2.0
-"""Histograms have a bin for every second grey value."""
-_LEVELS = np.arange(BINS, dtype=np.float32) * np.float32(_BIN_WIDTH)
-"""Grey value of each bin."""
-_BLUR_BINS = 2.0
-"""Standard deviation by which histograms are smoothed, in bins."""
-_FLOOR = 0.02
-"""Share of every histogram that is spread evenly: no grey value is impossible."""
 _LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32) / 6
 """Immerkaer's mask: of a picture of noise, its result has the standard deviation of the noise."""
 
@@ -208,7 +207,7 @@ def scene_of(
     )
     power = settings.shape_power
     radius = (np.abs(u)[None, :] ** power + np.abs(v)[:, None] ** power) ** (1 / power)
-    bins = np.clip(np.rint(part / _BIN_WIDTH), 0, BINS - 1).astype(np.intp)
+    bins = np.clip(np.rint(part / BIN_WIDTH), 0, BINS - 1).astype(np.intp)
     prior = (settings.shape_weight * (1 - radius)).astype(np.float32)
     total = np.bincount(bins.ravel(), minlength=BINS).astype(np.float32)
     return Scene(bins, total, prior, np.outer(inside_y, inside_x).astype(np.float32), local)
@@ -252,20 +251,6 @@ def _odds(tissue: Floats, background: Floats, settings: IntensitySettings) -> Fl
     return odds_between(tissue, smooth_counts(background), settings.evidence_limit)
 
 
-def odds_between(tissue: Floats, background: Floats, limit: float) -> Floats:
-    """Log odds of one histogram (..., bins) against another at each grey value, for one pixel.
-
-    Parameters
-    ----------
-    tissue, background : ndarray of float32, shape (..., bins)
-        Counts.
-    limit : float
-        What one pixel is worth at most.
-    """
-    odds = np.log(share_of(tissue) / share_of(background))
-    return np.clip(odds, -limit, limit)
-
-
 def _update(scene: Scene, belongs: Floats, *, odds: Floats, coupling: float) -> Floats:
     """One round: the shape, the grey value of each pixel, and what its neighbours say."""
     around = ndimage.gaussian_filter(2 * belongs - 1, 1.0, mode="nearest", radius=2)
@@ -280,70 +265,9 @@ def _counts(scene: Scene, weight: Floats) -> Floats:
     return counts.astype(np.float32)
 
 
-def smooth_counts(counts: Floats) -> Floats:
-    """Blur histograms (..., bins).
-
-    Parameters
-    ----------
-    counts : ndarray of float32, shape (..., bins)
-    """
-    smooth: Floats = ndimage.gaussian_filter1d(counts, _BLUR_BINS, mode="nearest")
-    return smooth
-
-
-def share_of(counts: Floats) -> Floats:
-    """Histograms that sum up to 1, and a little everywhere.
-
-    Parameters
-    ----------
-    counts : ndarray of float32, shape (..., bins)
-    """
-    return counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1e-6) + _FLOOR / BINS
-
-
 def _excess(scene: Scene, weight: Floats) -> float:
     """The grey value that is most in excess in the box over what lies round it."""
     return strongest_excess(_counts(scene, weight), _counts(scene, 1 - scene.inside))
-
-
-def strongest_excess(box: Floats, around: Floats) -> float:
-    """The grey value that one histogram has most in excess over another.
-
-    Parameters
-    ----------
-    box, around : ndarray of float32, shape (bins,)
-    """
-    excess = share_of(smooth_counts(box)) - share_of(smooth_counts(around))
-    return float(np.argmax(excess)) * _BIN_WIDTH
-
-
-def robust_moments(counts: Floats, centre: float, spread: float) -> tuple[float, float]:
-    """Mean and standard deviation, looking away from what is far (a bell of two spreads).
-
-    Parameters
-    ----------
-    counts : ndarray of float32, shape (bins,)
-    centre, spread : float
-        The last ones, in grey values.
-    """
-    near = counts * bell(centre, 2 * spread)
-    total = float(near.sum()) + 1e-6
-    mean = float((near * _LEVELS).sum()) / total
-    variance = float((near * (_LEVELS - mean) ** 2).sum()) / total
-    # The bell narrows a normal distribution of the same centre: 1/s^2 = 1/a^2 + 1/(2a)^2.
-    return mean, float(np.sqrt(1.25 * variance))
-
-
-def bell(centre: float, spread: float) -> Floats:
-    """Normal density at the grey value of each bin, (bins,), but for a factor.
-
-    Parameters
-    ----------
-    centre, spread : float
-        In grey values.
-    """
-    bell: Floats = np.exp(-0.5 * ((_LEVELS - np.float32(centre)) / np.float32(spread)) ** 2)
-    return bell
 
 
 def box_fit(belongs: Floats, scene: Scene, settings: IntensitySettings) -> float:

@@ -43,10 +43,11 @@ from numpy.typing import NDArray
 from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes, as_boxes
 from samgen.cards import read_constants
+from samgen.histograms import Floats
 from samgen.predictor import BoxPredictor, ModelRequest, Prediction, Prompts
 from samgen.regions import hull, shape_of, within
 from samgen.settings import LEARNED, IntensitySettings
-from samgen.tissues import Floats, guided_filter, noise_level, region_with_margin, segment
+from samgen.tissues import guided_filter, noise_level, region_with_margin, segment
 from samgen.uncertainty import Summary, summarise
 
 VERSION = 1

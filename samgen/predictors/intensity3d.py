@@ -24,6 +24,7 @@ from skimage.transform import resize
 from crowdqc.arrays import Floats as Numbers
 from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes
+from samgen.histograms import Floats
 from samgen.organs import Organ, Sketch, draw_again, draw_organ, organ_of, tidied
 from samgen.pixel_features import Frame
 from samgen.pixel_model import NOTHING_LEARNED, PixelModel, as_far_apart, embedded, learned
@@ -32,7 +33,7 @@ from samgen.predictors.intensity import settings_of
 from samgen.prompts import prompt_rng
 from samgen.regions import Region, hull, shape_of
 from samgen.settings import IntensitySettings, VolumeModelSettings
-from samgen.tissues import Floats, guided_filter, noise_level, region_with_margin
+from samgen.tissues import guided_filter, noise_level, region_with_margin
 from samgen.tracks import LEAST, follow_edges
 from samgen.volume3d import runs_of
 from samgen.volume_predictor import ObjectPrompts, Volume, VolumePrediction, VolumePredictor

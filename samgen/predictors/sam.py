@@ -28,14 +28,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from segment_anything import SamPredictor, sam_model_registry
 
 from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes, as_boxes
@@ -54,17 +52,12 @@ from samgen.predictor import (
     Prompts,
     in_groups,
 )
-from samgen.preparation import (
-    enhance_picture,
-    place_boxes,
-    place_points,
-    prepare_for_medsam,
-    prepare_for_sam,
-)
+from samgen.preparation import place_boxes, place_points, prepare_for_medsam, prepare_for_sam
 from samgen.regions import Region
+from samgen.sam_stock import build_sam, encode_as_paper, predict_as_paper
 from samgen.settings import Noise
 from samgen.uncertainty import Summary, reduce_masks
-from samgen.weights import architecture_of, find_weights, load_changed, load_state
+from samgen.weights import find_weights, load_changed, load_state
 
 Mode = Literal["best", "paper"]
 
@@ -82,8 +75,6 @@ TOGETHER = 512
 
 ENCODER = "image_encoder."
 """Beginning of the names of the image encoder's tensors."""
-
-JUST_INSIDE = np.nextafter(np.float32(0.5), np.float32(1))
 
 
 def load_predictor(
@@ -135,13 +126,7 @@ def load_predictor(
     if adapted is not None:
         adapted.refuse_other_base(weights.digest)
         changed = load_changed(adapted.path, state)
-    try:
-        sam = _build_sam(architecture_of(state), {**state, **changed})
-    except (InputError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"{weights.path}: does not hold a SAM of a known architecture ({reason})."
-        ) from error
+    sam = build_sam({**state, **changed}, weights.path)
     name = model if weights.path.name not in model else weights.path.stem
     encodes_anew = any(tensor.startswith(ENCODER) for tensor in changed)
     predictor = SamBoxPredictor(
@@ -156,14 +141,6 @@ def load_predictor(
     predictor.bf16 = bf16
     predictor.learned = frozenset(changed)
     return predictor
-
-
-def _build_sam(architecture: str, state: dict[str, Any]) -> Any:
-    """A SAM with these weights, which it shares: nothing is initialised and nothing copied."""
-    with torch.device("meta"):
-        sam = sam_model_registry[architecture]()
-    sam.load_state_dict(state, assign=True)
-    return sam.float().eval().requires_grad_(requires_grad=False)
 
 
 class SamBoxPredictor(BoxPredictor):
@@ -297,11 +274,7 @@ class SamBoxPredictor(BoxPredictor):
             checkpoint=self._encoder,
             arithmetic=self._arithmetic,
         )
-        embedding = self.cache.read(signature)
-        if embedding is None:
-            embedding = make(picture)
-            self.cache.write(signature, embedding)
-        return embedding
+        return self.cache.kept(signature, lambda: make(picture))
 
     def predict(self, encoded: Embedding, boxes: Boxes) -> Prediction:
         """Masks of some boxes.
@@ -326,14 +299,14 @@ class SamBoxPredictor(BoxPredictor):
         """
         boxes = as_boxes("boxes", boxes)
         if self.mode == "paper":
-            return self._predict_as_paper(encoded, boxes)
+            return predict_as_paper(self.sam, encoded, boxes)
         return self.predict_object(encoded, Prompts(boxes[:1], boxes, (len(boxes),)))
 
     def predict_object(self, encoded: Embedding, prompts: Prompts) -> Prediction:
         """Masks of the boxes of an object, each with all its points where it `takes_points`."""
         boxes = prompts.boxes
         if self.mode == "paper":
-            return self._predict_as_paper(encoded, boxes)
+            return predict_as_paper(self.sam, encoded, boxes)
         if not self.takes_points:
             prompts = prompts.boxes_alone()
         logits, predicted_iou = self._decode(encoded, [prompts])
@@ -356,7 +329,7 @@ class SamBoxPredictor(BoxPredictor):
         enlarge = self._enlargement(encoded)
         if not self.takes_points:
             objects = [one.boxes_alone() for one in objects]
-        for some in _alike(objects):
+        for some in in_groups(objects, TOGETHER):
             logits, predicted_iou = self._decode(encoded, some)
             per_object = logits.split([len(one.boxes) for one in some])
             ious = predicted_iou.cpu().split([len(one.boxes) for one in some])
@@ -412,11 +385,11 @@ class SamBoxPredictor(BoxPredictor):
 
     def _encode(self, picture: NDArray[np.uint8]) -> Embedding:
         if self.mode == "paper":
-            return self._encode_as_paper(picture)
+            return encode_as_paper(self.sam, picture, edges=self.family == "sam")
         pixels, covered = self.prepared(picture)
         features = encode_pictures(self.sam.image_encoder, pixels, bf16=self.bf16)
         return Embedding(
-            features=features[0].cpu().numpy(), picture_size=_size(picture), input_size=covered
+            features=features[0].cpu().numpy(), picture_size=picture.shape, input_size=covered
         )
 
     def prepared(self, picture: NDArray[np.uint8]) -> tuple[torch.Tensor, tuple[int, int]]:
@@ -424,45 +397,3 @@ class SamBoxPredictor(BoxPredictor):
         prepare = prepare_for_sam if self.family == "sam" else prepare_for_medsam
         pixels, covered = prepare(picture, self.sam.image_encoder.img_size)
         return self._tensor(pixels)[None], covered
-
-    def _encode_as_paper(self, picture: NDArray[np.uint8]) -> Embedding:
-        predictor = SamPredictor(self.sam)
-        predictor.set_image(enhance_picture(picture, edges=self.family == "sam"))
-        return Embedding(
-            features=predictor.features[0].cpu().numpy(),
-            picture_size=_size(picture),
-            input_size=predictor.input_size,
-        )
-
-    def _predict_as_paper(self, encoded: Embedding, boxes: Boxes) -> Prediction:
-        predictor = SamPredictor(self.sam)
-        predictor.features = self._tensor(encoded.features)[None]
-        predictor.original_size, predictor.input_size = encoded.picture_size, encoded.input_size
-        predictor.is_image_set = True
-        probability = np.empty((len(boxes), *encoded.picture_size), np.float32)
-        predicted_iou = np.empty(len(boxes))
-        for k, box in enumerate(np.trunc(boxes).astype(np.int64)):
-            logits, scores, _ = predictor.predict(
-                box=box, multimask_output=True, return_logits=True
-            )
-            best = int(np.argmax(scores))
-            probability[k] = _sigmoid(logits[best])
-            predicted_iou[k] = scores[best]
-        return Prediction(probability=probability, predicted_iou=predicted_iou)
-
-
-def _alike(objects: Sequence[Prompts]) -> Iterator[list[Prompts]]:
-    """Objects in order, in groups with as many points each and up to `TOGETHER` boxes."""
-    for _, same in groupby(objects, key=lambda one: len(one.marks)):
-        yield from in_groups(same, TOGETHER)
-
-
-def _size(picture: NDArray[np.uint8]) -> tuple[int, int]:
-    rows, columns = picture.shape
-    return rows, columns
-
-
-def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Above 0.5 exactly where the logit is above 0, also where rounding would make it 0.5."""
-    soft = torch.as_tensor(logits).sigmoid().numpy()
-    return np.where(logits > 0, np.maximum(soft, JUST_INSIDE), np.minimum(soft, np.float32(0.5)))

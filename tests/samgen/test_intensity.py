@@ -8,10 +8,11 @@ from scipy import ndimage
 
 from crowdqc.config import Window
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
+from samgen.histograms import robust_moments
 from samgen.predictor import BoxPredictor
 from samgen.predictors.intensity import IntensityPredictor
 from samgen.settings import IntensitySettings
-from samgen.tissues import guided_filter, noise_level, robust_moments
+from samgen.tissues import guided_filter, noise_level
 
 ORGANS = {"spleen": 1, "right kidney": 2, "left kidney": 3, "liver": 5, "aorta": 52}
 SHAPE = (90, 110)

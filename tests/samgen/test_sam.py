@@ -17,6 +17,7 @@ from samgen.enlarge import enlarge_directly, enlarge_through  # noqa: E402
 from samgen.predictor import SUPPORT, BoxPredictor, Prompts  # noqa: E402
 from samgen.predictors import sam as module  # noqa: E402
 from samgen.predictors.sam import SamBoxPredictor, choose_device, load_predictor  # noqa: E402
+from samgen.sam_stock import _sigmoid  # noqa: E402
 from samgen.uncertainty import summarise  # noqa: E402
 
 SIDE = 160
@@ -140,7 +141,7 @@ def test_paper_draws_bit_by_bit_what_the_study_drew(sam, shape, family):
 def test_a_logit_just_above_zero_is_inside():
     logits = np.array([-1.0, -1e-9, 0.0, 1e-9, 1.0], np.float32)
 
-    assert (module._sigmoid(logits) > 0.5).tolist() == [False, False, False, True, True]
+    assert (_sigmoid(logits) > 0.5).tolist() == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize("mode", ["best", "paper"])
