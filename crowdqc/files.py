@@ -268,6 +268,12 @@ def is_volume(name: str) -> bool:
     return name.lower().endswith((*VOLUME_ENDINGS, "/"))
 
 
+def holds_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its preamble: many have no ending."""
+    with opened(path) as file:
+        return file.read(132)[128:] == b"DICM"
+
+
 def read_json(path: Path, limit: int = JSON_BYTES_MAX, *, below: Path | None = None) -> Any:
     """What a JSON file holds.
 

@@ -33,6 +33,26 @@ class InputError(ValueError):
     """
 
 
+def refuse_all(faults: Sequence[str], *, most: int = 20) -> None:
+    """Refuse input for all its faults at once, so that they can be mended in one go.
+
+    Parameters
+    ----------
+    faults : sequence of str
+        A message for each; none is no fault.
+    most : int
+        So many are shown, and the rest counted.
+
+    Raises
+    ------
+    InputError
+        With a line for each fault.
+    """
+    if faults:
+        more = [f"and {len(faults) - most} more"] if len(faults) > most else []
+        raise InputError("\n".join([*faults[:most], *more]))
+
+
 class _Ranked(StrEnum):
     """Words in order, the mildest first."""
 

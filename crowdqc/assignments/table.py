@@ -11,7 +11,7 @@ import pandas as pd
 from crowdqc.completeness.slices import from_ranges, to_ranges
 from crowdqc.config import Config
 from crowdqc.csv_files import to_csv
-from crowdqc.findings import InputError
+from crowdqc.findings import InputError, refuse_all
 from crowdqc.formats.csvfile import csv_rows, read_header
 from crowdqc.formats.files import inside, relative, short
 from crowdqc.schema import TABLES, conform
@@ -19,8 +19,6 @@ from crowdqc.text import must_be_one_of
 from crowdqc.writing import atomic
 
 COLUMNS = [column.name for column in TABLES["assignments"]]
-FAULTS_MAX = 20
-"""Faults that are reported one by one."""
 ROWS_MAX = 1_000_000
 SLICES_MAX = 1_000_000
 """Most slices that one row may name."""
@@ -74,9 +72,7 @@ def read_assignments(config: Config) -> pd.DataFrame | None:
             f"{where}: {len(faults)} rows break a rule (not quoted: the file lies outside the "
             "study's folder). Move it beside the study file to see which."
         )
-    if faults:
-        more = f"\nand {len(faults) - FAULTS_MAX} more" if len(faults) > FAULTS_MAX else ""
-        raise InputError("\n".join(faults[:FAULTS_MAX]) + more)
+    refuse_all(faults)
     return conform("assignments", table)
 
 

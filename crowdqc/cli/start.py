@@ -25,6 +25,7 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
     A commented file with everything that can be inferred from the names and contents of the files;
     what cannot be known is a comment to fill in.
     """
+    from crowdqc.config.toml import NAME_MAX
     from crowdqc.formats.guess import guess_study, render_study
 
     guess = guess_study(folder, suit_window=_window, is_mask=_is_mask)
@@ -36,7 +37,7 @@ def init(folder: Path, output: Path | None, name: str | None) -> None:
         guess.path = f"{prefix}/{guess.path}"
         guess.image_path = guess.image_path and f"{prefix}/{guess.image_path}"
     plain = "".join(c if c.isalnum() or c in "._+-" else "_" for c in folder.resolve().name)
-    text = render_study(guess, name=name or plain or "study")
+    text = render_study(guess, name=name or plain.lstrip(".")[:NAME_MAX] or "study")
     with atomic(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
     for remark in guess.remarks:

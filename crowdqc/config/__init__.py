@@ -9,7 +9,6 @@ are read in the same way: `Section`, `read_toml`, `validate`.
 """
 
 from crowdqc.config.inputs import (
-    NAME,
     SIDE_MAX,
     Annotations,
     Assignments,
@@ -31,7 +30,16 @@ from crowdqc.config.methods import (
     Train,
 )
 from crowdqc.config.study import SIMULATED, Changes, Config, load_config
-from crowdqc.config.toml import Model, Section, expand, read_toml, to_toml, toml_line, validate
+from crowdqc.config.toml import (
+    NAME,
+    Model,
+    Section,
+    expand,
+    read_toml,
+    to_toml,
+    toml_line,
+    validate,
+)
 
 __all__ = [
     "NAME",

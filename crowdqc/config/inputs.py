@@ -8,10 +8,7 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
-from crowdqc.config.toml import Section, registered
-
-NAME = r"^[\w+-][\w.+-]{0,99}$"
-"""Names of labels and studies: they become parts of file names and of lists."""
+from crowdqc.config.toml import NAME, Section, registered
 
 Picture = Literal[
     "identity", "rot90", "rot180", "rot270", "flipud", "fliplr", "transpose", "transverse"

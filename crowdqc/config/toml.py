@@ -97,6 +97,9 @@ def validate(model: type[Model], data: dict[str, Any], path: Path) -> Model:
         raise InputError("\n".join(lines)) from error
 
 
+NAME_MAX = 100
+NAME = rf"^[\w+-][\w.+-]{{0,{NAME_MAX - 1}}}$"
+"""Names of labels and studies: they become parts of file names and of lists."""
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 """A variable of the environment, with its default if it has one."""
 _SECRET = re.compile(
@@ -231,13 +234,23 @@ def _explain(fault: Any, model: type[Section]) -> str:
         return f"'{place}' is not a known key{nearest_or_all(str(fault['loc'][-1]), known)}"
     if fault["type"] == "missing":
         return f"'{place}' is missing."
-    message = fault["msg"].removeprefix("Value error, ")
+    message = _rule(fault)
     if not place:
         return message
     fault_text = f"'{place}': {message[0].lower()}{message[1:]}"
     if fault["type"] == "value_error":  # a rule of ours, which names the value where it helps
         return fault_text if fault_text.endswith(("?", ".")) else f"{fault_text}."
     return f"{fault_text}; got {_short(fault['input'])}."
+
+
+def _rule(fault: Any) -> str:
+    """What a value must be: of names in words, which say more than their pattern."""
+    if fault.get("ctx", {}).get("pattern") == NAME:
+        return (
+            "must be a name of letters, digits and ._+-, without a blank, at most "
+            f"{NAME_MAX} and not with a point first"
+        )
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _short(value: object) -> str:

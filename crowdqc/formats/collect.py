@@ -27,7 +27,7 @@ from crowdqc.formats.draft import (
     file_finding,
     point_frame,
 )
-from crowdqc.formats.files import relative, short
+from crowdqc.formats.files import not_a_number, relative, short
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.raters import Image, Made, Reading, asked, attribute, check_raters, settle
 from crowdqc.formats.slicefiles import slice_number, strays
@@ -362,7 +362,7 @@ class Document:
             self.fault("unknown-class", message, source, image=image, rater=rater)
         elif None in numbers:
             odd = values[numbers.index(None)]
-            message = f"'{short(str(odd))}' is not a number."
+            message = f"a corner is {not_a_number(str(odd))}"
             self.fault("not-a-number", message, source, image=image, rater=rater, label=name)
         else:
             return one, name, numbers

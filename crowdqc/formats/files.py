@@ -84,6 +84,27 @@ def parse_number(text: str) -> float | None:
         return None
 
 
+def not_a_number(text: str, kind: str = "a number") -> str:
+    """That `text` is no number, and the remedy where a comma stands for the decimal point.
+
+    Parameters
+    ----------
+    text : str
+        What stands in a file.
+    kind : str
+        What it should be.
+
+    Examples
+    --------
+    >>> not_a_number("0,5")
+    "'0,5', which is not a number. Decimals need a point, as in 0.5."
+    """
+    pointed = text.replace(",", ".")
+    comma = text.count(",") == 1 and parse_number(pointed) is not None
+    remedy = f" Decimals need a point, as in {short(pointed)}." if comma else ""
+    return f"'{short(text)}', which is not {kind}.{remedy}"
+
+
 def write_json(path: Path, data: object) -> None:
     """Write `data` as JSON, indented by one.
 

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from crowdqc.config import to_toml, toml_line
+from crowdqc.files import Unreadable, holds_dicom
 from crowdqc.findings import InputError
 from crowdqc.formats.base import Format, formats
 from crowdqc.formats.files import printable
 from crowdqc.formats.guess_documents import SIZE
 from crowdqc.formats.listing import Guess, Listing
 from crowdqc.formats.name_patterns import guess_pattern
-from crowdqc.formats.patterns import Name
+from crowdqc.formats.patterns import Name, split_ending
 from crowdqc.text import count
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".pgm")
 NAMES_MAX = 50
 """Cases and names of volumes that are held against one another."""
+TRIED = 5
+"""Files of a folder that are looked into for DICOM: an index or a text may come first."""
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 
 
@@ -150,16 +154,15 @@ def _image_lines(guess: Guess) -> list[str]:
         return [SIZE] if guess.needs_size else []
     lines = ["[images]", f"path = {to_toml(guess.image_path)}"]
     if guess.volume is not None:
-        lines += [
-            'picture = "rot90"         # how the annotated picture was made from volume[:, :, k]',
-            guess.window,
-        ]
+        picture = "transpose" if guess.volume.is_dir() else "rot90"  # a series as viewers show it
+        why = "# how the annotated picture was made from volume[:, :, k]"
+        lines += [f'picture = "{picture}"         {why}', guess.window]
     return lines
 
 
 def _images(listing: Listing, guess: Guess, *, is_mask: Callable[[Path], bool]) -> str | None:
     """Pattern of images in or beside the folder that has cases of the annotations."""
-    volumes, pictures = _volumes(listing), listing.ending(*PICTURES)
+    volumes, pictures = listing.ending(*VOLUMES) or _series(listing), listing.ending(*PICTURES)
     names = [listing.relative(path) for path in volumes or pictures]
     files = [listing.relative(path) for path in guess.files]
     known = _cases(guess.image or "{case}", guess.images) or _cases(guess.path, files)
@@ -200,10 +203,23 @@ def _left_out(pattern: str | None, names: Sequence[str]) -> list[str]:
     return [remark]
 
 
-def _volumes(listing: Listing) -> list[Path]:
-    """Files of volumes, else the folders of DICOM series."""
-    slices = listing.ending(".dcm", ".dicom")
-    return listing.ending(*VOLUMES) or sorted({path.parent for path in slices})
+def _series(listing: Listing) -> list[Path]:
+    """Folders of DICOM series."""
+    dicom = listing.ending(".dcm", ".dicom")
+    folders = {path.parent for path in dicom}
+    tried: Counter[Path] = Counter()
+    for path in listing.files:  # slices as an archive hands them out have no ending, or any
+        tried[path.parent] += 1
+        if tried[path.parent] <= TRIED and path.parent not in folders and _is_slice(path):
+            folders.add(path.parent)
+    return sorted(folders)
+
+
+def _is_slice(path: Path) -> bool:
+    try:
+        return not split_ending(path.name)[1] and holds_dicom(path)
+    except (OSError, Unreadable):
+        return False
 
 
 def _named_after(cases: Iterable[str], names: Sequence[str]) -> list[str]:

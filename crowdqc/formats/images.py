@@ -9,6 +9,7 @@ import pandas as pd
 
 from crowdqc.config import SIDE_MAX, Config
 from crowdqc.findings import Finding, InputError
+from crowdqc.formats.patterns import has
 from crowdqc.schema import IMAGE, conform, natural_order, stands_in
 from crowdqc.text import count
 
@@ -48,6 +49,7 @@ def images_table(
     if known is None:
         return _in_order(_with_size(read, config), config), []
     _refuse_contradiction(known, config)
+    _refuse_others(read, known, config)
     return _in_order(known, config), _no_image(read[~stands_in(known, read, IMAGE)])
 
 
@@ -198,6 +200,25 @@ def _refuse_contradiction(known: pd.DataFrame, config: Config) -> None:
             f"of case {row['case']}, slice {row['slice']} has {row['height']} rows and "
             f"{row['width']} columns ({row['path']}). Leave size out: the images tell it."
         )
+
+
+def _refuse_others(read: pd.DataFrame, known: pd.DataFrame, config: Config) -> None:
+    """Refuse images of which none is of a case that was annotated."""
+    ours, theirs = (natural_order(frame["case"].unique()) for frame in (known, read))
+    if not theirs or set(ours) & set(theirs):
+        return
+    pattern = config.images.path or config.images.geometry or ""
+    remedy = f" Make {{case}} stand for the same text in both (images: '{pattern}')."
+    if pattern and not has(pattern, "case"):
+        remedy = f" '{pattern}' holds no {{case}}, and a lone case is named like the study."
+    raise InputError(
+        f"{config.file}: no image is of a case that was annotated: the images are of "
+        f"{_first(ours)}, the annotations of {_first(theirs)}.{remedy}"
+    )
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _no_image(absent: pd.DataFrame) -> list[Finding]:

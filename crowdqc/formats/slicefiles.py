@@ -21,6 +21,9 @@ from crowdqc.formats.raters import asked, check_raters
 from crowdqc.formats.times import file_times
 from crowdqc.text import count
 
+STRAYS_MANY, STRAYS_SHARE = 3, 0.1
+"""So many files, and more than this share of all, are more than a forgotten one."""
+
 
 class SliceFiles:
     """Files with one slice each, as the pattern of ``[annotations] path`` finds them.
@@ -173,18 +176,26 @@ def strays(found: patterns.Matches, config: Config) -> list[Finding]:
     Returns
     -------
     list of Finding
-        One for all such files, or none.
+        One for all such files, or none: ``files-not-in-pattern`` where they are so many that
+        somebody's work may be among them, else ``file-not-in-pattern``.
     """
     if not found.strays:
         return []
+    n = len(found.strays)
+    many = bool(found.fields) and n >= STRAYS_MANY and n > STRAYS_SHARE * (n + len(found.names))
     first = list(relative_names(found.strays[:3], config))
-    names = ", ".join(first) + (", ..." if len(found.strays) > 3 else "")
+    names = ", ".join(first) + (f" and {n - 3} more" if n > 3 else "")
     message = (
         f"not read, since not as '{config.annotations.path}' says, but beside the annotations: "
-        f"{count(len(found.strays), 'file')}: {names}."
+        f"{count(n, 'file')}: {names}."
     )
-    value = float(len(found.strays))
-    return [Finding(check="file-not-in-pattern", message=message, value=value, source=first[0])]
+    if many:
+        message += (
+            " That is more than a tenth of all: if boxes stand in them, name them alike, or change "
+            "[annotations] path so that it fits all (* stands for anything)."
+        )
+    check = "files-not-in-pattern" if many else "file-not-in-pattern"
+    return [Finding(check=check, message=message, value=float(n), source=first[0])]
 
 
 _TOO_LARGE = f"its slice number is larger than {SLICE_MAX}, which is none. Rename the file."

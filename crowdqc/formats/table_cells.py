@@ -11,7 +11,7 @@ import pandas as pd
 from crowdqc.config import SIDE_MAX, Config
 from crowdqc.findings import Finding, InputError
 from crowdqc.formats.draft import FAULTS_MAX, SLICE_MAX, bad_line
-from crowdqc.formats.files import parse_number, short
+from crowdqc.formats.files import not_a_number, parse_number, short
 from crowdqc.formats.patterns import Name
 from crowdqc.schema import BOX
 
@@ -156,7 +156,7 @@ def _not_a_number(rows: pd.DataFrame, name: str, kind: str) -> list[Finding]:
     return [
         bad_line(
             "not-a-number",
-            f"{name} is '{short(getattr(row, name))}', which is not {kind}.",
+            f"{name} is {not_a_number(getattr(row, name), kind)}",
             row.source,
             case=row.case,
         )

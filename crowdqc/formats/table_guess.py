@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,9 @@ BOXES = [
 _NAMES = {
     "case": "case caseid scanid imageid image imagename imageindex filename file item study "
     "studyid patient patientid uid seriesuid seriesinstanceuid studyinstanceuid externalid",
-    "slice": "slice sliceindex sliceid slicenumber frame frameindex z instancenumber",
+    "slice": "slice sliceindex sliceidx sliceid slicenumber slicenum sliceno slicenr zslice slicez "
+    "slicepos frame frameindex frameidx frameid framenumber frameno z zindex zidx instancenumber "
+    "imagenumber planeindex",
     "label": "label labelname class classname category categoryname organ structure finding "
     "findinglabel",
     "x0": "x0 xmin xtl left x1 x bboxx",
@@ -94,9 +96,10 @@ def sniff_table(listing: Listing) -> Guess | None:
     if any(split_ending(name)[1] or "/" in name for name in together.values("case")):
         guess.columns["image"] = guess.columns.pop("case")
         guess_image(guess, list(dict.fromkeys(together.values("case"))))
+    known = set(map(str, columns.values()))
+    rows = [{k: v for k, v in row.items() if k not in known} for row in together.rows]
+    guess.remarks += _unused(guess, rows)
     if "rater" not in columns and "{rater}" not in guess.path:
-        known = set(map(str, columns.values()))
-        rows = [{k: v for k, v in row.items() if k not in known} for row in together.rows]
         guess.more += ask_rater(rows, together.places(), labels=together.values("label"))
     _labels(guess, together)
     if guess.more:  # several boxes of a label may be those of several people
@@ -156,20 +159,35 @@ def _placed(rows: list[list[str]]) -> dict[str, str | int]:
     """Our name of a column -> its place from 1, where no line names them."""
     columns = list(zip(*rows, strict=False))
     numbers = [all(map(_is_number, filter(str.strip, column))) for column in columns]
-    first = next((k for k in range(len(numbers) - 3) if all(numbers[k : k + 4])), None)
-    if first is None:
+    first, box = _corners(columns, numbers)
+    if not box:
         return {}
-    cells = [[parse_number(cell) or 0.0 for cell in one] for one in columns[first : first + 4]]
-    far = all(a <= b for a, b in zip(cells[0] + cells[1], cells[2] + cells[3], strict=True))
-    found: dict[str, str | int] = dict(
-        zip(BOXES[not far], range(first + 1, first + 5), strict=True)
-    )
-    texts = [k for k, number in enumerate(numbers, start=1) if not number]
-    images = [k for k in texts if any(split_ending(name)[1] for name in columns[k - 1])]
-    case = next(iter([*images, *texts]), None)
+    found: dict[str, str | int] = dict(zip(box, range(first + 1, first + 5), strict=True))
+    rest = [k for k in range(len(columns)) if k not in range(first, first + 4)]
+    texts = [k for k in rest if not numbers[k]]
+    whole = [k for k in rest if numbers[k] and all(map(str.isdecimal, map(str.strip, columns[k])))]
+    images = [k for k in texts if any(split_ending(name)[1] for name in columns[k])]
+    ids = whole[:1] if len(whole) > 1 or len(texts) == 1 else []
+    case = next(iter([*images, *ids, *texts]), None)
     label = next((k for k in reversed(texts) if k != case), None)
-    named = {"case": case, "label": label}
-    return found | {name: place for name, place in named.items() if place is not None}
+    number = next((k for k in whole if k != case), None) if not images else None
+    named = {"case": case, "slice": number, "label": label}
+    return found | {name: place + 1 for name, place in named.items() if place is not None}
+
+
+def _corners(
+    columns: Sequence[Sequence[str]], numbers: Sequence[bool]
+) -> tuple[int, Sequence[str]]:
+    """Which is the first of four columns that say a box, and what they are; none: no columns.
+
+    The last four that may be two corners: numbers of a case and slice may stand before them.
+    """
+    starts = [k for k in range(len(numbers) - 3) if all(numbers[k : k + 4])]
+    for first in reversed(starts):
+        cells = [[parse_number(cell) or 0.0 for cell in one] for one in columns[first : first + 4]]
+        if all(a <= b for a, b in zip(cells[0] + cells[1], cells[2] + cells[3], strict=True)):
+            return first, BOXES[0]
+    return (starts[0], BOXES[1]) if starts else (0, ())
 
 
 def _is_number(cell: str) -> bool:
@@ -193,6 +211,25 @@ def _remark(guess: Guess, others: list[str]) -> None:
         guess.remarks.append("The first line names no columns: 'columns' has their places. Check.")
     if others:
         guess.remarks.append(f"Tables that are not read: {printable(', '.join(others))[:200]}.")
+
+
+def _unused(guess: Guess, rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """A remark on columns that are not read, and on one that may number the slices."""
+    names = [name for name in dict.fromkeys(key for row in rows for key in row) if name]
+    if not names:
+        return []
+    said = [f"Columns that are not read: {printable(', '.join(names))[:200]}."]
+    if "slice" in guess.columns or "{slice}" in (guess.image or ""):
+        return said
+    for name in names:
+        values = [row.get(name, "") for row in rows]
+        if len(set(values)) > 1 and all(map(str.isdecimal, values)):
+            said.append(
+                f"If '{printable(name)[:60]}' numbers the slices, name it as 'slice' in 'columns': "
+                "without it each case is one image."
+            )
+            break
+    return said
 
 
 def _labels(guess: Guess, table: _Table) -> None:

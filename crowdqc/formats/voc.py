@@ -17,7 +17,7 @@ from crowdqc.files import Unreadable
 from crowdqc.findings import InputError
 from crowdqc.formats.base import Format
 from crowdqc.formats.draft import Draft, box_frame
-from crowdqc.formats.files import parse_number, short
+from crowdqc.formats.files import not_a_number, parse_number, short
 from crowdqc.formats.guess_documents import guess_documents
 from crowdqc.formats.labels import Labels
 from crowdqc.formats.listing import FILES_MAX, Contents, Guess, Listing, look_into
@@ -97,7 +97,7 @@ class _Boxes:
         for corner, text in zip(_CORNERS, texts, strict=True):
             value = parse_number(text)
             if value is None:
-                return "not-a-number", f"{corner} is '{short(text)}', which is not a number."
+                return "not-a-number", f"{corner} is {not_a_number(text)}"
             corners.append(value - self.first_pixel * corner.endswith("min"))
         files = self.files
         place = (files.cases[file], files.slices[file], *files.drew([file], [label]), label)

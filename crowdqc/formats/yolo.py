@@ -25,7 +25,7 @@ from crowdqc.config import Config
 from crowdqc.files import Unreadable, decoded, read_bytes
 from crowdqc.formats.base import Format
 from crowdqc.formats.draft import FRACTIONS, Draft
-from crowdqc.formats.files import parse_number, short
+from crowdqc.formats.files import not_a_number, parse_number, short
 from crowdqc.formats.guess_documents import NO_BOX, guess_path, one_name_each
 from crowdqc.formats.labels import (
     CLASS_LISTS,
@@ -270,7 +270,7 @@ def _number_fault(name: str, word: str) -> tuple[str, str] | None:
     number = parse_number(word)
     met = f"{name} is {short(word)}"
     if number is None:
-        return "not-a-number", f"{name} is '{short(word)}', which is not a number."
+        return "not-a-number", f"{name} is {not_a_number(word)}"
     if not math.isfinite(number):
         return "box-not-finite", f"{met}; coordinates must be finite."
     if name in FRACTIONS[2:] and number <= 0:

@@ -17,6 +17,7 @@ from crowdqc.stages.base import Result, Run, worst
 from crowdqc.stages.images import known_images, volume_findings
 from crowdqc.stages.study import TABLES, write_findings
 from crowdqc.stages.truth import truth_findings
+from crowdqc.stages.turned import turn_findings
 from crowdqc.text import count
 
 
@@ -30,7 +31,7 @@ def check(run: Run) -> Result:
     study, superseded = merge_rounds(sorted(rounds, key=lambda one: one.number))
     if assignments is not None:
         findings += contradictions(assignments, study, has_images=known is not None)
-    findings = [*findings, *volume_findings(config), *truth_findings(config)]
+    findings += [*volume_findings(config), *turn_findings(config, study), *truth_findings(config)]
     findings = write_findings(run, "check", findings)
     tables = {table: getattr(study, table) for table in (*TABLES, "points")}
     tables["superseded"] = superseded

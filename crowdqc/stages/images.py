@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from crowdqc.config import Config
 from crowdqc.files import VOLUME_ENDINGS, Unreadable, is_volume, opened, refuse_more
-from crowdqc.findings import Finding, InputError
+from crowdqc.findings import Finding, InputError, refuse_all
 from crowdqc.formats.files import relative
 from crowdqc.formats.patterns import find, has
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from crowdqc.volumes import Geometry
 
+T = TypeVar("T")
+Made = TypeVar("Made")
 PACKED_RATIO = 256
 """Most voxels of a packed image for each of its bytes; noise alone makes it a few."""
 UNPACKED_MAX = 2**26
@@ -106,9 +109,21 @@ def known_images(config: Config) -> pd.DataFrame | None:
     if pattern is None:
         return None
     if is_volume(pattern):
-        rows = [_volume_rows(case, path, config) for case, path in image_files(config).items()]
+        rows = _each(lambda one: _volume_rows(*one, config), image_files(config).items())
         return pd.concat(rows, ignore_index=True)
     return _pictures(config, pattern)
+
+
+def _each(make: Callable[[T], Made], things: Iterable[T]) -> list[Made]:
+    """What is made of each thing; all that cannot be read are refused together."""
+    made, faults = [], []
+    for thing in things:
+        try:
+            made.append(make(thing))
+        except InputError as error:
+            faults.append(str(error))
+    refuse_all(faults)
+    return made
 
 
 def _is_series(pattern: str) -> bool:
@@ -190,12 +205,18 @@ def _volume_rows(case: str, path: Path, config: Config) -> pd.DataFrame:
 
 def _pictures(config: Config, pattern: str) -> pd.DataFrame:
     spacing = config.annotations.spacing or (np.nan, np.nan, np.nan)
-    rows = []
-    for found in find(config.resolve(pattern)).files:
-        case = found.fields.get("case", config.study.name)
-        width, height = _picture_size(found.path)
-        where = relative(found.path, config)
-        rows.append((case, int(found.fields.get("slice", 0)), height, width, *spacing, where))
+    found = find(config.resolve(pattern)).files
+    sizes = _each(_picture_size, (one.path for one in found))
+    rows = [
+        (
+            one.fields.get("case", config.study.name),
+            int(one.fields.get("slice", 0)),
+            *size[::-1],
+            *spacing,
+            relative(one.path, config),
+        )
+        for one, size in zip(found, sizes, strict=True)
+    ]
     images = pd.DataFrame(rows, columns=_COLUMNS)
     twice = images[images.duplicated(["case", "slice"], keep=False)]
     if len(twice):

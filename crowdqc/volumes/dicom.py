@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdqc.files import Unreadable
+from crowdqc.files import Unreadable, holds_dicom
 from crowdqc.findings import InputError
 from crowdqc.text import count
 from crowdqc.volumes.elements import (
@@ -196,7 +196,7 @@ def _read_slices(path: Path, folder: Path) -> list[Slice]:
         with silent(sitk):
             reader.ReadImageInformation()
     except RuntimeError as error:
-        if _is_dicom(path):
+        if holds_dicom(path):
             raise InputError(
                 f"{path}: is DICOM, but holds no picture that can be read ({reason_of(error)}). "
                 f"Leave only the series in {folder}."
@@ -234,11 +234,6 @@ def _refuse_values(path: Path, elements: Elements) -> None:
         raise InputError(f"{path}: its RescaleSlope is 0: all values would be one. Mend the file.")
 
 
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
 class _Header:
     """Fields of a file, by tag."""
 
@@ -257,9 +252,10 @@ class _Header:
         except ValueError:
             values = np.empty(0)
         if values.shape != (n,) or not np.isfinite(values).all():
+            got = f"must be {n} numbers; got {text[:60]!r}" if text else "is missing"
             raise InputError(
-                f"{self.path}: its {name} ({tag.replace('|', ',')}) must be {n} numbers; got "
-                f"{text[:60]!r}. Where a slice lies must be known."
+                f"{self.path}: its {name} ({tag.replace('|', ',')}) {got}. Where a slice lies must "
+                "be known: export the series anew, or convert it to NIfTI."
             )
         return values
 

@@ -219,7 +219,8 @@ def _refuse_several(place: Path, slices: Sequence[Slice]) -> None:
     groups = [list(group) for _, group in itertools.groupby(ordered, key=lambda one: one.series)]
     if len(groups) > 1:
         named = "; ".join(
-            f"{group[0].title} ({len(group)} files, such as {group[0].path.relative_to(place)})"
+            f"{group[0].title} ({count(len(group), 'file')}, such as "
+            f"{group[0].path.relative_to(place)})"
             for group in groups
         )
         raise InputError(

@@ -3,11 +3,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from crowdqc.cli import COMMANDS
 from tests.commands import call
-from tests.studies import TINY, write_study
+from tests.niftis import save
+from tests.studies import TINY, VOLUMES, write_boxes, write_study
 
 
 @pytest.fixture
@@ -375,3 +377,35 @@ def test_a_gate_that_accepts_all_does_not_say_that_there_is_no_verdict(study):
     assert result.exit_code == 0
     assert result.stdout == "Not accepted: none.\n"
     assert "Verdict: accept." in result.stderr
+
+
+def test_all_images_that_cannot_be_read_are_named_at_once(tmp_path):
+    rows = [(case, 0, "ann", "liver", 1, 1, 9, 9) for case in ("p1", "p2", "p3")]
+    study = write_boxes(tmp_path, rows)
+    study.write_text(study.read_text(encoding="utf-8") + VOLUMES, encoding="utf-8")
+    for case in ("p1", "p3"):
+        (tmp_path / f"{case}.nii.gz").write_bytes(b"no volume")
+    save(tmp_path / "p2.nii.gz", np.zeros((12, 12, 1)))
+
+    done = call("check", study)
+
+    assert done.exit_code == 2
+    assert "p1.nii.gz" in done.output
+    assert "p3.nii.gz" in done.output
+
+
+def test_init_names_a_study_as_the_study_file_may(tmp_path):
+    folder = tmp_path / ("." + "n" * 150)
+    write_study(folder, raters="ab", slices=2, lines=lambda *_: "0 .5 .5 .1 .1")
+    (folder / "study.toml").unlink()
+
+    assert call("init", folder).exit_code == 0
+    assert "'study.name'" not in call("check", folder / "study.toml").output
+
+
+def test_a_name_that_may_not_be_is_refused_in_words(tmp_path):
+    study = write_study(
+        tmp_path, raters="a", slices=1, lines=lambda *_: "", text=TINY.replace("tiny", "my study")
+    )
+
+    assert "of letters, digits and ._+-, without a blank" in call("check", study).output

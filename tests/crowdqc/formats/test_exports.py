@@ -120,6 +120,29 @@ def test_files_that_a_pattern_of_any_ending_leaves_are_told(read):
     assert told.source == "cem/deep/p-1.txt"
 
 
+@pytest.mark.parametrize(("n", "check"), [(2, "file-not-in-pattern"), (4, "files-not-in-pattern")])
+def test_a_rater_whose_files_are_named_otherwise_is_more_than_a_note(read, n, check):
+    files = {f"{who}/p_{k}.txt": LINE for who in ("a", "b") for k in range(9)}
+    files |= {f"cem/P {k}.txt": LINE for k in range(n)}
+    text = 'format = "yolo"\npath = "{rater}/p_{slice}.txt"\nsize = [100, 200]'
+
+    _, findings = read(text, files)
+
+    told = next(one for one in findings if "not-in-pattern" in one.check)
+    assert (told.check, told.value) == (check, n)
+
+
+def test_tables_beside_one_that_is_named_are_no_annotations(start, write, tmp_path):
+    head = "case,slice,rater,label,x0,y0,x1,y1\n"
+    rows = "".join(f"1,1,{who},liver,1,1,9,9\n" for who in ("ann", "bob"))
+    for k in range(5):
+        write(f"ages{k}.csv", "case,age\n1,44\n")
+
+    _, findings, _ = start({"boxes.csv": head + rows})
+
+    assert "files-not-in-pattern" not in checks(findings)
+
+
 def test_a_class_list_beside_the_files_is_not_told_as_left_out(read):
     files = {"a/p_1.txt": LINE, "a/classes.txt": "liver\n", "a/train.txt": "data/p_1.png\n"}
     text = 'format = "yolo"\npath = "{rater}/p_{slice}.txt"\nsize = [100, 200]'

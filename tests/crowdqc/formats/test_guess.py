@@ -87,13 +87,14 @@ def test_the_window_is_that_of_an_image_and_masks_of_experts_are_named(tmp_path,
         ("imagesTr/liver_7_0000.nii.gz", "imagesTr/liver_{case}_0000.nii.gz"),
         ("sub-7/anat/sub-7_T1w.nii", "sub-{case}/anat/sub-{case}_T1w.nii"),
         ("dicom/c7/001.dcm", "dicom/c{case}/"),
+        ("dicom/c7/IM1", "dicom/c{case}/"),
         ("images/c77.nii.gz", None),
     ],
 )
 def test_an_image_is_found_by_the_case_in_its_name(write, tmp_path, image, pattern):
     for k in (1, 2):
         write(f"c7_{k}.txt", "0 .5 .5 .1 .1\n")
-    write(image, b"")
+    write(image, b"" if "." in image else bytes(128) + b"DICM")
 
     guess = guess_study(tmp_path, suit_window=lambda _: "window = {}")
 

@@ -485,6 +485,35 @@ def test_a_table_for_each_rater_and_one_without_a_header(start):
     assert (study.raters, len(study.boxes), len(study.cases)) == (["ann", "bob"], 6, 3)
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        ("0001,{k},bob,liver,10,20,30,40", {"case": 1, "slice": 2, "label": 4, "x0": 5, "y1": 8}),
+        ("p1,{k},liver,10,20,30,40", {"case": 1, "slice": 2, "label": 3, "x0": 4, "y1": 7}),
+        ("7,{k},10,20,30,40,liver", {"case": 1, "slice": 2, "label": 7, "x0": 3, "y1": 6}),
+        ("007,liver,10,20,30,40,0.9{k}", {"case": 1, "label": 2, "x0": 3, "y1": 6}),
+        ("p1,liver,10,20,3,4", {"case": 1, "label": 2, "x0": 3, "box_height": 6}),
+    ],
+)
+def test_places_of_columns_without_names_are_guessed(write, tmp_path, rows, columns):
+    write("t.csv", "\n".join(rows.format(k=k) for k in range(3)))
+
+    guess = guess_study(tmp_path)
+
+    assert {name: guess.columns.get(name) for name in columns} == columns
+    assert ("slice" in guess.columns) == ("slice" in columns)
+
+
+def test_columns_that_are_not_read_are_named(write, tmp_path):
+    rows = [f"p1,liver,{k},good,1,2,30,40" for k in range(3)]
+    write("t.csv", "case,label,position,quality,x0,y0,x1,y1\n" + "\n".join(rows))
+
+    said = " ".join(guess_study(tmp_path).remarks)
+
+    assert "Columns that are not read: position, quality." in said
+    assert "If 'position' numbers the slices" in said
+
+
 def test_a_key_that_looks_like_people_is_asked_for(write, tmp_path):
     images = [{"id": k, "file_name": f"p{k}.png"} for k in range(4)]
     boxes = [

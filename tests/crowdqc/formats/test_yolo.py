@@ -200,6 +200,23 @@ def test_what_the_study_file_must_say(make_config, write, annotations, says):
         read_study(make_config(annotations))
 
 
+def test_a_decimal_comma_is_told_from_other_words(make_config, write):
+    write("boxes/a/img1-slice1.txt", "0 0,5 .5 .1 .1\n0 x .5 .1 .1\n0 .5 .5 .1 .1\n")
+
+    _, findings = read_study(make_config(RATERS))
+
+    said = [one.message for one in findings if one.check == "not-a-number"]
+    assert ["Decimals need a point, as in 0.5." in one for one in said] == [True, False]
+
+
+def test_images_of_other_cases_are_refused_by_name(make_config, write):
+    write("boxes/a/img1-slice1.txt", "0 .5 .5 .1 .1\n")
+    known = pd.DataFrame({"case": ["x1"], "slice": [1], "height": 100, "width": 200, "path": "x"})
+
+    with pytest.raises(InputError, match="the images are of x1, the annotations of 1"):
+        read_study(make_config(RATERS), known)
+
+
 def test_a_slice_that_has_no_image_is_refused_and_the_rest_kept(make_config, write):
     write("boxes/a/img1-slice0.txt", "0 .5 .5 .1 .1\n")
     write("boxes/a/img1-slice9.txt", "0 .5 .5 .1 .1\n")
@@ -210,7 +227,7 @@ def test_a_slice_that_has_no_image_is_refused_and_the_rest_kept(make_config, wri
     assert study.boxes["slice"].tolist() == [0]
     assert study.images["slice"].tolist() == [0, 1]
     assert [(f.check, f.slice) for f in findings] == [("slice-without-image", 9)]
-    with pytest.raises(InputError, match=r"no reading at all\.\nCase 1: slices 0 9 were annotated"):
+    with pytest.raises(InputError, match=r"the images are of 2, the annotations of 1\."):
         read_study(make_config(RATERS), known.assign(case="2"))
 
 
