@@ -64,11 +64,11 @@ def options():
 
 
 def all_crowds():
-    """The crowds of both modules, by name."""
-    people, files = (
-        importlib.import_module(f"further_crowds_{of}").SCENARIOS for of in ("people", "files")
-    )
-    return people | files
+    """The crowds of all modules, by name."""
+    found = {}
+    for of in ("people", "files", "designs"):
+        found |= importlib.import_module(f"further_crowds_{of}").SCENARIOS
+    return found
 
 
 def judged(make, cards, folder):

@@ -17,7 +17,7 @@ import pandas as pd
 from fusion_ceiling import ceiling
 from fusion_choice import choose
 from fusion_peers import peers
-from fusion_rows import left_out, rows
+from fusion_rows import EXACT, SHIPPED, left_out, rows
 from fusion_sets import CARELESS, PLACE, bil, counts, f1s, interval, lidc, organs, pedestrians
 from scipy.stats import norm, spearmanr
 
@@ -31,7 +31,7 @@ from tests.crowdqc.gold import BOX, f1_of_raters, gold_study
 RESAMPLES = 1000
 CROWDS = 10
 METHODS = {name: load_method(name) for name in plugins.names("crowdqc.fusion")}
-WHOLE = "edges, whole px"
+WHOLE, DEFAULT = "edges, whole px", "edges" + SHIPPED
 INSTEAD = {"choose": choose, "rows": rows, "ceiling": ceiling}
 SPREAD = [f"spread_{edge}" for edge in BOX]
 
@@ -110,9 +110,8 @@ def bil_table(data):
             iou[answer] = pd.Series(paired_iou(mine[BOX], gold.loc[mine["case"]]), mine["case"])
         single = sorted(of.mean() for of in iou.values())
         matched, fused = match(study), {}
-        for method in (*METHODS, WHOLE):
-            whole = method == WHOLE
-            found = fuse(matched, method="edges" if whole else method, whole_pixels=whole)
+        for method, whole in ((DEFAULT, None), *((method, False) for method in METHODS)):
+            found = fuse(matched, method=method.removesuffix(SHIPPED), whole_pixels=whole)
             found = found.drop_duplicates("case")
             cases = found["case"].to_numpy()
             fused[method] = pd.Series(paired_iou(found[BOX], gold.loc[cases]), cases)
@@ -143,7 +142,7 @@ def print_means(values):
 def held_out_table(data):
     for name, study in (("lidc", lidc(data)), ("mturk_pedestrians", pedestrians(data))):
         found = left_out(study, METHODS)
-        values = {method: found[method] for method in (*METHODS, WHOLE)}
+        values = {DEFAULT: found[DEFAULT]} | {name: found[name + EXACT] for name in METHODS}
         print(f"\n### {name}: mean IoU of the fused box of the others with a rater left out\n")
         first = values["edges"]
         print(f"{len(first)} boxes of {first.index.nunique()} cases; 2 or more raters are left.\n")

@@ -1,4 +1,4 @@
-"""The default fusion less the median on every set of real data, on whole px and not."""
+"""The default fusion less the median on every set of real data, as shipped and not rounded."""
 
 import numpy as np
 import pandas as pd
@@ -7,13 +7,13 @@ from fusion_sets import RESAMPLES, bil, counts, f1s, interval, leave_out, lidc, 
 
 from crowdqc.crowd import evidence
 from crowdqc.fusion import fuse, load_method
-from crowdqc.fusion.table import rounded
+from crowdqc.fusion.table import VAGUE, rounded
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from tests.crowdqc.gold import BOX, gold_study
 
 METHODS = "edges", "median"
-WHOLE = ", whole px"
+SHIPPED, EXACT = " (as shipped)", ", not rounded"
 
 
 def rows(data):
@@ -52,42 +52,38 @@ def photographs(data):
 
 def with_gold(name, matched, gold):
     """IoU of the fused box with gold."""
-    for whole in (True, False):
+    for grid, whole in ((SHIPPED, None), (EXACT, False)):
         means = []
         for method in METHODS:
             found = fuse(matched, method=method, whole_pixels=whole).drop_duplicates("case")
             found = found[found["case"].isin(gold.index)]
             iou = paired_iou(found[BOX], gold.loc[found["case"], BOX])
             means.append(pd.Series(iou, found["case"].to_numpy()))
-        print_means(name, score_name(matched, whole), means)
+        print_means(name, f"IoU{grid}", means)
 
 
 def held_out(name, study):
     """IoU of the fused box of the others with the box of a rater who was left out."""
     found = left_out(study, {method: load_method(method) for method in METHODS})
-    for whole, grid in ((True, WHOLE), (False, "")):
+    for grid in (SHIPPED, EXACT):
         means = [found[method + grid].groupby(level=0).mean() for method in METHODS]
-        print_means(name, score_name(match(study), whole), means)
-
-
-def score_name(matched, whole):
-    """IoU of edges on whole px or not, and which of them `fuse` gives by itself."""
-    shipped = evidence(matched).whole_pixels == whole
-    return f"IoU, {'rounded' if whole else 'not rounded'}{' (as shipped)' if shipped else ''}"
+        print_means(name, f"IoU{grid}", means)
 
 
 def left_out(study, methods):
-    """IoU of each left-out box by method, fused edges as they are and on whole px, by case."""
+    """IoU of each left-out box by method, fused edges as shipped and not rounded, by case."""
     matched = match(study)
     data, case = evidence(matched), matched.objects["case"].to_numpy()
     values = {}
     for fold in range(4):
         rest, held, objects = leave_out(data, fold)
         for method, run in methods.items():
-            box = run(rest).box
-            for key, edges in ((method, box), (method + WHOLE, rounded(box))):
+            fused = run(rest)
+            whole = rounded(fused.box, but=fused.spread >= VAGUE)
+            shipped = whole if data.whole_pixels else fused.box
+            for grid, edges in ((SHIPPED, shipped), (EXACT, fused.box)):
                 iou = pd.Series(paired_iou(data.boxes[held], edges), case[objects])
-                values.setdefault(key, []).append(iou)
+                values.setdefault(method + grid, []).append(iou)
     return {key: pd.concat(of) for key, of in values.items()}
 
 

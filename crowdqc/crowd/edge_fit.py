@@ -28,6 +28,9 @@ _ELSEWHERE = -4 * np.log(10.0)
 """Log density of a box that lies elsewhere: its edges may be off by five sizes either way."""
 _ELSEWHERE_IOU = 0.3
 """IoU with the box of a reviewer below which a box lies elsewhere."""
+_PAIR = 0.5
+"""Boxes that the prior of a rater counts for each box with one other voice beside it: of two only
+the sum of the variances is seen, so that half of what the box would tell is missing."""
 
 
 def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
@@ -72,6 +75,7 @@ class _Fit:
         self.miss, self.trust, self.weight, self.without, self.error_without, self.error = (
             np.empty(evidence.boxes.shape) for _ in range(6)
         )
+        self.paired = np.zeros(len(self.of))
         self.apart: Floats | None = None
         self.near, self.alone = np.empty(len(self.of)), np.empty(len(self.of), bool)
         none = np.zeros(0, np.int64)
@@ -112,6 +116,7 @@ class _Fit:
         self.box, self.size = self.median, size_of(self.median)
         voices = total(self.of, self.voice, data.n_objects)
         self.shared = (voices > 1 + 1e-9)[self.of].astype(np.float64)[:, None]
+        self.paired = self.shared[:, 0] * (voices <= 2 + 1e-9)[self.of]
         for rows in self._blocks():
             of = self.of[rows]
             self.miss[rows] = (data.boxes[rows] - self.median[of]) / self.size[of]
@@ -265,20 +270,22 @@ class _Fit:
         own = np.empty(len(here))
         for rows in self._blocks():
             own[rows] = (plain[rows] / label[self.label[rows]]).mean(axis=1)
-        drawn = total(self.who, here, data.n_raters) + settings.rater_boxes
-        self.factor = (total(self.who, own, data.n_raters) + settings.rater_boxes) / drawn
+        pairs = _PAIR * here * self.paired
+        known = total(self.who, pairs, data.n_raters) + settings.rater_boxes
+        drawn = total(self.who, here, data.n_raters) + known
+        self.factor = (total(self.who, own, data.n_raters) + known) / drawn
         prior = label[self.cells % self.n_labels] * self.factor[self.cells // self.n_labels, None]
         top = sums(self.cell, plain, len(self.cells))
         n = np.bincount(self.cell, here)[:, None]
-        boxes = settings.cell_boxes
+        boxes = np.bincount(self.cell, pairs)[:, None] + settings.cell_boxes
         self.sd = np.sqrt((top + boxes * prior) / (n + boxes) + _LEAST)
         less = (self.factor * drawn)[self.who] - own
         less = np.maximum(less / (drawn[self.who] - here), 1e-3)
         hard = self._difficulties(voice, estimate=estimate)
         for rows in self._blocks():
             cell, prior = self.cell[rows], label[self.label[rows]] * less[rows, None]
-            apart = top[cell] - plain[rows] + boxes * prior
-            apart = apart / (n[cell] - here[rows, None] + boxes)
+            apart = top[cell] - plain[rows] + boxes[cell] * prior
+            apart = apart / (n[cell] - here[rows, None] + boxes[cell])
             self.apart[rows] = np.maximum(apart, _LEAST) * hard[rows, None]
 
     def _labels(self, plain: Floats, voice: Floats) -> Floats:

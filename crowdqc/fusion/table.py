@@ -19,7 +19,7 @@ from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX, SPREAD, conform
 
-_VAGUE = 2.0
+VAGUE = 2.0
 """Spread, in px, from which an edge is not rounded to whole px."""
 
 
@@ -123,9 +123,9 @@ def fuse(  # noqa: PLR0913  as many keys as the section of the study file has, a
     if data.whole_pixels if whole_pixels is None else whole_pixels:
         free = (consensus["method"] != REVIEW).to_numpy()
         box, spread = (consensus.loc[free, of].to_numpy() for of in (BOX, SPREAD))
-        vague = spread >= (_VAGUE if whole_pixels is None else np.inf)
-        consensus.loc[free, BOX] = rounded(box, but=vague)
-        consensus.loc[free, SPREAD] = np.where(vague, spread, np.hypot(spread, 12**-0.5))
+        exact = spread >= (VAGUE if whole_pixels is None else np.inf)
+        consensus.loc[free, BOX] = rounded(box, but=exact)
+        consensus.loc[free, SPREAD] = np.where(exact, spread, np.hypot(spread, 12**-0.5))
     return consensus
 
 

@@ -195,6 +195,23 @@ def test_equal_raters_give_the_mean_and_its_standard_error():
     np.testing.assert_allclose(found.weight, 0.25, rtol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_who_shares_objects_with_one_other_at_a_time_is_not_believed_more_for_it(seed):
+    """Of each pair only the sum of the variances is seen: nothing says whose is the smaller."""
+    n, others = 50, 8
+    data, truth = planted(seed, sd=np.full((2, 4), 0.03), bias=np.zeros((2, 4)), n=n * others)
+    second = 1 + np.arange(n * others) // n
+    rater = np.stack([np.zeros_like(second), second], axis=1).ravel()
+    data = dataclasses.replace(data, rater=rater, asked_rater=rater, n_raters=1 + others)
+
+    found = fit_edges(data, EdgeSettings())
+
+    assert 0.45 < found.weight[rater == 0].mean() < 0.6
+    mean = data.boxes.reshape(-1, 2, 4).mean(axis=1)
+    error = [paired_iou(box, truth).mean() for box in (found.box, mean)]
+    assert error[0] > error[1] - 0.002
+
+
 def test_the_spread_covers_the_truth_as_often_as_it_says():
     """Five equal raters, 400 objects: 1,600 edges, so that a share has an error of about 0.01."""
     data, truth = planted(4, sd=np.full((5, 4), 0.03), bias=np.zeros((5, 4)), n=400)

@@ -102,7 +102,9 @@ class Loops:
             for o, mine in self.own.items()
         }
         self.box = dict(self.median)
-        self.shared = [sum(self.voice[j] for j in self.own[o]) > 1 + 1e-9 for o in self.of]
+        voices = {o: sum(self.voice[j] for j in mine) for o, mine in self.own.items()}
+        self.shared = [voices[o] > 1 + 1e-9 for o in self.of]
+        self.paired = [1 + 1e-9 < voices[o] <= 2 + 1e-9 for o in self.of]
         self.size = [sides(self.median[o]) for o in self.of]
         self.miss = [
             [(self.box_of(i)[e] - self.median[self.of[i]][e]) / self.size[i][e] for e in FOUR]
@@ -269,19 +271,23 @@ class Loops:
         plain = [[x / self.hard[self.of[i]] ** 2 for x in error[i]] for i in self.n]
         label = self.label_variance(voice, plain)
         own = [sum(plain[i][e] / label[self.label[i]][e] for e in FOUR) / 4 for i in self.n]
-        boxes, held = self.set.rater_boxes, self.set.cell_boxes
-        drawn = {r: sum(here[i] for i in self.by[r]) + boxes for r in self.raters}
-        whole = {r: sum(own[i] for i in self.by[r]) + boxes for r in self.raters}
+        pairs = [self.paired[i] * here[i] / 2 for i in self.n]
+        boxes = {r: self.set.rater_boxes + sum(pairs[i] for i in self.by[r]) for r in self.raters}
+        drawn = {r: sum(here[i] for i in self.by[r]) + boxes[r] for r in self.raters}
+        whole = {r: sum(own[i] for i in self.by[r]) + boxes[r] for r in self.raters}
         self.factor = {r: whole[r] / drawn[r] for r in self.raters}
         self.apart = [[0.0] * 4 for _ in self.n]
-        top, n = {}, {}
+        top, n, held = {}, {}, {}
         for r, g in self.sd:
             rows = [i for i in self.by[r] if self.label[i] == g]
+            held[r, g] = self.set.cell_boxes + sum(pairs[i] for i in rows)
             n[r, g] = sum(here[i] for i in rows)
             top[r, g] = [sum(plain[i][e] for i in rows) for e in FOUR]
             self.sd[r, g] = [
                 math.sqrt(
-                    (top[r, g][e] + held * label[g][e] * self.factor[r]) / (n[r, g] + held) + LEAST
+                    (top[r, g][e] + held[r, g] * label[g][e] * self.factor[r])
+                    / (n[r, g] + held[r, g])
+                    + LEAST
                 )
                 for e in FOUR
             ]
@@ -300,8 +306,8 @@ class Loops:
             hard = whole_o[o] - sum(p * precise[j] for j, p in gone.items())
             hard /= voices[o] - sum(p * voice[j] for j, p in gone.items())
             for e in FOUR:
-                part = top[r, g][e] - plain[i][e] + held * label[g][e] * less
-                part /= n[r, g] - here[i] + held
+                part = top[r, g][e] - plain[i][e] + held[r, g] * label[g][e] * less
+                part /= n[r, g] - here[i] + held[r, g]
                 self.apart[i][e] = max(part, LEAST) * hard
 
     def label_variance(self, voice, plain):

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_t
 
@@ -85,6 +85,7 @@ def test_where_nothing_is_known_of_the_edges_nothing_is_known_of_the_box():
 def test_density_of_boxes_is_that_of_their_contrasts(raters, seed, freedom):
     data, _ = crowd(seed, n=3, raters=raters)
     edges = fit_edges(data, EdgeSettings())
+    assume((edges.voice == 1).all())  # of so few objects some boxes lie alike by chance
     rows = np.arange(len(data.boxes))
     scale = np.random.default_rng(seed).uniform(0.02, 0.3, (len(rows), 4))
     found = _log_contrasts(*_contrasts(data, edges, rows, scale=scale), freedom=freedom)
