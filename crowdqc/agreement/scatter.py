@@ -12,6 +12,7 @@ from crowdqc.agreement.rater_data import FEWEST, RaterData, reached
 from crowdqc.agreement.ratios import Ratio
 from crowdqc.arrays import Bools, Floats
 from crowdqc.config import RaterLimits
+from crowdqc.crowd import Crowd
 
 _SURE = 2.5
 """Standard errors by which the spread of few boxes may be off."""
@@ -39,11 +40,15 @@ class Scatter:
         The part that is the rater's own, by the model: the others scatter, too.
     label : int or None
         The label that it is of; None for all.
+    mix : ndarray, shape (R,), or float
+        How much more raters scatter at the labels that each of them drew than at those of all:
+        `model` is without it.
     """
 
     measured: Ratio
     model: Floats
     label: int | None = None
+    mix: Floats | float = 1.0
 
     @property
     def best(self) -> float:
@@ -57,7 +62,22 @@ class Scatter:
 
 def overall(data: RaterData) -> Scatter:
     """Scatter at all labels together, without each rater's bias."""
-    return Scatter(data.placed.spread, np.sqrt(np.mean(np.square(data.crowd.sd), axis=1)))
+    mix, own = _mix(data.crowd), np.sqrt(np.mean(np.square(data.crowd.sd), axis=1))
+    return Scatter(data.placed.spread, own / mix, mix=mix)
+
+
+def _mix(crowd: Crowd) -> Floats:
+    """Scatter of the usual rater at the labels that each one drew, over that at those of all, (R,).
+
+    Edges of small organs scatter more, as a share of their size: who draws these alone would else
+    be held against those who draw large ones.
+    """
+    n, square = crowd.n_label, np.nan_to_num(np.square(crowd.sd_label))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        usual = (n * square).sum(axis=0) / n.sum(axis=0)
+        own = (n * np.nan_to_num(usual)).sum(axis=1) / n.sum(axis=1)
+        mix = np.sqrt(own / ((n * np.nan_to_num(usual)).sum() / n.sum()))
+    return np.where(mix > 0, mix, 1.0)
 
 
 def by_label(data: RaterData) -> Iterator[tuple[Scatter, Scatter]]:
@@ -117,6 +137,7 @@ def scatters(data: RaterData, scatter: Scatter) -> Bools:
     with np.errstate(invalid="ignore", divide="ignore"):
         sure = scatter.model * np.fmax(low / ratio.value, few)
     enough = (ratio.n >= FEWEST) & (data.n_others > 1)
-    more = ratio.value > _MORE * reached(ratio.value)
+    value = ratio.value / scatter.mix
+    more = value > _MORE * reached(value)
     found: Bools = (sure > scatter.limit(data.limits)) & more & enough
     return found

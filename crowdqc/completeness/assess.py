@@ -19,7 +19,7 @@ from crowdqc.completeness.runs import Runs, find_runs
 from crowdqc.completeness.settings import Orientation, Settings
 from crowdqc.findings import Finding
 from crowdqc.geometry import paired_iou
-from crowdqc.schema import BOX, TABLES, Study, conform
+from crowdqc.schema import BOX, ORGAN, TABLES, Study, conform
 from crowdqc.text import count
 
 SAME_THING = 0.3
@@ -58,9 +58,9 @@ def assess(
         Table ``completeness``: one row for each case, label and rater who was asked for it.
         `coverage` is the share of the expected slices that has a box: those that more than half
         of the other raters who drew the label there drew; without others, those from the first
-        to the last own box and those where the other cases have the label; nan where nothing is
-        expected. `lost_slices` are the gaps on which the unit
-        drew nothing at all; `ends`, the slices between which the label is expected;
+        to the last own box and, unless two or more read the case and drew none, those where the
+        other cases have the label; nan where nothing is expected. `lost_slices` are the gaps on
+        which the unit drew nothing at all; `ends`, the slices between which the label is expected;
         `length_ratio`, its length over the usual one; `faults`, the names of the checks that
         found something.
     findings : list of Finding
@@ -76,7 +76,8 @@ def assess(
     settings = settings or Settings()
     study, noticed = with_done(study, shown)
     runs = find_runs(study, owed)
-    facts = pd.concat([runs.table, expected_by_raters(runs), expected_by_cases(runs)], axis=1)
+    by_cases = expected_by_cases(runs).mask(_seen_to_lack(runs))
+    facts = pd.concat([runs.table, expected_by_raters(runs), by_cases], axis=1)
     facts = _with_gaps(facts, runs)
     low, high = _truncated(facts, runs, settings)
     facts["truncated"] = np.select(
@@ -94,6 +95,18 @@ def assess(
     facts["reasons"] = [_reasons(row) for row in facts.to_dict("records")]
     further = measured("run", data)
     return _table(facts).assign(**further), [*findings, *noticed]
+
+
+def _seen_to_lack(runs: Runs) -> pd.Series:
+    """Runs of organs that two or more read the case for and did not draw, and one drew at most.
+
+    There the readers say that the case lacks it, whatever the other cases show.
+    """
+    organ = [runs.table[key] for key in ORGAN]
+    drawn = runs.table["n_slices"] > 0
+    without = ~drawn & (runs.table["n_read"] > 0) & ~runs.dealt
+    n_drawn, n_without = (of.groupby(organ).transform("sum") for of in (drawn, without))
+    return (n_drawn <= 1) & (n_without >= 2)
 
 
 def _table(facts: pd.DataFrame) -> pd.DataFrame:
@@ -220,9 +233,17 @@ def _ends_early(facts: pd.DataFrame, runs: Runs, settings: Settings) -> Bools:
     return early
 
 
+def _surely(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Where nearly all other cases have the run: their ends, less two standard deviations."""
+    margin = np.floor(2 * facts["spread"]).fillna(0)
+    low, high = facts["low"] + margin, facts["high"] - margin
+    return low.where(low <= high), high.where(low <= high)
+
+
 def _coverage(facts: pd.DataFrame, runs: Runs) -> dict[str, Any]:
     """Share of the expected slices that has a box, how many these are, and who expects them."""
-    first, last = facts[["first", "low"]].min(axis=1), facts[["last", "high"]].max(axis=1)
+    low, high = _surely(facts)
+    first, last = np.fmin(facts["first"], low), np.fmax(facts["last"], high)
     own = facts["n_slices"] + facts["n_gaps"]
     alone = (last - first + 1).where(~(runs.of_things | runs.dealt), own).fillna(0)
     by_raters = facts["n_others"] > 0

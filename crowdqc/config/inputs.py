@@ -94,6 +94,9 @@ class Annotations(Section):
     empty_file: Literal["infer", "nothing", "unread"] = "infer"
     """What an empty file, or an image without a box whose state is not stated, means: looked at
     where the rater drew on slices before and after it (infer), nothing there, or not looked at."""
+    never_drawn: Literal["infer", "missed"] = "infer"
+    """What it means that a rater never drew a label in the whole study, though others drew it time
+    and again on what the rater read: not asked for it (infer), or missed it every time."""
     file_times: bool = False
     """Whether the times at which yolo or voc files were last written say when slices were read.
     Only in the folder in which raters drew, or a copy that kept times (cp -p, rsync -a, zip)."""

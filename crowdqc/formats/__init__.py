@@ -4,8 +4,8 @@ files -> `Draft` (what the format says) -> rules that all formats share -> `Stud
 
 One file a slice: `yolo`, `voc` (on `slicefiles`). Files of many slices: `coco`, `cvat`,
 `labelstudio`, `lidc` (on `collect`). A table of all: `table`. The rules: `draft`, `names`,
-`states`, `images`. A first study file: `guess`. Writing: `conversion`. Formats of other packages
-are found through `base`.
+`states`, `never_drawn`, `images`. A first study file: `guess`. Writing: `conversion`. Formats of
+other packages are found through `base`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from crowdqc.formats.images import guess_sizes, images_table, settle_sizes
 from crowdqc.formats.labels import LEVELS_UP, find_class_list
 from crowdqc.formats.listing import Contents, Guess, Listing, look_into
 from crowdqc.formats.names import sound_names
+from crowdqc.formats.never_drawn import infer_labels
 from crowdqc.formats.output import Output
 from crowdqc.formats.patterns import find, has
 from crowdqc.formats.plausible import implausible
@@ -55,6 +56,7 @@ __all__ = [
     "read_study",
     "read_truth_boxes",
     "read_with",
+    "with_labels_asked",
 ]
 
 Owed = Callable[[pd.DataFrame, int | None], pd.DataFrame]
@@ -90,7 +92,26 @@ def read_study(
         If nothing can be read, or the study file does not say what is needed.
     """
     rounds, findings = read_rounds(config, known, owed=owed)
-    return merge_rounds(rounds)[0], findings
+    study, inferred = with_labels_asked(merge_rounds(rounds)[0], config, owed=owed)
+    return study, [*findings, *inferred]
+
+
+def with_labels_asked(
+    study: Study, config: Config, *, owed: Owed | None = None
+) -> tuple[Study, list[Finding]]:
+    """A study of all rounds, without the labels that raters were not asked for.
+
+    Parameters
+    ----------
+    study : Study
+        Of all rounds.
+    config : Config
+        Says what it means that a rater never drew a label.
+    owed : callable, optional
+        As for `read_study`.
+    """
+    assigned = None if owed is None else owed(study.images, None)
+    return infer_labels(study, rule=config.annotations.never_drawn, owed=assigned)
 
 
 def read_rounds(

@@ -228,10 +228,15 @@ def load_method(name: str) -> Method:
 
 
 def rounded(box: Floats, *, but: Bools | None = None) -> Floats:
-    """Boxes (O, 4) with edges on whole px; opposite edges that would meet stay as they are.
+    """Boxes with edges on whole px; opposite edges that would meet stay as they are.
 
-    Halves go up, so that boxes which are shifted by a pixel are rounded alike. The edges `but`
-    (O, 4) stay as they are.
+    Halves go up, so that boxes which are shifted by a pixel are rounded alike.
+
+    Parameters
+    ----------
+    box : ndarray, shape (O, 4)
+    but : ndarray of bool, shape (O, 4), optional
+        Edges that stay as they are.
 
     Examples
     --------

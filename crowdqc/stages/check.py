@@ -10,7 +10,7 @@ import pandas as pd
 from crowdqc.assignments import owed_readings, read_assignments
 from crowdqc.assignments.owed import contradictions
 from crowdqc.findings import Finding, Severity
-from crowdqc.formats import merge_rounds, read_rounds
+from crowdqc.formats import merge_rounds, read_rounds, with_labels_asked
 from crowdqc.judge.text import in_few_words
 from crowdqc.packages.sent import returned_rounds
 from crowdqc.stages.base import Result, Run, worst
@@ -29,6 +29,8 @@ def check(run: Run) -> Result:
     rounds, findings = read_rounds(config, known, owed=owed)
     rounds += returned_rounds(config, rounds[0].study)
     study, superseded = merge_rounds(sorted(rounds, key=lambda one: one.number))
+    study, inferred = with_labels_asked(study, config, owed=owed)
+    findings += inferred
     if assignments is not None:
         findings += contradictions(assignments, study, has_images=known is not None)
     findings += [*volume_findings(config), *turn_findings(config, study), *truth_findings(config)]

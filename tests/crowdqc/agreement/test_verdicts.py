@@ -1,5 +1,7 @@
 """Whom scorecards name, and whom not: kinds of crowds that once blamed the wrong ones."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -215,3 +217,15 @@ def test_good_raters_pass():
     judged, noticed = reviewed(GOOD)
 
     assert named(judged) == set() == noticed
+
+
+def test_who_draws_small_organs_is_not_held_against_who_draws_large_ones():
+    """An edge that is off by as many px is a larger share of a small organ."""
+    labels = dict.fromkeys("abc", "liver spleen") | dict.fromkeys("def", "aorta right_kidney")
+    study = organ_study({rater: {"noise": 2.0} for rater in labels}, cases=10)
+    boxes = study.boxes
+    mine = [row.label in labels[row.rater] for row in boxes.itertuples()]
+    asked = study.readings.assign(labels=study.readings["rater"].map(labels))
+    study = dataclasses.replace(study, boxes=boxes[mine], readings=asked)
+
+    assert review_raters(match(study), resampling=NONE).findings == []

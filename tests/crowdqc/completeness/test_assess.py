@@ -236,6 +236,33 @@ def test_of_an_organ_that_other_cases_have_nothing_is_covered_where_it_is_missin
     assert run(table).coverage == 0.0
 
 
+def test_nothing_is_expected_of_an_organ_that_the_readers_of_a_case_saw_to_be_absent():
+    """Nor more of it, where one of them drew it: others who looked did not see it."""
+    boxes = drawn(raters=RATERS)
+    gone = boxes[~((boxes["case"] == "0002") & (boxes["label"] == "left_kidney"))]
+    alone = pd.concat([gone, boxes[at(boxes, rater="r1")].iloc[:2]])
+
+    for left, inventor in ((gone, None), (alone, "r1")):
+        table, findings = assess(study(left))
+        for rater in RATERS:
+            found = run(table, rater=rater)
+            assert found.state == ("complete" if rater == inventor else "absent")
+            assert found.slices_expected == (2 if rater == inventor else 0)
+            assert np.isnan(found.coverage) or rater == inventor
+        assert findings == []
+
+
+def test_other_cases_expect_only_slices_that_nearly_all_of_them_have():
+    rng = np.random.default_rng(0)
+    parts = [
+        organ("spleen", shift=int(rng.integers(-12, 13))).assign(case=f"{k:04d}", rater="r0")
+        for k in range(12)
+    ]
+    table, _ = assess(study(pd.concat(parts, ignore_index=True), labels=("spleen",)))
+
+    assert (table["coverage"] >= 0.95).all()
+
+
 def test_things_may_lie_anywhere_but_none_is_left_out_in_its_middle():
     """Organs, of which some have a gap, end early or jump, taken for things like nodules."""
     boxes = jump(end_at_full_size(lose_slices(drawn())))
