@@ -109,6 +109,12 @@ def with_labels_asked(
         Says what it means that a rater never drew a label.
     owed : callable, optional
         As for `read_study`.
+
+    Returns
+    -------
+    study : Study
+    findings : list of Finding
+        As of `crowdqc.formats.never_drawn.infer_labels`.
     """
     assigned = None if owed is None else owed(study.images, None)
     return infer_labels(study, rule=config.annotations.never_drawn, owed=assigned)
