@@ -113,6 +113,7 @@ def with_labels_asked(
     Returns
     -------
     study : Study
+        With the labels that each rater was asked for.
     findings : list of Finding
         As of `crowdqc.formats.never_drawn.infer_labels`.
     """
