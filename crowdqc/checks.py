@@ -9,9 +9,11 @@ a finding is, a check does not decide: `crowdqc.judge` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import numpy as np
 
 from crowdqc.arrays import Floats
 from crowdqc.findings import InputError, Severity
@@ -117,7 +119,7 @@ def registered(of: Scope) -> list[Check]:
     return [one for _, _, one in sorted(found, key=lambda entry: entry[:2])]
 
 
-def measured(of: Scope, data: Any) -> dict[str, Floats]:
+def measured(of: Scope, data: Any, *, n: int, taken: Collection[str]) -> dict[str, Floats]:
     """Values of the measures that checks add, by name of the column.
 
     Parameters
@@ -126,15 +128,33 @@ def measured(of: Scope, data: Any) -> dict[str, Floats]:
         As of `check`.
     data : object
         What such checks are given.
+    n : int
+        Number of raters or runs.
+    taken : collection of str
+        Columns that the table has already.
 
     Returns
     -------
     dict
         Measure -> its values, shape (N,) for N raters or runs.
+
+    Raises
+    ------
+    InputError
+        If a measure has the name of a column, or other than `n` values.
     """
     columns: dict[str, Floats] = {}
     for one in registered(of):
-        columns |= one.measure(data) if one.measure else {}
+        for name, values in (one.measure(data) if one.measure else {}).items():
+            if name in taken or name in columns:
+                problem = "has the name of a column that is there already"
+            elif np.shape(values) != (n,):
+                problem = f"must be an array of shape ({n},); got {np.shape(values)}"
+            else:
+                columns[name] = values
+                continue
+            where = f"{one.find.__module__}.{getattr(one.find, '__qualname__', '')}"
+            raise InputError(f"the measure '{name}' of the check {where} {problem}.")
     return columns
 
 

@@ -7,9 +7,10 @@ error messages can list them; an object is imported when it is first used.
 
 from __future__ import annotations
 
+import traceback
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from crowdqc.findings import InputError
 from crowdqc.text import must_be_one_of
@@ -72,6 +73,38 @@ def load(group: Group, name: str) -> Any:
             f"'{name}' of '{group}' cannot be imported from {found[0].value}: {error}. "
             "Install what it needs, or uninstall the package that registers it."
         ) from error
+
+
+def blamed(error: BaseException) -> str:
+    """Which package an exception came from, where its traceback passes through one of others.
+
+    Parameters
+    ----------
+    error : BaseException
+        As it was caught.
+
+    Returns
+    -------
+    str
+        A message for whoever used the package; "" where only crowdqc and its libraries ran.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = {str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame in frames}
+    for group in get_args(Group):
+        for name, entries in _registered(group).items():
+            for entry in entries:
+                package = entry.module.partition(".")[0]
+                if package in modules - _OURS:
+                    what = f"{type(error).__name__}: {error}"
+                    return (
+                        f"'{name}' of '{group}', from {entry.value}, failed: {what}. This is a "
+                        f"fault in {package}, not in crowdqc: report it to its authors with the "
+                        "lines above, or do without it."
+                    )
+    return ""
+
+
+_OURS = {"crowdqc", "samgen", "train"}
 
 
 @cache

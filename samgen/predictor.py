@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes
 from samgen.cards import Adapted
 from samgen.regions import Region, hull, region_of, region_round
@@ -324,6 +325,7 @@ class BoxPredictor(Model, Protocol):
         """
         for prompts in objects:
             prediction = self.about(prompts.label).predict_object(encoded, prompts)
+            _refuse_odd(prediction, len(prompts.boxes), self.name)
             support = prediction.probability.max(axis=0) > SUPPORT
             region = prompts.region(region_of(support))
             yield summarise(
@@ -332,6 +334,17 @@ class BoxPredictor(Model, Protocol):
                 region=region,
                 predicted_iou=prediction.predicted_iou,
             )
+
+
+def _refuse_odd(prediction: Any, n: int, name: str) -> None:
+    """Refuse what a model of another package gives for `n` boxes, where it is no masks."""
+    shape = np.shape(getattr(prediction, "probability", 0.0))
+    if len(shape) != 3 or shape[0] != n:
+        raise InputError(
+            f"the model '{name}' must give a Prediction with a probability of shape ({n}, rows, "
+            f"columns) for {n} boxes; got {shape or type(prediction).__name__}. Report it to its "
+            "authors."
+        )
 
 
 class LazyPredictor:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes
 from crowdqc.volumes import FileAxes
 from samgen.predictor import SUPPORT, Model, Prompts
@@ -210,19 +211,19 @@ def _kept(found: VolumePrediction, asked: ObjectPrompts) -> Drawn:
 
     Raises
     ------
-    ValueError
+    InputError
         If a slice that was asked for is missing, or arrays have other shapes than they must.
     """
     rows, columns = found.region
     shape = (len(found.slices), rows.stop - rows.start, columns.stop - columns.start)
     if found.probability.ndim != 4 or found.probability.shape[1:] != shape:
-        raise ValueError(
+        raise InputError(
             f"'probability' must have the shape (K, {shape[0]}, {shape[1]}, {shape[2]}) of its "
             f"slices and region; got {found.probability.shape}."
         )
     missing = sorted(set(asked.slices) - set(found.slices))
     if missing:
-        raise ValueError(f"'slices' must hold all that were asked for; {missing} are missing.")
+        raise InputError(f"'slices' must hold all that were asked for; {missing} are missing.")
     own = dict(zip(asked.slices, asked.prompts, strict=True))
     drawn = {
         k: on_slice(

@@ -24,7 +24,7 @@ from crowdqc.config import RaterLimits
 from crowdqc.crowd import fit
 from crowdqc.findings import Finding, Where, check_info, to_cell
 from crowdqc.matching import Matched
-from crowdqc.schema import BOX, conform, natural_order
+from crowdqc.schema import BOX, TABLES, conform, natural_order
 
 AGREEMENT = "agreement"
 
@@ -122,7 +122,8 @@ def measure_raters(data: RaterData, *, gold: pd.DataFrame | None) -> Review:
     table = counts(matched)
     table = table.join(_agreement(data, score_all(data)))
     table = table.join(_placed_columns(data)).assign(drift=data.drift.value)
-    table = table.assign(**measured("rater", data))
+    own = [column.name for column in TABLES["raters"]]
+    table = table.assign(**measured("rater", data, n=len(table), taken=own))
     if gold is not None:
         table = table.join(gold_scores(matched, gold, iou=compared.iou, level=places.level))
     table = pd.concat([table, _idle(matched)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -136,8 +137,22 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
                 "\nStopped. What is done is kept: the same command goes on from it.", err=True
             )
             sys.exit(STOPPED)
+        except Exception as error:
+            _blame(error)
+            raise
 
     return call
+
+
+def _blame(error: Exception) -> None:
+    """End with a message that names the package, where one of others has failed."""
+    from crowdqc.plugins import blamed
+
+    message = blamed(error)
+    if message:
+        traceback.print_exception(error)
+        echo(f"Error: {message}", err=True)
+        sys.exit(1)
 
 
 def _refuse_faulty(study: Path) -> None:

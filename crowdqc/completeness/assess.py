@@ -93,8 +93,9 @@ def assess(
     facts["faults"] = faults
     facts["ends"] = _ends(facts)
     facts["reasons"] = [_reasons(row) for row in facts.to_dict("records")]
-    further = measured("run", data)
-    return _table(facts).assign(**further), [*findings, *noticed]
+    table = _table(facts)
+    further = measured("run", data, n=len(table), taken=table.columns)
+    return table.assign(**further), [*findings, *noticed]
 
 
 def _seen_to_lack(runs: Runs) -> pd.Series:

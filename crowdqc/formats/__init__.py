@@ -291,6 +291,11 @@ def _draft(config: Config) -> Draft:
     found = load_format(config.annotations.format)
     _check_file_times(config, found)
     draft = found.read(config)
+    if not isinstance(draft, Draft):
+        raise InputError(
+            f"format '{config.annotations.format}' must read into a crowdqc.formats.Draft; got "
+            f"{type(draft).__name__}. Report it to the authors of the package that registers it."
+        )
     if config.truth is not None and config.truth.rater is not None:
         draft = without_gold(draft, config.truth.rater)
     return draft

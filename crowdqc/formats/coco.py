@@ -27,6 +27,8 @@ def _sniff_coco(listing: Listing) -> Guess | None:
     """Files that hold a list of images."""
     contents, files = look_into(listing.ending(".json"), _look)
     guess = guess_documents(listing, contents, files)
+    if guess is not None and all(map(str.isdecimal, guess.labels)):
+        guess.remarks.append("Categories have no names: write names of labels for their numbers.")
     if guess is not None and not contents.says_rater and "{rater}" not in guess.path:
         boxes = [box for path in files for box in _list(read_json(path).get("annotations"))]
         boxes = [box for box in boxes if isinstance(box, dict)][:FILES_MAX]
@@ -51,9 +53,10 @@ def _look(path: Path) -> Contents | None:
         for key in ("images", "annotations", "categories")
     )
     records = [*images, *boxes]
+    names = {str(one["name"]) for one in categories if "name" in one}
     return Contents(
         images=dict.fromkeys(str(one["file_name"]) for one in records if "file_name" in one),
-        labels={str(one["name"]) for one in categories if "name" in one},
+        labels=names or {str(one["category_id"]) for one in boxes if "category_id" in one},
         says_rater=any(map(_rater, boxes)) or any("rater_list" in one for one in images),
     )
 

@@ -78,7 +78,12 @@ def _guess(listing: Listing) -> Guess:
     guesses = [guess for name, one in known.items() if (guess := _sniffed(name, one, listing))]
     if not guesses:
         titles = ", ".join(one.title for one in known.values() if one.sniff)
-        raise InputError(f"{listing.folder}: holds no annotations that are known: no {titles}.")
+        raise InputError(
+            f"{listing.folder}: holds no annotations that are known: no {titles}. "
+            "Export one of these from your tool, or write a table with the columns case, slice, "
+            "rater, label, x0, y0, x1, y1 (docs/formats.md); for a format of your own see "
+            "docs/howto/own-format.md."
+        )
     guesses.sort(key=lambda one: (-known[one.format].precedence, -len(one.files)))
     first, *others = guesses
     first.remarks += [

@@ -62,9 +62,8 @@ def _look(path: Path) -> Contents | None:
 
 def _is_task(record: object) -> bool:
     """Whether a record is a task, or a row of JSON-MIN."""
-    return isinstance(record, dict) and (
-        {"data", "annotations"} <= record.keys() or {"annotator", "annotation_id"} <= record.keys()
-    )
+    ways = ({"data", "annotations"}, {"data", "completions"}, {"annotator", "annotation_id"})
+    return isinstance(record, dict) and any(way <= record.keys() for way in ways)
 
 
 def _texts_under(value: object) -> Iterator[str]:
@@ -85,7 +84,7 @@ class _File:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.answers = 0
+        self.answers = self.predicted = 0
         self.raters: set[str | None] = set()
         self.bare: list[tuple[Image, str]] = []
 
@@ -105,6 +104,10 @@ class _File:
         if self.answers:
             message = f"no shapes, and not used: {count(self.answers, 'answer')} (choices, texts)."
             self.document.note("answer-not-used", message)
+        if self.predicted:
+            tasks = count(self.predicted, "task")
+            message = f"not read, as no person drew them: predictions of models, alone in {tasks}."
+            self.document.note("predictions-not-read", message)
 
     def _task(self, task: dict[str, Any], source: str) -> None:
         """A task of the full JSON: annotations by several people."""
@@ -116,6 +119,7 @@ class _File:
             self._annotation({**one, "data": data}, one.get("completed_by"), regions, where)
         image = None
         if not annotations:
+            self.predicted += bool(task.get("predictions"))
             image = self.document.image(_find_image_name(data), _stated_size(data), source)
         if image is not None:
             self.bare.append((image, "opened" if task.get("is_labeled") is False else ""))
@@ -226,6 +230,9 @@ def _fault(box: Mapping[str, Any], label: str | None) -> tuple[str, str] | None:
     if label is None:
         return "unknown-class", "must have exactly one label under 'rectanglelabels'."
     for name in _NUMBERS:
+        if box.get(name) is None:
+            size = " Percent are no px without it: export anew." if name in _ORIGINAL else ""
+            return "not-a-number", f"{name} is missing.{size}"
         if number(box.get(name)) is None:
             return "not-a-number", f"{name} is {short(repr(box.get(name)))}, which is no number."
     return None

@@ -11,12 +11,15 @@ import pandas as pd
 from crowdqc.findings import Finding
 from crowdqc.formats.images import sizes_of
 from crowdqc.schema import BOX, Study
+from crowdqc.text import count
 
 CORNER = 0.5
 """Share of both sides of its image within which all boxes of a study never lie."""
 BOXES_LEAST = 10
 """Boxes from which on that says something."""
 SLICES_LEAST = 2
+BEYOND = 0.1
+"""Share of boxes beyond their images from which on the numbers may mean something else."""
 SEVERAL = 0.2
 """Share of slices with several boxes of a label which has one from which on these are reported."""
 
@@ -38,7 +41,7 @@ def implausible(study: Study, drawn: pd.DataFrame, *, in_px: bool) -> list[Findi
     list of Finding
         Empty where nothing is odd.
     """
-    found = _read_once(study)
+    found = [*_read_once(study), *_corners_as_sizes(study, drawn)]
     return [*found, *_in_a_corner(study), *_exchanged(study, drawn)] if in_px else found
 
 
@@ -123,3 +126,24 @@ def _exchanged(study: Study, drawn: pd.DataFrame) -> list[Finding]:
         f"would lie inside {size[0][1]:g} x {size[0][0]:g}: rows and columns may be exchanged."
     )
     return [Finding(check="image-size-exchanged", message=message)]
+
+
+def _corners_as_sizes(study: Study, drawn: pd.DataFrame) -> list[Finding]:
+    """Where two corners were read as one corner, or a centre, and a size."""
+    size, edges = sizes_of(drawn, study.images), drawn[BOX].to_numpy(np.float64)
+    beyond = (edges[:, :2] < -1).any(axis=1) | (edges[:, 2:] > size + 1).any(axis=1)
+    if len(edges) < BOXES_LEAST or beyond.mean() < BEYOND:
+        return []
+    far = edges[:, 2:] - edges[:, :2]
+    inside = (far <= size + 1).all()
+    near = {"x, y": edges[:, :2], "x_centre, y_centre": (edges[:, :2] + edges[:, 2:]) / 2}
+    fits = [name for name, low in near.items() if inside and ((low >= 0) & (low < far)).all()]
+    if not fits:
+        return []
+    message = (
+        f"{count(int(beyond.sum()), 'box')} of {len(edges)} reach beyond their images, and in all "
+        f"of them width and height are larger than {fits[0]}, as the corner at the lower right "
+        "is: the files seem to hold two corners (x0, y0, x1, y1). None of these boxes is right. "
+        "Write sizes in their place, or read the files as a table with x0, y0, x1, y1."
+    )
+    return [Finding(check="corners-as-sizes", message=message)]

@@ -88,7 +88,8 @@ def _sniff_yolo(listing: Listing) -> Guess | None:
     if odd:
         guess.remarks.append(
             f"{odd} of {count(len(lines), 'line')} with other than 5 fields (a confidence, or a "
-            "polygon instead of a box) will be refused: 'class x_centre y_centre width height'."
+            "polygon instead of a box) will be refused: 'class x_centre y_centre width height'. "
+            "Export boxes without confidence; of polygons shapes = 'box' takes the box round each."
         )
     guess.labels, remarks = _label_names(listing, seen)
     guess.remarks += remarks

@@ -16,6 +16,7 @@ import numpy as np
 
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.crowd import Evidence, fit_evidence, median_boxes
+from crowdqc.findings import InputError
 from crowdqc.fusion.cells import cut, groups_of_equal_size
 from crowdqc.geometry import paired_iou
 
@@ -78,8 +79,36 @@ class Method:
     knows_existence: bool = False
 
     def __call__(self, data: Evidence) -> Fused:
-        """Fuse the boxes of each object."""
-        return self.kernel(data)
+        """Fuse the boxes of each object.
+
+        Raises
+        ------
+        InputError
+            If the kernel gives no `Fused`, or one of other shapes, or boxes without an area.
+        """
+        fused = self.kernel(data)
+        wrong = _wrong(fused, data.n_objects)
+        if wrong:
+            where = f"{self.kernel.__module__}.{getattr(self.kernel, '__qualname__', '')}"
+            raise InputError(f"the fusion method {where} {wrong}. Report it to its authors.")
+        return fused
+
+
+def _wrong(fused: object, n: int) -> str:
+    """What keeps the result of a kernel from being boxes of `n` objects."""
+    if not isinstance(fused, Fused):
+        return f"must give a crowdqc.fusion.Fused; got {type(fused).__name__}"
+    for name, shape in {"box": (n, 4), "spread": (n, 4), "score": (n,)}.items():
+        if np.shape(getattr(fused, name)) != shape:
+            return f"must give '{name}' of shape {shape}; got {np.shape(getattr(fused, name))}"
+    good = np.isfinite(fused.box).all(axis=1) & (fused.box[:, 2:] > fused.box[:, :2]).all(axis=1)
+    if not good.all():
+        first = int(good.argmin())
+        return (
+            f"must give boxes x0 < x1 and y0 < y1 of all objects; got {fused.box[first].tolist()} "
+            f"for object {first}, and {n - int(good.sum())} such boxes"
+        )
+    return ""
 
 
 @Method

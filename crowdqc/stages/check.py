@@ -60,7 +60,7 @@ def findings_table(findings: list[Finding]) -> pd.DataFrame:
     """One row per finding."""
     columns = ["check", "severity", "case", "slice", "rater", "label", "source", "message"]
     rows = [[getattr(finding, column) for column in columns] for finding in findings]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).astype({"slice": "Int64"})
 
 
 def _summarise(findings: list[Finding]) -> pd.DataFrame:

@@ -47,7 +47,8 @@ def open_predictor(request: ModelRequest) -> BoxPredictor | VolumePredictor:
     model = adapted.model if adapted else request.model
     name, weights = _split(model)
     asked = replace(request, model=model, weights=weights, adapted=adapted)
-    opened = plugins.load(GROUP, name).open(asked)
+    found = plugins.load(GROUP, name)
+    opened = found.open(asked) if hasattr(found, "open") else found
     if not isinstance(opened, BoxPredictor | VolumePredictor):
         raise InputError(
             f"'model' must be a BoxPredictor or a VolumePredictor; {name!r} is registered as "
@@ -87,7 +88,7 @@ def uses_gpu(model: str) -> bool:
     adapted = find_adapted(model)
     name, _ = _split(adapted.model if adapted else model)
     try:
-        return bool(plugins.load(GROUP, name).uses_gpu)
+        return bool(getattr(plugins.load(GROUP, name), "uses_gpu", True))
     except InputError:
         return True
 

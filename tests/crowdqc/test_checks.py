@@ -94,3 +94,18 @@ def test_what_crowdqc_brings_is_registered_the_same_way_in_a_fixed_order():
 
     assert {"organ-gap", "boxes-copied", "rater-too-fast"} <= listed
     assert len({(one.of, one.order) for one in found}) == len(found) == len(listed)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "says"),
+    [
+        ("agreement", np.zeros(4), "'agreement' of the check .* the name of a column"),
+        ("zest", np.zeros(3), r"must be an array of shape \(4,\); got \(3,\)"),
+    ],
+)
+def test_a_measure_that_fits_no_table_is_refused(monkeypatch, name, values, says):
+    added = {"measure": lambda _: {name: values}}
+    register(monkeypatch, "zest", checks.Check(of="rater", find=lambda _: [], findings={}, **added))
+
+    with pytest.raises(InputError, match=says):
+        review_raters(square_study(), resampling=NONE)

@@ -74,3 +74,13 @@ def test_one_package_that_is_listed_twice_counts_once(registered):
     registered(("median", "statistics:median"), ("median", "statistics:median"))
 
     assert plugins.load("crowdqc.fusion", "median")([1, 2, 9]) == 2
+
+
+def test_a_fault_in_a_package_of_others_is_told_from_one_of_ours(registered):
+    registered(("median", "statistics:median"))
+
+    with pytest.raises(ValueError, match="no median") as caught:
+        plugins.load("crowdqc.fusion", "median")([])
+
+    assert "'median' of 'crowdqc." in plugins.blamed(caught.value)
+    assert plugins.blamed(ValueError("ours")) == ""

@@ -90,3 +90,13 @@ def test_a_model_that_cannot_be_imported_here_may_use_a_gpu_elsewhere(monkeypatc
 
     monkeypatch.setattr(plugins, "load", missing)
     assert uses_gpu("medsam")
+
+
+def test_a_model_whose_masks_are_not_as_many_as_its_boxes_is_named(folder):
+    text = EXAMPLE.read_text(encoding="utf-8").replace("Prediction(masks,", "Prediction(masks[:0],")
+    (folder / "site" / "example_predictor.py").write_text(text, encoding="utf-8")
+
+    done = run_crowdqc(folder, "masks", "study.toml", "--model", "otsu", "-q")
+
+    assert done.returncode == 2
+    assert "the model 'otsu' must give a Prediction with a probability of shape" in done.stderr

@@ -59,3 +59,22 @@ def test_help_and_errors_name_it(folder):
     assert done.returncode == 2
     assert "'trimed' is not one of" in done.stderr
     assert "'trimmed'" in done.stderr
+
+
+FAULTY = [
+    ("raise ZeroDivisionError('no objects')", 1, "from crowdqc_trimmed:trimmed, failed: ZeroDiv"),
+    ("return None", 2, "crowdqc_trimmed.kernel must give a crowdqc.fusion.Fused; got NoneType"),
+    ("return Fused(np.ones((1, 4)), np.ones((1, 4)), np.ones(1))", 2, "of shape (2, 4); got (1,"),
+    ("box = np.tile([9.0, 1, 2, 8], (2, 1)); return Fused(box, box, np.ones(2))", 2, "x0 < x1"),
+]
+
+
+@pytest.mark.parametrize(("body", "code", "says"), FAULTY)
+def test_a_faulty_method_is_named_with_what_it_gave(folder, body, code, says):
+    module = PLUGIN.replace("    box = np", f"    {body}\n    box = np", 1)
+    (folder / "site" / "crowdqc_trimmed.py").write_text(module, encoding="utf-8")
+
+    done = run_crowdqc(folder, "fuse", "study.toml", "--method", "trimmed", "-q")
+
+    assert done.returncode == code
+    assert says in done.stderr.splitlines()[-1]
