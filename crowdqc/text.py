@@ -154,6 +154,39 @@ def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
     return guarded.rename(columns=lambda name: spreadsheet_cell(str(name)))
 
 
+def names_cell(names: Iterable[str]) -> str:
+    """Names in one cell of a table, with blanks between; one with a blank or ' stands in '.
+
+    `names_of` is the inverse.
+
+    Examples
+    --------
+    >>> names_cell(["bob", "Ann Lee", "o'hara"])
+    "bob 'Ann Lee' 'o''hara'"
+    """
+    return " ".join(map(_quoted, names))
+
+
+def names_of(cell: str) -> list[str]:
+    """Inverse of `names_cell`.
+
+    Examples
+    --------
+    >>> names_of("bob 'Ann Lee' 'o''hara'")
+    ['bob', 'Ann Lee', "o'hara"]
+    """
+    return [plain or quoted.replace("""''""", "'") for quoted, plain in _NAMES.findall(cell)]
+
+
+def _quoted(name: str) -> str:
+    doubled = name.replace("'", "''")
+    return f"'{doubled}'" if _UNPLAIN.search(name) else name
+
+
+_UNPLAIN = re.compile(r"[\s']")
+_NAMES = re.compile(r"'((?:[^']|'')*)'(?=\s|$)|(\S+)")
+
+
 def capitalised(text: str) -> str:
     """A text as it begins a sentence."""
     return f"{text[:1].upper()}{text[1:]}"

@@ -17,6 +17,7 @@ from crowdqc.arrays import Bools, Floats, Ints, known_medians
 from crowdqc.findings import Finding
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX
+from crowdqc.text import names_of
 
 SIDES = ("left", "upper", "right", "lower")
 """What the edges x0, y0, x1, y1 are called on the picture."""
@@ -348,13 +349,14 @@ def _unlike_finding(
 ) -> Finding:
     case, label, raters = place
     found, expected = trait.shown(value), trait.shown(usual)
-    several = f" (raters {raters})" if " " in raters else ""
+    names = names_of(raters)
+    several = f" (raters {', '.join(names)})" if len(names) > 1 else ""
     return Finding(
         check="organ-unlike-others",
         message=f"the {trait.what} is {found:.0f} mm{several}, in the median case {expected:.0f} "
         "mm. Look whether it is the right organ, wholly drawn.",
         case=case,
-        rater=raters if " " not in raters else None,
+        rater=names[0] if len(names) == 1 else None,
         label=label,
         value=round(found, 3),
         limit=round(expected, 3),

@@ -11,7 +11,7 @@ from crowdqc.agreement.pool import Places, Summands, pool
 from crowdqc.arrays import Floats
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX
-from crowdqc.text import ALONE
+from crowdqc.text import ALONE, names_cell
 
 LEAST = 3
 """Objects that the same raters must all have drawn."""
@@ -48,7 +48,7 @@ def _rows(
 ) -> list[dict[str, object]]:
     block, raters = _largest_block(boxes)
     few = f"no {LEAST} objects were drawn by the same raters" if len(boxes) else ALONE
-    names = "raters " + " ".join(matched.people[person] for person in raters)
+    names = "raters " + names_cell(matched.people[person] for person in raters)
     rows = []
     for column, edge in enumerate(BOX):
         for form, prefix in (("2,1", "icc"), ("2,k", "icc_mean")):

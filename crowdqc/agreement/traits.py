@@ -9,6 +9,7 @@ import pandas as pd
 
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX
+from crowdqc.text import names_cell
 
 
 @dataclass(frozen=True)
@@ -73,4 +74,4 @@ def measure_traits(matched: Matched, boxes: pd.DataFrame) -> pd.DataFrame:
     traits = organs[list(TRAITS)].median()
     for name, trait in TRAITS.items():
         traits[name] = np.log(traits[name]) if trait.log else traits[name]
-    return traits.assign(raters=organs["rater"].agg(" ".join)).reset_index()
+    return traits.assign(raters=organs["rater"].agg(names_cell)).reset_index()

@@ -7,6 +7,7 @@ import pandas as pd
 
 from crowdqc.geometry import paired_iou
 from crowdqc.schema import BOX, PLACE
+from crowdqc.text import names_of
 
 COLUMN = "rater_boxes"
 """Column that `with_members` adds to the table ``consensus``."""
@@ -54,7 +55,7 @@ def with_members(consensus: pd.DataFrame, boxes: pd.DataFrame, *, iou: float = 0
     fused = pairs[[f"{edge}_fused" for edge in BOX]].to_numpy(dtype=np.float64)
     pairs["iou"] = paired_iou(fused, pairs[BOX].to_numpy(dtype=np.float64))
     names = zip(pairs["rater"], pairs["raters"], strict=True)
-    named = np.array([f" {rater} " in f" {raters} " for rater, raters in names], dtype=bool)
+    named = np.array([rater in names_of(raters) for rater, raters in names], dtype=bool)
     found = pairs[named & (pairs["iou"] >= iou)].sort_values(
         ["row", "rater", "iou", *BOX], ascending=[True, True, False, True, True, True, True]
     )

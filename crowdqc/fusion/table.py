@@ -18,6 +18,7 @@ from crowdqc.fusion.settled import REVIEW, in_force, obeying, with_decided, with
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 from crowdqc.schema import BOX, SPREAD, conform
+from crowdqc.text import names_cell
 
 VAGUE = 2.0
 """Spread, in px, from which an edge is not rounded to whole px."""
@@ -261,9 +262,9 @@ def _backs(data: Evidence, fused: Fused, iou: float) -> Bools:
 
 
 def _names(matched: Matched, backs: Bools) -> list[str]:
-    """Names of the supporting raters of each object, with spaces between, (O,)."""
+    """Names of the supporting raters of each object in one cell, (O,)."""
     boxes = matched.boxes.loc[backs, ["object", "person", "rater"]]
     boxes = boxes.sort_values(["object", "person"])
     raters = boxes["rater"].tolist()
     stops = np.cumsum(np.bincount(boxes["object"], minlength=len(matched.objects))).tolist()
-    return [" ".join(raters[a:b]) for a, b in itertools.pairwise([0, *stops])]
+    return [names_cell(raters[a:b]) for a, b in itertools.pairwise([0, *stops])]

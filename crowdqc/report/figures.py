@@ -100,7 +100,11 @@ def _heatmap(matrix: Matrix) -> Figure:
 
 
 def _cut(name: str) -> str:
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+    """A name without its middle, where it is long: that of many differs at the end."""
+    if len(name) <= MAX_NAME:
+        return name
+    end = MAX_NAME // 2
+    return f"{name[: MAX_NAME - end - 1]}…{name[-end:]}"
 
 
 def _paired(pairs: PairedScores) -> Figure:

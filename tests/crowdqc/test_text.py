@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdqc.text import for_spreadsheets, plain_cell, spreadsheet_cell, visible
+from crowdqc.text import (
+    for_spreadsheets,
+    names_cell,
+    names_of,
+    plain_cell,
+    spreadsheet_cell,
+    visible,
+)
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "=", "\uff1d1+1"]
 
@@ -52,3 +59,8 @@ def test_tables_are_guarded_with_their_headings():
     assert list(guarded) == ["'=x", "n"]
     assert guarded["'=x"].tolist() == ["'=1", "a"]
     assert guarded["n"].tolist() == [-1.5, 2.0]
+
+
+@given(st.lists(st.text(min_size=1) | st.text("ab '", min_size=1)))
+def test_names_in_one_cell_can_be_told_apart(names):
+    assert names_of(names_cell(names)) == names

@@ -336,3 +336,19 @@ def test_the_other_planes_are_drawn(page, reviewed):
     page.until("document.querySelector('[data-view=across]').width > 10")
     assert not page.run("document.getElementById('planes').hidden")
     assert page.logged == []
+
+
+@pytest.mark.parametrize(("width", "least"), [(1280, 700), (390, 380)])
+def test_the_slice_has_room_on_a_narrow_screen_too(page, reviewed, width, least):
+    page.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=width, height=800, deviceScaleFactor=1, mobile=False,
+    )  # fmt: skip
+    reviewed()
+
+    canvas_of = "document.getElementById('slice')"
+    size = page.run(f"[{canvas_of}.clientWidth, {canvas_of}.clientHeight]")
+
+    assert size[0] >= least
+    assert size[1] >= 400
+    assert page.run("document.documentElement.scrollWidth") <= width

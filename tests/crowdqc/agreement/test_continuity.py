@@ -112,6 +112,19 @@ def test_an_organ_unlike_that_of_all_other_cases_is_named():
     assert "mm" in findings[0].message
 
 
+def test_a_rater_with_a_blank_in_the_name_is_one_rater():
+    def change(mine, everything, rng):
+        row = (mine["case"] == "0003") & (mine["label"] == "spleen")
+        mine.loc[row, ["x0", "x1"]] -= 140.0
+        return mine
+
+    name = "Ann Lee"
+    study = organ_study({name: {"noise": 1.0}}, alter={name: change}, cases=8, slices=24, seed=4)
+    (finding,) = check_continuity(match(study))
+
+    assert finding.rater == name
+
+
 def test_few_cases_are_not_held_against_each_other():
     def change(mine, everything, rng):
         row = (mine["case"] == "0003") & (mine["label"] == "spleen")

@@ -38,6 +38,13 @@ def test_boxes_of_raters_who_are_not_named_or_lie_elsewhere_are_none_of_its():
     assert members(FUSED, drawn) == [(), ()]
 
 
+def test_a_name_in_another_one_is_another_person():
+    drawn = rows([[0, 0, 10, 10], [0, 0, 9, 10]], rater=["Lee", "Ann Lee"])
+    fused = rows([[0, 0, 10, 10]], raters="'Ann Lee'")
+
+    assert members(fused, drawn) == [((0, 0, 9, 10),)]
+
+
 def test_other_places_do_not_count():
     drawn = rows([[0, 0, 10, 10]] * 3, rater="A")
     drawn.loc[0, "case"], drawn.loc[1, "slice"], drawn.loc[2, "label"] = "b", 4, "liver"

@@ -326,6 +326,26 @@ def test_nothing_sticks_out(page: Page, report: Path, width: int):
     assert page.run("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [1280, 380])
+def test_long_names_stay_within_page_and_cards(page: Page, folder: Path, width: int):
+    labels = ("superior_mesenteric_artery_and_all_of_its_branches", "spleen")
+    raters = tuple(f"somebody.with.a.name.{k}@hospital-of-a-town.example.org" for k in range(4))
+    path = folder.parent / "long.html"
+    path.write_text(
+        render(gather(write_results(folder, Spec(labels=labels, raters=raters))), charts=False),
+        encoding="utf-8",
+    )
+    page.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=width, height=900, deviceScaleFactor=1, mobile=False,
+    )  # fmt: skip
+    page.open(path)
+    wide = "[...document.querySelectorAll('.card')].filter(c => c.scrollWidth > c.clientWidth)"
+
+    assert page.run("document.documentElement.scrollWidth") <= width
+    assert page.run(wide + ".length") == 0
+
+
 def test_tables_fit_a_usual_screen(page: Page, report: Path):
     page.call(
         "Emulation.setDeviceMetricsOverride",
