@@ -56,9 +56,9 @@ def few_slices_each(rng):
     return crowd(rng, (truth, slices), hands, reads=reads, bad=bad)
 
 
-@right()
+@right(may="r4")
 def reads_every_second_slice(rng):
-    """One of five was asked for every second slice only."""
+    """One of five was asked for every second slice only, which could be files lost."""
     truth, slices = organs(rng)
     reads = dict.fromkeys(names(5), slices) | {"r4": slices[slices["slice"] % 2 == 0]}
     return crowd(rng, (truth, slices), dict.fromkeys(names(5), GOOD), reads=reads)
@@ -77,9 +77,9 @@ def two_who_share_a_fifth(rng):
     return _dealt(rng, hands, lambda i, case: (case < 6) if i == 0 else (case > 3), n_cases=10)
 
 
-@right()
+@right(may="r0")
 def one_alone(rng):
-    """One good rater, and nobody else."""
+    """One good rater, and nobody else: nothing is known of how good."""
     return good(rng, 1)
 
 

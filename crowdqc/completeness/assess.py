@@ -24,6 +24,8 @@ from crowdqc.text import count
 
 SAME_THING = 0.3
 """IoU of the boxes before and after a gap from which they are of one thing, as in ``[match]``."""
+FAR = 5
+"""Slices without a box beyond which boxes that are fewer than half as many are stray."""
 
 
 def assess(
@@ -234,22 +236,43 @@ def _ends_early(facts: pd.DataFrame, runs: Runs, settings: Settings) -> Bools:
     return early
 
 
-def _surely(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Where nearly all other cases have the run: their ends, less two standard deviations."""
-    margin = np.floor(2 * facts["spread"]).fillna(0)
-    low, high = facts["low"] + margin, facts["high"] - margin
-    return low.where(low <= high), high.where(low <= high)
+def _bodies(facts: pd.DataFrame, runs: Runs) -> pd.DataFrame:
+    """``first, last, n`` of each run without stray ends: few boxes, beyond a wide gap.
+
+    One box far away is not evidence that the organ goes on to there.
+    """
+    bodies = facts[["first", "last"]].assign(n=facts["n_slices"])
+    drawn = runs.drawn["slice"].to_numpy(np.int64)
+    for run in np.flatnonzero(facts["n_gaps"] > 0):
+        slices = drawn[runs.starts[run] : runs.starts[run + 1]]
+        pieces = np.split(slices, np.flatnonzero(np.diff(slices) > 1) + 1)
+        body = _without_stray_ends(pieces)
+        bodies.iloc[run] = body[0][0], body[-1][-1], sum(map(len, body))
+    return bodies
+
+
+def _without_stray_ends(pieces: list[Ints]) -> list[Ints]:
+    for _ in range(2):  # from one end, then from the other
+        while len(pieces) > 1 and _is_stray(pieces[0], pieces[1:]):
+            pieces = pieces[1:]
+        pieces = [piece[::-1] for piece in reversed(pieces)]
+    return pieces
+
+
+def _is_stray(piece: Ints, rest: list[Ints]) -> bool:
+    gap = abs(int(rest[0][0]) - int(piece[-1])) - 1
+    return gap >= FAR and 2 * len(piece) < min(gap, sum(map(len, rest)))
 
 
 def _coverage(facts: pd.DataFrame, runs: Runs) -> dict[str, Any]:
     """Share of the expected slices that has a box, how many these are, and who expects them."""
-    low, high = _surely(facts)
-    first, last = np.fmin(facts["first"], low), np.fmax(facts["last"], high)
+    body = _bodies(facts, runs)
+    first, last = np.fmin(body["first"], facts["low"]), np.fmax(body["last"], facts["high"])
     own = facts["n_slices"] + facts["n_gaps"]
     alone = (last - first + 1).where(~(runs.of_things | runs.dealt), own).fillna(0)
     by_raters = facts["n_others"] > 0
     wanted = facts["n_expected"].where(by_raters, alone)
-    hit = facts["n_hit"].where(by_raters, facts["n_slices"])
+    hit = facts["n_hit"].where(by_raters, body["n"].where(~runs.of_things, facts["n_slices"]))
     source = np.select([by_raters, facts["low"].notna()], ["raters", "cases"], default="itself")
     return {
         "coverage": (hit / wanted.where(wanted > 0)).to_numpy(np.float64),

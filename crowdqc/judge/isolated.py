@@ -34,9 +34,11 @@ def isolated(consensus: pd.DataFrame, study: Study) -> pd.Series:
     Series of float
         1 or 0, with the index of `consensus`. Nan where only one voice was asked, for labels of
         which a slice holds several, and where no majority drew it and a slice beside, within the
-        case's images, was read by nobody for the label.
+        case's images, was read by nobody for the label, or the case is a single picture.
     """
-    organ = consensus["label"].isin(study.single) & (consensus["n_raters"] > 1)
+    depth = study.images.groupby("case")["slice"].nunique()
+    volume = consensus["case"].isin(depth.index[depth > 1])
+    organ = volume & consensus["label"].isin(study.single) & (consensus["n_raters"] > 1)
     few = 2 * consensus["support"] <= consensus["n_raters"]
     boxes = consensus.loc[organ & few, [*PLACE, *BOX]]
     sides = [boxes.assign(slice=boxes["slice"] + step, row=boxes.index) for step in (-1, 1)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from crowdqc.findings import Finding, Reason, Where, check_info, from_cell
+from crowdqc.judge.declared import FINDINGS
 from crowdqc.text import capitalised
 
 NOWHERE = Where()
@@ -57,7 +58,9 @@ def sentence(
 
 def _short(reason: Reason, unit: Where) -> str:
     """A reason in a few words: what a rule asked, or what a check finds."""
-    text = _asked(reason) if reason.op is not None else check_info(reason.measure).about
+    check = reason.measure.removeprefix(FINDINGS)
+    found = reason.op is None or ((reason.op, reason.limit) == (">", 0) and check != reason.measure)
+    text = check_info(check).about if found else _asked(reason)
     return _placed(text or reason.because, reason.where, unit)
 
 

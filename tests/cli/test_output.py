@@ -80,3 +80,10 @@ def test_a_faulty_study_file_is_refused_before_pandas_is_loaded(tmp_path):
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "2 False", done.stderr
         assert name in done.stderr
+
+
+def test_what_a_rule_asks_of_a_check_is_said_in_the_words_of_the_check():
+    one = {"measure": "findings:organ-gap", "value": 2.0, "op": ">", "because": "gaps"}
+
+    assert shortened([Reason(**one, limit=0.0)], Where()) == "no box, though the organ goes on"
+    assert shortened([Reason(**one, limit=1.0)], Where()) == "findings:organ-gap 2 > 1"

@@ -80,6 +80,16 @@ def test_beyond_the_last_image_there_is_nothing_to_read():
     assert value_at(study_of([box(19)]), 19) == [1.0]
 
 
+def test_a_case_of_one_picture_has_no_slices_beside():
+    rows = [("2", 0, rater, "liver", 20.0, 20.0, 60.0, 50.0) for rater in "ab"]
+    boxes = pd.DataFrame(rows, columns=COLUMNS)
+    readings = pd.DataFrame({"case": "2", "slice": 0, "rater": list("abcd")})
+    readings["state"] = ["boxed", "boxed", "reviewed_empty", "reviewed_empty"]
+    study = Study.from_boxes(boxes, readings=readings, shape=(80, 80), single=("liver",))
+
+    assert isolated(fuse(match(study)), study).isna().all()
+
+
 def test_of_things_and_of_one_rater_alone_nothing_is_known():
     assert pd.isna(value_at(study_of([box(SLIP)], single=()), SLIP)).all()
     assert pd.isna(value_at(study_of([box(SLIP)], raters="a"), SLIP)).all()
