@@ -63,13 +63,24 @@ def _unfit(column: str, names: list[str]) -> Finding:
 def _alike(column: str, names: list[str]) -> list[Finding]:
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault(unicodedata.normalize("NFKC", name).casefold(), []).append(name)
+        groups.setdefault(" ".join(_plain(name).casefold().split()), []).append(name)
     return [
         Finding(
             check="names-alike",
-            message=f"{' and '.join(same)} differ in upper and lower case only, and are kept "
-            f"apart. If they are one {column}, give them one name.",
+            message=f"{' and '.join(same)} {_difference(same)} only, and are kept apart. If they "
+            f"are one {column}, give them one name.",
         )
         for same in groups.values()
         if len(same) > 1
     ]
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFKC", name)
+
+
+def _difference(names: list[str]) -> str:
+    """In what names differ that are alike; what nobody sees is shown escaped."""
+    if len(set(map(_plain, names))) > 1:
+        return "differ in upper and lower case or blanks"
+    return f"({', '.join(map(ascii, names))}) differ in how Unicode writes the same letters"

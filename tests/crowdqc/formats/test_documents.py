@@ -413,6 +413,17 @@ def test_names_that_would_leave_the_folder_are_refused(read):
     assert study.raters == ["a"]
 
 
+def test_letters_that_look_alike_are_shown_apart(read):
+    whos = ("Am\u00e9lie", "Ame\u0301lie")  # as Linux and as macOS name a folder
+
+    _, findings = read(COCO, {f"{who}.json": coco([drawn()]) for who in whos})
+
+    (told,) = [one.message for one in findings if one.check == "names-alike"]
+    assert "'Am\\xe9lie'" in told
+    assert "'Ame\\u0301lie'" in told
+    assert "Unicode" in told
+
+
 def test_names_that_differ_in_case_only_are_told(read):
     images = [
         {"id": i, "file_name": f"{name}.png", "height": 9, "width": 9, "rater_list": ["Ann", "ann"]}
