@@ -14,8 +14,6 @@ from crowdqc.report.grras import grras_table
 from crowdqc.report.results import Results
 from crowdqc.report.text import number
 
-PAIRS = ("pair_iou", "pair_f1")
-"""Measures between two raters: one in the column `rater`, the other in `other`."""
 ENDS = ("first_slice_error", "last_slice_error")
 """Measures of lengths, which would squeeze the others on a common scale."""
 MAX_MATRIX = 24

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from crowdqc.findings import InputError
-from tests.crowdqc.formats.test_kinds import (
+from tests.crowdqc.formats.exported import (
     CVAT,
     CVAT_BOX,
     LINE,

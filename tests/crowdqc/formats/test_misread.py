@@ -8,7 +8,7 @@ import pytest
 
 from crowdqc.findings import InputError
 from crowdqc.formats.guess import guess_study
-from tests.crowdqc.formats.test_kinds import LABELS, STUDIO, annotation, checks, coco, region
+from tests.crowdqc.formats.exported import LABELS, STUDIO, annotation, checks, coco, region
 
 ONE = LABELS.replace("liver =", "0 =")
 BOXES = [(x, y, x + 40, y + 30) for x, y in itertools.product((20, 60, 90), (10, 30, 50, 65))]

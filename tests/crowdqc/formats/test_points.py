@@ -15,7 +15,7 @@ from crowdqc.formats.guess import guess_study
 from crowdqc.fusion.members import with_points
 from crowdqc.packages import sent
 from crowdqc.schema import BOX
-from tests.crowdqc.formats.test_kinds import STUDIO, annotation, checks, region, states
+from tests.crowdqc.formats.exported import STUDIO, annotation, checks, region, states
 
 PLACE = ["case", "slice", "rater", "label", "x", "y", "positive"]
 COLUMNS = ["case", "slice", "rater", "label", *BOX, "point_x", "point_y", "positive"]
