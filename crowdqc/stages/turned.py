@@ -18,7 +18,7 @@ from crowdqc.text import count
 if TYPE_CHECKING:
     from crowdqc.volumes.turned import Turn
 
-LOOKED_AT = 8
+LOOKED_AT = 6
 """Cases, and slices of each, whose voxels are looked at."""
 _REMEDY = {
     False: "set picture = '{}' in [images].",
