@@ -159,7 +159,8 @@ def _image_lines(guess: Guess) -> list[str]:
         return [SIZE] if guess.needs_size else []
     lines = ["[images]", f"path = {to_toml(guess.image_path)}"]
     if guess.volume is not None:
-        picture = "transpose" if guess.volume.is_dir() else "rot90"  # a series as viewers show it
+        dicom = guess.volume.is_dir() or guess.volume.suffix.lower() == ".dcm"
+        picture = "transpose" if dicom else "rot90"  # DICOM as every viewer shows it
         why = "# how the annotated picture was made from volume[:, :, k]"
         lines += [f'picture = "{picture}"         {why}', guess.window]
     return lines
@@ -167,10 +168,11 @@ def _image_lines(guess: Guess) -> list[str]:
 
 def _images(listing: Listing, guess: Guess, *, is_mask: Callable[[Path], bool]) -> str | None:
     """Pattern of images in or beside the folder that has cases of the annotations."""
-    volumes, pictures = listing.ending(*VOLUMES) or _series(listing), listing.ending(*PICTURES)
-    names = [listing.relative(path) for path in volumes or pictures]
     files = [listing.relative(path) for path in guess.files]
     known = _cases(guess.image or "{case}", guess.images) or _cases(guess.path, files)
+    pictures = listing.ending(*PICTURES)
+    volumes = listing.ending(*VOLUMES) or _series(listing, known)
+    names = [listing.relative(path) for path in volumes or pictures]
     patterns = [guess_pattern(names), guess_pattern(names, slices=False)] if names else []
     patterns = [one for one in patterns if not (volumes and "{slice}" in one)]
     patterns += _named_after(known, names[:NAMES_MAX]) if volumes else []
@@ -208,10 +210,14 @@ def _left_out(pattern: str | None, names: Sequence[str]) -> list[str]:
     return [remark]
 
 
-def _series(listing: Listing) -> list[Path]:
-    """Folders of DICOM series."""
+def _series(listing: Listing, cases: set[str]) -> list[Path]:
+    """Folders of DICOM series; files, where each in the only folder is named after a case."""
     dicom = listing.ending(".dcm", ".dicom")
     folders = {path.parent for path in dicom}
+    if len(folders) == 1 and len(cases) > 1:
+        names = [path.name for path in dicom]
+        if any(len(cases & _cases(one, names)) > 1 for one in _named_after(cases, names)):
+            return dicom
     tried: Counter[Path] = Counter()
     for path in listing.files:  # slices as an archive hands them out have no ending, or any
         tried[path.parent] += 1

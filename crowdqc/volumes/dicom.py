@@ -69,6 +69,12 @@ def series_gap(series: Series) -> str:
     numbers = series.numbers
     if not numbers or (numbers[0] <= 1 and len(numbers) == numbers[-1] - numbers[0] + 1):
         return ""
+    repeated = len(numbers) - len(set(numbers))
+    if repeated:
+        return (
+            f"{count(repeated, 'instance number')} of its {len(numbers)} slices repeat others, so "
+            "that they do not tell whether slices are missing; places order the slices"
+        )
     n = numbers[-1] - len(numbers) + (numbers[0] < 1)
     return (
         f"the instance numbers of its {len(numbers)} slices run from {numbers[0]} to "

@@ -102,6 +102,14 @@ def test_an_image_is_found_by_the_case_in_its_name(write, tmp_path, image, patte
     assert any("fill in" in one for one in guess.remarks) == (pattern is None)
 
 
+def test_a_file_of_frames_for_each_case_is_no_series_of_slices(write, tmp_path):
+    for case in (7, 8):
+        write(f"c{case}_1.txt", "0 .5 .5 .1 .1\n")
+        write(f"dicom/c{case}_ct.dcm", b"")
+
+    assert guess_study(tmp_path).image_path == "dicom/c{case}_ct.dcm"
+
+
 def test_masks_that_come_first_by_name_are_not_taken_for_images(write, tmp_path):
     for case in (1, 2):
         write(f"boxes/a/img{case}-slice3.txt", "0 .5 .5 .1 .1\n")

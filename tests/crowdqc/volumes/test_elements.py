@@ -247,6 +247,7 @@ def test_what_is_no_slice_is_refused_by_name(tmp_path, made, says):
         ([1, 2, 3], ""),
         ([0, 1, 2], ""),
         ([3, 2, 1], ""),
+        ([1, 1, 1], "2 instance numbers of its 3 slices repeat others"),
     ],
 )
 def test_slices_that_the_numbers_miss_are_noted(tmp_path, numbers, says):
