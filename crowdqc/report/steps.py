@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from crowdqc.catalogue import STAGES
-from crowdqc.findings import Reason, Severity, Where, check_info
+from crowdqc.findings import Finding, Reason, Severity, Where, check_info
 from crowdqc.judge.text import message
 from crowdqc.report.content import Step
 from crowdqc.report.raters import reasons_of, verdict_of, verdicts
@@ -30,13 +30,14 @@ _SECTIONS = {
 
 
 def steps(results: Results) -> tuple[Step, ...]:
-    """All things to do next: what blocks stands before what needs a review."""
+    """All things to do next: what was read first, then what blocks before what needs a review."""
     questions = (
-        *(_faulty_input, _raters, _copies, _conventions, _missing, _unread, _lists),
+        *(_raters, _copies, _conventions, _missing, _unread, _lists),
         *(_cases_left_out, _cases_to_see, _raters_to_review, _apart, _not_run),
     )
     found = [step for question in questions for step in question(results)]
     found.sort(key=lambda step: step.status != "reject")
+    found = [*_faulty_input(results), *_doubtful_input(results), *found]
     return tuple(found) or (_go_on(results),)
 
 
@@ -87,12 +88,23 @@ def _copies(results: Results) -> list[Step]:
     ]
 
 
+def _doubtful_input(results: Results) -> list[Step]:
+    """What may have been read otherwise than it was meant: all that follows depends on it."""
+    found = [f for f in results.of("check") if f.severity is Severity.REVIEW]
+    return _of_the_study(found, "findings")
+
+
 def _conventions(results: Results) -> list[Step]:
     """What the raters as a whole do differently from one another."""
-    found = [f for f in results.of("agree") if not f.rater and f.severity is not Severity.NOTE]
+    found = [f for f in results.of("agree") if f.severity is not Severity.NOTE]
+    return _of_the_study(found, "agreement")
+
+
+def _of_the_study(found: Sequence[Finding], section: str) -> list[Step]:
+    """A step for each check that found something of the study, and of no case or rater."""
     return [
-        Step(capitalised(check_info(f.check).about or readable(f.check)), message(f), "agreement")
-        for f in {f.check: f for f in reversed(found) if not f.case}.values()
+        Step(capitalised(check_info(f.check).about or readable(f.check)), message(f), section)
+        for f in {f.check: f for f in reversed(found) if not (f.rater or f.case)}.values()
     ]
 
 

@@ -155,6 +155,21 @@ def test_what_raters_do_differently_from_one_another_is_a_step_of_its_own(quiet:
     assert text in step.why
 
 
+def test_what_may_have_been_read_wrongly_comes_first(quiet: Store):
+    turned = Finding(check="picture-turned", message="Boxes fit pictures by 'rot90' better.")
+    of_a_case = Finding(check="slices-unread", message="Not opened.", case="0001")
+    quiet.write_findings("check", [turned, of_a_case])
+    judge(quiet, "review", {"0001": ("review", [reason("a gap")])})
+
+    first, *others = gather(quiet).steps
+
+    assert (first.what, first.section) == (
+        "Boxes fit pictures that are turned otherwise",
+        "findings",
+    )
+    assert all("opened" not in step.what for step in others)
+
+
 def test_a_rejected_rater_is_sent_no_work_list(quiet: Store):
     raters = [{"rater": "amy", "verdict": "reject", "reasons": []}]
     judge(quiet, "review", {"0001": ("accept", [])}, raters=raters)
