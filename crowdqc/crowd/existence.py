@@ -20,7 +20,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, roots_hermitenorm
+from scipy.special import expit, roots_hermitenorm, wrightomega
 
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.crowd.dependence import Dependence, Mates
@@ -32,6 +32,9 @@ _LURED = -1.0
 """Greatest log odds that a rater draws a temptation: what most draw is no temptation to them."""
 _MEET = np.log(0.07)
 """Log probability that slips of two raters in one place meet, where a place may hold several."""
+_TEMPTATIONS = 0.3
+"""Temptations for each drawn object in the first step. EM finds its way from many to few; from few
+on, it may stay with taking them for real objects that are hard to see."""
 _OUTLYING = 2.75, 0.2
 """Times the others' rate of slips, and slips on top, from which a rater's slips are an outlier."""
 
@@ -58,9 +61,11 @@ class ExistenceSettings:
     objects : float
         How many objects each of these rates is worth.
     slips : float
-        Slips of a rater for each object that the rater was asked for, beforehand.
-    slips_worth : tuple of float
-        How many slips the prior on the usual rate is worth, and the usual rate on each rater's.
+        Usual slips of a rater for each object that the rater was asked for, beforehand.
+    slips_spread : float
+        Standard deviation of the log of that.
+    slips_worth : float
+        How many slips the usual rate is worth as a prior on each rater's.
     nodes : int
         Nodes of the quadrature over difficulty.
     steps : int
@@ -72,10 +77,11 @@ class ExistenceSettings:
     log_spread: float = 0.5
     usual: float = 1.25
     raters: tuple[float, float] = (1.0, 0.5)
-    rates: tuple[float, float] = (0.6, 0.1)
+    rates: tuple[float, float] = (0.6, 0.05)
     objects: float = 10.0
     slips: float = 0.003
-    slips_worth: tuple[float, float] = (1.0, 0.5)
+    slips_spread: float = 2.0
+    slips_worth: float = 0.5
     nodes: int = 9
     steps: int = 60
 
@@ -204,7 +210,7 @@ class ExistenceFit:
         self.node, self.log_weight = node, np.log(weight / weight.sum())
         self.shift = np.zeros((2, votes.n_raters))
         self.mean, self.spread = np.array(settings.drawn), np.array(settings.spread)
-        self.rate = np.array(settings.rates)
+        self.rate = np.array([settings.rates[0], _TEMPTATIONS])
         self.asked = np.bincount(self.who, self.times[self.of], votes.n_raters)
         weight = np.bincount(self.who, self.voice * self.times[self.of], votes.n_raters)
         self.rater_voice = weight / np.maximum(self.asked, 1)
@@ -312,16 +318,26 @@ class ExistenceFit:
         They are rates for each object of no flood: a flood must not water down its own. An
         outlier adds little to the usual rate, and is hardly held to it.
         """
-        n, (prior, worth), voice = self.votes.n_raters, self.settings.slips_worth, self.rater_voice
+        n, voice = self.votes.n_raters, self.rater_voice
         top = np.bincount(self.who, slips[self.of] * self.single, n)
         others = self._unflooded()
         count, room = voice * self.usual_slips, voice * others
-        rest = (count.sum() - count + prior) / (room.sum() - room + prior / self.settings.slips)
+        rest = self._usual_rate(count.sum() - count, room.sum() - room)
         most = _OUTLYING[0] * rest * others + _OUTLYING[1]
         self.usual_slips = np.minimum(top, most)
-        usual = (voice @ self.usual_slips + prior) / (room.sum() + prior / self.settings.slips)
-        worth = worth * most / np.maximum(top, most)
+        usual = self._usual_rate(voice @ self.usual_slips, room.sum())
+        worth = self.settings.slips_worth * most / np.maximum(top, most)
         self.slips = (top + worth) / (others + worth / usual)
+
+    def _usual_rate(self, count: Floats, room: Floats) -> Floats:
+        """Likeliest rate of events of which `count` were met in `room`, its logarithm being normal.
+
+        It solves ``count - room rate = log(rate / prior) / spread^2``.
+        """
+        room = np.maximum(room, 1e-9) * self.settings.slips_spread**2
+        known = self.settings.slips_spread**2 * count + np.log(self.settings.slips * room)
+        rate: Floats = wrightomega(known).real / room
+        return rate
 
     def _unflooded(self) -> Floats:
         """Number of objects of no flood that each rater was asked for, (R,)."""

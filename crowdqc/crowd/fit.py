@@ -19,6 +19,7 @@ from crowdqc.crowd.gold import calibrated, with_gold, with_settled
 from crowdqc.crowd.reliability import answers, false_share, reliability, right_boxes
 from crowdqc.crowd.shared import shared_error
 from crowdqc.crowd.spared import fit_completed
+from crowdqc.crowd.sums import total
 from crowdqc.crowd.wrong import chance_wrong
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
@@ -287,24 +288,27 @@ def _believed(data: Evidence, existence: Existence, shared: float) -> tuple[Floa
 def _located_boxes(data: Evidence, edges: Edges, *, iou: float = 0.3) -> Floats:
     """Probability that objects are where their boxes are, and not with those that lie apart, (O,).
 
-    Raters whose boxes overlap the fused one by `iou` are right and all others astray, or those
-    are right who overlap one of the boxes that lie apart: boxes at two other places do not speak
-    for one another. With nobody near it, the box is nowhere.
+    If any boxes are astray, raters whose boxes overlap the fused one by `iou` are right and all
+    others astray, or those are right who overlap one of the boxes that lie apart: boxes at two
+    other places do not speak for one another. With nobody near it, the box is nowhere. Boxes that
+    lie apart as unsteady hands draw are not astray, and no other place.
     """
     if not len(data.boxes):
         return np.zeros(data.n_objects)
-    near = paired_iou(data.boxes, edges.box[data.object]) >= iou
+    n, of = data.n_objects, data.object
+    near = paired_iou(data.boxes, edges.box[of]) >= iou
     sure = edges.voice * (np.log1p(-edges.rate) - np.log(edges.rate))[data.rater]
     far = np.flatnonzero(~near)
-    a, b = (far[rows] for rows in pairs_within(data.object[far]))
+    a, b = (far[rows] for rows in pairs_within(of[far]))
     alike = paired_iou(data.boxes[a], data.boxes[b]) >= iou
-    n = len(sure)
-    place = sure + np.bincount(a, alike * sure[b], n) + np.bincount(b, alike * sure[a], n)
-    rival = np.zeros(data.n_objects)
-    np.maximum.at(rival, data.object[far], place[far])
-    for_it = np.bincount(data.object, near * sure, data.n_objects)
-    some = np.bincount(data.object, near, data.n_objects) > 0
-    located: Floats = np.where(some, expit(for_it - rival), 0.0)
+    place = sure + total(a, alike * sure[b], len(sure)) + total(b, alike * sure[a], len(sure))
+    rival, astray = np.zeros(n), np.zeros(n)
+    np.maximum.at(rival, of[far], place[far])
+    np.maximum.at(astray, of[far], edges.astray[far])
+    count = total(of, near, n)
+    here = np.where(count > 0, expit(total(of, near * sure, n) - rival), 0.0)
+    astray += total(of, near * edges.astray, n) / np.maximum(count, 1)
+    located: Floats = 1 - np.minimum(astray, 1) * (1 - here)
     return located
 
 

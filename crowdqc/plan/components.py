@@ -156,18 +156,20 @@ def _readings(crowd: Crowd, known: Bools) -> tuple[Reading, Reading]:
     tell. At least raters see what they do if difficulty is as different as its prior allows at
     most (97.5 %), where four raters or more do not show that it is not; of fewer raters what one
     alone drew is real, too. And at most if it varies no more than is usual, as in the reading in
-    which what few draw is nothing.
+    which what few draw is nothing; of fewer raters, as little as its prior allows.
     """
     data, settings = crowd.evidence, ExistenceSettings()
     first, second = np.nonzero(np.triu(crowd.dependence, 1))
     tied = Dependence(first, second, crowd.dependence[first, second], data.n_raters)
-    most = settings.spread[0] * float(np.exp(1.96 * settings.log_spread))
+    reach, usual = float(np.exp(1.96 * settings.log_spread)), settings.usual
+    most = settings.spread[0] * reach
     hardest = replace(settings, log_spread=_FIXED)
     if (data.n_asked >= _VOICES).sum() >= _FEWEST:
         most *= float(np.clip((_visibility(crowd) - _EVEN[0]) / (_EVEN[1] - _EVEN[0]), 0, 1))
     else:
-        hardest = replace(hardest, slips_worth=(1 / _FIXED, 1 / _FIXED))
-    hard = easy = drawn_of_real(data, settings, tied, most=settings.usual)
+        hardest = replace(hardest, slips_spread=_FIXED, slips_worth=1 / _FIXED)
+        usual = settings.spread[0] / reach
+    hard = easy = drawn_of_real(data, settings, tied, most=usual)
     if most > easy[1]:
         hardest = replace(hardest, spread=(most, settings.spread[1]))
         hard = drawn_of_real(data, hardest, tied, most=np.inf)

@@ -83,7 +83,7 @@ def test_existence_is_bayes_rule_with_difficulty_integrated_out():
         real, tempting = (likelihood(row, kind) for kind in (0, 1))
         drew = row.count(1)
         slip = settings.slips**drew * 0.07 ** (drew - 1)
-        real, tempting = settings.rates[0] * real, settings.rates[1] * tempting
+        real, tempting = settings.rates[0] * real, 0.3 * tempting
         expected.append(real / (real + tempting + slip))
 
     found = fit_existence(votes(table), settings)

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from crowdqc.crowd import ExistenceSettings
 from crowdqc.crowd.dependence import Dependence
@@ -34,7 +35,7 @@ class Loops:
         self.nodes = list(zip(node, weight / weight.sum(), strict=True))
         self.shift = [dict.fromkeys(self.raters, 0.0) for _ in KINDS]
         self.mean, self.spread = list(settings.drawn), list(settings.spread)
-        self.rate = list(settings.rates)
+        self.rate = [settings.rates[0], 0.3]
         self.voice = [
             {r: 1 / (1 + sum(share[r, s] for s in row if s != r)) for r in row} for row in table
         ]
@@ -121,22 +122,34 @@ class Loops:
         return sum(self.voice[o][r] * self.times[o] for o in self.every(r)) / max(asked, 1)
 
     def learn_slips(self, slipped):
-        prior, worth = self.settings.slips_worth
+        worth = self.settings.slips_worth
         voice = {r: self.rater_voice(r) for r in self.raters}
         room = {r: self.room(r) for r in self.raters}
         top = {r: sum(slipped[o] for o in self.every(r) if r in self.alone[o]) for r in self.raters}
         most = {}
         for r in self.raters:
             others = [s for s in self.raters if s != r]
-            count = sum(voice[s] * self.usual_slips[s] for s in others) + prior
-            rest = count / (sum(voice[s] * room[s] for s in others) + prior / self.settings.slips)
+            count = sum(voice[s] * self.usual_slips[s] for s in others)
+            rest = self.usual_rate(count, sum(voice[s] * room[s] for s in others))
             most[r] = 2.75 * rest * room[r] + 0.2
         self.usual_slips = {r: min(top[r], most[r]) for r in self.raters}
-        usual = sum(voice[r] * self.usual_slips[r] for r in self.raters) + prior
-        usual /= sum(voice[r] * room[r] for r in self.raters) + prior / self.settings.slips
+        usual = self.usual_rate(
+            sum(voice[r] * self.usual_slips[r] for r in self.raters),
+            sum(voice[r] * room[r] for r in self.raters),
+        )
         for r in self.raters:
             held = worth * most[r] / max(top[r], most[r])
             self.slips[r] = (top[r] + held) / (room[r] + held / usual)
+
+    def usual_rate(self, count, room):
+        """Where the log of a Poisson likelihood times a log-normal prior is greatest."""
+        low = math.log(self.settings.slips)
+        spread = self.settings.slips_spread**2
+
+        def slope(log_rate):
+            return count - room * math.exp(log_rate) - (log_rate - low) / spread
+
+        return math.exp(brentq(slope, low - 200, low + 200, xtol=1e-14, rtol=1e-14))
 
     def newton(self, drawn, skipped):
         settings, slope, curve = self.settings, {}, {}
@@ -270,5 +283,5 @@ def test_settings_are_those_of_the_documentation():
     found = ExistenceSettings()
     assert found.drawn == (1.0, -2.5)
     assert (found.spread, found.log_spread, found.usual) == ((1.0, 0.7), 0.5, 1.25)
-    assert (found.raters, found.rates, found.objects) == ((1.0, 0.5), (0.6, 0.1), 10.0)
-    assert (found.slips, found.slips_worth) == (0.003, (1.0, 0.5))
+    assert (found.raters, found.rates, found.objects) == ((1.0, 0.5), (0.6, 0.05), 10.0)
+    assert (found.slips, found.slips_spread, found.slips_worth) == (0.003, 2.0, 0.5)
