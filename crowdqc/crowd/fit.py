@@ -20,7 +20,7 @@ from crowdqc.crowd.reliability import answers, false_share, reliability, right_b
 from crowdqc.crowd.shared import shared_error
 from crowdqc.crowd.spared import fit_completed
 from crowdqc.crowd.sums import total
-from crowdqc.crowd.wrong import chance_wrong
+from crowdqc.crowd.wrong import by_size, chance_wrong
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import Matched
 
@@ -218,7 +218,7 @@ def fit_evidence(
     existence = fit_completed(data, settings.existence, edges.dependence)
     existence = decided_existence(data, existence, edges.voice)
     shared = shared_error(data, edges)
-    edges = decided_edges(data, edges, shared)
+    edges = by_size(data, decided_edges(data, edges, shared))
     voices = np.bincount(data.object, edges.voice, data.n_objects)[:, None]
     common = shared**2 * voices * edges.spread**2
     edges, spread = calibrated(data, edges, np.sqrt(edges.spread**2 + common))

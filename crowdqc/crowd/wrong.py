@@ -1,13 +1,14 @@
 """How likely a fused box is wrong: nothing is there, or the box lies badly.
 
 Three things count here that move no box. A hand's error in px grows more slowly than the object, so
-that small objects are drawn worse, for their size, than large ones of the same label. Boxes of
-nothing that met by chance agree less than boxes of one thing. And where nobody knows whether raters
-share an error, either may be true.
+that small objects are drawn worse, for their size, than large ones of the same label (which spreads
+know, too). Boxes of nothing that met by chance agree less than boxes of one thing. And where nobody
+knows whether raters share an error, either may be true.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterable
 
@@ -76,12 +77,24 @@ def chance_wrong(
     ndarray, shape (O,)
         In [0, 1]; nan where spreads are.
     """
-    factor = size_factors(data, edges, edges.scale)
-    size = size_of(edges.box)
-    off = [chance_off(spread * np.sqrt(factor) / size) for spread in spreads]
+    off = [chance_off(edges.box, spread, whole=data.whole_pixels) for spread in spreads]
     exists = agreed_existence(data, edges, existence)
     wrong: Floats = 1 - exists * located * (1 - np.mean(off, axis=0))
     return wrong
+
+
+def by_size(data: Evidence, edges: Edges) -> Edges:
+    """The same edges, with spreads that grow as slowly with the size of objects as errors do.
+
+    Parameters
+    ----------
+    data : Evidence
+        Boxes of R raters, joined to O objects.
+    edges : Edges
+        With spreads that are a share of size.
+    """
+    factor = np.sqrt(size_factors(data, edges, edges.scale))
+    return dataclasses.replace(edges, spread=edges.spread * factor)
 
 
 def size_factors(data: Evidence, edges: Edges, scale: Floats) -> Floats:
@@ -216,13 +229,15 @@ def _log_contrasts(square: Floats, unit: Floats, voices: Floats, *, freedom: flo
     return np.where(n > 1e-6, density, 0.0)
 
 
-def chance_off(spread: Floats) -> Floats:
+def chance_off(box: Floats, spread: Floats, *, whole: bool = False) -> Floats:
     """Probability that a box with normal errors overlaps the truth by less than `WRONG`.
 
     Parameters
     ----------
-    spread : ndarray, shape (O, 4)
-        Standard deviation of each edge, as a share of the object's size.
+    box, spread : ndarray, shape (O, 4)
+        Boxes in px, and the standard deviation of each edge.
+    whole : bool
+        Whether the truth lies on whole px, and the box will.
 
     Returns
     -------
@@ -230,11 +245,14 @@ def chance_off(spread: Floats) -> Floats:
         In [0, 1], to about 0.01; nan where `spread` is.
     """
     chance = np.where(np.isfinite(spread).all(axis=1), 0.0, np.nan)
-    doubtful = np.flatnonzero(spread.sum(axis=1) > _NEGLIGIBLE)
+    doubtful = np.flatnonzero((spread / size_of(box)).sum(axis=1) > _NEGLIGIBLE)
     for start in range(0, len(doubtful), _BLOCK):
         rows = doubtful[start : start + _BLOCK]
-        low, high = np.split(spread[rows][:, None] * _ERRORS, 2, axis=2)
-        side = np.maximum(1 + high - low, 0)
-        both = np.maximum(np.minimum(1 + high, 1) - np.maximum(low, 0), 0).prod(axis=2)
-        chance[rows] = (both < WRONG * (1 + side.prod(axis=2) - both)).mean(axis=1)
+        mine, true = box[rows][:, None], box[rows][:, None] + spread[rows][:, None] * _ERRORS
+        if whole:
+            mine, true = np.floor(mine + 0.5), np.floor(true + 0.5)
+        side, other = (np.maximum(one[..., 2:] - one[..., :2], 0) for one in (true, mine))
+        both = np.minimum(true, mine)[..., 2:] - np.maximum(true, mine)[..., :2]
+        both = np.maximum(both, 0).prod(axis=2)
+        chance[rows] = (both < WRONG * (other.prod(axis=2) + side.prod(axis=2) - both)).mean(axis=1)
     return chance
