@@ -165,8 +165,9 @@ def agreed_existence(data: Evidence, edges: Edges, existence: Existence) -> Floa
     """Probability that objects exist, given how far their boxes lie apart, too, (O,).
 
     Raters who slip apart from one another may meet where an object could be; their boxes lie
-    apart as chance has it. Boxes of a temptation agree like those of a real object. Agreement
-    raises no probability, as it is what the model expects.
+    apart as chance has it. Boxes of a temptation agree like those of a real object, and so do those
+    of a real object, unless all of them but one are astray. Agreement raises no probability, as it
+    is what the model expects.
 
     Parameters
     ----------
@@ -191,14 +192,23 @@ def agreed_existence(data: Evidence, edges: Edges, existence: Existence) -> Floa
     one_thing = _contrasts(data, edges, rows, scale=own)
     apart = _contrasts(data, edges, rows, scale=np.maximum(own, _CHANCE))
     chance = _log_contrasts(*apart, freedom=_FREEDOM)
+    least = np.maximum(_all_but_one(data, edges, rows), _LEAST)
     real = exists
     for _ in range(_STEPS):
         each = [_log_contrasts(*one_thing, freedom=freedom) for freedom in _TRIED]
         best = each[int(np.argmax([real @ fit for fit in each]))]
-        ratio = np.maximum(np.exp(np.minimum(best - chance, 0.0)), _LEAST)
+        ratio = np.maximum(np.exp(np.minimum(best - chance, 0.0)), least)
         against = (1 - exists) * ((1 - slip) * ratio + slip)
         real = exists * ratio / np.maximum(exists * ratio + against, 1e-300)
     return real
+
+
+def _all_but_one(data: Evidence, edges: Edges, rows: Ints) -> Floats:
+    """Probability that all of these boxes of an object but one lie elsewhere, (O,)."""
+    of, rate = data.object[rows], edges.rate[data.rater[rows]]
+    every = total(of, np.log(rate), data.n_objects)
+    chance: Floats = np.minimum(np.exp(every) * total(of, 1 / rate, data.n_objects), 1.0)
+    return chance
 
 
 def _contrasts(

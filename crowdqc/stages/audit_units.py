@@ -85,7 +85,7 @@ def audited_boxes(run: Run, decision: Decision) -> Audited:
     consensus["object"] = consensus.groupby(_PLACE, sort=False).cumcount()
     usable = consensus["state"].isin(USABLE).to_numpy() & decision.usable(consensus)
     boxes = consensus[usable]
-    risk = STATED_BOXES.probability(boxes["expected_error"].to_numpy(np.float64))
+    risk = STATED_BOXES.probability(boxes["wrong"].to_numpy(np.float64))
     return Audited(
         "box",
         boxes[[*_KEY, *BOX]].assign(risk=risk),

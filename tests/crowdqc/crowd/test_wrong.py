@@ -62,19 +62,22 @@ def test_chance_of_a_bad_box_is_that_of_drawn_errors(spread):
     overlap = np.zeros(len(boxes))
     overlap[sound] = paired_iou(boxes[sound], np.tile(UNIT, (int(sound.sum()), 1)))
 
-    assert chance_off(np.array([spread])) == pytest.approx((overlap < 0.5).mean(), abs=0.02)
+    assert chance_off(np.tile(UNIT, (1, 1)), np.array([spread])) == pytest.approx(
+        (overlap < 0.5).mean(), abs=0.02
+    )
 
 
 @settings(max_examples=25)
 @given(st.lists(st.floats(0.0, 0.6), min_size=4, max_size=4), st.floats(1.0, 2.0))
 def test_a_box_with_wider_edges_is_not_less_likely_bad(spread, wider):
-    narrow, wide = chance_off(np.array([spread, np.multiply(spread, wider)]))
+    spreads = np.array([spread, np.multiply(spread, wider)])
+    narrow, wide = chance_off(np.tile(UNIT, (2, 1)), spreads)
 
     assert 0 <= narrow <= wide + 0.01 <= 1.01
 
 
 def test_where_nothing_is_known_of_the_edges_nothing_is_known_of_the_box():
-    chance = chance_off(np.array([[np.nan] * 4, [0.0] * 4]))
+    chance = chance_off(np.tile(UNIT, (2, 1)), np.array([[np.nan] * 4, [0.0] * 4]))
 
     assert np.isnan(chance[0])
     assert chance[1] == 0
