@@ -1,8 +1,9 @@
 """Whole cases of a rater that show something else than the others': a file, not a hand, is wrong.
 
 Left and right exchanged in some files, two labels exchanged in a case, pixels of a smaller picture,
-boxes of another case: all boxes of an organ are wrong there, and none elsewhere. Of all boxes of
-the rater they may be few, and between cases they vary so much that no bound of a share names them.
+slices counted from the other end, boxes of another case: all boxes of an organ are wrong there, and
+none elsewhere. Of all boxes of the rater they may be few, and between cases they vary so much that
+no bound of a share names them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _AGAIN = 0.5
 """Share of the boxes of a case that stand in another one, from which it was handed in twice."""
 _FEW = 5
 """Boxes to the pixel alike, above which a thing lies still: no other case was handed in."""
+_GAINED = 0.15
+"""Share of the boxes of a case that meet the others' only where slices count from the other end."""
 _SEVERAL = 2
 """Cases from which it is the rater's fault; or a third of them. One is a slip, and is found."""
 _SHOWN = 5
@@ -41,7 +44,8 @@ class _Held:
 @check("rater", "cases-astray", order=100)
 def astray_in_cases(data: RaterData) -> list[Fault | Finding]:
     """Raters of whom whole organs lie elsewhere, or have other labels, in some of their cases."""
-    return [*_judged(data, _organs_astray(data)), *_judged(data, _handed_in_twice(data))]
+    looks = (_organs_astray, _slices_reversed, _handed_in_twice)
+    return [one for look in looks for one in _judged(data, look(data))]
 
 
 def _organs_astray(data: RaterData) -> _Held:
@@ -55,6 +59,38 @@ def _organs_astray(data: RaterData) -> _Held:
     whole = (n >= FEWEST) & (n_off >= _WHOLE * n)
     what = "draws {labels} elsewhere than the others, or under another label"
     return _Held(box, whole[of] & off, what)
+
+
+def _slices_reversed(data: RaterData) -> _Held:
+    """Boxes of cases where others drew the same organs on slices counted from the other end."""
+    box = np.flatnonzero((data.n_others > 1)[data.compared.drawn.rater])
+    at, places = data.box_place[box], data.places
+    rater, plane, ends = data.compared.drawn.rater[box], places.plane[at], _ends(data)
+    back = ends[places.case[at]] - plane
+    run = (places.case[at] * len(data.labels) + places.label[at]) * int(ends.max(initial=0) + 1)
+    here, there = (_others_drew(run + plane, rater, at=run + end) for end in (plane, back))
+    n, n_here, of = _counted(_case(data, box), here)
+    n_there = np.bincount(of, there)
+    whole = (n >= 2 * FEWEST) & (n_there >= _WHOLE * n) & (n_there - n_here >= _GAINED * n)
+    return _Held(box, whole[of], "draws {labels} as if slices were counted from the other end")
+
+
+def _ends(data: RaterData) -> Ints:
+    """First and last slice of each case, added up."""
+    slices = data.matched.study.images.groupby("case")["slice"].agg(["min", "max"]).sum(axis=1)
+    ends: Ints = slices.reindex(data.places.names["case"]).to_numpy(np.int64)
+    return ends
+
+
+def _others_drew(drawn: Ints, rater: Ints, *, at: Ints) -> Bools:
+    """Whether anybody but the rater of each row drew at the number `at`, of what all drew."""
+    n_raters = int(rater.max(initial=0)) + 1
+    each = np.unique(drawn * n_raters + rater)
+    place, count = np.unique(each // n_raters, return_counts=True)
+    found = np.minimum(np.searchsorted(place, at), max(len(place) - 1, 0))
+    n = np.where(place[found] == at, count[found], 0)
+    others: Bools = n > np.isin(at * n_raters + rater, each)
+    return others
 
 
 def _handed_in_twice(data: RaterData) -> _Held:

@@ -161,6 +161,16 @@ def _repeated(data: RaterData) -> Rows:
     return Rows(drawn.rater, at, same, asked)
 
 
+def _doubled(data: RaterData) -> Rows:
+    """Boxes beyond the first one of an organ of which a slice has one."""
+    rater, at = data.compared.drawn.rater, data.box_place
+    once = np.isin(np.array(data.labels), list(data.matched.study.single))[data.places.label[at]]
+    first = np.unique(at * len(data.people) + rater, return_index=True)[1]
+    again = np.ones(len(at), bool)
+    again[first] = False
+    return Rows(rater, at, again & once, once)
+
+
 def _recurring(data: RaterData) -> Rows:
     """Boxes of which the very same stands in several cases."""
     drawn, at = data.compared.drawn, data.box_place
@@ -204,6 +214,14 @@ REPEATED = _check(
     limit="repeated",
     rows=_repeated,
     above=usual,
+)
+DOUBLED = _check(
+    "boxes-doubled",
+    order=55,
+    alone=True,
+    what="draws {:.0%} of the boxes round an organ that has one there already, and is there once",
+    limit="doubled",
+    rows=_doubled,
 )
 MISSES = _check(
     "rater-misses",

@@ -47,6 +47,8 @@ class RaterLimits(Section):
     """Loss of IoU from the first to the last slice that a rater read."""
     repeated: float = Field(default=0.25, ge=0, le=1, strict=False)
     """Share of boxes that equal the rater's own on the slice before, above the median rater's."""
+    doubled: float = Field(default=0.05, ge=0, le=1, strict=False)
+    """Share of boxes that are a second one of an organ that is there once: which is right?"""
     copied: float = Field(default=0.25, ge=0, le=1, strict=False)
     """Share of boxes that equal another rater's to the pixel, above that of other pairs."""
     dependent: float = Field(default=0.5, ge=0, le=1, strict=False)

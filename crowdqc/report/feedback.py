@@ -62,6 +62,7 @@ CHANGE = {
     "cases-astray": "In some cases all boxes of an organ lie elsewhere, or have another organ's "
     "name. Check that the right picture was open, and which side is left in it.",
     "rater-adds": "Some boxes are round something else. Draw only the organs of the list.",
+    "boxes-doubled": "Many organs have two boxes on one slice. Keep the better one.",
     "double-box": "Some organs have two boxes on one slice. Keep the better one.",
     "box-jump": "Some boxes lie far from those on the slices before and after. Look at them again.",
     "box-contradicted": "Some boxes lie elsewhere than on the slices around. Look at them again.",

@@ -3,12 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from crowdqc.agreement.cases import _others_drew
 from crowdqc.agreement.grids import tool_grid
 from crowdqc.findings import from_cell
 from tests.crowdqc.agreement.organs import BOX, GOOD, SIZE, copy_of, review
 
 SOME = ["0001", "0004"]
+DEPTH = 24
 KIDNEYS = {"right_kidney": "left_kidney", "left_kidney": "right_kidney"}
 
 
@@ -50,6 +54,20 @@ def on_grid(step):
         edges = step * (mine[BOX] / step).round()
         edges[["x1", "y1"]] = np.maximum(edges[["x1", "y1"]], edges[["x0", "y0"]].to_numpy() + step)
         return mine.assign(**edges)
+
+    return change
+
+
+def reversed_slices(boxes):
+    return boxes.assign(slice=DEPTH - 1 - boxes["slice"])
+
+
+def twice(share):
+    """A share of the boxes stand again, some px aside."""
+
+    def change(mine, everything, rng):
+        again = mine[rng.random(len(mine)) < share]
+        return pd.concat([mine, again.assign(**{edge: again[edge] + 3 for edge in BOX})])
 
     return change
 
@@ -127,3 +145,42 @@ def test_a_grid_is_told_of_many_edges_only():
     assert tool_grid(lines) == 1.0
     assert tool_grid(4 * lines[:3]) == 0.0
     assert tool_grid(lines + rng.random((30, 4))) == 0.0
+
+
+def test_cases_whose_slices_are_counted_from_the_other_end_are_named():
+    def low(mine, everything, rng):
+        return mine[mine["slice"] < DEPTH // 2]
+
+    def backwards(mine, everything, rng):
+        return in_cases(SOME, reversed_slices)(low(mine, everything, rng), everything, rng)
+
+    alter = dict.fromkeys(GOOD, low) | {"bad": backwards}
+    found = review({**GOOD, "bad": {"noise": 1.5}}, seed=3, slices=DEPTH, alter=alter)
+
+    (fault,) = said(found, "cases-astray")
+    assert fault.rater == "bad"
+    assert "counted from the other end" in fault.message
+    assert all(case in fault.message for case in SOME)
+
+
+@settings(max_examples=20)
+@given(st.data())
+def test_who_else_drew_somewhere_is_counted_as_by_loops(data):
+    n = data.draw(st.integers(1, 30))
+    number = st.lists(st.integers(0, 6), min_size=n, max_size=n)
+    drawn, rater, at = (np.array(data.draw(number)) for _ in range(3))
+
+    found = _others_drew(drawn, rater, at=at)
+
+    assert found.tolist() == [
+        any(d == a and s != r for d, s in zip(drawn, rater, strict=True))
+        for a, r in zip(at, rater, strict=True)
+    ]
+
+
+def test_who_draws_organs_twice_is_named_and_who_does_so_once_is_not():
+    (fault,) = said(reviewed(twice(0.2)), "boxes-doubled")
+    assert fault.rater == "bad"
+    assert fault.value == pytest.approx(0.2 / 1.2, abs=0.04)
+
+    assert said(reviewed(twice(0.01)), "boxes-doubled") == []

@@ -13,6 +13,7 @@ from crowdqc.crowd.dependence import likeness
 from crowdqc.crowd.edge_fit import fit_edges
 from crowdqc.crowd.edges import EdgeSettings
 from crowdqc.fusion import fuse
+from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from crowdqc.schema import BOX
 from tests.crowdqc.crowds import crowd_study
@@ -301,6 +302,19 @@ def test_raters_at_two_other_places_do_not_speak_for_one_another():
     located = fit_evidence(astray).located
 
     assert (located[lost] > 0.8).all()
+
+
+def test_what_an_unsteady_hand_draws_is_no_other_place():
+    """Boxes that lie apart as one of the two draws anyway say nothing of where the object is."""
+    rng = np.random.default_rng(4)
+    data, truth = drawn(rng, [0.02, 0.25], miss=0.0)
+    found = fit_evidence(data)
+    boxes = data.boxes.reshape(-1, 2, 4)
+    apart = paired_iou(boxes[:, 0], boxes[:, 1]) < 0.3
+
+    assert apart.sum() >= 5
+    assert (paired_iou(found.box[apart], truth[apart]) > 0.3).mean() > 0.8
+    assert np.median(found.located[apart]) > 0.8
 
 
 # What is compared on few places

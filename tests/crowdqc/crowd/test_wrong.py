@@ -15,6 +15,7 @@ from crowdqc.crowd.wrong import (
     _contrasts,
     _log_contrasts,
     agreed_existence,
+    by_size,
     chance_off,
     size_factors,
 )
@@ -65,6 +66,21 @@ def test_chance_of_a_bad_box_is_that_of_drawn_errors(spread):
     assert chance_off(np.tile(UNIT, (1, 1)), np.array([spread])) == pytest.approx(
         (overlap < 0.5).mean(), abs=0.02
     )
+
+
+def test_on_whole_pixels_box_and_truth_are_rounded():
+    box, spread = np.array([[10.3, 20.0, 13.4, 23.0]]), np.full((1, 4), 0.45)
+    error = np.random.default_rng(1).standard_normal((40_000, 4)) * spread
+    truth = np.round(box + error)
+    sound = (truth[:, 2:] > truth[:, :2]).all(axis=1)
+    overlap = np.zeros(len(truth))
+    fused = np.tile(np.round(box), (int(sound.sum()), 1))
+    overlap[sound] = paired_iou(truth[sound], fused)
+
+    found = chance_off(box, spread, whole=True)
+
+    assert found == pytest.approx((overlap < 0.5).mean(), abs=0.03)
+    assert found > chance_off(box, spread) + 0.05
 
 
 @settings(max_examples=25)
@@ -164,6 +180,34 @@ def test_boxes_of_two_inventors_that_lie_apart_are_wrong():
     assert far.wrong[120] > 0.5
     assert near.wrong[120] < 0.5
     assert (near.wrong >= 1 - near.exists * near.located - 1e-9).all()
+
+
+def test_spreads_of_small_and_of_large_objects_hold_alike():
+    data, true = crowd(3, n=400, sd=0.02, px=1.0, sides=(8, 80))
+    plain = fit_edges(data, EdgeSettings())
+    sized = by_size(data, plain)
+    np.testing.assert_array_equal(sized.box, plain.box)
+    held, lowest = [], []
+    for found in (plain, sized):
+        held.append(np.abs(found.box - true) <= 1.96 * found.spread)
+        lowest.append(held[-1][found.spread <= np.quantile(found.spread, 0.2)].mean())
+
+    assert held[1].mean() == pytest.approx(0.95, abs=0.03)
+    assert lowest[1] > max(0.86, lowest[0] + 0.03)
+
+
+def test_of_two_who_lie_apart_one_who_often_strays_makes_no_object_doubtful():
+    rng = np.random.default_rng(2)
+    boxes = UNIT * 40 + rng.standard_normal((120, 3, 4))
+    drew = rng.random((120, 3)) < 0.95
+    drew[:, 2] = True
+    boxes[:30, 2] += 25.0
+    drew[:10, 1] = False
+    drew[:10, 0] = True  # there, one is right, and the one who strays is astray
+    found = fit_evidence(drawn(boxes, drew))
+
+    assert found.exists[:10].min() > 0.95
+    assert found.wrong[:10].max() < 0.3
 
 
 @settings(max_examples=8, deadline=None)

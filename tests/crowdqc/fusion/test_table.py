@@ -12,7 +12,7 @@ from crowdqc.findings import InputError
 from crowdqc.fusion import Fused, Method, ask, fuse
 from crowdqc.fusion.ask import expected_error
 from crowdqc.fusion.interpolate import interpolate_gaps
-from crowdqc.fusion.table import rounded
+from crowdqc.fusion.table import rounded, whole_spread
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from crowdqc.schema import INTERPOLATED, SPREAD, TABLES, Study
@@ -370,3 +370,25 @@ def test_risk_ranks_the_error_against_the_truth():
 def test_ask_knows_nothing_where_nothing_was_drawn_twice():
     found = ask(match(small([(0, "a", 0, 0, 5, 5)], raters="a")))
     assert found[["expected_error", "value"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.2, 0.3, 0.38, 0.5, 0.8, 0.95, 1.3, 1.9])
+def test_spreads_of_edges_on_whole_pixels_hold_what_they_say(spread):
+    """The truth is a rounded draw from what is known of it, before the edge was rounded."""
+    rng = np.random.default_rng(0)
+    edge = rng.uniform(10, 20, (20_000, 4))
+    known = np.full(edge.shape, spread)
+    truth = np.floor(edge + spread * rng.standard_normal(edge.shape) + 0.5)
+
+    wide = whole_spread(edge, known)
+
+    off = np.abs(np.floor(edge + 0.5) - truth)
+    assert (wide >= np.hypot(known, 12**-0.5) - 1e-12).all()
+    assert 0.93 < (off <= 1.96 * wide).mean() <= 1
+    centre = np.abs(edge - np.floor(edge) - 0.5) > 0.4  # near a whole px
+    assert (off <= 1.96 * wide)[centre].mean() > 0.89
+
+
+def test_spreads_that_are_not_known_stay_unknown_on_whole_pixels():
+    found = whole_spread(np.zeros((1, 4)), np.array([[np.nan, 0.0, 5.0, 0.4]]))
+    np.testing.assert_allclose(found, [[np.nan, 12**-0.5, np.hypot(5, 12**-0.5), 1.01 / 1.96]])
