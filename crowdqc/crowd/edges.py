@@ -73,8 +73,6 @@ class Edges:
         Share of boxes of each rater that lie elsewhere.
     difficulty : ndarray, shape (O,)
         Factor of the raters' spread on this object; 1 where it was drawn once.
-    object_boxes : float
-        How many boxes of average difficulty each object's difficulty is held by.
     bias, sd : ndarray, shape (R, 4)
         Of each rater and edge, as a share of the object's width (x) or height (y); nan where
         no object of the study was drawn by two raters.
@@ -98,7 +96,6 @@ class Edges:
     trust: Floats
     rate: Floats
     difficulty: Floats
-    object_boxes: float
     bias: Floats
     sd: Floats
     sd_label: Floats

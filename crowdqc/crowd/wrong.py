@@ -20,7 +20,6 @@ from crowdqc.arrays import Floats, Ints
 from crowdqc.crowd.edges import Edges, size_of
 from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.existence import Existence
-from crowdqc.crowd.pooling import likely_boxes
 from crowdqc.crowd.student import log_student
 from crowdqc.crowd.sums import sums, total
 
@@ -87,8 +86,6 @@ def chance_wrong(
 def by_size(data: Evidence, edges: Edges) -> Edges:
     """The same edges, with spreads that grow as slowly with the size of objects as errors do.
 
-    How much objects differ in difficulty is learned anew, beside size.
-
     Parameters
     ----------
     data : Evidence
@@ -96,18 +93,8 @@ def by_size(data: Evidence, edges: Edges) -> Edges:
     edges : Edges
         With spreads that are a share of size.
     """
-    of, n = data.object, data.n_objects
-    factor = size_factors(data, edges, edges.scale / edges.difficulty[of][:, None])
-    voices, boxes = total(of, edges.voice, n), edges.object_boxes
-    errors = edges.difficulty**2 * (voices + boxes) - boxes
-    errors /= factor.mean(axis=1)  # what size explains makes no object hard
-    several = voices > 2 + 1e-9
-    if several.any():
-        boxes = likely_boxes(
-            errors[several] / voices[several], voices[several], freedom=edges.freedom
-        )
-    hard = (errors + boxes) / (voices + boxes) / edges.difficulty**2
-    return dataclasses.replace(edges, spread=edges.spread * np.sqrt(factor * hard[:, None]))
+    factor = np.sqrt(size_factors(data, edges, edges.scale))
+    return dataclasses.replace(edges, spread=edges.spread * factor)
 
 
 def size_factors(data: Evidence, edges: Edges, scale: Floats) -> Floats:
