@@ -17,7 +17,7 @@ from crowdqc.files import Unreadable, holds_dicom
 from crowdqc.findings import InputError
 from crowdqc.formats.base import Format, formats
 from crowdqc.formats.files import printable
-from crowdqc.formats.guess_documents import SIZE
+from crowdqc.formats.guess_documents import SIZE, gold_remarks
 from crowdqc.formats.listing import Guess, Listing
 from crowdqc.formats.name_patterns import guess_pattern
 from crowdqc.formats.patterns import Name, split_ending
@@ -67,8 +67,12 @@ def guess_study(
         guess.image_path = _images(listing, guess, is_mask=is_mask)
     if guess.volume is not None:
         guess.window = suit_window(guess.volume) or guess.window
+    fields = map(Name(guess.path).fields, map(listing.relative, guess.files))
+    guess.remarks += gold_remarks(one["rater"] for one in fields if one and "rater" in one)
     if any(line.startswith("#") for line in [*guess.more, *_image_lines(guess)]):
-        guess.remarks.append("Something stands as a comment to fill in, or to answer: do so first.")
+        guess.remarks.append(
+            "Comments of the study file ask for something to fill in or to answer: do that first."
+        )
     return guess
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from crowdqc.formats.files import parse_number, printable
@@ -207,6 +207,28 @@ def ask_rater(
         if 1 < len(set(values)) <= PEOPLE_MAX and shared >= SHARED and free and not fractions:
             return [f"# Does '{printable(name)[:60]}' say who drew? Then name it as the rater."]
     return []
+
+
+def gold_remarks(raters: Iterable[str]) -> list[str]:
+    """A remark on raters whose names are those of a gold standard.
+
+    Parameters
+    ----------
+    raters : iterable of str
+        Names, as columns or folders say them.
+    """
+    names = sorted(set(filter(_GOLD.fullmatch, raters)))
+    return [
+        f"'{printable(name)}' seems to be a gold standard and no rater of the crowd: then add "
+        f"a section [truth] with rater = '{printable(name)}'."
+        for name in names[:1]
+    ]
+
+
+_GOLD = re.compile(
+    r"(?:gt|gold|ground[-_ ]?truth|truth|reference)(?:[-_ ](?:standard|labels?|boxes))?",
+    re.IGNORECASE,
+)
 
 
 def _label_name(name: str) -> str:

@@ -11,7 +11,13 @@ from pathlib import Path
 from crowdqc.findings import InputError
 from crowdqc.formats.csvfile import csv_rows, read_header
 from crowdqc.formats.files import parse_number, printable
-from crowdqc.formats.guess_documents import ask_rater, guess_image, guess_path, one_name_each
+from crowdqc.formats.guess_documents import (
+    ask_rater,
+    gold_remarks,
+    guess_image,
+    guess_path,
+    one_name_each,
+)
 from crowdqc.formats.listing import FILES_MAX, Guess, Listing
 from crowdqc.formats.patterns import split_ending
 from crowdqc.formats.raters import rater_key
@@ -102,6 +108,7 @@ def sniff_table(listing: Listing) -> Guess | None:
     if "rater" not in columns and "{rater}" not in guess.path:
         guess.more += ask_rater(rows, together.places(), labels=together.values("label"))
     _labels(guess, together)
+    guess.remarks += gold_remarks(together.values("rater"))
     if guess.more:  # several boxes of a label may be those of several people
         guess.several = set()
     return guess

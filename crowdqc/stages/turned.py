@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 6
 """Cases, and slices of each, whose voxels are looked at."""
-_REMEDY = {
-    False: "set picture = '{}' in [images].",
-    True: "slices seem to be numbered from the other end: give [images] a plane of the patient, "
-    "or number them anew.",
-}
+_ORDER = (
+    "Number them anew in the annotations (the last slice is 0), or, where [images] plane is "
+    "'stored', name a plane of the patient."
+)
 
 
 def turn_findings(config: Config, study: Study) -> list[Finding]:
@@ -80,12 +79,17 @@ def _turned(config: Config, study: Study) -> list[Finding]:
         return []
     at = TURNS.index(found), TURNS.index(now)
     other, present = (float(steps.iloc[:, k].mean()) for k in at)
-    slices = ", slices in reverse," if found.backwards else ""
+    ways, remedies = [], []
+    if found.picture != now.picture:
+        ways.append(f"pictures made by '{found.picture}' and not by '{now.picture}'")
+        remedies.append(f"Set picture = '{found.picture}' in [images].")
+    if found.backwards:
+        ways.append("slices counted from the other end")
+        remedies.append(_ORDER)
     message = (
-        f"Boxes fit pictures made by '{found.picture}'{slices} better than those by "
-        f"'{now.picture}', as the study file says: grey values change {other / present:.1f} times "
-        f"as much along their edges ({len(steps)} cases and labels looked at). If that is how "
-        f"raters saw them, {_REMEDY[found.backwards].format(found.picture)}"
+        f"Boxes fit {' and '.join(ways)} better than what the study file says: grey values change "
+        f"{other / present:.1f} times as much along their edges ({len(steps)} cases and labels "
+        f"looked at). If raters saw them so: {' '.join(remedies)}"
     )
     return [Finding(check="picture-turned", message=message, value=other / present)]
 

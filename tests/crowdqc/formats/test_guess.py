@@ -110,6 +110,18 @@ def test_a_file_of_frames_for_each_case_is_no_series_of_slices(write, tmp_path):
     assert guess_study(tmp_path).image_path == "dicom/c{case}_ct.dcm"
 
 
+@pytest.mark.parametrize("name", ["ground_truth", "GT", "gold standard", "gunter"])
+def test_a_gold_standard_among_the_raters_is_noticed(write, tmp_path, name):
+    for folder in (name, "ann", "bob"):
+        write(f"{folder}/p1_1.txt", "0 .5 .5 .1 .1\n")
+    write("t/boxes.csv", f"case,rater,label,x0,y0,x1,y1\np,{name},liver,1,2,3,4\n")
+    said = [guess_study(tmp_path / one) for one in (".", "t")]
+
+    told = [any("[truth] with rater = '" in remark for remark in one.remarks) for one in said]
+
+    assert told == [name != "gunter"] * 2
+
+
 def test_masks_that_come_first_by_name_are_not_taken_for_images(write, tmp_path):
     for case in (1, 2):
         write(f"boxes/a/img{case}-slice3.txt", "0 .5 .5 .1 .1\n")

@@ -1,6 +1,7 @@
 """Boxes that were drawn on pictures turned otherwise are noticed, and others never blamed."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from crowdqc.volumes import from_pictures, to_pictures
@@ -102,7 +103,18 @@ def test_check_names_the_picture_that_boxes_fit(tmp_path):
 
     assert "picture-turned" not in clean.output
     assert "picture-turned" in found.output
-    assert "set picture = 'rot90'" in found.output
+    assert "Set picture = 'rot90'" in found.output
+
+
+def test_slices_counted_from_the_other_end_are_told(tmp_path):
+    study = write(tmp_path, picture="rot90", affines=[AFFINE] * 6)
+    boxes = pd.read_csv(tmp_path / "boxes.csv")
+    boxes.assign(slice=9 - boxes["slice"]).to_csv(tmp_path / "boxes.csv", index=False)
+
+    found = call("check", study, "--format", "csv").output
+
+    assert "Boxes fit slices counted from the other end better" in found
+    assert "Set picture" not in found
 
 
 def test_volumes_stored_in_several_orientations_are_told(tmp_path):
