@@ -13,7 +13,7 @@ from typing import Any
 from crowdqc.report.agreement import MAX_MATRIX, Matrix, Scatter
 from crowdqc.report.content import ReportContent
 from crowdqc.report.effect import PairedScores
-from crowdqc.report.text import readable
+from crowdqc.report.text import readable, shortened
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Colours that colour-blind people tell apart (M. Okabe and K. Ito, 2002)."""
@@ -78,7 +78,7 @@ def points(scatter: Scatter) -> Figure:
 def _heatmap(matrix: Matrix) -> Figure:
     """A matrix of many raters, by colour alone; the number shows when pointed at."""
     names = [_plain(rater) for rater in matrix.raters]
-    short = [_plain(_cut(rater)) for rater in matrix.raters]
+    short = [_plain(shortened(rater, MAX_NAME)) for rater in matrix.raters]
     rows = [[None if math.isnan(v) else round(v, 3) for v in row] for row in matrix.values]
     axis: Figure = {"type": "category", "showgrid": False, "ticks": "", "tickvals": names}
     axis |= {"ticktext": short, "tickfont": {"size": 11 if len(names) <= MAX_NAMED else 7}}
@@ -97,14 +97,6 @@ def _heatmap(matrix: Matrix) -> Figure:
     side = min(200 + 17 * len(names), 1000)
     layout = {"xaxis": axis, "yaxis": {**axis, "autorange": "reversed"}, "height": side}
     return {"data": [trace], "layout": layout}
-
-
-def _cut(name: str) -> str:
-    """A name without its middle, where it is long: that of many differs at the end."""
-    if len(name) <= MAX_NAME:
-        return name
-    end = MAX_NAME // 2
-    return f"{name[: MAX_NAME - end - 1]}…{name[-end:]}"
 
 
 def _paired(pairs: PairedScores) -> Figure:

@@ -128,6 +128,7 @@ def environment() -> jinja2.Environment:
         "cell": cell,
         "key": sort_key,
         "readable": text.readable,
+        "shortened": text.shortened,
         "number": text.number,
         "status": lambda word: _STATUS.get(text.readable(word), ""),
         "bar": interval_bar,

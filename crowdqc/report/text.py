@@ -41,6 +41,24 @@ def number(value: float, digits: int = 2) -> str:
     return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
 
 
+def shortened(name: str, most: int) -> str:
+    """A name without its middle, where it is long: those of many differ at the end.
+
+    Parameters
+    ----------
+    name : str
+    most : int
+        Characters that it may have.
+
+    Examples
+    --------
+    >>> shortened("rater01@clinic.example", 12), shortened("bob", 12)
+    ('rater…xample', 'bob')
+    """
+    end = most // 2
+    return name if len(name) <= most else f"{name[: most - end - 1]}…{name[-end:]}"
+
+
 def share(part: int, whole: int, noun: str) -> str:
     """How many of how many.
 
