@@ -130,9 +130,24 @@ def grid_mismatch(a: Geometry, b: Geometry) -> str:
     >>> grid_mismatch(a, a), grid_mismatch(a, b)
     ('', 'their affine matrices differ by 2 (at most 0.0001 mm)')
     """
-    if a.shape != b.shape:
-        return f"their shapes are {a.shape} and {b.shape}"
     off = float(np.abs(a.affine - b.affine).max())
-    if off > TOLERANCE_MM:
-        return f"their affine matrices differ by {off:.4g} (at most {TOLERANCE_MM} mm)"
-    return ""
+    if a.shape != b.shape:
+        differ = f"their shapes are {a.shape} and {b.shape}"
+    elif off > TOLERANCE_MM:
+        differ = f"their affine matrices differ by {off:.4g} (at most {TOLERANCE_MM} mm)"
+    else:
+        return ""
+    return differ + _turned_otherwise(a, b)
+
+
+def _turned_otherwise(a: Geometry, b: Geometry) -> str:
+    """That two volumes are stored in different orientations, and what turns them alike."""
+    from nibabel.orientations import aff2axcodes
+
+    one, other = ("".join(map(str, aff2axcodes(volume.affine))) for volume in (a, b))
+    if one == other:
+        return ""
+    return (
+        f", and their axes point to {one} and {other}: [images] plane = 'axial' (or 'coronal', "
+        "'sagittal') turns both alike"
+    )

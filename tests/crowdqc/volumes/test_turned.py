@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crowdqc.volumes import from_pictures, to_pictures
+from crowdqc.volumes import Geometry, from_pictures, grid_mismatch, to_pictures
 from crowdqc.volumes.turned import TURNS, Turn, better_turn, edge_steps, turned_steps
 from tests.commands import call
 from tests.niftis import AFFINE, save
@@ -145,3 +145,12 @@ def test_steps_do_not_change_with_the_grey_values():
     assert to_pictures(volume, "rot90").shape == SHAPE
     assert plain.shape == (1, len(TURNS))
     assert plain[0].argmax() == TURNS.index(Turn("rot90", backwards=False))
+
+
+def test_volumes_that_only_lie_otherwise_are_told_what_turns_them_alike():
+    a = Geometry((4, 5, 6), np.diag([1.0, 1, 1, 1]))
+    turned, moved = np.diag([-1.0, -1, 1, 1]), np.eye(4)
+    moved[0, 3] = 2.0
+
+    assert "point to RAS and LPS: [images] plane" in grid_mismatch(a, Geometry((4, 5, 6), turned))
+    assert "point to" not in grid_mismatch(a, Geometry((4, 5, 6), moved))
