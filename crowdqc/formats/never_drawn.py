@@ -3,17 +3,21 @@
 Where each rater draws some of the organs, tables and files seldom say so, and a slice that was
 read is taken as read for all labels. But nobody who looks for an organ misses all of it: a label
 that a rater never drew in the whole study, though others drew it time and again on what that rater
-read, is taken as not asked for, with a finding that says so.
+read, is taken as not asked for, with a finding that says so. Two others must have drawn it there,
+since one may invent; one is enough where the boxes go on from slice to slice as an organ does, and
+where the labels were divided, so that nobody who drew it draws anything that the rater draws.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from crowdqc.arrays import Bools
 from crowdqc.findings import Finding
 from crowdqc.geometry import paired_iou
 from crowdqc.schema import BOX, ReadingState, Study, natural_order
@@ -69,39 +73,50 @@ def infer_labels(
 
 
 def _never_drawn(study: Study, assigned: set[str]) -> pd.DataFrame:
-    """``rater, label, n_slices, n_cases, others``, a row for each label taken as not asked for."""
+    """``rater, label, n_slices, n_cases, least``, a row for each label taken as not asked for."""
     boxes = study.boxes
     drawn = pd.crosstab(boxes["rater"], boxes["label"])
     asked = drawn.index[(drawn.sum(axis=1) >= SLICES) & ~drawn.index.isin(assigned)]
     rater, label = np.nonzero(drawn.loc[asked].to_numpy() == 0)
     pairs = pd.DataFrame({"rater": asked[rater], "label": drawn.columns[label]})
-    shown = boxes[boxes["label"].isin(pairs["label"])]
-    shown = shown.groupby([*_PLACE, "label"])["rater"].nunique().rename("voices").reset_index()
-    least = pairs.assign(least=_voices_asked(drawn, pairs))
-    rows = _read(study).merge(least, on="rater").merge(shown, on=[*_PLACE, "label"])
+    theirs = boxes[boxes["label"].isin(pairs["label"])]
+    runs = theirs["label"].isin(_organs_that_go_on(theirs, study.single))
+    shown = theirs.assign(run=runs).groupby([*_PLACE, "label"], as_index=False)
+    shown = shown.agg(voices=("rater", "nunique"), run=("run", "first"))
+    pairs = pairs.assign(divided=_divided(drawn, pairs))
+    rows = _read(study).merge(shown, on=_PLACE).merge(pairs, on=["rater", "label"])
+    rows["least"] = np.where(rows["divided"] | rows["run"], 1, 2)
     rows = rows[rows["voices"] >= rows["least"]]
     found = rows.groupby(["rater", "label"]).agg(
-        n_slices=("slice", "size"), n_cases=("case", "nunique"), others=("least", "first")
+        n_slices=("slice", "size"), n_cases=("case", "nunique"), least=("least", "first")
     )
     found = found[(found["n_slices"] >= SLICES) & (found["n_cases"] >= CASES)].reset_index()
     otherwise = _named_otherwise(rows, boxes, found)
     return found[otherwise <= _OTHERWISE * found["n_slices"]]
 
 
-def _voices_asked(drawn: pd.DataFrame, pairs: pd.DataFrame) -> list[int]:
-    """Raters who must have drawn each label: two, but one where the labels were divided.
+def _organs_that_go_on(boxes: pd.DataFrame, single: Collection[str]) -> list[str]:
+    """Organs of which most boxes go on in one of the same rater on a slice beside: not invented."""
+    boxes = boxes[boxes["label"].isin(single)].reset_index(names="row")
+    key = ["rater", *_PLACE, "label"]
+    sides = [boxes.assign(slice=boxes["slice"] + step) for step in (-1, 1)]
+    pairs = pd.concat(sides).merge(boxes[[*key, *BOX]], on=key)
+    first, second = (pairs[[f"{edge}_{of}" for edge in BOX]].to_numpy(float) for of in "xy")
+    on = pairs.loc[paired_iou(first, second) >= _SAME, "row"] if len(pairs) else pairs["row"]
+    share = boxes["row"].isin(on).groupby(boxes["label"]).mean()
+    return list(share.index[share > 0.5])
 
-    They were where whoever drew the label drew none of those that the rater drew: of one who draws
-    the same as others and one thing more it is not known whether that is there.
-    """
+
+def _divided(drawn: pd.DataFrame, pairs: pd.DataFrame) -> Bools:
+    """Whether whoever drew each label drew none of those that its rater drew."""
     used = drawn.to_numpy() > 0
     rater, label = (
         index.get_indexer(pairs[name])
         for name, index in (("rater", drawn.index), ("label", drawn.columns))
     )
     shared = used.astype(np.int64) @ used.T.astype(np.int64) > 0
-    divided = ~(shared[rater] & used.T[label]).any(axis=1)
-    return np.where(divided, 1, 2).tolist()
+    divided: Bools = ~(shared[rater] & used.T[label]).any(axis=1)
+    return divided
 
 
 def _read(study: Study) -> pd.DataFrame:
@@ -130,7 +145,7 @@ def _named_otherwise(rows: pd.DataFrame, boxes: pd.DataFrame, found: pd.DataFram
 def _finding(rater: str, of: pd.DataFrame) -> Finding:
     labels = natural_order(of["label"])
     n, cases = int(of["n_slices"].sum()), int(of["n_cases"].max())
-    who = "others" if (of["others"] == 1).any() else "two or more others"
+    who = "others" if (of["least"] == 1).any() else "two or more others"
     return Finding(
         check="label-never-drawn",
         message=(

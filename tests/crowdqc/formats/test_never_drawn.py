@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -7,6 +8,7 @@ from crowdqc.formats.never_drawn import CASES, SLICES, infer_labels
 from crowdqc.schema import Study
 
 LABELS = ("liver", "spleen", "aorta")
+THINGS = {"single": frozenset()}
 PLACES = {"liver": 0.0, "spleen": 200.0, "aorta": 400.0}
 
 
@@ -29,8 +31,7 @@ def study(drawn, *, cases=4, depth=8, at=PLACES, **fields):
         pd.DataFrame(slices, columns=["case", "slice"]).assign(height=512, width=512),
         pd.DataFrame(readings, columns=["case", "slice", "rater", "state"]),
         frame.assign(box=range(len(frame))),
-        single=frozenset(LABELS),
-        **fields,
+        **{"single": frozenset(LABELS)} | fields,
     )
 
 
@@ -41,7 +42,9 @@ def asked(found):
 
 
 def test_what_two_others_drew_time_and_again_was_not_asked_of_who_never_drew_it():
-    found, findings = infer_labels(study({"a": "liver spleen", "b": "liver spleen", "c": "liver"}))
+    crowd = study({"a": "liver spleen", "b": "liver spleen", "c": "liver"}, **THINGS)
+
+    found, findings = infer_labels(crowd)
 
     assert asked(found) == {"c": "liver aorta"}  # nobody drew the aorta: that says nothing
     (finding,) = findings
@@ -52,17 +55,32 @@ def test_what_two_others_drew_time_and_again_was_not_asked_of_who_never_drew_it(
 
 
 def test_where_the_labels_were_divided_one_other_is_enough():
-    found, findings = infer_labels(study({"a": "liver", "b": "spleen", "c": "aorta"}))
+    crowd = study({"a": "liver", "b": "spleen", "c": "aorta"}, **THINGS)
+
+    found, findings = infer_labels(crowd)
 
     assert asked(found) == {"a": "liver", "b": "spleen", "c": "aorta"}
     assert [finding.rater for finding in findings] == ["a", "b", "c"]
 
 
-def test_what_one_alone_draws_beside_what_all_draw_was_asked_of_all():
-    """It may be invented, or what the others missed: nothing says that they did not look."""
-    crowd = study({"a": "liver", "b": "liver", "c": "liver spleen"})
+def test_of_things_one_who_draws_more_than_the_others_may_invent():
+    crowd = study({"a": "liver", "b": "liver", "c": "liver spleen"}, **THINGS)
 
     assert infer_labels(crowd) == (crowd, [])
+
+
+def test_an_organ_that_goes_on_along_the_slices_is_not_invented():
+    crowd = study({"a": "liver", "b": "liver", "c": "liver spleen"})
+    spleen, rng = crowd.boxes["label"] == "spleen", np.random.default_rng(0)
+    boxes = crowd.boxes.copy()
+    boxes.loc[spleen, ["x0", "x1"]] += rng.uniform(0, 250, (spleen.sum(), 1))
+    invented = dataclasses.replace(crowd, boxes=boxes)
+
+    found, findings = infer_labels(crowd)
+
+    assert asked(found) == {"a": "liver aorta", "b": "liver aorta"}
+    assert "which others drew 32 times" in findings[0].message
+    assert infer_labels(invented) == (invented, [])
 
 
 @pytest.mark.parametrize(
