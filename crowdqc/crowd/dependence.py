@@ -108,6 +108,21 @@ class Mates:
         np.add.at(total, self.second, self.share[:, None] * values[self.first])
         return total
 
+    def between(self, first: Ints, second: Ints) -> Floats:
+        """How far the raters of each two rows are one voice, of the shape of `first`."""
+        if not len(self.first):
+            return np.zeros(len(first))
+        n = 1 + max(int(rows.max(initial=0)) for rows in (self.first, self.second, first, second))
+        known, asked = (
+            np.minimum(a, b) * n + np.maximum(a, b)
+            for a, b in ((self.first, self.second), (first, second))
+        )
+        order = np.argsort(known)
+        at = np.minimum(np.searchsorted(known, asked, sorter=order), len(known) - 1)
+        row = order[at]
+        shared: Floats = np.where(known[row] == asked, self.share[row], 0.0)
+        return shared
+
     def voice(self, n: int) -> Floats:
         """What each of n rows counts among those of its object: 1 / (1 + what it shares)."""
         shared: Floats = 1 / (1 + self.sums(np.ones((n, 1)))[:, 0])

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from crowdqc.arrays import Floats, numbered
-from crowdqc.crowd.dependence import HAND, Dependence, find_dependence
+from crowdqc.crowd.dependence import HAND, Dependence, find_dependence, pairs_within
 from crowdqc.crowd.edges import Edges, EdgeSettings, size_of
 from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.medians import median_boxes, middle
+from crowdqc.crowd.pairs import unresolved
 from crowdqc.crowd.pooling import USUAL_BOXES, likely_boxes
 from crowdqc.crowd.student import SAMPLE, likely_freedom, log_student
 from crowdqc.crowd.sums import blocks, sums, total
@@ -29,8 +30,8 @@ _ELSEWHERE = -4 * np.log(10.0)
 _ELSEWHERE_IOU = 0.3
 """IoU with the box of a reviewer below which a box lies elsewhere."""
 _PAIR = 0.5
-"""Boxes that the prior of a rater counts for each box with one other voice beside it: of two only
-the sum of the variances is seen, so that half of what the box would tell is missing."""
+"""Boxes that the prior of a rater counts for each box with one other voice beside it, where nothing
+tells their variances apart: of two only the sum is seen, and half of what is told is missing."""
 
 
 def fit_edges(evidence: Evidence, settings: EdgeSettings) -> Edges:
@@ -116,7 +117,7 @@ class _Fit:
         self.box, self.size = self.median, size_of(self.median)
         voices = total(self.of, self.voice, data.n_objects)
         self.shared = (voices > 1 + 1e-9)[self.of].astype(np.float64)[:, None]
-        self.paired = self.shared[:, 0] * (voices <= 2 + 1e-9)[self.of]
+        self.paired = self._pairs(voices)
         for rows in self._blocks():
             of = self.of[rows]
             self.miss[rows] = (data.boxes[rows] - self.median[of]) / self.size[of]
@@ -127,6 +128,16 @@ class _Fit:
         for rows in self._blocks():
             away[rows] -= (bias * count / (count + self.settings.bias_boxes))[self.who[rows]]
         return away
+
+    def _pairs(self, voices: Floats) -> Floats:
+        """Boxes that the prior counts for each box of an object with two voices, (N,)."""
+        pair = (self.shared[:, 0] > 0) & (voices <= 2 + 1e-9)[self.of]
+        drawn = total(self.who, self.shared[:, 0] * self.voice, self.evidence.n_raters)
+        rows = np.flatnonzero(pair)
+        first, second = (rows[of] for of in pairs_within(self.of[rows]))
+        weight = self.voice[first] * self.voice[second] * (1 - self.mates.between(first, second))
+        share = unresolved(self.who[first], self.who[second], weight, drawn=drawn)
+        return _PAIR * pair * share[self.who]
 
     def _units(self, miss: Floats) -> Floats:
         """The usual distance of labels and edges, (L, 4): a robust quantile.
@@ -270,7 +281,7 @@ class _Fit:
         own = np.empty(len(here))
         for rows in self._blocks():
             own[rows] = (plain[rows] / label[self.label[rows]]).mean(axis=1)
-        pairs = _PAIR * here * self.paired
+        pairs = here * self.paired
         known = total(self.who, pairs, data.n_raters) + settings.rater_boxes
         drawn = total(self.who, here, data.n_raters) + known
         self.factor = (total(self.who, own, data.n_raters) + known) / drawn

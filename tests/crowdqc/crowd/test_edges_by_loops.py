@@ -11,6 +11,7 @@ from scipy.special import gammaln
 from crowdqc.crowd import EdgeSettings
 from crowdqc.crowd.dependence import Dependence
 from crowdqc.crowd.edge_fit import fit_edges
+from crowdqc.crowd.pairs import unresolved
 from tests.crowdqc.crowd.test_dependence import evidence_of
 
 ELSEWHERE = -4 * math.log(10)
@@ -104,7 +105,13 @@ class Loops:
         self.box = dict(self.median)
         voices = {o: sum(self.voice[j] for j in mine) for o, mine in self.own.items()}
         self.shared = [voices[o] > 1 + 1e-9 for o in self.of]
-        self.paired = [1 + 1e-9 < voices[o] <= 2 + 1e-9 for o in self.of]
+        two = {o for o in self.objects if 1 + 1e-9 < voices[o] <= 2 + 1e-9}
+        drawn = [sum(self.voice[i] for i in self.by[r] if self.shared[i]) for r in self.raters]
+        pairs = [(i, j) for o in two for i in self.own[o] for j in self.own[o] if i < j]
+        weight = [self.voice[i] * self.voice[j] * (1 - self.mates(i).get(j, 0)) for i, j in pairs]
+        of = np.array([(self.who[i], self.who[j]) for i, j in pairs], int).reshape(-1, 2).T
+        share = unresolved(*of, np.array(weight), drawn=np.array(drawn))
+        self.paired = [share[self.who[i]] / 2 * (self.of[i] in two) for i in self.n]
         self.size = [sides(self.median[o]) for o in self.of]
         self.miss = [
             [(self.box_of(i)[e] - self.median[self.of[i]][e]) / self.size[i][e] for e in FOUR]
@@ -271,7 +278,7 @@ class Loops:
         plain = [[x / self.hard[self.of[i]] ** 2 for x in error[i]] for i in self.n]
         label = self.label_variance(voice, plain)
         own = [sum(plain[i][e] / label[self.label[i]][e] for e in FOUR) / 4 for i in self.n]
-        pairs = [self.paired[i] * here[i] / 2 for i in self.n]
+        pairs = [self.paired[i] * here[i] for i in self.n]
         boxes = {r: self.set.rater_boxes + sum(pairs[i] for i in self.by[r]) for r in self.raters}
         drawn = {r: sum(here[i] for i in self.by[r]) + boxes[r] for r in self.raters}
         whole = {r: sum(own[i] for i in self.by[r]) + boxes[r] for r in self.raters}
