@@ -168,7 +168,7 @@ def repeats_a_box(rng):
     return spoilt(good(rng, bad="r4"), "r4", left_lying)
 
 
-@right(faults={"r3": "double-box"})
+@right(faults={"r3": "double-box boxes-doubled"})
 def draws_twice(rng):
     """One of four draws 15 % of the organs a second time, some pixels aside."""
 
