@@ -32,6 +32,9 @@ OFFSETS = np.linspace(-2.5, 2.5, 21)
 ARRAYS = ("mean", "scale", "hidden", "bias", "out")
 NUMBERS = ("limit", "base", "share", "border_penalty")
 """Fields of the file, beside ``features``."""
+KNOWN_PX = 20
+"""Where edges were followed along slices, larger boxes tell more: of twice the side, half the gain
+is enough. A single box errs by a share of its side, however large."""
 LEAST_APART, ROUNDS = 0.01, 6
 """Probability by which drawings differ, and rounds to find masks of a given mean."""
 NEVER = np.float32(-7)
@@ -57,7 +60,8 @@ class PixelModel:
     share : float
         Of the model in log odds; the rest is that of the drawings that it sees.
     border_penalty : float
-        IoU with the boxes that a shift of the border by log odds of 1 must gain.
+        IoU with the boxes that a shift of the border by log odds of 1 must gain; less where large
+        boxes are well known.
     digest : str
         SHA-256 of the file.
     """
@@ -149,8 +153,20 @@ def learned(frame: Frame, sketch: Sketch, drawings: Floats, *, model: PixelModel
     own = model.odds(features_of(frame, sketch, drawings))
     usual = log_odds(frame.of(drawings.mean(axis=0)))
     found.ravel()[frame.index] = model.share * own + (1 - model.share) * usual
-    mask: Floats = expit(found - np.float32(best_offset(found, frame.box, model.border_penalty)))
+    penalty = model.border_penalty * doubt(frame)
+    mask: Floats = expit(found - np.float32(best_offset(found, frame.box, penalty)))
     return mask
+
+
+def doubt(frame: Frame) -> float:
+    """Share of the penalty that holds for boxes of this size, known as well as these.
+
+    Parameters
+    ----------
+    frame : Frame
+    """
+    side = float(np.median(np.sqrt(frame.width * frame.height)))
+    return 1.0 if np.isnan(frame.spread).any() else min(1.0, KNOWN_PX / side)
 
 
 def as_far_apart(mask: Floats, drawings: Floats) -> Floats:

@@ -38,7 +38,7 @@ from samgen.tracks import LEAST, follow_edges
 from samgen.volume3d import runs_of
 from samgen.volume_predictor import ObjectPrompts, Volume, VolumePrediction, VolumePredictor
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the same settings give other masks."""
 
 

@@ -13,11 +13,13 @@ from samgen.pixel_features import features_of
 from samgen.pixel_model import (
     ARRAYS,
     FILE,
+    KNOWN_PX,
     NOTHING_LEARNED,
     NUMBERS,
     PixelModel,
     as_far_apart,
     best_offset,
+    doubt,
     embedded,
 )
 from samgen.predictors.intensity3d import VERSION, Intensity3DPredictor
@@ -138,6 +140,18 @@ def test_the_border_is_where_masks_fill_the_boxes():
         assert abs(best_offset(odds, boxes, 1e3)) < 0.01
     boxes[2] += 15  # one that strays
     assert best_offset(odds, boxes, 0.0) == pytest.approx(-1, abs=0.26)
+
+
+def test_large_boxes_are_believed_more_where_their_edges_were_followed():
+    volume, mask = organ(radius=(10, 20, 15))
+    boxes = tight(mask)
+    side = np.median([np.sqrt(np.prod(box[2:] - box[:2])) for box in boxes.values()])
+
+    followed = draft_of(volume, boxes).frame
+    single = draft_of(volume, dict(list(boxes.items())[8:11])).frame
+
+    assert doubt(followed) == pytest.approx(KNOWN_PX / side, rel=0.05)
+    assert doubt(single) == 1
 
 
 def test_masks_are_as_far_apart_as_drawings_round_the_mask():
