@@ -1,4 +1,4 @@
-"""How much of raters' own variances is told apart by what they drew together."""
+"""Whether what raters drew together tells their variances apart."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from scipy.sparse.linalg import eigsh
 
 from crowdqc.arrays import Floats, Ints
 
+_ENOUGH = 0.1
+"""Distance of the smallest eigenvalue from -1 from which pairs tell variances apart."""
 _DENSE = 300
 """Raters up to which the eigenvalues are those of a dense matrix."""
 
 
 def unresolved(first: Ints, second: Ints, weight: Floats, *, drawn: Floats) -> Floats:
-    """Share of the variance of each rater that objects with two voices cannot tell from others'.
+    """How far objects with two voices leave open whose of the raters' variances is which.
 
-    Of a pair only the sum of its variances is seen. Where each rater draws with two others or more
-    in odd rings, the sums say what belongs to whom; where all pairs go from one side to another, as
-    of one who reads all cases and others one each, a variance may be moved from one side to the
-    other and no sum changes. That is how near the smallest eigenvalue of the matrix of pairs, over
-    what raters drew, comes to -1: to a graph of two sides [1]_.
+    Of a pair only the sum of its variances is seen. Where raters draw with one another in odd
+    rings, the sums say what belongs to whom; where all pairs go from one side to another, as of one
+    who reads all cases and others one each, a variance may be moved from one side to the other and
+    no sum changes. That is how near the smallest eigenvalue of the matrix of pairs, over what
+    raters drew, comes to -1: to a graph of two sides [1]_.
 
     Parameters
     ----------
@@ -34,7 +36,8 @@ def unresolved(first: Ints, second: Ints, weight: Floats, *, drawn: Floats) -> F
     Returns
     -------
     ndarray, shape (R,)
-        From 0, where all is told apart, to 1; 0 for raters without such an object.
+        From 0, where they are told apart, to 1, where not at all; 0 for raters without such an
+        object.
 
     References
     ----------
@@ -52,7 +55,8 @@ def unresolved(first: Ints, second: Ints, weight: Floats, *, drawn: Floats) -> F
     order = np.argsort(part, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(part[order])) + 1):
         if len(rows) > 1:
-            found[rows] = np.clip(-_smallest_eigenvalue(pairs[rows][:, rows]), 0, 1) ** 2
+            apart = 1 + _smallest_eigenvalue(pairs[rows][:, rows])
+            found[rows] = np.clip(1 - apart / _ENOUGH, 0, 1)
     return found
 
 

@@ -10,7 +10,7 @@ from crowdqc.crowd.pairs import unresolved
 
 
 def share(edges, n, *, each=30, beside=0):
-    """What is not told apart where each edge stands for so many objects, and more are drawn."""
+    """What is left open where each edge stands for so many objects, and more are drawn."""
     first, second = np.repeat(np.array(edges).reshape(-1, 2), each, axis=0).T
     drawn = np.bincount(np.append(first, second), minlength=n) + float(beside)
     return unresolved(first, second, np.ones(len(first)), drawn=drawn)
@@ -30,9 +30,10 @@ def complete(n):
         ([(0, 1)], 2, 1.0),  # one pair
         ([(0, i) for i in range(1, 9)], 9, 1.0),  # one who reads all
         (ring(8), 8, 1.0),  # two sides
-        (ring(5), 5, np.cos(4 * np.pi / 5) ** 2),
-        (complete(3), 3, 1 / 4),
-        (complete(25), 25, 1 / 24**2),
+        (ring(9), 9, 1 - 10 * (1 + np.cos(8 * np.pi / 9))),
+        (ring(5), 5, 0.0),
+        (complete(3), 3, 0.0),
+        (complete(25), 25, 0.0),
     ],
 )
 def test_share_of_known_graphs(edges, n, expected):
@@ -40,13 +41,14 @@ def test_share_of_known_graphs(edges, n, expected):
 
 
 def test_objects_of_three_tell_apart_what_pairs_do_not():
-    assert share([(0, 1)], 2, beside=60) == pytest.approx([1 / 9, 1 / 9])
+    assert share([(0, 1)], 2, beside=1) == pytest.approx([1 - 10 / 31] * 2)
+    assert share([(0, 1)], 2, beside=60) == pytest.approx([0, 0])
 
 
 def test_each_part_is_judged_by_itself_and_who_has_no_pair_not_at_all():
     found = share([(0, 1), *[(i + 2, j + 2) for i, j in complete(3)]], 6)
 
-    assert found == pytest.approx([1, 1, 0.25, 0.25, 0.25, 0])
+    assert found == pytest.approx([1, 1, 0, 0, 0, 0])
     assert unresolved(*(np.zeros(0, int),) * 2, np.zeros(0), drawn=np.ones(2)).tolist() == [0, 0]
 
 
