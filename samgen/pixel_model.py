@@ -37,6 +37,8 @@ KNOWN_PX = 20
 is enough. A single box errs by a share of its side, however large."""
 LEAST_APART, ROUNDS = 0.01, 6
 """Probability by which drawings differ, and rounds to find masks of a given mean."""
+TOGETHER = 1 << 16
+"""Pixels whose log odds are computed in one go."""
 NEVER = np.float32(-7)
 """Log odds of what is not looked at."""
 
@@ -102,14 +104,20 @@ class PixelModel:
         return cls(features=tuple(found["features"]), digest=digest, **arrays, **numbers)
 
     def odds(self, named: Named) -> Floats:
-        """Log odds (N,) of pixels with these features."""
-        values = np.stack([named[name] for name in self.features])
-        values -= self.mean[:, None]
-        values /= self.scale[:, None]
-        np.clip(values, -self.limit, self.limit, out=values)
-        units = self.hidden.T @ values + self.bias[:, None]
-        np.maximum(units, 0, out=units)
-        return self.out @ units + np.float32(self.base)
+        """Log odds (N,) of pixels with these features; the same with any number of threads."""
+        n = len(named[self.features[0]])
+        parts = [slice(start, start + TOGETHER) for start in range(0, n, TOGETHER)]
+        found = [self._odds_of(np.stack([named[f][part] for f in self.features])) for part in parts]
+        return np.concatenate([np.zeros(0, np.float32), *found])
+
+    def _odds_of(self, values: Floats) -> Floats:
+        """Log odds of features (F, N), rounded: the last digits of products are the machine's."""
+        scaled = np.clip(
+            (values - self.mean[:, None]) / self.scale[:, None], -self.limit, self.limit
+        )
+        units = self.hidden.T.astype(np.float64) @ scaled + self.bias[:, None]
+        odds = self.out.astype(np.float64) @ np.maximum(units, 0) + self.base
+        return np.round(odds, 4).astype(np.float32)
 
 
 @cache

@@ -25,7 +25,7 @@ from tests.studies import COLUMNS, TABLE, VOLUMES  # noqa: E402
 CASES = "abcdeh"
 TRUTH = '[truth]\npath = "gold/{case}.nii.gz"\nvalues = { liver = 5 }\n'
 TEST = '[dataset]\ntest = ["h"]\n'
-STEPS = "[adapt]\nsteps = 2\n[masks]\nprompts = 1\n"
+STEPS = '[adapt]\nsteps = 2\n[masks]\nmodel = "intensity"\nprompts = 1\n'
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_model_is_written_with_its_card_and_draws_masks(study):
     usual = call("masks", study)
     assert usual.exit_code == 0
     assert "is up to date" not in usual.stderr
-    study.write_text(text.replace("[masks]", f'[masks]\nmodel = "{model}"'))
+    study.write_text(text.replace('model = "intensity"', f'model = "{model}"'))
     assert adapted_files(load_config(study)) == [model, card_file]
     assert call("masks", study).exit_code == 0
     masks = pd.read_csv(study.parent / "out" / "masks.csv")
@@ -149,7 +149,7 @@ def test_a_run_that_is_stopped_leaves_no_model_and_the_next_one_finishes(study, 
     (left,) = (one for one in models(study) if one.suffix == ".json")
     content = left.read_bytes()
     text = study.read_text()
-    study.write_text(text.replace("[masks]", f'[masks]\nmodel = "{left}"'))
+    study.write_text(text.replace('model = "intensity"', f'model = "{left}"'))
     refused = call("masks", study)
     assert refused.exit_code == 2
     assert "without its card" in refused.stderr

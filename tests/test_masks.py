@@ -134,6 +134,7 @@ WRITING = {"module": "samgen.case", "target": "owner = module"}
 )
 def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_bytes(study, where, whole):
     folder = study.parent
+    study.write_text(STUDY.replace("[masks]", '[masks]\nmodel = "intensity"'))
     masks(study, "--out", folder / "uncut")
     process = subprocess.Popen(
         [sys.executable, "-c", BLOCK.format(**where), study],
@@ -192,7 +193,8 @@ def test_the_paper_has_one_prompt_and_no_raters(study):
 
 
 def test_options_take_the_place_of_the_study_file(study):
-    masks(study, "--second-model", "intensity", "--prompt-boxes", "raters", "--jitter", "fnpc")
+    models = ("--model", "intensity", "--second-model", "intensity")
+    masks(study, *models, "--prompt-boxes", "raters", "--jitter", "fnpc")
 
     table = pd.read_csv(study.parent / "out" / "masks.csv")
     assert (table["model_dice"] == 1).all()

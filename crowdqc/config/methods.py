@@ -103,10 +103,10 @@ class Fuse(Section):
 class Masks(Section):
     """``[masks]``: which model draws masks, and from how many prompts."""
 
-    model: str = "intensity"
-    """``intensity``, the embedded model, which needs no weights, or ``intensity3d``, the same in
-    three dimensions; ``sam_vit_b``, ``sam_vit_l``, ``sam_vit_h``, ``medsam``; or the path of a
-    checkpoint, relative to the working directory."""
+    model: str = "intensity3d"
+    """``intensity3d``, the embedded model, which needs no weights and draws an object on all its
+    slices at once, or ``intensity``, the same slice by slice; ``sam_vit_b``, ``sam_vit_l``,
+    ``sam_vit_h``, ``medsam``; or the path of a checkpoint, relative to the working directory."""
     prompts: int = Field(default=16, ge=1)
     """Number of box prompts per object."""
     prompt_boxes: Literal["fused", "raters", "both"] = "both"

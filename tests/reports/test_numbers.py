@@ -153,7 +153,8 @@ def test_readme_says_of_a_real_crowd_what_was_measured(benchmark):
     outlines, boxes = three["majority"].mean(), three["edges"].mean()
     bad = 100 * (three["edges"] < page.BAD).mean()
     check(
-        rf"a Dice of {NUMBER} to gold, the embedded model on their boxes {NUMBER} \({NUMBER} %",
+        rf"a Dice of {NUMBER} to gold, the embedded model of single slices on their boxes {NUMBER}"
+        rf" \({NUMBER} %",
         *(outlines, boxes, bad),
     )
     held = 100 * (three["kept"] == 0).mean()
