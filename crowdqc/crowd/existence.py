@@ -80,7 +80,7 @@ class ExistenceSettings:
     rates: tuple[float, float] = (0.6, 0.05)
     objects: float = 10.0
     slips: float = 0.003
-    slips_spread: float = 2.0
+    slips_spread: float = 1.0
     slips_worth: float = 0.5
     nodes: int = 9
     steps: int = 60

@@ -284,4 +284,4 @@ def test_settings_are_those_of_the_documentation():
     assert found.drawn == (1.0, -2.5)
     assert (found.spread, found.log_spread, found.usual) == ((1.0, 0.7), 0.5, 1.25)
     assert (found.raters, found.rates, found.objects) == ((1.0, 0.5), (0.6, 0.05), 10.0)
-    assert (found.slips, found.slips_spread, found.slips_worth) == (0.003, 2.0, 0.5)
+    assert (found.slips, found.slips_spread, found.slips_worth) == (0.003, 1.0, 0.5)
