@@ -62,8 +62,9 @@ class ExistenceSettings:
         How many objects each of these rates is worth.
     slips : float
         Usual slips of a rater for each object that the rater was asked for, beforehand.
-    slips_spread : float
-        Standard deviation of the log of that.
+    slips_spread : tuple of float
+        Standard deviation of the log of that where two raters were asked for each object, of whom
+        votes do not tell slips from misses, and where more were; in between by their share.
     slips_worth : float
         How many slips the usual rate is worth as a prior on each rater's.
     nodes : int
@@ -80,7 +81,7 @@ class ExistenceSettings:
     rates: tuple[float, float] = (0.6, 0.05)
     objects: float = 10.0
     slips: float = 0.003
-    slips_spread: float = 1.0
+    slips_spread: tuple[float, float] = (1.0, 2.0)
     slips_worth: float = 0.5
     nodes: int = 9
     steps: int = 60
@@ -206,6 +207,8 @@ class ExistenceFit:
         self.told = np.ones(len(self.of)) if spared is None else (~spared).astype(np.float64)
         asked = total(self.of, self.voice * self.told, votes.n_objects)
         self.times = times * (asked > 1 + 1e-9)  # one rater alone tells nothing of itself
+        many = (self.times * (asked > 3 - 1e-9)).sum() / max(self.times.sum(), 1)
+        self.slips_spread = float(np.interp(many, (0, 1), settings.slips_spread))
         node, weight = roots_hermitenorm(settings.nodes)
         self.node, self.log_weight = node, np.log(weight / weight.sum())
         self.shift = np.zeros((2, votes.n_raters))
@@ -334,8 +337,8 @@ class ExistenceFit:
 
         It solves ``count - room rate = log(rate / prior) / spread^2``.
         """
-        room = np.maximum(room, 1e-9) * self.settings.slips_spread**2
-        known = self.settings.slips_spread**2 * count + np.log(self.settings.slips * room)
+        room = np.maximum(room, 1e-9) * self.slips_spread**2
+        known = self.slips_spread**2 * count + np.log(self.settings.slips * room)
         rate: Floats = wrightomega(known).real / room
         return rate
 

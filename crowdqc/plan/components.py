@@ -167,7 +167,7 @@ def _readings(crowd: Crowd, known: Bools) -> tuple[Reading, Reading]:
     if (data.n_asked >= _VOICES).sum() >= _FEWEST:
         most *= float(np.clip((_visibility(crowd) - _EVEN[0]) / (_EVEN[1] - _EVEN[0]), 0, 1))
     else:
-        hardest = replace(hardest, slips_spread=_FIXED, slips_worth=1 / _FIXED)
+        hardest = replace(hardest, slips_spread=(_FIXED, _FIXED), slips_worth=1 / _FIXED)
         usual = settings.spread[0] / reach
     hard = easy = drawn_of_real(data, settings, tied, most=usual)
     if most > easy[1]:

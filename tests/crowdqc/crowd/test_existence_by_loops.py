@@ -40,6 +40,13 @@ class Loops:
             {r: 1 / (1 + sum(share[r, s] for s in row if s != r)) for r in row} for row in table
         ]
         self.times = [float(sum(voice.values()) > 1 + 1e-9) for voice in self.voice]
+        many = sum(
+            t
+            for t, voice in zip(self.times, self.voice, strict=True)
+            if sum(voice.values()) > 3 - 1e-9
+        )
+        low, high = settings.slips_spread
+        self.slips_spread = low + (high - low) * many / max(sum(self.times), 1)
         self.n_drew = [
             sum(voice[r] for r in row if row[r])
             for row, voice in zip(table, self.voice, strict=True)
@@ -144,7 +151,7 @@ class Loops:
     def usual_rate(self, count, room):
         """Where the log of a Poisson likelihood times a log-normal prior is greatest."""
         low = math.log(self.settings.slips)
-        spread = self.settings.slips_spread**2
+        spread = self.slips_spread**2
 
         def slope(log_rate):
             return count - room * math.exp(log_rate) - (log_rate - low) / spread
@@ -284,4 +291,4 @@ def test_settings_are_those_of_the_documentation():
     assert found.drawn == (1.0, -2.5)
     assert (found.spread, found.log_spread, found.usual) == ((1.0, 0.7), 0.5, 1.25)
     assert (found.raters, found.rates, found.objects) == ((1.0, 0.5), (0.6, 0.05), 10.0)
-    assert (found.slips, found.slips_spread, found.slips_worth) == (0.003, 1.0, 0.5)
+    assert (found.slips, found.slips_spread, found.slips_worth) == (0.003, (1.0, 2.0), 0.5)
