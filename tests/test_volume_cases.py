@@ -17,7 +17,9 @@ from tests.studies import TABLE, write_boxes
 
 STUDY = (
     TABLE
-    + """[images]
+    + """[masks]
+model = "intensity"
+[images]
 path = "images/{case}.nii"
 picture = "identity"
 window = { level = 40, width = 400 }
