@@ -22,6 +22,8 @@ from scenarios import (
     with_edges,
 )
 
+FIVE = dict.fromkeys(names(5), GOOD) | {"r4": BAD}
+
 # --------------------------------------------------------------------------- who reads what
 
 
@@ -106,8 +108,7 @@ def _dealt(rng, hands, reads, *, bad="", n_cases=8):
 @right()
 def one_case(rng):
     """One volume, five raters; r4 is bad."""
-    hands = dict.fromkeys(names(5), GOOD) | {"r4": BAD}
-    return crowd(rng, organs(rng, n_cases=1), hands, bad="r4")
+    return crowd(rng, organs(rng, n_cases=1), FIVE, bad="r4")
 
 
 @right()
@@ -123,8 +124,7 @@ def one_picture_a_case(rng):
 @right()
 def mostly_absent(rng):
     """Half of the organs are not there; r4 is bad."""
-    hands = dict.fromkeys(names(5), GOOD) | {"r4": BAD}
-    return crowd(rng, organs(rng, absent=0.5), hands, bad="r4")
+    return crowd(rng, organs(rng, absent=0.5), FIVE, bad="r4")
 
 
 @right()
@@ -132,8 +132,7 @@ def rare_organ(rng):
     """The aorta is in one case only; r4 is bad."""
     truth, slices = organs(rng)
     truth = truth[(truth["label"] != "aorta") | (truth["case"] == "c03")]
-    hands = dict.fromkeys(names(5), GOOD) | {"r4": BAD}
-    return crowd(rng, (truth, slices), hands, bad="r4")
+    return crowd(rng, (truth, slices), FIVE, bad="r4")
 
 
 @right()
@@ -142,8 +141,7 @@ def long_boxes(rng):
     truth, slices = organs(rng)
     narrow = truth[EDGES].to_numpy(float, copy=True)
     narrow[:, ::2] = PICTURE / 2 + (narrow[:, ::2] - PICTURE / 2) / 5
-    hands = dict.fromkeys(names(5), GOOD) | {"r4": BAD}
-    return crowd(rng, (with_edges(truth, narrow), slices), hands, bad="r4")
+    return crowd(rng, (with_edges(truth, narrow), slices), FIVE, bad="r4")
 
 
 @right()

@@ -60,8 +60,9 @@ def assess(
         Table ``completeness``: one row for each case, label and rater who was asked for it.
         `coverage` is the share of the expected slices that has a box: those that more than half
         of the other raters who drew the label there drew; without others, those from the first
-        to the last own box and, unless two or more read the case and drew none, those where the
-        other cases have the label; nan where nothing is expected. `lost_slices` are the gaps on
+        to the last own box (but for few boxes beyond a wide gap) and, unless two or more read the
+        case and drew none, those where the other cases have the label; nan where nothing is
+        expected. `lost_slices` are the gaps on
         which the unit drew nothing at all; `ends`, the slices between which the label is expected;
         `length_ratio`, its length over the usual one; `faults`, the names of the checks that
         found something.
@@ -78,7 +79,7 @@ def assess(
     settings = settings or Settings()
     study, noticed = with_done(study, shown)
     runs = find_runs(study, owed)
-    by_cases = expected_by_cases(runs).mask(_seen_to_lack(runs))
+    by_cases = expected_by_cases(runs).mask(_absent_by_readers(runs))
     facts = pd.concat([runs.table, expected_by_raters(runs), by_cases], axis=1)
     facts = _with_gaps(facts, runs)
     low, high = _truncated(facts, runs, settings)
@@ -100,7 +101,7 @@ def assess(
     return table.assign(**further), [*findings, *noticed]
 
 
-def _seen_to_lack(runs: Runs) -> pd.Series:
+def _absent_by_readers(runs: Runs) -> pd.Series:
     """Runs of organs that two or more read the case for and did not draw, and one drew at most.
 
     There the readers say that the case lacks it, whatever the other cases show.
@@ -236,19 +237,19 @@ def _ends_early(facts: pd.DataFrame, runs: Runs, settings: Settings) -> Bools:
     return early
 
 
-def _bodies(facts: pd.DataFrame, runs: Runs) -> pd.DataFrame:
+def _main_parts(facts: pd.DataFrame, runs: Runs) -> pd.DataFrame:
     """``first, last, n`` of each run without stray ends: few boxes, beyond a wide gap.
 
     One box far away is not evidence that the organ goes on to there.
     """
-    bodies = facts[["first", "last"]].assign(n=facts["n_slices"])
+    parts = facts[["first", "last"]].assign(n=facts["n_slices"])
     drawn = runs.drawn["slice"].to_numpy(np.int64)
     for run in np.flatnonzero(facts["n_gaps"] > 0):
         slices = drawn[runs.starts[run] : runs.starts[run + 1]]
         pieces = np.split(slices, np.flatnonzero(np.diff(slices) > 1) + 1)
-        body = _without_stray_ends(pieces)
-        bodies.iloc[run] = body[0][0], body[-1][-1], sum(map(len, body))
-    return bodies
+        kept = _without_stray_ends(pieces)
+        parts.iloc[run] = kept[0][0], kept[-1][-1], sum(map(len, kept))
+    return parts
 
 
 def _without_stray_ends(pieces: list[Ints]) -> list[Ints]:
@@ -266,13 +267,13 @@ def _is_stray(piece: Ints, rest: list[Ints]) -> bool:
 
 def _coverage(facts: pd.DataFrame, runs: Runs) -> dict[str, Any]:
     """Share of the expected slices that has a box, how many these are, and who expects them."""
-    body = _bodies(facts, runs)
-    first, last = np.fmin(body["first"], facts["low"]), np.fmax(body["last"], facts["high"])
+    main = _main_parts(facts, runs)
+    first, last = np.fmin(main["first"], facts["low"]), np.fmax(main["last"], facts["high"])
     own = facts["n_slices"] + facts["n_gaps"]
     alone = (last - first + 1).where(~(runs.of_things | runs.dealt), own).fillna(0)
     by_raters = facts["n_others"] > 0
     wanted = facts["n_expected"].where(by_raters, alone)
-    hit = facts["n_hit"].where(by_raters, body["n"].where(~runs.of_things, facts["n_slices"]))
+    hit = facts["n_hit"].where(by_raters, main["n"].where(~runs.of_things, facts["n_slices"]))
     source = np.select([by_raters, facts["low"].notna()], ["raters", "cases"], default="itself")
     return {
         "coverage": (hit / wanted.where(wanted > 0)).to_numpy(np.float64),
