@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import photographs
+import risk
 from draws import crossed_interval, read_unit, say, signed, table, verdict
 from matplotlib import pyplot as plt
 
@@ -145,10 +146,7 @@ def mask_contrasts(masks: pd.DataFrame) -> pd.DataFrame:
 
 def roc_area(masks: pd.DataFrame) -> float:
     """How often a bad mask has the higher risk of a pair with a good one."""
-    bad = (masks["edges"] < BAD).to_numpy()
-    ranks = masks["risk"].rank().to_numpy()
-    n = int(bad.sum())
-    return float((ranks[bad].sum() - n * (n + 1) / 2) / (n * (len(bad) - n)))
+    return risk.roc_area((masks["edges"] < BAD).to_numpy(), masks["risk"].to_numpy())
 
 
 def gate_quality(masks: pd.DataFrame) -> pd.DataFrame:

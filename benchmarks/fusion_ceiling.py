@@ -13,6 +13,7 @@ from fusion_sets import RESAMPLES, counts, f1s
 from scipy.optimize import linear_sum_assignment
 
 from crowdqc.crowd import fit, size_of
+from crowdqc.crowd.sums import sums
 from crowdqc.fusion import fuse
 from crowdqc.geometry import paired_iou, pairwise_iou
 from crowdqc.matching import match
@@ -154,19 +155,15 @@ def weighted(known, *, prior, bias, use=True):
     count = np.bincount(who[rows], minlength=n)[:, None]
 
     def mean(values, usual):
-        sums = np.stack([np.bincount(who[rows], column, n) for column in values.T], axis=1)
-        return (sums + prior * usual) / np.maximum(count + prior, 1e-9)
+        summed = sums(who[rows], values, n)
+        return (summed + prior * usual) / np.maximum(count + prior, 1e-9)
 
     usual = np.square(error).mean(axis=0)
     variance = np.where(count + prior > 0, mean(np.square(error), usual), usual) + 1e-6
     off = mean(error, 0.0) * bias
     weight = (crowd.voice * (1 - crowd.astray))[:, None] / variance[who]
     drawn = data.boxes - off[who] * size
-
-    def summed(values):
-        return np.stack([np.bincount(of, column, data.n_objects) for column in values.T], axis=1)
-
-    return summed(weight * drawn) / summed(weight)
+    return sums(of, weight * drawn, data.n_objects) / sums(of, weight, data.n_objects)
 
 
 def best_box(known):

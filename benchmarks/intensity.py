@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crowdqc.config import Window
+from crowdqc.simulate.boxes import tight_boxes
 from crowdqc.volumes import read_labels, read_volume, to_grey, to_pictures
 from samgen.predictors.intensity import IntensityPredictor
 from samgen.prompts import make_prompts
@@ -101,18 +102,13 @@ def _sam_med2d(folder: Path) -> Iterator[Example]:
                 yield Example("SAM-Med2D", "all", picture, mask)
 
 
-def tight_box(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
-
-
 def noisy_box(
     mask: NDArray[np.bool_], rng: np.random.Generator, *, noise_px: float = 2.0
 ) -> NDArray[np.float64]:
     """The tight box with its edges moved, once more where nothing is left of it."""
     rows, columns = mask.shape
     while True:
-        moved = tight_box(mask) + rng.uniform(-noise_px, noise_px, size=4)
+        moved = tight_boxes(mask)[0] + rng.uniform(-noise_px, noise_px, size=4)
         box = np.clip(moved, 0, [columns, rows, columns, rows])
         if (box[2:] - box[:2] >= 1).all():
             return box
@@ -127,7 +123,10 @@ def score(example: Example, seed: int) -> dict[str, object]:
     model = IntensityPredictor()
     encoded = model.encode(example.picture)
     row: dict[str, object] = {"data": example.data, "organ": example.organ, "n": 1}
-    for name, box in (("tight", tight_box(example.mask)), ("noisy", noisy_box(example.mask, rng))):
+    for name, box in (
+        ("tight", tight_boxes(example.mask)[0]),
+        ("noisy", noisy_box(example.mask, rng)),
+    ):
         prompts = make_prompts(
             box, shape=example.mask.shape, rng=rng, settings=PromptSettings()
         ).boxes
@@ -160,7 +159,7 @@ def _summary(sample: list[Example], settings: IntensitySettings) -> dict[str, fl
     model = IntensityPredictor(settings)
     rows = []
     for data, organ, picture, mask in sample:
-        box = tight_box(mask)[None]
+        box = tight_boxes(mask)
         found = model.predict(model.encode(picture), box).probability[0] > 0.5
         rows.append((data, organ, dice(found, mask)))
     means = pd.DataFrame(rows, columns=["data", "organ", "dice"]).groupby(["data", "organ"])["dice"]

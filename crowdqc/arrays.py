@@ -37,14 +37,22 @@ def numbered(codes: Ints) -> tuple[Ints, Ints]:
 
 
 def pairs_within(groups: Ints) -> tuple[Ints, Ints]:
-    """All pairs of different rows of one group; rows of a group are adjacent."""
-    _, start, count = np.unique(groups, return_index=True, return_counts=True)
+    """All pairs of rows of one group, the earlier row first; groups may lie in any order.
+
+    Examples
+    --------
+    >>> [rows.tolist() for rows in pairs_within(np.array([5, 2, 5, 5]))]
+    [[0, 2, 0], [2, 3, 3]]
+    """
+    order = np.argsort(groups, kind="stable")
+    ordered, rows, step = groups[order], np.arange(len(groups)), 0
     first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for n in np.unique(count):
-        rows = start[count == n][:, None]
-        i, j = np.triu_indices(n, 1)
-        first.append((rows + i).ravel())
-        second.append((rows + j).ravel())
+    while len(rows):  # only who has one of its group `step` rows on can have one further on
+        step += 1
+        rows = rows[rows + step < len(groups)]
+        rows = rows[ordered[rows + step] == ordered[rows]]
+        first.append(order[rows])
+        second.append(order[rows + step])
     return np.concatenate(first), np.concatenate(second)
 
 

@@ -110,6 +110,30 @@ def paired_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     return _iou(a, b)
 
 
+def known_iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+    """As `paired_iou`, of boxes of which some are not known.
+
+    Parameters
+    ----------
+    a, b : ndarray, shape (N, 4)
+        As of `paired_iou`; nan is what is not known.
+
+    Returns
+    -------
+    iou : ndarray, shape (N,)
+        In ``[0, 1]``; nan where a number of either box is nan.
+
+    Examples
+    --------
+    >>> known_iou(np.array([[0, 0, 2, 2], [np.nan] * 4]), np.array([[0, 0, 1, 2], [0, 0, 1, 1]]))
+    array([0.5, nan])
+    """
+    iou = np.full(len(a), np.nan)
+    known = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
+    iou[known] = paired_iou(a[known], b[known])
+    return iou
+
+
 def _iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     a0, b0, a1, b1 = (a[..., edge] for edge in range(4))
     c0, d0, c1, d1 = (b[..., edge] for edge in range(4))

@@ -58,7 +58,7 @@ def krippendorff_alpha(data: ArrayLike, level: Level | Distance = "nominal") -> 
     0.706
     """
     array = as_ratings(data)
-    values, counts = _value_counts(array)
+    values, counts = value_counts(array[:, (~np.isnan(array)).sum(axis=0) >= 2])
     coincidences = _coincidences(counts)
     totals = coincidences.sum(axis=0)
     distances = _distances(values, totals, level)
@@ -227,12 +227,11 @@ def alpha_interval(
     return max(min(low, value), -1.0), min(max(high, value), 1.0)
 
 
-def _value_counts(array: Floats) -> tuple[Floats, Floats]:
-    """Distinct values (V,), and how often each was given to each unit with a pair, (U, V)."""
-    pairable = array[:, (~np.isnan(array)).sum(axis=0) >= 2]
-    given = ~np.isnan(pairable)
-    values, codes = np.unique(pairable[given], return_inverse=True)
-    counts = np.zeros((pairable.shape[1], len(values)))
+def value_counts(array: Floats) -> tuple[Floats, Floats]:
+    """Distinct values (V,) of (R, U), and how often each was given to each unit, (U, V)."""
+    given = ~np.isnan(array)
+    values, codes = np.unique(array[given], return_inverse=True)
+    counts = np.zeros((array.shape[1], len(values)))
     np.add.at(counts, (np.nonzero(given)[1], codes), 1)
     return values, counts
 

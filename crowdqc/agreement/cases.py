@@ -121,9 +121,8 @@ def _again(data: RaterData) -> tuple[Ints, Ints]:
     key = np.column_stack([drawn.rater[rows], places.label[at], places.plane[at], pixels])
     _, of, size = np.unique(key, axis=0, return_inverse=True, return_counts=True)
     of = of.reshape(-1)
-    order = np.argsort(of, kind="stable")
-    order = order[size[of[order]] <= _FEW]
-    first, second = (rows[order[side]] for side in pairs_within(of[order]))
+    few = np.flatnonzero(size[of] <= _FEW)
+    first, second = (rows[few[side]] for side in pairs_within(of[few]))
     return np.concatenate([first, second]), np.concatenate([second, first])
 
 

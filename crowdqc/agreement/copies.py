@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdqc.arrays import Floats, Ints, numbered
+from crowdqc.arrays import Floats, Ints, numbered, pairs_within
 from crowdqc.crowd import Crowd, size_of
-from crowdqc.crowd.dependence import pairs_within
 from crowdqc.crowd.student import log_student
 from crowdqc.crowd.sums import total
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from crowdqc.agreement.alpha import as_ratings
+from crowdqc.agreement.alpha import as_ratings, value_counts
 from crowdqc.arrays import Floats
 
 
@@ -151,8 +151,5 @@ def _ac1_of_counts(pairs: Floats, share: Floats) -> Floats:
 
 def _counts(array: Floats) -> Floats:
     """How often each value was given to each unit, (U, V); units without a value are left out."""
-    given = ~np.isnan(array)
-    values, codes = np.unique(array[given], return_inverse=True)
-    counts = np.zeros((array.shape[1], len(values)))
-    np.add.at(counts, (np.nonzero(given)[1], codes), 1)
+    counts = value_counts(array)[1]
     return counts[counts.sum(axis=1) > 0]

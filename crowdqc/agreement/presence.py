@@ -90,8 +90,7 @@ def pair_kappas(drawn: DrawnBoxes, places: Places) -> pd.DataFrame:
     DataFrame
         nan, and why, for a pair who always gave the same answer.
     """
-    order = np.argsort(drawn.asked_place, kind="stable")
-    place, rater, there = drawn.asked_place[order], drawn.asked_rater[order], _there(drawn)[order]
+    place, rater, there = drawn.asked_place, drawn.asked_rater, _there(drawn)
     a, b = pairs_within(place)
     later = rater[a] > rater[b]
     a, b = np.where(later, b, a), np.where(later, a, b)

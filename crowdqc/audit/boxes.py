@@ -16,9 +16,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from crowdqc.arrays import Bools, Floats
+from crowdqc.arrays import Bools
 from crowdqc.audit.table import KEY
-from crowdqc.geometry import paired_iou
+from crowdqc.geometry import known_iou
 from crowdqc.schema import BOX
 
 BAD = "bad"
@@ -69,7 +69,7 @@ def _by_grade(table: pd.DataFrame, graded: pd.DataFrame) -> pd.DataFrame:
     both = table[[*KEY, *BOX]].merge(graded, on=KEY, suffixes=("", "_shown"))
     shown = both[[f"{edge}_shown" for edge in BOX]].to_numpy(np.float64)
     said = np.isfinite(shown).any(axis=1)
-    moved = said & (1 - _overlap(both[BOX].to_numpy(np.float64), shown) > MARGIN)
+    moved = said & ~(1 - known_iou(both[BOX].to_numpy(np.float64), shown) <= MARGIN)
     bad = (both["grade"] == BAD).to_numpy() | moved
     return both[[*KEY, "reviewers"]].assign(bad=bad.astype(np.float64))
 
@@ -78,7 +78,7 @@ def _by_their_box(table: pd.DataFrame, decided: pd.DataFrame, *, below: float) -
     both = table[[*KEY, *BOX]].merge(decided, on=KEY, suffixes=("", "_true"))
     true = both[[f"{edge}_true" for edge in BOX]].to_numpy(np.float64)
     real = both["real"].to_numpy(np.bool_)
-    near = real & (_overlap(both[BOX].to_numpy(np.float64), true) >= below + MARGIN)
+    near = real & (known_iou(both[BOX].to_numpy(np.float64), true) >= below + MARGIN)
     bad = ~near | both["conflict"].to_numpy(np.bool_)
     return both[[*KEY, "reviewers"]].assign(bad=bad.astype(np.float64))
 
@@ -100,13 +100,5 @@ def same_boxes(table: pd.DataFrame, now: pd.DataFrame) -> Bools:
     """
     both = now[[*KEY, *BOX]].merge(table[[*KEY, *BOX]], on=KEY, how="left", suffixes=("", "_then"))
     then = both[[f"{edge}_then" for edge in BOX]].to_numpy(np.float64)
-    same: Bools = 1 - _overlap(both[BOX].to_numpy(np.float64), then) <= MARGIN
+    same: Bools = 1 - known_iou(both[BOX].to_numpy(np.float64), then) <= MARGIN
     return same
-
-
-def _overlap(a: Floats, b: Floats) -> Floats:
-    """IoU of each box with the one in the same place of the other; 0 where that is not known."""
-    known = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
-    overlap = np.zeros(len(a))
-    overlap[known] = paired_iou(a[known], b[known])
-    return overlap

@@ -9,7 +9,7 @@ import numpy as np
 from crowdqc.arrays import Bools, Floats, Ints, known_medians
 from crowdqc.completeness.ends import run_medians
 from crowdqc.completeness.runs import Runs
-from crowdqc.geometry import Boxes
+from crowdqc.geometry import Boxes, paired_iou
 from crowdqc.schema import BOX
 
 UNUSUAL = 5.0
@@ -122,7 +122,8 @@ def _outliers(boxes: Boxes, slices: Ints, starts: Ints) -> Bools:
         off[at] = np.abs(between - boxes[at])
         usual = np.column_stack([run_medians(edge, starts) for edge in off.T])[run[at]]
         unusual = (off[at] > UNUSUAL * usual).any(axis=1)
-        jumped[at] |= unusual & (_iou(low, high) >= 0.5) & (_iou(between, boxes[at]) < 0.25)
+        alike, kept = paired_iou(low, high) >= 0.5, paired_iou(between, boxes[at]) >= 0.25
+        jumped[at] |= unusual & alike & ~kept
     return jumped
 
 
@@ -176,31 +177,19 @@ def _joined(boxes: Boxes, edges: list[int]) -> Ints:
     return np.repeat(np.array(parts, dtype=np.int64), np.diff(edges))
 
 
-def _iou(a: Boxes, b: Boxes) -> Floats:
-    """IoU row by row of boxes that are known to be good."""
-    common, area_a, area_b = _areas(a, b)
-    iou: Floats = common / (area_a + area_b - common)
-    return iou
-
-
 def _apart(a: Boxes, b: Boxes) -> Bools:
     """Whether boxes of adjacent slices belong to different things, row by row.
 
     They share less than `TORN` of the smaller one (a tip lies within what follows it), and their
     centres are further apart than the larger one is wide or high.
     """
-    common, area_a, area_b = _areas(a, b)
-    size = np.maximum(a[:, 2:] - a[:, :2], b[:, 2:] - b[:, :2])
-    step = np.abs(a[:, :2] + a[:, 2:] - b[:, :2] - b[:, 2:]) / 2
-    apart: Bools = common < TORN * np.minimum(area_a, area_b)
-    return apart & (step > size).any(axis=1)
-
-
-def _areas(a: Boxes, b: Boxes) -> tuple[Floats, Floats, Floats]:
-    """Area of the overlap and of both, row by row."""
     low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
     common = np.prod(np.clip(high - low, 0, None), axis=1)
-    return common, np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
+    smaller = np.minimum(*(np.prod(one[:, 2:] - one[:, :2], axis=1) for one in (a, b)))
+    size = np.maximum(a[:, 2:] - a[:, :2], b[:, 2:] - b[:, :2])
+    step = np.abs(a[:, :2] + a[:, 2:] - b[:, :2] - b[:, 2:]) / 2
+    apart: Bools = common < TORN * smaller
+    return apart & (step > size).any(axis=1)
 
 
 def wrong_side(x: Floats, sides: Floats, *, middle: float, width: float) -> Bools:

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from crowdqc.arrays import Floats, Ints, numbered
+from crowdqc.arrays import Floats, Ints, numbered, pairs_within
 from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.sums import blocks, sums, total
 
@@ -271,15 +271,3 @@ def _median_of(pair: Ints, values: Callable[[Ints], Floats], n: int) -> Floats:
     return np.array(
         [np.median(values(rows)) if len(rows) else 0.0 for rows in np.split(order, stops)]
     )
-
-
-def pairs_within(of: Ints) -> tuple[Ints, Ints]:
-    """All pairs of rows with the same number in `of`."""
-    order = np.argsort(of, kind="stable")
-    sorted_of = of[order]
-    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for step in range(1, int(np.bincount(of).max(initial=1))):
-        same = np.flatnonzero(sorted_of[step:] == sorted_of[:-step])
-        first.append(order[same])
-        second.append(order[same + step])
-    return np.concatenate(first), np.concatenate(second)

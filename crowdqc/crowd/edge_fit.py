@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from crowdqc.arrays import Floats, numbered
-from crowdqc.crowd.dependence import HAND, Dependence, find_dependence, pairs_within
+from crowdqc.arrays import Floats, numbered, pairs_within
+from crowdqc.crowd.dependence import HAND, Dependence, find_dependence
 from crowdqc.crowd.edges import Edges, EdgeSettings, size_of
 from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.medians import median_boxes, middle

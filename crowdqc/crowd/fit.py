@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from crowdqc.arrays import Floats, Ints
+from crowdqc.arrays import Floats, Ints, pairs_within
 from crowdqc.crowd.decided import decided_edges, decided_existence
-from crowdqc.crowd.dependence import pairs_within
 from crowdqc.crowd.edge_fit import fit_edges
 from crowdqc.crowd.edges import Edges, EdgeSettings, size_of
 from crowdqc.crowd.evidence import Evidence, evidence

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crowdqc.arrays import Floats, Ints
-from crowdqc.crowd.dependence import pairs_within
+from crowdqc.arrays import Floats, Ints, pairs_within
 from crowdqc.crowd.edges import Edges, size_of
 from crowdqc.crowd.evidence import Evidence
 from crowdqc.crowd.sums import blocks, sums

@@ -26,7 +26,7 @@ import pandas as pd
 
 from crowdqc.arrays import Floats
 from crowdqc.completeness.extent import presence, reference_ends, spread_of_ends
-from crowdqc.geometry import Boxes, paired_iou
+from crowdqc.geometry import Boxes, known_iou
 from crowdqc.risk.outliers import (
     LEAST_GREY,
     LEAST_SHARE,
@@ -206,7 +206,7 @@ def _signals(run: Run) -> pd.DataFrame:
             "agreement": np.mean(agreement, axis=0) if others else np.nan,
             "z_dice": beside.mean,
             "end_mm": np.minimum(heights - heights[0], heights[-1] - heights),
-            "box_iou": _iou(mask_boxes(judged), run.boxes),
+            "box_iou": known_iou(mask_boxes(judged), run.boxes),
             "box_fill": area_px / size,
             "box_z_iou": _beside(run.boxes),
             "area_mm2": area_px * pixel,
@@ -224,18 +224,9 @@ def _nothing(weight: Floats, times: int) -> DiceVotes:
     return DiceVotes(np.zeros(len(weight)), times * weight)
 
 
-def _iou(a: Boxes, b: Boxes) -> Floats:
-    """IoU of boxes row by row; nan where one is missing."""
-    iou = np.full(len(a), np.nan)
-    known = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
-    if known.any():
-        iou[known] = paired_iou(a[known], b[known])
-    return iou
-
-
 def _beside(boxes: Boxes) -> Floats:
     """Mean IoU of each box with the one before and the one after it."""
-    step = _iou(boxes[:-1], boxes[1:])
+    step = known_iou(boxes[:-1], boxes[1:])
     both = np.stack([np.append(np.nan, step), np.append(step, np.nan)])
     known = np.isfinite(both).sum(axis=0)
     mean: Floats = np.nansum(both, axis=0) / np.where(known > 0, known, np.nan)

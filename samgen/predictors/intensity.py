@@ -54,7 +54,41 @@ VERSION = 1
 """Raised whenever the same settings give other masks."""
 
 
-class IntensityPredictor(BoxPredictor):
+class Embedded:
+    """Models of grey values alone: settings of labels are all that they can learn.
+
+    Parameters
+    ----------
+    settings : IntensitySettings, optional
+        Of labels that have none of their own.
+    labels : mapping, optional
+        Label -> settings of its own.
+    """
+
+    name: str
+
+    def __init__(
+        self,
+        settings: IntensitySettings | None = None,
+        labels: Mapping[str, IntensitySettings] | None = None,
+    ) -> None:
+        self.settings = settings or IntensitySettings()
+        self.labels = dict(labels or {})
+
+    @classmethod
+    def open(cls, request: ModelRequest) -> Self:
+        """The model with its own settings; it has no weights."""
+        if request.weights is not None:
+            raise InputError(
+                f"'model' must be {cls.name!r}, which has no weights; got {request.model!r}."
+            )
+        opened = cls(labels=settings_of(request))
+        if request.adapted is not None:
+            opened.name = request.adapted.path.stem
+        return opened
+
+
+class IntensityPredictor(Embedded, BoxPredictor):
     """The embedded model as a `samgen.predictor.BoxPredictor`.
 
     Parameters
@@ -77,26 +111,6 @@ class IntensityPredictor(BoxPredictor):
 
     name = "intensity"
     uses_gpu = False
-
-    def __init__(
-        self,
-        settings: IntensitySettings | None = None,
-        labels: Mapping[str, IntensitySettings] | None = None,
-    ) -> None:
-        self.settings = settings or IntensitySettings()
-        self.labels = dict(labels or {})
-
-    @classmethod
-    def open(cls, request: ModelRequest) -> Self:
-        """The model with its own settings; it has no weights."""
-        if request.weights is not None:
-            raise InputError(
-                f"'model' must be 'intensity', which has no weights; got {request.model!r}."
-            )
-        opened = cls(labels=settings_of(request))
-        if request.adapted is not None:
-            opened.name = request.adapted.path.stem
-        return opened
 
     @property
     def signature(self) -> str:

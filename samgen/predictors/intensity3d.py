@@ -14,7 +14,7 @@ organs are drawn on a coarser grid.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,12 @@ from skimage.measure import block_reduce
 from skimage.transform import resize
 
 from crowdqc.arrays import Floats as Numbers
-from crowdqc.findings import InputError
 from crowdqc.geometry import Boxes
 from samgen.histograms import Floats
 from samgen.organs import Organ, Sketch, draw_again, draw_organ, organ_of, tidied
 from samgen.pixel_features import Frame
 from samgen.pixel_model import NOTHING_LEARNED, PixelModel, as_far_apart, embedded, learned
-from samgen.predictor import ModelRequest
-from samgen.predictors.intensity import settings_of
+from samgen.predictors.intensity import Embedded
 from samgen.prompts import prompt_rng
 from samgen.regions import Region, hull, shape_of
 from samgen.settings import IntensitySettings, VolumeModelSettings
@@ -75,7 +73,7 @@ class Draft(NamedTuple):
         return as_far_apart(tidied(self.frame.organ, found), self.drawings)
 
 
-class Intensity3DPredictor(VolumePredictor):
+class Intensity3DPredictor(Embedded, VolumePredictor):
     """The embedded model as a `samgen.volume_predictor.VolumePredictor`.
 
     Parameters
@@ -101,22 +99,9 @@ class Intensity3DPredictor(VolumePredictor):
         *,
         pixels: PixelModel | None = None,
     ) -> None:
-        self.settings = settings or IntensitySettings()
+        super().__init__(settings, labels)
         self.volume = volume or VolumeModelSettings()
-        self.labels = dict(labels or {})
         self.pixels = pixels or embedded()
-
-    @classmethod
-    def open(cls, request: ModelRequest) -> Self:
-        """The model with its own settings; it has no weights."""
-        if request.weights is not None:
-            raise InputError(
-                f"'model' must be 'intensity3d', which has no weights; got {request.model!r}."
-            )
-        opened = cls(labels=settings_of(request))
-        if request.adapted is not None:
-            opened.name = request.adapted.path.stem
-        return opened
 
     @property
     def signature(self) -> str:
