@@ -170,7 +170,10 @@ def _usable(prompts: pd.DataFrame, labels: Mapping[str, int]) -> pd.DataFrame:
     table = table[(table["state"] != "no_consensus") & table[BOX].notna().all(axis=1)]
     unknown = sorted(set(table["label"]) - set(labels))
     if unknown:
-        raise InputError(f"Prompts carry labels that the study does not have: {unknown}.")
+        raise InputError(
+            f"Prompts carry labels that [labels] does not name: {', '.join(unknown)}. Run crowdqc "
+            "gate again."
+        )
     rank = {label: index for index, label in enumerate(labels)}
     table = table.assign(_rank=table["label"].map(rank))
     return table.sort_values(["case", "slice", "_rank", *BOX], ignore_index=True).drop(

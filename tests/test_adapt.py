@@ -206,7 +206,7 @@ def _fused(study):
         (TRUTH + TEST + '[masks]\nmode = "paper"\n', ["mode = 'best'"]),
         (TRUTH + TEST + '[adapt]\nmethod = "lora"\n', ["no tensors"]),
         (TRUTH.replace("5", "4") + TEST, ["holds the values [5]", "[truth] values"]),
-        (TRUTH + '[dataset]\ntest = ["h"]\npatient = "^(x)"\n', ["does not fit the pattern"]),
+        (TRUTH + '[dataset]\ntest = ["h"]\npatient = "^(x)"\n', ["does not fit [dataset] patient"]),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused_and_said(study, more, words):

@@ -325,7 +325,10 @@ def evaluate_sets(
     """
     absent = [case for case in config.dataset.test if case not in truth]
     if absent:
-        raise InputError(f"No expert mask of the test cases {absent}; see [truth] path.")
+        raise InputError(
+            f"[dataset] test: there is no expert mask of {', '.join(absent)}. Give [truth] path "
+            "for them, or leave them out."
+        )
     tables, findings = [empty("scores")], []
     for name in sets:
         dataset = _existing(config, folders, name).name

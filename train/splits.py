@@ -42,7 +42,10 @@ def patient_of(case: str, pattern: str | None) -> str:
         found = re.search(pattern, case)
         return str(found.group(1)) if found else _no_patient(case, pattern)
     except (re.error, IndexError) as error:
-        raise InputError(f"'patient' must be a pattern with one group; got {pattern!r}.") from error
+        raise InputError(
+            f"[dataset] patient must be a regular expression with one group, such as "
+            f"'^(p[0-9]+)_'; got {pattern!r}."
+        ) from error
 
 
 def refuse_leaks(train: Iterable[str], test: Iterable[str], *, patient: str | None = None) -> None:
@@ -162,4 +165,7 @@ def _cases_of(groups: dict[str, list[str]], patients: Sequence[str]) -> list[str
 
 
 def _no_patient(case: str, pattern: str) -> str:
-    raise InputError(f"Case '{case}' does not fit the pattern of patients {pattern!r}.")
+    raise InputError(
+        f"Case '{case}' does not fit [dataset] patient, {pattern!r}. The pattern must find the "
+        "patient in the name of every case."
+    )

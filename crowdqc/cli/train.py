@@ -31,7 +31,11 @@ def _fold(context: click.Context, parameter: click.Parameter, value: tuple[str, 
     """Folds as numbers, or the word all."""
     for word in value:
         if word != "all" and not word.isdecimal():
-            raise click.BadParameter(f"{word!r} is no number and not 'all'.", context, parameter)
+            raise click.BadParameter(
+                f"must be the number of a fold, such as 0, or 'all'; got {word!r}.",
+                context,
+                parameter,
+            )
     return tuple(word if word == "all" else int(word) for word in value)
 
 

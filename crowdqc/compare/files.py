@@ -83,5 +83,8 @@ def _read_scores(path: Path, *, keys: Sequence[str]) -> pd.DataFrame:
 def _groups(frame: pd.DataFrame, by: str) -> tuple[list[str], list[pd.DataFrame]]:
     names = list(frame.loc[frame[by] != "", by].unique())
     if len(names) != 2:
-        raise InputError(f"'{by}' must have two values to compare; got {len(names)}: {names[:10]}.")
+        raise InputError(
+            f"'{by}' must have two values to compare; got {len(names)}: {names[:10]}. Keep the "
+            "rows of two of them, or name another column by --by."
+        )
     return names, [frame[frame[by] == name] for name in names]

@@ -92,7 +92,12 @@ def compare(
     keys = wide[0].index[wide[0].index.isin(wide[1].index)]
     labels = list(dict.fromkeys([*wide[0].columns, *wide[1].columns]))
     if not len(keys) or not labels:
-        raise InputError(f"'{names[0]}' and '{names[1]}' have no row in common by {list(on)}.")
+        first = " and ".join(str(frame.index[0]) if len(frame) else "none" for frame in wide)
+        raise InputError(
+            f"'{names[0]}' and '{names[1]}' have no row in common by {list(on)}; the first are "
+            f"{first}. Rows are paired where these columns hold the same text: name others by "
+            "--on, or write them alike in both."
+        )
     left, right = (frame.reindex(index=keys, columns=labels).to_numpy() for frame in wide)
     findings += _dependent(keys, on)
     findings += _one_sided(left, right, labels=labels, names=names)

@@ -61,7 +61,7 @@ def load_cells(
         rows = itertools.chain([first], rows)
     if len(set(names)) != len(names):
         shown = f": {short(str(names))}" if inside(path, config) else ""
-        raise InputError(f"{where}: two columns have the same name{shown}.")
+        raise InputError(f"{where}: two columns have the same name{shown}. Rename one of them.")
     cells, lines, odd = [], [], []
     for line, row in rows:
         if len(row) == len(names):

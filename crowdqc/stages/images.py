@@ -221,7 +221,10 @@ def _pictures(config: Config, pattern: str) -> pd.DataFrame:
     twice = images[images.duplicated(["case", "slice"], keep=False)]
     if len(twice):
         paths = ", ".join(twice["path"].iloc[:2])
-        raise InputError(f"{config.file}: two pictures are of one case and slice: {paths}.")
+        raise InputError(
+            f"{config.file}: two pictures are of one case and slice: {paths}. Remove one of them, "
+            "or let [images] path tell them apart by more of {case} and {slice}."
+        )
     return images
 
 

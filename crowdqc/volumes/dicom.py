@@ -274,11 +274,17 @@ def _slice(path: Path, header: _Header) -> Slice:
         )
     axes = header.numbers(_ORIENTATION, "ImageOrientationPatient", 6).reshape(2, 3)
     if np.abs(axes @ axes.T - np.eye(2)).max() > DIRECTION:
-        raise InputError(f"{path}: its directions {axes.tolist()} are not at right angles.")
+        raise InputError(
+            f"{path}: its directions {axes.tolist()} are not at right angles. Export the series "
+            "anew, or resample it to NIfTI."
+        )
     # DICOM gives the distance of rows first: the step along a column.
     spacing = header.numbers(_SPACING, "PixelSpacing", 2)[::-1]
     if not (spacing > 0).all():
-        raise InputError(f"{path}: its PixelSpacing {spacing.tolist()} must be above 0 mm.")
+        raise InputError(
+            f"{path}: its PixelSpacing {spacing.tolist()} must be above 0 mm. Export the series "
+            "anew."
+        )
     columns, rows = header.size[:2]
     number, words = header.text(_NUMBER, "?"), header.text(_DESCRIPTION) or "no description"
     return Slice(

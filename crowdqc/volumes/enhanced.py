@@ -97,7 +97,7 @@ class _Groups:
         if values.shape != (n,) or not np.isfinite(values).all():
             raise InputError(
                 f"{self.path}: the {name} of frame {self.frame + 1} must be {n} numbers; got "
-                f"{str(value)[:60]}. Where a slice lies must be known."
+                f"{str(value)[:60]}. Where a slice lies must be known: export the series anew."
             )
         return values
 

@@ -228,7 +228,10 @@ def read_volume(
         volume = np.asarray(values, dtype=np.float32)
     if not np.isfinite(volume).all():
         bad = np.argwhere(~np.isfinite(volume))[0].tolist()
-        raise InputError(f"{path}: voxel {bad} is not finite; intensities must be numbers.")
+        raise InputError(
+            f"{path}: voxel {bad} is not finite; intensities must be numbers. Write the volume "
+            "anew with the value of air, or of the background, there."
+        )
     return _view(volume, geometry, plane)
 
 

@@ -12,6 +12,8 @@ from crowdqc.config import Picture
 from crowdqc.findings import InputError
 from crowdqc.volumes.pictures import TURNS, Array, swaps_axes
 
+APART = "Write each time point or channel to a file of its own; a case is one of them."
+"""Remedy for a file that holds several volumes."""
 SIDE_MAX = 32_767
 """Most voxels along an axis of a NIfTI file."""
 SMALL_MM, FAR_MM = 1e-6, 1e7
@@ -98,7 +100,8 @@ def refuse_impossible(geometry: Geometry, path: Path) -> None:
     """
     if max(geometry.shape) > SIDE_MAX:
         raise InputError(
-            f"{path}: has {max(geometry.shape)} voxels along one axis, more than {SIDE_MAX}."
+            f"{path}: has {max(geometry.shape)} voxels along one axis, more than {SIDE_MAX}. Cut "
+            "the volume into parts."
         )
     affine, spacing = geometry.affine, np.array(geometry.spacing)
     bad = not np.isfinite(affine).all() or np.abs(affine).max() > FAR_MM

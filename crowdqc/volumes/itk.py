@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from crowdqc.files import Unreadable, opened
 from crowdqc.findings import InputError
-from crowdqc.volumes.grid import Geometry, refuse_impossible
+from crowdqc.volumes.grid import APART, Geometry, refuse_impossible
 from crowdqc.volumes.pictures import Array
 
 ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img")
@@ -128,7 +128,7 @@ def itk_geometry(path: Path) -> Geometry:
     if len(size) < 3 or min(size) < 1 or not alone:
         raise InputError(
             f"{path}: has shape {size} with {reader.GetNumberOfComponents()} values a voxel; a "
-            "volume has three axes and single numbers."
+            f"volume has three axes and single numbers. {APART}"
         )
     n_bytes = float(np.prod([float(n) for n in size])) * _item_bytes(sitk, reader.GetPixelID())
     if n_bytes > there * (1 if raw else RATIO_MAX):

@@ -20,7 +20,7 @@ import numpy as np
 
 from crowdqc.files import Unreadable, opened
 from crowdqc.findings import InputError
-from crowdqc.volumes.grid import Geometry, refuse_impossible
+from crowdqc.volumes.grid import APART, Geometry, refuse_impossible
 from crowdqc.volumes.pictures import Array
 from crowdqc.writing import atomic
 
@@ -66,12 +66,14 @@ def open_nifti(path: Path) -> Any:
     except _unreadable() as error:
         raise InputError(f"{path}: cannot be read as NIfTI: {error}.") from error
     if not isinstance(image, nib.Nifti1Image | nib.Nifti2Image):
-        raise InputError(f"{path}: is {type(image).__name__}; a NIfTI file is needed.")
+        raise InputError(f"{path}: is {type(image).__name__}; convert it to NIfTI.")
     shape, dtype = image.shape, image.get_data_dtype()
     if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
-        raise InputError(f"{path}: has shape {shape}; a volume has three axes.")
+        raise InputError(f"{path}: has shape {shape}; a volume has three axes. {APART}")
     if dtype.kind not in "uif":
-        raise InputError(f"{path}: holds {dtype}; voxels must be single numbers, not colours.")
+        raise InputError(
+            f"{path}: holds {dtype}; voxels must be single numbers, not colours. {APART}"
+        )
     _refuse_claim(path, image, offset)
     return image
 

@@ -356,7 +356,7 @@ def test_a_check_that_finds_a_fault_ends_with_3(study, nnunet):
         (["--set", "truth"], "['truth'] are not in [dataset] sets"),
         (["--epochs", "0"], "'train.epochs'"),
         (["--device", "abacus"], "'--device'"),
-        (["--fold", "second"], "is no number and not 'all'"),
+        (["--fold", "second"], "or 'all'; got 'second'"),
     ],
 )
 def test_what_cannot_be_done_ends_with_2(study, nnunet, words, says):

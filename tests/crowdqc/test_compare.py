@@ -267,7 +267,7 @@ def test_one_file_needs_two_groups(tmp_path):
     file = tmp_path / "all.csv"
     file.write_text("model,case,dice\nm,1,0.5\nn,1,0.4\no,1,0.3\n")
 
-    with pytest.raises(InputError, match="'model' must have two values to compare; got 3"):
+    with pytest.raises(InputError, match=r"'model' must have two values to compare; got 3"):
         compare_files([file], on=["case"], by="model")
     with pytest.raises(InputError, match=re.escape("two files, or one file and --by COLUMN")):
         compare_files([file], on=["case"])

@@ -207,7 +207,10 @@ def test_no_prompts_give_an_empty_table(tmp_path, images):
 @pytest.mark.parametrize(
     ("prompts", "says"),
     [
-        (consensus([1, "lung", 2, 3, 10, 8]), r"labels that the study does not have: \['lung'\]"),
+        (
+            consensus([1, "lung", 2, 3, 10, 8]),
+            r"labels that \[labels\] does not name: lung. Run crowdqc gate again",
+        ),
         (consensus([1, "liver", 2, 3, 10, 8], case="d"), "no volume for 1 of the cases .* 'd'"),
         (consensus([5, "liver", 2, 3, 10, 8]), "a.nii.gz: has 5 slices .* on slice 5"),
         (consensus([1, "liver", 2, 3, 32, 8]), r"24 rows and 30 columns .* 1 boxes .* outside"),

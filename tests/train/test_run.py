@@ -160,7 +160,7 @@ def test_a_study_is_checked_before_it_is_trained(trained, config):
     assert {f.severity for f in findings} == {"note"}
     with pytest.raises(InputError, match=r"put 'filtered' into .dataset. sets"):
         check_sets(config, trained, ["filtered"])
-    with pytest.raises(InputError, match=r"No expert mask of the test cases \['a3'\]"):
+    with pytest.raises(InputError, match=r"there is no expert mask of a3. Give \[truth\] path"):
         evaluate_sets(config, trained, ["unfiltered"], truth={}, say=print)
 
 

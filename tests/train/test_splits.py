@@ -61,5 +61,5 @@ def test_a_dataset_with_fewer_cases_keeps_the_folds_of_the_others():
 
 @pytest.mark.parametrize("pattern", ["(", "p1", "^x(.)"])
 def test_a_pattern_that_names_no_patient_is_refused(pattern):
-    with pytest.raises(InputError, match="pattern"):
+    with pytest.raises(InputError, match=r"\[dataset\] patient"):
         patient_of("p1_a", pattern)

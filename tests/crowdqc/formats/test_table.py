@@ -130,7 +130,7 @@ def test_rows_may_be_chosen(read):
     [
         ("", "", "is empty"),
         ("a,b\n1,2\n", "", "has no column 'item'; it has a, b"),
-        ("item,item\n1,2\n", "", "two columns have the same name"),
+        ("item,item\n1,2\n", "", "Rename one of them"),
         (HEAD + '"p1', "", "is not CSV"),
         (HEAD, ', sloce = "item"', "'columns' has 'sloce'"),
         (b"\xff\xff", "", "not UTF-8"),

@@ -85,7 +85,9 @@ def test_two_sizes_of_a_voxel_are_told_with_what_other_programs_take(tmp_path, p
 def test_colours_and_complex_numbers_are_refused_by_their_header(tmp_path, dtype):
     nib.save(nib.Nifti1Image(np.zeros((2, 3, 4), dtype), AFFINE), tmp_path / "a.nii")
 
-    with pytest.raises(InputError, match="voxels must be single numbers"):
+    with pytest.raises(
+        InputError, match=r"single numbers, not colours. Write each time point or channel to a file"
+    ):
         read_geometry(tmp_path / "a.nii")
 
 

@@ -125,7 +125,9 @@ def test_what_is_no_volume_of_numbers_is_refused(save, image, sitk):
     flat = save(image[:, :, 0], "c.mha")
 
     for path in (colours, series, flat):
-        with pytest.raises(InputError, match="a volume has three axes and single numbers"):
+        with pytest.raises(
+            InputError, match=r"a volume has three axes and single numbers. Write each time"
+        ):
             read_geometry(path)
 
 
