@@ -56,6 +56,8 @@ class Label(Section):
 
     name: str = Field(pattern=NAME)
     """Name in tables and reports."""
+    also: tuple[str, ...] = Field(default=(), strict=False)
+    """Other names or ids of it in the files, as raters of another language or tool have."""
     value: int = Field(ge=1, le=65535)
     """Value in masks; 0 is background."""
     single: bool = True

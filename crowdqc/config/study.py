@@ -139,6 +139,9 @@ class Config(Section):
                 "right, set [limits] labels in the study file"
             )
         _refuse_twice("names of labels", names)
+        also = [text for label in self.labels.values() for text in label.also]
+        keys = [key for key in self.labels if key in also and key not in self.labels[key].also]
+        _refuse_twice("names of labels and what stands in 'also'", [*names, *also, *keys])
         _refuse_twice("values of labels", [label.value for label in self.labels.values()])
         for where, used in self._labels_used().items():
             for name in used:

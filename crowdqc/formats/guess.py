@@ -19,13 +19,18 @@ from crowdqc.formats.base import Format, formats
 from crowdqc.formats.files import printable
 from crowdqc.formats.guess_documents import SIZE, gold_remarks
 from crowdqc.formats.listing import Guess, Listing
-from crowdqc.formats.name_patterns import guess_pattern
+from crowdqc.formats.name_patterns import guess_pattern, is_date
 from crowdqc.formats.patterns import Name, split_ending
 from crowdqc.text import count
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".pgm")
 NAMES_MAX = 50
 """Cases and names of volumes that are held against one another."""
+CLOSED = {
+    "Unpack it": (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar"),
+    "Save its sheet as CSV": (".xlsx", ".xls", ".xlsm", ".ods", ".numbers"),
+}
+"""What is not looked into, and what to do about it."""
 TRIED = 5
 """Files of a folder that are looked into for DICOM: an index or a text may come first."""
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
@@ -69,6 +74,7 @@ def guess_study(
         guess.window = suit_window(guess.volume) or guess.window
     fields = map(Name(guess.path).fields, map(listing.relative, guess.files))
     guess.remarks += gold_remarks(one["rater"] for one in fields if one and "rater" in one)
+    guess.remarks += _dates_remark(guess.path, map(listing.relative, guess.files))
     if any(line.startswith("#") for line in [*guess.more, *_image_lines(guess)]):
         guess.remarks.append(
             "Comments of the study file ask for something to fill in or to answer: do that first."
@@ -86,7 +92,7 @@ def _guess(listing: Listing) -> Guess:
             f"{listing.folder}: holds no annotations that are known: no {titles}. "
             "Export one of these from your tool, or write a table with the columns case, slice, "
             "rater, label, x0, y0, x1, y1 (docs/formats.md); for a format of your own see "
-            "docs/howto/own-format.md."
+            "docs/howto/own-format.md." + "".join(f" {one}" for one in _closed(listing))
         )
     guesses.sort(key=lambda one: (-known[one.format].precedence, -len(one.files)))
     first, *others = guesses
@@ -95,12 +101,38 @@ def _guess(listing: Listing) -> Guess:
         f"be read, such as {printable(listing.relative(one.files[0]))}."
         for one in others
     ]
+    first.remarks += _closed(listing)
     if others:
         first.remarks.append(
             "A study file reads one format: put each into a folder of its own, and join them as "
             "tables (crowdqc convert --to table; docs/howto/several-tools.md)."
         )
     return first
+
+
+def _dates_remark(pattern: str, names: Iterable[str]) -> list[str]:
+    """That folders named by days are read as parts of cases."""
+    levels = [k for k, part in enumerate(pattern.split("/")[:-1]) if part.startswith("{case")]
+    dates = (part for name in names for k in levels if is_date(part := name.split("/")[k]))
+    return [
+        f"The folder {day} is read as a part of the case's name. Where it is the day on which "
+        "somebody drew, put * in its place in [annotations] path."
+        for day in itertools.islice(dates, 1)
+    ]
+
+
+def _closed(listing: Listing) -> list[str]:
+    """What archives and spreadsheets there are, which no format reads."""
+    remarks = []
+    for remedy, endings in CLOSED.items():
+        files = listing.ending(*endings)
+        more = f", like {count(len(files) - 1, 'other file')} of its kind" if files[1:] else ""
+        remarks += [
+            f"{printable(listing.relative(path))} is not looked into{more}. {remedy}, or move it "
+            "away if it holds no annotations."
+            for path in files[:1]
+        ]
+    return remarks
 
 
 def _sniffed(name: str, one: Format, listing: Listing) -> Guess | None:

@@ -1,6 +1,7 @@
 """Which label a class of a file is: by name where the file names it, else by its id.
 
-Names count as equal where only case, blanks and punctuation differ. YOLO files name nothing, but
+Names count as equal where only case, blanks and punctuation differ, and a label may have further
+ones (``also``). YOLO files name nothing, but
 a class list often lies beside them (``data.yaml``, ``classes.txt``, ``obj.names``): where it names
 labels, it is the list of the people who drew, and is followed for every class of their files.
 """
@@ -42,7 +43,11 @@ class Labels:
         plain = [plain_name(name) for name in names]
         count = Counter(plain)
         unique = {p: name for p, name in zip(plain, names, strict=True) if count[p] == 1}
-        self._by_name = {**unique, **{name: name for name in names}}
+        also = {text: label.name for label in config.labels.values() for text in label.also}
+        self._also = frozenset(also)
+        self._by_whole_id = {whole(text): name for text, name in also.items()} | self._by_whole_id
+        also |= {plain_name(text): name for text, name in also.items()}
+        self._by_name = {**also, **unique, **{name: name for name in names}}
 
     def named(self, name: str) -> str | None:
         """The label of this name; `None` where there is none."""
@@ -51,7 +56,7 @@ class Labels:
     def find(self, text: str) -> str | None:
         """The label of this name, else of this id."""
         name = self.named(text)
-        if name is not None:
+        if name is not None and text not in self._also:
             self._spellings[name].add(text)
         return name or self.of_id(text)
 

@@ -20,6 +20,8 @@ SHARED = 0.3
 
 _SPLIT = re.compile(r"(?:train|val|test)(?:ing|id|idation)?\d*", re.IGNORECASE)
 """Parts of data sets for training: no raters, and cases only where names recur in several."""
+_DATE = re.compile(r"(19|20)\d\d([-_.]?)(0[1-9]|1[0-2])\2([0-2]\d|3[01])")
+"""Days on which people drew, or were scanned: cases only where names recur on several."""
 _SLICE_WORD = re.compile(r"(?:^|[^a-z])(?:slice|slc|sl|frame|plane|layer|z)[-_. ]?$", re.IGNORECASE)
 """What stands before the number of a slice."""
 _PEOPLE = re.compile(
@@ -98,7 +100,10 @@ def guess_pattern(
     who = _rater_level(levels, inner, own_case=own_case) if raters else None
     cases = [k for k, one in enumerate(levels) if k != who and _is_case(one, lone=not own_case)]
     cases = [] if contents and own_case else cases
-    cases = [k for k in cases if not _is_split(levels[k]) or _shared(levels, inner, k)]
+    alone = [
+        k for k in cases if _is_split(levels[k]) or (own_case and all(map(is_date, levels[k])))
+    ]
+    cases = [k for k in cases if k not in alone or _shared(levels, inner, k)]
     stem = stem_pattern(stems, case_known=bool(cases)) if slices else ""
     parts = {k: levels[k] for k in cases} | _inner_case(stem, stems, len(levels))
     kept = _needed(parts)
@@ -298,6 +303,17 @@ def _is_case(values: Sequence[str], *, lone: bool) -> bool:
 def _is_split(values: Sequence[str]) -> bool:
     """Whether a level is that of the splits of a data set (train, val, test)."""
     return all(map(_SPLIT.fullmatch, set(values)))
+
+
+def is_date(name: str) -> bool:
+    """Whether the name of a folder is a day.
+
+    Examples
+    --------
+    >>> [is_date(name) for name in ("2024-01-05", "20240105", "2024-13-05", "p20240105")]
+    [True, True, False, False]
+    """
+    return _DATE.fullmatch(name) is not None
 
 
 def _inner_case(stem: str, stems: Sequence[str], k: int) -> dict[int, list[str]]:

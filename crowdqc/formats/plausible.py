@@ -1,8 +1,14 @@
-"""What cannot be right although every line is sound: nobody shares an image, no box fits a size."""
+"""What cannot be right although every line is sound: nobody shares an image, no box fits a size.
+
+What a tool or a person did to all boxes of a study may also have been done to those of one rater.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import re
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +16,8 @@ import pandas as pd
 
 from crowdqc.findings import Finding
 from crowdqc.formats.images import sizes_of
-from crowdqc.schema import BOX, Study
+from crowdqc.geometry import pairwise_iou
+from crowdqc.schema import BOX, Study, natural_order
 from crowdqc.text import count
 
 CORNER = 0.5
@@ -20,6 +27,15 @@ BOXES_LEAST = 10
 SLICES_LEAST = 2
 BEYOND = 0.1
 """Share of boxes beyond their images from which on the numbers may mean something else."""
+SLICES_TRIED = 200
+SAME_PLACE = 0.5
+"""IoU of two boxes that are of one object."""
+SAME_LEAST = 3
+"""Slices on which two labels lie at one place, and their share of those that have both, from which
+on they may be one label."""
+SAME_SHARE = 0.7
+SHOWN = 12
+"""Labels that are named."""
 SEVERAL = 0.2
 """Share of slices with several boxes of a label which has one from which on these are reported."""
 
@@ -41,8 +57,22 @@ def implausible(study: Study, drawn: pd.DataFrame, *, in_px: bool) -> list[Findi
     list of Finding
         Empty where nothing is odd.
     """
-    found = [*_read_once(study), *_corners_as_sizes(study, drawn)]
-    return [*found, *_in_a_corner(study), *_exchanged(study, drawn)] if in_px else found
+    found = [*_read_once(study), *_named_apart(study), *_by_rater(_corners_as_sizes, study, drawn)]
+    if not in_px:
+        return found
+    found += _by_rater(_as_fractions, study, study.boxes) or _in_a_corner(study)
+    return [*found, *_exchanged(study, drawn)]
+
+
+def _by_rater(
+    look: Callable[[Study, pd.DataFrame], list[Finding]], study: Study, boxes: pd.DataFrame
+) -> list[Finding]:
+    """What is found in all boxes; or else in those of single raters, whom it names."""
+    return look(study, boxes) or [
+        dataclasses.replace(one, rater=str(rater), message=f"Rater {rater}: {one.message}")
+        for rater, own in boxes.groupby("rater")
+        for one in look(study, own)
+    ]
 
 
 def _read_once(study: Study) -> list[Finding]:
@@ -62,6 +92,37 @@ def _read_once(study: Study) -> list[Finding]:
     else:
         message += "Check what [annotations] path and image make of the names of files and images."
     return [Finding(check="no-image-shared", message=message)]
+
+
+def _named_apart(study: Study) -> list[Finding]:
+    """Labels that raters drew at one place, but never the same of them both."""
+    who = study.boxes.groupby("label")["rater"].agg(set)
+    apart = {
+        pair
+        for pair in itertools.combinations(who.index, 2)
+        if who[pair[0]].isdisjoint(who[pair[1]])
+    }
+    if not apart or study.rater_scope == "case":
+        return []
+    met: Counter[tuple[str, str]] = Counter()
+    same: Counter[tuple[str, str]] = Counter()
+    for _, rows in itertools.islice(study.boxes.groupby(["case", "slice"]), SLICES_TRIED):
+        labels = rows["label"].to_numpy()
+        one, other = np.nonzero(pairwise_iou(rows[BOX], rows[BOX]) >= SAME_PLACE)
+        met.update(apart.intersection(itertools.combinations(sorted(set(labels)), 2)))
+        same.update(apart.intersection(zip(labels[one], labels[other], strict=True)))
+    pairs = [pair for pair, n in same.items() if n >= SAME_LEAST and n >= SAME_SHARE * met[pair]]
+    if not pairs:
+        return []
+    names = natural_order(set(itertools.chain(*pairs)))
+    shown = ", ".join(f"{name} ({', '.join(sorted(who[name]))})" for name in names[:SHOWN])
+    more = ", ..." if len(names) > SHOWN else ""
+    message = (
+        f"Some labels lie where other raters draw another one, and nobody draws both: {shown}{more}"
+        ". They may be one label in several languages. Keep one entry of it in [labels], with the "
+        f'others in it: also = ["{names[0]}"].'
+    )
+    return [Finding(check="labels-named-apart", message=message)]
 
 
 def _prefix(readings: pd.DataFrame) -> str | None:
@@ -94,14 +155,19 @@ def _one_rater(study: Study) -> list[Finding]:
     return [Finding(check="boxes-of-one-rater", message=message)]
 
 
+def _as_fractions(_: Study, boxes: pd.DataFrame) -> list[Finding]:
+    far = boxes[["x1", "y1"]]
+    if far.empty or (far > 1).any(axis=None):
+        return []
+    message = (
+        f"All {count(len(far), 'box')} lie within the first pixel of their images, as fractions of "
+        "an image do. Multiply x by its columns and y by its rows; only YOLO files hold fractions."
+    )
+    return [Finding(check="boxes-in-a-corner", message=message)]
+
+
 def _in_a_corner(study: Study) -> list[Finding]:
     far = study.boxes[["x1", "y1"]]
-    if not far.empty and (far <= 1).all(axis=None):
-        message = (
-            "All boxes lie within the first pixel of their images, as fractions of an image do. "
-            "Multiply x by its columns and y by its rows; only YOLO files hold fractions."
-        )
-        return [Finding(check="boxes-in-a-corner", message=message)]
     size = sizes_of(study.boxes, study.images)
     reach = (far.to_numpy() / size).max(axis=0, initial=0)
     if len(far) < BOXES_LEAST or (reach > CORNER).any():

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from crowdqc.findings import InputError
 from crowdqc.formats.guess import guess_study
 from tests.crowdqc.formats.exported import LABELS, STUDIO, annotation, checks, coco, region
 
+BY_RATER = 'format = "coco"\npath = "{rater}.json"\nimage = "{case}_{slice}.png"'
 ONE = LABELS.replace("liver =", "0 =")
 BOXES = [(x, y, x + 40, y + 30) for x, y in itertools.product((20, 60, 90), (10, 30, 50, 65))]
 """Corners in pictures of 100 rows and 150 columns."""
@@ -83,3 +85,137 @@ def test_what_is_of_no_known_format_says_what_would_be(write, tmp_path):
 
     with pytest.raises(InputError, match="a table with the columns case, slice, rater, label"):
         guess_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["b.zip"], "b.zip is not looked into. Unpack it"),
+        (["c/b.tar.gz", "c/d.ZIP"], "c/b.tar.gz is not looked into, like 1 other file of its kind"),
+        (["boxes.xlsx"], "Save its sheet as CSV"),
+    ],
+)
+def test_init_names_what_it_cannot_look_into(write, tmp_path, names, says):
+    for name in names:
+        write(name, b"PK")
+
+    with pytest.raises(InputError, match=re.escape(says)):
+        guess_study(tmp_path)
+
+    write("a/p_1.txt", as_sizes(*BOXES[0]))
+    assert any(says in remark for remark in guess_study(tmp_path).remarks)
+
+
+@pytest.mark.parametrize(
+    ("day", "pattern"),
+    [
+        (lambda who, case: 5 + 2 * case + "ab".index(who), "{rater}/*/p{case}_{slice}.txt"),
+        (lambda who, _: 5 + "ab".index(who), "{rater}/*/p{case}_{slice}.txt"),
+        (lambda *_: 5, "{rater}/2024-01-05/p{case}_{slice}.txt"),
+    ],
+    ids=["a day for each case", "a day for each rater", "one day"],
+)
+def test_days_on_which_people_drew_are_no_cases(write, tmp_path, day, pattern):
+    for who, case, k in itertools.product("ab", (1, 2), range(3)):
+        write(f"{who}/2024-01-{day(who, case):02}/p{case}_{k}.txt", as_sizes(*BOXES[0]))
+
+    guess = guess_study(tmp_path)
+
+    assert guess.path == pattern
+
+
+def test_days_on_which_a_case_recurs_are_asked_about(write, tmp_path):
+    for who, day, k in itertools.product("ab", ("20240105", "20240309"), range(3)):
+        write(f"{who}/{day}/p1_{k}.txt", as_sizes(*BOXES[0]))
+
+    guess = guess_study(tmp_path)
+
+    assert guess.path.startswith("{rater}/{case")
+    assert any("20240105 is read as a part of the case" in one for one in guess.remarks)
+
+
+# What was done to one rater's files only -------------------------------------------------------
+
+HEAD = "case,slice,rater,label,x0,y0,x1,y1"
+COLUMNS = ", ".join(f'{name} = "{name}"' for name in HEAD.split(","))
+TABLE = f'format = "table"\npath = "*.csv"\nsize = [100, 150]\ncolumns = {{ {COLUMNS} }}'
+CORNERS = np.array(BOXES, dtype=float)
+
+
+def coco_of(corners, *, category="liver"):
+    """COCO of a box on each of twelve slices, with these four numbers."""
+    made = coco(*[f"p_{k}.png" for k in range(len(corners))], category=category)
+    for image, one, four in zip(made["images"], made["annotations"], corners, strict=True):
+        image |= {"height": 100, "width": 150}
+        one["bbox"] = four.tolist()
+    return made
+
+
+def sizes(corners):
+    return np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
+
+
+def labels_of(*names):
+    lines = [f'{name} = {{ name = "{name}", value = {k} }}' for k, name in enumerate(names, 1)]
+    return "\n".join(['[study]\nname = "s"\n[labels]', *lines])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "check"),
+    [(CORNERS, "corners-as-sizes"), (sizes(CORNERS) / ([150, 100] * 2), "boxes-in-a-corner")],
+    ids=["corners", "fractions"],
+)
+def test_files_of_one_rater_that_say_something_else_name_the_rater(read, numbers, check):
+    files = {f"{who}.json": coco_of(sizes(CORNERS)) for who in "ac"}
+
+    _, findings = read(BY_RATER, {**files, "b.json": coco_of(numbers)})
+
+    assert {one.rater for one in findings if one.check == check} == {"b"}
+
+
+def test_labels_in_the_language_of_each_rater_are_noticed_and_may_be_joined(read):
+    names = {"a": "liver", "b": "Leber", "c": "foie"}
+    files = {f"{who}.json": coco_of(sizes(CORNERS), category=names[who]) for who in names}
+
+    _, findings = read(BY_RATER, files, labels_of("liver", "Leber", "foie"))
+
+    (told,) = [one for one in findings if one.check == "labels-named-apart"]
+    assert "Leber (b), foie (c), liver (a)" in told.message
+    assert 'also = ["Leber"]' in told.message
+
+    joined = labels_of("liver").replace(" }", ', also = ["Leber", "FOIE"] }')
+    study, findings = read(BY_RATER, files, joined)
+
+    assert study.boxes.groupby("rater").size().to_dict() == dict.fromkeys("abc", len(CORNERS))
+    assert not {"labels-named-apart", "unknown-class"} & set(checks(findings))
+
+
+def test_labels_that_are_divided_among_raters_are_not_one(read):
+    away = np.add(CORNERS, [60, 0, 60, 0])
+    files = {"a.json": coco_of(sizes(CORNERS)), "b.json": coco_of(sizes(away), category="spleen")}
+
+    _, findings = read(BY_RATER, files, labels_of("liver", "spleen"))
+
+    assert "labels-named-apart" not in checks(findings)
+
+
+@pytest.mark.parametrize(
+    ("cases", "check"),
+    [
+        ({"a": "0007", "b": "7"}, "names-alike"),
+        ({"a": "p07", "b": "p7"}, "names-alike"),
+        ({"a": "202401150001", "b": "2.02401E+11"}, "names-rewritten"),
+        ({"a": "3-4", "b": "04-Mar"}, "names-rewritten"),
+        ({"a": "p10", "b": "p100"}, None),
+        ({"a": "04-Mar", "b": "05-Mar"}, None),
+    ],
+)
+def test_cases_that_a_spreadsheet_renamed_are_told(read, cases, check):
+    files = {
+        f"{who}.csv": f"{HEAD}\n" + "".join(f"{case},{k},{who},liver,1,2,90,80\n" for k in range(3))
+        for who, case in cases.items()
+    }
+
+    _, findings = read(TABLE, files)
+
+    assert {"names-alike", "names-rewritten"} & set(checks(findings)) == ({check} - {None})
