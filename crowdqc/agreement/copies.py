@@ -104,7 +104,7 @@ def _ratio(crowd: Crowd, a: Ints, b: Ints) -> Floats:
     size, label = size_of(crowd.box)[of], data.label[of]
     apart = (data.boxes[a] - data.boxes[b]) / size
     own = np.stack([crowd.sd_label[rater, label] ** 2 for rater in (one, other)])
-    hard, rounding = crowd.difficulty[of, None] ** 2, data.whole_pixels / 6 / size**2
+    hard, rounding = crowd.difficulty[of, None] ** 2, data.same_line / size**2
     square = (apart - crowd.bias[one] + crowd.bias[other]) ** 2
     steady = 2 * own.min(axis=0)[:, None] * hard
     # One who is unsteady elsewhere may have been as steady as the other on this slice.

@@ -13,7 +13,7 @@ import numpy as np
 from crowdqc.agreement.boxes import own_box
 from crowdqc.agreement.conventions import beyond, convention, surely_apart, two_conventions
 from crowdqc.agreement.dependent import copied_in_part, dependent, draw_on_grid
-from crowdqc.agreement.grids import equal_by_chance, on_grid, tool_grid
+from crowdqc.agreement.grids import equal_by_chance, on_grid
 from crowdqc.agreement.profile import straight
 from crowdqc.agreement.rater_data import (
     ENOUGH,
@@ -30,6 +30,7 @@ from crowdqc.agreement.suspicion import fit_gain
 from crowdqc.agreement.units import confusions
 from crowdqc.arrays import Bools, Ints, numbered
 from crowdqc.checks import check, registered
+from crowdqc.crowd.grid import tool_grid
 from crowdqc.findings import Finding
 
 HIT = 0.5

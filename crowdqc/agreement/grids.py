@@ -11,38 +11,8 @@ import numpy as np
 from crowdqc.arrays import Bools, Floats
 from crowdqc.geometry import Boxes
 
-_NEAR = 0.02
-"""Distance from a multiple, px, that comes from coordinates that were rounded when written."""
-_MOST = 0.95
-"""Share of the edges that lie on the grid: some were cut at the border of the image."""
-_FEWEST = 20
-"""Different places of edges from which a grid can be told: fewer may lie on one by chance."""
 _EDGE = np.linspace(0, 0.999, 1000)
 """Probabilities that one edge is equal."""
-
-
-def tool_grid(boxes: Boxes) -> float:
-    """Distance in px of the lines on which nearly all edges lie; 0 where there is no such grid.
-
-    Parameters
-    ----------
-    boxes : ndarray, shape (N, 4)
-        In px.
-
-    Examples
-    --------
-    >>> edges = 8.0 * np.random.default_rng(0).integers(0, 32, (20, 4))
-    >>> tool_grid(edges), tool_grid(edges + np.linspace(0, 7, 80).reshape(20, 4))
-    (8.0, 0.0)
-    """
-    edges = boxes.ravel()
-    values = np.unique(np.round(edges / _NEAR).astype(np.int64))
-    if len(values) < _FEWEST:
-        return 0.0
-    gaps, n = np.unique(np.diff(values), return_counts=True)
-    step = float(gaps[n.argmax()] * _NEAR)
-    on_line = np.abs(edges - step * np.round(edges / step)) <= _NEAR
-    return step if step > 10 * _NEAR and on_line.mean() >= _MOST else 0.0
 
 
 def on_grid(boxes: Boxes, step: float) -> Boxes:

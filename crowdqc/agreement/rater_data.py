@@ -11,7 +11,6 @@ from scipy.sparse import coo_array
 
 from crowdqc.agreement.arrays import Compared
 from crowdqc.agreement.boxes import Items
-from crowdqc.agreement.grids import tool_grid
 from crowdqc.agreement.pool import Places
 from crowdqc.agreement.profile import Grouping, Placement, drift, placement, straight
 from crowdqc.agreement.ratios import Ratio, clustered_ratio
@@ -20,6 +19,7 @@ from crowdqc.agreement.units import confusions
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.config import RaterLimits
 from crowdqc.crowd import Crowd
+from crowdqc.crowd.grid import tool_grid
 from crowdqc.matching import Matched
 
 FEWEST = 5

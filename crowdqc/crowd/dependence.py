@@ -165,9 +165,10 @@ def find_dependence(
         pair, lambda some: (away[a[some]] - away[b[some]]) ** 2, len(code)
     )
     hand = np.empty(len(a))
-    if evidence.whole_pixels:  # equal boxes may be half a px apart
+    if evidence.same_line:  # equal boxes may be apart
         for some in blocks(len(a)):
-            hand[some] = (1 / (unit[a[some]] * size[a[some]]) ** 2).mean(axis=1) / 6
+            apart = evidence.same_line / (unit[a[some]] * size[a[some]]) ** 2
+            hand[some] = apart.mean(axis=1)
         variance = variance + np.bincount(pair, hand) / count
     for some in blocks(len(a)):
         steady = 2 * ((HAND[0] / size[a[some]]) ** 2 + HAND[1] ** 2)

@@ -14,7 +14,8 @@ from crowdqc.arrays import Floats, numbered, pairs_within
 from crowdqc.crowd.dependence import HAND, Dependence, find_dependence
 from crowdqc.crowd.edges import Edges, EdgeSettings, size_of
 from crowdqc.crowd.evidence import Evidence
-from crowdqc.crowd.medians import median_boxes, middle
+from crowdqc.crowd.grid import common_rounding, of_hand
+from crowdqc.crowd.medians import median_boxes, middle, uncrossed
 from crowdqc.crowd.pairs import unresolved
 from crowdqc.crowd.pooling import USUAL_BOXES, likely_boxes
 from crowdqc.crowd.student import SAMPLE, likely_freedom, log_student
@@ -150,7 +151,9 @@ class _Fit:
         own = median_boxes(far, label, self.n_labels, weight=voice, share=_USUAL[0])
         n = total(label, voice, self.n_labels)[:, None]
         square = (n * np.nan_to_num(own) ** 2 + np.nan_to_num(every) ** 2) / (n + 1)
-        return np.maximum(np.sqrt(square) / _USUAL[1] + 1e-4, HAND[1])
+        usual = np.maximum(np.sqrt(square) / _USUAL[1] + 1e-4, HAND[1])
+        tool = median_boxes(self._tool(slice(None))[rows], label, self.n_labels)
+        return np.hypot(usual, np.sqrt(np.nan_to_num(tool)))
 
     def _blocks(self) -> Iterator[slice]:
         """Some rows at a time."""
@@ -162,11 +165,12 @@ class _Fit:
         for rows in self._blocks():
             size = self.size[self.of[rows]]
             scale = self.sd[self.cell[rows]] * self.difficulty[self.of[rows], None] * size
-            self.weight[rows] = self.voice[rows, None] * self.trust[rows] / scale**2
+            variance = scale**2 + self.evidence.grid**2 / 12
+            self.weight[rows] = self.voice[rows, None] * self.trust[rows] / variance
             drawn[rows] = self.evidence.boxes[rows] - self.bias[self.who[rows]] * size
             drawn[rows] *= self.weight[rows]
         top, self.total = sums(self.of, drawn, n), sums(self.of, self.weight, n)
-        self.box = _uncrossed(top / self.total, self.median)
+        self.box = uncrossed(top / self.total, self.median)
         self.size = size_of(self.box)
         others, weights = self.mates.sums(drawn), self.mates.sums(self.weight)
         for rows in self._blocks():
@@ -187,8 +191,9 @@ class _Fit:
         for rows in self._blocks():
             unit = self.sd[self.cell[rows]]
             self.away[rows] /= unit
-            square = self.miss[rows] ** 2 / unit**2
-            self._measure(rows, square, square, variance=unit**2)
+            variance = unit**2 + self._tool(rows)
+            square = self.miss[rows] ** 2 / variance
+            self._measure(rows, square, square, variance=variance)
         self._trust()
 
     def _weigh(self, *, estimate: bool) -> None:
@@ -201,21 +206,27 @@ class _Fit:
         for rows in self._blocks():
             of, (square, variance) = self.of[rows], self._off(rows)
             error = (self.miss[rows] - self.bias[self.who[rows]]) ** 2
-            error += 1 / (self.total[of] * self.size[of] ** 2)  # the truth is not certain
-            self.error[rows] = error
-            self._measure(rows, square, error / self._scale(rows), variance=variance)
+            size, scale = self.size[of], self._scale(rows)
+            error += 1 / (self.total[of] * size**2)  # the truth is not certain
+            error += common_rounding(scale * size**2, self.evidence.grid) / size**2
+            self.error[rows] = of_hand(error, self._tool(rows), scale=scale)
+            self._measure(rows, square, error / scale, variance=variance)
         self._trust()
 
     def _scale(self, rows: slice) -> Floats:
         """Variance of what the rater of a box draws of such an object."""
         scale: Floats = (self.sd[self.cell[rows]] * self.difficulty[self.of[rows], None]) ** 2
-        return scale
+        return scale + self._tool(rows)
+
+    def _tool(self, rows: slice) -> Floats:
+        """Variance of what the lines of a grid add, as a share of size."""
+        return (self.evidence.grid / self.size[self.of[rows]]) ** 2 / 12
 
     def _off(self, rows: slice) -> tuple[Floats, Floats]:
         """How far boxes lie from what the others drew: squares, over their variances; and these."""
         size = self.size[self.of[rows]]
         off = (self.evidence.boxes[rows] - self.without[rows]) / size - self.bias[self.who[rows]]
-        usual = self._scale(rows) if self.apart is None else self.apart[rows]
+        usual = self._scale(rows) if self.apart is None else self.apart[rows] + self._tool(rows)
         variance = usual + (self.error_without[rows] / size) ** 2
         return off**2 / variance, variance
 
@@ -253,8 +264,9 @@ class _Fit:
         """
         n = self.evidence.n_raters
         prior, weighed, top = (np.empty((n, 4)) for _ in range(3))
+        tool = self._tool(slice(None))
         for edge in range(4):
-            scale = (self.sd[self.cell, edge] * self.difficulty[self.of]) ** 2
+            scale = (self.sd[self.cell, edge] * self.difficulty[self.of]) ** 2 + tool[:, edge]
             weight = self.shared[:, 0] * self.trust[:, edge] / scale
             prior[:, edge] = np.bincount(self.who, self.shared[:, 0] / scale, n)
             weighed[:, edge] = np.bincount(self.who, weight, n)
@@ -345,7 +357,7 @@ class _Fit:
         weight, scale = np.empty(len(self.of)), self.error
         for rows in self._blocks():
             weight[rows] = (self.weight[rows] / self.total[self.of[rows]]).mean(axis=1)
-            scale[rows] = self.sd[self.cell[rows]] * self.difficulty[self.of[rows], None]
+            scale[rows] = np.sqrt(self._scale(rows))
         return Edges(
             box=self.box,
             spread=(known * self.total) ** -0.5,
@@ -386,12 +398,3 @@ class _Fit:
             voice=self.voice,
             dependence=self.dependence,
         )
-
-
-def _uncrossed(box: Floats, median: Floats) -> Floats:
-    """Boxes (O, 4) with the median's edges where two opposite ones have crossed.
-
-    Edges are estimated one by one, from boxes that may hardly overlap; medians never cross.
-    """
-    crossed = box[:, 2:] <= box[:, :2]
-    return np.where(np.hstack([crossed, crossed]), median, box)

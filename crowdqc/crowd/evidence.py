@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.crowd.grid import COARSE, tool_grid
 from crowdqc.geometry import Boxes
 from crowdqc.matching import Matched
 
@@ -79,9 +81,20 @@ class Evidence:
 
     @property
     def whole_pixels(self) -> bool:
-        """Whether boxes are drawn on whole px: all but one edge in a hundred."""
+        """Whether boxes are drawn on whole px: all but one edge in a hundred, and no `grid`."""
         near = np.abs(self.boxes - np.round(self.boxes)) <= _WHOLE
-        return bool(near.size and near.mean() >= 0.99)
+        return bool(near.size and near.mean() >= 0.99 and not self.grid)
+
+    @cached_property
+    def grid(self) -> float:
+        """Distance in px of the lines on which nearly all edges lie, from 2 on; 0 for none."""
+        step = tool_grid(self.boxes)
+        return step if step >= COARSE else 0.0
+
+    @property
+    def same_line(self) -> float:
+        """Variance of the distance of two edges that were rounded to the same line, in px^2."""
+        return (self.grid or float(self.whole_pixels)) ** 2 / 6
 
     @property
     def n_boxes(self) -> Ints:

@@ -15,6 +15,7 @@ from crowdqc.crowd.edges import Edges, EdgeSettings, size_of
 from crowdqc.crowd.evidence import Evidence, evidence
 from crowdqc.crowd.existence import Existence, ExistenceSettings
 from crowdqc.crowd.gold import calibrated, with_gold, with_settled
+from crowdqc.crowd.grid import common_rounding
 from crowdqc.crowd.reliability import answers, false_share, reliability, right_boxes
 from crowdqc.crowd.shared import shared_error
 from crowdqc.crowd.spared import fit_completed
@@ -219,10 +220,12 @@ def fit_evidence(
     shared = shared_error(data, edges)
     edges = by_size(data, decided_edges(data, edges, shared))
     voices = np.bincount(data.object, edges.voice, data.n_objects)[:, None]
-    common = shared**2 * voices * edges.spread**2
+    each = voices * edges.spread**2
+    rounded = common_rounding(each, data.grid) * (1 - 1 / np.maximum(voices, 1))
+    common = shared**2 * each + rounded
     edges, spread = calibrated(data, edges, np.sqrt(edges.spread**2 + common))
     overlaps = [
-        right_boxes(data, edges, iou=settings.iou, shared=part) for part in (common, 0 * common)
+        right_boxes(data, edges, iou=settings.iou, shared=part) for part in (common, rounded)
     ]
     prior, level = settings.prior_boxes, settings.level
     worst, best_case = (
@@ -233,7 +236,7 @@ def fit_evidence(
     false = false_share(data, edges, hits=hits, prior=prior, level=level)
     located = _located_boxes(data, edges)
     gold = np.isfinite(data.gold).any()
-    own = spread if gold else edges.spread
+    own = spread if gold else np.sqrt(edges.spread**2 + rounded)
     return Crowd(
         raters=raters or tuple(map(str, range(data.n_raters))),
         reliability=(worst.value + best_case.value) / 2,

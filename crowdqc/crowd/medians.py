@@ -84,3 +84,16 @@ def median_boxes(
         high = start + np.minimum(within, last)
         median[some, edge] = (values[start + below] + values[high]) / 2
     return median
+
+
+def uncrossed(box: Floats, median: Floats) -> Floats:
+    """Boxes with the median's edges where two opposite ones have crossed.
+
+    Edges are estimated one by one, from boxes that may hardly overlap; medians never cross.
+
+    Parameters
+    ----------
+    box, median : ndarray, shape (O, 4)
+    """
+    crossed = box[:, 2:] <= box[:, :2]
+    return np.where(np.hstack([crossed, crossed]), median, box)

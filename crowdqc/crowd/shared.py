@@ -78,6 +78,9 @@ def _log_differences(evidence: Evidence, edges: Edges, rows: Ints) -> tuple[Floa
     width = size_of(edges.box)
     boxes = evidence.boxes - edges.bias[evidence.rater] * width[evidence.object]
     own = edges.sd_label[evidence.rater, evidence.label[evidence.object]] ** 2
+    if evidence.grid:  # where an edge lies between two lines, all agree, or nobody does
+        boxes += evidence.grid * (np.random.default_rng(0).random(boxes.shape) - 0.5)
+        own = own + (evidence.grid / width[evidence.object]).mean(axis=1) ** 2 / 6
     logs, large = np.empty((len(a), 4)), np.empty((len(a), 4))
     for some in blocks(len(a)):  # there are more pairs than boxes
         one, other, size = a[some], b[some], width[of[some]]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowdqc.agreement.cases import _others_drew
-from crowdqc.agreement.grids import tool_grid
+from crowdqc.crowd.grid import tool_grid
 from crowdqc.findings import from_cell
 from tests.crowdqc.agreement.organs import BOX, GOOD, SIZE, copy_of, review
 
