@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from crowdqc.agreement.copies import part_copies
+from crowdqc.agreement.copies import Copies, part_copies
 from crowdqc.agreement.rater_data import ENOUGH, EXAMPLES, FEWEST, Fault, RaterData
 from crowdqc.arrays import Bools, Floats, Ints
+from crowdqc.crowd.grid import COARSE
 from crowdqc.findings import Finding
 
-COARSE = 2.0
-"""Distance in px of the lines of a grid from which its boxes are no longer those of a hand."""
 _NEAR = 0.85
 """Median IoU of two raters from which one may have copied the other."""
 _GAIN, _PART = 60.0, 0.05
 """Gain in log likelihood, and share of the slices, from which two raters copied a part: of 4,000
 pairs of raters on real sets the largest gain is 46, of pairs of honest simulated ones 4."""
+_SEVERAL = 3
+"""Raters from whom one took slices from which it was surely that one who copied, and not they."""
 
 
 def one_tool(steps: Floats) -> Bools:
@@ -66,7 +67,9 @@ def copied_in_part(data: RaterData, known: set[int]) -> list[Fault]:
     found, group, faults = part_copies(data.crowd), data.crowd.group, []
     alike = one_tool(data.steps)
     copied = found.share * found.n
-    for pair in np.flatnonzero((found.gain >= _GAIN) & (found.share >= _PART) & (copied >= FEWEST)):
+    surely = np.flatnonzero((found.gain >= _GAIN) & (found.share >= _PART) & (copied >= FEWEST))
+    takers = _take_from_several(data, found, surely)
+    for pair in surely:
         both = int(found.first[pair]), int(found.second[pair])
         if group[both[0]] == group[both[1]] or alike[both] or known.issuperset(both):
             continue
@@ -75,10 +78,32 @@ def copied_in_part(data: RaterData, known: set[int]) -> list[Fault]:
         places = data.crowd.evidence.place[found.object[rows]]
         value, unit = float(found.share[pair]), "share of the slices of both"
         for r, other in (both, both[::-1]):
+            if other in takers:
+                continue
             who = data.people[other]
             what = f"drew {value:.0%} of the slices as {who} did, nearer than two hands draw"
             faults.append(Fault(r, "raters-dependent", what, value, _PART, unit, places))
     return faults
+
+
+def _take_from_several(data: RaterData, found: Copies, surely: Ints) -> set[int]:
+    """Raters with slices in common with several others, never one slice with two of these.
+
+    Had the others copied, they would have chosen the same slices now and then.
+    """
+    evidence, takers = data.crowd.evidence, set()
+    depth = int(evidence.plane.max(initial=0)) + 1
+    image = (evidence.case * depth + evidence.plane)[found.object]
+    likely = found.ratio > np.log(1 / found.share - 1 + 1e-9)[found.pair]
+    for r in np.unique([found.first[surely], found.second[surely]]).tolist():
+        pairs = surely[(found.first[surely] == r) | (found.second[surely] == r)]
+        mine = np.isin(found.pair, pairs)
+        n, share = len(np.unique(image[mine])), [likely[found.pair == pair].sum() for pair in pairs]
+        by_chance = sum(share) - n * (1 - np.prod(1 - np.array(share) / n))
+        twice = sum(share) - len(np.unique(image[mine & likely]))
+        if len(pairs) >= _SEVERAL and twice < by_chance / 2:
+            takers.add(r)
+    return takers
 
 
 def dependent(data: RaterData, known: set[int]) -> list[Fault]:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -11,7 +12,7 @@ from crowdqc.agreement.copies import NEAR, part_copies
 from crowdqc.crowd import fit_evidence
 from crowdqc.findings import from_cell
 from crowdqc.matching import match
-from tests.crowdqc.agreement.organs import organ_study, slices_of
+from tests.crowdqc.agreement.organs import BOX, organ_study, slices_of
 from tests.crowdqc.crowd.test_dependence import drawn, evidence_of
 
 
@@ -96,3 +97,44 @@ def test_both_of_the_pair_are_named_and_nobody_else(nudge):
     faults = found.raters.set_index("rater")["faults"].map(from_cell)
     named = {rater for rater, of in faults.items() if {"raters-dependent", "boxes-copied"} & {*of}}
     assert named == {"r0", "r4"}
+
+
+def taken_by_turns(mine, everything, rng):
+    """The boxes of one of four others on each slice, moved a little."""
+    turn = everything[["case", "slice"]].drop_duplicates()
+    turn = turn.assign(rater=rng.choice([f"r{k}" for k in range(4)], len(turn)))
+    taken = everything.merge(turn).assign(rater=mine["rater"].iloc[0])
+    return taken.assign(**(taken[BOX] + rng.normal(0, 0.3, (len(taken), 4))))
+
+
+def half_taken_from_the_first(later):
+    """In one half of the cases, the boxes of the first rater, moved a little."""
+
+    def change(mine, everything, rng):
+        half = (mine["case"] >= "0003") == later
+        theirs = everything[
+            (everything["rater"] == "r0") & ((everything["case"] >= "0003") == later)
+        ]
+        moved = theirs[BOX] + rng.normal(0, 0.3, (len(theirs), 4))
+        return pd.concat([mine[~half], theirs.assign(rater=mine["rater"].iloc[0], **moved)])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("alter", "named"),
+    [
+        ({"r4": taken_by_turns}, {"r4"}),
+        (
+            {"r3": half_taken_from_the_first(False), "r4": half_taken_from_the_first(True)},
+            {"r0", "r3", "r4"},
+        ),
+    ],
+    ids=["one copies from each of four", "two copy from one"],
+)
+def test_who_takes_each_slice_from_another_of_several_is_named_and_not_these(alter, named):
+    study = organ_study({f"r{k}": {"noise": 1.5} for k in range(5)}, seed=4, alter=alter)
+
+    found = review_raters(match(study)).raters.set_index("rater")["faults"].map(from_cell)
+
+    assert {rater for rater, of in found.items() if "raters-dependent" in of} == named
