@@ -164,11 +164,12 @@ def reliability(
     right, outcome = 2 * chance * met, evidence.drew[rows] + chance
     usual = _usual(evidence, who, objects, right=right, outcome=outcome, voice=voice)
     value = total(who, right, n) / np.maximum(total(who, outcome, n), 1e-12)
-    lone = _lone(evidence, edges)[objects]
+    few = _minority(evidence, edges)[objects]
     gain = 2 * met - value[who]  # of 2 TP less its share of what is wanted, if the object exists
-    gain[evidence.drew[rows] & (lone >= 0)] = 2.0  # all or nothing reaches beyond its deviation
+    lone = _voices(evidence, edges)[objects] <= 1 + 1e-9
+    gain[evidence.drew[rows] & lone] = 2.0  # all or nothing reaches beyond its deviation
     doubt = total(who, 4 * chance * met * (1 - met), n)
-    doubt += _together(who, chance * (1 - chance) * gain**2, n, lone=lone)
+    doubt += _together(who, chance * (1 - chance) * gain**2, n, few=few)
     return _interval(
         (right, outcome, usual, 2 * prior),
         who=who,
@@ -210,7 +211,7 @@ def false_share(
             who,
             hits[rows] * wrong,
             evidence.n_raters,
-            lone=_lone(evidence, edges)[evidence.object[rows]],
+            few=_minority(evidence, edges)[evidence.object[rows]],
         ),
         voice=voice,
         level=level,
@@ -255,23 +256,36 @@ def _judged(evidence: Evidence, dependence: Dependence) -> Bools:
     return judged
 
 
-def _lone(evidence: Evidence, edges: Edges) -> Ints:
-    """The one voice of each object that has one only, a number of a group of raters; -1, (O,)."""
-    voices = total(evidence.object, edges.voice, evidence.n_objects)
-    group = np.full(evidence.n_objects, -1)
-    group[evidence.object] = edges.dependence.groups()[evidence.rater]
-    return np.where(voices <= 1 + 1e-9, group, -1)
+def _minority(evidence: Evidence, edges: Edges) -> Ints:
+    """Number of the set of voices that drew each object, if these are one or no majority; -1, (O,).
 
-
-def _together(who: Ints, variance: Floats, n: int, *, lone: Ints) -> Floats:
-    """Variance of each rater's sum: what one voice alone drew stands, or falls, together.
-
-    Whether a rater sees what others skip, or invents it, is one question for all such boxes, and
-    for what others are held to have missed there.
+    Dependent raters are one voice; the numbers of sets have no other meaning.
     """
-    alone = lone >= 0
-    span = int(lone.max(initial=0)) + 1
-    cell, of = numbered(who[alone] * span + lone[alone])
+    n, group = evidence.n_raters, edges.dependence.groups()
+    asked = edges.dependence.mates(evidence.asked_object, evidence.asked_rater)
+    voices = _voices(evidence, edges)
+    most = total(evidence.asked_object, asked.voice(len(evidence.drew)), evidence.n_objects) / 2
+    drawn = np.unique(evidence.object * n + group[evidence.rater])
+    mark = np.random.default_rng(0).integers(1, 2**56, n)  # sums of these tell sets apart
+    key = np.zeros(evidence.n_objects, np.int64)
+    np.add.at(key, drawn // n, mark[drawn % n])
+    return np.where(voices <= np.maximum(most, 1) + 1e-9, numbered(key)[1], -1)
+
+
+def _voices(evidence: Evidence, edges: Edges) -> Floats:
+    """Voices that drew each object, (O,)."""
+    return total(evidence.object, edges.voice, evidence.n_objects)
+
+
+def _together(who: Ints, variance: Floats, n: int, *, few: Ints) -> Floats:
+    """Variance of each rater's sum: what one voice or the same few alone drew stands together.
+
+    Whether these see what others skip, or invent it, is one question for all such boxes, and for
+    what others are held to have missed there.
+    """
+    alone = few >= 0
+    span = int(few.max(initial=0)) + 1
+    cell, of = numbered(who[alone] * span + few[alone])
     each = np.bincount(of, np.sqrt(np.clip(variance[alone], 0, None)), len(cell)) ** 2
     return total(who[~alone], variance[~alone], n) + np.bincount(cell // span, each, n)
 

@@ -84,7 +84,7 @@ def chance_wrong(
 
 
 def by_size(data: Evidence, edges: Edges) -> Edges:
-    """The same edges, with spreads that grow as slowly with the size of objects as errors do.
+    """The same edges; what raters err by grows as slowly with the size of objects as it does.
 
     Parameters
     ----------
@@ -94,7 +94,13 @@ def by_size(data: Evidence, edges: Edges) -> Edges:
         With spreads that are a share of size.
     """
     factor = np.sqrt(size_factors(data, edges, edges.scale))
-    return dataclasses.replace(edges, spread=edges.spread * factor)
+    each = factor[data.object]
+    return dataclasses.replace(
+        edges,
+        spread=edges.spread * factor,
+        scale=edges.scale * each,
+        error_without=edges.error_without * each,
+    )
 
 
 def size_factors(data: Evidence, edges: Edges, scale: Floats) -> Floats:
