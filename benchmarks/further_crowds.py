@@ -3,8 +3,8 @@
     python benchmarks/further_crowds.py CHECKS --crowdqc .venv/bin/crowdqc [NAME ...] [--seeds 3]
 
 CHECKS is the folder of the project notes that holds ``crowds.py`` and ``scenarios.py``: raters are
-drawn, and results scored, as there. The crowds are functions of further_crowds_people.py and
-further_crowds_files.py; each says what is wrong with whom, and what a right judgement is.
+drawn, and results scored, as there. The crowds are functions of the modules ``further_crowds_*``;
+each says what is wrong with whom, and what a right judgement is.
 
 Three things are printed: the table of ``crowds.py``; what was said of the raters, with the number
 of studies; and what differs from the right judgement. The exit code is 1 where a command failed.
@@ -57,7 +57,7 @@ def options():
     parser.add_argument("--seeds", type=int, default=3, help="studies of each crowd (3)")
     parser.add_argument("--jobs", type=int, default=1, help="studies at the same time (1)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep studies and results")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     if not (asked.checks / "crowds.py").is_file():
         parser.error(f"{asked.checks} has no crowds.py; give the folder of the checks")
     return asked
@@ -66,7 +66,7 @@ def options():
 def all_crowds():
     """The crowds of all modules, by name."""
     found = {}
-    for of in ("people", "files", "designs"):
+    for of in ("people", "files", "designs", "errors", "shapes"):
         found |= importlib.import_module(f"further_crowds_{of}").SCENARIOS
     return found
 
