@@ -22,6 +22,8 @@ BYTES_MAX = 500_000_000
 """Most characters that a table may unpack to: in memory it takes ten times as much."""
 PACKED_MAX = 100
 """Most bytes that a packed byte of a table unpacks to."""
+MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
+"""Words, in lower case, that programs write into empty cells."""
 LINE_MAX = 1_000_000
 """Most characters of a line."""
 
@@ -62,15 +64,30 @@ def load_cells(
     if len(set(names)) != len(names):
         shown = f": {short(str(names))}" if inside(path, config) else ""
         raise InputError(f"{where}: two columns have the same name{shown}. Rename one of them.")
-    cells, lines, odd = [], [], []
+    cells, lines, odd, again = [], [], [], []
     for line, row in rows:
-        if len(row) == len(names):
+        if header and row == first[1]:  # tables that were written behind one another
+            again.append(line)
+        elif len(row) == len(names):
             cells.append([cell.strip() for cell in row])
             lines.append(line)
         elif any(cell.strip() for cell in row):
             odd.append((line, len(row)))
     frame = pd.DataFrame(cells, columns=names, dtype=object)
-    return frame.assign(_line=lines), _odd_rows(odd, len(names), where)
+    return frame.assign(_line=lines), [*_odd_rows(odd, len(names), where), *_repeated(again, where)]
+
+
+def _repeated(lines: list[int], where: str) -> list[Finding]:
+    """That the first line stands again further down."""
+    return [
+        file_finding(
+            "header-repeated",
+            f"{where}:{line}",
+            f"The names of the columns stand again in {count(len(lines), 'line')}, which holds no "
+            "box and is left out.",
+        )
+        for line in lines[:1]
+    ]
 
 
 def _odd_rows(odd: list[tuple[int, int]], n_columns: int, where: str) -> list[Finding]:

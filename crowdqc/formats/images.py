@@ -14,6 +14,8 @@ from crowdqc.schema import IMAGE, conform, natural_order, stands_in
 from crowdqc.text import count
 
 SIZE = ["height", "width"]
+SLICES_LEAST, USUAL = 5, 0.8
+"""Slices of a case, and share of them with one size, from which on another size is odd."""
 SPACING = ["spacing_x", "spacing_y", "spacing_z"]
 
 
@@ -50,7 +52,8 @@ def images_table(
         return _in_order(_with_size(read, config), config), []
     _refuse_contradiction(known, config)
     _refuse_others(read, known, config)
-    return _in_order(known, config), _no_image(read[~stands_in(known, read, IMAGE)])
+    missing = _no_image(read[~stands_in(known, read, IMAGE)])
+    return _in_order(known, config), [*missing, *_odd_sizes(known)]
 
 
 def guess_sizes(boxes: pd.DataFrame, readings: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
@@ -137,7 +140,8 @@ def settle_sizes(
     readings = readings.assign(height=right[:, 0], width=right[:, 1])[~other]
     unsized = readings["height"].isna()
     if not unsized.any():
-        return readings.astype({"height": int, "width": int}), findings
+        sized = readings.astype({"height": int, "width": int})
+        return sized, [*findings, *(_odd_sizes(sized) if known is None else [])]
     if known is not None:
         return readings.drop(columns=SIZE), findings  # slices without an image: found later
     usual = readings[SIZE].mode().iloc[0]
@@ -147,6 +151,27 @@ def settle_sizes(
     )
     note = Finding(check="image-size-guessed", message=message)
     return readings.fillna(usual.to_dict()).astype({"height": int, "width": int}), [*findings, note]
+
+
+def _odd_sizes(images: pd.DataFrame) -> list[Finding]:
+    """Slices of another size than nearly all of their case, which may be of another one."""
+    slices = images.drop_duplicates(IMAGE)
+    n = slices.groupby("case")["case"].transform("size")
+    same = slices.groupby(["case", *SIZE])["case"].transform("size")
+    most = same.groupby(slices["case"]).transform("max")
+    odd = slices[(n >= SLICES_LEAST) & (most >= USUAL * n) & (same < most)]
+    found = []
+    for case, rows in odd.sort_values(IMAGE).groupby("case"):
+        number, height, width = rows[["slice", *SIZE]].iloc[0].astype(int)
+        message = (
+            f"{count(len(rows), 'slice')} of this case, first {number}, with {height} rows and "
+            f"{width} columns, differ in size from the others: they may be of another case or "
+            "series. Look at these pictures."
+        )
+        found.append(
+            Finding(check="slice-size-odd", message=message, case=case, value=float(len(rows)))
+        )
+    return found
 
 
 def _right_sizes(readings: pd.DataFrame, known: pd.DataFrame | None, config: Config) -> np.ndarray:

@@ -39,6 +39,7 @@ from crowdqc.formats.table_cells import (
     edges_of,
     filled,
     first_of_case,
+    is_missing,
     places_of,
     whole_lines,
     with_images,
@@ -151,8 +152,8 @@ class _Rows:
         frame = frame.loc[place.index]  # first: assigning to an empty frame would add rows
         place = self._timed(place, frame)
         four = next(one for one in BOXES if set(one) <= set(frame))
-        without = (frame[four] == "").all(axis=1)
-        is_point = (frame.reindex(columns=POINT, fill_value="") != "").any(axis=1)
+        without = frame[four].apply(is_missing).all(axis=1)
+        is_point = ~frame.reindex(columns=POINT, fill_value="").apply(is_missing).all(axis=1)
         place = place.assign(nothing=without & ~is_point)
         self._take_points(place, frame[is_point])
         drawn = frame[~without]
@@ -284,6 +285,8 @@ def _check_columns(columns: dict[str, str], where: str) -> None:
 
 def _unknown(row: Any, labels: Labels) -> Finding:
     message = f"label '{short(row.label)}' is not in [labels]: {labels.known}."
+    if row.label == "":
+        message = "has a box and no label. Where nothing was drawn, leave the box empty, too."
     return bad_line("unknown-class", message, row.source, case=row.case, rater=row.rater)
 
 

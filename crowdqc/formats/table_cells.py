@@ -10,6 +10,7 @@ import pandas as pd
 
 from crowdqc.config import SIDE_MAX, Config
 from crowdqc.findings import Finding, InputError
+from crowdqc.formats.csvfile import MISSING
 from crowdqc.formats.draft import FAULTS_MAX, SLICE_MAX, bad_line
 from crowdqc.formats.files import not_a_number, parse_number, short
 from crowdqc.formats.patterns import Name
@@ -119,6 +120,11 @@ def edges_of(frame: pd.DataFrame, four: list[str]) -> tuple[pd.DataFrame, Faults
         start = start - size / 2 if four[:2] == CENTRE else start
         corners = dict(zip(BOX, np.hstack([start, start + size]).T, strict=True))
     return pd.DataFrame(corners, index=values.index), faults
+
+
+def is_missing(cells: pd.Series) -> pd.Series:
+    """Where cells are empty, or hold a word that programs write for that."""
+    return cells.str.lower().isin(MISSING)
 
 
 def whole_lines(frame: pd.DataFrame, sound: pd.Index) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crowdqc.findings import InputError
-from crowdqc.formats.csvfile import csv_rows, read_header
+from crowdqc.formats.csvfile import MISSING, csv_rows, read_header
 from crowdqc.formats.files import parse_number, printable
 from crowdqc.formats.guess_documents import (
     ask_rater,
@@ -117,11 +117,16 @@ def sniff_table(listing: Listing) -> Guess | None:
 def _look(path: Path, limit: int) -> _Table:
     rows = [row for _, row in itertools.islice(csv_rows(path, str(path)), max(limit, 100))]
     header = read_header(iter([(1, row) for row in rows[:1]]), str(path))
+    if len(header) == 1 and any(len(row) > 1 for row in rows[1:]):
+        raise InputError(
+            f"{path}: its first line must name the columns; got '{printable(header[0])[:60]}'. "
+            "Take out what stands above the names."
+        )
     named = _named(header)
     if not named and sum(parse_number(cell) is not None for cell in header) >= 4:
         header = [str(place) for place in range(1, len(header) + 1)]
         return _Table(_placed(rows), _records(header, rows))
-    records = _records(header, rows[1:])
+    records = _records(header, [row for row in rows[1:] if row != rows[0]])
     _refuse_json(header, records[:1], path)
     return _Table(named, records)
 
@@ -244,7 +249,7 @@ def _labels(guess: Guess, table: _Table) -> None:
     labels = table.values("label") if "label" in guess.columns else ["object"] * len(table.rows)
     keys = [labels, *(table.values(name) for name in ("case", "slice", "rater")), table.files]
     edge = next((name for name in ("x0", "x_centre") if name in table.columns), "")
-    there = [bool(value) or not edge for value in table.values(edge)]
+    there = [value.lower() not in MISSING or not edge for value in table.values(edge)]
     drawn = Counter(key for key, box in zip(zip(*keys, strict=True), there, strict=True) if box)
     places = Counter(key[0] for key in drawn)
     more = Counter(key[0] for key, n in drawn.items() if n > 1)

@@ -37,6 +37,7 @@ SHEAR_MAX = 1e-3
 OTHER_CODE = 2
 """Code for an affine to some space: that of headers whose own code means nothing."""
 _CODES = frozenset(range(6))
+_GZIP = b"\x1f\x8b"
 _HEADER = 540
 _OFFSETS = {348: ("f", 108), 540: ("q", 168)}
 """Size of the header, which differs between versions 1 and 2 -> type and place of vox_offset."""
@@ -52,7 +53,10 @@ def open_nifti(path: Path) -> Any:
     InputError
         If it is no NIfTI file, has not three axes of single numbers, or claims more than it holds.
     """
-    offset = _offset(_beginning(path))
+    beginning = _beginning(path)
+    if beginning.startswith(_GZIP):
+        raise InputError(f"{path}: is packed by gzip. Rename it, with .gz at the end of its name.")
+    offset = _offset(beginning)
     if not offset <= OFFSET_MAX:
         raise InputError(
             f"{path}: its header says that voxels begin at byte {offset:g}; more than {OFFSET_MAX} "
@@ -259,6 +263,11 @@ def _beginning(path: Path) -> bytes:
             return bytes(stream.read(_HEADER))
     except Unreadable as error:
         raise InputError(f"{path}: {error}") from error
+    except gzip.BadGzipFile as error:
+        raise InputError(
+            f"{path}: is not packed by gzip, as its name says. Where it is whole, rename it, "
+            "without .gz at the end of its name."
+        ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as NIfTI: {error}.") from error
 

@@ -134,6 +134,48 @@ def test_days_on_which_a_case_recurs_are_asked_about(write, tmp_path):
     assert any("20240105 is read as a part of the case" in one for one in guess.remarks)
 
 
+@pytest.mark.parametrize("word", ["", "NA", "nan", "NULL", "None", "#N/A"])
+def test_what_programs_write_into_empty_cells_is_nothing_there(read, write, tmp_path, word):
+    rows = [f"p,{k},{who},liver,1,2,90,80\n" for who in "ab" for k in range(3)]
+    empty = [f"p,7,{who},{word},{word},{word},{word},{word}\n" for who in "ab"]
+
+    study, findings = read(TABLE, {"all.csv": "".join([f"{HEAD}\n", *rows, *empty])})
+
+    assert study.readings.set_index(["slice", "rater"])["state"].loc[7].eq("reviewed_empty").all()
+    assert checks(findings) == []
+    assert list(guess_study(tmp_path).labels) == ["liver"]
+
+
+def test_tables_that_were_joined_end_to_end_are_read(read, tmp_path):
+    one = f"{HEAD}\np,1,a,liver,1,2,90,80\n"
+
+    study, findings = read(TABLE, {"all.csv": one + one.replace(",a,", ",b,")})
+
+    assert len(study.boxes) == 2
+    assert [(f.check, f.source) for f in findings] == [("header-repeated", "all.csv:3")]
+    assert list(guess_study(tmp_path).labels) == ["liver"]
+
+
+def test_a_title_above_the_names_of_columns_is_named(write, tmp_path):
+    write("all.csv", f"# exported by a tool\n{HEAD}\np,1,a,liver,1,2,90,80\n")
+
+    with pytest.raises(InputError, match=r"got '# exported by a tool'. Take out what stands above"):
+        guess_study(tmp_path)
+
+
+@pytest.mark.parametrize(("n_odd", "told"), [(0, 0), (1, 1), (2, 1), (3, 0)])
+def test_slices_of_another_size_than_their_case_are_told(read, n_odd, told):
+    made = coco_of(sizes(CORNERS))
+    for image in made["images"][:n_odd]:
+        image |= {"height": 512, "width": 512}
+
+    _, findings = read(BY_RATER, {"a.json": made})
+
+    odd = [one for one in findings if one.check == "slice-size-odd"]
+    assert len(odd) == told
+    assert all(one.value == n_odd and "first 0, with 512 rows" in one.message for one in odd)
+
+
 # What was done to one rater's files only -------------------------------------------------------
 
 HEAD = "case,slice,rater,label,x0,y0,x1,y1"

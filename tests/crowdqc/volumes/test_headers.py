@@ -1,6 +1,7 @@
 """NIfTI headers that contradict themselves, claim what is not there, or cannot be copied."""
 
 import contextlib
+import gzip
 import re
 import warnings
 
@@ -149,3 +150,16 @@ def test_what_check_accepts_can_be_read_and_written(tmp_path_factory, kind, data
     np.testing.assert_allclose(found.affine, geometry.affine, rtol=1e-5, atol=1e-5)
     with contextlib.suppress(InputError):  # a slope that makes voxels infinite
         read_volume(path)
+
+
+def test_a_name_that_lies_about_packing_is_told(tmp_path):
+    plain, packed = tmp_path / "a.nii", tmp_path / "b.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), plain)
+    data = plain.read_bytes()
+    packed.write_bytes(data)
+    plain.write_bytes(gzip.compress(data))
+
+    with pytest.raises(InputError, match=r"a.nii: is packed by gzip. Rename it, with .gz"):
+        read_geometry(plain)
+    with pytest.raises(InputError, match=r"b.nii.gz: is not packed by gzip, as its name says"):
+        read_geometry(packed)
