@@ -12,6 +12,7 @@ from further_crowds_parts import copied, good, moved, nudged, right, spoilt, une
 from scenarios import (
     EDGES,
     OBJECT,
+    PLACE,
     SLICE,
     Crowd,
     Hand,
@@ -115,6 +116,49 @@ def slips_of_the_mouse(rng):
         return usual(objects) * rng.standard_normal(shape) + slip
 
     return by_errors(rng, organs(rng), all_of(error))
+
+
+@right()
+def attention_varies(rng):
+    """Five who draw all of a slice with more or with less care, each on other slices."""
+    return by_errors(rng, organs(rng), all_of(lambda o: _careless(rng, o, ["case", "slice"])))
+
+
+@right()
+def careless_boxes(rng):
+    """Five who draw single boxes with more or with less care, all edges of a box alike."""
+    return by_errors(rng, organs(rng), all_of(lambda o: _careless(rng, o, PLACE)))
+
+
+def _careless(rng, objects, unit):
+    of = objects.groupby(unit).ngroup().to_numpy()
+    care = np.exp(rng.normal(0, 0.8, of.max() + 1))[of]
+    return usual(objects) * care[:, None] * rng.standard_normal((len(objects), 4))
+
+
+@right()
+def each_organ_anew(rng):
+    """Five who take the borders of each organ anew in each case, 8 % of the side apart."""
+
+    def error(objects):
+        run = objects.groupby(["case", "label"]).ngroup().to_numpy()
+        own = 0.08 * rng.standard_normal((run.max() + 1, 4))[run] * sides(objects)
+        return own + usual(objects) * rng.standard_normal((len(objects), 4))
+
+    return by_errors(rng, organs(rng), all_of(error))
+
+
+@right()
+def what_all_get_wrong(rng):
+    """Half of the variance of five raters is common to them: their boxes do not show it."""
+    truth, slices = organs(rng)
+    common = usual(truth) * rng.standard_normal((len(truth), 4))
+
+    def error(objects):
+        own = usual(objects) * rng.standard_normal((len(objects), 4))
+        return (common + own) / 2**0.5
+
+    return by_errors(rng, (truth, slices), all_of(error))
 
 
 @right()
@@ -275,6 +319,7 @@ SCENARIOS = {
     make.__name__: make
     for make in (
         *(errors_go_on, whole_boxes_move, one_blurred_side, contrast, slips_of_the_mouse, contours),
+        *(attention_varies, careless_boxes, each_organ_anew, what_all_get_wrong),
         *(drifts_within_cases, box_of_the_slice_before, all_learn, each_has_bad_days),
         *(all_on_four_px, mixed_tools, a_model_among_them, copies_with_noise, copies_two_cases),
         *(three_collude, bot_takes_anyones, bot_spreads_boxes),

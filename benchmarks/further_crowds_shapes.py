@@ -49,6 +49,15 @@ def _ends(truth, n):
     return truth.loc[(rank <= n) | (back <= n), "object"]
 
 
+@right(may="r0 r1 r2 r3 r4")
+def every_second_slice(rng):
+    """Three of five draw the even slices only, two the odd ones: all see half of what is there."""
+    made = good(rng)
+    for i, rater in enumerate(names(5)):
+        made = spoilt(made, rater, lambda boxes, odd=i > 2: boxes[boxes["slice"] % 2 == odd])
+    return made
+
+
 @right(faults={"r4": "labels-swapped labels-confused cases-astray wrong-side"})
 def swaps_midway(rng):
     """In the upper half of three cases r4 takes one kidney for the other."""
@@ -59,6 +68,18 @@ def swaps_midway(rng):
         return pd.concat([boxes[~upper], other[upper]])
 
     return spoilt(good(rng, bad="r4"), "r4", swapped, cases=("c01", "c03", "c06"))
+
+
+@right()
+def takes_one_kidney_for_the_other(rng):
+    """r4 gives three kidneys in ten the label of the other one."""
+
+    def confused(boxes):
+        other = boxes["label"].replace({"rk": "lk", "lk": "rk"})
+        label = np.where(rng.random(len(boxes)) < 0.3, other, boxes["label"])
+        return boxes.assign(label=label).drop_duplicates(PLACE)
+
+    return spoilt(good(rng, bad="r4"), "r4", confused)
 
 
 @right()
@@ -218,7 +239,8 @@ def sites_see_parts(rng):
 SCENARIOS = {
     make.__name__: make
     for make in (
-        *(majority_skips_ends, swaps_midway, thin_vessels, cut_off_by_the_border, rows_of_teeth),
+        *(majority_skips_ends, every_second_slice, swaps_midway, takes_one_kidney_for_the_other),
+        *(thin_vessels, cut_off_by_the_border, rows_of_teeth),
         *(invents_of_three, invents_much_of_three, pairs_of_six, three_objects_each),
         *(asked_where_two_differ, expert_for_twelve_slices, six_slices, six_slices_one_bad),
         *(raters_come_and_go, sites_see_parts),

@@ -18,7 +18,7 @@ from crowdqc.crowd.grid import common_rounding, of_hand
 from crowdqc.crowd.medians import median_boxes, middle, uncrossed
 from crowdqc.crowd.pairs import unresolved
 from crowdqc.crowd.pooling import USUAL_BOXES, likely_boxes
-from crowdqc.crowd.student import SAMPLE, likely_freedom, log_student
+from crowdqc.crowd.student import SAMPLE, Tails, likely_tails
 from crowdqc.crowd.sums import blocks, sums, total
 from crowdqc.geometry import paired_iou
 
@@ -72,7 +72,7 @@ class _Fit:
         self.factor = np.ones(evidence.n_raters)
         self.difficulty = np.ones(evidence.n_objects)
         self.object_boxes = settings.object_boxes or USUAL_BOXES
-        self.freedom = settings.freedom or 6.0
+        self.tails = Tails(settings.freedom or 6.0, 6.0)
         self.voice = np.ones(len(self.of))
         self.miss, self.trust, self.weight, self.without, self.error_without, self.error = (
             np.empty(evidence.boxes.shape) for _ in range(6)
@@ -201,8 +201,8 @@ class _Fit:
         if estimate and self.settings.freedom is None:
             some = slice(None, None, max(1, len(self.of) // SAMPLE))
             square, _ = self._off(some)
-            known = self.voice[some, None] * (1 - self.astray[some, None]) * np.isfinite(square)
-            self.freedom = likely_freedom(np.where(known > 0, square, 1.0), known)
+            known = self.voice[some] * (1 - self.astray[some]) * np.isfinite(square).all(axis=1)
+            self.tails = likely_tails(np.where(known[:, None] > 0, square, 1.0), known)
         for rows in self._blocks():
             of, (square, variance) = self.of[rows], self._off(rows)
             error = (self.miss[rows] - self.bias[self.who[rows]]) ** 2
@@ -233,10 +233,10 @@ class _Fit:
     def _measure(self, rows: slice, apart: Floats, square: Floats, *, variance: Floats) -> None:
         """Trust from squared errors, and how likely boxes lie so far from the others."""
         alone = ~np.isfinite(apart).all(axis=1) | (self.shared[rows, 0] == 0)
-        near = log_student(np.where(alone[:, None], 1.0, apart), self.freedom)
-        near = (near - np.log(np.where(alone[:, None], 1.0, variance)) / 2).sum(axis=1)
+        near = self.tails.log_density(np.where(alone[:, None], 1.0, apart))
+        near -= np.log(np.where(alone[:, None], 1.0, variance)).sum(axis=1) / 2
         self.alone[rows], self.near[rows] = alone, near
-        self.trust[rows] = (self.freedom + 1) / (self.freedom + square)
+        self.trust[rows] = self.tails.trust(square)
 
     def _trust(self) -> None:
         """Which boxes are astray, and trust in the others, from what was measured of all."""
@@ -334,7 +334,7 @@ class _Fit:
         if estimate and self.settings.object_boxes is None:
             some = np.flatnonzero(voices > 2 + 1e-9)  # two apart: a hard object, or a tail
             mean = whole[some] / voices[some]
-            self.object_boxes = likely_boxes(mean, voices[some], freedom=self.freedom)
+            self.object_boxes = likely_boxes(mean, voices[some], per_box=self.tails.per_box)
         whole, voices = whole + self.object_boxes, voices + self.object_boxes
         self.difficulty = np.sqrt(whole / voices)
         own = np.stack([precise, voice], axis=1)
@@ -344,8 +344,6 @@ class _Fit:
 
     def _found(self) -> Edges:
         self.without[self.settled], self.error_without[self.settled] = self.truth, 1e-6
-        freedom = self.freedom
-        known = (freedom + 1) / (freedom + 3)  # a Student value tells less
         n, labels = self.evidence.n_raters, self.n_labels
         count = np.bincount(self.cell)[:, None]
         square = sums(self.cells // labels, count * self.sd**2, n)
@@ -360,7 +358,7 @@ class _Fit:
             scale[rows] = np.sqrt(self._scale(rows))
         return Edges(
             box=self.box,
-            spread=(known * self.total) ** -0.5,
+            spread=(self.tails.known * self.total) ** -0.5,
             without=self.without,
             error_without=self.error_without,
             weight=weight,
@@ -372,7 +370,7 @@ class _Fit:
             bias=self.bias,
             sd=sd,
             sd_label=sd_label,
-            freedom=freedom,
+            freedom=self.tails.freedom,
             voice=self.voice,
             dependence=self.dependence,
         )
@@ -394,7 +392,7 @@ class _Fit:
             bias=np.full((n_raters, 4), np.nan),
             sd=np.full((n_raters, 4), np.nan),
             sd_label=np.full((n_raters, self.n_labels), np.nan),
-            freedom=self.freedom,
+            freedom=self.tails.freedom,
             voice=self.voice,
             dependence=self.dependence,
         )

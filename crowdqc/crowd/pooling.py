@@ -16,7 +16,7 @@ _LEAST = 1e-3
 """Least mean square: boxes that are alike to the pixel are still no proof of no error."""
 
 
-def likely_boxes(square: Floats, boxes: Floats, *, freedom: float) -> float:
+def likely_boxes(square: Floats, boxes: Floats, *, per_box: float) -> float:
     """How many boxes a common prior of variances is worth, at its likeliest.
 
     Of each unit (an object, say) the mean square of its errors is known, as a multiple of what is
@@ -30,8 +30,8 @@ def likely_boxes(square: Floats, boxes: Floats, *, freedom: float) -> float:
         Mean square of each unit over the four edges of its boxes; about `SAMPLE` are looked at.
     boxes : ndarray, shape (N,)
         Boxes that it rests on, above 0.
-    freedom : float
-        Degrees of freedom of the errors: a square that is weighed by its trust varies less.
+    per_box : float
+        Degrees of freedom of the mean square of one box: with weights by trust it varies less.
 
     Returns
     -------
@@ -45,7 +45,6 @@ def likely_boxes(square: Floats, boxes: Floats, *, freedom: float) -> float:
        :doi:`10.2202/1544-6115.1027`
     """
     some = slice(None, None, max(1, len(square) // SAMPLE))
-    per_box = 4 * (freedom + 3) / freedom
     mean, own = np.maximum(square[some], _LEAST), per_box * boxes[some]
     fit = np.array([np.sum(_log_f(mean, own, per_box * n)) for n in _TRIED])
     return likeliest(_TRIED, fit, usual=USUAL_BOXES)

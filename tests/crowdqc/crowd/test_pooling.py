@@ -12,8 +12,8 @@ from crowdqc.crowd.edge_fit import fit_edges
 from crowdqc.crowd.pooling import USUAL_BOXES, likely_boxes
 from tests.crowdqc.crowd.test_crowd import planted
 
-NORMAL = 1e9
-"""Degrees of freedom of normal errors."""
+NORMAL = 4.0
+"""Degrees of freedom of the mean square of a box with normal errors."""
 
 
 def scattered(prior, n, *, boxes, seed=0):
@@ -27,7 +27,7 @@ def scattered(prior, n, *, boxes, seed=0):
 def test_planted_strengths_are_found(prior):
     boxes = np.random.default_rng(1).integers(2, 9, 5000).astype(float)
 
-    found = likely_boxes(scattered(prior, 5000, boxes=boxes), boxes, freedom=NORMAL)
+    found = likely_boxes(scattered(prior, 5000, boxes=boxes), boxes, per_box=NORMAL)
 
     assert found == pytest.approx(prior, rel=0.1)
 
@@ -36,13 +36,12 @@ def test_equal_variances_are_held_together():
     boxes = np.full(5000, 5.0)
     square = np.random.default_rng(0).chisquare(20, 5000) / 20
 
-    assert likely_boxes(square, boxes, freedom=NORMAL) > 50
+    assert likely_boxes(square, boxes, per_box=NORMAL) > 50
 
 
 def test_the_strength_is_the_mode_of_its_posterior():
     boxes = np.random.default_rng(2).integers(2, 6, 40).astype(float)
-    square, freedom = scattered(3.0, 40, boxes=boxes), 5.0
-    per_box = 4 * (freedom + 3) / freedom
+    square, per_box = scattered(3.0, 40, boxes=boxes), 6.4
     tried = np.geomspace(0.1, 64, 5000)
     fit = [
         stats.f.logpdf(square, per_box * boxes, per_box * m).sum()
@@ -50,30 +49,30 @@ def test_the_strength_is_the_mode_of_its_posterior():
         for m in tried
     ]
 
-    found = likely_boxes(square, boxes, freedom=freedom)
+    found = likely_boxes(square, boxes, per_box=per_box)
 
     assert found == pytest.approx(tried[np.argmax(fit)], rel=0.02)
 
 
 def test_nothing_leaves_what_was_believed_beforehand():
-    assert likely_boxes(np.zeros(0), np.zeros(0), freedom=5.0) == pytest.approx(USUAL_BOXES)
+    assert likely_boxes(np.zeros(0), np.zeros(0), per_box=6.4) == pytest.approx(USUAL_BOXES)
 
 
 @settings(max_examples=50, deadline=None)
 @given(
     arrays(float, st.integers(1, 30), elements=st.floats(0, 1e6)),
-    st.floats(1.2, 60),
+    st.floats(4, 15),
     st.integers(0, 2**32 - 1),
 )
-def test_the_order_of_units_does_not_matter(square, freedom, seed):
+def test_the_order_of_units_does_not_matter(square, per_box, seed):
     rng = np.random.default_rng(seed)
     boxes = rng.uniform(1.01, 9, len(square))
     order = rng.permutation(len(square))
 
-    found = likely_boxes(square, boxes, freedom=freedom)
+    found = likely_boxes(square, boxes, per_box=per_box)
 
     assert 0.05 < found < 130
-    again = likely_boxes(square[order], boxes[order], freedom=freedom)
+    again = likely_boxes(square[order], boxes[order], per_box=per_box)
     assert again == pytest.approx(found, rel=1e-6)
 
 
