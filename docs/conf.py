@@ -49,6 +49,7 @@ html_theme_options = {
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_show_copyright = False
 
 
 def setup(app: Any) -> None:

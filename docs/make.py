@@ -16,7 +16,7 @@ import click
 import pydantic
 
 from crowdqc.cli import main
-from crowdqc.config import Config
+from crowdqc.config import Config, to_toml
 from crowdqc.findings import known_checks
 from crowdqc.judge import declared
 from crowdqc.report.glossary import WORDS
@@ -97,7 +97,7 @@ def _default(field: Any) -> str:
         return "its own section"
     if isinstance(value, pydantic.BaseModel):
         value = value.model_dump(exclude_none=True)
-    return "" if value in (None, {}, []) else f"`{value!r}`".replace("'", '"')
+    return "" if value in (None, {}, [], ()) else f"`{to_toml(value)}`"
 
 
 def _type(annotation: Any) -> str:

@@ -136,6 +136,13 @@ class Summands:
         of: Ints = getattr(places, name)[self.place]
         return of
 
+    def range(self, unit: str) -> tuple[float, float]:
+        """Least and greatest value that there can be."""
+        if unit == "1":
+            return (0.0 if self.statistic is ratio else -1.0), 1.0
+        distances = self.statistic is ratio and all((part >= 0).all() for part in self.parts)
+        return (0.0 if distances else -np.inf), np.inf
+
 
 def pool(
     summands: Summands, keys: list[str], places: Places, *, measure: str, unit: str = "1"
@@ -153,7 +160,7 @@ def pool(
     measure : str
         Name for the column ``measure``.
     unit : str
-        ``"1"`` for what ends at 1: intervals are cut there.
+        ``"1"`` for what ends at 1: intervals are cut there, and those of distances at 0.
 
     Returns
     -------
@@ -180,9 +187,8 @@ def pool(
         low, high = _intervals(
             summands, of, places, n_groups=len(value), alike=alike, bounded=unit == "1"
         )
-        if unit == "1":
-            least = 0.0 if summands.statistic is ratio else -1.0
-            low, high = np.clip(low, least, 1.0), np.clip(high, least, 1.0)
+        least, most = summands.range(unit)
+        low, high = np.clip(low, least, most), np.clip(high, least, most)
     return pd.DataFrame(
         {
             "measure": measure,

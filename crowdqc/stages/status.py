@@ -110,7 +110,7 @@ def _progress_of(run: Run, *, today: dt.date) -> pd.DataFrame:
 
 
 def _agreement_of_pairs(matched: Matched) -> pd.Series:
-    """Mean IoU with the consensus of the others, indexed by rater and case."""
+    """Mean IoU with the median of all others, indexed by rater and case."""
     items = leave_one_out(to_drawn(matched))
     person = matched.asked.drop_duplicates("person").set_index("person")["rater"]
     frame = pd.DataFrame(

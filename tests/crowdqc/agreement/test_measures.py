@@ -16,6 +16,7 @@ from crowdqc.agreement import (
     krippendorff_alpha,
     measure_agreement,
 )
+from crowdqc.agreement.pool import Summands
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match
 from tests.crowdqc.agreement.organs import BOX, organ_study
@@ -269,3 +270,15 @@ def test_no_resample_gives_no_interval(study):
     table = measure_agreement(match(study), resampling=Resampling(n=0))
 
     assert table.loc[~table["measure"].str.startswith("icc"), "low"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("parts", "unit", "ends"),
+    [
+        ([[1.0], [1.0]], "1", (0, 1)),
+        ([[1.0], [1.0]], "mm", (0, np.inf)),
+        ([[-1.0], [1.0]], "mm", (-np.inf, np.inf)),
+    ],
+)
+def test_intervals_end_where_values_must(parts, unit, ends):
+    assert Summands(np.array([0]), tuple(map(np.array, parts))).range(unit) == ends
