@@ -164,8 +164,7 @@ class _Fit:
         n, drawn = self.evidence.n_objects, self.error  # which is not needed until it is new
         for rows in self._blocks():
             size = self.size[self.of[rows]]
-            scale = self.sd[self.cell[rows]] * self.difficulty[self.of[rows], None] * size
-            variance = scale**2 + self.evidence.grid**2 / 12
+            variance = self._scale(rows) * size**2
             self.weight[rows] = self.voice[rows, None] * self.trust[rows] / variance
             drawn[rows] = self.evidence.boxes[rows] - self.bias[self.who[rows]] * size
             drawn[rows] *= self.weight[rows]
@@ -203,13 +202,14 @@ class _Fit:
             square, _ = self._off(some)
             known = self.voice[some] * (1 - self.astray[some]) * np.isfinite(square).all(axis=1)
             self.tails = likely_tails(np.where(known[:, None] > 0, square, 1.0), known)
+        grid = self.evidence.grid
         for rows in self._blocks():
             of, (square, variance) = self.of[rows], self._off(rows)
             error = (self.miss[rows] - self.bias[self.who[rows]]) ** 2
             size, scale = self.size[of], self._scale(rows)
             error += 1 / (self.total[of] * size**2)  # the truth is not certain
-            error += common_rounding(scale * size**2, self.evidence.grid) / size**2
-            self.error[rows] = of_hand(error, self._tool(rows), scale=scale)
+            error += common_rounding(scale * size**2, grid) / size**2
+            self.error[rows] = of_hand(error, self._tool(rows), scale=scale) if grid else error
             self._measure(rows, square, error / scale, variance=variance)
         self._trust()
 
@@ -220,6 +220,8 @@ class _Fit:
 
     def _tool(self, rows: slice) -> Floats:
         """Variance of what the lines of a grid add, as a share of size."""
+        if not self.evidence.grid:
+            return np.broadcast_to(0.0, self.miss[rows].shape)
         return (self.evidence.grid / self.size[self.of[rows]]) ** 2 / 12
 
     def _off(self, rows: slice) -> tuple[Floats, Floats]:

@@ -54,15 +54,18 @@ class Tails:
 
     def trust(self, square: Floats) -> Floats:
         """Weights of edges with these squares of standardised errors, (N, 4)."""
-        whole = square.sum(axis=1, keepdims=True)
         each = (self.edge + 1) / (self.edge + square)
-        together = (self.box + 4) / (self.box + whole)
+        if not self.share:
+            return each
+        together = (self.box + 4) / (self.box + square.sum(axis=1, keepdims=True))
         trust: Floats = (1 - self.share) * each + self.share * together
         return trust
 
     def log_density(self, square: Floats) -> Floats:
         """Log density of boxes with these squares of standardised errors (N, 4), shape (N,)."""
         each = log_student(square, self.edge).sum(axis=1)
+        if not self.share:
+            return each
         together = log_student_box(square.sum(axis=1), self.box)
         density: Floats = (1 - self.share) * each + self.share * together
         return density
