@@ -163,6 +163,8 @@ def write_report(run: Run, **form: Any) -> Result:
         With the path of the report.
     """
     PIPELINE.repair(run)
+    if form.get("form", "html") == "html":  # no longer the page that `crowdqc run` wrote
+        run.store.begin("report")
     return report.write_report(run, stale=PIPELINE.stale(run), **form)
 
 

@@ -63,6 +63,16 @@ def test_two_folders_of_results_side_by_side(study, tmp_path):
     assert {row["difference"] for row in counts["rows"]} == {0}
 
 
+def test_a_page_with_other_options_is_not_taken_for_a_changed_file(study):
+    assert call("run", study).exit_code in {0, 3}
+    assert call("report", study, "--no-charts").exit_code == 0
+
+    result = call("report", study)
+
+    assert "SHA-256" not in result.stderr
+    assert call("report", study).stderr == result.stderr
+
+
 def test_a_folder_to_compare_with_that_is_none(study, tmp_path):
     result = call("report", study, "--compare", tmp_path)
 
