@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crowdqc.agreement.extent import past_others, run_ends
 from crowdqc.agreement.rater_data import ELSEWHERE, FEWEST, Fault, RaterData, confused_boxes
 from crowdqc.agreement.suspicion import SAME_PX, recurring
 from crowdqc.arrays import Bools, Ints, numbered, pairs_within
 from crowdqc.checks import check
 from crowdqc.findings import Finding
+from crowdqc.text import count
 
 _WHOLE = 0.8
 """Share of an organ's boxes in a case from which all of them are wrong: one or two may fit."""
@@ -26,6 +28,8 @@ _FEW = 5
 """Boxes to the pixel alike, above which a thing lies still: no other case was handed in."""
 _GAINED = 0.15
 """Share of the boxes of a case that meet the others' only where slices count from the other end."""
+_RUNS = 4
+"""Organs of cases from which on one step between slices says something."""
 _SEVERAL = 2
 """Cases from which it is the rater's fault; or a third of them. One is a slip, and is found."""
 _SHOWN = 5
@@ -46,6 +50,33 @@ def astray_in_cases(data: RaterData) -> list[Fault | Finding]:
     """Raters of whom whole organs lie elsewhere, or have other labels, in some of their cases."""
     looks = (_organs_astray, _slices_reversed, _handed_in_twice)
     return [one for look in looks for one in _judged(data, look(data))]
+
+
+@check("rater", "slices-offset", order=101)
+def offset_in_all(data: RaterData) -> list[Fault | Finding]:
+    """Raters whose organs begin and end as many slices past those of the others, nearly all."""
+    ends = run_ends(data.matched)
+    if ends.empty:
+        return []
+    first, last = (past_others(ends, end) for end in ("first", "last"))
+    person, place = ends["person"].to_numpy(), ends["place"].to_numpy()
+    found: list[Fault | Finding] = []
+    for r in np.unique(person).tolist():
+        both = (person == r) & (first == last) & (np.abs(first) >= 1) & (first % 1 == 0)
+        steps, n = np.unique(first[both], return_counts=True)
+        runs = int((person == r).sum())
+        if runs < _RUNS or n.max(initial=0) < _WHOLE * runs:
+            continue
+        step = steps[n.argmax()]
+        text = (
+            f"begins and ends {n.max()} of {runs} organs {count(int(abs(step)), 'slice')} "
+            f"{'after' if step > 0 else 'before'} the others: slices may be counted from another "
+            "number"
+        )
+        worst = data.worst(r, person, at=place, badness=(both & (first == step)).astype(float))
+        share = float(n.max() / runs)
+        found.append(Fault(r, "slices-offset", text, share, _WHOLE, "1", worst))
+    return found
 
 
 def _organs_astray(data: RaterData) -> _Held:

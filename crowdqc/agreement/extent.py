@@ -29,7 +29,7 @@ def extents(matched: Matched, places: Places) -> pd.DataFrame:
     DataFrame
         Empty if no two raters drew an organ of the same case.
     """
-    found = _ends(matched)
+    found = run_ends(matched)
     if found.empty:
         return pd.DataFrame()
     spacing = matched.study.images.groupby("case")["spacing_z"].first()
@@ -38,7 +38,7 @@ def extents(matched: Matched, places: Places) -> pd.DataFrame:
     step = step if unit == "mm" else np.ones(len(found))
     rows = []
     for end, name in (("first", "first_slice_error"), ("last", "last_slice_error")):
-        away = _away(found, end) * step
+        away = np.abs(past_others(found, end)) * step
         summands = Summands(
             found["place"].to_numpy(),
             (away, np.ones(len(found))),
@@ -49,8 +49,19 @@ def extents(matched: Matched, places: Places) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def _ends(matched: Matched) -> pd.DataFrame:
-    """First and last slice of each organ of each case by each rater, where two drew it."""
+def run_ends(matched: Matched) -> pd.DataFrame:
+    """First and last slice of each organ of each case by each rater, where two drew it.
+
+    Parameters
+    ----------
+    matched : Matched
+        A study whose boxes are joined to objects.
+
+    Returns
+    -------
+    DataFrame
+        ``case, label, person, first, last, place``.
+    """
     boxes = matched.boxes[matched.boxes["label"].isin(matched.study.single)]
     runs = boxes.groupby([*ORGAN, "person"], sort=True)
     ends = runs.agg(first=("slice", "min"), last=("slice", "max"), place=("place", "min"))
@@ -58,8 +69,16 @@ def _ends(matched: Matched) -> pd.DataFrame:
     return ends[ends.groupby(ORGAN)["person"].transform("size") >= 2].reset_index(drop=True)
 
 
-def _away(ends: pd.DataFrame, column: str) -> Floats:
-    """Distance of each value from the median of the others of its case and label, in slices."""
+def past_others(ends: pd.DataFrame, column: str) -> Floats:
+    """How far each value lies past the median of the others of its case and label, in slices.
+
+    Parameters
+    ----------
+    ends : DataFrame
+        As of `run_ends`.
+    column : {"first", "last"}
+        Which end.
+    """
     order = ends.sort_values([*ORGAN, column], kind="stable")
     value = order[column].to_numpy(np.float64)
     group = order.groupby(ORGAN, sort=False)
@@ -69,5 +88,5 @@ def _away(ends: pd.DataFrame, column: str) -> Floats:
     low, high = (n - 2) // 2, (n - 1) // 2  # of the n - 1 others, in order
     middle = (value[start + low + (low >= rank)] + value[start + high + (high >= rank)]) / 2
     away = np.empty(len(value))
-    away[order.index.to_numpy()] = np.abs(value - middle)
+    away[order.index.to_numpy()] = value - middle
     return away

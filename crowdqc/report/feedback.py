@@ -62,6 +62,8 @@ CHANGE = {
     "cases-astray": "In some cases all boxes of an organ lie elsewhere, or have another organ's "
     "name. Check that the right picture was open, and which side is left in it.",
     "rater-adds": "Some boxes are round something else. Draw only the organs of the list.",
+    "slices-offset": "Your slices are counted from another number than those of the others. Say "
+    "which tool you used.",
     "boxes-doubled": "Many organs have two boxes on one slice. Keep the better one.",
     "double-box": "Some organs have two boxes on one slice. Keep the better one.",
     "box-jump": "Some boxes lie far from those on the slices before and after. Look at them again.",

@@ -178,6 +178,33 @@ def test_who_else_drew_somewhere_is_counted_as_by_loops(data):
     ]
 
 
+@pytest.mark.parametrize("step", [1, -2])
+def test_who_counts_slices_from_another_number_is_named(step):
+    def middle(mine, everything, rng):
+        return mine[mine["slice"].between(4, DEPTH - 5)]
+
+    def renumbered(mine, everything, rng):
+        return middle(mine, everything, rng).assign(slice=lambda boxes: boxes["slice"] + step)
+
+    alter = dict.fromkeys(GOOD, middle) | {"bad": renumbered}
+    found = review({**GOOD, "bad": {"noise": 1.5}}, seed=3, slices=DEPTH, alter=alter)
+
+    (fault,) = said(found, "slices-offset")
+    assert fault.rater == "bad"
+    ago = "1 slice after" if step > 0 else "2 slices before"
+    assert f"{ago} the others" in fault.message
+    assert found.raters.set_index("rater").loc["bad", "verdict"] != "accept"
+
+
+def test_good_raters_and_unsteady_ends_are_no_step():
+    def ends_late(mine, everything, rng):
+        last = mine.groupby(["case", "label"])["slice"].transform("max")
+        return mine[mine["slice"] < last - 1]
+
+    assert said(review(GOOD, seed=5), "slices-offset") == []
+    assert said(reviewed(ends_late), "slices-offset") == []
+
+
 def test_who_draws_organs_twice_is_named_and_who_does_so_once_is_not():
     (fault,) = said(reviewed(twice(0.2)), "boxes-doubled")
     assert fault.rater == "bad"
