@@ -277,10 +277,10 @@ def a_model_among_them(rng):
 # --------------------------------------------------------------------------- copies and bots
 
 
-@right(faults={"r4": f"{COPIED} rater-scatters"})
+@right(faults={"r3": COPIED, "r4": COPIED})
 def copies_with_noise(rng):
     """Of five, r4 copies r3 and moves each edge by 2 px, more than a good hand errs by."""
-    return copied(rng, good(rng, bad="r4"), "r4", of="r3", px=2)
+    return copied(rng, good(rng, bad="r3 r4"), "r4", of="r3", px=2)
 
 
 @right(faults=dict.fromkeys(("r3", "r4"), COPIED))
@@ -306,10 +306,10 @@ def bot_takes_anyones(rng):
     return replace(made, boxes=made.boxes | {"r4": nudged(rng, pd.concat(drawn), 0.5)})
 
 
-@right()
+@right(faults={"r0": COPIED, "r4": COPIED})
 def bot_spreads_boxes(rng):
     """r4 takes the boxes of one rater, and moves each edge by an eighth of the side."""
-    made = good(rng, bad="r4")
+    made = good(rng, bad="r0 r4")
     theirs = made.boxes["r0"]
     off = 0.125 * sides(theirs) * rng.standard_normal((len(theirs), 4))
     return replace(made, boxes=made.boxes | {"r4": moved(theirs, off)})

@@ -9,6 +9,7 @@ from crowdqc.agreement.copies import Copies, part_copies
 from crowdqc.agreement.rater_data import ENOUGH, EXAMPLES, FEWEST, Fault, RaterData
 from crowdqc.arrays import Bools, Floats, Ints
 from crowdqc.crowd.grid import COARSE
+from crowdqc.crowd.same_misses import same_misses
 from crowdqc.findings import Finding
 
 _NEAR = 0.85
@@ -117,7 +118,7 @@ def dependent(data: RaterData, known: set[int]) -> list[Fault]:
         Raters of whom it is said already that they copied.
     """
     share, group, limit = data.crowd.dependence, data.crowd.group, data.limits.dependent
-    near, faults = _near(data) & ~one_tool(data.steps), []
+    near, faults = _near(data) & ~one_tool(data.steps) | _miss_the_same(data), []
     for r in range(len(data.people)):
         mates = np.flatnonzero((group == group[r]) & near[r])
         if r in known or not len(mates):
@@ -129,6 +130,15 @@ def dependent(data: RaterData, known: set[int]) -> list[Fault]:
         places = _alike(data, r, mates)
         faults.append(Fault(r, "raters-dependent", what, value, limit, unit, places))
     return faults
+
+
+def _miss_the_same(data: RaterData) -> Bools:
+    """Which raters miss so much the same, (R, R), that one copied it, wherever boxes lie."""
+    n = len(data.people)
+    code, share = same_misses(data.crowd.evidence)
+    same = np.zeros((n, n), bool)
+    same.flat[code[share > 0.5]] = True
+    return same | same.T
 
 
 def _near(data: RaterData) -> Bools:

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from crowdqc.arrays import Floats, Ints, numbered, pairs_within
 from crowdqc.crowd.evidence import Evidence
+from crowdqc.crowd.same_misses import SLICES, same_misses
 from crowdqc.crowd.sums import blocks, sums, total
 
 HAND = 0.5, 0.01
@@ -33,8 +34,6 @@ _PRIOR = 2.0
 _STEPS = 300
 _FAR, _NONE = 3.0, 10.0
 """Errors, over the usual one, that count as no more; and errors that say that none are alike."""
-SLICES = 10
-"""Slices that are near one another."""
 _NORMAL = 2.198
 """Mean over median of the square of a normal value."""
 
@@ -177,12 +176,19 @@ def find_dependence(
     worth = _effective(evidence, away, (a, b), pair=pair)
     common = _common(first, second, variance, count=worth, floor=floor, n=n)
     share = np.clip((common - _BEGINS) / (_CERTAIN - _BEGINS), 0, 1)
-    share = share * share * (3 - 2 * share)
+    share = np.maximum(share * share * (3 - 2 * share), _by_misses(evidence, code))
     tied = share > 0
     found = Dependence(first[tied], second[tied], share[tied], n)
     together = np.unique(found.groups()[np.unique(who)])
     # Where all agree with all, nobody shows how far apart hands lie: things may be crisp.
     return found if len(together) > 1 else Dependence(code[:0], code[:0], np.zeros(0), n)
+
+
+def _by_misses(evidence: Evidence, code: Ints) -> Floats:
+    """How far pairs (P, in order) are one voice by what they miss, (P,)."""
+    known, share = same_misses(evidence)
+    at = np.minimum(np.searchsorted(known, code), max(len(known) - 1, 0))
+    return np.where(known[at] == code, share[at], 0.0) if len(known) else np.zeros(len(code))
 
 
 def _effective(evidence: Evidence, away: Floats, rows: tuple[Ints, Ints], *, pair: Ints) -> Floats:
