@@ -261,3 +261,26 @@ def test_cases_that_a_spreadsheet_renamed_are_told(read, cases, check):
     _, findings = read(TABLE, files)
 
     assert {"names-alike", "names-rewritten"} & set(checks(findings)) == ({check} - {None})
+
+
+def test_a_label_may_have_further_ids(read):
+    labels = ONE.replace("value = 1 }", 'value = 1, also = ["7"] }')
+    files = {
+        "a/p_1.txt": as_sizes(*BOXES[0]),
+        "b/p_1.txt": as_sizes(*BOXES[0]).replace("0", "7", 1),
+    }
+    text = 'format = "yolo"\npath = "{rater}/p_{slice}.txt"\nsize = [100, 150]'
+
+    study, findings = read(text, files, labels)
+
+    assert study.boxes["label"].nunique() == 1
+    assert "unknown-class" not in checks(findings)
+
+
+@pytest.mark.parametrize("also", ["spleen", "2"])
+def test_names_of_two_labels_must_differ(make_config, also):
+    labels = labels_of("liver").replace(" }", f', also = ["{also}"] }}')
+    labels += '\n2 = { name = "spleen", value = 2 }'
+
+    with pytest.raises(InputError, match=f"what stands in 'also' must differ.*: {also}"):
+        make_config(BY_RATER, labels)
