@@ -73,8 +73,8 @@ def common_rounding(variance: Floats, step: float) -> Floats:
 
     Examples
     --------
-    >>> common_rounding(np.array([0.0, 4**2 / 12, 16.0]), 4.0).round(3)
-    array([1.333, 1.333, 0.   ])
+    >>> common_rounding(np.array([0.0, 4**2 / 12, 16.0]), 4.0).round(2)
+    array([1.33, 1.33, 0.  ])
     """
     if not step:
         return np.zeros_like(variance)
