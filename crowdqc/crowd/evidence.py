@@ -50,6 +50,8 @@ class Evidence:
     spared_object, spared_rater : ndarray of int64, shape (S,)
         Raters who read the place of an object but were shown it as done, and so not asked: they
         would have met it, had nobody drawn it before.
+    single : ndarray of bool, shape (O,)
+        Whether a slice holds the object's label once at most; by default nowhere.
     """
 
     boxes: Boxes
@@ -70,6 +72,7 @@ class Evidence:
     decided: Floats = field(default_factory=lambda: np.zeros(0))
     spared_object: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     spared_rater: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    single: Bools = field(default_factory=lambda: np.zeros(0, bool))
 
     def __post_init__(self) -> None:
         if len(self.decided) != self.n_objects:
@@ -78,6 +81,8 @@ class Evidence:
         if len(self.real) != self.n_objects:
             object.__setattr__(self, "gold", np.full((self.n_objects, 4), np.nan))
             object.__setattr__(self, "real", np.full(self.n_objects, np.nan))
+        if len(self.single) != self.n_objects:
+            object.__setattr__(self, "single", np.zeros(self.n_objects, bool))
 
     @property
     def whole_pixels(self) -> bool:
@@ -140,4 +145,5 @@ def evidence(matched: Matched) -> Evidence:
         plane=objects["slice"].to_numpy(dtype=np.int64),
         n_objects=len(objects),
         n_raters=n_raters,
+        single=objects["label"].isin(matched.study.single).to_numpy(),
     )

@@ -11,7 +11,8 @@ average one. What a group of dependent raters says counts as one vote.
 
 Where few of the raters draw many of the objects, votes cannot tell hard objects from temptations.
 Both readings are fitted, one in which difficulty may vary at will and one in which it varies no
-more than is usual, and count alike. In a crowd without such objects they are the same.
+more than is usual, and raters slip alike, and count alike. In a crowd without such objects they
+say the same.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from crowdqc.crowd.votes import distinct, rows_of
 _LURED = -1.0
 """Greatest log odds that a rater draws a temptation: what most draw is no temptation to them."""
 _MEET = np.log(0.07)
-"""Log probability that slips of two raters in one place meet, where a place may hold several."""
+"""Log probability that slips of two raters in one place meet, where a place may hold several; where
+it holds one object at most, all of its boxes are taken for that one."""
 _TEMPTATIONS = 0.3
 """Temptations for each drawn object in the first step. EM finds its way from many to few; from few
 on, it may stay with taking them for real objects that are hard to see."""
@@ -65,8 +67,10 @@ class ExistenceSettings:
     slips_spread : tuple of float
         Standard deviation of the log of that where two raters were asked for each object, of whom
         votes do not tell slips from misses, and where more were; in between by their share.
-    slips_worth : float
-        How many slips the usual rate is worth as a prior on each rater's.
+    slips_worth : tuple of float
+        How many slips the usual rate is worth as a prior on each rater's, in the reading in which
+        difficulty varies at will, and in that in which what few draw is tempting: with slips of
+        single raters for what tempts, it would become the first one in some crowds.
     nodes : int
         Nodes of the quadrature over difficulty.
     steps : int
@@ -74,15 +78,15 @@ class ExistenceSettings:
     """
 
     drawn: tuple[float, float] = (1.0, -2.5)
-    spread: tuple[float, float] = (1.0, 0.7)
-    log_spread: float = 0.5
+    spread: tuple[float, float] = (0.6, 0.7)
+    log_spread: float = 0.75
     usual: float = 1.25
     raters: tuple[float, float] = (1.0, 0.5)
-    rates: tuple[float, float] = (0.6, 0.05)
+    rates: tuple[float, float] = (0.6, 0.02)
     objects: float = 10.0
     slips: float = 0.003
     slips_spread: tuple[float, float] = (1.0, 2.0)
-    slips_worth: float = 0.5
+    slips_worth: tuple[float, float] = (0.7, 2.0)
     nodes: int = 9
     steps: int = 60
 
@@ -147,10 +151,10 @@ def fit_existence(
     votes, same, times = distinct(evidence)
     rows = rows_of(votes, same, evidence)
     hard, tempting = (
-        ExistenceFit(votes, times, settings=settings, dependence=dependence, most=most).run(
+        ExistenceFit(votes, times, settings=settings, dependence=dependence, tempting=tempting).run(
             same, rows
         )
-        for most in (np.inf, settings.usual)
+        for tempting in (False, True)
     )
     found = Existence(*((a + b) / 2 for a, b in zip(hard, tempting, strict=True)))
     rest = np.maximum(1 - found.probability, np.maximum(found.slip, 1e-300))
@@ -158,7 +162,7 @@ def fit_existence(
 
 
 def drawn_of_real(
-    evidence: Evidence, settings: ExistenceSettings, dependence: Dependence, *, most: float
+    evidence: Evidence, settings: ExistenceSettings, dependence: Dependence, *, tempting: bool
 ) -> tuple[Floats, float]:
     """How much raters draw of what exists, in one reading of what only some of them drew.
 
@@ -166,8 +170,8 @@ def drawn_of_real(
     ----------
     evidence, settings, dependence
         As of `fit_existence`.
-    most : float
-        Greatest standard deviation of difficulty.
+    tempting : bool
+        Whether it is the reading in which what few draw is tempting, and not hard to see.
 
     Returns
     -------
@@ -177,7 +181,7 @@ def drawn_of_real(
         Standard deviation of difficulty.
     """
     votes, _, times = distinct(evidence)
-    fit = ExistenceFit(votes, times, settings=settings, dependence=dependence, most=most)
+    fit = ExistenceFit(votes, times, settings=settings, dependence=dependence, tempting=tempting)
     for _ in range(settings.steps):
         fit.step()
     return fit.average()[0], float(fit.spread[0])
@@ -197,10 +201,12 @@ class ExistenceFit:
         *,
         settings: ExistenceSettings,
         dependence: Dependence,
-        most: float,
+        tempting: bool,
         spared: Bools | None = None,
     ) -> None:
-        self.votes, self.settings, self.most = votes, settings, most
+        self.votes, self.settings = votes, settings
+        self.most = settings.usual if tempting else np.inf
+        self.worth = settings.slips_worth[tempting]
         self.of, self.who = votes.asked_object, votes.asked_rater
         self.mates: Mates = dependence.mates(self.of, self.who)
         self.voice = self.mates.voice(len(self.of))
@@ -218,6 +224,7 @@ class ExistenceFit:
         weight = np.bincount(self.who, self.voice * self.times[self.of], votes.n_raters)
         self.rater_voice = weight / np.maximum(self.asked, 1)
         self.usual_slips = np.zeros(votes.n_raters)
+        self.meet = np.where(votes.single, 0.0, _MEET)
         never = np.log(1e-12)
         self.known = np.stack([np.where(votes.real == kind, never, 0.0) for kind in (0, 1)])
         self.drawn = self.voice * votes.drew
@@ -225,9 +232,7 @@ class ExistenceFit:
         self.single = votes.drew & (self.n_drew <= 1 + 1e-9)[self.of]
         self.counts = self.counted(settings.objects)
         self.flood = self.times - self.counted(1.0)
-        over = (self.times - self.counts)[self.of] * self.single
-        over = total(self.who, over, votes.n_raters)
-        self.slips = settings.slips + over / (self._unflooded() + settings.objects)
+        self.slips = settings.slips + self._outlying() / (self._unflooded() + settings.objects)
 
     def run(self, same: Ints, rows: Ints) -> tuple[Floats, ...]:
         """The fields of `Existence`, for objects with the votes `same` and answers `rows`.
@@ -255,6 +260,15 @@ class ExistenceFit:
         np.minimum.at(least, self.of[self.single], share[self.who[self.single]])
         return self.times * least
 
+    def _outlying(self) -> Floats:
+        """What raters draw alone beyond what is no outlier among the others, (R,)."""
+        room, voice = self._unflooded(), self.rater_voice
+        alone = np.bincount(self.who, self.times[self.of] * self.single, len(room))
+        rest = voice @ alone - voice * alone
+        rest /= np.maximum(voice @ room - voice * room, 1e-9)
+        over: Floats = np.maximum(alone - _OUTLYING[0] * rest * room - _OUTLYING[1], 0)
+        return over
+
     def step(self) -> None:
         """Probabilities of objects, then rates of raters."""
         odds = self._odds()
@@ -262,7 +276,7 @@ class ExistenceFit:
         rate = self.log_weight + np.log(self.rate)[:, None, None]
         self.joint = self._per_object(self.each) + rate + self.known[:, :, None]
         kinds = np.logaddexp.reduce(self.joint, axis=2)
-        slip = self._slip(self._sums(self.drawn * self._slip_rates()), self.n_drew)
+        slip = self._slip(self._sums(self.drawn * self._slip_rates()), self.n_drew, self.meet)
         slip = slip + self.known[1]
         whole = np.logaddexp(np.logaddexp.reduce(kinds, axis=0), slip)
         self.posterior = np.exp(self.joint - whole[:, None])
@@ -286,7 +300,8 @@ class ExistenceFit:
         gone = drawn + self.mates.sums(drawn)
         every = sums(self.of, drawn, self.votes.n_objects)
         left = np.maximum(every[self.of] - gone, [0, -np.inf])
-        slip = self._slip(np.where(left[:, 0] > 1e-6, left[:, 1], own), left[:, 0])
+        rates = np.where(left[:, 0] > 1e-6, left[:, 1], own)
+        slip = self._slip(rates, left[:, 0], self.meet[self.of])
         known: Floats = expit(kinds[0] - np.logaddexp(kinds[1], slip))
         return known
 
@@ -306,9 +321,9 @@ class ExistenceFit:
         rates: Floats = np.where(self.single, rate, np.minimum(rate, 0.0))
         return rates
 
-    def _slip(self, rate: Floats, n_drew: Floats) -> Floats:
+    def _slip(self, rate: Floats, n_drew: Floats, meet: Floats) -> Floats:
         """Log probability of slips that have these log rates together, and meet."""
-        slip: Floats = rate + np.maximum(n_drew - 1, 0) * _MEET
+        slip: Floats = rate + np.maximum(n_drew - 1, 0) * meet
         return slip
 
     def _sums(self, values: Floats) -> Floats:
@@ -329,7 +344,7 @@ class ExistenceFit:
         most = _OUTLYING[0] * rest * others + _OUTLYING[1]
         self.usual_slips = np.minimum(top, most)
         usual = self._usual_rate(voice @ self.usual_slips, room.sum())
-        worth = self.settings.slips_worth * most / np.maximum(top, most)
+        worth = self.worth * most / np.maximum(top, most)
         self.slips = (top + worth) / (others + worth / usual)
 
     def _usual_rate(self, count: Floats, room: Floats) -> Floats:

@@ -92,7 +92,7 @@ def _model(
     spared_votes = np.zeros(len(votes.asked_object), bool)
     spared_votes[rows] = spared
     model = ExistenceFit(
-        votes, times, settings=settings, dependence=dependence, most=np.inf, spared=spared_votes
+        votes, times, settings=settings, dependence=dependence, tempting=False, spared=spared_votes
     )
     model.run(same, rows)
     return model, same

@@ -28,7 +28,7 @@ def distinct(evidence: Evidence, spared: Bools | None = None) -> tuple[Evidence,
     said = evidence.drew.astype(np.int64) if spared is None else np.where(spared, 2, evidence.drew)
     answer = number[evidence.asked_rater, said]
     sums = np.add.reduceat(answer, start) if len(start) else answer
-    states = np.nan_to_num(evidence.real, nan=2.0).astype(np.uint64)
+    states = (np.nan_to_num(evidence.real, nan=2.0) + 3 * evidence.single).astype(np.uint64)
     sums = sums + states * np.uint64(0x9E3779B97F4A7C15) if len(start) else sums
     _, first, same, times = np.unique(
         sums, return_index=True, return_inverse=True, return_counts=True
@@ -44,6 +44,7 @@ def distinct(evidence: Evidence, spared: Bools | None = None) -> tuple[Evidence,
         real=evidence.real[np.sort(first)],
         settled=evidence.settled[np.sort(first)],
         decided=evidence.decided[np.sort(first)],
+        single=evidence.single[np.sort(first)],
         n_objects=len(first),
     )
     return votes, rank[same.reshape(-1)], times[np.argsort(first)]

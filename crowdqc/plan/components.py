@@ -167,12 +167,12 @@ def _readings(crowd: Crowd, known: Bools) -> tuple[Reading, Reading]:
     if (data.n_asked >= _VOICES).sum() >= _FEWEST:
         most *= float(np.clip((_visibility(crowd) - _EVEN[0]) / (_EVEN[1] - _EVEN[0]), 0, 1))
     else:
-        hardest = replace(hardest, slips_spread=(_FIXED, _FIXED), slips_worth=1 / _FIXED)
+        hardest = replace(hardest, slips_spread=(_FIXED, _FIXED), slips_worth=(1 / _FIXED,) * 2)
         usual = settings.spread[0] / reach
-    hard = easy = drawn_of_real(data, settings, tied, most=usual)
+    hard = easy = drawn_of_real(data, replace(settings, usual=usual), tied, tempting=True)
     if most > easy[1]:
         hardest = replace(hardest, spread=(most, settings.spread[1]))
-        hard = drawn_of_real(data, hardest, tied, most=np.inf)
+        hard = drawn_of_real(data, hardest, tied, tempting=False)
     low, high = (Reading(chance[known], spread) for chance, spread in (hard, easy))
     return low, high
 

@@ -27,9 +27,13 @@ def log_sum(values):
 class Loops:
     """`table` has for each object what each asked rater did; `share` what two raters share."""
 
-    def __init__(self, table, real, *, share, settings, most):
+    def __init__(self, table, real, *, share, settings, tempting, single=()):
         self.table, self.real, self.share = table, real, share
-        self.settings, self.most = settings, most
+        self.settings, self.most = settings, settings.usual if tempting else math.inf
+        self.worth, self.meet = (
+            settings.slips_worth[tempting],
+            [0.0 if o in single else MEET for o in range(len(table))],
+        )
         self.raters = sorted({rater for row in table for rater in row})
         node, weight = np.polynomial.hermite_e.hermegauss(settings.nodes)
         self.nodes = list(zip(node, weight / weight.sum(), strict=True))
@@ -58,10 +62,7 @@ class Loops:
         self.counts = self.counted(settings.objects)
         self.flood = [t - c for t, c in zip(self.times, self.counted(1.0), strict=True)]
         self.usual_slips = dict.fromkeys(self.raters, 0.0)
-        over = {
-            r: sum(self.times[o] - self.counts[o] for o in self.every() if r in self.alone[o])
-            for r in self.raters
-        }
+        over = self.outlying()
         self.slips = {
             r: settings.slips + over[r] / (self.room(r) + settings.objects) for r in self.raters
         }
@@ -81,6 +82,19 @@ class Loops:
                 if r in self.alone[o]:
                     counts[o] = min(counts[o], self.times[o] * share)
         return counts
+
+    def outlying(self):
+        alone = {
+            r: sum(self.times[o] for o in self.every() if r in self.alone[o]) for r in self.raters
+        }
+        over = {}
+        for r in self.raters:
+            rest = [(self.rater_voice(s), s) for s in self.raters if s != r]
+            rate = sum(v * alone[s] for v, s in rest) / max(
+                sum(v * self.room(s) for v, s in rest), 1e-9
+            )
+            over[r] = max(alone[r] - 2.75 * rate * self.room(r) - 0.2, 0)
+        return over
 
     def room(self, rater):
         return sum(self.times[o] - self.flood[o] for o in self.every(rater))
@@ -112,7 +126,7 @@ class Loops:
                     none = sum(voice[r] * self.votes(kind, r, node, drew=0) for r in row)
                     skipped[kind, o, q] = math.exp(none + prior) * self.counts[o]
             slip = sum(voice[r] * self.slip_rate(o, r) for r in row if row[r])
-            slip += max(self.n_drew[o] - 1, 0) * MEET + known[1]
+            slip += max(self.n_drew[o] - 1, 0) * self.meet[o] + known[1]
             whole = log_sum([*joint.values(), slip])
             for (kind, q), value in joint.items():
                 drawn[kind, o, q] = math.exp(value - whole) * self.counts[o]
@@ -129,7 +143,6 @@ class Loops:
         return sum(self.voice[o][r] * self.times[o] for o in self.every(r)) / max(asked, 1)
 
     def learn_slips(self, slipped):
-        worth = self.settings.slips_worth
         voice = {r: self.rater_voice(r) for r in self.raters}
         room = {r: self.room(r) for r in self.raters}
         top = {r: sum(slipped[o] for o in self.every(r) if r in self.alone[o]) for r in self.raters}
@@ -145,7 +158,7 @@ class Loops:
             sum(voice[r] * room[r] for r in self.raters),
         )
         for r in self.raters:
-            held = worth * most[r] / max(top[r], most[r])
+            held = self.worth * most[r] / max(top[r], most[r])
             self.slips[r] = (top[r] + held) / (room[r] + held / usual)
 
     def usual_rate(self, count, room):
@@ -220,7 +233,7 @@ class Loops:
         rate = self.slip_rate(o, rater)
         if drew > 1e-6:
             rate = sum(voice[r] * (1 - gone[r]) * self.slip_rate(o, r) for r in row if row[r])
-        slip = rate + max(drew - 1, 0) * MEET
+        slip = rate + max(drew - 1, 0) * self.meet[o]
         return 1 / (1 + math.exp(log_sum([left[1], slip]) - left[0]))
 
     def average(self, kind):
@@ -251,10 +264,12 @@ def test_existence_is_that_of_loops(steps, flood):
     )
     real = [None] * len(table)
     real[3], real[4], real[5] = 1, 0, 1
+    single = (1, 6, 7, 8)
     data = dataclasses.replace(
         votes(table),
         real=np.array([np.nan if of is None else float(of) for of in real]),
         gold=np.full((len(table), 4), np.nan),
+        single=np.isin(np.arange(len(table)), single),
     )
     share = {(r, s): 0.0 for r in range(5) for s in range(5)}
     share[0, 1] = share[1, 0] = 0.6
@@ -264,8 +279,8 @@ def test_existence_is_that_of_loops(steps, flood):
 
     rows = [{r: int(v) for r, v in enumerate(row) if v >= 0} for row in table]
     readings = []
-    for most in (np.inf, settings.usual):
-        loops = Loops(rows, real, share=share, settings=settings, most=most)
+    for tempting in (False, True):
+        loops = Loops(rows, real, share=share, settings=settings, tempting=tempting, single=single)
         for _ in range(steps):
             loops.step()
         readings.append(loops)
@@ -289,6 +304,6 @@ def test_settings_are_those_of_the_documentation():
     """The table of docs/method.md: what is taken for usual before anything was drawn."""
     found = ExistenceSettings()
     assert found.drawn == (1.0, -2.5)
-    assert (found.spread, found.log_spread, found.usual) == ((1.0, 0.7), 0.5, 1.25)
-    assert (found.raters, found.rates, found.objects) == ((1.0, 0.5), (0.6, 0.05), 10.0)
-    assert (found.slips, found.slips_spread, found.slips_worth) == (0.003, (1.0, 2.0), 0.5)
+    assert (found.spread, found.log_spread, found.usual) == ((0.6, 0.7), 0.75, 1.25)
+    assert (found.raters, found.rates, found.objects) == ((1.0, 0.5), (0.6, 0.02), 10.0)
+    assert (found.slips, found.slips_spread, found.slips_worth) == (0.003, (1.0, 2.0), (0.7, 2.0))

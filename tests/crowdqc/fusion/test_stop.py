@@ -112,7 +112,7 @@ def test_states_follow_from_gain_and_error(matched):
     assert ((rest["state"] == "expert") == (rest["wrong"] > Stopping().wrong)).all()
     assert table["error_high"].between(0, 1).all()
     assert (table["wrong_left"] >= 0).all()
-    assert (stopping(matched, Stopping(gain=1e-6))["state"] == "ask").mean() > 0.9
+    assert (stopping(matched, Stopping(gain=1e-12))["state"] == "ask").mean() > 0.9
     alone = table[table["n_raters"] == 1].groupby(["case", "slice"]).size()
     new = table.groupby(["case", "slice"])["new"].first()
     assert new.loc[alone.index].to_numpy() == pytest.approx((alone.to_numpy() + 0.5) / 4)
