@@ -21,12 +21,8 @@ from scipy.special import expit
 from crowdqc.arrays import Bools
 from crowdqc.crowd.dependence import Dependence
 from crowdqc.crowd.evidence import Evidence
-from crowdqc.crowd.existence import (
-    Existence,
-    ExistenceFit,
-    ExistenceSettings,
-    fit_existence,
-)
+from crowdqc.crowd.existence import Existence, ExistenceSettings
+from crowdqc.crowd.existence_fit import ExistenceFit, fit_existence
 from crowdqc.crowd.votes import distinct, rows_of
 
 _DRAWS = 5

@@ -13,7 +13,7 @@ from crowdqc.agreement.boxes import leave_one_out
 from crowdqc.arrays import Bools, Floats
 from crowdqc.crowd import Crowd, ExistenceSettings, fit
 from crowdqc.crowd.dependence import Dependence
-from crowdqc.crowd.existence import drawn_of_real
+from crowdqc.crowd.existence_fit import drawn_of_real
 from crowdqc.findings import InputError
 from crowdqc.matching import Matched
 

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from crowdqc.crowd import CrowdSettings, EdgeSettings, Evidence, ExistenceSettings, evidence, fit
 from crowdqc.crowd.edge_fit import fit_edges
-from crowdqc.crowd.existence import fit_existence
+from crowdqc.crowd.existence_fit import fit_existence
 from crowdqc.crowd.medians import median_boxes, middle
 from crowdqc.geometry import paired_iou
 from crowdqc.matching import match

@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 
 from crowdqc.crowd import ExistenceSettings
 from crowdqc.crowd.dependence import Dependence
-from crowdqc.crowd.existence import fit_existence
+from crowdqc.crowd.existence_fit import fit_existence
 from tests.crowdqc.crowd.test_crowd import votes
 
 LURED, MEET, NEVER = -1.0, math.log(0.07), math.log(1e-12)
@@ -62,7 +62,15 @@ class Loops:
         self.counts = self.counted(settings.objects)
         self.flood = [t - c for t, c in zip(self.times, self.counted(1.0), strict=True)]
         self.usual_slips = dict.fromkeys(self.raters, 0.0)
-        over = self.outlying()
+        share_of_many = many / max(sum(self.times), 1)
+        outlying = self.outlying()
+        over = {
+            r: max(
+                sum(self.times[o] - self.counts[o] for o in self.every() if r in self.alone[o]),
+                share_of_many * outlying[r],
+            )
+            for r in self.raters
+        }
         self.slips = {
             r: settings.slips + over[r] / (self.room(r) + settings.objects) for r in self.raters
         }

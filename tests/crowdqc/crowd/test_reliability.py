@@ -12,7 +12,8 @@ from crowdqc.crowd import fit
 from crowdqc.crowd.edge_fit import fit_edges
 from crowdqc.crowd.edges import EdgeSettings
 from crowdqc.crowd.evidence import evidence
-from crowdqc.crowd.existence import ExistenceSettings, fit_existence
+from crowdqc.crowd.existence import ExistenceSettings
+from crowdqc.crowd.existence_fit import fit_existence
 from crowdqc.crowd.fit import _believed
 from crowdqc.crowd.reliability import (
     _DRAWN,

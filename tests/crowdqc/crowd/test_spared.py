@@ -7,7 +7,7 @@ import pytest
 
 from crowdqc.crowd import ExistenceSettings
 from crowdqc.crowd.dependence import Dependence
-from crowdqc.crowd.existence import fit_existence
+from crowdqc.crowd.existence_fit import fit_existence
 from crowdqc.crowd.spared import fit_completed
 from tests.crowdqc.crowd.test_crowd import votes
 

@@ -10,7 +10,7 @@ from scipy.stats import multivariate_t
 
 from crowdqc.crowd import EdgeSettings, Evidence, ExistenceSettings, fit_evidence
 from crowdqc.crowd.edge_fit import fit_edges
-from crowdqc.crowd.existence import fit_existence
+from crowdqc.crowd.existence_fit import fit_existence
 from crowdqc.crowd.wrong import (
     _contrasts,
     _log_contrasts,
