@@ -35,8 +35,9 @@ class ExistenceSettings:
         Standard deviation of difficulty, and of appeal; the first is learned, from this on.
     log_spread : float
         Standard deviation of the log of the first, beforehand.
-    usual : float
-        Greatest spread of difficulty in the reading in which what few draw is tempting.
+    usual : tuple of float
+        Standard deviation of difficulty in the reading in which what few draw is tempting: what it
+        is learned from on, and its greatest.
     raters : tuple of float
         Standard deviation of skill, and of lure, among raters.
     rates : tuple of float
@@ -59,9 +60,9 @@ class ExistenceSettings:
     """
 
     drawn: tuple[float, float] = (1.0, -2.5)
-    spread: tuple[float, float] = (0.6, 0.7)
-    log_spread: float = 0.75
-    usual: float = 1.25
+    spread: tuple[float, float] = (1.0, 0.7)
+    log_spread: float = 0.5
+    usual: tuple[float, float] = (0.4, 1.25)
     raters: tuple[float, float] = (1.0, 0.5)
     rates: tuple[float, float] = (0.6, 0.02)
     objects: float = 10.0

@@ -106,7 +106,8 @@ class ExistenceFit:
         spared: Bools | None = None,
     ) -> None:
         self.votes, self.settings = votes, settings
-        self.most = settings.usual if tempting else np.inf
+        self.varies = settings.usual[0] if tempting else settings.spread[0]
+        self.most = settings.usual[1] if tempting else np.inf
         self.worth = settings.slips_worth[tempting]
         self.of, self.who = votes.asked_object, votes.asked_rater
         self.mates: Mates = dependence.mates(self.of, self.who)
@@ -119,7 +120,8 @@ class ExistenceFit:
         node, weight = roots_hermitenorm(settings.nodes)
         self.node, self.log_weight = node, np.log(weight / weight.sum())
         self.shift = np.zeros((2, votes.n_raters))
-        self.mean, self.spread = np.array(settings.drawn), np.array(settings.spread)
+        self.mean = np.array(settings.drawn)
+        self.spread = np.array([self.varies, settings.spread[1]])
         self.rate = np.array([settings.rates[0], _TEMPTATIONS])
         self.asked = np.bincount(self.who, self.times[self.of], votes.n_raters)
         weight = np.bincount(self.who, self.voice * self.times[self.of], votes.n_raters)
@@ -310,7 +312,7 @@ class ExistenceFit:
         self.shift[1] = np.minimum(self.shift[1], _LURED - self.mean[1])
         wide, tight = self.spread[0], self.settings.log_spread**-2
         gain = wide * (self.voice @ slope[0] @ self.node)
-        gain -= tight * np.log(wide / self.settings.spread[0])
+        gain -= tight * np.log(wide / self.varies)
         bend = wide**2 * (self.voice @ curve[0] @ self.node**2) + tight
         wide *= np.exp(np.clip(gain / bend, -0.3, 0.3))
         self.spread[0] = min(wide, self.most)

@@ -161,7 +161,7 @@ def _readings(crowd: Crowd, known: Bools) -> tuple[Reading, Reading]:
     data, settings = crowd.evidence, ExistenceSettings()
     first, second = np.nonzero(np.triu(crowd.dependence, 1))
     tied = Dependence(first, second, crowd.dependence[first, second], data.n_raters)
-    reach, usual = float(np.exp(1.96 * settings.log_spread)), settings.usual
+    reach, usual = float(np.exp(1.96 * settings.log_spread)), settings.usual[1]
     most = settings.spread[0] * reach
     hardest = replace(settings, log_spread=_FIXED)
     if (data.n_asked >= _VOICES).sum() >= _FEWEST:
@@ -169,7 +169,9 @@ def _readings(crowd: Crowd, known: Bools) -> tuple[Reading, Reading]:
     else:
         hardest = replace(hardest, slips_spread=(_FIXED, _FIXED), slips_worth=(1 / _FIXED,) * 2)
         usual = settings.spread[0] / reach
-    hard = easy = drawn_of_real(data, replace(settings, usual=usual), tied, tempting=True)
+    hard = easy = drawn_of_real(
+        data, replace(settings, usual=(settings.usual[0], usual)), tied, tempting=True
+    )
     if most > easy[1]:
         hardest = replace(hardest, spread=(most, settings.spread[1]))
         hard = drawn_of_real(data, hardest, tied, tempting=False)

@@ -29,7 +29,7 @@ class Loops:
 
     def __init__(self, table, real, *, share, settings, tempting, single=()):
         self.table, self.real, self.share = table, real, share
-        self.settings, self.most = settings, settings.usual if tempting else math.inf
+        self.settings, self.most = settings, settings.usual[1] if tempting else math.inf
         self.worth, self.meet = (
             settings.slips_worth[tempting],
             [0.0 if o in single else MEET for o in range(len(table))],
@@ -39,6 +39,9 @@ class Loops:
         self.nodes = list(zip(node, weight / weight.sum(), strict=True))
         self.shift = [dict.fromkeys(self.raters, 0.0) for _ in KINDS]
         self.mean, self.spread = list(settings.drawn), list(settings.spread)
+        if tempting:
+            self.spread[0] = settings.usual[0]
+        self.varies = self.spread[0]
         self.rate = [settings.rates[0], 0.3]
         self.voice = [
             {r: 1 / (1 + sum(share[r, s] for s in row if s != r)) for r in row} for row in table
@@ -190,7 +193,7 @@ class Loops:
                         slope[kind, r, o, q] = drawn[kind, o, q] * self.table[o][r] - all_of_it * p
                         curve[kind, r, o, q] = all_of_it * p * (1 - p)
         wide, tight = self.spread[0], settings.log_spread**-2
-        gain, bend = -tight * math.log(wide / settings.spread[0]), tight
+        gain, bend = -tight * math.log(wide / self.varies), tight
         for (kind, r, o, q), value in slope.items():
             if kind == 0:
                 node, voice = self.nodes[q][0], self.voice[o][r]
@@ -268,7 +271,7 @@ def crowd(seed, *, flood):
 def test_existence_is_that_of_loops(steps, flood):
     table = crowd(steps, flood=flood)
     settings = ExistenceSettings(
-        steps=steps, usual=0.9, nodes=5, objects=4.0, spread=(0.3, 0.7), log_spread=5.0
+        steps=steps, usual=(0.25, 0.9), nodes=5, objects=4.0, spread=(0.3, 0.7), log_spread=5.0
     )
     real = [None] * len(table)
     real[3], real[4], real[5] = 1, 0, 1
@@ -312,6 +315,6 @@ def test_settings_are_those_of_the_documentation():
     """The table of docs/method.md: what is taken for usual before anything was drawn."""
     found = ExistenceSettings()
     assert found.drawn == (1.0, -2.5)
-    assert (found.spread, found.log_spread, found.usual) == ((0.6, 0.7), 0.75, 1.25)
+    assert (found.spread, found.log_spread, found.usual) == ((1.0, 0.7), 0.5, (0.4, 1.25))
     assert (found.raters, found.rates, found.objects) == ((1.0, 0.5), (0.6, 0.02), 10.0)
     assert (found.slips, found.slips_spread, found.slips_worth) == (0.003, (1.0, 2.0), (0.7, 2.0))
