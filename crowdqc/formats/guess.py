@@ -85,7 +85,7 @@ def guess_study(
 def _guess(listing: Listing) -> Guess:
     """From the format of the highest precedence, and of these from the one with most files."""
     known = formats()
-    guesses = [guess for name, one in known.items() if (guess := _sniffed(name, one, listing))]
+    guesses, errors = _all_guesses(listing)
     if not guesses:
         titles = ", ".join(one.title for one in known.values() if one.sniff)
         raise InputError(
@@ -101,13 +101,28 @@ def _guess(listing: Listing) -> Guess:
         f"be read, such as {printable(listing.relative(one.files[0]))}."
         for one in others
     ]
-    first.remarks += _closed(listing)
+    first.remarks += [*errors, *_closed(listing)]
     if others:
         first.remarks.append(
             "A study file reads one format: put each into a folder of its own, and join them as "
             "tables (crowdqc convert --to table; docs/howto/several-tools.md)."
         )
     return first
+
+
+def _all_guesses(listing: Listing) -> tuple[list[Guess], list[str]]:
+    """From each format; and why files of the others cannot be read, an error if all are such."""
+    guesses, errors = [], []
+    for name, one in formats().items():
+        try:
+            guess = _sniffed(name, one, listing)
+        except InputError as error:
+            errors.append(error)
+            continue
+        guesses += [guess] if guess else []
+    if errors and not guesses:
+        raise errors[0]
+    return guesses, list(map(str, errors))
 
 
 def _dates_remark(pattern: str, names: Iterable[str]) -> list[str]:

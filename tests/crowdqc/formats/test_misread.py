@@ -162,6 +162,12 @@ def test_a_title_above_the_names_of_columns_is_named(write, tmp_path):
     with pytest.raises(InputError, match=r"got '# exported by a tool'. Take out what stands above"):
         guess_study(tmp_path)
 
+    write("a/p-1.txt", "0 0.5 0.5 0.2 0.2\n")
+    write("b/p-1.txt", "0 0.5 0.5 0.2 0.2\n")
+    guess = guess_study(tmp_path)
+    assert guess.format == "yolo"
+    assert any("Take out what stands above" in remark for remark in guess.remarks)
+
 
 @pytest.mark.parametrize(("n_odd", "told"), [(0, 0), (1, 1), (2, 1), (3, 0)])
 def test_slices_of_another_size_than_their_case_are_told(read, n_odd, told):
