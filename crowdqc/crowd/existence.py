@@ -10,9 +10,9 @@ nobody drew. Skill, lure and rates of slips have priors: a rater who read little
 average one. What a group of dependent raters says counts as one vote.
 
 Where few of the raters draw many of the objects, votes cannot tell hard objects from temptations.
-Both readings are fitted, one in which difficulty may vary at will and one in which it varies no
-more than is usual, and raters slip alike, and count alike. In a crowd without such objects they
-say the same.
+Both readings are fitted, one in which difficulty may vary at will, and one in which it varies no
+more than is usual and raters slip much alike; both count alike. In a crowd without such objects
+they say the same.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class ExistenceSettings:
         votes do not tell slips from misses, and where more were; in between by their share.
     slips_worth : tuple of float
         How many slips the usual rate is worth as a prior on each rater's, in the reading in which
-        difficulty varies at will, and in that in which what few draw is tempting: with slips of
-        single raters for what tempts, it would become the first one in some crowds.
+        difficulty varies at will, and in that in which what few draw is tempting. With .7 in both
+        the second one turned into the first one in some crowds.
     nodes : int
         Nodes of the quadrature over difficulty.
     steps : int
