@@ -351,3 +351,27 @@ def test_reliability_ranks_real_raters_as_gold_does(data):
     assert len(often) == 62
     assert stats.spearmanr(often["f1"], often["reliability"])[0] >= 0.82
     assert stats.spearmanr(truth["f1"], truth["reliability"])[0] >= 0.75
+
+
+def test_what_two_invent_is_believed_less_where_an_organ_is_drawn_once():
+    """Raters who invent apart meet in each place of an organ, and hardly ever among things."""
+    rng = np.random.default_rng(0)
+    real, empty = rng.random((300, 5)) < 0.85, rng.random((600, 5)) < 0.06
+    met = empty[empty.any(axis=1)]
+    table = votes(np.vstack([real, met]).astype(int))
+    once = dataclasses.replace(table, single=np.ones(table.n_objects, bool))
+    two = np.flatnonzero(table.n_boxes == 2)
+    two = two[two >= len(real)]
+
+    among, alone = (
+        fit_existence(one, ExistenceSettings()).probability[two].mean() for one in (table, once)
+    )
+
+    assert alone < among - 0.1
+
+
+def test_evidence_knows_which_labels_a_slice_holds_once():
+    study, _ = crowd_study(0, sd=[2.0, 2.0, 3.0], things=20)
+    for single in ((), ("organ",)):
+        known = evidence(match(dataclasses.replace(study, single=frozenset(single)))).single
+        assert known.tolist() == [bool(single)] * len(known)
