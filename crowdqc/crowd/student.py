@@ -18,18 +18,20 @@ SAMPLE = 50_000
 """About so many errors say how heavy tails are; of more, every so many are taken."""
 
 
-def log_student(square: Floats, freedom: float) -> Floats:
-    """Log density of Student's t at squared values.
+def log_student(square: Floats, freedom: float, *, n: float | Floats = 1.0) -> Floats:
+    """Log density of Student's t, of one value or of several together, at their squares.
 
     Parameters
     ----------
     square : ndarray
-        Squares of standardised errors, of any shape.
+        Squares of standardised errors, or sums of `n` of them, of any shape.
     freedom : float
         Degrees of freedom, above 0.
+    n : float or ndarray
+        Number of values that are distributed together; not below 0.
     """
-    half = (freedom + 1) / 2
-    constant = gammaln(half) - gammaln(freedom / 2) - np.log(freedom * np.pi) / 2
+    half = (freedom + n) / 2
+    constant = gammaln(half) - gammaln(freedom / 2) - n / 2 * np.log(freedom * np.pi)
     density: Floats = constant - half * np.log1p(square / freedom)
     return density
 
@@ -66,7 +68,7 @@ class Tails:
         each = log_student(square, self.edge).sum(axis=1)
         if not self.share:
             return each
-        together = log_student_box(square.sum(axis=1), self.box)
+        together = log_student(square.sum(axis=1), self.box, n=4)
         density: Floats = (1 - self.share) * each + self.share * together
         return density
 
@@ -88,22 +90,6 @@ class Tails:
         return 4 * ((1 - self.share) * each + self.share * together)
 
 
-def log_student_box(square: Floats, freedom: float) -> Floats:
-    """Log density of Student's t of four edges together, at the sums of their squares.
-
-    Parameters
-    ----------
-    square : ndarray
-        Sums over four edges, of any shape.
-    freedom : float
-        Degrees of freedom, above 0.
-    """
-    half = (freedom + 4) / 2
-    constant = gammaln(half) - gammaln(freedom / 2) - 2 * np.log(freedom * np.pi)
-    density: Floats = constant - half * np.log1p(square / freedom)
-    return density
-
-
 def likely_tails(square: Floats, weight: Floats) -> Tails:
     """Most likely degrees of freedom of standardised errors, between those that are tried.
 
@@ -118,7 +104,7 @@ def likely_tails(square: Floats, weight: Floats) -> Tails:
         some = slice(None, None, len(square) // SAMPLE)
         square, weight = square[some], weight[some]
     edges = [float(weight @ log_student(square, f).sum(axis=1)) for f in _TRIED]
-    boxes = [float(weight @ log_student_box(square.sum(axis=1), f)) for f in _TRIED]
+    boxes = [float(weight @ log_student(square.sum(axis=1), f, n=4)) for f in _TRIED]
     edge, box = (likeliest(_TRIED, np.array(fit), usual=6.0) for fit in (edges, boxes))
     gain = (max(boxes) - max(edges)) / max(float(weight.sum()), 1e-9)
     share = np.clip((gain - _NONE) / (_FULL - _NONE), 0, 1)

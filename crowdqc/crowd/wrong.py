@@ -13,7 +13,6 @@ import itertools
 from collections.abc import Iterable
 
 import numpy as np
-from scipy.special import gammaln
 from scipy.stats import norm, qmc
 
 from crowdqc.arrays import Floats, Ints
@@ -240,9 +239,7 @@ def _contrasts(
 def _log_contrasts(square: Floats, unit: Floats, voices: Floats, *, freedom: float) -> Floats:
     """Log density of how boxes lie to one another, Student together, (O,); 0 of one voice."""
     n = 4 * np.maximum(voices - 1, 0)
-    density = gammaln((freedom + n) / 2) - gammaln(freedom / 2) - n / 2 * np.log(freedom * np.pi)
-    density -= (freedom + n) / 2 * np.log1p(square / freedom) + unit
-    return np.where(n > 1e-6, density, 0.0)
+    return np.where(n > 1e-6, log_student(square, freedom, n=n) - unit, 0.0)
 
 
 def chance_off(box: Floats, spread: Floats, *, whole: bool = False) -> Floats:

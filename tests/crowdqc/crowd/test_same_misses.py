@@ -1,5 +1,6 @@
 """Raters who miss the same: against a loop over pairs, copies with moved boxes, and habits."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,29 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crowdqc.crowd import Evidence, fit_evidence
+from crowdqc.crowd import fit_evidence
 from crowdqc.crowd.same_misses import _BEGINS, _CERTAIN, _SAME, same_misses
+from tests.crowdqc.crowd.test_wrong import drawn
 
 
 def answers(drew, *, boxes=None):
     """Evidence of objects (O, R) on the slices of ten organs, which all raters were asked for."""
     n, raters = drew.shape
-    of, who = np.nonzero(drew)
-    unit = np.array([100.0, 100, 140, 150])
-    return Evidence(
-        boxes=np.tile(unit, (len(of), 1)) if boxes is None else boxes[of, who],
-        object=of,
-        rater=who,
-        asked_object=np.repeat(np.arange(n), raters),
-        asked_rater=np.tile(np.arange(raters), n),
-        drew=drew.ravel(),
-        place=np.arange(n),
-        label=np.zeros(n, int),
-        case=np.arange(n) // 20,
-        plane=np.arange(n) % 20,
-        n_objects=n,
-        n_raters=raters,
-    )
+    if boxes is None:
+        boxes = np.tile([100.0, 100, 140, 150], (n, raters, 1))
+    number = np.arange(n)
+    return dataclasses.replace(drawn(boxes, drew), case=number // 20, plane=number % 20)
 
 
 def by_loops(drew):

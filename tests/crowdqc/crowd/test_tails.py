@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_t, t
 
 from crowdqc.crowd import fit_evidence, median_boxes
-from crowdqc.crowd.student import Tails, likely_tails, log_student_box
+from crowdqc.crowd.student import Tails, likely_tails, log_student
 from crowdqc.geometry import paired_iou
 from tests.crowdqc.crowd.test_wrong import drawn
 
@@ -16,7 +16,7 @@ from tests.crowdqc.crowd.test_wrong import drawn
 @settings(max_examples=60, deadline=None)
 def test_the_density_of_a_box_is_that_of_students_t_of_four(error, freedom):
     expected = multivariate_t(np.zeros(4), np.eye(4), df=freedom).logpdf(error)
-    assert log_student_box(np.sum(np.square(error)), freedom) == pytest.approx(expected, abs=1e-6)
+    assert log_student(np.sum(np.square(error)), freedom, n=4) == pytest.approx(expected, abs=1e-6)
 
 
 def errors(kind, freedom, n=4000, seed=0):
