@@ -227,6 +227,10 @@ def registered(group: plugins.Group, what: str) -> pydantic.AfterValidator:
     return pydantic.AfterValidator(check)
 
 
+_LISTS = {"tuple_type", "list_type", "set_type", "frozen_set_type"}
+"""What pydantic calls a value that is no list, where one is wanted."""
+
+
 def _explain(fault: Any, model: type[Section]) -> str:
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
@@ -250,6 +254,8 @@ def _rule(fault: Any) -> str:
             "must be a name of letters, digits and ._+-, without a blank, at most "
             f"{NAME_MAX} and not with a point first"
         )
+    if fault["type"] in _LISTS:
+        return "must be a list in square brackets"
     return str(fault["msg"]).removeprefix("Value error, ")
 
 

@@ -43,6 +43,7 @@ def test_a_study_file_is_read_with_paths_relative_to_it(tmp_path):
         ("value = 2", "valeu = 2", r"'labels.1.valeu' .*did you mean 'value'"),
         ('"yolo"', '"yollo"', "'annotations.format'"),
         ("[512, 256]", "[512]", "'annotations.size"),
+        ("value = 2", 'value = 2, also = "foie"', "'labels.1.also': must be a list .*got 'foie'"),
         ("size", 'rater_of = { livr = "A" }\nsize', ".*'livr'; did you mean 'liver'"),
         ("[annotations]", "[images]\nwindow = { level = 4 }\n[annotations]", "'images.window'"),
         ("[annotations]", "[fusee]\n[annotations]", "'fusee' .*did you mean 'fuse'"),
